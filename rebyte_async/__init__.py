@@ -1,1 +1,13 @@
-"""The async-first Python SDK, with streaming, for the Rebyte Agent Computer API."""
+"""The async-first Python SDK, with streaming, for the Rebyte Agent Computer API.
+
+Start with `AsyncRebyte`. The values that the API gives are in `rebyte_async.types`, the errors in
+`rebyte_async.errors`.
+"""
+
+from rebyte_async._retry import RetryPolicy
+from rebyte_async._timeouts import Timeouts
+from rebyte_async._version import __version__
+from rebyte_async.client import AsyncRebyte
+from rebyte_async.streams import TaskEventStream, merge
+
+__all__ = ["AsyncRebyte", "RetryPolicy", "TaskEventStream", "Timeouts", "__version__", "merge"]

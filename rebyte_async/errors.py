@@ -80,6 +80,9 @@ def _pickled(cause: BaseException | None) -> bytes | None:
 class RebyteError(Exception):
     """The root of every error of this package."""
 
+    task_id: str | None = None
+    """The task that it is about, where that is known."""
+
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
 
@@ -139,7 +142,7 @@ class StreamInterruptedError(TransportError):
         self,
         message: str = "",
         *,
-        task_id: str = "",
+        task_id: str | None = None,
         cursor: str | None = None,
         result: TaskResult | None = None,
         method: str = "GET",
@@ -147,8 +150,7 @@ class StreamInterruptedError(TransportError):
         attempts: int = 1,
     ) -> None:
         super().__init__(message, method=method, url=url, attempts=attempts)
-        self.task_id: str = task_id
-        """The task whose events were read."""
+        self.task_id = task_id
         self.cursor: str | None = cursor
         """Where to go on: `client.tasks.events(task_id, after=cursor)`. None when nothing had been delivered."""
         self.result: TaskResult | None = result

@@ -1,1 +1,66 @@
-"""Pytest fixtures for applications that use the SDK: an emulator, and a client that talks to it."""
+"""Pytest fixtures for applications that use the SDK: an emulator, and a client that talks to it.
+
+The emulator runs in a thread with an event loop of its own, so it serves synchronous tests and those of any plugin for
+asynchronous ones. The client is closed in the event loop of its test, whichever plugin made that.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from rebyte_async import AsyncRebyte
+    from rebyte_async.emulator import Emulator
+
+__all__ = ["rebyte_client", "rebyte_emulator"]
+
+
+@pytest.fixture(scope="session")
+def _rebyte_emulator_server() -> Iterator[Emulator]:
+    """One emulator for all tests of the process."""
+    from rebyte_async.emulator import Emulator  # noqa: PLC0415 - nothing heavy may be imported when pytest starts
+
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def rebyte_emulator(_rebyte_emulator_server: Emulator) -> Iterator[Emulator]:
+    """An emulator that knows nothing of earlier tests; the test fails if something failed inside it."""
+    _rebyte_emulator_server.clear()
+    yield _rebyte_emulator_server
+    _rebyte_emulator_server.check()
+
+
+@pytest.fixture
+def rebyte_client(rebyte_emulator: Emulator) -> AsyncRebyte:
+    """A client of `rebyte_emulator`; it is closed when the test's function returns."""
+    from rebyte_async import AsyncRebyte  # noqa: PLC0415 - nothing heavy may be imported when pytest starts
+
+    return AsyncRebyte(api_key=rebyte_emulator.api_key, base_url=rebyte_emulator.url)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Have the client closed at the end of the test's own coroutine: a fixture's end may come after the loop's."""
+    client: AsyncRebyte | None = getattr(item, "funcargs", {}).get("rebyte_client")
+    if client is not None and isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+        item.obj = _closing(client, item.obj)
+    return (yield)
+
+
+def _closing(client: AsyncRebyte, test: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(test)
+    async def closing(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await test(*args, **kwargs)
+        finally:
+            await client.aclose()
+
+    return closing

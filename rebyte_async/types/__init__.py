@@ -1,0 +1,54 @@
+"""The values that the API gives, as frozen attrs classes: one noun a module, all importable from here."""
+
+from rebyte_async.types.agent_computers import AgentComputer
+from rebyte_async.types.content import PromptContent, TaskContent
+from rebyte_async.types.events import (
+    Done,
+    ErrorEvent,
+    InitEvent,
+    QuestionEvent,
+    QuestionOption,
+    ResultEvent,
+    TaskEvent,
+    TextEvent,
+    ThinkingEvent,
+    ToolResultEvent,
+    ToolUseEvent,
+    UnknownEvent,
+)
+from rebyte_async.types.files import FileRef
+from rebyte_async.types.health import Health
+from rebyte_async.types.pages import Page
+from rebyte_async.types.prompts import Prompt
+from rebyte_async.types.results import TaskResult
+from rebyte_async.types.statuses import PromptStatus, TaskStatus
+from rebyte_async.types.tasks import Task
+from rebyte_async.types.visibility import Visibility, VisibilitySetting
+
+__all__ = [
+    "AgentComputer",
+    "Done",
+    "ErrorEvent",
+    "FileRef",
+    "Health",
+    "InitEvent",
+    "Page",
+    "Prompt",
+    "PromptContent",
+    "PromptStatus",
+    "QuestionEvent",
+    "QuestionOption",
+    "ResultEvent",
+    "Task",
+    "TaskContent",
+    "TaskEvent",
+    "TaskResult",
+    "TaskStatus",
+    "TextEvent",
+    "ThinkingEvent",
+    "ToolResultEvent",
+    "ToolUseEvent",
+    "UnknownEvent",
+    "Visibility",
+    "VisibilitySetting",
+]

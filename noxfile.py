@@ -1,0 +1,69 @@
+"""The one door to every check: `nox -s lint layers types tests docs bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = ["lint", "layers", "types", "tests", "docs"]
+nox.options.error_on_external_run = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+INSTALLED = {"PYTHONSAFEPATH": "1", "PYTHONWARNDEFAULTENCODING": "1"}
+"""The installed wheel is what is tested, not the tree beside it."""
+
+
+def group(*names: str) -> list[str]:
+    """The requirements of dependency groups."""
+    return nox.project.dependency_groups(PROJECT, *names)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and likely mistakes, in all Python files."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """The rooms' one-way imports."""
+    session.install(".[all]", *group("lint"))
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Both type checkers, strict, and the completeness of the public types."""
+    session.install(".[all]", *group("tests", "types"), "nox")
+    session.run("mypy", "rebyte_async", "tests", "typing_tests", "examples", "noxfile.py")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "rebyte_async", "--ignoreexternal", env=INSTALLED)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite on the built wheel, with branch coverage."""
+    session.install(".[all]", *group("tests"))
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=INSTALLED)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report", "--fail-under=0" if session.posargs else "--fail-under=95")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; its examples run in the test suite."""
+    session.install(".[all]", *group("docs"))
+    session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", str(Path(session.create_tmp()) / "site"))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks, with the peers in the same run; `nox -s bench -- -k sse` for a part of them."""
+    session.install(".[all]", *group("bench"))
+    session.run("pytest", "benchmarks", *session.posargs, env=INSTALLED)

@@ -1,0 +1,178 @@
+"""The one converter between JSON and the models: strict about types, tolerant of what is new.
+
+Strict: `null` is not "None", `"false"` is not a truth, 3.9 is not 3. Tolerant: unknown fields are passed over and
+optional ones may be missing. cattrs is imported on first use, since it costs more than most programs' start-up.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import attrs
+
+from rebyte_async import _json
+from rebyte_async._events import event_from_mapping
+from rebyte_async.errors import DecodeError
+from rebyte_async.types.events import TaskEvent
+from rebyte_async.types.pages import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cattrs import Converter
+
+__all__ = ["decode", "decode_items", "decode_page", "parse", "preload"]
+
+T = TypeVar("T")
+_SHOWN = 2_000
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def _strict(kind: type[T], name: str) -> Callable[[object, object], T]:
+    def hook(value: object, _: object) -> T:
+        if type(value) is not kind:
+            raise TypeError(f"expected {name}, got {_shown(value)}")
+        return cast("T", value)
+
+    return hook
+
+
+def _shown(value: object) -> str:
+    """A wrong value in a few words, without what it may hold: it could be a secret or a page."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return f"the number {value!r:.40}"
+        case str():
+            return f"a string of {len(value)} characters"
+        case list():
+            return "an array"
+        case _:
+            return "an object"
+
+
+def _event(value: object, _: object) -> TaskEvent:
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object, got {_shown(value)}")
+    return event_from_mapping(cast("Mapping[str, Any]", value))
+
+
+@functools.cache
+def _converter() -> Converter:
+    from cattrs import Converter  # noqa: PLC0415 - see the module's docstring
+    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415
+
+    converter = Converter(prefer_attrib_converters=True)
+    for kind, name in ((str, "a string"), (int, "a whole number"), (bool, "true or false")):
+        converter.register_structure_hook(kind, _strict(kind, name))
+
+    def model(cls: type[Any]) -> Callable[[Any, Any], Any]:
+        renames = {item.name: override(rename=_camel(item.name)) for item in attrs.fields(cls)}
+        structure = make_dict_structure_fn(cls, converter, **renames)  # type: ignore[arg-type]
+
+        def hook(value: object, kind: Any) -> Any:
+            if not isinstance(value, dict):
+                raise TypeError(f"expected an object, got {_shown(value)}")
+            return structure(cast("Mapping[str, Any]", value), kind)
+
+        return hook
+
+    converter.register_structure_hook_factory(attrs.has, model)
+    converter.register_structure_hook_func(lambda kind: kind is TaskEvent, _event)
+    return converter
+
+
+def preload() -> None:
+    """Import what decoding needs, so that a first call doesn't: meant to be run in a thread."""
+    _converter()
+
+
+def _fault(error: BaseException, path: str) -> tuple[str, str]:
+    """Where in the document, and what is wrong there: the first innermost cause of cattrs' tree of errors."""
+    from cattrs import AttributeValidationNote, IterableValidationNote  # noqa: PLC0415 - see the module's docstring
+
+    if not isinstance(error, BaseExceptionGroup):
+        if isinstance(error, KeyError):
+            return f"{path}.{_camel(str(error.args[0]))}", "it is missing"
+        if isinstance(error, DecodeError):
+            return path + error.path.removeprefix("$"), error.message
+        return path, str(error)
+    inner = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    for note in cast("Sequence[object]", getattr(inner, "__notes__", ())):
+        if isinstance(note, AttributeValidationNote):
+            path += f".{_camel(note.name)}"
+        elif isinstance(note, IterableValidationNote):
+            path += f"[{note.index}]"
+    return _fault(inner, path)
+
+
+def decode(cls: type[T], document: object, *, path: str = "$") -> T:
+    """Read a JSON value as a model.
+
+    Raises:
+        DecodeError: A required field is missing or a value has another type; `path` says which.
+    """
+    try:
+        return _converter().structure(document, cls)
+    except Exception as error:  # noqa: BLE001 - whatever cattrs raises for a document means the same
+        where, what = _fault(error, path)
+    raise DecodeError(f"{cls.__name__}: {where}: {what}", path=where, body=_dumped(document))
+
+
+def _dumped(document: object) -> str:
+    """A document for an error to carry, without the values whose names say that they are secret."""
+    text = _json.dumps(document).decode(errors="replace")
+    return re.sub(r'("\w*(?:key|secret|token)"\s*:\s*)"[^"]*"', r'\1"…"', text, flags=re.IGNORECASE)[:_SHOWN]
+
+
+def parse(body: bytes, what: str) -> Any:
+    """Read the body of an answer as JSON.
+
+    Raises:
+        DecodeError: It is empty, or no JSON.
+    """
+    if not body.strip():
+        raise DecodeError(f"{what}: expected JSON, got an empty body", body="")
+    try:
+        return _json.loads(body)
+    except ValueError:
+        pass
+    raise DecodeError(f"{what}: expected JSON, got something else", body=body[:_SHOWN].decode(errors="replace"))
+
+
+def decode_items(cls: type[T], document: object, keys: Sequence[str]) -> tuple[T, ...]:
+    """Read a list of models: under the first of the keys that is there, or bare.
+
+    Raises:
+        DecodeError: There is no list, or an item isn't one of the models.
+    """
+    path, items = "$", document
+    if isinstance(document, dict):
+        fields = cast("Mapping[str, Any]", document)
+        key = next((key for key in keys if key in fields), keys[0])
+        path, items = f"$.{key}", fields.get(key)
+    if not isinstance(items, list):
+        raise DecodeError(f"{path}: expected an array, got {_shown(items)}", path=path, body=_dumped(document))
+    return tuple(decode(cls, item, path=f"{path}[{index}]") for index, item in enumerate(cast("list[Any]", items)))
+
+
+def decode_page(cls: type[T], document: object, *, limit: int, offset: int) -> Page[T]:
+    """Read one page of a listing; `limit` and `offset` are what was asked for.
+
+    Raises:
+        DecodeError: It isn't a page of the models.
+    """
+    data = decode_items(cls, document, ("data",))
+    total: object = cast("Mapping[str, Any]", document).get("total") if isinstance(document, dict) else None
+    if total is not None and type(total) is not int:
+        raise DecodeError(f"$.total: expected a whole number, got {_shown(total)}", path="$.total")
+    return Page(data, total, limit, offset)

@@ -1,0 +1,286 @@
+"""From the data of a stream's frame to an event. Pure, and the hottest path of the package.
+
+Source: api-contract §4, observed; `error` is a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rebyte_async import _json
+from rebyte_async.errors import DecodeError
+from rebyte_async.types.events import (
+    Done,
+    ErrorEvent,
+    InitEvent,
+    QuestionEvent,
+    QuestionOption,
+    ResultEvent,
+    TaskEvent,
+    TextEvent,
+    ThinkingEvent,
+    ToolResultEvent,
+    ToolUseEvent,
+    UnknownEvent,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["decode_done", "decode_event", "event_from_mapping"]
+
+_EXCERPT = 2000  # characters of the body that an error shows
+_MAX_DIGITS = 18  # of an action id: what surely fits 64 bits
+_DONE_STATUSES = {
+    "succeeded": "completed",
+    "completed": "completed",
+    "canceled": "canceled",
+    "cancelled": "canceled",
+}
+
+
+def decode_event(data: bytes | str) -> TaskEvent:
+    """Decodes the data of an `event` frame.
+
+    Raises:
+        DecodeError: It is no JSON object with a string `eventType`.
+    """
+    return event_from_mapping(_object(data))
+
+
+def decode_done(data: bytes | str) -> Done:
+    """Decodes the data of a `done` frame. What is missing or of a wrong type is None, or empty; no status is `failed`.
+
+    Raises:
+        DecodeError: It is no JSON object.
+    """
+    document = _object(data)
+    status, result = document.get("status"), document.get("finalResult")
+    return Done(
+        status=_DONE_STATUSES.get(status, "failed") if isinstance(status, str) else "failed",
+        last_seq=_int(document.get("lastSeq")),
+        final_result=result if isinstance(result, str) else "",
+    )
+
+
+def event_from_mapping(document: Mapping[str, Any]) -> TaskEvent:
+    """Makes an event of its JSON object.
+
+    Raises:
+        DecodeError: The object has no string `eventType`.
+    """
+    event_type = document.get("eventType")
+    if not isinstance(event_type, str):
+        raise DecodeError("an event has no eventType", path="$.eventType", body=_excerpt(_json.dumps(document)))
+    payload = document.get("payload")
+    kind = _KINDS.get(event_type)
+    if kind is None or not isinstance(payload, Mapping):
+        return _unknown(document, event_type)
+    event = kind.blank()
+    event.seq = _int(document.get("seq"))
+    event.event_type = event_type
+    event.prompt_id = _str(document.get("promptId"))
+    event.event_key = _str(document.get("eventKey"))
+    event.timestamp = _time(document.get("timestamp"))
+    event.payload = payload
+    if not kind.fill(event, payload):
+        return _unknown(document, event_type)
+    event.__class__ = kind.type
+    return event  # type: ignore[no-any-return]
+
+
+class _Kind(NamedTuple):
+    """How the events of a class are made.
+
+    The constructor of a frozen class sets every field by a call, which takes longer than the decoding of the JSON. So
+    a blank of a subclass with the same layout is filled by plain assignment, and frozen by becoming the class proper.
+    """
+
+    type: type[TaskEvent]
+    blank: Callable[[], Any]
+    fill: Callable[[Any, Mapping[str, Any]], bool]
+    """Sets the fields of the class from the payload. False when the payload doesn't fit."""
+
+
+def _kind(cls: type[TaskEvent], fill: Callable[[Any, Mapping[str, Any]], bool]) -> _Kind:
+    draft = type(cls.__name__, (cls,), {"__slots__": (), "__init__": object.__init__, "__setattr__": object.__setattr__})
+    return _Kind(cls, draft, fill)
+
+
+def _init(event: Any, payload: Mapping[str, Any]) -> bool:
+    event.session_id, event.model, event.cwd = values = (payload.get("session_id"), payload.get("model"), payload.get("cwd"))
+    return all(map(_optional_str, values))
+
+
+def _thinking(event: Any, payload: Mapping[str, Any]) -> bool:
+    event.text = text = _first(payload, "content", "thinking")
+    return isinstance(text, str)
+
+
+def _text(event: Any, payload: Mapping[str, Any]) -> bool:
+    text = payload.get("content")
+    if text is None:
+        text = payload.get("text")
+    is_delta = payload.get("is_delta")
+    event.text = text
+    event.is_delta = is_delta is True
+    return isinstance(text, str) and _optional_bool(is_delta)
+
+
+def _tool_use(event: Any, payload: Mapping[str, Any]) -> bool:
+    event.tool_id = tool_id = _first(payload, "id", "tool_id")
+    event.name = name = _first(payload, "name", "tool_name")
+    arguments = _first(payload, "input", "params", "arguments")
+    event.input = {} if arguments is None else arguments
+    event.sub_prompt_id = sub_prompt_id = payload.get("subPromptId")
+    return isinstance(tool_id, str) and isinstance(name, str) and _optional_str(sub_prompt_id)
+
+
+def _tool_result(event: Any, payload: Mapping[str, Any]) -> bool:
+    event.tool_id = tool_id = _first(payload, "id", "tool_id")
+    event.output = _first(payload, "output", "content")
+    is_error = payload.get("is_error")
+    event.is_error = is_error is True
+    event.sub_prompt_id = sub_prompt_id = payload.get("subPromptId")
+    return isinstance(tool_id, str) and _optional_bool(is_error) and _optional_str(sub_prompt_id)
+
+
+def _result(event: Any, payload: Mapping[str, Any]) -> bool:
+    text = _first(payload, "result", "content", "text")
+    event.text = "" if text is None else text
+    event.status = status = payload.get("status")
+    event.duration_ms = duration = payload.get("duration_ms")
+    event.usage = usage = payload.get("usage")
+    return (
+        _optional_str(text)
+        and _optional_str(status)
+        and (duration is None or type(duration) in (int, float))
+        and (usage is None or isinstance(usage, Mapping))
+    )
+
+
+def _question(event: Any, payload: Mapping[str, Any]) -> bool:
+    action_id = payload.get("actionId")
+    event.action_id = _action_id(action_id)
+    event.message_id = message_id = payload.get("messageId")
+    event.question = question = payload.get("question")
+    event.options = options = _options(payload.get("options"))
+    multi_select = payload.get("multiSelect")
+    event.multi_select = multi_select is True
+    return (
+        (action_id is None or type(action_id) in (int, str))
+        and isinstance(message_id, str)
+        and isinstance(question, str)
+        and options is not None
+        and _optional_bool(multi_select)
+    )
+
+
+def _error(event: Any, payload: Mapping[str, Any]) -> bool:
+    message = _first(payload, "message", "error", "content", "text")
+    if isinstance(message, Mapping):
+        message = message.get("message")
+    event.message = message
+    return isinstance(message, str)
+
+
+_KINDS = {
+    "init": _kind(InitEvent, _init),
+    "thinking": _kind(ThinkingEvent, _thinking),
+    "text": (_text_kind := _kind(TextEvent, _text)),
+    "assistant": _text_kind,
+    "message": _text_kind,
+    "response": _text_kind,
+    "tool_use": _kind(ToolUseEvent, _tool_use),
+    "tool_result": _kind(ToolResultEvent, _tool_result),
+    "result": _kind(ResultEvent, _result),
+    "ask_user_question": _kind(QuestionEvent, _question),
+    "error": _kind(ErrorEvent, _error),
+}
+
+
+def _unknown(document: Mapping[str, Any], event_type: str) -> UnknownEvent:
+    payload = document.get("payload")
+    return UnknownEvent(
+        seq=_int(document.get("seq")),
+        event_type=event_type,
+        prompt_id=_str(document.get("promptId")),
+        event_key=_str(document.get("eventKey")),
+        timestamp=_time(document.get("timestamp")),
+        payload=payload if isinstance(payload, Mapping) else {},
+        document=document,
+    )
+
+
+def _object(data: bytes | str) -> dict[str, Any]:
+    try:
+        document = _json.loads(data)
+    except ValueError as error:
+        raise DecodeError("the data of a frame is no JSON", body=_excerpt(data)) from error
+    if not isinstance(document, dict):
+        raise DecodeError("the data of a frame is no JSON object", body=_excerpt(data))
+    return document
+
+
+def _excerpt(data: bytes | str) -> str:
+    text = data if isinstance(data, str) else data[: 4 * _EXCERPT].decode("utf-8", "replace")
+    return text[:_EXCERPT]
+
+
+def _first(payload: Mapping[str, Any], *names: str) -> Any:
+    """The value under the first of the names that has one. null is none."""
+    for name in names:
+        value = payload.get(name)
+        if value is not None:
+            return value
+    return None
+
+
+def _options(value: Any) -> tuple[QuestionOption, ...] | None:
+    """The options, or None when the value is no list of them."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        return None
+    options: list[QuestionOption] = []
+    for item in value:
+        if not isinstance(item, Mapping) or not isinstance(item.get("label"), str):
+            return None
+        options.append(QuestionOption(item["label"], _str(item.get("description"))))
+    return tuple(options)
+
+
+def _action_id(value: Any) -> int | None:
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
+        return int(value)
+    return None
+
+
+def _time(value: Any) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+def _int(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def _str(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _optional_str(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _optional_bool(value: Any) -> bool:
+    return value is None or isinstance(value, bool)

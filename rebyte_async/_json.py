@@ -1,0 +1,78 @@
+"""JSON in and out: orjson when it is installed (the extra `speed`), the standard library's json otherwise.
+
+Both read the same documents to the same values, with one exception: an integer of more than 64 bits, which orjson
+reads as a float.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["dumps", "loads"]
+
+
+def loads(data: bytes | str) -> Any:
+    """Reads a JSON document. Bytes that are no UTF-8, and halves of surrogate pairs, are U+FFFD.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deeply.
+    """
+    fast = _backend()[0]
+    if fast is not None:
+        try:
+            return fast(data)
+        except ValueError:
+            # What orjson refuses may still be readable: bad UTF-8, half a surrogate pair. A few events in a million.
+            return _loads(data)
+    return _loads(data)
+
+
+def dumps(value: Any) -> bytes:
+    """Writes a JSON document, compact, in UTF-8.
+
+    Raises:
+        TypeError: Something in the value has no JSON form.
+    """
+    return _backend()[1](value)
+
+
+@functools.cache
+def _backend() -> tuple[Callable[[bytes | str], Any] | None, Callable[[Any], bytes]]:
+    """How to read and write. Resolved on first use, because an optional package isn't imported at import time."""
+    try:
+        import orjson  # noqa: PLC0415
+    except ImportError:
+        return None, _dumps
+    return orjson.loads, orjson.dumps
+
+
+def _loads(data: bytes | str) -> Any:
+    text = data if isinstance(data, str) else data.decode("utf-8", "replace")
+    try:
+        value = _decoder.decode(text)
+        return _without_surrogates(value) if "\\ud" in text or "\\uD" in text else value
+    except RecursionError as error:
+        raise ValueError("the JSON document is nested too deeply") from error
+
+
+def _dumps(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The value with U+FFFD for halves of surrogate pairs: a string that has one can't be printed, stored or sent."""
+    text = json.dumps(value, ensure_ascii=False)
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return value if whole == text else _decoder.decode(whole)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)

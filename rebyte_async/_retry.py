@@ -1,0 +1,101 @@
+"""When to try again, and after how long: pure, with the randomness handed in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import fields, frozen
+
+from rebyte_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from random import Random
+
+__all__ = ["Outcome", "RetryPolicy", "backoff", "next_delay"]
+
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
+_UNAVAILABLE = 503
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """How often and how patiently a client tries again.
+
+    What may be tried again at all is not a setting: a request that starts an agent is repeated only when the server
+    can't have acted on it.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+
+    max_attempts: int = 4
+    """Attempts in all, at least 1. For an event stream: failed connects and broken connections in a row that brought
+    nothing new."""
+    base_delay: float = 0.5
+    """The upper bound of the first delay, in seconds; it doubles with each attempt. The delay is drawn evenly from
+    0 to the bound (full jitter)."""
+    max_delay: float = 8
+    """The highest bound, in seconds."""
+    max_retry_after: float = 120
+    """The longest `Retry-After` that is waited out, in seconds; a longer one is raised."""
+    budget: float = 50
+    """How many retries all calls of a client may spend together; a success gives back 0.2. It keeps a fleet from
+    multiplying the load of a sick service."""
+
+    def __attrs_post_init__(self) -> None:
+        for item in fields(RetryPolicy):
+            value: object = getattr(self, item.name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+                raise ConfigurationError(f"RetryPolicy.{item.name} must be a number, at least 0, not {value!r}")
+        if not isinstance(self.max_attempts, int) or self.max_attempts < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                f"RetryPolicy.max_attempts must be a whole number, at least 1, not {self.max_attempts!r}"
+            )
+
+
+@frozen
+class Outcome:
+    """What became of an attempt that didn't succeed."""
+
+    sent: bool
+    """Whether the server may have read the request."""
+    status: int | None = None
+    """The answer's status, when one came."""
+    retry_after: float | None = None
+    """The answer's `Retry-After`, in seconds."""
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the server surely did nothing: it was never reached, or it said so."""
+        refused = self.status == _UNAVAILABLE and self.retry_after is not None
+        return not self.sent or self.status == _TOO_MANY_REQUESTS or refused
+
+    @property
+    def transient(self) -> bool:
+        """Whether another attempt may go better."""
+        return self.status is None or self.status == _TOO_MANY_REQUESTS or self.status >= _SERVER_ERROR
+
+
+def backoff(policy: RetryPolicy, failures: int, rng: Random) -> float:
+    """The delay after so many failures (from 1) in a row, in seconds: full jitter under a doubling bound."""
+    return rng.uniform(0, min(policy.max_delay, policy.base_delay * 2.0 ** min(failures - 1, 60)))
+
+
+def next_delay(
+    policy: RetryPolicy, attempt: int, outcome: Outcome, *, repeatable: bool, rng: Random
+) -> float | None:
+    """The delay before the next attempt, in seconds, or None to stop.
+
+    Args:
+        policy: The limits.
+        attempt: How many attempts were made, from 1.
+        outcome: What became of the last one.
+        repeatable: Whether the request may reach the server twice.
+        rng: The source of the jitter.
+    """
+    if attempt >= policy.max_attempts or not outcome.transient or not (repeatable or outcome.untouched):
+        return None
+    if outcome.retry_after is None:
+        return backoff(policy, attempt, rng)
+    return outcome.retry_after if outcome.retry_after <= policy.max_retry_after else None

@@ -1,0 +1,124 @@
+"""The aiohttp sessions behind a client: made lazily in its event loop, or given by the application."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from rebyte_async import _codec
+from rebyte_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from aiohttp import ClientSession
+
+__all__ = ["Connections"]
+
+CALLS_AT_ONCE = 100
+"""How many ordinary calls of one client hold a connection at once; more wait for a turn. Streams don't count."""
+_KEEPALIVE_AFTER = 60
+"""Seconds of silence before TCP asks whether the peer is there: address translators drop what is silent for long."""
+
+
+def _load() -> None:
+    import aiohttp  # noqa: F401, PLC0415 - most of the package's import time, so on first use and in a thread
+
+    _codec.preload()
+
+
+def _socket(address: Any) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_AFTER)
+    return made
+
+
+@define(eq=False)
+class Connections:
+    """Two pools where they are the client's own: one that keeps connections, and one that never reuses any.
+
+    The second is for requests that must not be repeated: a pooled connection that the server has just closed would
+    leave a doubt whether the request had arrived.
+    """
+
+    _given: ClientSession | None = None
+    _kept: ClientSession | None = field(default=None, init=False)
+    _fresh: ClientSession | None = field(default=None, init=False)
+    _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
+    _closed: bool = field(default=False, init=False)
+    _turns: asyncio.Semaphore | None = field(default=None, init=False)
+
+    async def ready(self) -> None:
+        """Make the sessions if there are none yet.
+
+        Raises:
+            ConfigurationError: The client is closed, or belongs to another event loop.
+        """
+        self._check()
+        if self._kept is None:
+            await asyncio.to_thread(_load)
+            self._check()
+            if self._kept is None:
+                self._open()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ConfigurationError("the client is closed: make a new one, or keep this one open for longer")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ConfigurationError(
+                "the client belongs to another event loop: its connections can't be used from this one. Make one "
+                "client in each loop"
+            )
+
+    def _open(self) -> None:
+        if self._given is not None:
+            self._kept = self._fresh = self._given
+            return
+        self._kept = self._own(force_close=False)
+        self._fresh = self._own(force_close=True)
+        self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
+
+    @staticmethod
+    def _own(*, force_close: bool) -> ClientSession:
+        from aiohttp import ClientSession, DummyCookieJar, TCPConnector  # noqa: PLC0415 - imported on first use
+
+        # No limit here: calls take turns of their own, so that streams never hold them up and the wait for a turn
+        # counts against no timeout.
+        connector = TCPConnector(limit=0, force_close=force_close, socket_factory=_socket)
+        return ClientSession(connector=connector, cookie_jar=DummyCookieJar(), trust_env=False)
+
+    def session(self, *, fresh: bool) -> ClientSession:
+        """The session to send a request with; `ready` was awaited before."""
+        session = self._fresh if fresh else self._kept
+        if session is None:
+            raise ConfigurationError("the client is closed: make a new one, or keep this one open for longer")
+        return session
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """A turn for an ordinary call; at once with a given session, whose own connection limit holds."""
+        return self._turns if self._turns is not None else nullcontext()
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the session is the application's own, and so never closed here."""
+        return self._given is not None
+
+    async def close(self) -> None:
+        """Close what is the client's own. Nothing can be sent afterwards."""
+        self._closed = True
+        if self._given is None:
+            for session in (self._kept, self._fresh):
+                if session is not None:
+                    await session.close()
+        self._kept = self._fresh = None

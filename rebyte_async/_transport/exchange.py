@@ -1,0 +1,112 @@
+"""One request and its answer's head, redirects followed by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from rebyte_async._transport.origin import MAX_REDIRECTS, RedirectRefusedError, redirect_target
+from rebyte_async._transport.translate import single_attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import ClientResponse
+    from yarl import URL
+
+    from rebyte_async._transport.connections import Connections
+    from rebyte_async._transport.stats import Counters
+
+__all__ = ["Request", "finite", "send"]
+
+_STREAM_BUFFER = 16 * 1024
+"""aiohttp's read buffer for a stream, in bytes: its default holds 430 KB of a stream that nobody reads."""
+
+
+@frozen(kw_only=True)
+class Request:
+    """A request as it goes out."""
+
+    method: str
+    url: URL
+    headers: Mapping[str, str]
+    """What any origin may see."""
+    private: Mapping[str, str]
+    """What only the API's own origin may see: the key, and what the application added."""
+    body: bytes | None = None
+    fresh: bool = False
+    """Whether it needs a connection that nothing was sent on before."""
+    streaming: bool = False
+    connect: float
+    """Seconds for the connection."""
+    silence: float
+    """Seconds of silence that end it."""
+
+
+def finite(seconds: float) -> float | None:
+    """A time limit as asyncio and aiohttp want it: None for no limit."""
+    return seconds if math.isfinite(seconds) else None
+
+
+def _options(request: Request, connections: Connections, url: URL) -> dict[str, Any]:
+    from aiohttp import ClientTimeout  # noqa: PLC0415 - imported on first use
+
+    session = connections.session(fresh=request.fresh)
+    options: dict[str, Any] = {
+        "allow_redirects": False,
+        "raise_for_status": False,
+        "data": request.body,
+        # A given session's own middlewares stay, which the argument would replace.
+        "middlewares": (*(getattr(session, "_middlewares", None) or ()), single_attempt),
+        "timeout": ClientTimeout(
+            total=None,
+            # With a given session this clock would run while the call waits for one of its connections.
+            connect=None if connections.is_given else finite(request.connect),
+            sock_connect=finite(request.connect),
+            sock_read=finite(request.silence),
+        ),
+    }
+    if request.streaming:
+        options["read_bufsize"] = _STREAM_BUFFER
+    if request.fresh and connections.is_given:
+        # Part of the pool's key alone: no kept connection has it, and the header keeps this one from being kept.
+        options["server_hostname"] = url.raw_host
+    return options
+
+
+def _headers(request: Request, *, trusted: bool) -> dict[str, str]:
+    private = request.private if trusted else {}
+    replaced = {name.lower() for name in private}
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in replaced} | dict(private)
+    return headers | {"Connection": "close"} if request.fresh else headers
+
+
+async def send(request: Request, connections: Connections, counters: Counters) -> ClientResponse:
+    """Send a request and follow its redirects; the caller reads and closes the answer.
+
+    Raises:
+        RedirectRefusedError: A redirect leads where the request must not go, or there are too many.
+        Exception: aiohttp's, for `translate`.
+    """
+    url, trusted = request.url, True
+    response: ClientResponse
+    for _ in range(MAX_REDIRECTS + 1):
+        headers = _headers(request, trusted=trusted)
+        counters.requests += 1
+        counters.bytes_sent += len(request.body or b"")
+        session = connections.session(fresh=request.fresh)
+        response = await session.request(request.method, url, headers=headers, **_options(request, connections, url))
+        try:
+            target = redirect_target(request.method, url, response.status, response.headers)
+        except RedirectRefusedError:
+            response.close()
+            raise
+        if target is None:
+            return response
+        response.close()
+        # Once off the API's origin there is no way back to the key: another origin chose where this goes.
+        trusted = trusted and target.origin() == request.url.origin()
+        url = target
+    raise RedirectRefusedError(response.status, f"more than {MAX_REDIRECTS} redirects")

@@ -1,0 +1,95 @@
+"""Which addresses may be spoken to, and where a redirect may lead."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from yarl import URL
+
+from rebyte_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["MAX_REDIRECTS", "RedirectRefusedError", "base_url", "redirect_target", "shown"]
+
+MAX_REDIRECTS = 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_KEEPS_METHOD = frozenset({307, 308})
+
+
+class RedirectRefusedError(Exception):
+    """A redirect that is not followed: its status, and why."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host can only be this machine."""
+    if host is None:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        name = host.rstrip(".").lower()
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def base_url(text: str) -> URL:
+    """Read and check the address of an API.
+
+    Raises:
+        ConfigurationError: It is no absolute http or https URL, holds a user, a query or a fragment, or is plain http
+            to a host other than this machine, which would send the key for everyone to read.
+    """
+    try:
+        url = URL(text.strip())
+        host = url.host
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigurationError(f"base_url is no URL: {error}") from error
+    if url.scheme not in {"http", "https"} or not host:
+        raise ConfigurationError("base_url must be absolute, such as https://api.rebyte.ai/v1")
+    if url.user is not None or url.password is not None or url.query_string or url.fragment:
+        raise ConfigurationError("base_url must have no user, query or fragment")
+    if url.scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(
+            f"base_url is plain http to {host}: the API key would travel unencrypted. Use https; http is for this "
+            "machine alone (localhost, 127.0.0.1, ::1)"
+        )
+    return url.with_path(url.raw_path.rstrip("/"), encoded=True)
+
+
+def shown(url: URL) -> str:
+    """A URL as errors and logs may show it: without user, query and fragment, where signatures stand."""
+    return str(url.with_user(None).with_query(None).with_fragment(None))
+
+
+def redirect_target(method: str, url: URL, status: int, headers: Mapping[str, str]) -> URL | None:
+    """Where to go on, or None when the answer is no redirect.
+
+    A GET is followed anywhere but from https to http. Another method is followed only where the server asks for the
+    same request again (307, 308) at the same origin, so that no body leaves it.
+
+    Raises:
+        RedirectRefusedError: The answer is a redirect that must not or can't be followed.
+    """
+    if status not in _REDIRECTS:
+        return None
+    try:
+        target = url.join(URL(headers.get("Location", "")))
+    except ValueError:
+        target = url
+    if "Location" not in headers or target.scheme not in {"http", "https"} or not target.host:
+        raise RedirectRefusedError(status, "a redirect without a usable Location")
+    if url.scheme == "https" and target.scheme == "http":
+        raise RedirectRefusedError(status, f"a redirect from https to plain http at {target.host} was not followed")
+    if method == "GET":
+        return target
+    if status not in _KEEPS_METHOD:
+        raise RedirectRefusedError(status, f"a {method} that is redirected with {status} was not turned into a GET")
+    if target.origin() != url.origin():
+        raise RedirectRefusedError(status, f"a {method} is never redirected to another origin ({target.host})")
+    return target

@@ -1,0 +1,308 @@
+"""Calls and streams over HTTP: attempt, decide, wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from datetime import UTC, datetime
+from random import Random
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from attrs import evolve, field, frozen
+
+from rebyte_async import _json
+from rebyte_async._retry import Outcome, next_delay
+from rebyte_async._transport.answer import Answer, ByteStream
+from rebyte_async._transport.exchange import Request, finite, send
+from rebyte_async._transport.gate import Gate
+from rebyte_async._transport.origin import RedirectRefusedError, shown
+from rebyte_async._transport.stats import Counters
+from rebyte_async._transport.translate import is_foreign, translate
+from rebyte_async._version import __version__
+from rebyte_async._wire import API_KEY_HEADER, HEALTH_PATH, Endpoint, api_error
+from rebyte_async.errors import (
+    AmbiguousRequestError,
+    APIError,
+    ConnectError,
+    DecodeError,
+    InvalidRequestError,
+    RateLimitedError,
+    RebyteError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import ClientResponse
+    from yarl import URL
+
+    from rebyte_async._retry import RetryPolicy
+    from rebyte_async._timeouts import Timeouts
+    from rebyte_async._transport.connections import Connections
+
+__all__ = ["Transport"]
+
+_log = logging.getLogger("rebyte_async")
+_USER_AGENT = f"rebyte-async/{__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
+_HEALTH = Endpoint("GET", HEALTH_PATH)
+_SUCCESS = range(200, 300)
+
+
+def _new_gate() -> Gate:
+    return Gate(time.monotonic, asyncio.sleep, Random())  # noqa: S311 - jitter is no secret
+
+
+@frozen(eq=False, kw_only=True)
+class Transport:
+    """A client's way to the API. Views of it differ in settings and share the rest."""
+
+    base: URL
+    key: str = field(repr=False)
+    timeouts: Timeouts
+    retry: RetryPolicy
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    connections: Connections
+    gate: Gate = field(factory=_new_gate)
+    counters: Counters = field(factory=Counters)
+
+    def view(self, **changes: Any) -> Transport:
+        """The same connections, pause, budget and counters under other settings."""
+        return evolve(self, **changes)
+
+    async def call(
+        self,
+        endpoint: Endpoint,
+        *,
+        ids: Mapping[str, str] | None = None,
+        query: Mapping[str, str | int] | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """Carry out an operation, with as many attempts as are safe and allowed.
+
+        Raises:
+            InvalidRequestError: An id can't be right. Nothing was sent.
+            ConfigurationError: The client is closed or belongs to another event loop.
+            ConnectError: No connection could be made.
+            AmbiguousRequestError: The answer to a request that must not be repeated was lost.
+            RequestTimeoutError: No answer came in time.
+            TransportError: The answer was lost.
+            APIError: The server refused or failed; a subclass says how.
+        """
+        request = self._request(endpoint, ids or {}, query or {}, json)
+        await self.connections.ready()
+        self.counters.in_flight += 1
+        try:
+            async with self.connections.turn():
+                answer = await self._attempts(endpoint, request)
+        finally:
+            self.counters.in_flight -= 1
+        if not endpoint.repeatable:
+            _ensure_readable(answer, request)
+        return answer
+
+    async def health(self) -> Answer:
+        """Read the service's health at the host's root, without the key (contract §1, observed)."""
+        request = evolve(
+            self._request(_HEALTH, {}, {}, None), url=self.base.origin().with_path(HEALTH_PATH), private=self.headers
+        )
+        await self.connections.ready()
+        return await self._attempts(_HEALTH, request)
+
+    async def _attempts(self, endpoint: Endpoint, request: Request) -> Answer:
+        attempt, doubt = 0, False
+        while True:
+            attempt += 1
+            await self.gate.passed()
+            try:
+                answer = await self._attempt(request, attempt)
+            except (TransportError, APIError) as error:
+                if doubt and isinstance(error, APIError) and error.status in endpoint.settled_by:
+                    return Answer(error.status, b"", request.method)
+                outcome, failure = _outcome(error), error
+            else:
+                self.gate.give_back()
+                return answer
+            doubt = doubt or not outcome.untouched
+            delay = next_delay(self.retry, attempt, outcome, repeatable=endpoint.repeatable, rng=self.gate.rng)
+            if isinstance(failure, RateLimitedError):
+                self._pause_all(failure, delay)
+            if delay is None or not self.gate.take(self.retry):
+                _give_up(endpoint, request, outcome, failure, attempt)
+            _log.debug("%s %s: attempt %d failed, next in %.2f s", endpoint.method, endpoint.template, attempt, delay)
+            self.counters.retries += 1
+            await self.gate.sleep(delay)
+
+    def _pause_all(self, error: RateLimitedError, delay: float | None) -> None:
+        """One 429 pauses the whole client, for as long as the server asks within what the policy waits out."""
+        seconds = error.retry_after if error.retry_after is not None else delay
+        if seconds is not None and seconds <= self.retry.max_retry_after:
+            self.gate.pause(seconds)
+
+    async def _attempt(self, request: Request, attempt: int) -> Answer:
+        response = await self._send(request, attempt)
+        try:
+            # The socket's timeout ends a silence; this ends a body that trickles for ever.
+            async with asyncio.timeout(finite(request.silence)):
+                body = await response.read()
+        except Exception as error:
+            if not is_foreign(error):
+                raise
+            failure = translate(error, request.method, request.url)
+        else:
+            self.counters.bytes_received += len(body)
+            return self._judged(request, response, body, attempt)
+        finally:
+            response.close()
+        failure.attempts = attempt  # type: ignore[attr-defined]
+        raise failure
+
+    async def _send(self, request: Request, attempt: int) -> ClientResponse:
+        failure: RebyteError
+        try:
+            response = await send(request, self.connections, self.counters)
+        except RedirectRefusedError as error:
+            failure = APIError(error.status, None, str(error), request.method, shown(request.url), attempts=attempt)
+        except Exception as error:
+            if not is_foreign(error):
+                raise
+            failure = translate(error, request.method, request.url)
+            if isinstance(failure, TransportError):
+                failure.attempts = attempt
+        else:
+            _log.debug("%s %s: %d", request.method, request.url.path, response.status)
+            return response
+        raise failure
+
+    def _judged(self, request: Request, response: ClientResponse, body: bytes, attempt: int) -> Answer:
+        if response.status in _SUCCESS:
+            return Answer(response.status, body, f"{request.method} {shown(request.url)}")
+        text = body.decode(errors="replace").replace(self.key, "…")
+        raise api_error(
+            status=response.status,
+            headers=response.headers,
+            text=text,
+            document=_document(text),
+            method=request.method,
+            url=shown(request.url),
+            attempts=attempt,
+            now=datetime.now(UTC),
+        )
+
+    async def stream(
+        self, endpoint: Endpoint, *, ids: Mapping[str, str], idle: float, headers: Mapping[str, str]
+    ) -> ByteStream:
+        """Open a streaming answer in one attempt; the caller reconnects.
+
+        Raises:
+            InvalidRequestError, ConfigurationError, ConnectError, TransportError, APIError: As for `call`.
+        """
+        request = self._request(endpoint, ids, {}, None)
+        # Compression would make a proxy hold events back until it has a block of them.
+        own = {**request.headers, "Accept": "text/event-stream", "Accept-Encoding": "identity", **headers}
+        request = evolve(request, headers=own, silence=idle, streaming=True)
+        await self.connections.ready()
+        await self.gate.passed()
+        response = await self._send(request, 1)
+        if response.status in _SUCCESS and response.content_type != "text/html":
+            return ByteStream(response, request.url, self.counters)
+        await self._refuse(request, response)
+
+    async def _refuse(self, request: Request, response: ClientResponse) -> NoReturn:
+        """Raise for an answer that is no stream."""
+        try:
+            async with asyncio.timeout(finite(self.timeouts.read)):
+                body = await response.read()
+        except Exception as error:
+            if not is_foreign(error):
+                raise
+            body = b""
+        finally:
+            response.close()
+        try:
+            self._judged(request, response, body, 1)
+        except RateLimitedError as error:
+            self._pause_all(error, self.retry.base_delay)
+            raise
+        raise TransportError(
+            f"GET {shown(request.url)}: a page of HTML came instead of an event stream",
+            method="GET",
+            url=shown(request.url),
+        )
+
+    def _request(
+        self,
+        endpoint: Endpoint,
+        ids: Mapping[str, str],
+        query: Mapping[str, str | int],
+        json: Mapping[str, Any] | None,
+    ) -> Request:
+        path = endpoint.path(**ids)
+        url = self.base.with_path(self.base.raw_path.rstrip("/") + path, encoded=True)
+        headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
+        body = None
+        if json is not None:
+            headers["Content-Type"] = "application/json"
+            body = _written(json)
+        return Request(
+            method=endpoint.method,
+            url=url.with_query(query) if query else url,
+            headers=headers,
+            private={**self.headers, API_KEY_HEADER: self.key},
+            body=body,
+            fresh=not endpoint.repeatable,
+            connect=self.timeouts.connect,
+            silence=self.timeouts.read if endpoint.repeatable else self.timeouts.create,
+        )
+
+
+def _ensure_readable(answer: Answer, request: Request) -> None:
+    """Raise the doubt where a success can't be read: something was started, and nothing says what."""
+    try:
+        answer.json()
+    except DecodeError as error:
+        failure = error
+    else:
+        return
+    raise AmbiguousRequestError(
+        f"{failure.message}; the server says that it was carried out ({answer.status}), but not as what",
+        method=request.method,
+        url=shown(request.url),
+    ) from failure
+
+
+def _written(json: Mapping[str, Any]) -> bytes:
+    try:
+        return _json.dumps(json)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"the request can't be written as JSON: {error}") from error
+
+
+def _document(text: str) -> Any:
+    try:
+        return _json.loads(text)
+    except ValueError:
+        return None
+
+
+def _outcome(error: TransportError | APIError) -> Outcome:
+    if isinstance(error, APIError):
+        return Outcome(sent=True, status=error.status, retry_after=error.retry_after)
+    return Outcome(sent=not isinstance(error, ConnectError))
+
+
+def _give_up(
+    endpoint: Endpoint, request: Request, outcome: Outcome, failure: TransportError | APIError, attempts: int
+) -> NoReturn:
+    """Raise the failure, or the doubt that it leaves where the request must not be repeated."""
+    if endpoint.repeatable or outcome.untouched or not outcome.transient:
+        raise failure
+    raise AmbiguousRequestError(
+        f"{request.method} {shown(request.url)} may or may not have been carried out, and repeating it could start a "
+        f"second agent: {failure}",
+        method=request.method,
+        url=shown(request.url),
+        attempts=attempts,
+    ) from failure

@@ -1,0 +1,208 @@
+"""The API's surface as values: endpoints, headers, and the way from an answer to an error.
+
+Everything here is pure. A path that the contract grades below documented says so beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+from attrs import field, frozen
+
+from rebyte_async import errors
+from rebyte_async.errors import APIError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["API_KEY_HEADER", "DEFAULT_BASE_URL", "Endpoint", "api_error", "header", "retry_after_seconds"]
+
+DEFAULT_BASE_URL = "https://api.rebyte.ai/v1"
+API_KEY_HEADER = "API_KEY"
+_REQUEST_ID_HEADERS = ("x-request-id", "request-id")  # not documented: read if one comes
+_BODY_SHOWN = 2_000
+_MESSAGE_SHOWN = 500
+
+
+@frozen
+class Endpoint:
+    """One operation of the API, and what may be done when its answer is lost."""
+
+    method: str
+    template: str
+    """The path under the base URL, with `{names}` for the ids."""
+    repeatable: bool = True
+    """Whether the request may reach the server twice. Those that may not start something that costs money."""
+    settled_by: frozenset[int] = field(default=frozenset(), converter=frozenset[int])
+    """The statuses that mean success on a repeat after a lost answer: the first attempt had done it."""
+
+    def path(self, **ids: str) -> str:
+        """The path with each id percent-encoded as one segment.
+
+        Raises:
+            InvalidRequestError: An id is empty, no string, or a dot segment that would change the path.
+        """
+        return self.template.format_map({name: _segment(name, value) for name, value in ids.items()})
+
+
+def _segment(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidRequestError(f"{name} must be a string that isn't empty, not {value!r:.80}")
+    if value in {".", ".."}:
+        raise InvalidRequestError(f"{name} must not be the dot segment {value!r}: it would name another resource")
+    try:
+        return quote(value, safe="")
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(f"{name} holds a lone surrogate, which no URL can carry: {value!r:.80}") from error
+
+
+# Tasks and prompts: contract §3.
+CREATE_TASK = Endpoint("POST", "/tasks", repeatable=False)
+LIST_TASKS = Endpoint("GET", "/tasks")
+GET_TASK = Endpoint("GET", "/tasks/{task_id}")
+DELETE_TASK = Endpoint("DELETE", "/tasks/{task_id}", settled_by={404})
+CREATE_PROMPT = Endpoint("POST", "/tasks/{task_id}/prompts", repeatable=False)
+CANCEL_TASK = Endpoint("POST", "/tasks/{task_id}/cancel")  # cancelling twice is harmless: guess
+SET_VISIBILITY = Endpoint("PATCH", "/tasks/{task_id}/visibility")
+STREAM_EVENTS = Endpoint("GET", "/tasks/{task_id}/events")
+GET_CONTENT = Endpoint("GET", "/tasks/{task_id}/content")  # observed
+LIST_PROMPT_EVENTS = Endpoint("GET", "/tasks/{task_id}/prompts/{prompt_id}/events")  # observed
+ANSWER_QUESTION = Endpoint("POST", "/tasks/{task_id}/answer", settled_by={409})  # observed
+
+HEALTH_PATH = "/health"  # at the host's root, without a key: observed
+
+_BY_CODE: dict[str, type[APIError]] = {
+    "missing_api_key": errors.MissingAPIKeyError,
+    "invalid_api_key": errors.InvalidAPIKeyError,
+    "unauthorized": errors.AuthenticationError,  # an older code: observed
+    "insufficient_scopes": errors.InsufficientScopesError,
+    "agent_disabled": errors.AgentDisabledError,
+    "validation_error": errors.ValidationError,
+    "limit_exceeded": errors.LimitExceededError,
+    "not_found": errors.NotFoundError,
+    "internal_error": errors.InternalServerError,
+}
+_BY_STATUS: dict[int, type[APIError]] = {
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+    429: errors.RateLimitedError,
+    500: errors.InternalServerError,
+}
+
+
+def _error_class(status: int, code: str | None) -> type[APIError]:
+    """The class by code, when the code fits the status' family, else by status."""
+    by_code = _BY_CODE.get(code or "")
+    by_status = _BY_STATUS.get(status)
+    if by_status is errors.RateLimitedError:
+        return by_status
+    if by_code is not None and issubclass(by_code, errors.ServerError) == (status >= 500):  # noqa: PLR2004
+        return by_code
+    if by_status is not None:
+        return by_status
+    if status >= 500:  # noqa: PLR2004 - the family of server errors
+        return errors.ServerError
+    return errors.BadRequestError if status >= 400 else APIError  # noqa: PLR2004 - the family of request errors
+
+
+def header(headers: Mapping[str, str], *names: str) -> str | None:
+    """The first of the named headers that is there, in any case."""
+    lowered = {key.lower(): value for key, value in headers.items()}
+    return next((lowered[name.lower()] for name in names if name.lower() in lowered), None)
+
+
+def retry_after_seconds(value: str | None, now: datetime) -> float | None:
+    """Read a `Retry-After` header: seconds or a date, as seconds from now; None when it is absent or nonsense."""
+    text = (value or "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text, re.ASCII):
+        seconds = float(text)
+        return seconds if math.isfinite(seconds) else None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "an error without a description"
+
+
+def _is_markup(text: str) -> bool:
+    return re.search(r"\A\s*<|<!doctype|<html|<body|<head", text, re.IGNORECASE) is not None
+
+
+def _said(document: object) -> tuple[str | None, str | None]:
+    """The code and the message of an error document, wherever the server put them."""
+    outer = cast("Mapping[str, Any]", document) if isinstance(document, dict) else {}
+    found = outer.get("error")
+    inner = cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
+    if isinstance(found, str):
+        inner = {"message": found}
+    code = inner.get("code") or outer.get("code")
+    texts = (inner.get("message"), outer.get("realMessage"), outer.get("message"))  # the latter two observed
+    message = next((text for text in texts if isinstance(text, str) and text.strip()), None)
+    return (code if isinstance(code, str) else None), message
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MESSAGE_SHOWN else line[: _MESSAGE_SHOWN - 1] + "…"
+
+
+def _message(status: int, said: str | None, text: str) -> str:
+    message = said if said is not None else text
+    if _is_markup(message):
+        return f"{_reason(status)} (the answer was a page of HTML, as gateways send)"
+    if said is None and message.lstrip()[:1] in {"{", "["}:
+        return f"{_reason(status)} (the answer had no message)"
+    return _one_line(message) or _reason(status)
+
+
+def api_error(
+    *,
+    status: int,
+    headers: Mapping[str, str],
+    text: str,
+    document: object,
+    method: str,
+    url: str,
+    attempts: int,
+    now: datetime,
+) -> APIError:
+    """The error for an answer that isn't a success, by code and then by status.
+
+    Args:
+        status: The answer's status.
+        headers: The answer's headers.
+        text: Its body, already without secrets.
+        document: The body as JSON, or None where it isn't.
+        method: The request's method.
+        url: The request's URL without its query.
+        attempts: How often the request was tried.
+        now: The time, for a `Retry-After` that is a date.
+    """
+    code, said = _said(document)
+    return _error_class(status, code)(
+        status,
+        code,
+        _message(status, said, text),
+        method,
+        url,
+        header(headers, *_REQUEST_ID_HEADERS),
+        retry_after_seconds(header(headers, "retry-after"), now),
+        text[:_BODY_SHOWN] or None,
+        attempts,
+    )

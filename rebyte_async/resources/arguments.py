@@ -1,0 +1,56 @@
+"""What the calls check before anything is sent, and the bodies that they build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rebyte_async.errors import InvalidRequestError
+from rebyte_async.types.files import FileRef
+
+__all__ = ["file_refs", "prompt_text", "skill_names", "with_extra"]
+
+MAX_PROMPT = 100_000
+"""The longest prompt, in characters (contract §3, documented)."""
+
+
+def prompt_text(prompt: object) -> str:
+    """A prompt that may be sent."""
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise InvalidRequestError(f"prompt must be a string that isn't empty, not {prompt!r:.80}")
+    if len(prompt) > MAX_PROMPT:
+        raise InvalidRequestError(f"prompt must have at most {MAX_PROMPT:,} characters, not {len(prompt):,}")
+    return prompt
+
+
+def skill_names(skills: object) -> list[str]:
+    """The skills as the API wants them."""
+    if isinstance(skills, str) or not isinstance(skills, Iterable):
+        raise InvalidRequestError(f"skills must be a list of names, such as ['pdf'], not {skills!r:.80}")
+    names = list[object](skills)
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidRequestError(f"skills must be names, such as 'pdf', not {name!r:.80}")
+    return [str(name) for name in names]
+
+
+def file_refs(files: object) -> list[dict[str, str]]:
+    """The attached files as the API wants them."""
+    if isinstance(files, str | bytes | FileRef) or not isinstance(files, Iterable):
+        raise InvalidRequestError(f"files must be a list, not {type(files).__name__}")
+    attached: list[dict[str, str]] = []
+    for item in list[object](files):
+        if not isinstance(item, FileRef):
+            raise InvalidRequestError(f"files takes FileRef values, not {type(item).__name__}")
+        attached.append({"id": item.id, "filename": item.filename})
+    return attached
+
+
+def with_extra(body: dict[str, Any], extra: object) -> dict[str, Any]:
+    """The body without what is None or empty, and with fields that are newer than this package."""
+    lean = {name: value for name, value in body.items() if value is not None and value != []}
+    if extra is None:
+        return lean
+    if not isinstance(extra, Mapping):
+        raise InvalidRequestError(f"extra must be a mapping of JSON fields, not {type(extra).__name__}")
+    return lean | {str(name): value for name, value in extra.items()}

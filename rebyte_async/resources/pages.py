@@ -1,0 +1,63 @@
+"""Listings: await one for a page, iterate over it for everything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from attrs import frozen
+
+from rebyte_async.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+
+    from rebyte_async.types.pages import Page
+
+__all__ = ["Listing"]
+
+T = TypeVar("T")
+_MAX_LIMIT = 100
+
+
+@frozen(eq=False)
+class Listing(Generic[T]):
+    """A listing that has not been asked for yet.
+
+    `await` it for the page that its `limit` and `offset` name. `async for` gives every item from `offset` on, page
+    by page, each once: items that new ones push to the next page are not repeated, and items that move up because
+    others were deleted are not missed.
+
+    Raises:
+        InvalidRequestError: `limit` is not 1 to 100, or `offset` is below 0.
+    """
+
+    _fetch: Callable[[int, int], Awaitable[Page[T]]]
+    _identity: Callable[[T], str]
+    _limit: int
+    _offset: int
+
+    def __attrs_post_init__(self) -> None:
+        if type(self._limit) is not int or not 1 <= self._limit <= _MAX_LIMIT:
+            raise InvalidRequestError(f"limit must be a whole number from 1 to {_MAX_LIMIT}, not {self._limit!r:.40}")
+        if type(self._offset) is not int or self._offset < 0:
+            raise InvalidRequestError(f"offset must be a whole number, at least 0, not {self._offset!r:.40}")
+
+    def __await__(self) -> Generator[object, None, Page[T]]:
+        return self._fetch(self._limit, self._offset).__await__()
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        seen: set[str] = set()
+        offset, total = self._offset, None
+        while True:
+            page = await self._fetch(self._limit, offset)
+            if total is not None and page.total is not None and page.total < total and offset > self._offset:
+                # Items were deleted since, and what stood here has moved up into pages that were read already.
+                offset, total = max(self._offset, offset - (total - page.total)), page.total
+                continue
+            for item in page.data:
+                if self._identity(item) not in seen:
+                    seen.add(self._identity(item))
+                    yield item
+            offset, total = offset + len(page.data), page.total
+            if not page.data or (total is not None and offset >= total) or len(page.data) < self._limit:
+                return

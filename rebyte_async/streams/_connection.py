@@ -1,0 +1,84 @@
+"""The connections of a stream, one after the other: bytes in, frames out."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from rebyte_async import _wire
+from rebyte_async.sse import ServerSentEvent, SSEParser
+
+if TYPE_CHECKING:
+    from rebyte_async._transport import ByteStream, Transport
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """At most one open connection, and what it has brought.
+
+    Frames stay readable after the connection is gone; a new connect starts with none.
+    """
+
+    __slots__ = ("_body", "_idle", "_last_event_id", "_parser", "_task_id", "_transport", "connects", "frames", "retry")
+
+    def __init__(self, transport: Transport, task_id: str, idle: float) -> None:
+        self._transport = transport
+        self._task_id = task_id
+        self._idle = idle
+        self._body: ByteStream | None = None
+        self._parser = SSEParser()
+        self._last_event_id = ""
+        self.connects = 0
+        """How often a connect was tried."""
+        self.retry: int | None = None
+        """The reconnection time that the server asked for, in milliseconds."""
+        self.frames: deque[ServerSentEvent] = deque()
+        """What was received and not yet looked at."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection to read from."""
+        return self._body is not None
+
+    async def open(self) -> None:
+        """Connect, in one attempt. Raises as `Transport.stream`."""
+        self.connects += 1
+        if self.connects > 1:
+            self._transport.counters.reconnects += 1
+        self.frames.clear()
+        self._parser = SSEParser()
+        # The id is the server's own; it is not known to resume from it (contract §4.1), and a replay does no harm.
+        headers = {"Last-Event-ID": self._last_event_id} if self._last_event_id else {}
+        ids = {"task_id": self._task_id}
+        self._body = await self._transport.stream(_wire.STREAM_EVENTS, ids=ids, idle=self._idle, headers=headers)
+
+    async def read(self) -> bool:
+        """Read what comes next into `frames`; False when the body has ended. Cancelling loses nothing.
+
+        Raises:
+            TransportError: The connection was lost.
+            EventTooLargeError: An event is larger than the parser takes.
+        """
+        if self._body is None:
+            return False
+        data = await self._body.read()
+        if not data:
+            return False
+        self.frames.extend(self._parser.feed(data))
+        self._last_event_id = self._parser.last_event_id or self._last_event_id
+        if self._parser.retry is not None:
+            self.retry = self._parser.retry
+        return True
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+    async def finish(self) -> None:
+        """Close after the last frame, and keep the connection for other calls where its end comes at once."""
+        if self._body is not None:
+            body, self._body = self._body, None
+            await body.finish()

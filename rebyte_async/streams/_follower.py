@@ -1,0 +1,487 @@
+"""Following one turn of a task to its end: the decisions of a stream, without its public face.
+
+`next_event` takes from what has come; `advance` makes one step to get more: connect, read, wait, or look up what an
+odd end means. Every step leaves a state that the next one can go on from, so a cancelled step loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, NoReturn
+
+from rebyte_async import _json
+from rebyte_async._events import decode_done, decode_event, event_from_mapping
+from rebyte_async._retry import backoff
+from rebyte_async.errors import (
+    APIError,
+    DecodeError,
+    NotFoundError,
+    RateLimitedError,
+    RebyteError,
+    RequestTimeoutError,
+    ServerError,
+    StreamInterruptedError,
+    TransportError,
+)
+from rebyte_async.streams._connection import Connection
+from rebyte_async.streams._cursor import Place, write_cursor
+from rebyte_async.streams._subprompts import SubPrompts
+from rebyte_async.streams._text import TextAssembler
+from rebyte_async.streams._turn import Drain, Turn
+from rebyte_async.streams.reads import read_content, read_task
+from rebyte_async.types.events import Done, ToolResultEvent, ToolUseEvent
+from rebyte_async.types.results import TaskResult
+from rebyte_async.types.statuses import TERMINAL_STATUSES, task_status
+
+if TYPE_CHECKING:
+    from rebyte_async._transport import Transport
+    from rebyte_async.types.content import PromptContent
+    from rebyte_async.types.events import TaskEvent
+    from rebyte_async.types.tasks import Task
+
+__all__ = ["Follower"]
+
+_log = logging.getLogger("rebyte_async")
+_PAUSE = 1.0
+"""Seconds before the next look at a turn that has nothing to show yet, or whose tail is missing (contract §4.4, 5)."""
+_SURE = 3
+"""Reads in a row that must say that a turn has ended before an empty stream is believed."""
+_PATIENCE = 15
+"""Looks in a row at a task that doesn't know the followed prompt, or has an unknown status, before giving up."""
+_MAX_IDLE = 2
+"""Silent periods in a row, nothing new between them, after which a stream is given up."""
+_MAX_QUIET = 2
+"""Reads of all delegations in a row that must bring nothing new before the end of a turn."""
+_EVENT_FRAMES = frozenset({"event", "message"})
+_UNDER_WAY = frozenset({"running", "pending", "queued", "processing"})
+
+
+class Follower:
+    """The state of following a turn."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        task_id: str,
+        place: Place,
+        *,
+        idle_timeout: float,
+        follow_subprompts: bool,
+        forgive_until: float,
+    ) -> None:
+        self._transport = transport
+        self._task_id = task_id
+        self._sleep = transport.gate.sleep
+        self._connection = Connection(transport, task_id, idle_timeout)
+        self._forgive_until = forgive_until
+        self._turn = Turn()
+        self._subs = SubPrompts(transport, task_id) if follow_subprompts else None
+        self._ready: deque[tuple[TaskEvent, str]] = deque()  # from elsewhere than the stream, with their sub-prompt
+        self._place = place
+        self._words = TextAssembler()
+        self._announced: set[str] = set()  # the sub-prompts that the turn's tool calls speak of
+        # Of this connection:
+        self._brought = 0  # how many events of the turn, replayed ones included
+        self._new = False  # whether one of them was new
+        self._other: str | None = None  # another turn that it shows
+        self._unsorted = False  # whether it is open if that one is earlier or later than ours
+        self._passed_over: set[str] = set()  # what it shows that isn't ours and may be skipped
+        self._reported: Done | None = None  # its done frame
+        # In a row, back to 0 with every new event:
+        self._failures = self._idle = self._sure = self._strange = self._quiet = 0
+        # Near the end:
+        self._in_doubt = False  # whether to look at the task before connecting again
+        self._passed_by = False  # whether the stream has gone on to a later turn
+        self._tail_read = False  # whether the content was read since the last decision
+        self._drain: Drain | None = None
+        self._ending: Done | None = None
+        self.piece = ""
+        """What the last event added to the text."""
+        self.events_seen = 0
+        """How many events were given out."""
+        self.done: Done | None = None
+        """The end of the turn, once it has been reached."""
+
+    @property
+    def prompt_id(self) -> str | None:
+        """The turn that is followed, once it is known."""
+        return self._place.prompt_id
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is an open connection."""
+        return self._connection.is_open
+
+    @property
+    def reconnects(self) -> int:
+        """Connects after the first."""
+        return max(0, self._connection.connects - 1)
+
+    @property
+    def cursor(self) -> str:
+        """The place after the last event that was given out."""
+        return write_cursor(self._task_id, self._place)
+
+    @property
+    def result(self) -> TaskResult:
+        """What there is of the turn."""
+        return TaskResult(
+            task_id=self._task_id,
+            status=task_status(self.done.status) if self.done else None,
+            final_result=self.done.final_result if self.done else "",
+            text=self._words.text,
+            events_seen=self.events_seen,
+        )
+
+    def close(self) -> None:
+        """Close the connection. What has come and was not given out is left out of the cursor too."""
+        self._connection.close()
+
+    # --- What has come -------------------------------------------------------------------------------------------
+
+    def next_event(self) -> TaskEvent | None:
+        """The next new event out of what has come, or None when more must be got.
+
+        Raises:
+            DecodeError: A frame is no JSON object with an event type.
+        """
+        while self._ready:
+            event, sub_prompt = self._ready.popleft()
+            if self._take(event, sub_prompt):
+                return event
+        frames = self._connection.frames
+        while frames and self._reported is None and not self._unsorted:
+            name, data, _ = frames.popleft()
+            if name == "done":
+                self._reported = decode_done(data)
+            elif (event := _event(name, data)) is not None and self._sort(event):
+                return event
+        return None
+
+    def _sort(self, event: TaskEvent) -> bool:
+        """Whether an event of the stream is a new one of the turn, or of a delegation of it."""
+        prompt_id = event.prompt_id
+        if prompt_id is None or prompt_id == self._place.prompt_id:
+            return self._take(event, "")
+        if self._place.prompt_id is None:
+            self._place = Place(prompt_id, self._place.seen)
+            return self._take(event, "")
+        if prompt_id in self._announced:
+            return self._take(event, prompt_id)
+        self._other = prompt_id
+        self._unsorted = prompt_id not in self._passed_over
+        return False
+
+    def _take(self, event: TaskEvent, sub_prompt: str) -> bool:
+        """Note an event of the turn, or of a sub-prompt of it; whether it is new."""
+        if not sub_prompt:
+            self._brought += 1
+            self._turn.observe(event)
+        if not self._place.seen.add(event, sub_prompt):
+            return False
+        self._new = True
+        self._failures = self._idle = self._sure = self._strange = self._quiet = 0
+        self.events_seen += 1
+        self.piece = "" if sub_prompt else self._words.feed(event)
+        if isinstance(event, ToolUseEvent | ToolResultEvent):
+            self._note_delegation(event)
+        return True
+
+    def _note_delegation(self, event: ToolUseEvent | ToolResultEvent) -> None:
+        if event.sub_prompt_id is not None:
+            self._announced.add(event.sub_prompt_id)
+        if self._subs is not None:
+            self._subs.note(event)
+
+    # --- Getting more --------------------------------------------------------------------------------------------
+
+    async def advance(self) -> None:
+        """Make one step towards the next event or the end.
+
+        Raises:
+            StreamInterruptedError: The stream is given up.
+            APIError: The server refuses for good.
+            EventTooLargeError: An event is larger than the parser takes.
+        """
+        try:
+            await self._step()
+        except StreamInterruptedError:
+            raise
+        except (TransportError, APIError) as error:
+            failure = error
+        else:
+            return
+        await self._recover(failure)
+
+    async def _step(self) -> None:
+        if self._ending is not None:
+            await self._finish(self._ending)
+        elif self._passed_by:
+            await self._read_tail()
+        elif self._unsorted:
+            await self._sort_out()
+        elif self._reported is not None:
+            await self._judge(self._reported)
+        elif self._in_doubt:
+            await self._look()
+        elif not self._connection.is_open:
+            await self._connect()
+        else:
+            await self._read()
+
+    async def _connect(self) -> None:
+        self._brought, self._new = 0, False
+        self._other, self._unsorted = None, False
+        self._passed_over.clear()
+        self._place.seen.restart()
+        try:
+            await self._connection.open()
+        except RequestTimeoutError as error:
+            self._silent(error)
+
+    async def _read(self) -> None:
+        try:
+            more = await self._connection.read() if self._subs is None else await self._read_both(self._subs)
+        except RequestTimeoutError as error:
+            self._silent(error)
+            return
+        if not more:
+            await self._closed_without_done()
+
+    async def _read_both(self, subs: SubPrompts) -> bool:
+        """Read the stream until the delegations' next read is due, then read these."""
+        timer = asyncio.timeout(subs.due_in())
+        try:
+            async with timer:
+                return await self._connection.read()
+        except TimeoutError:
+            if not timer.expired():
+                raise
+        try:
+            self._ready.extend(await subs.read())
+        except (TransportError, ServerError, RateLimitedError) as error:
+            _log.debug("the sub-prompts of task %s: %s; the next read comes", self._task_id, error)
+        return True
+
+    async def _recover(self, error: APIError | TransportError) -> None:
+        """Go on after a failure, or raise it, or give up."""
+        self._connection.close()
+        if isinstance(error, NotFoundError) and self._transport.gate.clock() < self._forgive_until:
+            await self._sleep(_PAUSE)
+        elif self._drain is not None and self._ending is None and not self._passed_by:
+            await self._again(self._drain)
+        elif isinstance(error, APIError) and not self._is_transient(error):
+            raise error
+        else:
+            await self._failed(error)
+
+    def _is_transient(self, error: APIError) -> bool:
+        longest = self._transport.retry.max_retry_after
+        return isinstance(error, ServerError | RateLimitedError) and (error.retry_after or 0) <= longest
+
+    async def _failed(self, error: APIError | TransportError) -> None:
+        policy = self._transport.retry
+        self._failures = 0 if self._new else self._failures + 1
+        self._new = False
+        if self._failures >= policy.max_attempts:
+            self._give_up(f"{self._failures} connections in a row brought nothing new; the last: {error}", error)
+        asked = (isinstance(error, APIError) and error.retry_after) or 0.0
+        wished = min((self._connection.retry or 0) / 1000, policy.max_delay)
+        await self._sleep(max(asked, wished, backoff(policy, max(1, self._failures), self._transport.gate.rng)))
+
+    def _silent(self, error: RequestTimeoutError) -> None:
+        """Nothing came for the idle timeout: look at the task and connect again, once."""
+        self._connection.close()
+        self._idle += 1
+        if self._idle >= _MAX_IDLE:
+            self._give_up(f"silent for {_MAX_IDLE} idle timeouts in a row", error)
+        self._in_doubt = True
+
+    def _give_up(self, why: str, cause: BaseException | None = None) -> NoReturn:
+        raise StreamInterruptedError(
+            f"the stream of task {self._task_id} was given up before its end: {why}",
+            task_id=self._task_id,
+            cursor=self.cursor if self.events_seen else None,
+            result=self.result,
+            attempts=self._connection.connects,
+        ) from cause
+
+    async def _task(self) -> Task:
+        try:
+            return await read_task(self._transport, self._task_id)
+        except DecodeError as error:
+            failure = error
+        raise TransportError(f"the task can't be read: {failure}", method="GET") from failure
+
+    # --- Ends, true and false ------------------------------------------------------------------------------------
+
+    async def _judge(self, done: Done) -> None:
+        """A done frame: the turn's end, or that of another turn, or of nothing at all."""
+        self._reported = None
+        await self._connection.finish()
+        empty = not done.final_result and (done.last_seq is None or done.last_seq < 0)
+        if self._brought == 0 and (empty or self._other is not None):
+            await self._nothing_came()
+        else:
+            await self._end(done, certain=True)
+
+    async def _closed_without_done(self) -> None:
+        """The connection was closed in an orderly way: normal while the turn runs."""
+        self._connection.close()
+        if self._brought == 0:
+            await self._nothing_came()
+            return
+        await self._look()
+        if self._drain is None:
+            await self._sleep(backoff(self._transport.retry, 1, self._transport.gate.rng) if self._new else _PAUSE)
+
+    async def _look(self) -> None:
+        """See whether the turn has ended, where the stream hasn't said so."""
+        status = self._status(await self._task())
+        self._in_doubt = False
+        if status in TERMINAL_STATUSES:
+            await self._end(Done(status=str(status), last_seq=None, final_result=""), certain=False)
+        else:
+            self._doubt(status)
+
+    async def _nothing_came(self) -> None:
+        """A connection ended without anything of the turn: it hasn't begun to show, or has shown everything."""
+        if self._drain is not None:
+            await self._again(self._drain)
+            return
+        status = self._status(await self._task())
+        if status in TERMINAL_STATUSES:
+            self._sure += 1
+        else:
+            self._sure = 0
+            self._doubt(status)
+        if self._sure < _SURE:
+            await self._sleep(_PAUSE)
+        elif self._other is not None:
+            self._passed_by = True
+        elif self._brought or self.events_seen:
+            await self._end(Done(status=str(status), last_seq=None, final_result=""), certain=False)
+        else:
+            self._ending = Done(status=str(status), last_seq=-1, final_result="")
+
+    def _status(self, task: Task) -> str | None:
+        """The turn's status in the task's vocabulary; None where the task doesn't know the turn (yet)."""
+        if self.prompt_id is None or task.prompts is None:
+            return task.status
+        return next((task_status(prompt.status) for prompt in task.prompts if prompt.id == self.prompt_id), None)
+
+    def _doubt(self, status: str | None) -> None:
+        """Bear a turn that the task doesn't know, or a status that nobody knows, for a while."""
+        self._strange = 0 if status in _UNDER_WAY else self._strange + 1
+        if self._strange >= _PATIENCE:
+            what = f"the task has no prompt {self.prompt_id}" if status is None else f"its status is {status!r}"
+            self._give_up(f"nothing new came and {what}")
+
+    async def _end(self, done: Done, *, certain: bool) -> None:
+        """The turn has ended; its tail may be missing."""
+        if self._drain is None:
+            self._drain = Drain(done, certain=certain)
+        elif certain:
+            self._drain.done, self._drain.certain = done, True
+        await self._again(self._drain)
+
+    async def _again(self, drain: Drain) -> None:
+        if drain.again(self._turn, self.events_seen):
+            await self._sleep(_PAUSE)
+        else:
+            self._ending = drain.done
+
+    async def _finish(self, done: Done) -> None:
+        """Take the last of the delegations, find the answer, and end."""
+        if self._subs and self._quiet < _MAX_QUIET:
+            if self._quiet:
+                await self._sleep(_PAUSE)
+            self._quiet += 1
+            self._ready.extend(await self._subs.read(every=True))
+            return
+        final_result = done.final_result or await self._final_result() or self._words.last_block
+        self._connection.close()
+        self.done = Done(status=done.status, last_seq=done.last_seq, final_result=final_result)
+
+    async def _final_result(self) -> str:
+        """The task's own answer, where the task's last turn is ours."""
+        try:
+            task = await read_task(self._transport, self._task_id)
+        except RebyteError:
+            return ""
+        ours = not task.prompts or self.prompt_id in {None, task.prompts[-1].id}
+        return (ours and task.final_result) or ""
+
+    # --- Another turn on the stream ------------------------------------------------------------------------------
+
+    async def _sort_out(self) -> None:
+        """See whether the turn that the stream shows is later than ours, which then has ended."""
+        task = await self._task()
+        turns = [prompt.id for prompt in task.prompts or ()]
+        other, ours = self._other, self.prompt_id
+        self._unsorted = False
+        if other in turns and ours in turns:
+            self._passed_by = turns.index(other) > turns.index(ours)
+        elif ours not in turns or self._status(task) in TERMINAL_STATUSES:
+            self._connection.close()
+            self._connection.frames.clear()
+            await self._nothing_came()
+            return
+        if other is not None and not self._passed_by:
+            self._passed_over.add(other)
+
+    async def _read_tail(self) -> None:
+        """Take the tail of a turn that the stream has left from the task's content, and again until it is whole."""
+        self._connection.close()
+        self._connection.frames.clear()
+        if self._tail_read and self._drain is not None:
+            self._tail_read = False
+            await self._again(self._drain)
+            return
+        status = self._status(await self._task())
+        if status not in TERMINAL_STATUSES:
+            self._doubt(status)
+            await self._sleep(_PAUSE)
+            return
+        tail = await self._content()
+        self._ready.extend((event, "") for event in tail.events or ())
+        done = Done(status=str(status), last_seq=None, final_result=tail.response or "")
+        self._drain = self._drain or Drain(done, certain=True)
+        self._tail_read = True
+
+    async def _content(self) -> PromptContent:
+        """What the content says of our turn. Without it nobody knows what the turn's tail was."""
+        cause: RebyteError | None = None
+        try:
+            content = await read_content(self._transport, self._task_id, include_events=True)
+        except DecodeError as error:
+            cause = error
+        except APIError as error:
+            if self._is_transient(error):
+                raise
+            cause = error
+        else:
+            for prompt in content.prompts:
+                if prompt.id == self.prompt_id and prompt.events is not None:
+                    return prompt
+        self._give_up("it went on to another turn, and the content doesn't tell how this one ended", cause)
+
+
+def _event(name: str, data: str) -> TaskEvent | None:
+    """Read a frame as an event. One with a name of its own, such as a ping, needn't be any (contract §4, unknown)."""
+    try:
+        return decode_event(data)
+    except DecodeError:
+        if name in _EVENT_FRAMES:
+            raise
+    if name != "error":
+        return None
+    try:
+        payload = _json.loads(data)
+    except ValueError:
+        payload = data
+    if not isinstance(payload, dict):
+        payload = {"message": str(payload)}
+    return event_from_mapping({"eventType": "error", "payload": payload})

@@ -1,0 +1,84 @@
+"""The agent's words out of its events: deltas joined, blocks divided, echoes left out."""
+
+from __future__ import annotations
+
+from rebyte_async.types.events import (
+    QuestionEvent,
+    ResultEvent,
+    TaskEvent,
+    TextEvent,
+    ThinkingEvent,
+    ToolResultEvent,
+    ToolUseEvent,
+)
+
+__all__ = ["TextAssembler"]
+
+_BLOCK_ENDS = (ToolUseEvent, ToolResultEvent, ThinkingEvent, QuestionEvent)
+
+
+class TextAssembler:
+    """Turns events into the pieces of one text, a blank line between its blocks.
+
+    A delta appends to the open block. A whole text that repeats the deltas before it, and a result that repeats the
+    last block or all of the text, are echoes (contract §4, observed).
+    """
+
+    __slots__ = ("_block", "_open", "_pieces")
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._block: list[str] = []
+        self._open = False
+
+    @property
+    def text(self) -> str:
+        """Everything so far."""
+        return "".join(self._pieces)
+
+    @property
+    def last_block(self) -> str:
+        """The last block, as far as it has come."""
+        return "".join(self._block)
+
+    def feed(self, event: TaskEvent) -> str:
+        """The piece that an event adds to the text; empty when it adds none."""
+        match event:
+            case TextEvent(text=text, is_delta=True):
+                return self._append(text)
+            case TextEvent(text=text):
+                return self._whole(text)
+            case ResultEvent(text=str(text)):
+                return self._result(text)
+            case _ if isinstance(event, _BLOCK_ENDS):
+                self._open = False
+        return ""
+
+    def _append(self, text: str) -> str:
+        if self._open:
+            self._block.append(text)
+            self._pieces.append(text)
+            return text
+        piece = self._start(text)
+        self._open = bool(piece)
+        return piece
+
+    def _whole(self, text: str) -> str:
+        echo = self._open and text.strip() == self.last_block.strip()
+        self._open = False
+        return "" if echo else self._start(text)
+
+    def _result(self, text: str) -> str:
+        self._open = False
+        said = text.strip()
+        if said in {self.last_block.strip(), self.text.strip()}:
+            return ""
+        return self._start(text)
+
+    def _start(self, text: str) -> str:
+        if not text:
+            return ""
+        piece = f"\n\n{text}" if self._pieces else text
+        self._block = [text]
+        self._pieces.append(piece)
+        return piece

@@ -1,0 +1,69 @@
+"""Many streams as one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from rebyte_async.errors import RebyteError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rebyte_async.streams.stream import TaskEventStream
+    from rebyte_async.types.events import TaskEvent
+
+__all__ = ["merge"]
+
+
+async def merge(*streams: TaskEventStream) -> AsyncIterator[tuple[str, TaskEvent]]:
+    """Read several streams at once, as one.
+
+    Each stream has at most one event waiting, and they take turns: a busy one doesn't starve the others, and a slow
+    consumer slows all of them down. A stream that fails doesn't end the others. The streams are closed at the end,
+    when the iteration is cancelled, and when it is closed (`contextlib.aclosing` closes it where you break off).
+
+    Args:
+        *streams: Streams of `client.tasks.events`, not read from by anyone else.
+
+    Yields:
+        The task's id and the event, in each stream's order.
+
+    Raises:
+        ExceptionGroup: One or more streams failed, after all others have ended. Each error names its task
+            (`task_id`, and a note in its traceback).
+    """
+    # One slot, and a first-come line of readers before it: every stream holds one event at most and gets its turn.
+    queue: asyncio.Queue[tuple[str, TaskEvent] | None] = asyncio.Queue(maxsize=1)
+    failures: list[Exception] = []
+    readers = [asyncio.create_task(_read(stream, queue, failures)) for stream in streams]
+    open_streams = len(readers)
+    try:
+        while open_streams:
+            item = await queue.get()
+            if item is None:
+                open_streams -= 1
+            else:
+                yield item
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        for stream in streams:
+            await stream.close()
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} of {len(streams)} streams failed", failures)
+
+
+async def _read(
+    stream: TaskEventStream, queue: asyncio.Queue[tuple[str, TaskEvent] | None], failures: list[Exception]
+) -> None:
+    try:
+        async for event in stream:
+            await queue.put((stream.task_id, event))
+    except Exception as error:  # noqa: BLE001 - whatever ends one stream must not end the others
+        if isinstance(error, RebyteError):
+            error.task_id = stream.task_id
+        error.add_note(f"from the stream of task {stream.task_id}")
+        failures.append(error)
+    await queue.put(None)

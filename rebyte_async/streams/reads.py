@@ -1,0 +1,35 @@
+"""The reads of a task beside its stream, which the streams and the resources share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rebyte_async import _codec, _wire
+from rebyte_async.types.content import TaskContent
+from rebyte_async.types.events import TaskEvent
+from rebyte_async.types.tasks import Task
+
+if TYPE_CHECKING:
+    from rebyte_async._transport import Transport
+
+__all__ = ["read_content", "read_prompt_events", "read_task"]
+
+
+async def read_task(transport: Transport, task_id: str) -> Task:
+    """Read a task with its turns. Raises as `Transport.call`, and `DecodeError`."""
+    answer = await transport.call(_wire.GET_TASK, ids={"task_id": task_id})
+    return _codec.decode(Task, answer.json())
+
+
+async def read_content(transport: Transport, task_id: str, *, include_events: bool) -> TaskContent:
+    """Read a task's questions and answers. Raises as `Transport.call`, and `DecodeError`."""
+    query = {"include": "events"} if include_events else None
+    answer = await transport.call(_wire.GET_CONTENT, ids={"task_id": task_id}, query=query)
+    return _codec.decode(TaskContent, answer.json())
+
+
+async def read_prompt_events(transport: Transport, task_id: str, prompt_id: str) -> tuple[TaskEvent, ...]:
+    """Read the events of a delegated sub-prompt. Raises as `Transport.call`, and `DecodeError`."""
+    ids = {"task_id": task_id, "prompt_id": prompt_id}
+    answer = await transport.call(_wire.LIST_PROMPT_EVENTS, ids=ids)
+    return _codec.decode_items(TaskEvent, answer.json(), ("events",))

@@ -1,0 +1,233 @@
+"""The event stream of a task, as applications see it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Self
+
+from anyio import CancelScope
+
+from rebyte_async import _wire
+from rebyte_async.errors import (
+    ConfigurationError,
+    DecodeError,
+    InvalidRequestError,
+    RebyteError,
+    StreamInterruptedError,
+)
+from rebyte_async.streams._cursor import Place, read_cursor
+from rebyte_async.streams._follower import Follower
+from rebyte_async.streams._seen import Seen
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+    from rebyte_async._transport import Transport
+    from rebyte_async.types.events import Done, TaskEvent
+    from rebyte_async.types.results import TaskResult
+
+__all__ = ["TaskEventStream"]
+
+
+class TaskEventStream:
+    """The events of one turn of a task: each once, in order, up to the end of the turn.
+
+    Made by `client.tasks.events`. Use it as an async context manager, and iterate over it:
+
+        async with client.tasks.events(task.id) as stream:
+            async for event in stream:
+                ...
+        print(stream.done.final_result)
+
+    Lost connections are mended by connecting again and leaving out what was delivered. Iteration ends only when the
+    turn has ended, or when `close` is called; whenever the stream gives up it raises. It connects when it is first
+    read from. One consumer reads at a time; any task may call `close`. Closing never affects the remote task.
+
+    Raises, from iteration:
+        StreamInterruptedError: The stream was given up; the error has the `cursor` to go on from.
+        DecodeError: A frame was no JSON object with an event type. Iteration can go on behind it.
+        APIError: The server refuses for good: 401, 403, 404 and other 4xx.
+        ConfigurationError: The client is closed, or two consumers read at once.
+
+    *Source*: contract §4, observed.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        task_id: str,
+        *,
+        prompt_id: str | None = None,
+        after: str | None = None,
+        follow_subprompts: bool = False,
+        idle_timeout: float | None = None,
+        forgive_until: float = 0.0,
+    ) -> None:
+        _wire.STREAM_EVENTS.path(task_id=task_id)
+        self.task_id: str = task_id
+        """The task."""
+        self._follower = Follower(
+            transport,
+            task_id,
+            _place(task_id, prompt_id, after),
+            idle_timeout=_idle(transport.timeouts.stream_idle if idle_timeout is None else idle_timeout),
+            follow_subprompts=follow_subprompts,
+            forgive_until=forgive_until,
+        )
+        self._busy = False
+        self._closed = False
+        self._failure: RebyteError | None = None
+        self._scope: CancelScope | None = None
+
+    @property
+    def prompt_id(self) -> str | None:
+        """The turn that is followed: as given, else that of the first event; None until then."""
+        return self._follower.prompt_id
+
+    @property
+    def done(self) -> Done | None:
+        """The end of the turn, or None while it hasn't been reached."""
+        return self._follower.done
+
+    @property
+    def cursor(self) -> str:
+        """The place after the last event that was delivered, for `client.tasks.events(task_id, after=cursor)`.
+
+        An opaque string, good in any process: a few bytes where events are numbered, about 11 for each event with a
+        key. Making it takes time in proportion.
+        """
+        return self._follower.cursor
+
+    @property
+    def reconnects(self) -> int:
+        """How often it connected after the first time."""
+        return self._follower.reconnects
+
+    @property
+    def result(self) -> TaskResult:
+        """What there is of the turn so far; its `status` is None until the end."""
+        return self._follower.result
+
+    def __repr__(self) -> str:
+        state = self.done.status if self.done else "closed" if self._closed else "open"
+        return f"<TaskEventStream of task {self.task_id}: {self._follower.events_seen} events, {state}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> TaskEvent:
+        if self._busy:
+            raise ConfigurationError("the stream is being read by another task: one consumer reads at a time")
+        self._busy = True
+        try:
+            return await self._next()
+        except DecodeError:
+            raise
+        except RebyteError as error:
+            self._failure = error
+            self._follower.close()
+            raise
+        finally:
+            self._busy = False
+
+    async def _next(self) -> TaskEvent:
+        follower = self._follower
+        while not self._closed:
+            if self._failure is not None:
+                raise self._failure
+            if (event := follower.next_event()) is not None:
+                return event
+            if follower.done is not None:
+                break
+            await self._advance()
+        raise StopAsyncIteration
+
+    async def _advance(self) -> None:
+        """One step, which `close` may end from another task. The scope is left before anything is given out."""
+        with CancelScope() as self._scope:
+            await self._follower.advance()
+        self._scope = None
+
+    async def text(self) -> AsyncIterator[str]:
+        """Iterate over the agent's words instead of its events.
+
+        Yields:
+            Pieces of text: deltas as they come, a blank line between blocks, echoes left out. Joined they are the
+            result's `text`.
+        """
+        async for _ in self:
+            if self._follower.piece:
+                yield self._follower.piece
+
+    async def until_done(self) -> TaskResult:
+        """Read to the end of the turn.
+
+        Returns:
+            What the turn came to.
+
+        Raises:
+            StreamInterruptedError: The stream was given up, or closed before the end.
+            Exception: What iteration raises.
+        """
+        async for _ in self:
+            pass
+        if self.done is None:
+            raise StreamInterruptedError(
+                f"the stream of task {self.task_id} was closed before the end of the turn",
+                task_id=self.task_id,
+                cursor=self.cursor,
+                result=self.result,
+            )
+        return self.result
+
+    async def close(self) -> None:
+        """End the stream and its connection; a consumer that waits in another task sees the iteration end.
+
+        The remote task goes on. `cursor` stays readable.
+        """
+        self._closed = True
+        self._follower.close()
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def disconnect(self) -> None:
+        """Close the connection alone: the next read connects again, and goes on where this one stopped."""
+        self._follower.close()
+
+    async def aclose(self) -> None:
+        """The same as `close`, for `contextlib.aclosing`."""
+        await self.close()
+
+    def __del__(self) -> None:
+        follower = getattr(self, "_follower", None)
+        if follower is not None and follower.is_connected:
+            warnings.warn(
+                f"{self!r} was never closed: use it with `async with`", ResourceWarning, source=self, stacklevel=2
+            )
+            follower.close()
+
+
+def _place(task_id: str, prompt_id: object, after: str | None) -> Place:
+    if prompt_id is not None and (not isinstance(prompt_id, str) or not prompt_id):
+        raise InvalidRequestError(f"prompt_id must be a string that isn't empty, or None, not {prompt_id!r:.80}")
+    if after is None:
+        return Place(prompt_id, Seen())
+    place = read_cursor(task_id, after)
+    if prompt_id is not None and place.prompt_id not in {None, prompt_id}:
+        raise InvalidRequestError(f"after is the cursor of the turn {place.prompt_id}, not of {prompt_id}")
+    return Place(prompt_id or place.prompt_id, place.seen)
+
+
+def _idle(seconds: object) -> float:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise InvalidRequestError(f"idle_timeout must be a number of seconds above 0, not {seconds!r:.80}")
+    return seconds

@@ -1,0 +1,19 @@
+"""How values of the wire become values of a field, the same in every model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+__all__ = ["moment"]
+
+
+def moment(value: datetime | str | None) -> datetime | None:
+    """Read a time as an aware datetime; None where it is absent or unreadable, since no one should fail over a date."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

@@ -1,0 +1,179 @@
+"""What an agent does in a turn, as events, and how the turn ended.
+
+An event that is newer than this package, or whose payload doesn't fit its type, is an `UnknownEvent`: nothing is
+lost, since every event keeps its payload as it came.
+
+Source: api-contract §4, observed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+__all__ = [
+    "Done",
+    "ErrorEvent",
+    "InitEvent",
+    "QuestionEvent",
+    "QuestionOption",
+    "ResultEvent",
+    "TaskEvent",
+    "TextEvent",
+    "ThinkingEvent",
+    "ToolResultEvent",
+    "ToolUseEvent",
+    "UnknownEvent",
+]
+
+
+@attrs.frozen(kw_only=True)
+class TaskEvent:
+    """What every event of a task has."""
+
+    seq: int | None = None
+    """The position within the prompt, from 0 or 1 on. The server may renumber it. None when absent."""
+    event_type: str
+    """The type as the server named it. An open set."""
+    prompt_id: str | None = None
+    """The prompt whose turn this belongs to. None when absent."""
+    event_key: str | None = None
+    """The event's identity, also across renumbering. None when absent, as with older servers."""
+    timestamp: datetime | None = None
+    """When it happened, aware (UTC where the server named no zone). None when absent or unreadable."""
+    payload: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
+    """The payload as it came, fields included that this package doesn't know. Empty when there was no object."""
+
+
+@attrs.frozen(kw_only=True)
+class InitEvent(TaskEvent):
+    """The agent has started."""
+
+    session_id: str | None = None
+    """The executor's own session."""
+    model: str | None = None
+    """The model that it uses."""
+    cwd: str | None = None
+    """Its working directory in the VM."""
+
+
+@attrs.frozen(kw_only=True)
+class ThinkingEvent(TaskEvent):
+    """A piece of the agent's reasoning."""
+
+    text: str
+    """The reasoning."""
+
+
+@attrs.frozen(kw_only=True)
+class TextEvent(TaskEvent):
+    """A piece of the agent's answer."""
+
+    text: str
+    """The text."""
+    is_delta: bool = False
+    """True when it goes on where the text before it ended; False when it is a block of its own."""
+
+
+@attrs.frozen(kw_only=True)
+class ToolUseEvent(TaskEvent):
+    """The agent calls a tool."""
+
+    tool_id: str
+    """The call's id; the `ToolResultEvent` has the same."""
+    name: str
+    """The tool's name."""
+    input: Any = attrs.field(factory=dict[str, Any], hash=False)
+    """The arguments, as the JSON that came: an object as a rule, empty when absent."""
+    sub_prompt_id: str | None = None
+    """The prompt that the call delegates to, which has events of its own. None when it delegates nothing."""
+
+
+@attrs.frozen(kw_only=True)
+class ToolResultEvent(TaskEvent):
+    """A tool has answered."""
+
+    tool_id: str
+    """The id of the call that it answers."""
+    output: Any = attrs.field(default=None, hash=False)
+    """What the tool said: a string as a rule (often JSON text), else the JSON that came. None when absent."""
+    is_error: bool = False
+    """True when the tool failed."""
+    sub_prompt_id: str | None = None
+    """The prompt that the call had delegated to. Some of its events may still be on the way."""
+
+
+@attrs.frozen(kw_only=True)
+class ResultEvent(TaskEvent):
+    """The agent's own summary of the turn. Often an echo of the last text, sometimes the only place that has it."""
+
+    text: str = ""
+    """The result. Empty when absent."""
+    status: str | None = None
+    """How the agent thinks it went. An open set. None when absent."""
+    duration_ms: float | None = None
+    """How long the turn took, in milliseconds. None when absent."""
+    usage: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
+    """What it consumed, such as `input_tokens`. None when absent."""
+
+
+@attrs.frozen
+class QuestionOption:
+    """One of the answers that a question offers."""
+
+    label: str
+    """The answer."""
+    description: str | None = None
+    """What choosing it means. None when absent."""
+
+
+@attrs.frozen(kw_only=True)
+class QuestionEvent(TaskEvent):
+    """The agent asks the user, and waits. `client.tasks.answer` answers."""
+
+    action_id: int | None = None
+    """The number to answer with. None when it is absent or no number."""
+    message_id: str
+    """The message to answer with."""
+    question: str
+    """The question."""
+    options: tuple[QuestionOption, ...] = ()
+    """The answers on offer, in order: an answer names them by position."""
+    multi_select: bool = False
+    """True when several may be chosen."""
+
+
+@attrs.frozen(kw_only=True)
+class ErrorEvent(TaskEvent):
+    """Something went wrong in the turn. Not its end: that is `Done`.
+
+    Source: a guess; no public client is known to have seen one.
+    """
+
+    message: str
+    """What went wrong."""
+
+
+@attrs.frozen(kw_only=True)
+class UnknownEvent(TaskEvent):
+    """An event of a type that this package doesn't know, or whose payload doesn't fit its type."""
+
+    document: Mapping[str, Any] = attrs.field(factory=dict[str, Any], eq=False, repr=False)
+    """The whole event as it came, since a part of it may be in no other field."""
+
+
+@attrs.frozen(kw_only=True)
+class Done:
+    """The end of a turn."""
+
+    status: str
+    """`completed`, `failed` or `canceled`: a task's words, whatever words the stream had used."""
+    last_seq: int | None = None
+    """The `seq` of the last event; -1 when there was none yet. None when absent."""
+    final_result: str = ""
+    """The turn's result. Empty when absent."""

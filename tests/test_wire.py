@@ -1,0 +1,162 @@
+"""Endpoints, and answers that are errors."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from rebyte_async import _wire, errors
+from rebyte_async.errors import APIError, InvalidRequestError
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def error_of(status: int, body: Any = None, **headers: str) -> APIError:
+    """The error that an answer becomes."""
+    text = body if isinstance(body, str) else "" if body is None else json.dumps(body)
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return _wire.api_error(
+        status=status,
+        headers=named,
+        text=text,
+        document=document,
+        method="GET",
+        url="https://api.invalid/v1/x",
+        attempts=1,
+        now=NOW,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "cls"),
+    [
+        (401, "missing_api_key", errors.MissingAPIKeyError),
+        (401, "invalid_api_key", errors.InvalidAPIKeyError),
+        (401, "unauthorized", errors.AuthenticationError),
+        (403, "insufficient_scopes", errors.InsufficientScopesError),
+        (403, "agent_disabled", errors.AgentDisabledError),
+        (400, "validation_error", errors.ValidationError),
+        (400, "limit_exceeded", errors.LimitExceededError),
+        (404, "not_found", errors.NotFoundError),
+        (500, "internal_error", errors.InternalServerError),
+        (401, "a_new_code", errors.AuthenticationError),
+        (403, "a_new_code", errors.PermissionDeniedError),
+        (404, None, errors.NotFoundError),
+        (409, None, errors.ConflictError),
+        (429, "limit_exceeded", errors.RateLimitedError),
+        (422, "a_new_code", errors.BadRequestError),
+        (418, None, errors.BadRequestError),
+        (500, None, errors.InternalServerError),
+        (502, None, errors.ServerError),
+        (599, "a_new_code", errors.ServerError),
+        (502, "not_found", errors.ServerError),
+        (302, None, APIError),
+    ],
+)
+def test_a_code_or_else_a_status_makes_the_class(status: int, code: str | None, cls: type[APIError]) -> None:
+    """Every answer has a class, also one with a code that is newer than the package."""
+    error = error_of(status, {"error": {"code": code, "message": "why"}} if code else None)
+    assert type(error) is cls
+    assert (error.status, error.code) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"code": "x", "message": "under error"}}, "under error"),
+        ({"error": "a string"}, "a string"),
+        ({"message": "on top"}, "on top"),
+        ({"realMessage": "the real one", "message": "the other"}, "the real one"),
+        ("plain  words\nin lines", "plain words in lines"),
+        ("", "Bad Gateway"),
+        ({"odd": 1}, "Bad Gateway (the answer had no message)"),
+        ([1], "Bad Gateway (the answer had no message)"),
+        ({"error": {"message": 5}}, "Bad Gateway (the answer had no message)"),
+    ],
+)
+def test_the_message_is_found_where_the_server_puts_it(body: Any, message: str) -> None:
+    """A message under `error`, on top, or in plain text reads the same."""
+    assert error_of(502, body).message == message
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<!DOCTYPE html><html><body>bad gateway</body></html>",
+        "\n <html>",
+        {"error": {"message": "Upstream said <html><body>502</body></html>"}},
+        {"message": "<!doctype html>"},
+    ],
+)
+def test_no_message_shows_a_page_of_html(page: Any) -> None:
+    """A gateway's page becomes a few words, wherever it stands."""
+    text = str(error_of(502, page))
+    assert "<" not in text
+    assert "Bad Gateway" in text
+
+
+def test_a_long_answer_is_cut() -> None:
+    """Neither the message nor the kept body grows with the answer."""
+    error = error_of(500, "x" * 100_000)
+    assert len(str(error)) < 700
+    assert len(error.body or "") == 2_000
+
+
+def test_the_request_id_is_read() -> None:
+    """A request id comes from its header, in any case."""
+    assert error_of(500, None, X_Request_ID="abc").request_id == "abc"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0),
+        ("17", 17),
+        ("1.5", 1.5),
+        (" 3 ", 3),
+        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90),
+        (format_datetime(NOW - timedelta(days=2), usegmt=True), 0),
+        ("-5", None),
+        ("soon", None),
+        ("", None),
+        ("1e3", None),
+        ("٣", None),
+        ("9" * 400, None),
+        ("Tue, 99 Jan 2026 00:00:00 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
+    """Both forms give seconds; nonsense gives nothing."""
+    assert error_of(429, None, Retry_After=value).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("task_id", "path"),
+    [
+        ("a-b", "/tasks/a-b"),
+        ("a/b", "/tasks/a%2Fb"),
+        ("a?b#c", "/tasks/a%3Fb%23c"),
+        ("%2f", "/tasks/%252f"),
+        ("ü 字", "/tasks/%C3%BC%20%E5%AD%97"),
+        ("...", "/tasks/..."),
+        ("../x", "/tasks/..%2Fx"),
+    ],
+)
+def test_an_id_stays_one_segment(task_id: str, path: str) -> None:
+    """Whatever an id holds, it names one resource under the path."""
+    assert _wire.GET_TASK.path(task_id=task_id) == path
+
+
+@pytest.mark.parametrize("task_id", ["", " ", ".", "..", None, 5, "\ud800"])
+def test_an_id_that_cannot_be_right_is_refused_by_name(task_id: Any) -> None:
+    """The error names the argument."""
+    with pytest.raises(InvalidRequestError, match="task_id"):
+        _wire.GET_TASK.path(task_id=task_id)

@@ -1,0 +1,329 @@
+"""What is sent again, and what never is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+from support.clients import KEY, QUICK, client_of
+from support.raw import DROP, RawRequest, RawServer, answer, json_answer
+from yarl import URL
+
+from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
+from rebyte_async.types import Task
+
+TASK = {"id": "t1", "workspaceId": "w1", "url": "u", "status": "running", "createdAt": "2026-01-02T03:04:05.678Z"}
+PROMPT = {"promptId": "p2"}
+Call = Callable[[AsyncRebyte], Awaitable[Any]]
+STARTERS: dict[str, Call] = {
+    "create": lambda client: client.tasks.create("Do it"),
+    "prompt": lambda client: client.tasks.prompt("t1", "More"),
+}
+REPEATABLE: dict[str, Call] = {
+    "get": lambda client: client.tasks.get("t1"),
+    "list": lambda client: client.tasks.list(),
+    "cancel": lambda client: client.tasks.cancel("t1"),
+    "delete": lambda client: client.tasks.delete("t1"),
+    "set_visibility": lambda client: client.tasks.set_visibility("t1", "public"),
+    "content": lambda client: client.tasks.content("t1"),
+}
+
+
+def body_of(request: RawRequest) -> bytes:
+    """A success for any of the calls."""
+    document: dict[str, Any] = {
+        "PATCH": {"visibility": "public", "shareUrl": "https://s.invalid/x"},
+        "DELETE": {},
+    }.get(request.method, TASK | PROMPT | {"data": [], "total": 0, "prompts": []})
+    return json_answer(document)
+
+
+class Script:
+    """Gives the scripted replies first, then successes."""
+
+    def __init__(self, *replies: Any) -> None:
+        self.replies = list(replies)
+
+    async def __call__(self, request: RawRequest) -> Any:
+        return self.replies.pop(0) if self.replies else body_of(request)
+
+
+BROKEN = {
+    "reset": DROP,
+    "500": json_answer({"error": {"code": "internal_error", "message": "oops"}}, 500),
+    "502 page": answer(502, b"<html>bad</html>", Content_Type="text/html"),
+    "503": answer(503),
+    "half an answer": b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
+    "no http": b"SSH-2.0-OpenSSH_9\r\n\r\n",
+}
+
+
+def broken(name: str) -> Any:
+    """A way to fail; where the bytes are no whole answer the connection ends behind them."""
+    reply = BROKEN[name]
+    if name not in {"half an answer", "no http"}:
+        return reply
+
+    async def cut() -> Any:
+        yield reply
+
+    return cut()
+
+
+@pytest.mark.parametrize("failure", BROKEN)
+@pytest.mark.parametrize("call", STARTERS)
+async def test_what_starts_an_agent_is_sent_once(call: str, failure: str) -> None:
+    """After a lost or failed answer a create or a prompt is not repeated, and the doubt is raised with its cause."""
+    async with RawServer(Script(broken(failure))) as server, client_of(server.url) as client:
+        with pytest.raises(errors.AmbiguousRequestError) as caught:
+            await STARTERS[call](client)
+        assert len(server.requests) == 1
+    assert isinstance(caught.value.__cause__, errors.TransportError | errors.ServerError)
+    assert caught.value.attempts == 1
+    assert caught.value.method == "POST"
+
+
+@pytest.mark.parametrize("failure", BROKEN)
+@pytest.mark.parametrize("call", REPEATABLE)
+async def test_everything_else_is_tried_again(call: str, failure: str) -> None:
+    """A lost or failed answer to any other call is mended by another attempt."""
+    async with RawServer(Script(broken(failure), broken(failure))) as server, client_of(server.url) as client:
+        await REPEATABLE[call](client)
+        assert len(server.requests) == 3
+        assert client.stats().retries == 2
+        assert client.stats().requests == 3
+
+
+@pytest.mark.parametrize("refusal", [answer(429), answer(429, Retry_After="0"), answer(503, Retry_After="0")])
+@pytest.mark.parametrize("call", STARTERS)
+async def test_a_server_that_did_nothing_may_be_asked_again(call: str, refusal: bytes) -> None:
+    """A 429, and a 503 with Retry-After, say that nothing was started."""
+    async with RawServer(Script(refusal, refusal)) as server, client_of(server.url) as client:
+        await STARTERS[call](client)
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
+@pytest.mark.parametrize("call", [*STARTERS, *REPEATABLE])
+async def test_a_refusal_is_raised_as_itself_at_once(call: str, status: int) -> None:
+    """A 4xx is an answer: no repetition, no doubt."""
+    refusal = json_answer({"error": {"code": "nope", "message": "no"}}, status)
+    async with RawServer(Script(refusal)) as server, client_of(server.url) as client:
+        with pytest.raises(errors.APIError, match="no") as caught:
+            await (STARTERS | REPEATABLE)[call](client)
+        assert len(server.requests) == 1
+    assert caught.value.status == status
+    assert not isinstance(caught.value, errors.ServerError)
+
+
+@pytest.mark.parametrize("call", STARTERS)
+async def test_a_connection_that_was_never_made_is_tried_again(call: str, unused_port: int) -> None:
+    """Nothing listens: the server has seen nothing, so also a create is tried again, and the error says so."""
+    async with client_of(f"http://127.0.0.1:{unused_port}/v1") as client:
+        with pytest.raises(errors.ConnectError) as caught:
+            await STARTERS[call](client)
+        assert client.stats().requests == 4
+    assert caught.value.attempts == 4
+
+
+@pytest.mark.parametrize("answer_bytes", [answer(201), answer(201, b"<html>"), answer(200, b"{")])
+async def test_an_unreadable_success_of_a_create_is_a_doubt(answer_bytes: bytes) -> None:
+    """Something was started and nobody knows its id: that is no plain decoding error."""
+    async with RawServer(Script(answer_bytes)) as server, client_of(server.url) as client:
+        with pytest.raises(errors.AmbiguousRequestError) as caught:
+            await client.tasks.create("Do it")
+        assert len(server.requests) == 1
+    assert isinstance(caught.value.__cause__, errors.DecodeError)
+
+
+async def test_a_create_takes_a_connection_of_its_own() -> None:
+    """A create never goes out on a kept connection, which the server might just have closed."""
+    async with RawServer(Script()) as server, client_of(server.url) as client:
+        for _ in range(2):
+            await client.tasks.get("t1")
+            await client.tasks.create("Do it")
+        reads = {request.peer for request in server.seen("GET")}
+        creates = {request.peer for request in server.seen("POST")}
+    assert len(reads) == 1
+    assert len(creates) == 2
+    assert not reads & creates
+
+
+@pytest.mark.parametrize("lost", ["reset", "500"])
+async def test_a_delete_whose_answer_was_lost_is_done(lost: str) -> None:
+    """The first attempt had deleted it, so the 404 of the second is a success."""
+    gone = json_answer({"error": {"code": "not_found", "message": "gone"}}, 404)
+    async with RawServer(Script(BROKEN[lost], gone)) as server, client_of(server.url) as client:
+        await client.tasks.delete("t1")
+        assert [request.method for request in server.requests] == ["DELETE", "DELETE"]
+
+
+async def test_a_404_after_a_429_is_still_a_404() -> None:
+    """A server that did nothing can't have deleted anything."""
+    gone = json_answer({"error": {"code": "not_found", "message": "gone"}}, 404)
+    async with RawServer(Script(answer(429), gone)) as server, client_of(server.url) as client:
+        with pytest.raises(errors.NotFoundError):
+            await client.tasks.delete("t1")
+
+
+async def test_one_429_pauses_the_whole_client() -> None:
+    """While the server asks for a pause nothing is sent, by any call or stream; then everything goes on."""
+    first = answer(429, Retry_After="1")
+    arrivals: list[float] = []
+
+    async def handler(request: RawRequest) -> Any:
+        arrivals.append(time.monotonic())
+        return first if len(arrivals) == 1 else body_of(request)
+
+    async with RawServer(handler) as server, client_of(server.url) as client, anyio.create_task_group() as group:
+        group.start_soon(client.tasks.get, "t1")
+        while not arrivals:
+            await anyio.sleep(0.005)
+        await anyio.sleep(0.05)
+        for _ in range(20):
+            group.start_soon(client.with_options(retry=QUICK).tasks.get, "t1")
+    assert len(arrivals) == 22
+    assert min(arrivals[1:]) - arrivals[0] >= 0.98
+
+
+async def test_a_longer_retry_after_is_raised_at_once() -> None:
+    """What is longer than the policy waits out is the caller's to decide, and holds up nobody else."""
+    async with RawServer(Script(answer(429, Retry_After="121"))) as server, client_of(server.url) as client:
+        with pytest.raises(errors.RateLimitedError) as caught:
+            await client.tasks.get("t1")
+        assert caught.value.retry_after == 121
+        assert (await client.tasks.get("t1")).id == "t1"
+        assert len(server.requests) == 2
+
+
+async def test_the_budget_keeps_a_fleet_from_hammering_a_sick_service() -> None:
+    """All calls of a client spend from one budget; when it is spent, each call fails after its first attempt."""
+
+    async def handler(_: RawRequest) -> Any:
+        return answer(500)
+
+    policy = RetryPolicy(base_delay=0.001, max_delay=0.001, budget=10)
+    async with RawServer(handler) as server, client_of(server.url, retry=policy) as client:
+        async with anyio.create_task_group() as group:
+            for _ in range(100):
+                group.start_soon(_failing, client)
+        assert len(server.requests) == 110
+        assert client.stats().retries == 10
+
+
+async def _failing(client: AsyncRebyte) -> None:
+    with pytest.raises(errors.InternalServerError):
+        await client.tasks.get("t1")
+
+
+async def test_a_success_gives_back_to_the_budget() -> None:
+    """Five successes pay for one more retry."""
+    policy = RetryPolicy(base_delay=0, max_delay=0, budget=1)
+    failure = answer(500)
+    async with RawServer(Script(failure)) as server, client_of(server.url, retry=policy) as client:
+        await client.tasks.get("t1")
+        handler: Any = server.handler
+        handler.replies.append(failure)
+        with pytest.raises(errors.InternalServerError):
+            await client.tasks.get("t1")
+        for _ in range(5):
+            await client.tasks.get("t1")
+        handler.replies.append(failure)
+        await client.tasks.get("t1")
+
+
+async def test_a_silent_server_is_a_timeout() -> None:
+    """A call without an answer fails after `read`; one that starts an agent waits for `create`, and stays in doubt."""
+
+    async def handler(_: RawRequest) -> Any:
+        await anyio.sleep_forever()
+
+    timeouts = Timeouts(read=0.05, create=0.1)
+    policy = RetryPolicy(max_attempts=1)
+    async with RawServer(handler) as server, client_of(server.url, timeouts=timeouts, retry=policy) as client:
+        with pytest.raises(errors.RequestTimeoutError):
+            await client.tasks.get("t1")
+        with pytest.raises(errors.AmbiguousRequestError) as caught:
+            await client.tasks.create("Do it")
+    assert isinstance(caught.value.__cause__, errors.RequestTimeoutError)
+    assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+async def test_a_trickling_answer_is_a_timeout() -> None:
+    """A body that never ends, a byte at a time, doesn't hold a call for ever."""
+
+    async def trickle() -> Any:
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+        while True:
+            yield b" "
+            await anyio.sleep(0.01)
+
+    async def handler(_: RawRequest) -> Any:
+        return trickle()
+
+    timeouts = Timeouts(read=0.2)
+    async with (
+        RawServer(handler) as server,
+        client_of(server.url, timeouts=timeouts, retry=RetryPolicy(max_attempts=1)) as client,
+    ):
+        with pytest.raises(errors.RequestTimeoutError):
+            await client.tasks.get("t1")
+
+
+async def test_waiting_for_a_turn_is_no_timeout() -> None:
+    """Three hundred calls at once on a hundred turns: those that wait don't fail, however slow the others are."""
+
+    async def handler(request: RawRequest) -> Any:
+        await anyio.sleep(0.15)
+        return body_of(request)
+
+    timeouts = Timeouts(connect=0.4, read=0.4)
+    policy = RetryPolicy(max_attempts=1)
+    async with RawServer(handler) as server, client_of(server.url, timeouts=timeouts, retry=policy) as client:
+        async with anyio.create_task_group() as group:
+            for _ in range(300):
+                group.start_soon(client.tasks.get, "t1")
+        assert server.connections == 100
+        assert client.stats().in_flight == 0
+
+
+async def test_a_cancelled_call_leaves_nothing_behind() -> None:
+    """Cancelling closes the connection at once."""
+    arrived, gone = anyio.Event(), anyio.Event()
+
+    async def handler(_: RawRequest) -> Any:
+        arrived.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            gone.set()
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.tasks.get, "t1")
+            await arrived.wait()
+            group.cancel_scope.cancel()
+        assert client.stats().in_flight == 0
+        assert isinstance(await _next_call(client, server), errors.RebyteError | Task)
+
+
+async def _next_call(client: AsyncRebyte, server: RawServer) -> Any:
+    server.handler = Script()
+    return await client.tasks.get("t1")
+
+
+async def test_the_key_and_the_headers_arrive() -> None:
+    """Every call carries the key, the client's headers, and says who it is."""
+    async with RawServer(Script()) as server, client_of(server.url, headers={"X-Team": "blue"}) as client:
+        await client.with_options(headers={"X-Run": "7"}).tasks.create("Do it", extra={"newField": [1]})
+    (request,) = server.requests
+    assert request.headers["api_key"] == KEY
+    assert request.headers["x-team"] == "blue"
+    assert request.headers["x-run"] == "7"
+    assert request.headers["user-agent"].startswith("rebyte-async/")
+    assert request.headers["content-type"] == "application/json"
+    assert request.json == {"prompt": "Do it", "newField": [1]}
+    assert URL(request.target).query_string == ""

@@ -1,0 +1,259 @@
+"""Where requests go, and what goes with them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from support.clients import KEY, client_of
+from support.raw import RawRequest, RawServer, answer, json_answer
+
+from rebyte_async import AsyncRebyte, errors
+
+SECRET_QUERY = "X-Signature=s3cr3t-signature"
+TASK = {"id": "t1", "status": "running"}
+ALL = [301, 302, 303, 307, 308]
+REPEATING = [307, 308]
+
+
+def redirect(status: int, to: str) -> bytes:
+    """A redirect."""
+    return answer(status, Location=to)
+
+
+async def other_origin(_: RawRequest) -> bytes:
+    """What a second server answers."""
+    return json_answer(TASK)
+
+
+@pytest.mark.parametrize("status", ALL)
+async def test_a_get_goes_to_another_origin_without_key_and_headers(status: int) -> None:
+    """A read follows a redirect off the origin, but neither the key nor the client's headers do."""
+    async with RawServer(other_origin) as other:
+
+        async def handler(_: RawRequest) -> bytes:
+            return redirect(status, f"{other.origin}/elsewhere?{SECRET_QUERY}")
+
+        async with RawServer(handler) as server, client_of(server.url, headers={"X-Private": "mine"}) as client:
+            assert (await client.tasks.get("t1")).id == "t1"
+    (request,) = other.requests
+    assert request.target == f"/elsewhere?{SECRET_QUERY}"
+    assert KEY not in str(request.headers)
+    assert "x-private" not in request.headers
+    assert "cookie" not in request.headers
+    assert "authorization" not in request.headers
+
+
+@pytest.mark.parametrize("status", ALL)
+async def test_a_redirect_within_the_origin_keeps_the_key(status: int) -> None:
+    """At the same origin the request stays what it was."""
+
+    async def handler(request: RawRequest) -> bytes:
+        return redirect(status, "/v1/moved") if request.path != "/v1/moved" else json_answer(TASK)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        await client.tasks.get("t1")
+    assert [request.headers["api_key"] for request in server.requests] == [KEY, KEY]
+
+
+async def test_the_key_does_not_come_back_by_way_of_another_origin() -> None:
+    """An origin that sends the client back has chosen where to: the key stays off for the rest of the way."""
+    async with RawServer(other_origin) as server:
+
+        async def bounce(_: RawRequest) -> bytes:
+            return redirect(302, f"{server.origin}/v1/chosen")
+
+        async with RawServer(bounce) as other:
+
+            async def handler(request: RawRequest) -> bytes:
+                return json_answer(TASK) if request.path == "/v1/chosen" else redirect(302, other.origin)
+
+            server.handler = handler
+            async with client_of(server.url) as client:
+                await client.tasks.get("t1")
+    assert [KEY in request.headers.values() for request in server.requests] == [True, False]
+
+
+@pytest.mark.parametrize("status", ALL)
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
+async def test_nothing_but_a_get_leaves_the_origin(method: str, status: int) -> None:
+    """A request that changes something is never sent to another origin, with or without a body."""
+    async with RawServer(other_origin) as other:
+
+        async def handler(_: RawRequest) -> bytes:
+            return redirect(status, other.url)
+
+        async with RawServer(handler) as server, client_of(server.url) as client:
+            with pytest.raises(errors.APIError) as caught:
+                await changing(client, method)
+            assert len(server.requests) == 1
+    assert not other.requests
+    assert caught.value.status == status
+
+
+async def changing(client: AsyncRebyte, method: str) -> None:
+    """A call with that method."""
+    if method == "POST":
+        await client.tasks.create("Do it")
+    elif method == "PATCH":
+        await client.tasks.set_visibility("t1", "private")
+    else:
+        await client.tasks.delete("t1")
+
+
+@pytest.mark.parametrize("status", ALL)
+async def test_a_post_is_only_repeated_where_the_server_asks_for_that(status: int) -> None:
+    """307 and 308 at the same origin carry the request on; other redirects of a POST are refused."""
+
+    async def handler(request: RawRequest) -> bytes:
+        return redirect(status, "/v1/moved") if request.path != "/v1/moved" else json_answer(TASK)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        if status in REPEATING:
+            await client.tasks.create("Do it")
+            assert [request.json for request in server.requests] == [{"prompt": "Do it"}] * 2
+        else:
+            with pytest.raises(errors.APIError, match="not turned into a GET"):
+                await client.tasks.create("Do it")
+            assert len(server.requests) == 1
+
+
+async def test_a_redirect_loop_ends() -> None:
+    """More than ten redirects in a row are an error, not a hang."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return redirect(302, "/v1/again")
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.APIError, match="redirects"):
+            await client.tasks.get("t1")
+        assert len(server.requests) == 11
+
+
+@pytest.mark.parametrize("location", ["ftp://x.invalid/", "http://", "mailto:a@b", "http://[::1", "javascript:1"])
+async def test_a_redirect_to_nowhere_is_an_error(location: str) -> None:
+    """A Location that leads nowhere is told as such."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return redirect(302, location)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.APIError, match="Location"):
+            await client.tasks.get("t1")
+
+
+async def test_https_never_leads_to_http(tls: Any) -> None:
+    """A redirect from https to plain http is refused, also for a GET and on the same host."""
+    async with RawServer(other_origin) as plain:
+
+        async def handler(_: RawRequest) -> bytes:
+            return redirect(302, f"{plain.origin}/v1/x")
+
+        async with RawServer(handler, ssl=tls.server) as server, tls.session() as session:
+            async with client_of(server.url, session=session) as client:
+                with pytest.raises(errors.APIError, match="plain http"):
+                    await client.tasks.get("t1")
+    assert len(server.requests) == 1
+    assert not plain.requests
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.invalid/v1",
+        "http://192.168.1.5/v1",
+        "http://localhost.invalid/v1",
+        "http://127.0.0.1.invalid/v1",
+        "ftp://127.0.0.1/v1",
+        "api.invalid/v1",
+        "",
+        "   ",
+        "https://user:pw@api.invalid/v1",
+        "https://api.invalid/v1?x=1",
+        "https://api.invalid/v1#x",
+        "https://[::1",
+        "http:///v1",
+    ],
+)
+def test_an_address_that_cannot_be_right_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain http to another machine, and what is no plain absolute URL, is refused when the client is made."""
+    monkeypatch.setenv("REBYTE_BASE_URL", url)
+    if not url:
+        pytest.skip("an empty setting counts as none")
+    with pytest.raises(errors.ConfigurationError, match="base_url"):
+        AsyncRebyte(KEY)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:1/v1", "http://127.9.9.9:1", "http://[::1]:1/v1/", "https://api.invalid"]
+)
+def test_plain_http_is_for_this_machine(url: str) -> None:
+    """Loopback hosts may be spoken to without TLS, since the key doesn't leave the machine."""
+    assert repr(AsyncRebyte(KEY, base_url=url)).startswith("<AsyncRebyte of http")
+
+
+async def test_environment_proxies_and_netrc_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, unused_port: int
+) -> None:
+    """A proxy or a netrc that happens to be set up on the machine never sees a request, nor adds to one."""
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password pw\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port}")
+    async with RawServer(other_origin) as server, client_of(server.url) as client:
+        await client.tasks.get("t1")
+    assert "authorization" not in server.requests[0].headers
+
+
+async def test_cookies_are_not_kept() -> None:
+    """A cookie of one answer isn't sent with the next request."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return json_answer(TASK, Set_Cookie="session=abc; Path=/")
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        await client.tasks.get("t1")
+        await client.tasks.get("t1")
+    assert "cookie" not in server.requests[1].headers
+
+
+async def test_neither_key_nor_signature_is_ever_shown(caplog: pytest.LogCaptureFixture) -> None:
+    """No repr, log record, message or cause shows the key or the query of a signed URL."""
+    caplog.set_level(logging.DEBUG)
+    shown: list[str] = []
+
+    async def echo(request: RawRequest) -> bytes:
+        return json_answer({"error": {"code": "odd", "message": f"{request.headers} {request.target}"}}, 400)
+
+    async def cut(_: RawRequest) -> Any:
+        async def pieces() -> Any:
+            yield b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"
+
+        return pieces()
+
+    async def nonsense(_: RawRequest) -> bytes:
+        return b"HTTP/9.9 what\r\n\r\n"
+
+    for behind in (echo, cut, nonsense):
+        async with RawServer(behind) as signed:
+
+            async def handler(request: RawRequest, to: RawServer = signed) -> bytes:
+                return (
+                    await echo(request) if "mine" in request.target else redirect(302, f"{to.origin}/f?{SECRET_QUERY}")
+                )
+
+            async with RawServer(handler) as server, client_of(server.url) as client:
+                for task_id in ("t1", "mine"):
+                    with pytest.raises(errors.RebyteError) as caught:
+                        await client.tasks.get(task_id)
+                    error: BaseException | None = caught.value
+                    while error is not None:
+                        shown += [str(error), repr(error), str(getattr(error, "body", ""))]
+                        error = error.__cause__ or error.__context__
+                shown += [repr(client), repr(client.tasks), str(client.stats())]
+    shown += [record.getMessage() for record in caplog.records]
+    assert len(shown) > 20
+    assert not [text for text in shown if KEY in text]
+    assert not [text for text in shown if "s3cr3t" in text and "{" not in text]
