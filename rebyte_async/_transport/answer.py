@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from rebyte_async import _codec
 from rebyte_async._transport.translate import is_foreign, translate
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
     from rebyte_async._transport.stats import Counters
 
 __all__ = ["Answer", "ByteStream"]
-
-_DRAIN = 0.1
-"""Seconds that a body which has said everything may take to end, so that its connection can be used again."""
 
 
 @frozen
@@ -50,9 +45,11 @@ class ByteStream:
     _response: ClientResponse
     _url: URL
     _counters: Counters
-    _open: bool = field(default=True, init=False)
+    _open_ones: set[ByteStream]
+    """The open streams of the client, of which this is one while it is open."""
 
     def __attrs_post_init__(self) -> None:
+        self._open_ones.add(self)
         self._counters.open_streams += 1
 
     @property
@@ -77,17 +74,9 @@ class ByteStream:
             return data
         raise failure
 
-    async def finish(self) -> None:
-        """Close after everything was said: wait a moment for the body's end, so that the connection can be kept."""
-        with suppress(Exception):
-            async with asyncio.timeout(_DRAIN):
-                while await self.read():
-                    pass
-        self.close()
-
     def close(self) -> None:
-        """Close the connection, unless the body has ended. A `read` that waits elsewhere fails."""
-        if self._open:
-            self._open = False
+        """Close the connection. A `read` that waits elsewhere fails."""
+        if self in self._open_ones:
+            self._open_ones.discard(self)
             self._counters.open_streams -= 1
             self._response.close()

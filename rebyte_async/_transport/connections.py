@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientSession
 
+    from rebyte_async._transport.answer import ByteStream
+
 __all__ = ["Connections"]
 
 CALLS_AT_ONCE = 100
@@ -45,8 +47,8 @@ def _socket(address: Any) -> socket.socket:
 class Connections:
     """Two pools where they are the client's own: one that keeps connections, and one that never reuses any.
 
-    The second is for requests that must not be repeated: a pooled connection that the server has just closed would
-    leave a doubt whether the request had arrived.
+    The second is for streams, behind which the server closes the connection, and for requests that must not be
+    repeated: a kept connection that the server has just closed would leave a doubt whether the request had arrived.
     """
 
     _given: ClientSession | None = None
@@ -55,6 +57,9 @@ class Connections:
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
     _turns: asyncio.Semaphore | None = field(default=None, init=False)
+
+    streams: set[ByteStream] = field(factory=set["ByteStream"], init=False)
+    """The streams that are open."""
 
     async def ready(self) -> None:
         """Make the sessions if there are none yet.
@@ -117,6 +122,8 @@ class Connections:
     async def close(self) -> None:
         """Close what is the client's own. Nothing can be sent afterwards."""
         self._closed = True
+        for stream in list(self.streams):
+            stream.close()  # aiohttp's own close would leave their readers waiting for ever
         if self._given is None:
             for session in (self._kept, self._fresh):
                 if session is not None:

@@ -67,6 +67,15 @@ def shown(url: URL) -> str:
     return str(url.with_user(None).with_query(None).with_fragment(None))
 
 
+def _location(url: URL, text: str | None) -> URL | None:
+    try:
+        target = url.join(URL(text or ""))
+        usable = bool(text) and target.scheme in {"http", "https"} and bool(target.host)
+    except ValueError:
+        return None
+    return target if usable else None
+
+
 def redirect_target(method: str, url: URL, status: int, headers: Mapping[str, str]) -> URL | None:
     """Where to go on, or None when the answer is no redirect.
 
@@ -78,11 +87,8 @@ def redirect_target(method: str, url: URL, status: int, headers: Mapping[str, st
     """
     if status not in _REDIRECTS:
         return None
-    try:
-        target = url.join(URL(headers.get("Location", "")))
-    except ValueError:
-        target = url
-    if "Location" not in headers or target.scheme not in {"http", "https"} or not target.host:
+    target = _location(url, headers.get("Location"))
+    if target is None:
         raise RedirectRefusedError(status, "a redirect without a usable Location")
     if url.scheme == "https" and target.scheme == "http":
         raise RedirectRefusedError(status, f"a redirect from https to plain http at {target.host} was not followed")

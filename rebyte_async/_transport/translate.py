@@ -68,9 +68,7 @@ def translate(error: BaseException, method: str, url: URL) -> RebyteError:
         case aiohttp.ClientConnectorError():
             result = ConnectError(f"{what}: no connection: {_reason(error)}", method=method, url=where)
         case aiohttp.ClientPayloadError():
-            result = TransportError(
-                f"{what}: the connection was lost amid the answer", method=method, url=where
-            )
+            result = TransportError(f"{what}: the connection was lost amid the answer", method=method, url=where)
         case aiohttp.ClientResponseError():
             result = TransportError(f"{what}: the answer was no HTTP", method=method, url=where)
             error = error.__cause__ or RuntimeError("malformed answer")

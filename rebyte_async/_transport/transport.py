@@ -202,12 +202,13 @@ class Transport:
         request = self._request(endpoint, ids, {}, None)
         # Compression would make a proxy hold events back until it has a block of them.
         own = {**request.headers, "Accept": "text/event-stream", "Accept-Encoding": "identity", **headers}
-        request = evolve(request, headers=own, silence=idle, streaming=True)
+        # The server closes the connection behind the stream (contract §4), so it is none to keep.
+        request = evolve(request, headers=own, silence=idle, streaming=True, fresh=True)
         await self.connections.ready()
         await self.gate.passed()
         response = await self._send(request, 1)
         if response.status in _SUCCESS and response.content_type != "text/html":
-            return ByteStream(response, request.url, self.counters)
+            return ByteStream(response, request.url, self.counters, self.connections.streams)
         await self._refuse(request, response)
 
     async def _refuse(self, request: Request, response: ClientResponse) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -53,8 +54,14 @@ class Connection:
         ids = {"task_id": self._task_id}
         self._body = await self._transport.stream(_wire.STREAM_EVENTS, ids=ids, idle=self._idle, headers=headers)
 
-    async def read(self) -> bool:
-        """Read what comes next into `frames`; False when the body has ended. Cancelling loses nothing.
+    async def read(self, limit: float | None = None) -> bool | None:
+        """Read what comes next into `frames`. Cancelling loses nothing.
+
+        Args:
+            limit: Seconds after which to come back without anything.
+
+        Returns:
+            Whether the body goes on; None when nothing came within the limit.
 
         Raises:
             TransportError: The connection was lost.
@@ -62,7 +69,17 @@ class Connection:
         """
         if self._body is None:
             return False
-        data = await self._body.read()
+        if limit is None:
+            data = await self._body.read()
+        else:
+            timer = asyncio.timeout(limit)
+            try:
+                async with timer:
+                    data = await self._body.read()
+            except TimeoutError:
+                if not timer.expired():
+                    raise
+                return None
         if not data:
             return False
         self.frames.extend(self._parser.feed(data))
@@ -76,9 +93,3 @@ class Connection:
         if self._body is not None:
             self._body.close()
             self._body = None
-
-    async def finish(self) -> None:
-        """Close after the last frame, and keep the connection for other calls where its end comes at once."""
-        if self._body is not None:
-            body, self._body = self._body, None
-            await body.finish()

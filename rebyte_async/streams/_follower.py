@@ -6,7 +6,6 @@ odd end means. Every step leaves a state that the next one can go on from, so a 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, NoReturn
@@ -46,6 +45,8 @@ __all__ = ["Follower"]
 _log = logging.getLogger("rebyte_async")
 _PAUSE = 1.0
 """Seconds before the next look at a turn that has nothing to show yet, or whose tail is missing (contract §4.4, 5)."""
+_DRAIN_SILENCE = 5.0
+"""Seconds of silence that end a try to read the tail of a turn: a replay comes at once."""
 _SURE = 3
 """Reads in a row that must say that a turn has ended before an empty stream is believed."""
 _PATIENCE = 15
@@ -239,31 +240,33 @@ class Follower:
         try:
             await self._connection.open()
         except RequestTimeoutError as error:
-            self._silent(error)
+            await self._silent(error)
 
     async def _read(self) -> None:
         try:
-            more = await self._connection.read() if self._subs is None else await self._read_both(self._subs)
+            more = await self._connection.read(self._limit())
         except RequestTimeoutError as error:
-            self._silent(error)
+            await self._silent(error)
             return
-        if not more:
+        if more is False:
             await self._closed_without_done()
+        elif more is None and self._drain is not None:
+            self._connection.close()
+            await self._again(self._drain)
+        elif more is None and self._subs is not None:
+            await self._read_subprompts(self._subs)
 
-    async def _read_both(self, subs: SubPrompts) -> bool:
-        """Read the stream until the delegations' next read is due, then read these."""
-        timer = asyncio.timeout(subs.due_in())
-        try:
-            async with timer:
-                return await self._connection.read()
-        except TimeoutError:
-            if not timer.expired():
-                raise
+    def _limit(self) -> float | None:
+        """Seconds to wait for the stream before something else is due; None where nothing is."""
+        if self._drain is not None:
+            return _DRAIN_SILENCE
+        return None if self._subs is None else self._subs.due_in()
+
+    async def _read_subprompts(self, subs: SubPrompts) -> None:
         try:
             self._ready.extend(await subs.read())
         except (TransportError, ServerError, RateLimitedError) as error:
             _log.debug("the sub-prompts of task %s: %s; the next read comes", self._task_id, error)
-        return True
 
     async def _recover(self, error: APIError | TransportError) -> None:
         """Go on after a failure, or raise it, or give up."""
@@ -291,9 +294,12 @@ class Follower:
         wished = min((self._connection.retry or 0) / 1000, policy.max_delay)
         await self._sleep(max(asked, wished, backoff(policy, max(1, self._failures), self._transport.gate.rng)))
 
-    def _silent(self, error: RequestTimeoutError) -> None:
+    async def _silent(self, error: RequestTimeoutError) -> None:
         """Nothing came for the idle timeout: look at the task and connect again, once."""
         self._connection.close()
+        if self._drain is not None:
+            await self._again(self._drain)
+            return
         self._idle += 1
         if self._idle >= _MAX_IDLE:
             self._give_up(f"silent for {_MAX_IDLE} idle timeouts in a row", error)
@@ -320,7 +326,7 @@ class Follower:
     async def _judge(self, done: Done) -> None:
         """A done frame: the turn's end, or that of another turn, or of nothing at all."""
         self._reported = None
-        await self._connection.finish()
+        self._connection.close()
         empty = not done.final_result and (done.last_seq is None or done.last_seq < 0)
         if self._brought == 0 and (empty or self._other is not None):
             await self._nothing_came()

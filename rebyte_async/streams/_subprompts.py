@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, evolve
 
 from rebyte_async.errors import NotFoundError
 from rebyte_async.streams.reads import read_prompt_events
@@ -93,4 +93,4 @@ class SubPrompts:
         delegation.seen = max(delegation.seen, len(events))
         if delegation.finished:
             delegation.quiet = 0 if news else delegation.quiet + 1
-        return events
+        return tuple(event if event.prompt_id else evolve(event, prompt_id=sub_prompt) for event in events)

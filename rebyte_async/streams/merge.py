@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from anyio import CancelScope
+
 from rebyte_async.errors import RebyteError
 
 if TYPE_CHECKING:
@@ -46,11 +48,12 @@ async def merge(*streams: TaskEventStream) -> AsyncIterator[tuple[str, TaskEvent
             else:
                 yield item
     finally:
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
-        for stream in streams:
-            await stream.close()
+        with CancelScope(shield=True):  # else a cancelled scope would interrupt the cleaning up as well
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+            for stream in streams:
+                await stream.close()
     if failures:
         raise ExceptionGroup(f"{len(failures)} of {len(streams)} streams failed", failures)
 

@@ -327,3 +327,26 @@ async def test_the_key_and_the_headers_arrive() -> None:
     assert request.headers["content-type"] == "application/json"
     assert request.json == {"prompt": "Do it", "newField": [1]}
     assert URL(request.target).query_string == ""
+
+
+async def test_closing_the_client_ends_its_calls() -> None:
+    """A call that waits for its answer fails when the client is closed; it doesn't wait on."""
+
+    async def handler(_: RawRequest) -> Any:
+        await anyio.sleep_forever()
+
+    async with RawServer(handler) as server:
+        client = client_of(server.url)
+        with anyio.fail_after(2):
+            async with anyio.create_task_group() as group:
+
+                async def call() -> None:
+                    with pytest.raises(errors.RebyteError):
+                        await client.tasks.get("t1")
+
+                group.start_soon(call)
+                while not server.requests:
+                    await anyio.sleep(0.005)
+                await client.aclose()
+        with pytest.raises(errors.ConfigurationError, match="closed"):
+            await client.tasks.get("t1")

@@ -1,0 +1,269 @@
+"""How a stream is consumed: read, broken off, closed, resumed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import warnings
+from typing import Any
+
+import anyio
+import pytest
+from support.clients import client_of, skipping
+from support.raw import DROP, RawServer
+from support.turns import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
+
+from rebyte_async import errors
+from rebyte_async.types import Done
+
+FRAMES = [text(seq, f"word {seq}") for seq in range(1, 7)]
+END = done("succeeded", 6, "word 6")
+RUNNING = {"status": "running", "prompts": [{"id": "p1", "status": "running"}]}
+
+
+@pytest.mark.parametrize("keys", [False, True])
+async def test_a_cursor_resumes_without_repeat_or_gap_at_every_place(*, keys: bool) -> None:
+    """Wherever a consumer broke off, its cursor leads another client to exactly the rest."""
+    frames = [text(seq, f"word {seq}", key=f"k{seq}" if keys else None) for seq in range(1, 7)]
+    async with RawServer(TaskServer([[*frames, END]])) as server:
+        for count in range(7):
+            async with client_of(server.url) as client, client.tasks.events(TASK_ID) as stream:
+                first = [(await anext(stream)).seq for _ in range(count)]
+                cursor = stream.cursor
+            async with client_of(server.url) as client, client.tasks.events(TASK_ID, after=cursor) as stream:
+                rest = [event.seq async for event in stream]
+                assert stream.prompt_id == "p1"
+            assert first + rest == [1, 2, 3, 4, 5, 6]
+            assert stream.done == Done(status="completed", last_seq=6, final_result="word 6")
+
+
+async def test_a_cursor_is_small() -> None:
+    """Numbered events cost nothing each, events with keys about eleven bytes."""
+    for keys, most in [(False, 80), (True, 80 + 11 * 500)]:
+        frames = [text(seq, "x", key=f"a-rather-long-key-{seq}" if keys else None) for seq in range(500)]
+        async with (
+            RawServer(TaskServer([[*frames, done("succeeded", 499, "x")]])) as server,
+            client_of(server.url) as client,
+        ):
+            async with client.tasks.events(TASK_ID) as stream:
+                await stream.until_done()
+            assert len(stream.cursor) <= most
+
+
+@pytest.mark.parametrize("wrong", ["", "x", "1.2.3", "1......", 5, "0" * 40])
+async def test_what_is_no_cursor_is_refused(wrong: Any) -> None:
+    """A damaged cursor, and one of another task, is told before anything is sent."""
+    async with client_of("http://127.0.0.1:9/v1") as client:
+        with pytest.raises(errors.InvalidRequestError, match="after"):
+            client.tasks.events(TASK_ID, after=wrong)
+        cursor = client.tasks.events(TASK_ID).cursor
+        for other in (cursor[:-1], cursor[1:], cursor.replace(".", "-")):
+            with pytest.raises(errors.InvalidRequestError, match="after"):
+                client.tasks.events(TASK_ID, after=other)
+        with pytest.raises(errors.InvalidRequestError, match="another task"):
+            client.tasks.events("t2", after=cursor)
+        with pytest.raises(errors.InvalidRequestError, match="idle_timeout"):
+            client.tasks.events(TASK_ID, idle_timeout=0)
+        with pytest.raises(errors.InvalidRequestError, match="prompt_id"):
+            client.tasks.events(TASK_ID, prompt_id="")
+        with pytest.raises(errors.InvalidRequestError, match="task_id"):
+            client.tasks.events("..")
+
+
+async def test_a_cancelled_read_loses_nothing() -> None:
+    """A consumer that times out again and again still gets every event once."""
+    pace = anyio.Event()
+
+    class Slow(TaskServer):
+        async def _stream(self, pieces: list[Any]) -> Any:
+            async for piece in super()._stream(pieces):
+                yield piece
+                with anyio.move_on_after(0.02):
+                    await pace.wait()
+
+    async with RawServer(Slow([[*FRAMES, END]])) as server, client_of(server.url) as client:
+        seqs: list[int | None] = []
+        timeouts = 0
+        async with client.tasks.events(TASK_ID) as stream:
+            while stream.done is None:
+                try:
+                    async with asyncio.timeout(0.003):
+                        seqs.append((await anext(stream)).seq)
+                except TimeoutError:
+                    timeouts += 1
+                except StopAsyncIteration:
+                    break
+        assert timeouts > 5
+        assert seqs == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("state", ["reading", "connecting", "waiting"])
+async def test_close_from_another_task_ends_the_iteration(state: str) -> None:
+    """A consumer that waits for an event, a connection or the next try sees the iteration end at once."""
+
+    async def handler(request: Any) -> Any:
+        if state == "connecting":
+            await anyio.sleep_forever()
+        return await task(request)
+
+    task = TaskServer([[FRAMES[0], SILENCE]] if state == "reading" else [[done("succeeded", -1)]], [RUNNING])
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        stream = client.tasks.events(TASK_ID)
+
+        async def consume() -> list[int | None]:
+            return [event.seq async for event in stream]
+
+        consumer = asyncio.create_task(consume())
+        while not server.requests or (state == "waiting" and not task.reads):
+            await anyio.sleep(0.005)
+        await anyio.sleep(0.02)
+        await stream.close()
+        async with asyncio.timeout(1):
+            assert await consumer == ([1] if state == "reading" else [])
+        assert stream.done is None
+        assert client.stats().open_streams == 0
+        with pytest.raises(errors.StreamInterruptedError, match="closed"):
+            await stream.until_done()
+
+
+async def test_two_consumers_at_once_are_refused() -> None:
+    """The second is told, the first goes on."""
+    async with RawServer(TaskServer([[SILENCE]])) as server, client_of(server.url) as client:
+        async with client.tasks.events(TASK_ID) as stream:
+            first = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+            await anyio.sleep(0.02)
+            with pytest.raises(errors.ConfigurationError, match="one consumer"):
+                await anext(stream)
+            assert not first.done()
+            first.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await first
+
+
+async def test_a_stream_that_is_never_closed_is_warned_about() -> None:
+    """A forgotten stream says so, and closes its connection."""
+    async with RawServer(TaskServer([[FRAMES[0], SILENCE]])) as server, client_of(server.url) as client:
+        stream = client.tasks.events(TASK_ID)
+        await anext(stream)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            del stream
+            gc.collect()
+        assert [str(warning.message) for warning in caught if warning.category is ResourceWarning] == [
+            f"<TaskEventStream of task {TASK_ID}: 1 events, open> was never closed: use it with `async with`"
+        ]
+        assert client.stats().open_streams == 0
+
+
+async def test_a_stream_that_was_not_opened_or_has_ended_is_not_warned_about() -> None:
+    """Nothing to close, nothing to say."""
+    async with RawServer(TaskServer([[*FRAMES, END]])) as server, client_of(server.url) as client:
+        client.tasks.events(TASK_ID)
+        await client.tasks.events(TASK_ID).until_done()
+        gc.collect()
+
+
+async def test_a_stream_that_has_ended_has_ended() -> None:
+    """Iterating again gives nothing and asks nobody; the result stays."""
+    async with RawServer(TaskServer([[*FRAMES, END]])) as server, client_of(server.url) as client:
+        stream = client.tasks.events(TASK_ID)
+        result = await stream.until_done()
+        requests = len(server.requests)
+        assert [event async for event in stream] == []
+        assert await stream.until_done() == result == stream.result
+        assert len(server.requests) == requests
+
+
+async def test_a_stream_that_has_failed_stays_failed() -> None:
+    """The error is raised again, without asking the server again."""
+    async with RawServer(TaskServer([[DROP]])) as server, client_of(server.url) as client:
+        stream = client.tasks.events(TASK_ID)
+        for _ in range(2):
+            with pytest.raises(errors.StreamInterruptedError):
+                await anext(stream)
+        assert len(server.requests) == 4
+
+
+async def test_text_gives_the_agents_words() -> None:
+    """Deltas as they come, a blank line between blocks, echoes left out, and the whole is the result's text."""
+    frames = [
+        event(1, "init", session_id="s", model="m", cwd="/code"),
+        event(2, "thinking", content="hm"),
+        text(3, "Let me ", is_delta=True),
+        text(4, "look.", is_delta=True),
+        text(5, "Let me look."),
+        tool_use(6),
+        tool_result(7),
+        text(8, "It is ", is_delta=True),
+        text(9, "42.", is_delta=True),
+        event(10, "result", result="It is 42."),
+    ]
+    async with (
+        RawServer(TaskServer([[*frames, done("succeeded", 10, "It is 42.")]])) as server,
+        client_of(server.url) as client,
+    ):
+        async with client.tasks.events(TASK_ID) as stream:
+            pieces = [piece async for piece in stream.text()]
+    assert pieces == ["Let me ", "look.", "\n\nIt is ", "42."]
+    assert stream.result.text == "Let me look.\n\nIt is 42."
+    assert stream.result.events_seen == 10
+
+
+@pytest.mark.parametrize(
+    ("final", "task_result", "expected"), [("said", "read", "said"), ("", "read", "read"), ("", None, "word 6")]
+)
+async def test_the_final_result_falls_back(final: str, task_result: str | None, expected: str) -> None:
+    """The done's answer, else the task's, else the last text."""
+    state = {"status": "completed", "finalResult": task_result, "prompts": [{"id": "p1", "status": "succeeded"}]}
+    task = TaskServer([[*FRAMES, done("succeeded", 6, final)]], [state])
+    async with RawServer(task) as server, client_of(server.url) as client:
+        result = await client.tasks.events(TASK_ID).until_done()
+    assert result.final_result == expected
+    assert result.status == "completed"
+
+
+async def test_a_closed_client_ends_its_streams_with_an_error() -> None:
+    """A stream whose client was closed says so instead of waiting or ending."""
+    async with RawServer(TaskServer([[FRAMES[0], SILENCE]])) as server:
+        client = client_of(server.url)
+        stream = client.tasks.events(TASK_ID)
+        await anext(stream)
+        reader = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+        await anyio.sleep(0.02)
+        await client.aclose()
+        with pytest.raises(errors.ConfigurationError, match="closed"):
+            await reader
+
+
+async def test_a_task_that_is_not_there_yet_is_forgiven_right_after_its_creation() -> None:
+    """A 404 for a task that this client has just created means that it isn't readable yet."""
+    from support.raw import RawRequest, json_answer
+
+    task = TaskServer([[json_answer({}, 404)], [json_answer({}, 404)], [*FRAMES, END]])
+
+    async def handler(request: RawRequest) -> Any:
+        if request.method == "POST":
+            return json_answer({"id": TASK_ID, "status": "running"}, 201)
+        return await task(request)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        skipping(client)
+        created = await client.tasks.create("Do it")
+        assert (await client.tasks.events(created.id).until_done()).final_result == "word 6"
+
+
+@pytest.mark.parametrize("way", [DROP, CLOSE], ids=["dropped", "closed"])
+async def test_statistics_count_streams(way: Any) -> None:
+    """Reconnects and open streams are counted on the client."""
+    async with (
+        RawServer(TaskServer([[FRAMES[0], way], [*FRAMES[:3], SILENCE]], [RUNNING])) as server,
+        client_of(server.url) as client,
+    ):
+        async with client.tasks.events(TASK_ID) as stream:
+            for _ in range(3):
+                await anext(stream)
+            stats = client.stats()
+            assert (stats.open_streams, stats.reconnects, stream.reconnects) == (1, 1, 1)
+            assert stats.bytes_received > 300
+        assert client.stats().open_streams == 0

@@ -1,0 +1,472 @@
+"""Streams over a network and a service that misbehave, one way at a time (contract §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+from support.clients import SkippedTime, client_of, skipping
+from support.raw import DROP, RawServer, answer, json_answer
+from support.turns import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
+
+from rebyte_async import RetryPolicy, errors
+from rebyte_async.types import Done, TaskEvent, TextEvent, UnknownEvent
+
+HELLO = [text(1, "Hello"), text(2, "there"), text(3, "you")]
+END = done("succeeded", 3, "you")
+RUNNING = {"status": "running", "prompts": [{"id": "p1", "status": "running"}]}
+COMPLETED = {"status": "completed", "prompts": [{"id": "p1", "status": "succeeded"}], "finalResult": "from the task"}
+GATEWAY = answer(502, b"<html>bad gateway</html>", Content_Type="text/html")
+
+
+def by_byte(data: bytes) -> list[bytes]:
+    """Every byte in a chunk of its own."""
+    return [data[index : index + 1] for index in range(len(data))]
+
+
+def at_random(data: bytes) -> list[bytes]:
+    """Chunks of random sizes."""
+    rng, pieces = Random(len(data)), []
+    while data:
+        size = rng.randrange(1, 40)
+        pieces.append(data[:size])
+        data = data[size:]
+    return pieces
+
+
+CUTS: dict[str, Callable[[bytes], list[bytes]]] = {"whole": lambda data: [data], "bytes": by_byte, "random": at_random}
+
+
+class Followed:
+    """What a consumer got."""
+
+    def __init__(self, events: list[TaskEvent], end: Done | None, reconnects: int, skipped: SkippedTime) -> None:
+        self.events = events
+        self.done = end
+        self.reconnects = reconnects
+        self.slept = sum(skipped.slept)
+
+    @property
+    def seqs(self) -> list[int | None]:
+        """The numbers of the events."""
+        return [event.seq for event in self.events]
+
+
+async def follow(task: TaskServer, *, retry: RetryPolicy | None = None, **options: Any) -> Followed:
+    """Follow a stream to its end."""
+    events: list[TaskEvent] = []
+    async with RawServer(task) as server, client_of(server.url, **({"retry": retry} if retry else {})) as client:
+        skipped = skipping(client)
+        async with client.tasks.events(TASK_ID, **options) as stream:
+            events.extend([event async for event in stream])
+        assert client.stats().open_streams == 0
+        return Followed(events, stream.done, stream.reconnects, skipped)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+async def test_a_whole_stream_needs_one_connect(cut: str) -> None:
+    """Nothing is connected or waited for twice when nothing goes wrong, however the bytes are cut."""
+    got = await follow(TaskServer([[*HELLO, END]], cut=CUTS[cut]))
+    assert got.seqs == [1, 2, 3]
+    assert got.done == Done(status="completed", last_seq=3, final_result="you")
+    assert (got.reconnects, got.slept) == (0, 0)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("keys", [False, True])
+@pytest.mark.parametrize("after", range(4))
+@pytest.mark.parametrize("way", [DROP, CLOSE], ids=["dropped", "closed"])
+async def test_a_cut_is_mended_by_the_replay(way: Any, after: int, cut: str, *, keys: bool) -> None:
+    """Wherever the stream is cut, every event comes once and in order."""
+    frames = [text(seq, f"word {seq}", key=f"k{seq}" if keys else None) for seq in (1, 2, 3)]
+    task = TaskServer([[*frames[:after], way], [*frames, END]], [RUNNING], cut=CUTS[cut])
+    got = await follow(task)
+    assert got.seqs == [1, 2, 3]
+    assert got.done == Done(status="completed", last_seq=3, final_result="you")
+    assert got.reconnects == 1
+
+
+async def test_a_cut_within_a_frame_loses_nothing() -> None:
+    """A half event is dropped with its connection and comes whole with the next."""
+    for size in range(len(HELLO[1])):
+        got = await follow(TaskServer([[HELLO[0], HELLO[1][:size], DROP], [*HELLO, END]], [RUNNING]))
+        assert got.seqs == [1, 2, 3], size
+
+
+@pytest.mark.parametrize(
+    "hurdle",
+    [
+        [DROP],
+        [GATEWAY],
+        [answer(500)],
+        [answer(429)],
+        [answer(503, Retry_After="1")],
+        [b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"],
+    ],
+    ids=str,
+)
+async def test_what_passes_is_borne_three_times_in_a_row(hurdle: list[Any]) -> None:
+    """Three failed connects in a row are mended, again and again as long as something new comes between them."""
+    way = [hurdle] * 3 + [[HELLO[0], DROP]] + [hurdle] * 3 + [[*HELLO[:2], DROP]] + [hurdle] * 3 + [[*HELLO, END]]
+    got = await follow(TaskServer(way, [RUNNING]))
+    assert got.seqs == [1, 2, 3]
+    assert got.reconnects == 11
+
+
+@pytest.mark.parametrize("hurdle", [[DROP], [GATEWAY], [HELLO[0], DROP]], ids=["dropped", "gateway", "replay"])
+async def test_four_in_a_row_with_nothing_new_are_given_up(hurdle: list[Any]) -> None:
+    """The error says where to go on from, what had come, and what happened."""
+    task = TaskServer([[HELLO[0], DROP], hurdle], [RUNNING])
+    with pytest.raises(errors.StreamInterruptedError) as caught:
+        await follow(task)
+    error = caught.value
+    assert task.streams == 5
+    assert error.task_id == TASK_ID
+    assert error.result is not None
+    assert (error.result.text, error.result.events_seen, error.result.status) == ("Hello", 1, None)
+    assert isinstance(error.__cause__, errors.TransportError | errors.ServerError)
+    assert error.cursor is not None
+    rest = await follow(TaskServer([[*HELLO, END]]), after=error.cursor)
+    assert rest.seqs == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("status", "cls"),
+    [
+        (401, errors.AuthenticationError),
+        (403, errors.PermissionDeniedError),
+        (404, errors.NotFoundError),
+        (400, errors.BadRequestError),
+    ],
+)
+async def test_a_refusal_is_final(status: int, cls: type[errors.APIError]) -> None:
+    """401, 403, 404 and other refusals end the stream at once, at the start and in the middle."""
+    refusal = json_answer({"error": {"code": "x", "message": "no"}}, status)
+    for connects in ([[refusal]], [[HELLO[0], DROP], [refusal]]):
+        task = TaskServer(connects, [RUNNING])
+        with pytest.raises(cls):
+            await follow(task)
+        assert task.streams == len(connects)
+
+
+async def test_orderly_closes_under_a_silent_tool_are_never_too_many() -> None:
+    """A gateway that closes the stream again and again while the task runs is not a failure."""
+    task = TaskServer([[HELLO[0], CLOSE]] * 30 + [[*HELLO, END]], [RUNNING])
+    got = await follow(task)
+    assert got.seqs == [1, 2, 3]
+    assert got.reconnects == 30
+
+
+async def test_an_empty_done_is_not_the_end() -> None:
+    """A done before the agent has emitted anything is waited out, about a second each time."""
+    empty = [done("succeeded", -1, "")]
+    got = await follow(TaskServer([empty] * 40 + [[*HELLO, END]], [RUNNING]))
+    assert got.seqs == [1, 2, 3]
+    assert got.slept == pytest.approx(40)
+
+
+async def test_an_empty_stream_of_an_ended_task_ends() -> None:
+    """Several reads in a row must say that it has ended; then it has, with the task's own answer."""
+    task = TaskServer([[done("succeeded", -1, "")]], [RUNNING, COMPLETED, RUNNING, COMPLETED])
+    got = await follow(task)
+    assert got.seqs == []
+    assert got.done == Done(status="completed", last_seq=-1, final_result="from the task")
+    assert task.streams == 6
+
+
+async def test_an_early_done_is_read_again_until_the_answer_is_there() -> None:
+    """The tail of a turn that was readable as ended too early is not lost."""
+    head = [tool_use(1)]
+    tail = [tool_result(2), text(3, "you")]
+    way = [
+        [*head, done("succeeded", 1, "")],
+        [*head, done("succeeded", 1)],
+        [*head, tail[0], done("succeeded", 2)],
+        [*head, *tail, END],
+    ]
+    got = await follow(TaskServer(way, [COMPLETED]))
+    assert got.seqs == [1, 2, 3]
+    assert got.done == Done(status="completed", last_seq=3, final_result="you")
+    assert got.slept == pytest.approx(3)
+
+
+async def test_draining_is_bounded() -> None:
+    """A turn without a word after its last tool call is read eight times more, then its end is believed."""
+    task = TaskServer([[tool_use(1), done("succeeded", 1, "")]], [COMPLETED])
+    got = await follow(task)
+    assert task.streams == 9
+    assert got.done == Done(status="completed", last_seq=1, final_result="from the task")
+
+
+async def test_a_plausible_end_is_read_again_twice() -> None:
+    """With the last number delivered and an answer in the done, two fruitless tries are enough."""
+    task = TaskServer([[tool_use(1), done("succeeded", 1, "the answer")]], [COMPLETED])
+    got = await follow(task)
+    assert task.streams == 3
+    assert got.done == Done(status="completed", last_seq=1, final_result="the answer")
+
+
+async def test_a_done_that_speaks_of_more_is_read_again() -> None:
+    """When the last number hasn't come, what is missing is fetched although the text seems complete."""
+    task = TaskServer([[*HELLO[:2], END], [*HELLO[:2], END], [*HELLO, END]], [COMPLETED])
+    got = await follow(task)
+    assert got.seqs == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("status", "connects"), [("failed", 3), ("error", 3), ("canceled", 1), ("cancelled", 1)])
+async def test_failed_turns_are_drained_at_most_twice_and_canceled_ones_never(status: str, connects: int) -> None:
+    """Nobody waits for an answer that won't come."""
+    task = TaskServer([[tool_use(1), done(status, 5)]], [COMPLETED])
+    got = await follow(task)
+    assert task.streams == connects
+    assert got.done is not None
+    assert got.done.status == ("failed" if status == "error" else status.replace("ll", "l"))
+
+
+async def test_a_failure_while_draining_does_not_lose_the_end() -> None:
+    """The turn has ended: what breaks afterwards is only a try."""
+    for failure in ([DROP], [GATEWAY], [json_answer({}, 404)]):
+        task = TaskServer([[tool_use(1), done("succeeded", 1, "answer")], failure], [COMPLETED])
+        got = await follow(task)
+        assert got.done == Done(status="completed", last_seq=1, final_result="answer")
+
+
+async def test_a_close_without_done_on_an_ended_task_reads_the_tail() -> None:
+    """The task's status ends the turn only after the stream had two more chances to show its tail."""
+    cut_short = [HELLO[0], CLOSE]
+    got = await follow(TaskServer([cut_short, cut_short, [*HELLO, END]], [COMPLETED]))
+    assert got.seqs == [1, 2, 3]
+    task = TaskServer([cut_short], [COMPLETED])
+    got = await follow(task)
+    assert got.done == Done(status="completed", last_seq=None, final_result="from the task")
+    assert task.streams == 3
+
+
+async def test_late_rows_and_renumbering_lose_nothing() -> None:
+    """With keys, an event that was inserted late comes although its number is below what was delivered."""
+    before = [text(1, "a", key="A"), text(2, "c", key="C")]
+    later = [text(1, "a", key="A"), text(2, "b", key="B"), text(3, "c", key="C"), text(4, "d", key="D")]
+    got = await follow(TaskServer([[*before, DROP], [*later, done("succeeded", 4, "d")]], [RUNNING]))
+    assert [event.event_key for event in got.events] == ["A", "C", "B", "D"]
+
+
+async def test_a_late_number_is_not_lost_either() -> None:
+    """Without keys a number below the highest that wasn't there before is new."""
+    got = await follow(TaskServer([[HELLO[0], HELLO[2], DROP], [*HELLO, END]], [RUNNING]))
+    assert got.seqs == [1, 3, 2]
+
+
+async def test_duplicates_are_left_out() -> None:
+    """An event that comes twice on one connection is given once, with a key or without."""
+    keyed = text(4, "keyed", key="K")
+    got = await follow(
+        TaskServer([[HELLO[0], HELLO[0], HELLO[1], HELLO[0], keyed, keyed, HELLO[2], done("succeeded", 4, "x")]])
+    )
+    assert got.seqs == [1, 2, 4, 3]
+
+
+async def test_events_without_any_identity_come_once_each() -> None:
+    """Equal events without key and number are told apart by their place in the replay."""
+    same = event(None, content="same")
+    other = event(None, content="other")
+    got = await follow(
+        TaskServer([[same, same, DROP], [same, same, other, same, done("succeeded", None, "x")]], [RUNNING])
+    )
+    texts = [event.text for event in got.events if isinstance(event, TextEvent)]
+    assert texts == ["same", "same", "other", "same"]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_numbers_may_begin_at_0_or_1(first: int) -> None:
+    """Neither beginning loses or repeats an event."""
+    frames = [text(first + index, str(index)) for index in range(3)]
+    got = await follow(TaskServer([[*frames[:2], DROP], [*frames, done("succeeded", first + 2, "2")]], [RUNNING]))
+    assert got.seqs == [first, first + 1, first + 2]
+
+
+async def test_a_previous_turn_is_left_out_and_waited_for() -> None:
+    """Right after a prompt the stream may still show the turn before: none of it is delivered, and its done is not ours."""
+    old = [text(1, "old", prompt="p0"), done("succeeded", 1, "old")]
+    task_state = {
+        "status": "running",
+        "prompts": [{"id": "p0", "status": "succeeded"}, {"id": "p1", "status": "running"}],
+    }
+    got = await follow(TaskServer([old] * 5 + [[*HELLO, END]], [task_state]), prompt_id="p1")
+    assert got.seqs == [1, 2, 3]
+    assert {event.prompt_id for event in got.events} == {"p1"}
+    assert got.slept == pytest.approx(5)
+
+
+async def test_a_prompt_that_the_task_does_not_know_yet_is_waited_for() -> None:
+    """The submit may be read a moment late."""
+    old = [text(1, "old", prompt="p0"), done("succeeded", 1, "old")]
+    before = {"status": "completed", "prompts": [{"id": "p0", "status": "succeeded"}]}
+    got = await follow(TaskServer([old] * 3 + [[*HELLO, END]], [before]), prompt_id="p1")
+    assert got.seqs == [1, 2, 3]
+
+
+async def test_a_prompt_that_the_task_never_has_is_given_up() -> None:
+    """A wrong prompt id is an error that names it, not an endless wait."""
+    old = [text(1, "old", prompt="p0"), done("succeeded", 1, "old")]
+    before = {"status": "completed", "prompts": [{"id": "p0", "status": "succeeded"}]}
+    with pytest.raises(errors.StreamInterruptedError, match="no prompt wrong"):
+        await follow(TaskServer([old], [before]), prompt_id="wrong")
+
+
+async def test_a_status_that_nobody_knows_is_not_waited_on_for_ever() -> None:
+    """A word that is newer than the package, on a stream that shows nothing, is an error that names it."""
+    with pytest.raises(errors.StreamInterruptedError, match="'expired'"):
+        await follow(TaskServer([[done("succeeded", -1, "")]], [{"status": "expired"}]))
+
+
+LATER = {"status": "running", "prompts": [{"id": "p1", "status": "succeeded"}, {"id": "p2", "status": "running"}]}
+
+
+def content_of(*seqs: int, response: str = "you") -> dict[str, Any]:
+    """A task's content with events of our turn."""
+    events = [{"seq": seq, "promptId": "p1", "eventType": "text", "payload": {"content": f"c{seq}"}} for seq in seqs]
+    return {
+        "id": TASK_ID,
+        "prompts": [{"id": "p1", "status": "succeeded", "response": response, "events": events}, {"id": "p2"}],
+    }
+
+
+async def test_a_stream_never_slides_into_the_next_turn() -> None:
+    """When the stream has gone on, the bound turn's end comes from the task and its tail from the content."""
+    next_turn = [text(1, "next", prompt="p2"), SILENCE]
+    for connects in ([[HELLO[0], DROP], next_turn], [[HELLO[0], *next_turn]]):
+        got = await follow(TaskServer(connects, [LATER], content_of(1, 2, 3)))
+        assert got.seqs == [1, 2, 3]
+        assert {event.prompt_id for event in got.events} == {"p1"}
+        assert got.done == Done(status="completed", last_seq=None, final_result="you")
+
+
+@pytest.mark.parametrize(
+    "content", [None, {"id": TASK_ID, "prompts": []}, {"id": TASK_ID, "prompts": [{"id": "p1"}]}, answer(200, b"[")]
+)
+async def test_a_tail_that_cannot_be_had_is_an_error(content: Any) -> None:
+    """Rather than end as if complete, the stream raises when nobody can tell what its tail was."""
+    task = TaskServer([[HELLO[0], text(1, "next", prompt="p2"), SILENCE]], [LATER], content)
+    with pytest.raises(errors.StreamInterruptedError, match="another turn"):
+        await follow(task)
+
+
+async def test_frames_that_are_no_events_are_passed_over() -> None:
+    """Heartbeats, comments and frames with names of their own don't disturb."""
+    noise = [
+        b": ping\n\n",
+        b"event: ping\ndata: {}\n\n",
+        b"event: heartbeat\ndata: now\n\n",
+        b"retry: 5\n\n",
+        b"id: 9\n\n",
+        b"\n\n\n",
+    ]
+    got = await follow(TaskServer([[*noise, HELLO[0], *noise, HELLO[1], HELLO[2], *noise, END]]))
+    assert got.seqs == [1, 2, 3]
+
+
+async def test_an_unnamed_frame_is_an_event() -> None:
+    """A server that leaves the event line out is understood."""
+    unnamed = [frame.removeprefix(b"event: event\n") for frame in HELLO]
+    assert (await follow(TaskServer([[*unnamed, END]]))).seqs == [1, 2, 3]
+
+
+async def test_a_payload_that_does_not_fit_is_delivered_as_unknown() -> None:
+    """A replay would only hit it again, so it comes as it is, and the stream goes on."""
+    odd = [event(1, "text", content=5), event(2, "brand_new", anything=[1])]
+    got = await follow(TaskServer([[*odd, HELLO[2], END]]))
+    assert [type(event) for event in got.events] == [UnknownEvent, UnknownEvent, TextEvent]
+    assert got.events[1].payload == {"anything": [1]}
+
+
+@pytest.mark.parametrize("data", ["not json", "[1]", '{"seq": 1}', '{"eventType": 5}', "5"])
+async def test_a_frame_that_is_no_event_object_is_a_decode_error(data: str) -> None:
+    """What can't be an event at all is told, and iteration can go on behind it."""
+    frame = f"event: event\ndata: {data}\n\n".encode()
+    async with RawServer(TaskServer([[HELLO[0], frame, *HELLO[1:], END]])) as server, client_of(server.url) as client:
+        async with client.tasks.events(TASK_ID) as stream:
+            assert (await anext(stream)).seq == 1
+            with pytest.raises(errors.DecodeError):
+                await anext(stream)
+            assert [event.seq async for event in stream] == [2, 3]
+
+
+async def test_the_servers_ids_are_sent_back() -> None:
+    """Last-Event-ID goes out when the server gave ids, and what it does with it doesn't matter."""
+    frames = [f"id: {seq}\n".encode() + frame for seq, frame in enumerate(HELLO, 1)]
+    for rest in (frames[2:], frames):
+        task = TaskServer([[*frames[:2], DROP], [*rest, END]], [RUNNING])
+        async with RawServer(task) as server, client_of(server.url) as client, client.tasks.events(TASK_ID) as stream:
+            assert [event.seq async for event in stream] == [1, 2, 3]
+        sent = [request.headers.get("last-event-id") for request in server.seen("GET", f"/tasks/{TASK_ID}/events")]
+        assert sent == [None, "2"]
+
+
+async def test_the_servers_retry_is_honoured_within_bounds() -> None:
+    """The server's reconnection time is the least delay, up to the policy's longest."""
+    policy = RetryPolicy(base_delay=0, max_delay=3)
+    for wish, least in [(2_000, 2), (500_000, 3)]:
+        hint = f"retry: {wish}\n\n".encode()
+        got = await follow(TaskServer([[hint, HELLO[0], DROP], [*HELLO, END]], [RUNNING]), retry=policy)
+        assert got.slept == pytest.approx(least)
+
+
+async def test_silence_is_looked_into_and_then_given_up() -> None:
+    """After one idle timeout the task is read and the stream connected again; after a second with nothing new it raises."""
+    task = TaskServer([[HELLO[0], SILENCE]], [RUNNING])
+    with pytest.raises(errors.StreamInterruptedError, match="silent") as caught:
+        await follow(task, idle_timeout=0.1)
+    assert (task.streams, task.reads) == (2, 1)
+    assert isinstance(caught.value.__cause__, errors.RequestTimeoutError)
+
+
+async def test_silence_with_something_new_between_is_borne() -> None:
+    """Only silent periods in a row count."""
+    way = [[*HELLO[:count], SILENCE] for count in (1, 2, 3)] + [[*HELLO, END]]
+    got = await follow(TaskServer(way, [RUNNING]), idle_timeout=0.1)
+    assert got.seqs == [1, 2, 3]
+
+
+async def test_a_silent_stream_of_an_ended_task_ends() -> None:
+    """A stream that never closes doesn't hold back the end that the task tells."""
+    got = await follow(TaskServer([[*HELLO, SILENCE]], [COMPLETED]), idle_timeout=0.05)
+    assert got.done is not None
+    assert got.done.status == "completed"
+
+
+async def test_heartbeats_count_as_life() -> None:
+    """Bytes of any kind keep a quiet stream alive."""
+    import anyio
+
+    async def beating(request: Any) -> Any:
+        if not request.path.endswith("/events"):
+            return json_answer({"id": TASK_ID, **RUNNING})
+
+        async def pieces() -> Any:
+            from support.raw import chunk, stream_head
+
+            yield stream_head()
+            for _ in range(20):
+                yield chunk(b": still here\n\n")
+                await anyio.sleep(0.03)
+            for frame in (*HELLO, END):
+                yield chunk(frame)
+            yield chunk(b"")
+
+        return pieces()
+
+    async with RawServer(beating) as server, client_of(server.url) as client:
+        async with client.tasks.events(TASK_ID, idle_timeout=0.3) as stream:
+            assert [event.seq async for event in stream] == [1, 2, 3]
+        assert stream.reconnects == 0
+
+
+async def test_a_busy_client_is_waited_for() -> None:
+    """A stream's connect keeps to the pause that a 429 asked for, and a longer one is raised."""
+    got = await follow(TaskServer([[answer(429, Retry_After="30")], [*HELLO, END]]))
+    assert got.seqs == [1, 2, 3]
+    assert got.slept >= 30
+    with pytest.raises(errors.RateLimitedError):
+        await follow(TaskServer([[answer(429, Retry_After="500")]]))

@@ -1,0 +1,82 @@
+"""Delegations: what sub-prompts do, in the stream of the turn that delegated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.clients import client_of, skipping
+from support.raw import RawServer, answer
+from support.turns import SILENCE, TASK_ID, TaskServer, done, text, tool_result, tool_use
+
+RUNNING = {"status": "running", "prompts": [{"id": "p1", "status": "running"}]}
+START = tool_use(1, subPromptId="s1")
+RESULT = tool_result(2, subPromptId="s1")
+TURN = [START, RESULT, text(3, "done"), done("succeeded", 3, "done")]
+
+
+def sub(seq: int, *, prompt: str | None = "s1", key: str | None = None) -> dict[str, Any]:
+    """An event of the sub-prompt."""
+    document: dict[str, Any] = {"seq": seq, "eventType": "text", "payload": {"content": f"sub {seq}"}}
+    if prompt is not None:
+        document["promptId"] = prompt
+    if key is not None:
+        document["eventKey"] = key
+    return document
+
+
+async def follow(task: TaskServer, **options: Any) -> list[tuple[str | None, int | None]]:
+    """The events of a followed turn, by prompt and number."""
+    async with RawServer(task) as server, client_of(server.url) as client:
+        skipping(client)
+        async with client.tasks.events(TASK_ID, follow_subprompts=True, **options) as stream:
+            return [(event.prompt_id, event.seq) async for event in stream]
+
+
+@pytest.mark.parametrize("marked", [True, False])
+async def test_a_delegations_events_come_once_each_and_marked(*, marked: bool) -> None:
+    """They carry their own prompt id, also where the server leaves it out."""
+    events = [sub(seq, prompt="s1" if marked else None) for seq in (1, 2)]
+    got = await follow(TaskServer([TURN], prompt_events=[events]))
+    assert sorted(got, key=str) == [("p1", 1), ("p1", 2), ("p1", 3), ("s1", 1), ("s1", 2)]
+
+
+async def test_they_come_while_the_delegation_runs() -> None:
+    """A silent turn doesn't hold back what its delegation does."""
+    task = TaskServer(
+        [[START, SILENCE]], [RUNNING], prompt_events=[[sub(1)], [sub(1), sub(2)], [sub(1), sub(2), sub(3)]]
+    )
+    async with RawServer(task) as server, client_of(server.url) as client:
+        skipping(client)
+        async with client.tasks.events(TASK_ID, follow_subprompts=True) as stream:
+            got = [(event.prompt_id, event.seq) for event in [await anext(stream) for _ in range(4)]]
+    assert got == [("p1", 1), ("s1", 1), ("s1", 2), ("s1", 3)]
+
+
+async def test_late_ones_are_not_missed() -> None:
+    """Events that appear after the delegation's result are read before the turn ends."""
+    reads = [[], [sub(1)], [sub(1), sub(2)], [sub(1), sub(2), sub(3)]]
+    got = await follow(TaskServer([TURN], prompt_events=reads))
+    assert [place for place in got if place[0] == "s1"] == [("s1", 1), ("s1", 2), ("s1", 3)]
+
+
+async def test_a_sub_prompt_that_is_not_there_is_no_failure() -> None:
+    """The endpoint may not know it yet, or ever."""
+    assert await follow(TaskServer([TURN], prompt_events=[answer(404)])) == [("p1", 1), ("p1", 2), ("p1", 3)]
+
+
+async def test_keys_of_a_sub_prompt_are_its_own() -> None:
+    """The same key in the turn and in a delegation names two events."""
+    turn = [tool_use(1, key="k1", subPromptId="s1"), RESULT, text(3, "done"), done("succeeded", 3, "done")]
+    got = await follow(TaskServer([turn], prompt_events=[[sub(1, key="k1")]]))
+    assert ("s1", 1) in got
+    assert ("p1", 1) in got
+
+
+async def test_a_delegations_words_are_not_the_turns_words() -> None:
+    """The result's text is what the turn itself said."""
+    async with RawServer(TaskServer([TURN], prompt_events=[[sub(1)]])) as server, client_of(server.url) as client:
+        skipping(client)
+        result = await client.tasks.events(TASK_ID, follow_subprompts=True).until_done()
+    assert result.text == "done"
+    assert result.events_seen == 4
