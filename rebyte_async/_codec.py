@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from datetime import datetime
+from operator import eq
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
 import attrs
 
 from rebyte_async import _json
 from rebyte_async._events import event_from_mapping
 from rebyte_async.errors import DecodeError
+from rebyte_async.types._fields import moment
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.pages import Page
+from rebyte_async.types.statuses import PromptStatus, TaskStatus, prompt_status, task_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["decode", "decode_items", "decode_page", "parse", "preload"]
 
 T = TypeVar("T")
+_UNIONS: tuple[tuple[Any, Callable[[Any], object]], ...] = (
+    (TaskStatus | str | None, task_status),
+    (PromptStatus | str | None, prompt_status),
+    (datetime | None, moment),
+)
 _SHOWN = 2_000
 
 
@@ -71,9 +80,11 @@ def _converter() -> Converter:
     from cattrs import Converter  # noqa: PLC0415 - see the module's docstring
     from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415
 
-    converter = Converter(prefer_attrib_converters=True)
+    converter = Converter()
     for kind, name in ((str, "a string"), (int, "a whole number"), (bool, "true or false")):
         converter.register_structure_hook(kind, _strict(kind, name))
+    for union, read in _UNIONS:
+        converter.register_structure_hook_func(functools.partial(eq, union), lambda value, _, read=read: read(value))
 
     def model(cls: type[Any]) -> Callable[[Any, Any], Any]:
         renames = {item.name: override(rename=_camel(item.name)) for item in attrs.fields(cls)}
@@ -86,7 +97,18 @@ def _converter() -> Converter:
 
         return hook
 
+    def items(kind: Any) -> Callable[[object, object], tuple[Any, ...]]:
+        item = get_args(kind)[0]
+
+        def hook(value: object, _: object) -> tuple[Any, ...]:
+            if not isinstance(value, list):
+                raise TypeError(f"expected an array, got {_shown(value)}")
+            return tuple(converter.structure(value, list[item]))
+
+        return hook
+
     converter.register_structure_hook_factory(attrs.has, model)
+    converter.register_structure_hook_factory(lambda kind: get_origin(kind) is tuple, items)
     converter.register_structure_hook_func(lambda kind: kind is TaskEvent, _event)
     return converter
 
@@ -102,7 +124,7 @@ def _fault(error: BaseException, path: str) -> tuple[str, str]:
 
     if not isinstance(error, BaseExceptionGroup):
         if isinstance(error, KeyError):
-            return f"{path}.{_camel(str(error.args[0]))}", "it is missing"
+            return path, "it is missing"
         if isinstance(error, DecodeError):
             return path + error.path.removeprefix("$"), error.message
         return path, str(error)

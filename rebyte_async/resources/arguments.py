@@ -8,7 +8,7 @@ from typing import Any
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.types.files import FileRef
 
-__all__ = ["file_refs", "prompt_text", "skill_names", "with_extra"]
+__all__ = ["file_refs", "optional_text", "prompt_text", "skill_names", "with_extra"]
 
 MAX_PROMPT = 100_000
 """The longest prompt, in characters (contract §3, documented)."""
@@ -21,6 +21,13 @@ def prompt_text(prompt: object) -> str:
     if len(prompt) > MAX_PROMPT:
         raise InvalidRequestError(f"prompt must have at most {MAX_PROMPT:,} characters, not {len(prompt):,}")
     return prompt
+
+
+def optional_text(name: str, value: object) -> str | None:
+    """A text that may be left out, but not be empty."""
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise InvalidRequestError(f"{name} must be a string that isn't empty, or None, not {value!r:.80}")
+    return value
 
 
 def skill_names(skills: object) -> list[str]:

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from rebyte_async import _codec, _wire
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources.answers import answer_body
-from rebyte_async.resources.arguments import file_refs, prompt_text, skill_names, with_extra
+from rebyte_async.resources.arguments import file_refs, optional_text, prompt_text, skill_names, with_extra
 from rebyte_async.resources.pages import Listing
 from rebyte_async.resources.recent import Recent
 from rebyte_async.resources.runs import TaskRun
@@ -92,13 +92,13 @@ class Tasks:
         """
         body = {
             "prompt": prompt_text(prompt),
-            "executor": executor,
-            "model": model,
-            "workspaceId": workspace_id,
+            "executor": optional_text("executor", executor),
+            "model": optional_text("model", model),
+            "workspaceId": optional_text("workspace_id", workspace_id),
             "files": file_refs(files),
             "skills": skill_names(skills),
-            "githubUrl": github_url,
-            "branchName": branch_name,
+            "githubUrl": optional_text("github_url", github_url),
+            "branchName": optional_text("branch_name", branch_name),
         }
         answer = await self._transport.call(_wire.CREATE_TASK, json=with_extra(body, extra))
         task = _codec.decode(Task, answer.json())

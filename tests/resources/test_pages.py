@@ -1,0 +1,89 @@
+"""Listings whose items move while they are read."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from support.clients import client_of
+from support.raw import RawRequest, RawServer, json_answer
+
+
+class Shelf:
+    """A listing, newest first, that may change between two pages."""
+
+    def __init__(self, count: int) -> None:
+        self.items = [f"t{number}" for number in range(count, 0, -1)]
+        self.total = True
+        self.pages: list[tuple[int, int]] = []
+
+    async def __call__(self, request: RawRequest) -> bytes:
+        query = parse_qs(urlsplit(request.target).query)
+        limit, offset = int(query["limit"][0]), int(query["offset"][0])
+        self.pages.append((limit, offset))
+        document: dict[str, Any] = {"data": [{"id": item} for item in self.items[offset : offset + limit]]}
+        if self.total:
+            document |= {"total": len(self.items), "limit": limit, "offset": offset}
+        return json_answer(document)
+
+
+async def test_awaiting_gives_one_page() -> None:
+    """One request, the page that was asked for."""
+    shelf = Shelf(7)
+    async with RawServer(shelf) as server, client_of(server.url) as client:
+        page = await client.tasks.list(limit=3, offset=2)
+    assert [task.id for task in page.data] == ["t5", "t4", "t3"]
+    assert (page.total, page.limit, page.offset) == (7, 3, 2)
+    assert shelf.pages == [(3, 2)]
+
+
+async def test_iterating_gives_everything_and_reads_no_page_ahead() -> None:
+    """Pages are asked for when they are needed, and the last one ends it."""
+    shelf = Shelf(6)
+    async with RawServer(shelf) as server, client_of(server.url) as client:
+        got = []
+        async for task in client.tasks.list(limit=2, offset=1):
+            got.append(task.id)
+            assert len(shelf.pages) == (len(got) + 1) // 2
+    assert got == ["t5", "t4", "t3", "t2", "t1"]
+
+
+async def test_new_items_repeat_nothing() -> None:
+    """What is pushed to the next page by newer items comes once."""
+    shelf = Shelf(6)
+    async with RawServer(shelf) as server, client_of(server.url) as client:
+        got = []
+        async for task in client.tasks.list(limit=2):
+            got.append(task.id)
+            if len(got) == 2:
+                shelf.items[:0] = ["new2", "new1"]
+    assert got == ["t6", "t5", "t4", "t3", "t2", "t1"]
+
+
+async def test_deleted_items_hide_nothing() -> None:
+    """What moves up into a page that was read already is not missed."""
+    shelf = Shelf(8)
+    async with RawServer(shelf) as server, client_of(server.url) as client:
+        got = []
+        async for task in client.tasks.list(limit=2):
+            got.append(task.id)
+            if len(got) == 4:
+                del shelf.items[:3]
+    assert got == ["t8", "t7", "t6", "t5", "t4", "t3", "t2", "t1"]
+
+
+async def test_a_listing_without_a_total_ends_with_a_page_that_is_not_full() -> None:
+    """The total is a help, not a need."""
+    shelf = Shelf(5)
+    shelf.total = False
+    async with RawServer(shelf) as server, client_of(server.url) as client:
+        assert len([task async for task in client.tasks.list(limit=2)]) == 5
+        assert (await client.tasks.list(limit=2)).total is None
+
+
+async def test_an_empty_listing_is_empty() -> None:
+    """Nothing to iterate over, one request."""
+    shelf = Shelf(0)
+    async with RawServer(shelf) as server, client_of(server.url) as client:
+        assert [task async for task in client.tasks.list()] == []
+    assert shelf.pages == [(50, 0)]

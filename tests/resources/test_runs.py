@@ -1,0 +1,270 @@
+"""Create and follow in one value, and waiting for the end, against the emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+from support.clients import client_of, skipping
+from support.raw import DROP, RawRequest, RawServer, answer, json_answer
+from support.turns import SILENCE, TASK_ID, TaskServer, done, text
+
+from rebyte_async import AsyncRebyte, errors
+from rebyte_async.emulator import Drop, Emulator, Match, Status, fail, hold, pause, succeed
+from rebyte_async.emulator import text as says
+from rebyte_async.types import TextEvent
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """An emulator in the test's own loop."""
+    async with Emulator() as started:
+        yield started
+        started.check()
+
+
+@pytest.fixture
+async def client(emulator: Emulator) -> AsyncIterator[AsyncRebyte]:
+    """A client of it."""
+    async with AsyncRebyte(emulator.api_key, base_url=emulator.url) as made:
+        yield made
+
+
+def creates(emulator: Emulator) -> int:
+    """How many tasks were asked for."""
+    return len([record for record in emulator.log if (record.method, record.path) == ("POST", "/tasks")])
+
+
+async def test_awaiting_a_run_gives_its_result(emulator: Emulator, client: AsyncRebyte) -> None:
+    """One call from a prompt to an answer."""
+    emulator.script(says("The answer "), says("is 42."), succeed("42"))
+    result = await client.tasks.run("What is the answer?")
+    assert (result.status, result.final_result, result.text) == ("completed", "42", "The answer \n\nis 42.")
+    assert client.stats().open_streams == 0
+
+
+async def test_a_run_starts_once(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Awaiting and iterating, again and at the same time, is one task."""
+    run = client.tasks.run("Do it")
+    assert run.task_id is None
+    events = [event async for event in run]
+    first, second = await asyncio.gather(run._result(), run._result())
+    assert first == second == await run
+    assert first.events_seen == len(events)
+    assert [event async for event in run] == []
+    assert creates(emulator) == 1
+    assert run.task_id == first.task_id
+
+
+async def test_nothing_starts_before_it_is_asked_for(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Making a run sends nothing."""
+    client.tasks.run("Do it")
+    await anyio.sleep(0.02)
+    assert creates(emulator) == 0
+
+
+async def test_a_failed_run_raises_with_its_result(emulator: Emulator, client: AsyncRebyte) -> None:
+    """`check` turns a failed turn into an error that holds what there was; without it the result says so."""
+    emulator.script(says("I tried"), fail("out of luck"), times=2)
+    with pytest.raises(errors.TaskFailedError) as caught:
+        await client.tasks.run("Do it")
+    assert caught.value.result.text == "I tried"
+    assert (await client.tasks.run("Do it", check=False)).status == "failed"
+
+
+async def test_a_run_that_is_canceled_elsewhere_raises(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Someone else's cancel is told as such."""
+    emulator.script(says("working"), hold())
+    run = client.tasks.run("Do it")
+    async for _ in run:
+        assert run.task_id is not None
+        await client.tasks.cancel(run.task_id)
+    with pytest.raises(errors.TaskCanceledError):
+        await run
+
+
+async def test_the_next_turn_of_a_task_is_followed_exactly(emulator: Emulator, client: AsyncRebyte) -> None:
+    """With a task's id a run prompts it, and follows that turn alone."""
+    first = await client.tasks.run("One")
+    emulator.script(says("second turn"), succeed("two"))
+    run = client.tasks.run("Two", task_id=first.task_id)
+    texts = [event.text async for event in run if isinstance(event, TextEvent)]
+    assert texts == ["second turn"]
+    assert (await run).final_result == "two"
+    assert (await run).task_id == first.task_id
+    assert creates(emulator) == 1
+
+
+async def test_a_cancelled_wait_leaves_the_remote_task_alone(emulator: Emulator, client: AsyncRebyte) -> None:
+    """By default only the local side ends; awaiting again goes on where it stopped, without a second task."""
+    emulator.script(says("a"), hold(), says("b"), succeed("ab"))
+    run = client.tasks.run("Do it")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await run
+    assert client.stats().open_streams == 0
+    assert run.task_id is not None
+    assert (await client.tasks.get(run.task_id)).status == "running"
+    emulator.release()
+    result = await run
+    assert result.text == "a\n\nb"
+    assert creates(emulator) == 1
+
+
+@pytest.mark.parametrize("way", ["timeout", "cancel", "scope", "iterating"])
+async def test_cancel_remote_cancels_the_remote_task(emulator: Emulator, client: AsyncRebyte, way: str) -> None:
+    """Whatever cancels the local wait, the remote task is canceled before the wait ends."""
+    emulator.script(says("a"), hold())
+    run = client.tasks.run("Do it", cancel_remote=True)
+    if way == "timeout":
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await run
+    elif way == "scope":
+        with anyio.move_on_after(0.2):
+            await run
+    else:
+
+        async def use() -> None:
+            if way == "cancel":
+                await run
+            else:
+                async for _ in run:
+                    pass
+
+        task = asyncio.create_task(use())
+        await emulator.reached()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert run.task_id is not None
+    assert (await client.tasks.get(run.task_id)).status == "canceled"
+    assert client.stats().open_streams == 0
+
+
+async def test_cancel_remote_waits_for_a_submit_under_way(emulator: Emulator) -> None:
+    """A wait that is cancelled while its task is being made cancels the task as soon as it is known."""
+    async with Emulator(boot=0.3) as slow, AsyncRebyte(slow.api_key, base_url=slow.url) as client:
+        slow.script(hold(), times=None)
+        run = client.tasks.run("Do it", cancel_remote=True)
+        with anyio.move_on_after(0.1):
+            await run
+        (task,) = (await client.tasks.list()).data
+        assert (await client.tasks.get(task.id)).status == "canceled"
+
+
+async def test_a_submit_that_was_cancelled_is_not_sent_again() -> None:
+    """The wait was cancelled amid the create: awaiting again raises the doubt instead of paying twice."""
+    async with Emulator(boot=0.3) as slow, AsyncRebyte(slow.api_key, base_url=slow.url) as client:
+        run = client.tasks.run("Do it")
+        with anyio.move_on_after(0.1):
+            await run
+        for _ in range(2):
+            with pytest.raises(errors.AmbiguousRequestError, match="may have started"):
+                await run
+        assert len([record for record in slow.log if record.method == "POST"]) <= 1
+
+
+async def test_an_ambiguous_create_is_not_sent_again_by_the_run(emulator: Emulator, client: AsyncRebyte) -> None:
+    """The failure of a run's create stays its failure."""
+    emulator.faults.add(Drop(), match=Match("POST", "/tasks"))
+    run = client.tasks.run("Do it")
+    for _ in range(2):
+        with pytest.raises(errors.AmbiguousRequestError):
+            await run
+    assert creates(emulator) == 1
+
+
+async def test_wait_returns_the_terminal_task(emulator: Emulator, client: AsyncRebyte) -> None:
+    """The stream tells the end, and one read the task."""
+    emulator.script(pause(0.1), succeed("done"))
+    task = await client.tasks.create("Do it")
+    ended = await client.tasks.wait(task.id, timeout=10)
+    assert ended.is_terminal
+    assert ended.final_result == "done"
+    assert len([record for record in emulator.log if record.path == f"/tasks/{task.id}"]) == 1
+
+
+async def test_wait_polls_where_the_stream_cannot_be_had(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A stream endpoint that is down, or not there, doesn't keep anyone from the end of a task."""
+    for status in (500, 404, 400):
+        emulator.clear()
+        emulator.faults.add(Status(status), match=Match("GET", "/events"), times=None)
+        task = await client.tasks.create("Do it")
+        quick = client.with_options(retry=type(client._transport.retry)(max_attempts=2, base_delay=0.01))
+        assert (await quick.tasks.wait(task.id, timeout=10)).is_terminal
+
+
+async def test_wait_has_one_deadline(emulator: Emulator, client: AsyncRebyte) -> None:
+    """The time covers everything, and the error says how the task was seen last."""
+    emulator.script(hold())
+    task = await client.tasks.create("Do it")
+    with pytest.raises(errors.WaitTimeoutError) as caught:
+        await client.tasks.wait(task.id, timeout=0.2)
+    assert isinstance(caught.value, TimeoutError)
+    assert caught.value.resource_id == task.id
+    assert (await client.tasks.get(task.id)).status == "running"
+
+
+async def test_a_refused_wait_raises_at_once(client: AsyncRebyte) -> None:
+    """A task that doesn't exist isn't waited for."""
+    with pytest.raises(errors.NotFoundError), anyio.fail_after(2):
+        await client.tasks.wait("3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0001")
+
+
+async def test_wait_forgives_a_404_right_after_the_create() -> None:
+    """A task that this client has just made may not be readable yet."""
+    missing = json_answer({"error": {"code": "not_found", "message": "not yet"}}, 404)
+    end = [text(1, "42"), done("succeeded", 1, "42")]
+    task = TaskServer([[missing], [missing], end], [missing, missing, {"status": "completed"}])
+
+    async def handler(request: RawRequest) -> Any:
+        return json_answer({"id": TASK_ID}, 201) if request.method == "POST" else await task(request)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        skipping(client)
+        created = await client.tasks.create("Do it")
+        assert (await client.tasks.wait(created.id)).status == "completed"
+
+
+async def test_a_terminal_state_that_was_seen_is_not_thrown_away() -> None:
+    """The stream has told the end, the deadline passes while the task is read: the end counts."""
+
+    class Stuck(TaskServer):
+        async def __call__(self, request: RawRequest) -> Any:
+            if not request.path.endswith("/events"):
+                await anyio.sleep_forever()
+            return await super().__call__(request)
+
+    task = Stuck([[text(1, "42"), done("succeeded", 1, "42")]])
+    async with RawServer(task) as server, client_of(server.url) as client:
+        ended = await client.tasks.wait(TASK_ID, timeout=0.3)
+    assert (ended.id, ended.status, ended.final_result) == (TASK_ID, "completed", "42")
+
+
+async def test_polls_that_fail_for_good_are_raised() -> None:
+    """When neither the stream nor the reads can be had, the wait says why."""
+    task = TaskServer([[DROP]], [answer(500)])
+    async with RawServer(task) as server, client_of(server.url) as client:
+        skipping(client)
+        with pytest.raises(errors.ServerError):
+            await client.tasks.wait(TASK_ID)
+
+
+async def test_a_run_that_is_broken_off_is_closed_by_its_block() -> None:
+    """`async with` closes what an early break leaves open."""
+    task = TaskServer([[text(1, "a"), SILENCE]])
+
+    async def handler(request: RawRequest) -> Any:
+        return json_answer({"id": TASK_ID}, 201) if request.method == "POST" else await task(request)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        async with client.tasks.run("Do it") as run:
+            async for _ in run:
+                break
+            assert client.stats().open_streams == 1
+        assert client.stats().open_streams == 0

@@ -1,0 +1,197 @@
+"""The client's settings, life and views."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import Any
+
+import aiohttp
+import pytest
+from support.clients import KEY, client_of
+from support.raw import RawServer, json_answer
+from support.turns import SILENCE, TASK_ID, TaskServer, text
+
+from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
+
+
+async def handler(_: Any) -> bytes:
+    """A task, whatever is asked."""
+    return json_answer({"id": "t1", "status": "running", "data": []})
+
+
+def test_the_environment_sets_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key and address come from the environment, the newer name of the address first, and an empty one is none."""
+    monkeypatch.setenv("REBYTE_API_KEY", "rbk_env")
+    monkeypatch.delenv("REBYTE_BASE_URL", raising=False)
+    monkeypatch.delenv("REBYTE_API_URL", raising=False)
+    assert repr(AsyncRebyte()) == "<AsyncRebyte of https://api.rebyte.ai/v1>"
+    monkeypatch.setenv("REBYTE_API_URL", "https://old.invalid/v1")
+    assert repr(AsyncRebyte()) == "<AsyncRebyte of https://old.invalid/v1>"
+    monkeypatch.setenv("REBYTE_BASE_URL", "https://new.invalid/v1/")
+    assert repr(AsyncRebyte()) == "<AsyncRebyte of https://new.invalid/v1>"
+    monkeypatch.setenv("REBYTE_BASE_URL", "")
+    assert repr(AsyncRebyte()) == "<AsyncRebyte of https://old.invalid/v1>"
+    assert repr(AsyncRebyte(base_url="https://given.invalid")) == "<AsyncRebyte of https://given.invalid>"
+
+
+@pytest.mark.parametrize("key", ["", "  ", "rbk_a b", "rbk_a\nb", "rbk_ü", 5])
+def test_a_key_that_cannot_be_right_is_refused_without_being_shown(key: Any) -> None:
+    """The error says what is wrong, not what was given."""
+    with pytest.raises(errors.ConfigurationError, match="key") as caught:
+        AsyncRebyte(key)
+    assert "rbk_" not in str(caught.value)
+
+
+def test_no_key_says_where_to_put_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first error that a new user meets names the argument and the variable."""
+    monkeypatch.delenv("REBYTE_API_KEY", raising=False)
+    with pytest.raises(errors.ConfigurationError, match="REBYTE_API_KEY"):
+        AsyncRebyte()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-A": "b\r\nX-C: d"}, {"a b": "c"}, {"": "c"}, {"X-A": 5}, {"API_KEY": "k"}, {"x-api-key": "k"}, ["X-A"]],
+)
+def test_headers_that_cannot_be_right_are_refused(headers: Any) -> None:
+    """Neither a smuggled line nor a second key gets into a request."""
+    with pytest.raises(errors.ConfigurationError, match="header"):
+        AsyncRebyte(KEY, headers=headers)
+    with pytest.raises(errors.ConfigurationError, match="header"):
+        AsyncRebyte(KEY).with_options(headers=headers)
+
+
+@pytest.mark.parametrize("options", [{"timeouts": 5}, {"retry": 3}, {"timeouts": None}])
+def test_settings_of_another_type_are_refused(options: Any) -> None:
+    """The error names the setting and shows a right one."""
+    with pytest.raises(errors.ConfigurationError, match="must be a"):
+        AsyncRebyte(KEY, **options)
+
+
+async def test_a_view_shares_the_connections() -> None:
+    """Other settings, the same pool and counters; closing the view closes nothing."""
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        await client.tasks.get("t1")
+        async with client.with_options(timeouts=Timeouts(read=5), retry=RetryPolicy(max_attempts=1)) as view:
+            await view.tasks.get("t1")
+        await client.tasks.get("t1")
+        await view.tasks.get("t1")
+        assert server.connections == 1
+        assert view.stats() == client.stats()
+        assert client.stats().requests == 4
+
+
+async def test_a_closed_client_says_so() -> None:
+    """Use after closing is the caller's mistake, and told as one."""
+    async with RawServer(handler) as server:
+        client = client_of(server.url)
+        async with client:
+            await client.tasks.get("t1")
+        await client.aclose()
+        for use in (client.tasks.get("t1"), client.with_options().tasks.get("t1"), client.health()):
+            with pytest.raises(errors.ConfigurationError, match="closed"):
+                await use
+
+
+def test_a_second_event_loop_is_refused() -> None:
+    """Connections belong to the loop that made them."""
+    client = AsyncRebyte(KEY, base_url="http://127.0.0.1:9/v1", retry=RetryPolicy(max_attempts=1))
+
+    async def use() -> None:
+        with pytest.raises(errors.ConnectError):
+            await client.tasks.get("t1")
+
+    async def use_again() -> None:
+        with pytest.raises(errors.ConfigurationError, match="event loop"):
+            await client.tasks.get("t1")
+        client._transport.connections._loop = asyncio.get_running_loop()
+        await client.aclose()
+
+    asyncio.run(use())
+    asyncio.run(use_again())
+
+
+async def test_a_given_session_is_used_and_never_closed() -> None:
+    """Its headers, middlewares and traces work as its owner knows them."""
+    seen: list[str] = []
+
+    async def middleware(request: aiohttp.ClientRequest, call: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        seen.append(f"{request.method} {request.url.path}")
+        return await call(request)
+
+    async with RawServer(handler) as server:
+        async with aiohttp.ClientSession(middlewares=(middleware,), headers={"X-Mine": "yes"}) as session:
+            async with client_of(server.url, session=session) as client:
+                await client.tasks.get("t1")
+                await client.tasks.create("Do it")
+                await client.tasks.get("t1")
+            assert not session.closed
+        assert seen == ["GET /v1/tasks/t1", "POST /v1/tasks", "GET /v1/tasks/t1"]
+        assert all(request.headers["x-mine"] == "yes" for request in server.requests)
+        peers = [request.peer for request in server.requests]
+        assert peers[0] == peers[2] != peers[1]
+
+
+async def test_a_given_session_that_is_closed_is_told() -> None:
+    """The mistake is named, not raised as aiohttp's."""
+    session = aiohttp.ClientSession()
+    await session.close()
+    async with client_of("http://127.0.0.1:9/v1", session=session) as client:
+        with pytest.raises(errors.ConfigurationError, match="session"):
+            await client.tasks.get("t1")
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_a_given_sessions_limit_holds_for_streams(limit: int) -> None:
+    """Its owner's word counts: at the limit a call waits for a stream to end."""
+    async with RawServer(TaskServer([[text(1, "a"), SILENCE]])) as server:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=limit)) as session:
+            client = client_of(server.url, session=session)
+            streams = [client.tasks.events(TASK_ID) for _ in range(limit)]
+            for stream in streams:
+                await anext(stream)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await client.tasks.get(TASK_ID)
+            for stream in streams:
+                await stream.close()
+            assert (await client.tasks.get(TASK_ID)).id == TASK_ID
+
+
+async def test_many_streams_hold_up_no_call() -> None:
+    """Three hundred open streams on the client's own connections, and a call still answers."""
+    async with RawServer(TaskServer([[text(1, "a"), SILENCE]])) as server, client_of(server.url) as client:
+        streams = [client.tasks.events(TASK_ID) for _ in range(300)]
+        await asyncio.gather(*(anext(stream) for stream in streams))
+        assert client.stats().open_streams == 300
+        async with asyncio.timeout(5):
+            await client.tasks.get(TASK_ID)
+        for stream in streams:
+            await stream.close()
+
+
+SCRIPT = """
+import sys, asyncio
+import rebyte_async
+client = rebyte_async.AsyncRebyte("rbk_x")
+heavy = {"aiohttp", "cattrs", "orjson", "uvloop", "click", "rich", "cryptography", "pytest"} & set(sys.modules)
+inside = [name for name in sys.modules if name.split(".")[1:2] in (["emulator"], ["cli"])]
+print(sorted(heavy), inside)
+"""
+
+
+def test_importing_and_making_a_client_loads_nothing_heavy() -> None:
+    """Neither aiohttp nor cattrs, no extra, no emulator, no command line."""
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.strip() == "[] []"
+
+
+def test_the_version_is_the_packages() -> None:
+    """`__version__` is what the installed package says."""
+    from importlib.metadata import version
+
+    import rebyte_async
+
+    assert rebyte_async.__version__ == version("rebyte-async")
