@@ -1,16 +1,16 @@
 """From the data of a stream's frame to an event. Pure, and the hottest path of the package.
 
-Source: api-contract §4, observed; `error` is a guess.
+Source: contract §4, observed; `error` is a guess.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from rebyte_async import _json
 from rebyte_async.errors import DecodeError
+from rebyte_async.types._fields import moment
 from rebyte_async.types.events import (
     Done,
     ErrorEvent,
@@ -25,20 +25,25 @@ from rebyte_async.types.events import (
     ToolUseEvent,
     UnknownEvent,
 )
+from rebyte_async.types.statuses import TaskStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    _Fill = Callable[[Any, dict[str, Any]], bool]
 
 __all__ = ["decode_done", "decode_event", "event_from_mapping"]
 
 _EXCERPT = 2000  # characters of the body that an error shows
 _MAX_DIGITS = 18  # of an action id: what surely fits 64 bits
-_DONE_STATUSES = {
-    "succeeded": "completed",
-    "completed": "completed",
-    "canceled": "canceled",
-    "cancelled": "canceled",
+_DONE = {
+    "succeeded": TaskStatus.COMPLETED,
+    "completed": TaskStatus.COMPLETED,
+    "canceled": TaskStatus.CANCELED,
+    "cancelled": TaskStatus.CANCELED,
 }
+_new = object.__new__
+_read_time = datetime.fromisoformat
 
 
 def decode_event(data: bytes | str) -> TaskEvent:
@@ -59,77 +64,78 @@ def decode_done(data: bytes | str) -> Done:
     document = _object(data)
     status, result = document.get("status"), document.get("finalResult")
     return Done(
-        status=_DONE_STATUSES.get(status, "failed") if isinstance(status, str) else "failed",
+        status=_DONE.get(status, TaskStatus.FAILED) if isinstance(status, str) else TaskStatus.FAILED,
         last_seq=_int(document.get("lastSeq")),
         final_result=result if isinstance(result, str) else "",
     )
 
 
 def event_from_mapping(document: Mapping[str, Any]) -> TaskEvent:
-    """Makes an event of its JSON object.
+    """Makes an event of its JSON object. A field that every event has is None where it has a wrong type.
 
     Raises:
         DecodeError: The object has no string `eventType`.
     """
     event_type = document.get("eventType")
-    if not isinstance(event_type, str):
+    if type(event_type) is not str:
         raise DecodeError("an event has no eventType", path="$.eventType", body=_excerpt(_json.dumps(document)))
-    payload = document.get("payload")
-    kind = _KINDS.get(event_type)
-    if kind is None or not isinstance(payload, Mapping):
-        return _unknown(document, event_type)
-    event = kind.blank()
-    event.seq = _int(document.get("seq"))
+    payload: Any = document.get("payload")
+    kind = _KINDS.get(event_type) if type(payload) is dict else None
+    if kind is None:
+        return _unknown(document)
+    cls, draft, fill = kind
+    event: Any = _new(draft)
+    seq, prompt_id, event_key = document.get("seq"), document.get("promptId"), document.get("eventKey")
+    event.seq = seq if type(seq) is int else None
     event.event_type = event_type
-    event.prompt_id = _str(document.get("promptId"))
-    event.event_key = _str(document.get("eventKey"))
-    event.timestamp = _time(document.get("timestamp"))
+    event.prompt_id = prompt_id if type(prompt_id) is str else None
+    event.event_key = event_key if type(event_key) is str else None
+    try:
+        time = _read_time(document["timestamp"])
+    except (KeyError, TypeError, ValueError):
+        time = None
+    event.timestamp = time if time and time.tzinfo else moment(time)
     event.payload = payload
-    if not kind.fill(event, payload):
-        return _unknown(document, event_type)
-    event.__class__ = kind.type
-    return event  # type: ignore[no-any-return]
+    if not fill(event, payload):
+        return _unknown(document)
+    event.__class__ = cls
+    return cast("TaskEvent", event)
 
 
-class _Kind(NamedTuple):
-    """How the events of a class are made.
+def _kind(cls: type[TaskEvent], fill: _Fill) -> tuple[type[TaskEvent], type[TaskEvent], _Fill]:
+    """How the events of a class are made: the class, a draft of it, and what sets its own fields from the payload.
 
-    The constructor of a frozen class sets every field by a call, which takes longer than the decoding of the JSON. So
-    a blank of a subclass with the same layout is filled by plain assignment, and frozen by becoming the class proper.
+    The constructor of a frozen class sets each field by a call, which together takes longer than reading the JSON. So a
+    draft, a subclass of the same layout that isn't frozen, is filled by plain assignment and then becomes the class
+    proper. `fill` returns False when the payload doesn't fit.
     """
-
-    type: type[TaskEvent]
-    blank: Callable[[], Any]
-    fill: Callable[[Any, Mapping[str, Any]], bool]
-    """Sets the fields of the class from the payload. False when the payload doesn't fit."""
+    thawed = {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    return cls, type(cls.__name__, (cls,), thawed), fill
 
 
-def _kind(cls: type[TaskEvent], fill: Callable[[Any, Mapping[str, Any]], bool]) -> _Kind:
-    draft = type(cls.__name__, (cls,), {"__slots__": (), "__init__": object.__init__, "__setattr__": object.__setattr__})
-    return _Kind(cls, draft, fill)
+def _init(event: Any, payload: dict[str, Any]) -> bool:
+    event.session_id = session_id = payload.get("session_id")
+    event.model = model = payload.get("model")
+    event.cwd = cwd = payload.get("cwd")
+    return _optional_str(session_id) and _optional_str(model) and _optional_str(cwd)
 
 
-def _init(event: Any, payload: Mapping[str, Any]) -> bool:
-    event.session_id, event.model, event.cwd = values = (payload.get("session_id"), payload.get("model"), payload.get("cwd"))
-    return all(map(_optional_str, values))
-
-
-def _thinking(event: Any, payload: Mapping[str, Any]) -> bool:
+def _thinking(event: Any, payload: dict[str, Any]) -> bool:
     event.text = text = _first(payload, "content", "thinking")
     return isinstance(text, str)
 
 
-def _text(event: Any, payload: Mapping[str, Any]) -> bool:
+def _text(event: Any, payload: dict[str, Any]) -> bool:
     text = payload.get("content")
     if text is None:
         text = payload.get("text")
     is_delta = payload.get("is_delta")
     event.text = text
     event.is_delta = is_delta is True
-    return isinstance(text, str) and _optional_bool(is_delta)
+    return type(text) is str and (is_delta is None or type(is_delta) is bool)
 
 
-def _tool_use(event: Any, payload: Mapping[str, Any]) -> bool:
+def _tool_use(event: Any, payload: dict[str, Any]) -> bool:
     event.tool_id = tool_id = _first(payload, "id", "tool_id")
     event.name = name = _first(payload, "name", "tool_name")
     arguments = _first(payload, "input", "params", "arguments")
@@ -138,7 +144,7 @@ def _tool_use(event: Any, payload: Mapping[str, Any]) -> bool:
     return isinstance(tool_id, str) and isinstance(name, str) and _optional_str(sub_prompt_id)
 
 
-def _tool_result(event: Any, payload: Mapping[str, Any]) -> bool:
+def _tool_result(event: Any, payload: dict[str, Any]) -> bool:
     event.tool_id = tool_id = _first(payload, "id", "tool_id")
     event.output = _first(payload, "output", "content")
     is_error = payload.get("is_error")
@@ -147,7 +153,7 @@ def _tool_result(event: Any, payload: Mapping[str, Any]) -> bool:
     return isinstance(tool_id, str) and _optional_bool(is_error) and _optional_str(sub_prompt_id)
 
 
-def _result(event: Any, payload: Mapping[str, Any]) -> bool:
+def _result(event: Any, payload: dict[str, Any]) -> bool:
     text = _first(payload, "result", "content", "text")
     event.text = "" if text is None else text
     event.status = status = payload.get("status")
@@ -157,11 +163,11 @@ def _result(event: Any, payload: Mapping[str, Any]) -> bool:
         _optional_str(text)
         and _optional_str(status)
         and (duration is None or type(duration) in (int, float))
-        and (usage is None or isinstance(usage, Mapping))
+        and (usage is None or _is_object(usage))
     )
 
 
-def _question(event: Any, payload: Mapping[str, Any]) -> bool:
+def _question(event: Any, payload: dict[str, Any]) -> bool:
     action_id = payload.get("actionId")
     event.action_id = _action_id(action_id)
     event.message_id = message_id = payload.get("messageId")
@@ -178,9 +184,9 @@ def _question(event: Any, payload: Mapping[str, Any]) -> bool:
     )
 
 
-def _error(event: Any, payload: Mapping[str, Any]) -> bool:
+def _error(event: Any, payload: dict[str, Any]) -> bool:
     message = _first(payload, "message", "error", "content", "text")
-    if isinstance(message, Mapping):
+    if _is_object(message):
         message = message.get("message")
     event.message = message
     return isinstance(message, str)
@@ -201,15 +207,15 @@ _KINDS = {
 }
 
 
-def _unknown(document: Mapping[str, Any], event_type: str) -> UnknownEvent:
+def _unknown(document: Mapping[str, Any]) -> UnknownEvent:
     payload = document.get("payload")
     return UnknownEvent(
         seq=_int(document.get("seq")),
-        event_type=event_type,
+        event_type=document["eventType"],
         prompt_id=_str(document.get("promptId")),
         event_key=_str(document.get("eventKey")),
-        timestamp=_time(document.get("timestamp")),
-        payload=payload if isinstance(payload, Mapping) else {},
+        timestamp=moment(document.get("timestamp")),
+        payload=payload if _is_object(payload) else {},
         document=document,
     )
 
@@ -219,9 +225,9 @@ def _object(data: bytes | str) -> dict[str, Any]:
         document = _json.loads(data)
     except ValueError as error:
         raise DecodeError("the data of a frame is no JSON", body=_excerpt(data)) from error
-    if not isinstance(document, dict):
+    if type(document) is not dict:
         raise DecodeError("the data of a frame is no JSON object", body=_excerpt(data))
-    return document
+    return cast("dict[str, Any]", document)
 
 
 def _excerpt(data: bytes | str) -> str:
@@ -229,7 +235,7 @@ def _excerpt(data: bytes | str) -> str:
     return text[:_EXCERPT]
 
 
-def _first(payload: Mapping[str, Any], *names: str) -> Any:
+def _first(payload: dict[str, Any], *names: str) -> Any:
     """The value under the first of the names that has one. null is none."""
     for name in names:
         value = payload.get(name)
@@ -244,12 +250,14 @@ def _options(value: Any) -> tuple[QuestionOption, ...] | None:
         return ()
     if not isinstance(value, list):
         return None
-    options: list[QuestionOption] = []
-    for item in value:
-        if not isinstance(item, Mapping) or not isinstance(item.get("label"), str):
-            return None
-        options.append(QuestionOption(item["label"], _str(item.get("description"))))
-    return tuple(options)
+    options = [_option(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return None if None in options else cast("tuple[QuestionOption, ...]", tuple(options))
+
+
+def _option(value: Any) -> QuestionOption | None:
+    if not _is_object(value) or not isinstance(value.get("label"), str):
+        return None
+    return QuestionOption(value["label"], _str(value.get("description")))
 
 
 def _action_id(value: Any) -> int | None:
@@ -260,14 +268,8 @@ def _action_id(value: Any) -> int | None:
     return None
 
 
-def _time(value: Any) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+def _is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
 
 
 def _int(value: Any) -> int | None:

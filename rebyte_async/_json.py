@@ -7,11 +7,13 @@ reads as a float.
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 __all__ = ["dumps", "loads"]
 
@@ -22,14 +24,11 @@ def loads(data: bytes | str) -> Any:
     Raises:
         ValueError: It is no JSON, or nested too deeply.
     """
-    fast = _backend()[0]
-    if fast is not None:
-        try:
-            return fast(data)
-        except ValueError:
-            # What orjson refuses may still be readable: bad UTF-8, half a surrogate pair. A few events in a million.
-            return _loads(data)
-    return _loads(data)
+    try:
+        return _backend.loads(data)
+    except ValueError:
+        # What orjson refuses may still be readable: bad UTF-8, half a surrogate pair.
+        return _loads(data)
 
 
 def dumps(value: Any) -> bytes:
@@ -38,17 +37,28 @@ def dumps(value: Any) -> bytes:
     Raises:
         TypeError: Something in the value has no JSON form.
     """
-    return _backend()[1](value)
+    return _backend.dumps(value)
 
 
-@functools.cache
-def _backend() -> tuple[Callable[[bytes | str], Any] | None, Callable[[Any], bytes]]:
+class _Backend:
     """How to read and write. Resolved on first use, because an optional package isn't imported at import time."""
-    try:
-        import orjson  # noqa: PLC0415
-    except ImportError:
-        return None, _dumps
-    return orjson.loads, orjson.dumps
+
+    @functools.cached_property
+    def loads(self) -> Callable[[bytes | str], Any]:
+        orjson = self._orjson
+        return orjson.loads if orjson else _loads
+
+    @functools.cached_property
+    def dumps(self) -> Callable[[Any], bytes]:
+        orjson = self._orjson
+        return orjson.dumps if orjson else _dumps
+
+    @functools.cached_property
+    def _orjson(self) -> ModuleType | None:
+        try:
+            return importlib.import_module("orjson")
+        except ImportError:
+            return None
 
 
 def _loads(data: bytes | str) -> Any:
@@ -76,3 +86,4 @@ def _refuse(constant: str) -> NoReturn:
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse)
+_backend = _Backend()

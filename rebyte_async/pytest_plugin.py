@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Generator, Iterator
 
     from rebyte_async import AsyncRebyte
     from rebyte_async.emulator import Emulator
@@ -47,7 +47,7 @@ def rebyte_client(rebyte_emulator: Emulator) -> AsyncRebyte:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Have the client closed at the end of the test's own coroutine: a fixture's end may come after the loop's."""
     client: AsyncRebyte | None = getattr(item, "funcargs", {}).get("rebyte_client")
     if client is not None and isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):

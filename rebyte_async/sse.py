@@ -16,7 +16,10 @@ __all__ = ["SSEParser", "ServerSentEvent"]
 
 _BOM = b"\xef\xbb\xbf"
 _MAX_RETRY = 10**18  # ms; int() itself refuses a number of more than 4,300 digits
-_new = tuple.__new__  # makes a NamedTuple in half the time that its own constructor takes
+_CR = 13
+_LF = 10
+_new = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - typed where it is called;
+# it takes half the time of a NamedTuple's own constructor
 
 
 class ServerSentEvent(NamedTuple):
@@ -80,6 +83,8 @@ class SSEParser:
         text = self._complete(chunk)
         if not text:
             return []
+        if "\n" not in text and text[:6] == "data: ":
+            return [_new(ServerSentEvent, ("message", text[6:], self.last_event_id))]
         if "\n\n" in text:
             events = self._alike(text)
             if events is not None:
@@ -90,21 +95,21 @@ class SSEParser:
         """Takes the chunk in and gives out the lines of the events that are now complete, LF between them."""
         if self._start is not None:
             chunk = self._skip_bom(chunk)
-        if 13 in chunk or self._after_cr:
+        if _CR in chunk or self._after_cr:
             chunk = self._unify_line_ends(chunk)
         lines, end, rest = (self._held + chunk).rpartition(b"\n\n")
         if end and self._tail:
             lines = b"".join((self._tail, lines))
             self._tail.clear()
-        if rest[-1:] == b"\n":
-            rest = rest[:-1]
-            self._held = b"\n"
-        else:
-            self._held = b""
-        self._tail += rest
-        if len(lines) > self._limit or len(self._tail) > self._limit:
+        self._held = b""
+        if rest:
+            if rest[-1] == _LF:
+                rest = rest[:-1]
+                self._held = b"\n"
+            self._tail += rest
+        if len(lines) + len(self._tail) > self._limit:
             self._check_sizes(lines)
-        return lines.decode("utf-8", "replace")
+        return lines.decode("utf-8", "replace") if lines else ""
 
     def _skip_bom(self, chunk: bytes) -> bytes:
         chunk = (self._start or b"") + chunk
@@ -119,14 +124,11 @@ class SSEParser:
             return chunk
         if self._after_cr:
             chunk = chunk.removeprefix(b"\n")
-        self._after_cr = chunk.endswith(b"\r")
-        lines = chunk.splitlines()  # of bytes: at CR, LF and CRLF only; faster than two calls of replace
-        if chunk.endswith((b"\r", b"\n")):
-            lines.append(b"")
-        return b"\n".join(lines)
+        self._after_cr = chunk[-1:] == b"\r"
+        return b"\n".join(chunk.split(b"\r\n")).replace(b"\r", b"\n")
 
     def _check_sizes(self, lines: bytes) -> None:
-        sizes = [len(event.strip(b"\n")) for event in (*lines.split(b"\n\n"), self._tail)]
+        sizes = [len(event.strip(b"\n")) for event in (*lines.split(b"\n\n"), bytes(self._tail))]
         if max(sizes) > self._limit:
             self._limit = -1
             self._tail.clear()
@@ -138,9 +140,9 @@ class SSEParser:
         A busy stream is cut here into its events in one step, where the general way takes a few for every line.
         """
         start = text.find("data: ")
-        if start < 0 or (start > 0 and text[start - 1] != "\n"):
-            return None
         head = text[: start + 6]
+        if start < 0 or (start > 0 and text[start - 1] != "\n") or not text.startswith(head, text.find("\n\n") + 2):
+            return None
         items = text[start + 6 :].split("\n\n" + head)
         if text.count("\n") != len(items) * (head.count("\n") + 2) - 2:
             return None
@@ -153,7 +155,7 @@ class SSEParser:
     def _interpret(self, text: str) -> list[ServerSentEvent]:
         """The events of whole lines, the last of which ends an event."""
         events: list[ServerSentEvent] = []
-        event = ""
+        event = event_line = event_name = ""
         data: list[str] = []
         lines = text.split("\n")
         lines.append("")
@@ -164,13 +166,17 @@ class SSEParser:
                     data = []
                 event = ""
                 continue
+            if line == event_line:  # a stream has few types, so the same line comes again and again
+                event = event_name
+                continue
             field, _, value = line.partition(": ")
             if ":" in field:  # the first colon had no space after it
                 field, _, value = line.partition(":")
             if field == "data":
                 data.append(value)
             elif field == "event":
-                event = value
+                event = event_name = value
+                event_line = line
             elif field == "id":
                 if "\0" not in value:
                     self.last_event_id = value

@@ -55,7 +55,8 @@ _MAX_IDLE = 2
 """Silent periods in a row, nothing new between them, after which a stream is given up."""
 _MAX_QUIET = 2
 """Reads of all delegations in a row that must bring nothing new before the end of a turn."""
-_EVENT_FRAMES = frozenset({"event", "message"})
+_UNNAMED = "message"
+_DELEGATING = (ToolUseEvent, ToolResultEvent)
 _UNDER_WAY = frozenset({"running", "pending", "queued", "processing"})
 
 
@@ -84,13 +85,14 @@ class Follower:
         self._words = TextAssembler()
         self._announced: set[str] = set()  # the sub-prompts that the turn's tool calls speak of
         # Of this connection:
-        self._brought = 0  # how many events of the turn, replayed ones included
-        self._new = False  # whether one of them was new
+        self._brought = False  # whether it has brought an event of the turn, new or replayed
+        self._before = 0  # how many events had been given out when it was made
         self._other: str | None = None  # another turn that it shows
         self._unsorted = False  # whether it is open if that one is earlier or later than ours
         self._passed_over: set[str] = set()  # what it shows that isn't ours and may be skipped
         self._reported: Done | None = None  # its done frame
-        # In a row, back to 0 with every new event:
+        # In a row, without a new event between them:
+        self._news = 0  # how many events had been given out when these began
         self._failures = self._idle = self._sure = self._strange = self._quiet = 0
         # Near the end:
         self._in_doubt = False  # whether to look at the task before connecting again
@@ -157,38 +159,45 @@ class Follower:
             name, data, _ = frames.popleft()
             if name == "done":
                 self._reported = decode_done(data)
-            elif (event := _event(name, data)) is not None and self._sort(event):
-                return event
+                return None
+            found = decode_event(data) if name == "event" else _odd_event(name, data)
+            if found is not None and self._take(found, self._sub_prompt(found)):
+                return found
         return None
 
-    def _sort(self, event: TaskEvent) -> bool:
-        """Whether an event of the stream is a new one of the turn, or of a delegation of it."""
-        prompt_id = event.prompt_id
-        if prompt_id is None or prompt_id == self._place.prompt_id:
-            return self._take(event, "")
-        if self._place.prompt_id is None:
+    def _sub_prompt(self, event: TaskEvent) -> str | None:
+        """The sub-prompt that an event of the stream belongs to; nothing for the turn itself, None for neither."""
+        prompt_id, ours = event.prompt_id, self._place.prompt_id
+        if prompt_id == ours or prompt_id is None:
+            return ""
+        if ours is None:
             self._place = Place(prompt_id, self._place.seen)
-            return self._take(event, "")
+            return ""
         if prompt_id in self._announced:
-            return self._take(event, prompt_id)
+            return prompt_id
         self._other = prompt_id
         self._unsorted = prompt_id not in self._passed_over
-        return False
+        return None
 
-    def _take(self, event: TaskEvent, sub_prompt: str) -> bool:
+    def _take(self, event: TaskEvent, sub_prompt: str | None) -> bool:
         """Note an event of the turn, or of a sub-prompt of it; whether it is new."""
+        if sub_prompt is None:
+            return False
         if not sub_prompt:
-            self._brought += 1
+            self._brought = True
             self._turn.observe(event)
         if not self._place.seen.add(event, sub_prompt):
             return False
-        self._new = True
-        self._failures = self._idle = self._sure = self._strange = self._quiet = 0
         self.events_seen += 1
         self.piece = "" if sub_prompt else self._words.feed(event)
-        if isinstance(event, ToolUseEvent | ToolResultEvent):
+        if isinstance(event, _DELEGATING):
             self._note_delegation(event)
         return True
+
+    @property
+    def _new(self) -> bool:
+        """Whether this connection has brought a new event."""
+        return self.events_seen > self._before
 
     def _note_delegation(self, event: ToolUseEvent | ToolResultEvent) -> None:
         if event.sub_prompt_id is not None:
@@ -206,6 +215,9 @@ class Follower:
             APIError: The server refuses for good.
             EventTooLargeError: An event is larger than the parser takes.
         """
+        if self.events_seen > self._news:
+            self._news = self.events_seen
+            self._failures = self._idle = self._sure = self._strange = self._quiet = 0
         try:
             await self._step()
         except StreamInterruptedError:
@@ -233,7 +245,7 @@ class Follower:
             await self._read()
 
     async def _connect(self) -> None:
-        self._brought, self._new = 0, False
+        self._brought, self._before = False, self.events_seen
         self._other, self._unsorted = None, False
         self._passed_over.clear()
         self._place.seen.restart()
@@ -287,7 +299,7 @@ class Follower:
     async def _failed(self, error: APIError | TransportError) -> None:
         policy = self._transport.retry
         self._failures = 0 if self._new else self._failures + 1
-        self._new = False
+        self._before = self.events_seen
         if self._failures >= policy.max_attempts:
             self._give_up(f"{self._failures} connections in a row brought nothing new; the last: {error}", error)
         asked = (isinstance(error, APIError) and error.retry_after) or 0.0
@@ -328,7 +340,7 @@ class Follower:
         self._reported = None
         self._connection.close()
         empty = not done.final_result and (done.last_seq is None or done.last_seq < 0)
-        if self._brought == 0 and (empty or self._other is not None):
+        if not self._brought and (empty or self._other is not None):
             await self._nothing_came()
         else:
             await self._end(done, certain=True)
@@ -336,7 +348,7 @@ class Follower:
     async def _closed_without_done(self) -> None:
         """The connection was closed in an orderly way: normal while the turn runs."""
         self._connection.close()
-        if self._brought == 0:
+        if not self._brought:
             await self._nothing_came()
             return
         await self._look()
@@ -475,12 +487,12 @@ class Follower:
         self._give_up("it went on to another turn, and the content doesn't tell how this one ended", cause)
 
 
-def _event(name: str, data: str) -> TaskEvent | None:
-    """Read a frame as an event. One with a name of its own, such as a ping, needn't be any (contract §4, unknown)."""
+def _odd_event(name: str, data: str) -> TaskEvent | None:
+    """Read a frame of another name. One with a name of its own, such as a ping, needn't be an event (unknown)."""
     try:
         return decode_event(data)
     except DecodeError:
-        if name in _EVENT_FRAMES:
+        if name == _UNNAMED:
             raise
     if name != "error":
         return None

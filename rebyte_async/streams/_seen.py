@@ -56,13 +56,14 @@ class Seen:
             event: The event.
             sub_prompt: The sub-prompt that it belongs to, or nothing for the turn itself.
         """
-        if event.event_key is not None:
-            return self._add_digest(_digest(f"{sub_prompt}\0{event.event_key}"))
-        if event.seq is None:
+        key, number = event.event_key, event.seq
+        if key is not None:
+            return self._add_digest(_digest(f"{sub_prompt}\0{key}"))
+        if number is None:
             return self._add_nameless(event, sub_prompt)
         if sub_prompt:
-            return self._add_digest(_digest(f"{sub_prompt}\0\0{event.seq}"))
-        return self._add_number(event.seq)
+            return self._add_digest(_digest(f"{sub_prompt}\0\0{number}"))
+        return self._add_number(number)
 
     def _add_number(self, number: int) -> bool:
         stops = self.stops

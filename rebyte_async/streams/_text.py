@@ -14,6 +14,7 @@ from rebyte_async.types.events import (
 
 __all__ = ["TextAssembler"]
 
+_BETWEEN = "\n\n"
 _BLOCK_ENDS = (ToolUseEvent, ToolResultEvent, ThinkingEvent, QuestionEvent)
 
 
@@ -28,7 +29,7 @@ class TextAssembler:
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
-        self._block: list[str] = []
+        self._block = 0  # where the last block begins among the pieces
         self._open = False
 
     @property
@@ -39,24 +40,20 @@ class TextAssembler:
     @property
     def last_block(self) -> str:
         """The last block, as far as it has come."""
-        return "".join(self._block)
+        return "".join(self._pieces[self._block :])
 
     def feed(self, event: TaskEvent) -> str:
         """The piece that an event adds to the text; empty when it adds none."""
-        match event:
-            case TextEvent(text=text, is_delta=True):
-                return self._append(text)
-            case TextEvent(text=text):
-                return self._whole(text)
-            case ResultEvent(text=str(text)):
-                return self._result(text)
-            case _ if isinstance(event, _BLOCK_ENDS):
-                self._open = False
+        if isinstance(event, TextEvent):
+            return self._append(event.text) if event.is_delta else self._whole(event.text)
+        if isinstance(event, ResultEvent):
+            return self._result(event.text)
+        if isinstance(event, _BLOCK_ENDS):
+            self._open = False
         return ""
 
     def _append(self, text: str) -> str:
         if self._open:
-            self._block.append(text)
             self._pieces.append(text)
             return text
         piece = self._start(text)
@@ -78,7 +75,9 @@ class TextAssembler:
     def _start(self, text: str) -> str:
         if not text:
             return ""
-        piece = f"\n\n{text}" if self._pieces else text
-        self._block = [text]
-        self._pieces.append(piece)
-        return piece
+        if not self._pieces:
+            self._pieces.append(text)
+            return text
+        self._pieces += (_BETWEEN, text)
+        self._block = len(self._pieces) - 1
+        return _BETWEEN + text

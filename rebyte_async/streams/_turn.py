@@ -13,6 +13,7 @@ __all__ = ["Drain", "Turn"]
 
 _TRIES = {"completed": 8, "failed": 2}
 _FRUITLESS = 2
+_TEXTS = (TextEvent, ResultEvent)
 
 
 class Turn:
@@ -27,12 +28,14 @@ class Turn:
 
     def observe(self, event: TaskEvent) -> None:
         """Note an event of the turn, whether it is new or replayed."""
-        if isinstance(event, ToolUseEvent):
+        if isinstance(event, _TEXTS):
+            if event.text:
+                self.answered = True
+        elif isinstance(event, ToolUseEvent):
             self.answered = False
-        elif isinstance(event, TextEvent | ResultEvent) and event.text:
-            self.answered = True
-        if event.seq is not None and event.seq > self._last_seq:
-            self._last_seq = event.seq
+        seq = event.seq
+        if seq is not None and seq > self._last_seq:
+            self._last_seq = seq
 
     def reaches(self, last_seq: int | None) -> bool:
         """Whether the last event that the server speaks of has come; True when it speaks of none."""

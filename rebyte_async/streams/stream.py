@@ -10,7 +10,6 @@ from anyio import CancelScope
 from rebyte_async import _wire
 from rebyte_async.errors import (
     ConfigurationError,
-    DecodeError,
     InvalidRequestError,
     RebyteError,
     StreamInterruptedError,
@@ -127,35 +126,28 @@ class TaskEventStream:
     async def __anext__(self) -> TaskEvent:
         if self._busy:
             raise ConfigurationError("the stream is being read by another task: one consumer reads at a time")
-        self._busy = True
-        try:
-            return await self._next()
-        except DecodeError:
-            raise
-        except RebyteError as error:
-            self._failure = error
-            self._follower.close()
-            raise
-        finally:
-            self._busy = False
-
-    async def _next(self) -> TaskEvent:
-        follower = self._follower
         while not self._closed:
             if self._failure is not None:
                 raise self._failure
-            if (event := follower.next_event()) is not None:
+            if (event := self._follower.next_event()) is not None:
                 return event
-            if follower.done is not None:
+            if self._follower.done is not None:
                 break
             await self._advance()
         raise StopAsyncIteration
 
     async def _advance(self) -> None:
         """One step, which `close` may end from another task. The scope is left before anything is given out."""
-        with CancelScope() as self._scope:
-            await self._follower.advance()
-        self._scope = None
+        self._busy = True
+        try:
+            with CancelScope() as self._scope:
+                await self._follower.advance()
+        except RebyteError as error:
+            self._failure = error
+            self._follower.close()
+            raise
+        finally:
+            self._busy, self._scope = False, None
 
     async def text(self) -> AsyncIterator[str]:
         """Iterate over the agent's words instead of its events.

@@ -3,18 +3,18 @@
 An event that is newer than this package, or whose payload doesn't fit its type, is an `UnknownEvent`: nothing is
 lost, since every event keeps its payload as it came.
 
-Source: api-contract §4, observed.
+Source: contract §4, observed.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 import attrs
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+from rebyte_async.types.statuses import TaskStatus
 
 __all__ = [
     "Done",
@@ -171,8 +171,8 @@ class UnknownEvent(TaskEvent):
 class Done:
     """The end of a turn."""
 
-    status: str
-    """`completed`, `failed` or `canceled`: a task's words, whatever words the stream had used."""
+    status: TaskStatus
+    """`completed`, `failed` or `canceled`: in a task's words, whatever words the stream had used."""
     last_seq: int | None = None
     """The `seq` of the last event; -1 when there was none yet. None when absent."""
     final_result: str = ""

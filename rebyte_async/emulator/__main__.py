@@ -1,0 +1,71 @@
+"""`python -m rebyte_async.emulator`: the emulator as a server of its own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+from rebyte_async.emulator import Emulator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BAD_ADDRESS = 1
+_LARGEST_PORT = 65_535
+
+
+async def serve(*, host: str = "127.0.0.1", port: int = 8787, api_key: str | None = None) -> None:
+    """Run the emulator until the caller is cancelled; says on stdout how to reach it, in two lines for a shell.
+
+    Args:
+        host: The address to listen on.
+        port: The port; 0 for any that is free.
+        api_key: The key that it takes; None makes one up.
+
+    Raises:
+        OSError: The port is taken, or the host isn't this machine's.
+    """
+    async with Emulator(host=host, port=port, api_key=api_key) as emulator:
+        lines = f"REBYTE_BASE_URL={emulator.url}\nREBYTE_API_KEY={emulator.api_key}"
+        print(lines, flush=True)  # noqa: T201 - this is what it is for
+        await asyncio.Event().wait()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the emulator until Ctrl-C.
+
+    Args:
+        argv: The arguments; None for those of the process.
+
+    Returns:
+        The exit status: 0, or 1 when it couldn't listen.
+    """
+    options = _parser().parse_args(argv)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(serve(host=options.host, port=options.port, api_key=options.api_key))
+    except OSError as error:
+        print(f"error: can't listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return _BAD_ADDRESS
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m rebyte_async.emulator", description="The Rebyte API on loopback.")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument("--port", default=8787, type=_port, help="the port, 0 for any (default: %(default)s)")
+    parser.add_argument("--api-key", help="the key that it takes (default: a new one)")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > _LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"not a port: {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

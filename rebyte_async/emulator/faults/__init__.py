@@ -1,0 +1,55 @@
+"""Faults: what can go wrong between a client and the service, as small objects to put together."""
+
+from __future__ import annotations
+
+from rebyte_async.emulator.faults.bodies import BrokenBody, EmptyBody, HtmlPage
+from rebyte_async.emulator.faults.book import FaultBook, Rule
+from rebyte_async.emulator.faults.cut import Cut, CutBytes, NoDone
+from rebyte_async.emulator.faults.delay import Delay
+from rebyte_async.emulator.faults.done import EarlyDone, EmptyDone
+from rebyte_async.emulator.faults.drop import Drop
+from rebyte_async.emulator.faults.match import Match
+from rebyte_async.emulator.faults.noise import Duplicate, Noise
+from rebyte_async.emulator.faults.numbering import LateRow, Renumber
+from rebyte_async.emulator.faults.redirect import Redirect
+from rebyte_async.emulator.faults.replay import ReplayPrevious
+from rebyte_async.emulator.faults.reply import Reply
+from rebyte_async.emulator.faults.silence import Silence
+from rebyte_async.emulator.faults.split import Split
+from rebyte_async.emulator.faults.status import ReadLag, Status
+from rebyte_async.emulator.faults.views import EagerCompletedAt, Respell, Rewrite
+from rebyte_async.emulator.hooks import ByteFault, Fault, FrameFault, RequestFault
+
+__all__ = [
+    "BrokenBody",
+    "ByteFault",
+    "Cut",
+    "CutBytes",
+    "Delay",
+    "Drop",
+    "Duplicate",
+    "EagerCompletedAt",
+    "EarlyDone",
+    "EmptyBody",
+    "EmptyDone",
+    "Fault",
+    "FaultBook",
+    "FrameFault",
+    "HtmlPage",
+    "LateRow",
+    "Match",
+    "NoDone",
+    "Noise",
+    "ReadLag",
+    "Redirect",
+    "Renumber",
+    "ReplayPrevious",
+    "Reply",
+    "RequestFault",
+    "Respell",
+    "Rewrite",
+    "Rule",
+    "Silence",
+    "Split",
+    "Status",
+]

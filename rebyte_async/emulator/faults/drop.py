@@ -1,0 +1,32 @@
+"""Connections that break instead of bringing an answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.hooks import Answer
+
+__all__ = ["Drop"]
+
+
+@frozen
+class Drop:
+    """The connection breaks: no answer comes."""
+
+    when: str = "before"
+    """`before`: the request is neither read nor processed; `after`: it is processed, and only the answer is lost."""
+    reset: bool = True
+    """Whether by a reset, or by an orderly close."""
+
+    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+        """Break the connection."""
+        if self.when == "after":
+            await answer()
+            await call.drain()
+        call.abort(reset=self.reset)
+        return web.Response()

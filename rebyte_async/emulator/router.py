@@ -1,0 +1,64 @@
+"""Which endpoint answers a request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import unquote
+
+from attrs import Factory, define, field, frozen
+
+from rebyte_async.emulator.errors import not_found
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from rebyte_async.emulator.call import Call
+
+Handler: TypeAlias = Callable[["Call"], Awaitable["web.StreamResponse"]]
+
+
+@frozen
+class Route:
+    """An endpoint: `{name}` in its path is one segment, which may hold an encoded slash."""
+
+    method: str
+    path: str
+    scope: str | None
+    """What a key must be allowed to; None for an endpoint without a key."""
+    handler: Handler
+    _segments: tuple[str, ...] = field(
+        init=False, default=Factory(lambda route: tuple(route.path.split("/")), takes_self=True)
+    )
+
+    def match(self, method: str, segments: list[str]) -> dict[str, str] | None:
+        """The path's parameters, decoded, if the request is for this endpoint."""
+        if method != self.method or len(segments) != len(self._segments):
+            return None
+        params: dict[str, str] = {}
+        for pattern, segment in zip(self._segments, segments, strict=True):
+            if pattern.startswith("{") and segment:
+                params[pattern[1:-1]] = unquote(segment)
+            elif pattern != segment:
+                return None
+        return params
+
+
+@define
+class Router:
+    """All endpoints of an origin."""
+
+    routes: tuple[Route, ...]
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        """The endpoint for a request, and its path's parameters.
+
+        Raises:
+            Refusal: There is none.
+        """
+        segments = path.split("/")
+        for route in self.routes:
+            params = route.match(method, segments)
+            if params is not None:
+                return route, params
+        raise not_found(f"{method} {path}")

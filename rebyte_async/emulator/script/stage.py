@@ -1,0 +1,115 @@
+"""The stage: where the steps of a script are played, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+from attrs import define, field
+
+from rebyte_async.emulator.script.turn import Turn
+
+if TYPE_CHECKING:
+    from rebyte_async.emulator.state.prompts import Prompt
+    from rebyte_async.emulator.state.questions import Answer
+    from rebyte_async.emulator.state.tasks import Task
+    from rebyte_async.emulator.world import World
+
+__all__ = ["Stage", "Step"]
+
+_TEXT_TYPES = frozenset({"text", "assistant", "message", "response"})
+_TEXT_FIELDS = ("content", "text", "result")
+
+
+@runtime_checkable
+class Step(Protocol):
+    """Something that an agent does."""
+
+    async def play(self, stage: Stage) -> None:
+        """Do it."""
+        ...
+
+
+Steps: TypeAlias = Step | Callable[[Turn], "Steps | None"] | Iterable["Steps"]
+
+
+def checked(steps: Steps) -> tuple[Steps, ...]:
+    """Steps as a flat tuple, which can be played again and again.
+
+    Raises:
+        TypeError: There is something among them that can't be played.
+    """
+    if isinstance(steps, Step) or callable(steps):
+        return (steps,)
+    if isinstance(steps, str) or not hasattr(steps, "__iter__"):
+        raise TypeError(f"this is no step of a script: {steps!r}")
+    return tuple(step for part in steps for step in checked(part))
+
+
+@define(eq=False)
+class Stage:
+    """One turn while it is played; what the steps of a script act on."""
+
+    world: World
+    task: Task
+    prompt: Prompt
+    answers: list[Answer] = field(factory=list["Answer"], init=False)
+    tool_id: str = field(default="", init=False)
+    _block: str = field(default="", init=False)
+    _block_open: bool = field(default=False, init=False)
+    _result: str | None = field(default=None, init=False)
+
+    @property
+    def turn(self) -> Turn:
+        """What a step that is a function gets to know."""
+        return Turn(
+            task_id=self.task.id,
+            prompt_id=self.prompt.id,
+            prompt=self.prompt.text,
+            number=len(self.task.prompts) - 1,
+            executor=self.task.executor,
+            skills=self.prompt.skills,
+            files=self.prompt.files,
+            answers=tuple(self.answers),
+        )
+
+    @property
+    def final_result(self) -> str:
+        """What the agent said last: its result event, else its last block of text."""
+        return self._block if self._result is None else self._result
+
+    async def play(self, steps: Steps) -> None:
+        """Play steps in their order; a function is called when its turn comes, and what it returns is played."""
+        if isinstance(steps, Step):
+            await steps.play(self)
+        elif callable(steps):
+            await self.play(steps(self.turn) or ())
+        else:
+            for step in steps:
+                await self.play(step)
+
+    def emit(self, event_type: str, payload: Mapping[str, Any]) -> None:
+        """Say something."""
+        self.prompt.transcript.add(event_type, payload, self.world.clock())
+        self._listen(event_type, payload)
+
+    def end(self, status: str, final_result: str | None) -> None:
+        """End the turn; without a result of its own it ends with what was said last."""
+        result = self.final_result if final_result is None else final_result
+        self.prompt.end(status, result, self.world.clock())
+
+    def delegate(self, prompt: str) -> Stage:
+        """A stage for another agent, whose prompt is the task's but none of its turns."""
+        other = self.world.make_prompt(prompt)
+        other.start()
+        self.task.delegated[other.id] = other
+        return Stage(self.world, self.task, other)
+
+    def _listen(self, event_type: str, payload: Mapping[str, Any]) -> None:
+        said = next((str(payload[name]) for name in _TEXT_FIELDS if name in payload), "")
+        if event_type == "result":
+            self._result = said or None
+        elif event_type in _TEXT_TYPES:
+            goes_on = self._block_open and payload.get("is_delta") is True
+            self._block = self._block + said if goes_on else said
+        self._block_open = event_type in _TEXT_TYPES

@@ -1,0 +1,77 @@
+"""Agent computers, and how they come up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+from rebyte_async.emulator.clock import stamp
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_VIEWS = ("chat", "files", "terminal")
+
+
+@frozen(kw_only=True)
+class Provisioning:
+    """How an agent computer comes up."""
+
+    seconds: float
+    hold: str | None
+    error: str | None
+
+
+@define(eq=False, kw_only=True)
+class AgentComputer:
+    """One agent computer; its id is the id of its workspace.
+
+    *Source*: contract, section 2.
+    """
+
+    number: int
+    id: str
+    name: str
+    icon: str | None
+    url: str
+    created_at: datetime
+    updated_at: datetime
+    status: str = "provisioning"
+    sandbox_id: str | None = None
+    sandbox_api_key: str | None = None
+    provision_error: str | None = None
+    agent_instructions: str | None = None
+    views: dict[str, bool] = field(factory=lambda: dict.fromkeys(_VIEWS, True))
+
+    def succeed(self, sandbox_id: str, sandbox_api_key: str, now: datetime) -> None:
+        """It is up."""
+        self.status, self.updated_at = "ready", now
+        self.sandbox_id, self.sandbox_api_key = sandbox_id, sandbox_api_key
+
+    def fail(self, error: str, now: datetime) -> None:
+        """It won't come up."""
+        self.status, self.updated_at, self.provision_error = "error", now, error
+
+    def written(self) -> dict[str, Any]:
+        """The agent computer as the API shows it."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "status": self.status,
+            "sandboxId": self.sandbox_id,
+            "icon": self.icon,
+            "url": self.url,
+            "provisionError": self.provision_error,
+            "createdAt": stamp(self.created_at),
+            "updatedAt": stamp(self.updated_at),
+            **self._observed(),
+        }
+
+    def _observed(self) -> dict[str, Any]:
+        return {
+            "sandboxBaseUrl": self.sandbox_id and f"{self.url}/sandbox",
+            "sandboxApiKey": self.sandbox_api_key,
+            "agentInstructions": self.agent_instructions,
+            "views": [{"id": name, "enabled": enabled} for name, enabled in self.views.items()],
+        }

@@ -1,0 +1,73 @@
+"""The answer to a stream's request: frames go in, bytes go out, faults in between."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from attrs import define
+
+from rebyte_async.emulator.hooks import ByteFault, FrameFault
+from rebyte_async.emulator.stream.frame import Event
+
+if TYPE_CHECKING:
+    from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.stream.frame import Frame
+    from rebyte_async.emulator.stream.sinks import ByteSink, CutManner, FrameSink
+
+# A client that learns of a broken connection may throw away what it had received but not read. What was sent before
+# a cut should count, so there is a moment for reading it.
+_BEFORE_CUT = 0.01
+
+
+@define(eq=False)
+class StreamWriter:
+    """One open stream."""
+
+    call: Call
+    response: web.StreamResponse
+    send_bytes: ByteSink
+
+    @classmethod
+    async def open(cls, call: Call) -> StreamWriter:
+        """Send the head of the answer; from here on, the loss of the connection ends it."""
+        call.connection.on_lost = call.stop
+        response = web.StreamResponse(headers={"Cache-Control": "no-cache", "X-Request-Id": call.request_id})
+        response.content_type = "text/event-stream"
+        await response.prepare(call.request)
+        call.answered(response.status)
+        writer = cls(call, response, _with_byte_faults(call, response.write))
+        if call.world.stream.retry is not None:
+            await writer.send_bytes(f"retry: {call.world.stream.retry}\n\n".encode())
+        return writer
+
+    def frames(self) -> FrameSink:
+        """Where frames are to be sent to, so that the faults of the request are put on them."""
+        sink: FrameSink = self.send
+        for fault in reversed(self.call.faults):
+            if isinstance(fault, FrameFault):
+                sink = fault.frames(sink)
+        return sink
+
+    async def send(self, frame: Frame) -> None:
+        """Send a frame as it is."""
+        await self.send_bytes(self._id_line(frame) + frame.wire)
+
+    async def cut(self, manner: CutManner) -> None:
+        """End the stream before its time."""
+        if manner != "clean":
+            await asyncio.sleep(_BEFORE_CUT)
+            self.call.abort(reset=manner == "reset")
+
+    def _id_line(self, frame: Frame) -> bytes:
+        if not self.call.world.stream.ids or not isinstance(frame, Event):
+            return b""
+        return f"id: {frame.data.get('eventKey', frame.seq)}\n".encode()
+
+
+def _with_byte_faults(call: Call, sink: ByteSink) -> ByteSink:
+    for fault in reversed(call.faults):
+        if isinstance(fault, ByteFault):
+            sink = fault.chunks(sink)
+    return sink

@@ -1,0 +1,120 @@
+"""Everything that the emulated service knows: made anew, and thrown away whole, by `Emulator.clear`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from itertools import count
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from rebyte_async.emulator.auth import Keys
+from rebyte_async.emulator.clock import make_clock
+from rebyte_async.emulator.faults.book import FaultBook
+from rebyte_async.emulator.ids import IdMaker
+from rebyte_async.emulator.log import TrafficLog
+from rebyte_async.emulator.script.scripts import Scripts
+from rebyte_async.emulator.signer import Signer
+from rebyte_async.emulator.state.gates import Gates
+from rebyte_async.emulator.state.prompts import Prompt
+from rebyte_async.emulator.state.shelf import Shelf
+from rebyte_async.emulator.state.transcript import Transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from datetime import datetime
+
+    from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.disk import DiskPart
+    from rebyte_async.emulator.settings import Settings
+    from rebyte_async.emulator.state.computers import AgentComputer, Provisioning
+    from rebyte_async.emulator.state.files import File
+    from rebyte_async.emulator.state.tasks import Task
+    from rebyte_async.emulator.stream.format import StreamFormat
+
+
+@define(eq=False)
+class World:
+    """The state of the service, and what runs in it."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    ids: IdMaker
+    clock: Callable[[], datetime]
+    faults: FaultBook
+    log: TrafficLog
+    stream: StreamFormat
+    disabled_executors: set[str]
+    signer: Signer
+    disk: DiskPart
+    keys: Keys = field(factory=Keys, init=False)
+    tasks: Shelf[Task] = field(factory=lambda: Shelf["Task"]("Task"), init=False)
+    computers: Shelf[AgentComputer] = field(factory=lambda: Shelf["AgentComputer"]("Agent computer"), init=False)
+    provisionings: deque[Provisioning] = field(factory=deque["Provisioning"], init=False)
+    files: Shelf[File] = field(factory=lambda: Shelf["File"]("File"), init=False)
+    workspaces: set[str] = field(factory=set[str], init=False)
+    scripts: Scripts = field(factory=Scripts, init=False)
+    gates: Gates = field(factory=Gates, init=False)
+    passes: set[str] = field(factory=set[str], init=False)
+    problems: list[Exception] = field(factory=list[Exception], init=False)
+    calls: set[Call] = field(factory=set["Call"], init=False)
+    _jobs: set[asyncio.Task[None]] = field(factory=set["asyncio.Task[None]"], init=False)
+    _action_ids: Iterator[int] = field(factory=lambda: count(1), init=False)
+
+    @classmethod
+    def make(cls, settings: Settings, origins: Mapping[str, str], disk: DiskPart) -> World:
+        """An empty service with its one key."""
+        ids, clock = IdMaker(settings.deterministic), make_clock(deterministic=settings.deterministic)
+        world = cls(
+            settings=settings,
+            origins=origins,
+            ids=ids,
+            clock=clock,
+            faults=FaultBook(settings.seed),
+            log=TrafficLog(settings.log_limit),
+            stream=settings.stream,
+            disabled_executors=set(settings.disabled_executors),
+            signer=Signer(ids.token("secret_"), clock, settings.url_lifetime),
+            disk=disk,
+        )
+        world.keys.add(settings.api_key, None)
+        return world
+
+    def make_prompt(self, text: str, skills: tuple[str, ...] = (), files: tuple[str, ...] = ()) -> Prompt:
+        """A new prompt, which nobody works on yet."""
+        prompt_id = self.ids.uuid()
+        transcript = Transcript(prompt_id, self.stream.first_seq, self.stream.event_keys)
+        now = self.clock()
+        return Prompt(id=prompt_id, text=text, submitted_at=now, transcript=transcript, skills=skills, files=files)
+
+    def next_action_id(self) -> int:
+        """A number for a question."""
+        return next(self._action_ids)
+
+    def make_pass(self) -> str:
+        """A token in a URL's query that stands in for a key."""
+        token = self.ids.token("pass_")
+        self.passes.add(token)
+        return token
+
+    def spawn(self, job: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Run something beside the requests; it ends with the world, and its failure is a problem of the emulator's."""
+        task = asyncio.get_running_loop().create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._retire)
+        return task
+
+    def close(self) -> None:
+        """Stop all that runs, and drop the connections whose requests are still being answered."""
+        for job in tuple(self._jobs):
+            job.cancel()
+        for call in tuple(self.calls):
+            call.abort()
+            call.stop()
+
+    def _retire(self, job: asyncio.Task[None]) -> None:
+        self._jobs.discard(job)
+        error = None if job.cancelled() else job.exception()
+        if isinstance(error, Exception):
+            self.problems.append(error)

@@ -1,0 +1,128 @@
+"""A plain client of the emulator, made from aiohttp alone: it knows nothing of the SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from rebyte_async.emulator import Emulator
+
+
+@frozen
+class Reply:
+    """An answer that was read to its end."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The code in the API's error envelope."""
+        return str(self.json()["error"]["code"])
+
+
+@frozen
+class Frame:
+    """A frame of an event stream: its lines by field, and its data decoded."""
+
+    fields: dict[str, str]
+    comments: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The frame's event field."""
+        return self.fields.get("event", "")
+
+    @property
+    def data(self) -> Any:
+        """The frame's data field, decoded."""
+        return json.loads(self.fields["data"])
+
+
+@frozen
+class RawClient:
+    """Requests to one emulator, with its key."""
+
+    emulator: Emulator
+    session: aiohttp.ClientSession
+
+    async def call(self, method: str, path: str, **options: Any) -> Reply:
+        """Send a request, and read the answer."""
+        options.setdefault("headers", {"API_KEY": self.emulator.api_key})
+        url = path if path.startswith("http") else self.emulator.url + path
+        async with self.session.request(method, url, **options) as response:
+            return Reply(response.status, response.headers, await response.read())
+
+    async def create(self, prompt: str = "Say hello", **fields: Any) -> str:
+        """Make a task."""
+        reply = await self.call("POST", "/tasks", json={"prompt": prompt, **fields})
+        assert reply.status == 201, reply
+        return str(reply.json()["id"])
+
+    async def task(self, task_id: str) -> Any:
+        """Read a task."""
+        return (await self.call("GET", f"/tasks/{task_id}")).json()
+
+    @asynccontextmanager
+    async def open(self, task_id: str) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        """Connect to a task's stream."""
+        headers = {"API_KEY": self.emulator.api_key, "Accept": "text/event-stream"}
+        async with self.session.get(f"{self.emulator.url}/tasks/{task_id}/events", headers=headers) as response:
+            yield response
+
+    async def frames(self, task_id: str) -> list[Frame]:
+        """Read a task's stream to its end."""
+        async with self.open(task_id) as response:
+            assert response.status == 200
+            return parse(await response.read())
+
+    async def texts(self, task_id: str) -> list[str]:
+        """The contents of the events of a task's stream."""
+        frames = await self.frames(task_id)
+        return [frame.data["payload"]["content"] for frame in frames if frame.name == "event"]
+
+
+async def read_frame(response: aiohttp.ClientResponse) -> Frame:
+    """The next frame of a stream that is open."""
+    return parse(await response.content.readuntil(b"\n\n"))[0]
+
+
+async def read_until_broken(response: aiohttp.ClientResponse) -> tuple[bytes, Exception | None]:
+    """What came before a stream ended, and how it broke if it did."""
+    received = bytearray()
+    try:
+        async for data in response.content.iter_any():
+            received += data
+    except (aiohttp.ClientError, ConnectionError) as error:
+        return bytes(received), error
+    return bytes(received), None
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again and again until it is so: for what only the service's own answers tell."""
+    while not await condition():  # noqa: ASYNC110 - there is nothing else to wait on
+        await asyncio.sleep(0)
+
+
+def parse(stream: bytes) -> list[Frame]:
+    """The frames of a stream."""
+    return [_frame(block) for block in stream.decode().split("\n\n") if block]
+
+
+def _frame(block: str) -> Frame:
+    lines = [line.partition(": ") for line in block.split("\n")]
+    fields = {name: value for name, _, value in lines if name}
+    return Frame(fields, tuple(value for name, _, value in lines if not name))

@@ -1,0 +1,135 @@
+"""Questions and their answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from emulator.raw_client import parse, read_frame
+
+from rebyte_async.emulator import Turn, question, text
+
+if TYPE_CHECKING:
+    from emulator.raw_client import RawClient
+
+    from rebyte_async.emulator import Emulator, Step
+
+
+def _reply(turn: Turn) -> Step:
+    return text(f"You chose {turn.answers[0].selected_options} {turn.answers[0].custom_response}")
+
+
+async def test_an_agent_waits_for_its_answer(emulator: Emulator, http: RawClient) -> None:
+    """The question is an event, the agent goes on with the answer, and a second answer comes too late."""
+    emulator.script(question("Which one?", "red", "blue", action_id=7), _reply)
+    task_id = await http.create()
+
+    async with http.open(task_id) as response:
+        asked = (await read_frame(response)).data
+        answer = _answer(asked["payload"]["messageId"], 7, selectedOptions=[1], customResponse="dark")
+        first = await http.call("POST", f"/tasks/{task_id}/answer", json=answer)
+        second = await http.call("POST", f"/tasks/{task_id}/answer", json=answer)
+        frames = parse(await response.read())
+
+    assert asked["eventType"] == "ask_user_question"
+    assert asked["payload"] == {
+        "actionId": "7",
+        "messageId": asked["payload"]["messageId"],
+        "question": "Which one?",
+        "options": [{"label": "red"}, {"label": "blue"}],
+        "multiSelect": False,
+    }
+    assert (first.status, second.status) == (200, 409)
+    assert frames[0].data["payload"]["content"] == "You chose (1,) dark"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"selectedOptions": [2]},
+        {"selectedOptions": [-1]},
+        {"selectedOptions": [0, 1]},
+        {"selectedOptions": []},
+        {"selectedOptions": [True]},
+        {"selectedOptions": "0"},
+        {"selectedOptions": [0], "customResponse": 4},
+        None,
+    ],
+)
+async def test_an_answer_that_fits_no_question_is_refused(emulator: Emulator, http: RawClient, answer: Any) -> None:
+    """A wrong choice is 400, and the question still waits."""
+    emulator.script(question("Which one?", "red", "blue", action_id=1, message_id="m"))
+    task_id = await http.create()
+    async with http.open(task_id) as response:
+        await read_frame(response)
+
+    wrong = await http.call(
+        "POST", f"/tasks/{task_id}/answer", json={"messageId": "m", "actionId": 1, "answer": answer}
+    )
+    right = await http.call("POST", f"/tasks/{task_id}/answer", json=_answer("m", 1, selectedOptions=[0]))
+
+    assert (wrong.status, wrong.code) == (400, "validation_error")
+    assert right.status == 200
+
+
+async def test_several_options_can_be_chosen_where_that_is_allowed(emulator: Emulator, http: RawClient) -> None:
+    """A question with multiSelect takes more than one index."""
+    emulator.script(question("Which?", "red", "blue", multi_select=True, action_id=1, message_id="m"), _reply)
+    task_id = await http.create()
+    async with http.open(task_id) as response:
+        await read_frame(response)
+        await http.call("POST", f"/tasks/{task_id}/answer", json=_answer("m", 1, selectedOptions=[0, 1]))
+        frames = parse(await response.read())
+
+    assert frames[0].data["payload"]["content"] == "You chose (0, 1) None"
+
+
+@pytest.mark.parametrize("body", [{"messageId": "other", "actionId": 1}, {"messageId": "m", "actionId": 2}])
+async def test_an_answer_to_another_question_is_a_conflict(
+    emulator: Emulator, http: RawClient, body: dict[str, Any]
+) -> None:
+    """Message and action must both be those of the question that waits."""
+    emulator.script(question("Which?", "red", action_id=1, message_id="m"))
+    task_id = await http.create()
+    async with http.open(task_id) as response:
+        await read_frame(response)
+
+    reply = await http.call("POST", f"/tasks/{task_id}/answer", json={**body, "answer": {"selectedOptions": [0]}})
+
+    assert reply.status == 409
+
+
+async def test_an_answer_names_its_question(http: RawClient) -> None:
+    """Both ids are required."""
+    task_id = await http.create()
+    answer = {"selectedOptions": [0]}
+
+    for body in ({"messageId": "m", "answer": answer}, {"actionId": 1, "answer": answer}):
+        assert (await http.call("POST", f"/tasks/{task_id}/answer", json=body)).code == "validation_error"
+
+
+@pytest.mark.parametrize("action_id", ["1", 1.0, True, None])
+async def test_an_action_id_is_an_integer(http: RawClient, action_id: Any) -> None:
+    """The numeric string of the event is answered as a number."""
+    task_id = await http.create()
+
+    reply = await http.call("POST", f"/tasks/{task_id}/answer", json=_answer("m", action_id, selectedOptions=[0]))
+
+    assert (reply.status, reply.code) == (400, "validation_error")
+
+
+async def test_a_canceled_task_asks_no_more(emulator: Emulator, http: RawClient) -> None:
+    """With the turn, its question ends."""
+    emulator.script(question("Which?", "red", action_id=1, message_id="m"))
+    task_id = await http.create()
+    async with http.open(task_id) as response:
+        await read_frame(response)
+    await http.call("POST", f"/tasks/{task_id}/cancel")
+
+    reply = await http.call("POST", f"/tasks/{task_id}/answer", json=_answer("m", 1, selectedOptions=[0]))
+
+    assert (reply.status, reply.code) == (409, "conflict")
+
+
+def _answer(message_id: str, action_id: Any, **answer: Any) -> dict[str, Any]:
+    return {"messageId": message_id, "actionId": action_id, "answer": answer}

@@ -1,0 +1,239 @@
+"""The emulator as a whole: its life, its scripts, and how it is cleared."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import anyio
+import pytest
+from emulator.raw_client import RawClient, read_frame, read_until_broken, until
+
+from rebyte_async.emulator import Emulator, Status, Turn, cancel, delegate, fail, hold, pause, succeed, text
+
+if TYPE_CHECKING:
+    from rebyte_async.emulator import Steps
+
+
+async def _said(http: RawClient, prompt: str = "Say hello") -> list[str]:
+    return await http.texts(await http.create(prompt))
+
+
+async def test_scripts_are_played_in_their_order(emulator: Emulator, http: RawClient) -> None:
+    """Each is for one prompt, single steps and lists alike; then the plausible agent is back."""
+    emulator.script(text("one"), text("two"))
+    emulator.script([text("three"), [text("four")]])
+
+    assert await _said(http) == ["one", "two"]
+    assert await _said(http) == ["three", "four"]
+    assert len(await http.frames(await http.create())) > 5
+
+
+async def test_scripts_can_be_for_some_prompts(emulator: Emulator, http: RawClient) -> None:
+    """By a pattern, a number of times or for good; those for every prompt come last, the newest first."""
+    emulator.script(text("default"), times=None)
+    emulator.script(text("newer default"), times=None, prompt="new")
+    emulator.script(text("blue"), prompt="(?i)blue", times=2)
+    once = emulator.script(text("next"))
+
+    said = [await _said(http, prompt) for prompt in ("Blue", "red", "a blue one", "bluest", "something new")]
+
+    assert [content for (content,) in said] == ["blue", "next", "blue", "default", "newer default"]
+    assert (once.played, once.is_spent) == (1, True)
+
+
+async def test_a_step_can_be_a_function_of_its_turn(emulator: Emulator, http: RawClient) -> None:
+    """It knows what was asked, and returns further steps or nothing."""
+
+    def echo(turn: Turn) -> Steps:
+        return [text(f"{turn.prompt} {turn.number} {turn.executor} {turn.skills} {turn.files}"), lambda _: None]
+
+    emulator.script(echo)
+
+    task_id = await http.create("x", skills=["pdf"], executor="codex")
+
+    assert await http.texts(task_id) == ["x 0 codex ('pdf',) ()"]
+
+
+async def test_a_function_that_fails_fails_its_turn_and_the_check(emulator: Emulator, http: RawClient) -> None:
+    """The stream ends as failed, the test learns why, and the next prompt of the task is worked on."""
+
+    def broken(turn: Turn) -> Steps:
+        raise LookupError(turn.prompt)
+
+    emulator.script(text("a"), broken)
+    task_id = await http.create("poor script")
+
+    assert (await http.frames(task_id))[-1].data["status"] == "failed"
+    with pytest.raises(ExceptionGroup) as caught:
+        emulator.check()
+    assert isinstance(caught.value.exceptions[0], LookupError)
+    await http.call("POST", f"/tasks/{task_id}/prompts", json={"prompt": "again"})
+    assert (await http.frames(task_id))[-1].data["status"] == "succeeded"
+
+
+async def test_a_function_that_fails_late_fails_the_check(emulator: Emulator, http: RawClient) -> None:
+    """Also when the turn has ended without it."""
+
+    def broken(turn: Turn) -> Steps:
+        raise LookupError(turn.prompt)
+
+    emulator.script(delegate("Look it up", late=broken))
+    await http.frames(await http.create())
+
+    with pytest.raises(ExceptionGroup):
+        emulator.check()
+
+
+async def test_what_is_no_step_is_refused_at_once(emulator: Emulator) -> None:
+    """A string or a number in a script is a mistake of the test's."""
+    steps: list[Any] = ["hello", 3]
+    for step in steps:
+        with pytest.raises(TypeError, match="no step"):
+            emulator.script(text("a"), [step])
+
+
+async def test_a_turn_can_be_canceled_by_the_service(emulator: Emulator, http: RawClient) -> None:
+    """Nobody called for it, and yet it ends so."""
+    emulator.script(text("a"), cancel())
+    task_id = await http.create()
+
+    assert (await http.frames(task_id))[-1].data["status"] == "canceled"
+    assert [(task.id, task.status, task.prompts) for task in emulator.tasks] == [(task_id, "canceled", ("Say hello",))]
+
+
+async def test_a_gate_stays_open(emulator: Emulator, http: RawClient) -> None:
+    """A release before the hold counts too, and a test can wait until agents have come to it."""
+    emulator.script(hold("door"), times=None)
+    reached = asyncio.create_task(emulator.reached("door", count=3))
+    tasks = [await http.create() for _ in range(3)]
+    await reached
+    assert (await http.task(tasks[0]))["status"] == "running"
+
+    emulator.release("door")
+    tasks.append(await http.create())
+
+    for task_id in tasks:
+        await http.frames(task_id)
+
+
+async def test_clear_forgets_everything(emulator: Emulator, http: RawClient) -> None:
+    """Tasks, scripts, faults, keys, formats and the log go; open streams are cut."""
+    emulator.script(text("a"), hold())
+    key = emulator.add_key()
+    emulator.disable_executor("codex")
+    task_id = await http.create()
+    async with http.open(task_id) as response:
+        await read_frame(response)
+        emulator.script(fail())
+        emulator.faults.add(Status(500))
+        emulator.clear()
+        _, error = await read_until_broken(response)
+
+    assert error is not None
+    assert (len(emulator.log), len(emulator.faults)) == (0, 0)
+    assert (await http.call("GET", f"/tasks/{task_id}")).status == 404
+    assert (await http.call("GET", "/tasks", headers={"API_KEY": key})).status == 401
+    assert (await http.frames(await http.create(executor="codex")))[-1].data["status"] == "succeeded"
+
+
+async def test_a_deterministic_emulator_repeats_itself() -> None:
+    """Ids, times and keys are the same in every run."""
+
+    async def run() -> Any:
+        async with Emulator(deterministic=True, pace=0) as emulator, aiohttp.ClientSession() as session:
+            http = RawClient(emulator, session)
+            frames = await http.frames(await http.create())
+            return emulator.api_key, frames
+
+    assert await run() == await run()
+
+
+async def test_the_making_of_a_task_can_take_its_time() -> None:
+    """With `boot`, the answer waits for the VM, and so does the agent; the task exists at once."""
+    async with Emulator(boot=0.03) as emulator, aiohttp.ClientSession() as session:
+        http = RawClient(emulator, session)
+        emulator.script(succeed())
+        creating = asyncio.create_task(http.create())
+
+        async def made() -> bool:
+            return bool((await http.call("GET", "/tasks")).json()["total"])
+
+        await until(made)
+        assert not creating.done()
+        task_id = await creating
+        assert len(await http.frames(task_id)) == 1
+
+
+async def test_an_agent_can_pause(emulator: Emulator, http: RawClient) -> None:
+    """Seconds pass between two events."""
+    emulator.script(text("a"), pause(0.01), text("b"))
+
+    assert await _said(http) == ["a", "b"]
+
+
+async def test_closing_ends_open_streams_at_once() -> None:
+    """Nothing that is held, silent or paused keeps an emulator from closing."""
+    async with aiohttp.ClientSession() as session:
+        async with Emulator() as emulator:
+            http = RawClient(emulator, session)
+            emulator.script(text("a"), hold())
+            response = await session.get(
+                f"{emulator.url}/tasks/{await http.create()}/events", headers={"API_KEY": emulator.api_key}
+            )
+            await read_frame(response)
+            with anyio.fail_after(2):
+                await emulator.aclose()
+        response.close()
+
+
+async def test_an_emulator_that_does_not_run_says_so() -> None:
+    """Its address is known only while it runs."""
+    emulator = Emulator(api_key="rbk_mine")
+
+    assert (emulator.api_key, repr(emulator)) == ("rbk_mine", "<Emulator not running>")
+    with pytest.raises(RuntimeError, match="isn't running"):
+        _ = emulator.url
+
+
+async def test_a_port_that_is_taken_is_an_error(emulator: Emulator) -> None:
+    """The second emulator doesn't start, and leaves nothing open."""
+    port = int(emulator.url.split(":")[2].split("/")[0])
+
+    with pytest.raises(OSError, match="address already in use"):
+        await Emulator(port=port).start()
+
+
+def test_an_emulator_can_run_in_a_thread() -> None:
+    """A plain `with` serves synchronous code, and may be controlled from its thread."""
+    with Emulator(pace=0) as emulator:
+        emulator.script(hold(), text("a"))
+        asyncio.run(_held_from_outside(emulator))
+        emulator.clear()
+        emulator.check()
+        assert len(emulator.log) == 0
+
+
+async def _held_from_outside(emulator: Emulator) -> None:
+    async with aiohttp.ClientSession() as session:
+        http = RawClient(emulator, session)
+        task_id = await http.create()
+        await emulator.reached()
+        emulator.release()
+        assert await http.texts(task_id) == ["a"]
+
+
+def test_a_threaded_emulator_that_cannot_start_says_why() -> None:
+    """The error is raised where it was entered."""
+    with Emulator() as emulator, pytest.raises(OSError, match="address already in use"):
+        Emulator(port=int(emulator.url.split(":")[2].split("/")[0])).__enter__()
+
+
+def test_importing_the_package_imports_no_emulator() -> None:
+    """The emulator costs nothing to those who don't use it."""
+    code = "import sys, rebyte_async; sys.exit(any('emulator' in name for name in sys.modules))"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603

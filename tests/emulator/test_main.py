@@ -1,0 +1,82 @@
+"""`python -m rebyte_async.emulator`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
+
+import pytest
+
+from rebyte_async.emulator.__main__ import main, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[str]]:
+    """The emulator as a process of its own."""
+    command = [sys.executable, "-m", "rebyte_async.emulator", "--port", "0", "--api-key", "rbk_mine"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        yield process
+        process.kill()
+
+
+def test_it_says_how_to_reach_it_and_ends_quietly(process: subprocess.Popen[str]) -> None:
+    """Two lines to paste into a shell, a service behind them, and no traceback at Ctrl-C."""
+    assert process.stdout is not None
+    url, key = process.stdout.readline(), process.stdout.readline()
+    base_url = re.fullmatch(r"REBYTE_BASE_URL=(http://127\.0\.0\.1:\d+/v1)\n", url)
+    assert base_url is not None
+    assert key == "REBYTE_API_KEY=rbk_mine\n"
+
+    request = Request(base_url[1] + "/tasks", headers={"API_KEY": "rbk_mine"})  # noqa: S310 - a loopback address
+    with urlopen(request) as answer:  # noqa: S310 - likewise
+        assert json.load(answer)["total"] == 0
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+
+    assert (process.returncode, out) == (0, "")
+    assert "Traceback" not in err
+
+
+def test_a_taken_port_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line on stderr, and exit status 1."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        status = main(["--port", str(taken.getsockname()[1])])
+
+    out, err = capsys.readouterr()
+    assert (status, out) == (1, "")
+    assert re.fullmatch(r"error: can't listen on 127\.0\.0\.1:\d+: .*address already in use.*\n", err)
+
+
+@pytest.mark.parametrize("port", ["-1", "70000", "http"])
+def test_a_wrong_port_is_a_usage_error(capsys: pytest.CaptureFixture[str], port: str) -> None:
+    """The parser says what is wrong with it."""
+    with pytest.raises(SystemExit) as caught:
+        main([f"--port={port}"])
+
+    assert caught.value.code == 2
+    assert "not a port" in capsys.readouterr().err
+
+
+async def test_it_can_be_served_by_others(capsys: pytest.CaptureFixture[str]) -> None:
+    """`serve` runs until it is cancelled."""
+    serving = asyncio.create_task(serve(port=0))
+    out = ""
+    while "REBYTE_API_KEY=rbk_" not in out:
+        await asyncio.sleep(0)
+        out += capsys.readouterr().out
+
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
