@@ -7,7 +7,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2024.10.9"
-nox.options.default_venv_backend = "virtualenv"
+nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "layers", "types", "tests", "docs"]
 nox.options.error_on_external_run = True
 
