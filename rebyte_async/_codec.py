@@ -47,7 +47,7 @@ def _strict(kind: type[T], name: str) -> Callable[[object, object], T]:
     def hook(value: object, _: object) -> T:
         if type(value) is not kind:
             raise TypeError(f"expected {name}, got {_shown(value)}")
-        return cast("T", value)
+        return value
 
     return hook
 
@@ -69,6 +69,14 @@ def _shown(value: object) -> str:
             return "an object"
 
 
+def _reader(read: Callable[[Any], object]) -> Callable[[Any, object], object]:
+    return lambda value, _: read(value)
+
+
+def _is_array(kind: Any) -> bool:
+    return get_origin(kind) is tuple
+
+
 def _event(value: object, _: object) -> TaskEvent:
     if not isinstance(value, dict):
         raise TypeError(f"expected an object, got {_shown(value)}")
@@ -84,7 +92,7 @@ def _converter() -> Converter:
     for kind, name in ((str, "a string"), (int, "a whole number"), (bool, "true or false")):
         converter.register_structure_hook(kind, _strict(kind, name))
     for union, read in _UNIONS:
-        converter.register_structure_hook_func(functools.partial(eq, union), lambda value, _, read=read: read(value))
+        converter.register_structure_hook_func(functools.partial(eq, union), _reader(read))
 
     def model(cls: type[Any]) -> Callable[[Any, Any], Any]:
         renames = {item.name: override(rename=_camel(item.name)) for item in attrs.fields(cls)}
@@ -98,17 +106,17 @@ def _converter() -> Converter:
         return hook
 
     def items(kind: Any) -> Callable[[object, object], tuple[Any, ...]]:
-        item = get_args(kind)[0]
+        array: Any = list.__class_getitem__(get_args(kind)[0])
 
         def hook(value: object, _: object) -> tuple[Any, ...]:
             if not isinstance(value, list):
                 raise TypeError(f"expected an array, got {_shown(value)}")
-            return tuple(converter.structure(value, list[item]))
+            return tuple(converter.structure(value, array))
 
         return hook
 
     converter.register_structure_hook_factory(attrs.has, model)
-    converter.register_structure_hook_factory(lambda kind: get_origin(kind) is tuple, items)
+    converter.register_structure_hook_factory(_is_array, items)
     converter.register_structure_hook_func(lambda kind: kind is TaskEvent, _event)
     return converter
 
@@ -171,20 +179,29 @@ def parse(body: bytes, what: str) -> Any:
     raise DecodeError(f"{what}: expected JSON, got something else", body=body[:_SHOWN].decode(errors="replace"))
 
 
-def decode_items(cls: type[T], document: object, keys: Sequence[str]) -> tuple[T, ...]:
+def decode_items(cls: type[T], document: Any, keys: Sequence[str]) -> tuple[T, ...]:
     """Read a list of models: under the first of the keys that is there, or bare.
 
     Raises:
         DecodeError: There is no list, or an item isn't one of the models.
     """
     path, items = "$", document
-    if isinstance(document, dict):
-        fields = cast("Mapping[str, Any]", document)
+    fields = _fields(document)
+    if fields is not None:
         key = next((key for key in keys if key in fields), keys[0])
         path, items = f"$.{key}", fields.get(key)
-    if not isinstance(items, list):
+    array = _array(items)
+    if array is None:
         raise DecodeError(f"{path}: expected an array, got {_shown(items)}", path=path, body=_dumped(document))
-    return tuple(decode(cls, item, path=f"{path}[{index}]") for index, item in enumerate(cast("list[Any]", items)))
+    return tuple(decode(cls, item, path=f"{path}[{index}]") for index, item in enumerate(array))
+
+
+def _array(document: object) -> list[Any] | None:
+    return cast("list[Any]", document) if isinstance(document, list) else None
+
+
+def _fields(document: object) -> Mapping[str, Any] | None:
+    return cast("Mapping[str, Any]", document) if isinstance(document, dict) else None
 
 
 def decode_page(cls: type[T], document: object, *, limit: int, offset: int) -> Page[T]:
@@ -194,7 +211,7 @@ def decode_page(cls: type[T], document: object, *, limit: int, offset: int) -> P
         DecodeError: It isn't a page of the models.
     """
     data = decode_items(cls, document, ("data",))
-    total: object = cast("Mapping[str, Any]", document).get("total") if isinstance(document, dict) else None
+    total: object = (_fields(document) or {}).get("total")
     if total is not None and type(total) is not int:
         raise DecodeError(f"$.total: expected a whole number, got {_shown(total)}", path="$.total")
     return Page(data, total, limit, offset)

@@ -80,7 +80,7 @@ def event_from_mapping(document: Mapping[str, Any]) -> TaskEvent:
     if type(event_type) is not str:
         raise DecodeError("an event has no eventType", path="$.eventType", body=_excerpt(_json.dumps(document)))
     payload: Any = document.get("payload")
-    kind = _KINDS.get(event_type) if type(payload) is dict else None
+    kind = _KINDS.get(event_type) if _is_object(payload) else None
     if kind is None:
         return _unknown(document)
     cls, draft, fill = kind

@@ -25,10 +25,10 @@ def loads(data: bytes | str) -> Any:
         ValueError: It is no JSON, or nested too deeply.
     """
     try:
-        return _backend.loads(data)
+        return backend.loads(data)
     except ValueError:
         # What orjson refuses may still be readable: bad UTF-8, half a surrogate pair.
-        return _loads(data)
+        return plain_loads(data)
 
 
 def dumps(value: Any) -> bytes:
@@ -37,21 +37,21 @@ def dumps(value: Any) -> bytes:
     Raises:
         TypeError: Something in the value has no JSON form.
     """
-    return _backend.dumps(value)
+    return backend.dumps(value)
 
 
-class _Backend:
+class Backend:
     """How to read and write. Resolved on first use, because an optional package isn't imported at import time."""
 
     @functools.cached_property
     def loads(self) -> Callable[[bytes | str], Any]:
         orjson = self._orjson
-        return orjson.loads if orjson else _loads
+        return orjson.loads if orjson else plain_loads
 
     @functools.cached_property
     def dumps(self) -> Callable[[Any], bytes]:
         orjson = self._orjson
-        return orjson.dumps if orjson else _dumps
+        return orjson.dumps if orjson else plain_dumps
 
     @functools.cached_property
     def _orjson(self) -> ModuleType | None:
@@ -61,7 +61,7 @@ class _Backend:
             return None
 
 
-def _loads(data: bytes | str) -> Any:
+def plain_loads(data: bytes | str) -> Any:
     text = data if isinstance(data, str) else data.decode("utf-8", "replace")
     try:
         value = _decoder.decode(text)
@@ -70,7 +70,7 @@ def _loads(data: bytes | str) -> Any:
         raise ValueError("the JSON document is nested too deeply") from error
 
 
-def _dumps(value: Any) -> bytes:
+def plain_dumps(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
@@ -86,4 +86,4 @@ def _refuse(constant: str) -> NoReturn:
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse)
-_backend = _Backend()
+backend = Backend()

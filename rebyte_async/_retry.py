@@ -48,7 +48,7 @@ class RetryPolicy:
             value: object = getattr(self, item.name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
                 raise ConfigurationError(f"RetryPolicy.{item.name} must be a number, at least 0, not {value!r}")
-        if not isinstance(self.max_attempts, int) or self.max_attempts < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if type(self.max_attempts) is not int or self.max_attempts < 1:
             raise ConfigurationError(
                 f"RetryPolicy.max_attempts must be a whole number, at least 1, not {self.max_attempts!r}"
             )
@@ -82,9 +82,7 @@ def backoff(policy: RetryPolicy, failures: int, rng: Random) -> float:
     return rng.uniform(0, min(policy.max_delay, policy.base_delay * 2.0 ** min(failures - 1, 60)))
 
 
-def next_delay(
-    policy: RetryPolicy, attempt: int, outcome: Outcome, *, repeatable: bool, rng: Random
-) -> float | None:
+def next_delay(policy: RetryPolicy, attempt: int, outcome: Outcome, *, repeatable: bool, rng: Random) -> float | None:
     """The delay before the next attempt, in seconds, or None to stop.
 
     Args:

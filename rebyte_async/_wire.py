@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
-from attrs import field, frozen
+from attrs import frozen
 
 from rebyte_async import errors
 from rebyte_async.errors import APIError, InvalidRequestError
@@ -39,7 +39,7 @@ class Endpoint:
     """The path under the base URL, with `{names}` for the ids."""
     repeatable: bool = True
     """Whether the request may reach the server twice. Those that may not start something that costs money."""
-    settled_by: frozenset[int] = field(default=frozenset(), converter=frozenset[int])
+    settled_by: frozenset[int] = frozenset()
     """The statuses that mean success on a repeat after a lost answer: the first attempt had done it."""
 
     def path(self, **ids: str) -> str:
@@ -66,14 +66,14 @@ def _segment(name: str, value: object) -> str:
 CREATE_TASK = Endpoint("POST", "/tasks", repeatable=False)
 LIST_TASKS = Endpoint("GET", "/tasks")
 GET_TASK = Endpoint("GET", "/tasks/{task_id}")
-DELETE_TASK = Endpoint("DELETE", "/tasks/{task_id}", settled_by={404})
+DELETE_TASK = Endpoint("DELETE", "/tasks/{task_id}", settled_by=frozenset({404}))
 CREATE_PROMPT = Endpoint("POST", "/tasks/{task_id}/prompts", repeatable=False)
 CANCEL_TASK = Endpoint("POST", "/tasks/{task_id}/cancel")  # cancelling twice is harmless: guess
 SET_VISIBILITY = Endpoint("PATCH", "/tasks/{task_id}/visibility")
 STREAM_EVENTS = Endpoint("GET", "/tasks/{task_id}/events")
 GET_CONTENT = Endpoint("GET", "/tasks/{task_id}/content")  # observed
 LIST_PROMPT_EVENTS = Endpoint("GET", "/tasks/{task_id}/prompts/{prompt_id}/events")  # observed
-ANSWER_QUESTION = Endpoint("POST", "/tasks/{task_id}/answer", settled_by={409})  # observed
+ANSWER_QUESTION = Endpoint("POST", "/tasks/{task_id}/answer", settled_by=frozenset({409}))  # observed
 
 HEALTH_PATH = "/health"  # at the host's root, without a key: observed
 
@@ -144,13 +144,15 @@ def _is_markup(text: str) -> bool:
     return re.search(r"\A\s*<|<!doctype|<html|<body|<head", text, re.IGNORECASE) is not None
 
 
+def _fields(document: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", document) if isinstance(document, dict) else {}
+
+
 def _said(document: object) -> tuple[str | None, str | None]:
     """The code and the message of an error document, wherever the server put them."""
-    outer = cast("Mapping[str, Any]", document) if isinstance(document, dict) else {}
+    outer = _fields(document)
     found = outer.get("error")
-    inner = cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
-    if isinstance(found, str):
-        inner = {"message": found}
+    inner = {"message": found} if isinstance(found, str) else _fields(found)
     code = inner.get("code") or outer.get("code")
     texts = (inner.get("message"), outer.get("realMessage"), outer.get("message"))  # the latter two observed
     message = next((text for text in texts if isinstance(text, str) and text.strip()), None)

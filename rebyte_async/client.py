@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from rebyte_async import _codec, _wire
 from rebyte_async._retry import RetryPolicy
@@ -153,10 +153,10 @@ def _base(given: str | None) -> URL:
     return base_url(text)
 
 
-def _key(given: str | None) -> str:
+def _key(given: object) -> str:
     """The API key; no error about it repeats it."""
-    key = given if given is not None else os.environ.get("REBYTE_API_KEY", "")
-    if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+    key = os.environ.get("REBYTE_API_KEY", "") if given is None else given
+    if not isinstance(key, str):
         raise ConfigurationError(f"api_key must be a string, not {type(key).__name__}")
     key = key.strip()
     if not key:
@@ -166,10 +166,12 @@ def _key(given: str | None) -> str:
     return key
 
 
-def _headers(given: Mapping[str, str] | None) -> dict[str, str]:
-    if given is not None and not isinstance(given, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+def _headers(given: object) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
         raise ConfigurationError(f"headers must be a mapping of strings, not {type(given).__name__}")
-    headers = dict[object, object](given or {})
+    headers = cast("Mapping[object, object]", given)
     for name, value in headers.items():
         if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
             raise ConfigurationError(f"{name!r:.80} is no header name")

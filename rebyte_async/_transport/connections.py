@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
 import sys
 from contextlib import nullcontext
@@ -29,8 +30,7 @@ _KEEPALIVE_AFTER = 60
 
 
 def _load() -> None:
-    import aiohttp  # noqa: F401, PLC0415 - most of the package's import time, so on first use and in a thread
-
+    importlib.import_module("aiohttp")  # most of the package's import time, so on first use and in a thread
     _codec.preload()
 
 

@@ -77,7 +77,7 @@ def _options(request: Request, connections: Connections, url: URL) -> dict[str, 
 
 
 def _headers(request: Request, *, trusted: bool) -> dict[str, str]:
-    private = request.private if trusted else {}
+    private: Mapping[str, str] = request.private if trusted else {}
     replaced = {name.lower() for name in private}
     headers = {name: value for name, value in request.headers.items() if name.lower() not in replaced} | dict(private)
     return headers | {"Connection": "close"} if request.fresh else headers
@@ -90,8 +90,7 @@ async def send(request: Request, connections: Connections, counters: Counters) -
         RedirectRefusedError: A redirect leads where the request must not go, or there are too many.
         Exception: aiohttp's, for `translate`.
     """
-    url, trusted = request.url, True
-    response: ClientResponse
+    url, trusted, status = request.url, True, 0
     for _ in range(MAX_REDIRECTS + 1):
         headers = _headers(request, trusted=trusted)
         counters.requests += 1
@@ -106,7 +105,8 @@ async def send(request: Request, connections: Connections, counters: Counters) -
         if target is None:
             return response
         response.close()
+        status = response.status
         # Once off the API's origin there is no way back to the key: another origin chose where this goes.
         trusted = trusted and target.origin() == request.url.origin()
         url = target
-    raise RedirectRefusedError(response.status, f"more than {MAX_REDIRECTS} redirects")
+    raise RedirectRefusedError(status, f"more than {MAX_REDIRECTS} redirects")

@@ -63,7 +63,7 @@ class Transport:
     key: str = field(repr=False)
     timeouts: Timeouts
     retry: RetryPolicy
-    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    headers: Mapping[str, str] = field(factory=dict[str, str], repr=False)
     connections: Connections
     gate: Gate = field(factory=_new_gate)
     counters: Counters = field(factory=Counters)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.types.files import FileRef
@@ -34,7 +34,7 @@ def skill_names(skills: object) -> list[str]:
     """The skills as the API wants them."""
     if isinstance(skills, str) or not isinstance(skills, Iterable):
         raise InvalidRequestError(f"skills must be a list of names, such as ['pdf'], not {skills!r:.80}")
-    names = list[object](skills)
+    names = list(cast("Iterable[object]", skills))
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise InvalidRequestError(f"skills must be names, such as 'pdf', not {name!r:.80}")
@@ -46,7 +46,7 @@ def file_refs(files: object) -> list[dict[str, str]]:
     if isinstance(files, str | bytes | FileRef) or not isinstance(files, Iterable):
         raise InvalidRequestError(f"files must be a list, not {type(files).__name__}")
     attached: list[dict[str, str]] = []
-    for item in list[object](files):
+    for item in cast("Iterable[object]", files):
         if not isinstance(item, FileRef):
             raise InvalidRequestError(f"files takes FileRef values, not {type(item).__name__}")
         attached.append({"id": item.id, "filename": item.filename})
@@ -60,4 +60,4 @@ def with_extra(body: dict[str, Any], extra: object) -> dict[str, Any]:
         return lean
     if not isinstance(extra, Mapping):
         raise InvalidRequestError(f"extra must be a mapping of JSON fields, not {type(extra).__name__}")
-    return lean | {str(name): value for name, value in extra.items()}
+    return lean | {str(name): value for name, value in cast("Mapping[object, Any]", extra).items()}

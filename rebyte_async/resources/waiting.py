@@ -45,8 +45,7 @@ async def wait_for_end(
         WaitTimeoutError: It hadn't ended in time.
         Exception: As `Tasks.wait`.
     """
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidRequestError(f"timeout must be a number of seconds, at least 0, or None, not {timeout!r:.80}")
+    _check(timeout)
     poll = _Poll(transport, stream.task_id, forgive_until)
     with move_on_after(timeout):
         await _follow(stream)
@@ -61,6 +60,13 @@ async def wait_for_end(
         resource_id=stream.task_id,
         last_status=status,
     )
+
+
+def _check(timeout: object) -> None:
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+        raise InvalidRequestError(f"timeout must be a number of seconds, at least 0, or None, not {timeout!r:.80}")
 
 
 async def _follow(stream: TaskEventStream) -> None:

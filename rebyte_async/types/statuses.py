@@ -45,11 +45,10 @@ _PROMPT = {member.value: member for member in PromptStatus} | {
 }
 
 
-def _text(value: str | None) -> str | None:
-    if value is not None and not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance] - wire data
-        msg = f"expected a string, got {value!r:.80}"
-        raise TypeError(msg)
-    return value
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"expected a string, got {value!r:.80}")
 
 
 def task_status(value: str | None) -> TaskStatus | str | None:

@@ -44,15 +44,13 @@ Reply = bytes | object | AsyncIterator[bytes | object]
 Handler = Callable[[RawRequest], Awaitable[Reply]]
 
 
-def answer(status: int = 200, body: bytes = b"", *, keep: bool = True, **headers: str) -> bytes:
+def answer(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
     """A whole answer with a length."""
     lines = [
         f"HTTP/1.1 {status} X",
         f"Content-Length: {len(body)}",
         *(f"{n.replace('_', '-')}: {v}" for n, v in headers.items()),
     ]
-    if not keep:
-        lines.append("Connection: close")
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
