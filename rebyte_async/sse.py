@@ -177,9 +177,8 @@ class SSEParser:
             elif field == "event":
                 event = event_name = value
                 event_line = line
-            elif field == "id":
-                if "\0" not in value:
-                    self.last_event_id = value
+            elif field == "id" and "\0" not in value:
+                self.last_event_id = value
             elif field == "retry":
                 self._set_retry(value)
         return events
