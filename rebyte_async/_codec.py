@@ -196,8 +196,8 @@ def decode_items(cls: type[T], document: Any, keys: Sequence[str]) -> tuple[T, .
     return tuple(decode(cls, item, path=f"{path}[{index}]") for index, item in enumerate(array))
 
 
-def _array(document: Any) -> Sequence[Any] | None:
-    return document if type(document) is list else None
+def _array(document: object) -> Sequence[Any] | None:
+    return cast("Sequence[Any]", document) if isinstance(document, list) else None
 
 
 def _fields(document: object) -> Mapping[str, Any] | None:

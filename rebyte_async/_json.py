@@ -62,6 +62,7 @@ class Backend:
 
 
 def plain_loads(data: bytes | str) -> Any:
+    """What `loads` does without orjson."""
     text = data if isinstance(data, str) else data.decode("utf-8", "replace")
     try:
         value = _decoder.decode(text)
@@ -71,7 +72,11 @@ def plain_loads(data: bytes | str) -> Any:
 
 
 def plain_dumps(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    """What `dumps` does without orjson."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError as error:
+        raise TypeError(str(error)) from error
 
 
 def _without_surrogates(value: Any) -> Any:
