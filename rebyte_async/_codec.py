@@ -179,8 +179,16 @@ def parse(body: bytes, what: str) -> Any:
     raise DecodeError(f"{what}: expected JSON, got something else", body=body[:_SHOWN].decode(errors="replace"))
 
 
-def decode_items(cls: type[T], document: Any, keys: Sequence[str]) -> tuple[T, ...]:
+def decode_items(
+    cls: type[T], document: Any, keys: Sequence[str], *, aliases: Mapping[str, str] | None = None
+) -> tuple[T, ...]:
     """Read a list of models: under the first of the keys that is there, or bare.
+
+    Args:
+        cls: The model.
+        document: The list, or an object that holds it.
+        keys: Where it may stand, the likeliest first.
+        aliases: Other names of fields, by those names, where the wire isn't sure of one.
 
     Raises:
         DecodeError: There is no list, or an item isn't one of the models.
@@ -193,7 +201,16 @@ def decode_items(cls: type[T], document: Any, keys: Sequence[str]) -> tuple[T, .
     array = _array(items)
     if array is None:
         raise DecodeError(f"{path}: expected an array, got {_shown(items)}", path=path, body=_dumped(document))
-    return tuple(decode(cls, item, path=f"{path}[{index}]") for index, item in enumerate(array))
+    return tuple(
+        decode(cls, _renamed(item, aliases or {}), path=f"{path}[{index}]") for index, item in enumerate(array)
+    )
+
+
+def _renamed(item: object, aliases: Mapping[str, str]) -> object:
+    fields = _fields(item)
+    if fields is None:
+        return item
+    return {aliases[name]: value for name, value in fields.items() if name in aliases} | dict(fields)
 
 
 def _array(document: object) -> Sequence[Any] | None:

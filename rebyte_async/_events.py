@@ -47,7 +47,7 @@ _read_time = datetime.fromisoformat
 
 
 def decode_event(data: bytes | str) -> TaskEvent:
-    """Decodes the data of an `event` frame.
+    """Decode the data of an `event` frame.
 
     Raises:
         DecodeError: It is no JSON object with a string `eventType`.
@@ -56,7 +56,7 @@ def decode_event(data: bytes | str) -> TaskEvent:
 
 
 def decode_done(data: bytes | str) -> Done:
-    """Decodes the data of a `done` frame. What is missing or of a wrong type is None, or empty; no status is `failed`.
+    """Decode the data of a `done` frame. What is missing or of a wrong type is None, or empty; no status is `failed`.
 
     Raises:
         DecodeError: It is no JSON object.
@@ -71,7 +71,7 @@ def decode_done(data: bytes | str) -> Done:
 
 
 def event_from_mapping(document: Mapping[str, Any]) -> TaskEvent:
-    """Makes an event of its JSON object. A field that every event has is None where it has a wrong type.
+    """Make an event of its JSON object. A field that every event has is None where it has a wrong type.
 
     Raises:
         DecodeError: The object has no string `eventType`.

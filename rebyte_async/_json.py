@@ -19,7 +19,7 @@ __all__ = ["dumps", "loads"]
 
 
 def loads(data: bytes | str) -> Any:
-    """Reads a JSON document. Bytes that are no UTF-8, and halves of surrogate pairs, are U+FFFD.
+    """Read a JSON document. Bytes that are no UTF-8, and halves of surrogate pairs, are U+FFFD.
 
     Raises:
         ValueError: It is no JSON, or nested too deeply.
@@ -32,7 +32,7 @@ def loads(data: bytes | str) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """Writes a JSON document, compact, in UTF-8.
+    """Write a JSON document, compact, in UTF-8.
 
     Raises:
         TypeError: Something in the value has no JSON form.
@@ -62,7 +62,7 @@ class Backend:
 
 
 def plain_loads(data: bytes | str) -> Any:
-    """What `loads` does without orjson."""
+    """Do what `loads` does, without orjson."""
     text = data if isinstance(data, str) else data.decode("utf-8", "replace")
     try:
         value = _decoder.decode(text)
@@ -72,7 +72,7 @@ def plain_loads(data: bytes | str) -> Any:
 
 
 def plain_dumps(value: Any) -> bytes:
-    """What `dumps` does without orjson."""
+    """Do what `dumps` does, without orjson."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except ValueError as error:

@@ -75,6 +75,34 @@ GET_CONTENT = Endpoint("GET", "/tasks/{task_id}/content")  # observed
 LIST_PROMPT_EVENTS = Endpoint("GET", "/tasks/{task_id}/prompts/{prompt_id}/events")  # observed
 ANSWER_QUESTION = Endpoint("POST", "/tasks/{task_id}/answer", settled_by=frozenset({409}))  # observed
 
+# Agent computers: contract §2.
+CREATE_AGENT_COMPUTER = Endpoint("POST", "/agent-computers", repeatable=False)
+LIST_AGENT_COMPUTERS = Endpoint("GET", "/agent-computers")
+GET_AGENT_COMPUTER = Endpoint("GET", "/agent-computers/{computer_id}")
+UPDATE_AGENT_COMPUTER = Endpoint("PATCH", "/agent-computers/{computer_id}")  # observed
+DELETE_AGENT_COMPUTER = Endpoint("DELETE", "/agent-computers/{computer_id}", settled_by=frozenset({404}))  # observed
+
+# Files: contract §5.
+CREATE_FILE = Endpoint("POST", "/files")
+
+URL_EXPIRED = frozenset({400, 401, 403, 404, 410})
+"""What a signed URL may answer when it has expired or is refused: unknown, so for any of these one new URL is tried."""
+
+# Artifacts: contract §6. The paths are documented, every shape is a guess.
+LIST_ARTIFACTS = Endpoint("GET", "/workspaces/{workspace_id}/artifacts")
+GET_ARTIFACT = Endpoint("GET", "/workspaces/{workspace_id}/artifacts/{filename}")
+UPLOAD_ARTIFACTS = Endpoint("POST", "/workspaces/{workspace_id}/artifacts")
+CREATE_UPLOAD_URLS = Endpoint("POST", "/workspaces/{workspace_id}/artifacts/upload-url")
+DELETE_ARTIFACT = Endpoint("DELETE", "/workspaces/{workspace_id}/artifacts/{filename}", settled_by=frozenset({404}))
+DELETE_ARTIFACTS = Endpoint("DELETE", "/workspaces/{workspace_id}/artifacts", settled_by=frozenset({404}))
+
+# Webhooks: contract §7. Registering a URL again gives the webhook that is there, so it may be repeated.
+CREATE_WEBHOOK = Endpoint("POST", "/webhooks")
+LIST_WEBHOOKS = Endpoint("GET", "/webhooks")
+GET_WEBHOOK = Endpoint("GET", "/webhooks/{webhook_id}")
+DELETE_WEBHOOK = Endpoint("DELETE", "/webhooks/{webhook_id}", settled_by=frozenset({404}))
+GET_PUBLIC_KEY = Endpoint("GET", "/webhooks/public_key")
+
 HEALTH_PATH = "/health"  # at the host's root, without a key: observed
 
 _BY_CODE: dict[str, type[APIError]] = {
@@ -205,6 +233,6 @@ def api_error(
         url,
         header(headers, *_REQUEST_ID_HEADERS),
         retry_after_seconds(header(headers, "retry-after"), now),
-        text[:_BODY_SHOWN] or None,
+        None if _is_markup(text) else text[:_BODY_SHOWN] or None,
         attempts,
     )

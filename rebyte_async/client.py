@@ -12,8 +12,8 @@ from rebyte_async._retry import RetryPolicy
 from rebyte_async._timeouts import Timeouts
 from rebyte_async._transport import Connections, Transport, base_url
 from rebyte_async.errors import ConfigurationError
+from rebyte_async.resources import AgentComputers, Artifacts, Files, Tasks, Webhooks
 from rebyte_async.resources.recent import Recent
-from rebyte_async.resources.tasks import Tasks
 from rebyte_async.types.health import Health
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
     from yarl import URL
 
-    from rebyte_async._transport import ClientStats
+    from rebyte_async.types.stats import ClientStats
 
 __all__ = ["AsyncRebyte"]
 
@@ -81,6 +81,14 @@ class AsyncRebyte:
         self._owner = owner
         self.tasks: Tasks = Tasks(transport, recent)
         """Tasks and their events."""
+        self.agent_computers: AgentComputers = AgentComputers(transport, recent)
+        """The machines that tasks run on."""
+        self.files: Files = Files(transport)
+        """Files to attach to tasks and prompts."""
+        self.artifacts: Artifacts = Artifacts(transport)
+        """The files that tasks leave in their workspaces."""
+        self.webhooks: Webhooks = Webhooks(transport)
+        """Where the service reports what becomes of tasks."""
 
     def with_options(
         self,

@@ -13,7 +13,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rebyte_async.types import AgentComputer, TaskResult
+    from rebyte_async.types import AgentComputer, FileRef, TaskResult
 
 __all__ = [
     "APIError",
@@ -82,6 +82,8 @@ class RebyteError(Exception):
 
     task_id: str | None = None
     """The task that it is about, where that is known."""
+    uploaded: tuple[FileRef, ...] = ()
+    """The files that were uploaded before a call with several of them failed: they can be attached as they are."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -197,7 +199,7 @@ class APIError(RebyteError):
         self.retry_after: float | None = retry_after
         """How long the server asks to wait, in seconds, when it said so."""
         self.body: str | None = body
-        """The beginning of the answer's body, at most 2,000 characters."""
+        """The beginning of the answer's body, at most 2,000 characters; None where it was a page of HTML."""
         self.attempts: int = attempts
         """How often the request was tried."""
 
@@ -285,6 +287,7 @@ class TaskFailedError(RebyteError):
 
     def __init__(self, message: str = "", *, result: TaskResult) -> None:
         super().__init__(message)
+        self.task_id = result.task_id
         self.result: TaskResult = result
         """What the task had produced."""
 
@@ -294,6 +297,7 @@ class TaskCanceledError(RebyteError):
 
     def __init__(self, message: str = "", *, result: TaskResult) -> None:
         super().__init__(message)
+        self.task_id = result.task_id
         self.result: TaskResult = result
         """What the task had produced."""
 

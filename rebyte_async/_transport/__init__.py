@@ -2,8 +2,8 @@
 
 from rebyte_async._transport.answer import Answer, ByteStream
 from rebyte_async._transport.connections import Connections
-from rebyte_async._transport.origin import base_url
-from rebyte_async._transport.stats import ClientStats
+from rebyte_async._transport.origin import base_url, is_private_url
+from rebyte_async._transport.outgoing import Body
 from rebyte_async._transport.transport import Transport
 
-__all__ = ["Answer", "ByteStream", "ClientStats", "Connections", "Transport", "base_url"]
+__all__ = ["Answer", "Body", "ByteStream", "Connections", "Transport", "base_url", "is_private_url"]

@@ -53,6 +53,11 @@ class ByteStream:
         self._counters.open_streams += 1
 
     @property
+    def status(self) -> int:
+        """The answer's status."""
+        return self._response.status
+
+    @property
     def headers(self) -> Mapping[str, str]:
         """The answer's headers."""
         return self._response.headers

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from rebyte_async._transport.origin import MAX_REDIRECTS, RedirectRefusedError, redirect_target
+from rebyte_async._transport.outgoing import Outgoing
 from rebyte_async._transport.translate import single_attempt
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Request", "finite", "send"]
 
-_STREAM_BUFFER = 16 * 1024
-"""aiohttp's read buffer for a stream, in bytes: its default holds 430 KB of a stream that nobody reads."""
-
 
 @frozen(kw_only=True)
 class Request:
@@ -35,10 +33,13 @@ class Request:
     """What any origin may see."""
     private: Mapping[str, str]
     """What only the API's own origin may see: the key, and what the application added."""
-    body: bytes | None = None
+    body: bytes | Outgoing | None = None
     fresh: bool = False
     """Whether it needs a connection that nothing was sent on before."""
-    streaming: bool = False
+    bare: bool = False
+    """Whether it goes out with exactly these headers, as a signed URL wants it."""
+    buffer: int | None = None
+    """The read buffer for its answer, in bytes; None for aiohttp's own."""
     connect: float
     """Seconds for the connection."""
     silence: float
@@ -57,7 +58,7 @@ def _options(request: Request, connections: Connections, url: URL) -> dict[str, 
     options: dict[str, Any] = {
         "allow_redirects": False,
         "raise_for_status": False,
-        "data": request.body,
+        "data": request.body.blocks() if isinstance(request.body, Outgoing) else request.body,
         # A given session's own middlewares stay, which the argument would replace.
         "middlewares": (*(getattr(session, "_middlewares", None) or ()), single_attempt),
         "timeout": ClientTimeout(
@@ -68,8 +69,10 @@ def _options(request: Request, connections: Connections, url: URL) -> dict[str, 
             sock_read=finite(request.silence),
         ),
     }
-    if request.streaming:
-        options["read_bufsize"] = _STREAM_BUFFER
+    if request.buffer is not None:
+        options["read_bufsize"] = request.buffer
+    if request.bare:
+        options["skip_auto_headers"] = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
     if request.fresh and connections.is_given:
         # Part of the pool's key alone: no kept connection has it, and the header keeps this one from being kept.
         options["server_hostname"] = url.raw_host
@@ -94,7 +97,8 @@ async def send(request: Request, connections: Connections, counters: Counters) -
     for _ in range(MAX_REDIRECTS + 1):
         headers = _headers(request, trusted=trusted)
         counters.requests += 1
-        counters.bytes_sent += len(request.body or b"")
+        if isinstance(request.body, bytes):
+            counters.bytes_sent += len(request.body)
         session = connections.session(fresh=request.fresh)
         response = await session.request(request.method, url, headers=headers, **_options(request, connections, url))
         try:

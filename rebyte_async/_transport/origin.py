@@ -12,7 +12,7 @@ from rebyte_async.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_REDIRECTS", "RedirectRefusedError", "base_url", "redirect_target", "shown"]
+__all__ = ["MAX_REDIRECTS", "RedirectRefusedError", "base_url", "is_private_url", "redirect_target", "shown"]
 
 MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -36,6 +36,16 @@ def is_loopback(host: str | None) -> bool:
     except ValueError:
         name = host.rstrip(".").lower()
         return name == "localhost" or name.endswith(".localhost")
+
+
+def is_private_url(text: str) -> bool:
+    """Whether what is sent to a URL can be read by nobody on the way: https, or http on this machine."""
+    try:
+        url = URL(text)
+        host = url.host
+    except ValueError:
+        return False
+    return bool(host) and (url.scheme == "https" or (url.scheme == "http" and is_loopback(host)))
 
 
 def base_url(text: str) -> URL:

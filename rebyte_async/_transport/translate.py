@@ -6,6 +6,7 @@ query and the headers with the key.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from rebyte_async.errors import ConfigurationError, ConnectError, RebyteError, RequestTimeoutError, TransportError
@@ -52,36 +53,46 @@ async def single_attempt(request: object, handler: object) -> object:
 def translate(error: BaseException, method: str, url: URL) -> RebyteError:
     """The package's error for a failure on the way, with a cause that is safe to show.
 
-    `TimeoutError` goes first: aiohttp's total timeout is a plain one, its read timeout is a ClientError as well.
+    `TimeoutError` goes before the rest: aiohttp's total timeout is a plain one, its read timeout is a ClientError too.
     """
     import aiohttp  # noqa: PLC0415 - imported on first use
 
-    where, what = shown(url), f"{method} {shown(url)}"
     if isinstance(error, _LostError) and error.__cause__ is not None:
         error = error.__cause__
-    result: RebyteError
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            result = ConnectError(f"{what}: no connection in time", method=method, url=where)
-        case TimeoutError():
-            result = RequestTimeoutError(f"{what}: no answer in time", method=method, url=where)
-        case aiohttp.ClientConnectorError():
-            result = ConnectError(f"{what}: no connection: {_reason(error)}", method=method, url=where)
-        case aiohttp.ClientPayloadError():
-            result = TransportError(f"{what}: the connection was lost amid the answer", method=method, url=where)
-        case aiohttp.ClientResponseError():
-            result = TransportError(f"{what}: the answer was no HTTP", method=method, url=where)
-            error = error.__cause__ or RuntimeError("malformed answer")
-        case aiohttp.ServerDisconnectedError() | OSError():
-            result = TransportError(f"{what}: the connection was lost before the answer", method=method, url=where)
-        case RuntimeError():
-            result = ConfigurationError("the aiohttp session that was given to the client is closed")
-        case _:
-            result = TransportError(f"{what}: {type(error).__name__}", method=method, url=where)
-            error = RuntimeError(type(error).__name__)
-    result.__cause__ = error
+    kind, what = _KIND_OF_REST
+    for known, found, words in (
+        (aiohttp.ConnectionTimeoutError, ConnectError, "no connection in time"),
+        (TimeoutError, RequestTimeoutError, "no answer in time"),
+        (aiohttp.ClientConnectorError, ConnectError, "no connection"),
+        (aiohttp.ClientPayloadError, TransportError, "the connection was lost amid the answer"),
+        (aiohttp.ClientResponseError, TransportError, "the answer was no HTTP"),
+        (aiohttp.ServerDisconnectedError, TransportError, "the connection was lost before the answer"),
+        (OSError, TransportError, "the connection was lost before the answer"),
+        (RuntimeError, ConfigurationError, "the aiohttp session that was given to the client is closed"),
+    ):
+        if isinstance(error, known):
+            kind, what = found, words
+            break
+    cause = _presentable(error)
+    detail = f": {cause}" if isinstance(error, aiohttp.ClientConnectorError) else ""
+    result = kind(f"{method} {shown(url)}: {what}{detail}")
+    if isinstance(result, TransportError):
+        result.method, result.url = method, shown(url)
+    result.__cause__ = cause
     return result
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+_KIND_OF_REST: tuple[type[RebyteError], str] = (TransportError, "the exchange failed")
+
+
+def _presentable(error: BaseException) -> BaseException:
+    """An exception that says the same without a URL's query: aiohttp writes whole URLs into some of its messages."""
+    import aiohttp  # noqa: PLC0415 - imported on first use
+
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error
+    if isinstance(error, OSError) and error.errno is not None:
+        return OSError(error.errno, os.strerror(error.errno))
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | aiohttp.SocketTimeoutError):
+        return error
+    return TimeoutError() if isinstance(error, TimeoutError) else RuntimeError(type(error).__name__)

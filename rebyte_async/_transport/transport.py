@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import evolve, field, frozen
+from yarl import URL
 
 from rebyte_async import _json
 from rebyte_async._retry import Outcome, next_delay
@@ -18,6 +19,7 @@ from rebyte_async._transport.answer import Answer, ByteStream
 from rebyte_async._transport.exchange import Request, finite, send
 from rebyte_async._transport.gate import Gate
 from rebyte_async._transport.origin import RedirectRefusedError, shown
+from rebyte_async._transport.outgoing import Body, Outgoing
 from rebyte_async._transport.stats import Counters
 from rebyte_async._transport.translate import is_foreign, translate
 from rebyte_async._version import __version__
@@ -26,7 +28,6 @@ from rebyte_async.errors import (
     AmbiguousRequestError,
     APIError,
     ConnectError,
-    DecodeError,
     InvalidRequestError,
     RateLimitedError,
     RebyteError,
@@ -34,10 +35,9 @@ from rebyte_async.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from aiohttp import ClientResponse
-    from yarl import URL
 
     from rebyte_async._retry import RetryPolicy
     from rebyte_async._timeouts import Timeouts
@@ -48,7 +48,12 @@ __all__ = ["Transport"]
 _log = logging.getLogger("rebyte_async")
 _USER_AGENT = f"rebyte-async/{__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
 _HEALTH = Endpoint("GET", HEALTH_PATH)
+_SIGNED_PUT = Endpoint("PUT", "a signed URL")
 _SUCCESS = range(200, 300)
+_STREAM_BUFFER = 16 * 1024
+"""aiohttp's read buffer for an event stream, in bytes: its default holds 430 KB of a stream that nobody reads."""
+_DOWNLOAD_BUFFER = 1024 * 1024
+"""The same for a download: small blocks cost a third of its speed."""
 
 
 def _new_gate() -> Gate:
@@ -93,15 +98,19 @@ class Transport:
         """
         request = self._request(endpoint, ids or {}, query or {}, json)
         await self.connections.ready()
+        try:
+            return await self._in_turn(endpoint, request)
+        except RebyteError as error:
+            error.task_id = error.task_id or (ids or {}).get("task_id")
+            raise
+
+    async def _in_turn(self, endpoint: Endpoint, request: Request) -> Answer:
         self.counters.in_flight += 1
         try:
             async with self.connections.turn():
-                answer = await self._attempts(endpoint, request)
+                return await self._attempts(endpoint, request)
         finally:
             self.counters.in_flight -= 1
-        if not endpoint.repeatable:
-            _ensure_readable(answer, request)
-        return answer
 
     async def health(self) -> Answer:
         """Read the service's health at the host's root, without the key (contract §1, observed)."""
@@ -109,7 +118,7 @@ class Transport:
             self._request(_HEALTH, {}, {}, None), url=self.base.origin().with_path(HEALTH_PATH), private=self.headers
         )
         await self.connections.ready()
-        return await self._attempts(_HEALTH, request)
+        return await self._in_turn(_HEALTH, request)
 
     async def _attempts(self, endpoint: Endpoint, request: Request) -> Answer:
         attempt, doubt = 0, False
@@ -160,9 +169,9 @@ class Transport:
         raise failure
 
     async def _send(self, request: Request, attempt: int) -> ClientResponse:
-        failure: RebyteError
+        failure: Exception
         try:
-            response = await send(request, self.connections, self.counters)
+            response = await self._sent(request)
         except RedirectRefusedError as error:
             failure = APIError(error.status, None, str(error), request.method, shown(request.url), attempts=attempt)
         except Exception as error:
@@ -174,7 +183,15 @@ class Transport:
         else:
             _log.debug("%s %s: %d", request.method, request.url.path, response.status)
             return response
+        if isinstance(request.body, Outgoing) and request.body.failure is not None:
+            failure = request.body.failure
         raise failure
+
+    async def _sent(self, request: Request) -> ClientResponse:
+        if not isinstance(request.body, Outgoing):
+            return await send(request, self.connections, self.counters)
+        async with asyncio.timeout(finite(request.connect + request.silence)) as request.body.timer:
+            return await send(request, self.connections, self.counters)
 
     def _judged(self, request: Request, response: ClientResponse, body: bytes, attempt: int) -> Answer:
         if response.status in _SUCCESS:
@@ -194,7 +211,7 @@ class Transport:
     async def stream(
         self, endpoint: Endpoint, *, ids: Mapping[str, str], idle: float, headers: Mapping[str, str]
     ) -> ByteStream:
-        """Open a streaming answer in one attempt; the caller reconnects.
+        """Open an event stream in one attempt; the caller reconnects.
 
         Raises:
             InvalidRequestError, ConfigurationError, ConnectError, TransportError, APIError: As for `call`.
@@ -203,16 +220,84 @@ class Transport:
         # Compression would make a proxy hold events back until it has a block of them.
         own = {**request.headers, "Accept": "text/event-stream", "Accept-Encoding": "identity", **headers}
         # The server closes the connection behind the stream (contract §4), so it is none to keep.
-        request = evolve(request, headers=own, silence=idle, streaming=True, fresh=True)
+        request = evolve(request, headers=own, silence=idle, buffer=_STREAM_BUFFER, fresh=True)
+        response = await self._open(request)
+        if response.content_type == "text/html":
+            response.close()
+            raise TransportError(
+                f"GET {shown(request.url)}: a page of HTML came instead of an event stream",
+                method="GET",
+                url=shown(request.url),
+            )
+        return self._byte_stream(request, response)
+
+    async def download(
+        self,
+        endpoint: Endpoint,
+        *,
+        ids: Mapping[str, str],
+        headers: Mapping[str, str],
+        accept: Container[int] = _SUCCESS,
+    ) -> ByteStream:
+        """Open a body that is read as it comes, in one attempt; the caller tries again.
+
+        Raises:
+            InvalidRequestError, ConfigurationError, ConnectError, TransportError, APIError: As for `call`; statuses in
+                `accept` are no errors.
+        """
+        request = self._request(endpoint, ids, {}, None)
+        # Lengths and ranges are those of the bytes that travel, so they must be the file's own.
+        own = {**request.headers, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
+        request = evolve(request, headers=own, buffer=_DOWNLOAD_BUFFER)
+        return self._byte_stream(request, await self._open(request, accept))
+
+    def _byte_stream(self, request: Request, response: ClientResponse) -> ByteStream:
+        return ByteStream(response, request.url, self.counters, self.connections.streams)
+
+    async def _open(self, request: Request, accept: Container[int] = _SUCCESS) -> ClientResponse:
         await self.connections.ready()
         await self.gate.passed()
         response = await self._send(request, 1)
-        if response.status in _SUCCESS and response.content_type != "text/html":
-            return ByteStream(response, request.url, self.counters, self.connections.streams)
-        await self._refuse(request, response)
+        if response.status not in accept:
+            await self._refuse(request, response)
+        return response
+
+    async def upload(self, endpoint: Endpoint, body: Body, *, ids: Mapping[str, str], content_type: str) -> Answer:
+        """Send a body to an endpoint as it is read, again from its start when an attempt fails.
+
+        Raises:
+            Exception: What the body's source raises.
+            InvalidRequestError, ConfigurationError, ConnectError, TransportError, APIError: As for `call`.
+        """
+        request = self._request(endpoint, ids, {}, None)
+        headers = {**request.headers, "Content-Type": content_type, "Content-Length": str(body.size)}
+        return await self._upload(endpoint, evolve(request, headers=headers), body)
+
+    async def put(self, url: str, body: Body, *, content_type: str) -> None:
+        """Send a body to a signed URL: with its content type and length, without the key and anything else.
+
+        Raises:
+            Exception: What the body's source raises.
+            ConfigurationError, ConnectError, TransportError, APIError: As for `call`.
+        """
+        request = Request(
+            method=_SIGNED_PUT.method,
+            url=URL(url, encoded=True),
+            headers={"Content-Type": content_type, "Content-Length": str(body.size)},
+            private={},
+            bare=True,
+            connect=self.timeouts.connect,
+            silence=self.timeouts.read,
+        )
+        await self._upload(_SIGNED_PUT, request, body)
+
+    async def _upload(self, endpoint: Endpoint, request: Request, body: Body) -> Answer:
+        await self.connections.ready()
+        outgoing = Outgoing(body, self.counters, finite(request.silence))
+        return await self._in_turn(endpoint, evolve(request, body=outgoing))
 
     async def _refuse(self, request: Request, response: ClientResponse) -> NoReturn:
-        """Raise for an answer that is no stream."""
+        """Raise for an answer that isn't what was asked for."""
         try:
             async with asyncio.timeout(finite(self.timeouts.read)):
                 body = await response.read()
@@ -228,9 +313,7 @@ class Transport:
             self._pause_all(error, self.retry.base_delay)
             raise
         raise TransportError(
-            f"GET {shown(request.url)}: a page of HTML came instead of an event stream",
-            method="GET",
-            url=shown(request.url),
+            f"GET {shown(request.url)}: the unexpected status {response.status}", method="GET", url=shown(request.url)
         )
 
     def _request(
@@ -257,21 +340,6 @@ class Transport:
             connect=self.timeouts.connect,
             silence=self.timeouts.read if endpoint.repeatable else self.timeouts.create,
         )
-
-
-def _ensure_readable(answer: Answer, request: Request) -> None:
-    """Raise the doubt where a success can't be read: something was started, and nothing says what."""
-    try:
-        answer.json()
-    except DecodeError as error:
-        failure = error
-    else:
-        return
-    raise AmbiguousRequestError(
-        f"{failure.message}; the server says that it was carried out ({answer.status}), but not as what",
-        method=request.method,
-        url=shown(request.url),
-    ) from failure
 
 
 def _written(json: Mapping[str, Any]) -> bytes:

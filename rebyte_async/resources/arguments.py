@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from rebyte_async.errors import InvalidRequestError
-from rebyte_async.types.files import FileRef
 
-__all__ = ["file_refs", "optional_text", "prompt_text", "skill_names", "with_extra"]
+__all__ = ["optional_text", "prompt_text", "skill_names", "wait_limit", "with_extra"]
 
 MAX_PROMPT = 100_000
 """The longest prompt, in characters (contract §3, documented)."""
@@ -30,6 +29,14 @@ def optional_text(name: str, value: object) -> str | None:
     return value
 
 
+def wait_limit(timeout: object) -> None:
+    """Check the time that a wait may take."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+        raise InvalidRequestError(f"timeout must be a number of seconds, at least 0, or None, not {timeout!r:.80}")
+
+
 def skill_names(skills: object) -> list[str]:
     """The skills as the API wants them."""
     if isinstance(skills, str) or not isinstance(skills, Iterable):
@@ -39,18 +46,6 @@ def skill_names(skills: object) -> list[str]:
         if not isinstance(name, str) or not name.strip():
             raise InvalidRequestError(f"skills must be names, such as 'pdf', not {name!r:.80}")
     return [str(name) for name in names]
-
-
-def file_refs(files: object) -> list[dict[str, str]]:
-    """The attached files as the API wants them."""
-    if isinstance(files, str | bytes | FileRef) or not isinstance(files, Iterable):
-        raise InvalidRequestError(f"files must be a list, not {type(files).__name__}")
-    attached: list[dict[str, str]] = []
-    for item in cast("Iterable[object]", files):
-        if not isinstance(item, FileRef):
-            raise InvalidRequestError(f"files takes FileRef values, not {type(item).__name__}")
-        attached.append({"id": item.id, "filename": item.filename})
-    return attached
 
 
 def with_extra(body: dict[str, Any], extra: object) -> dict[str, Any]:

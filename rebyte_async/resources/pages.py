@@ -33,19 +33,26 @@ class Listing(Generic[T]):
 
     _fetch: Callable[[int, int], Awaitable[Page[T]]]
     _identity: Callable[[T], str]
-    _limit: int
-    _offset: int
+    _limit: int | None = None
+    """None for a listing that the server doesn't page."""
+    _offset: int = 0
 
     def __attrs_post_init__(self) -> None:
+        if self._limit is None:
+            return
         if type(self._limit) is not int or not 1 <= self._limit <= _MAX_LIMIT:
             raise InvalidRequestError(f"limit must be a whole number from 1 to {_MAX_LIMIT}, not {self._limit!r:.40}")
         if type(self._offset) is not int or self._offset < 0:
             raise InvalidRequestError(f"offset must be a whole number, at least 0, not {self._offset!r:.40}")
 
     def __await__(self) -> Generator[object, None, Page[T]]:
-        return self._fetch(self._limit, self._offset).__await__()
+        return self._fetch(self._limit or 0, self._offset).__await__()
 
     async def __aiter__(self) -> AsyncIterator[T]:
+        if self._limit is None:
+            for item in (await self._fetch(0, 0)).data:
+                yield item
+            return
         seen: set[str] = set()
         offset, total = self._offset, None
         while True:

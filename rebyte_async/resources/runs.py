@@ -106,6 +106,8 @@ class TaskRun:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            await self._left()
         await self.close()
 
     async def close(self) -> None:
@@ -138,15 +140,18 @@ class TaskRun:
         try:
             return await asyncio.shield(submitting)
         except asyncio.CancelledError:
-            # Sending it again could start a second agent, so a later wait must learn what happened instead.
-            self._failure = AmbiguousRequestError(
-                "the wait for this run was cancelled while it was being submitted: it may have started", method="POST"
-            )
             if not self._cancel_remote:
                 submitting.cancel()
             with suppress(asyncio.CancelledError, RebyteError), move_on_after(_ABORT, shield=True):
                 self._stream = await submitting
             submitting.cancel()
+            if self._stream is None:
+                # Sending it again could start a second agent, so a later wait must learn what happened instead.
+                self._failure = AmbiguousRequestError(
+                    "the wait for this run was cancelled while it was being submitted: it may have started",
+                    method="POST",
+                )
+                self._failure.task_id = self.task_id
             raise
         except RebyteError as error:
             self._failure = error
@@ -162,7 +167,7 @@ class TaskRun:
 
     async def _left(self) -> None:
         """The local wait was cancelled: close the socket, and cancel the remote task where that was asked for."""
-        if self._stream is None:
+        if self._stream is None or self._stream.done is not None:
             return
         self._stream.disconnect()
         if self._cancel_remote:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from attrs import field, frozen
 
 from rebyte_async import _codec, _wire
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources.answers import answer_body
-from rebyte_async.resources.arguments import file_refs, optional_text, prompt_text, skill_names, with_extra
+from rebyte_async.resources.arguments import optional_text, prompt_text, skill_names, with_extra
+from rebyte_async.resources.files import Attachment, Files, attached
 from rebyte_async.resources.pages import Listing
 from rebyte_async.resources.recent import Recent
 from rebyte_async.resources.runs import TaskRun
+from rebyte_async.resources.started import decode_started
 from rebyte_async.resources.waiting import wait_for_end
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.streams.reads import read_content, read_prompt_events, read_task
@@ -26,10 +28,22 @@ if TYPE_CHECKING:
     from rebyte_async._transport import Transport
     from rebyte_async.types.content import TaskContent
     from rebyte_async.types.events import QuestionEvent, TaskEvent
-    from rebyte_async.types.files import FileRef
     from rebyte_async.types.pages import Page
 
-__all__ = ["Tasks"]
+__all__ = ["CreateOptions", "Tasks"]
+
+
+class CreateOptions(TypedDict, total=False):
+    """The arguments of `Tasks.create` behind the prompt."""
+
+    executor: str | None
+    model: str | None
+    workspace_id: str | None
+    files: Iterable[Attachment]
+    skills: Iterable[str]
+    github_url: str | None
+    branch_name: str | None
+    extra: Mapping[str, Any] | None
 
 
 @frozen(kw_only=True)
@@ -60,7 +74,7 @@ class Tasks:
         executor: str | None = None,
         model: str | None = None,
         workspace_id: str | None = None,
-        files: Iterable[FileRef] = (),
+        files: Iterable[Attachment] = (),
         skills: Iterable[str] = (),
         github_url: str | None = None,
         branch_name: str | None = None,
@@ -73,7 +87,8 @@ class Tasks:
             executor: The coding agent: `claude` (the server's default), `gemini`, `codex`, `opencode`, or a newer one.
             model: The model, an open set; some deployments ignore it.
             workspace_id: An existing agent computer to run on, which keeps its files. None provisions a new one.
-            files: Uploaded files to attach; each is at `/code/<filename>` before the agent starts.
+            files: What to attach: uploaded files, paths, or pairs of a name and a source; sources are uploaded
+                first. Each is at `/code/<filename>` before the agent starts.
             skills: Skills such as `pdf`, `deep-research`, or `github:owner/repo#slug` (observed).
             github_url: A repository to check out, as `owner/repo`.
             branch_name: Its branch; the server's default is `main`.
@@ -87,6 +102,7 @@ class Tasks:
             AmbiguousRequestError: The answer was lost. A task may be running: look through `list()` before trying
                 again.
             AgentDisabledError: The executor is disabled for the organization.
+            RebyteError: An upload failed, and nothing was started; the error's `uploaded` has those that succeeded.
 
         *Source*: contract §3, documented.
         """
@@ -95,13 +111,13 @@ class Tasks:
             "executor": optional_text("executor", executor),
             "model": optional_text("model", model),
             "workspaceId": optional_text("workspace_id", workspace_id),
-            "files": file_refs(files),
             "skills": skill_names(skills),
             "githubUrl": optional_text("github_url", github_url),
             "branchName": optional_text("branch_name", branch_name),
         }
-        answer = await self._transport.call(_wire.CREATE_TASK, json=with_extra(body, extra))
-        task = _codec.decode(Task, answer.json())
+        lean = with_extra(body | {"files": await attached(Files(self._transport), files)}, extra)
+        answer = await self._transport.call(_wire.CREATE_TASK, json=lean)
+        task = decode_started(Task, answer)
         self._recent.add(task.id, self._transport.gate.clock())
         return task
 
@@ -141,7 +157,7 @@ class Tasks:
         prompt: str,
         *,
         skills: Iterable[str] = (),
-        files: Iterable[FileRef] = (),
+        files: Iterable[Attachment] = (),
         extra: Mapping[str, Any] | None = None,
     ) -> Prompt:
         """Give a task its next turn, while it runs or after its end; a stopped machine is woken.
@@ -152,7 +168,7 @@ class Tasks:
             task_id: The task.
             prompt: What to do, at most 100,000 characters.
             skills: Skills for this turn.
-            files: Uploaded files to attach (observed).
+            files: What to attach, as in `create` (observed).
             extra: Fields for the body that are newer than this package, in the API's spelling.
 
         Returns:
@@ -163,10 +179,11 @@ class Tasks:
 
         *Source*: contract §3, documented.
         """
-        body = {"prompt": prompt_text(prompt), "skills": skill_names(skills), "files": file_refs(files)}
-        ids = {"task_id": task_id}
-        answer = await self._transport.call(_wire.CREATE_PROMPT, ids=ids, json=with_extra(body, extra))
-        return Prompt(id=_codec.decode(_Receipt, answer.json()).prompt_id)
+        body: dict[str, Any] = {"prompt": prompt_text(prompt), "skills": skill_names(skills)}
+        _wire.CREATE_PROMPT.path(task_id=task_id)
+        lean = with_extra(body | {"files": await attached(Files(self._transport), files)}, extra)
+        answer = await self._transport.call(_wire.CREATE_PROMPT, ids={"task_id": task_id}, json=lean)
+        return Prompt(id=decode_started(_Receipt, answer).prompt_id)
 
     async def cancel(self, task_id: str) -> None:
         """Cancel what a task is doing. Harmless on one that has ended (guess).
@@ -271,7 +288,7 @@ class Tasks:
         task_id: str | None = None,
         check: bool = True,
         cancel_remote: bool = False,
-        **as_create: Any,
+        **as_create: Unpack[CreateOptions],
     ) -> TaskRun:
         """Create a task, or give one its next turn, and follow it to its end.
 
@@ -294,7 +311,7 @@ class Tasks:
             StreamInterruptedError: The stream was given up; the remote task goes on.
             AmbiguousRequestError: As for `create`.
         """
-        return TaskRun(self, prompt, task_id=task_id, check=check, cancel_remote=cancel_remote, arguments=as_create)
+        return TaskRun(self, prompt, task_id=task_id, check=check, cancel_remote=cancel_remote, arguments={**as_create})
 
     async def content(self, task_id: str, *, include_events: bool = False) -> TaskContent:
         """Read a task's questions and answers. Beyond the documented API: used in production, may change.

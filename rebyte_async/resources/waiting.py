@@ -9,13 +9,13 @@ from anyio import move_on_after
 from rebyte_async.errors import (
     APIError,
     DecodeError,
-    InvalidRequestError,
     NotFoundError,
     RateLimitedError,
     ServerError,
     TransportError,
     WaitTimeoutError,
 )
+from rebyte_async.resources.arguments import wait_limit
 from rebyte_async.streams.reads import read_task
 from rebyte_async.types.tasks import Task
 
@@ -45,7 +45,7 @@ async def wait_for_end(
         WaitTimeoutError: It hadn't ended in time.
         Exception: As `Tasks.wait`.
     """
-    _check(timeout)
+    wait_limit(timeout)
     poll = _Poll(transport, stream.task_id, forgive_until)
     with move_on_after(timeout):
         await _follow(stream)
@@ -60,13 +60,6 @@ async def wait_for_end(
         resource_id=stream.task_id,
         last_status=status,
     )
-
-
-def _check(timeout: object) -> None:
-    if timeout is None:
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
-        raise InvalidRequestError(f"timeout must be a number of seconds, at least 0, or None, not {timeout!r:.80}")
 
 
 async def _follow(stream: TaskEventStream) -> None:

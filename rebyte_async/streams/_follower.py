@@ -32,7 +32,7 @@ from rebyte_async.streams._turn import Drain, Turn
 from rebyte_async.streams.reads import read_content, read_task
 from rebyte_async.types.events import Done, ToolResultEvent, ToolUseEvent
 from rebyte_async.types.results import TaskResult
-from rebyte_async.types.statuses import TERMINAL_STATUSES, task_status
+from rebyte_async.types.statuses import TERMINAL_STATUSES, TaskStatus, task_status
 
 if TYPE_CHECKING:
     from rebyte_async._transport import Transport
@@ -360,7 +360,7 @@ class Follower:
         status = self._status(await self._task())
         self._in_doubt = False
         if status in TERMINAL_STATUSES:
-            await self._end(Done(status=str(status), last_seq=None, final_result=""), certain=False)
+            await self._end(Done(status=TaskStatus(status), last_seq=None, final_result=""), certain=False)
         else:
             self._doubt(status)
 
@@ -370,19 +370,20 @@ class Follower:
             await self._again(self._drain)
             return
         status = self._status(await self._task())
-        if status in TERMINAL_STATUSES:
-            self._sure += 1
-        else:
+        if status not in TERMINAL_STATUSES:
             self._sure = 0
             self._doubt(status)
+            await self._sleep(_PAUSE)
+            return
+        self._sure += 1
         if self._sure < _SURE:
             await self._sleep(_PAUSE)
         elif self._other is not None:
             self._passed_by = True
         elif self._brought or self.events_seen:
-            await self._end(Done(status=str(status), last_seq=None, final_result=""), certain=False)
+            await self._end(Done(status=TaskStatus(status), last_seq=None, final_result=""), certain=False)
         else:
-            self._ending = Done(status=str(status), last_seq=-1, final_result="")
+            self._ending = Done(status=TaskStatus(status), last_seq=-1, final_result="")
 
     def _status(self, task: Task) -> str | None:
         """The turn's status in the task's vocabulary; None where the task doesn't know the turn (yet)."""
@@ -465,7 +466,7 @@ class Follower:
             return
         tail = await self._content()
         self._ready.extend((event, "") for event in tail.events or ())
-        done = Done(status=str(status), last_seq=None, final_result=tail.response or "")
+        done = Done(status=TaskStatus(status), last_seq=None, final_result=tail.response or "")
         self._drain = self._drain or Drain(done, certain=True)
         self._tail_read = True
 

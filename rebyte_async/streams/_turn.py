@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rebyte_async.types.events import ResultEvent, TaskEvent, TextEvent, ToolUseEvent
+from rebyte_async.types.statuses import TaskStatus
 
 if TYPE_CHECKING:
     from rebyte_async.types.events import Done
@@ -47,7 +48,8 @@ class Drain:
 
     A completed turn is complete when text has come after its last tool call, and the last event that the server
     speaks of. Until then it is read again, 8 times at most; 2 tries in a row without anything new are enough when it
-    may well be complete. A failed one is read again at most twice, a canceled one never.
+    may well be complete. A failed one is complete with its last event, and read again at most twice; a canceled one
+    never.
     """
 
     __slots__ = ("_fruitless", "_seen", "_tries", "certain", "done")
@@ -66,7 +68,8 @@ class Drain:
         self._fruitless = self._fruitless + 1 if events_seen == self._seen else 0
         self._seen = events_seen
         reached = self.certain and turn.reaches(self.done.last_seq)
-        if (turn.answered and reached) or self._tries >= _TRIES.get(self.done.status, 0):
+        complete = reached and (turn.answered or self.done.status == TaskStatus.FAILED)
+        if complete or self._tries >= _TRIES.get(self.done.status, 0):
             return False
         plausible = turn.answered or (reached and self.done.final_result)
         if plausible and self._fruitless >= _FRUITLESS:

@@ -144,6 +144,7 @@ class TaskEventStream:
                 await self._follower.advance()
         except RebyteError as error:
             self._failure = error
+            error.task_id = error.task_id or self.task_id
             self._follower.close()
             raise
         finally:

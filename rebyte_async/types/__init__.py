@@ -1,6 +1,7 @@
 """The values that the API gives, as frozen attrs classes: one noun a module, all importable from here."""
 
-from rebyte_async.types.agent_computers import AgentComputer
+from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
+from rebyte_async.types.artifacts import Artifact, UploadUrl
 from rebyte_async.types.content import PromptContent, TaskContent
 from rebyte_async.types.events import (
     Done,
@@ -21,12 +22,17 @@ from rebyte_async.types.health import Health
 from rebyte_async.types.pages import Page
 from rebyte_async.types.prompts import Prompt
 from rebyte_async.types.results import TaskResult
+from rebyte_async.types.stats import ClientStats
 from rebyte_async.types.statuses import PromptStatus, TaskStatus
 from rebyte_async.types.tasks import Task
 from rebyte_async.types.visibility import Visibility, VisibilitySetting
+from rebyte_async.types.webhooks import Webhook, WebhookEventName
 
 __all__ = [
     "AgentComputer",
+    "AgentComputerStatus",
+    "Artifact",
+    "ClientStats",
     "Done",
     "ErrorEvent",
     "FileRef",
@@ -49,6 +55,9 @@ __all__ = [
     "ToolResultEvent",
     "ToolUseEvent",
     "UnknownEvent",
+    "UploadUrl",
     "Visibility",
     "VisibilitySetting",
+    "Webhook",
+    "WebhookEventName",
 ]

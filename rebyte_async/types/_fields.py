@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["moment"]
+__all__ = ["moment", "text"]
 
 
 def moment(value: datetime | str | None) -> datetime | None:
@@ -17,3 +17,10 @@ def moment(value: datetime | str | None) -> datetime | None:
     if not isinstance(value, datetime):
         return None
     return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def text(value: object) -> str | None:
+    """A string or nothing, and no other type in its place."""
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"expected a string, got {value!r:.80}")

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from attrs import field, frozen
 
-from rebyte_async.types._fields import moment
+from rebyte_async.types._fields import moment, text
 
-__all__ = ["AgentComputer"]
+__all__ = ["AgentComputer", "AgentComputerStatus", "agent_computer_status"]
+
+
+class AgentComputerStatus(StrEnum):
+    """How far a computer is: an open set of which these are known."""
+
+    PROVISIONING = "provisioning"
+    READY = "ready"
+    ERROR = "error"
+
+
+_KNOWN = {member.value: member for member in AgentComputerStatus}
+
+
+def agent_computer_status(value: str | None) -> AgentComputerStatus | str | None:
+    """A computer's status; unknown words stay as they are."""
+    word = text(value)
+    return None if word is None else _KNOWN.get(word, word)
 
 
 @frozen(kw_only=True)
@@ -23,8 +41,8 @@ class AgentComputer:
     """The computer's id, and the workspace id of its tasks (observed)."""
     name: str | None = None
     """Its name, at most 200 characters."""
-    status: str | None = None
-    """`provisioning`, then `ready` or `error`; an open set."""
+    status: AgentComputerStatus | str | None = field(default=None, converter=agent_computer_status)
+    """`provisioning`, then `ready` or `error`."""
     sandbox_id: str | None = None
     """The id of the machine behind it, once there is one."""
     icon: str | None = None
@@ -43,5 +61,10 @@ class AgentComputer:
     """The key of the machine itself (observed): a secret, left out of the repr."""
     agent_instructions: str | None = None
     """Standing instructions for its agents (observed)."""
-    views: tuple[Any, ...] | None = None
-    """The views that are switched on, in the server's form (observed)."""
+    views: Any = None
+    """Its views, in the server's own form (observed)."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether tasks can run on it."""
+        return self.status == AgentComputerStatus.READY

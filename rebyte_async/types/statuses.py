@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from rebyte_async.types._fields import text
+
 __all__ = ["TERMINAL_STATUSES", "PromptStatus", "TaskStatus", "prompt_status", "task_status"]
 
 
@@ -45,19 +47,13 @@ _PROMPT = {member.value: member for member in PromptStatus} | {
 }
 
 
-def _text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise TypeError(f"expected a string, got {value!r:.80}")
-
-
 def task_status(value: str | None) -> TaskStatus | str | None:
     """A task's status in the task's vocabulary, also from a prompt's or a stream's; unknown words stay as they are."""
-    text = _text(value)
-    return None if text is None else _TASK.get(text, text)
+    word = text(value)
+    return None if word is None else _TASK.get(word, word)
 
 
 def prompt_status(value: str | None) -> PromptStatus | str | None:
     """A prompt's status in the prompt's vocabulary; unknown words stay as they are."""
-    text = _text(value)
-    return None if text is None else _PROMPT.get(text, text)
+    word = text(value)
+    return None if word is None else _PROMPT.get(word, word)

@@ -18,6 +18,7 @@ class Shelf:
         self.pages: list[tuple[int, int]] = []
 
     async def __call__(self, request: RawRequest) -> bytes:
+        """Answer."""
         query = parse_qs(urlsplit(request.target).query)
         limit, offset = int(query["limit"][0]), int(query["offset"][0])
         self.pages.append((limit, offset))

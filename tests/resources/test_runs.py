@@ -9,14 +9,14 @@ from typing import Any
 
 import anyio
 import pytest
-from support.clients import client_of, skipping
-from support.raw import DROP, RawRequest, RawServer, answer, json_answer
-from support.turns import SILENCE, TASK_ID, TaskServer, done, text
 
 from rebyte_async import AsyncRebyte, errors
 from rebyte_async.emulator import Drop, Emulator, Match, Status, fail, hold, pause, succeed
 from rebyte_async.emulator import text as says
 from rebyte_async.types import TextEvent
+from support.clients import client_of, skipping
+from support.raw import DROP, RawRequest, RawServer, answer, json_answer
+from support.turns import SILENCE, TASK_ID, TaskServer, done, text
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ async def test_cancel_remote_cancels_the_remote_task(emulator: Emulator, client:
     assert client.stats().open_streams == 0
 
 
-async def test_cancel_remote_waits_for_a_submit_under_way(emulator: Emulator) -> None:
+async def test_cancel_remote_waits_for_a_submit_under_way() -> None:
     """A wait that is cancelled while its task is being made cancels the task as soon as it is known."""
     async with Emulator(boot=0.3) as slow, AsyncRebyte(slow.api_key, base_url=slow.url) as client:
         slow.script(hold(), times=None)
@@ -268,3 +268,27 @@ async def test_a_run_that_is_broken_off_is_closed_by_its_block() -> None:
                 break
             assert client.stats().open_streams == 1
         assert client.stats().open_streams == 0
+
+
+async def test_a_consumer_that_is_cancelled_cancels_the_remote_task_too(
+    emulator: Emulator, client: AsyncRebyte
+) -> None:
+    """Also when the cancellation comes while an event is handled, and not while one is waited for."""
+    emulator.script(says("a"), hold())
+    run = client.tasks.run("Do it", cancel_remote=True)
+    with anyio.move_on_after(0.2):
+        async with run:
+            async for _ in run:
+                await anyio.sleep_forever()
+    assert run.task_id is not None
+    assert (await client.tasks.get(run.task_id)).status == "canceled"
+
+
+async def test_a_run_that_was_cancelled_amid_its_submit_can_still_tell_its_end() -> None:
+    """With `cancel_remote` the task is known by then, and awaiting again follows it."""
+    async with Emulator(boot=0.3) as slow, AsyncRebyte(slow.api_key, base_url=slow.url) as client:
+        slow.script(hold(), times=None)
+        run = client.tasks.run("Do it", cancel_remote=True, check=False)
+        with anyio.move_on_after(0.1):
+            await run
+        assert (await run).status == "canceled"

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from support.clients import client_of
-from support.raw import RawServer, answer, json_answer
 
-from rebyte_async import AsyncRebyte, errors
+from rebyte_async import errors
 from rebyte_async.types import (
     FileRef,
     Health,
@@ -29,8 +24,10 @@ from rebyte_async.types import (
     Visibility,
     VisibilitySetting,
 )
+from support.clients import client_of
+from support.golden import Call, assert_golden
+from support.raw import RawServer, answer, json_answer
 
-WIRE = Path(__file__).parent.parent / "wire"
 TASK_ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0001"
 WORKSPACE_ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0002"
 PROMPT_ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0003"
@@ -52,7 +49,6 @@ SUB_EVENT = TextEvent(
     payload={"content": "sub"},
     text="sub",
 )
-Call = Callable[[AsyncRebyte], Awaitable[Any]]
 
 CASES: dict[str, tuple[Call, Any]] = {
     "create_task": (
@@ -144,26 +140,7 @@ CASES: dict[str, tuple[Call, Any]] = {
 @pytest.mark.parametrize("name", CASES)
 async def test_an_endpoint_sends_and_reads_what_the_contract_says(name: str) -> None:
     """The request is the contract's to the field, and its answer becomes the documented value."""
-    golden = json.loads((WIRE / f"{name}.json").read_text())
-    call, expected = CASES[name]
-    body = b"" if golden["answer"] is None else json.dumps(golden["answer"]).encode()
-
-    async def handler(_: Any) -> bytes:
-        return answer(golden["status"], body, Content_Type="application/json")
-
-    async with RawServer(handler) as server, client_of(server.url) as client:
-        assert await call(client) == expected
-    (request,) = server.requests
-    prefix = "" if name == "health" else "/v1"
-    assert (request.method, request.path) == (golden["method"], prefix + golden["path"])
-    assert dict(parse_qsl(urlsplit(request.target).query)) == golden.get("query", {})
-    assert (request.json if request.body else None) == golden.get("request")
-    assert ("api_key" in request.headers) is (name != "health")
-
-
-def test_every_golden_answer_is_used() -> None:
-    """No file stands there for show."""
-    assert {path.stem for path in WIRE.glob("*.json")} == set(CASES)
+    await assert_golden(name, *CASES[name])
 
 
 @pytest.mark.parametrize(

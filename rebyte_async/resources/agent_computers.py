@@ -1,0 +1,186 @@
+"""Agent computers: create, read, and wait until they are ready."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from anyio import move_on_after
+from attrs import field, frozen
+
+from rebyte_async import _codec, _wire
+from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionError, WaitTimeoutError
+from rebyte_async.resources.arguments import optional_text, wait_limit
+from rebyte_async.resources.pages import Listing
+from rebyte_async.resources.recent import Recent
+from rebyte_async.resources.started import decode_started
+from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rebyte_async._transport import Transport
+    from rebyte_async.types.pages import Page
+
+__all__ = ["AgentComputers"]
+
+_MAX_NAME = 200
+_MAX_ICON = 50
+_FIRST_INTERVAL = 1.0
+_GROWTH = 1.3
+_LONGEST_INTERVAL = 5.0
+
+
+@frozen(eq=False)
+class AgentComputers:
+    """`client.agent_computers`. What every call can raise is told at `Tasks`."""
+
+    _transport: Transport
+    _recent: Recent = field(factory=Recent)
+
+    async def create(self, name: str | None = None, *, icon: str | None = None) -> AgentComputer:
+        """Make a machine. This costs money, so it is never repeated when its answer is lost.
+
+        Args:
+            name: Its name, at most 200 characters; None for the server's default, "Agent Computer".
+            icon: Its icon, at most 50 characters.
+
+        Returns:
+            The computer, at once and still `provisioning`: see `wait_ready`.
+
+        Raises:
+            AmbiguousRequestError: The answer was lost. A machine may have been made: look through `list()` before
+                trying again.
+
+        *Source*: contract §2, documented.
+        """
+        body = {"name": _short("name", name, _MAX_NAME), "icon": _short("icon", icon, _MAX_ICON)}
+        lean = {key: value for key, value in body.items() if value is not None}
+        answer = await self._transport.call(_wire.CREATE_AGENT_COMPUTER, json=lean)
+        computer = decode_started(AgentComputer, answer)
+        self._recent.add(computer.id, self._transport.gate.clock())
+        return computer
+
+    def list(self, *, limit: int = 50, offset: int = 0) -> Listing[AgentComputer]:
+        """List the organization's machines, newest first.
+
+        Args:
+            limit: Items on a page, 1 to 100.
+            offset: Items to pass over.
+
+        Returns:
+            A listing: `await` it for one page, `async for` over it for every computer.
+
+        *Source*: contract §2, documented; its paging a guess.
+        """
+
+        async def fetch(limit: int, offset: int) -> Page[AgentComputer]:
+            query = {"limit": limit, "offset": offset}
+            answer = await self._transport.call(_wire.LIST_AGENT_COMPUTERS, query=query)
+            return _codec.decode_page(AgentComputer, answer.json(), limit=limit, offset=offset)
+
+        return Listing(fetch, _computer_id, limit, offset)
+
+    async def get(self, computer_id: str) -> AgentComputer:
+        """Read a machine.
+
+        Args:
+            computer_id: The computer.
+
+        *Source*: contract §2, documented.
+        """
+        answer = await self._transport.call(_wire.GET_AGENT_COMPUTER, ids={"computer_id": computer_id})
+        return _codec.decode(AgentComputer, answer.json())
+
+    async def update(
+        self,
+        computer_id: str,
+        *,
+        agent_instructions: str | None = None,
+        views: Mapping[str, bool] | None = None,
+    ) -> None:
+        """Change a machine. Beyond the documented API: used in production, may change.
+
+        Args:
+            computer_id: The computer.
+            agent_instructions: Standing instructions for its agents; None leaves them.
+            views: Which views are on, by id; None leaves them.
+
+        *Source*: contract §2, observed; the fields are in snake case on the wire.
+        """
+        body = {"agent_instructions": agent_instructions, "views": None if views is None else dict(views)}
+        lean = {key: value for key, value in body.items() if value is not None}
+        if not lean:
+            raise InvalidRequestError("update needs agent_instructions, views, or both")
+        await self._transport.call(_wire.UPDATE_AGENT_COMPUTER, ids={"computer_id": computer_id}, json=lean)
+
+    async def delete(self, computer_id: str) -> None:
+        """Delete a machine. Beyond the documented API: used in production, may change.
+
+        Args:
+            computer_id: The computer.
+
+        *Source*: contract §2, observed.
+        """
+        await self._transport.call(_wire.DELETE_AGENT_COMPUTER, ids={"computer_id": computer_id})
+
+    async def wait_ready(self, computer_id: str, *, timeout: float | None = 300) -> AgentComputer:
+        """Wait until a machine is ready, by reading it at growing intervals from 1 to 5 seconds.
+
+        Cancelling the wait does nothing to the machine.
+
+        Args:
+            computer_id: The computer.
+            timeout: Seconds for everything together; None waits as long as it takes. It mostly takes 60 to 80
+                (observed).
+
+        Returns:
+            The computer, ready.
+
+        Raises:
+            ProvisionError: It couldn't be provisioned; the error has the computer with the server's reason.
+            WaitTimeoutError: It wasn't ready in time.
+
+        *Source*: contract §2, documented.
+        """
+        wait_limit(timeout)
+        computer: AgentComputer | None = None
+        interval = _FIRST_INTERVAL
+        with move_on_after(timeout):
+            while True:
+                computer = await self._read(computer_id) or computer
+                if computer is not None and _settled(computer):
+                    return computer
+                await self._transport.gate.sleep(interval)
+                interval = min(_LONGEST_INTERVAL, interval * _GROWTH)
+        status = None if computer is None else computer.status
+        raise WaitTimeoutError(
+            f"agent computer {computer_id} was not ready after {timeout} s" + (f"; it was {status}" if status else ""),
+            resource_id=computer_id,
+            last_status=status,
+        )
+
+    async def _read(self, computer_id: str) -> AgentComputer | None:
+        try:
+            return await self.get(computer_id)
+        except NotFoundError:
+            if self._transport.gate.clock() >= self._recent.forgive_until(computer_id):
+                raise
+            return None
+
+
+def _settled(computer: AgentComputer) -> bool:
+    if computer.status == AgentComputerStatus.ERROR:
+        reason = computer.provision_error or "the server gave no reason"
+        raise ProvisionError(f"agent computer {computer.id} could not be provisioned: {reason}", computer=computer)
+    return computer.is_ready
+
+
+def _short(name: str, value: object, longest: int) -> str | None:
+    checked = optional_text(name, value)
+    if checked is not None and len(checked) > longest:
+        raise InvalidRequestError(f"{name} must have at most {longest} characters, not {len(checked)}")
+    return checked
+
+
+def _computer_id(computer: AgentComputer) -> str:
+    return computer.id

@@ -1,0 +1,208 @@
+"""Downloads that are whole or absent: resumed where they were cut, checked, and put in place at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import threading
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING
+
+from anyio import CancelScope
+from attrs import define, field
+
+from rebyte_async._retry import backoff
+from rebyte_async.errors import APIError, RateLimitedError, ServerError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+    from pathlib import Path
+
+    from rebyte_async._transport import ByteStream, Transport
+    from rebyte_async._wire import Endpoint
+    from rebyte_async.resources.sources import Progress
+
+__all__ = ["Download", "safe_name", "save"]
+
+_BLOCK = 1024 * 1024
+_WHOLE, _PART, _BEYOND = 200, 206, 416
+_ACCEPT = frozenset({_WHOLE, _PART, _BEYOND})
+_PORTS = {f"{name}{digit}" for name in ("COM", "LPT") for digit in "0123456789¹²³"}
+_DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | _PORTS)
+"""Names that are devices on Windows, with any extension."""
+_UNSAFE = re.compile(r"[%/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def safe_name(name: str) -> str:
+    """A server's name as the name of a file in one folder, and nowhere else.
+
+    A plain name stays as it is. In any other, what could lead out of the folder or isn't a file everywhere
+    (separators, dots alone, device names, control characters) is percent-encoded, so that two names never meet.
+    """
+    stem = name.split(".", 1)[0].rstrip(" ").upper()
+    if stem in _DEVICES or not name.strip(". ") or name.endswith((".", " ")):
+        return _encoded(name)
+    return _UNSAFE.sub(lambda match: _encoded(match[0]), name)
+
+
+def _encoded(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass"))
+
+
+@define(eq=False)
+class Download:
+    """Reads a body to its end over as many connections as it takes."""
+
+    _transport: Transport
+    _endpoint: Endpoint
+    _ids: Mapping[str, str]
+    received: int = field(default=0, init=False)
+    """How many bytes have come."""
+    total: int | None = field(default=None, init=False)
+    """How many there are; None while or where the server doesn't say."""
+    _etag: str | None = field(default=None, init=False)
+
+    async def blocks(self) -> AsyncGenerator[tuple[int, bytes], None]:
+        """The body's blocks, each with its place.
+
+        After a cut it goes on behind what has come, where the server can do that for the same content; else it starts
+        again, at place 0.
+
+        Raises:
+            TransportError: It was cut again and again, without anything new.
+            APIError: The server refuses.
+        """
+        failures = 0
+        while True:
+            before = self.received
+            try:
+                async with aclosing(self._one()) as blocks:
+                    async for block in blocks:
+                        yield block
+            except (TransportError, ServerError, RateLimitedError) as error:
+                failures = failures + 1 if self.received <= before else 1
+                await self._pause(error, failures)
+            else:
+                return
+
+    async def _pause(self, error: TransportError | APIError, failures: int) -> None:
+        policy = self._transport.retry
+        asked = (isinstance(error, APIError) and error.retry_after) or 0.0
+        if failures >= policy.max_attempts or asked > policy.max_retry_after:
+            raise error
+        self._transport.counters.retries += 1
+        await self._transport.gate.sleep(max(asked, backoff(policy, failures, self._transport.gate.rng)))
+
+    async def _one(self) -> AsyncGenerator[tuple[int, bytes], None]:
+        headers: dict[str, str] = {}
+        if self.received and self._etag is not None:
+            headers = {"Range": f"bytes={self.received}-", "If-Range": self._etag}
+        stream = await self._transport.download(self._endpoint, ids=self._ids, headers=headers, accept=_ACCEPT)
+        try:
+            self._begin(stream)
+            while data := await stream.read():
+                place, self.received = self.received, self.received + len(data)
+                yield place, data
+        finally:
+            stream.close()
+        if self.total is not None and self.received != self.total:
+            raise TransportError(f"{self.received:,} bytes came of {self.total:,}", method="GET")
+
+    def _begin(self, stream: ByteStream) -> None:
+        """See what the answer holds: the rest, or everything again."""
+        if stream.status == _PART and self._goes_on(stream):
+            return
+        self.received = 0
+        if stream.status != _WHOLE:
+            self._etag = None
+            raise TransportError(f"the server's range doesn't fit ({stream.status}): starting again", method="GET")
+        length, etag = stream.headers.get("Content-Length", ""), stream.headers.get("ETag", "W/")
+        self.total = int(length) if length.isdigit() else None
+        self._etag = None if etag.startswith("W/") else etag  # a weak one may be the same for other bytes
+
+    def _goes_on(self, stream: ByteStream) -> bool:
+        """Whether a part begins behind what has come, and is of the same content."""
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", stream.headers.get("Content-Range", ""))
+        if found is None or int(found[1]) != self.received or stream.headers.get("ETag") not in {None, self._etag}:
+            return False
+        return found[2] == "*" or self.total is None or int(found[2]) == self.total
+
+
+async def save(download: Download, target: Path, progress: Progress | None) -> None:
+    """Write a download to a file, which is there whole or as it was before.
+
+    Raises:
+        OSError: The file can't be written.
+        Exception: As `Download.blocks`.
+    """
+    part = await asyncio.to_thread(_Part, target)
+    try:
+        await _fill(download, part, progress)
+        await asyncio.to_thread(part.put_in_place)
+    except BaseException:
+        with CancelScope(shield=True):
+            await asyncio.to_thread(part.discard)
+        raise
+
+
+async def _fill(download: Download, part: _Part, progress: Progress | None) -> None:
+    waiting = bytearray()
+    async with aclosing(download.blocks()) as blocks:
+        async for place, data in blocks:
+            if place == 0:
+                waiting.clear()
+                await asyncio.to_thread(part.rewind)
+            waiting += data
+            if len(waiting) >= _BLOCK:
+                await asyncio.to_thread(part.write, bytes(waiting))
+                waiting.clear()
+            if progress is not None:
+                progress(place + len(data), download.total or 0)
+    await asyncio.to_thread(part.write, bytes(waiting))
+
+
+class _Part:
+    """A file on its way to its place; its methods block, and may run in any thread.
+
+    The lock is for a write whose caller was cancelled: it may still run while the file is discarded.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._path = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.part")
+        self._file = self._path.open("xb", buffering=0)
+        self._lock = threading.Lock()
+
+    def rewind(self) -> None:
+        """Start again."""
+        with self._lock:
+            self._file.seek(0)
+            self._file.truncate()
+
+    def write(self, data: bytes) -> None:
+        """Write it all."""
+        with self._lock:
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) or 0 :]
+
+    def put_in_place(self) -> None:
+        """Let the file take its name, for good."""
+        with self._lock:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._path.replace(self._target)
+            with suppress(OSError):  # not every system lets a folder be synced
+                folder = os.open(self._target.parent, os.O_RDONLY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        with self._lock:
+            self._file.close()
+            self._path.unlink(missing_ok=True)

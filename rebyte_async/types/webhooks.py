@@ -1,0 +1,52 @@
+"""Webhooks: where the service reports what becomes of tasks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from rebyte_async.types._fields import moment
+
+__all__ = ["Webhook", "WebhookEventName"]
+
+
+class WebhookEventName(StrEnum):
+    """What a webhook can be told of.
+
+    *Source*: contract §7, documented.
+    """
+
+    TASK_CREATED = "task.created"
+    TASK_RUNNING = "task.running"
+    TASK_COMPLETED = "task.completed"
+    TASK_FAILED = "task.failed"
+    TASK_CANCELED = "task.canceled"
+
+
+@frozen(kw_only=True)
+class Webhook:
+    """A registered webhook. Its secret is never given back.
+
+    *Source*: contract §7, documented.
+    """
+
+    id: str
+    """The webhook's id."""
+    url: str | None = None
+    """Where deliveries go."""
+    events: tuple[str, ...] = ()
+    """What it is told of: members of `WebhookEventName`, or newer words."""
+    description: str | None = None
+    """What it is for, at most 500 characters."""
+    has_secret: bool | None = None
+    """Whether deliveries carry a secret."""
+    is_active: bool | None = None
+    """Whether deliveries are sent."""
+    created_at: datetime | None = field(default=None, converter=moment)
+    """When it was registered."""
+    last_triggered_at: datetime | None = field(default=None, converter=moment)
+    """When a delivery was last tried."""
+    failure_count: int | None = None
+    """How many deliveries have failed."""

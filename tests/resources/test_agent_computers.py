@@ -1,0 +1,178 @@
+"""Agent computers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+import pytest
+
+from rebyte_async import errors
+from rebyte_async.types import AgentComputer, Page
+from support.clients import client_of, skipping
+from support.golden import Call, assert_golden
+from support.raw import DROP, RawRequest, RawServer, answer, json_answer
+
+ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0002"
+TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+NEW: dict[str, Any] = {
+    "id": ID,
+    "name": "Builder",
+    "status": "provisioning",
+    "icon": "🔧",
+    "url": "https://app.invalid/c",
+    "created_at": TIME,
+    "updated_at": TIME,
+}
+CASES: dict[str, tuple[Call, Any]] = {
+    "create_agent_computer": (lambda c: c.agent_computers.create("Builder", icon="🔧"), AgentComputer(**NEW)),
+    "list_agent_computers": (
+        lambda c: c.agent_computers.list(limit=10),
+        Page((AgentComputer(**NEW),), total=1, limit=10, offset=0),
+    ),
+    "get_agent_computer": (
+        lambda c: c.agent_computers.get(ID),
+        AgentComputer(
+            **NEW
+            | {
+                "status": "ready",
+                "sandbox_id": "s1",
+                "sandbox_base_url": "https://s1.invalid",
+                "sandbox_api_key": "sk_secret",
+                "agent_instructions": "Be brief",
+                "views": [{"id": "terminal"}],
+            }
+        ),
+    ),
+    "update_agent_computer": (
+        lambda c: c.agent_computers.update(ID, agent_instructions="Be brief", views={"terminal": True}),
+        None,
+    ),
+    "delete_agent_computer": (lambda c: c.agent_computers.delete(ID), None),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_an_endpoint_sends_and_reads_what_the_contract_says(name: str) -> None:
+    """The request is the contract's to the field, and its answer becomes the documented value."""
+    await assert_golden(name, *CASES[name])
+
+
+class Machine:
+    """Reads of a computer: the given answers one after the other, the last again and again."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.reads = 0
+
+    async def __call__(self, request: RawRequest) -> Any:
+        """Answer."""
+        if request.method == "POST":
+            return json_answer({"id": ID, "status": "provisioning"}, 201)
+        found = self.answers[min(self.reads, len(self.answers) - 1)]
+        self.reads += 1
+        return found if isinstance(found, bytes) or found is DROP else json_answer({"id": ID, **found})
+
+
+async def test_waiting_ends_when_the_machine_is_ready() -> None:
+    """It is read at growing intervals until it says so."""
+    machine = Machine(*[{"status": "provisioning"}] * 9, {"status": "ready"})
+    async with RawServer(machine) as server, client_of(server.url) as client:
+        skipped = skipping(client)
+        assert (await client.agent_computers.wait_ready(ID)).is_ready
+    assert machine.reads == 10
+    assert skipped.slept == sorted(skipped.slept)
+    assert (skipped.slept[0], max(skipped.slept)) == (1.0, 5.0)
+
+
+async def test_a_machine_that_does_not_come_up_is_an_error_with_the_reason() -> None:
+    """The error has the server's words, and the computer."""
+    machine = Machine({"status": "provisioning"}, {"status": "error", "provisionError": "no capacity"})
+    async with RawServer(machine) as server, client_of(server.url) as client:
+        skipping(client)
+        with pytest.raises(errors.ProvisionError, match="no capacity") as caught:
+            await client.agent_computers.wait_ready(ID)
+    assert caught.value.computer.provision_error == "no capacity"
+
+
+async def test_waiting_has_one_deadline() -> None:
+    """A machine that never gets ready, and reads that hang, end with the time."""
+    machine = Machine({"status": "provisioning"})
+
+    async def stuck(request: RawRequest) -> Any:
+        if machine.reads:
+            await anyio.sleep_forever()
+        return await machine(request)
+
+    async with RawServer(stuck) as server, client_of(server.url) as client:
+        skipping(client)
+        with pytest.raises(errors.WaitTimeoutError) as caught:
+            await client.agent_computers.wait_ready(ID, timeout=0.1)
+    assert (caught.value.resource_id, caught.value.last_status) == (ID, "provisioning")
+
+
+async def test_a_404_is_forgiven_right_after_the_create_and_at_no_other_time() -> None:
+    """A machine that this client has just made may not be readable yet."""
+    missing = json_answer({}, 404)
+    machine = Machine(missing, missing, {"status": "ready"})
+    async with RawServer(machine) as server, client_of(server.url) as client:
+        skipping(client)
+        with pytest.raises(errors.NotFoundError):
+            await client.agent_computers.wait_ready(ID)
+        made = await client.agent_computers.create()
+        assert (await client.agent_computers.wait_ready(made.id)).is_ready
+        assert server.seen("POST")[0].json == {}
+
+
+@pytest.mark.parametrize("failure", [DROP, answer(500)], ids=["lost", "500"])
+async def test_making_a_machine_is_never_repeated(failure: Any) -> None:
+    """A machine costs money, so a lost answer is a doubt."""
+
+    async def handler(_: RawRequest) -> Any:
+        return failure
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.AmbiguousRequestError):
+            await client.agent_computers.create("Builder")
+        assert len(server.requests) == 1
+
+
+def test_the_machines_own_key_never_shows() -> None:
+    """The sandbox key is a secret."""
+    computer = AgentComputer(id=ID, sandbox_api_key="sk_secret")
+    assert "sk_secret" not in repr(computer)
+    assert computer.sandbox_api_key == "sk_secret"
+
+
+async def test_the_machines_own_key_is_not_in_an_error() -> None:
+    """An answer that can't be read is kept without it."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return json_answer({"sandboxApiKey": "sk_secret", "id": 5})
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.DecodeError) as caught:
+            await client.agent_computers.get(ID)
+    assert "sk_secret" not in f"{caught.value} {caught.value.body}"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.agent_computers.create(""),
+        lambda c: c.agent_computers.create("x" * 201),
+        lambda c: c.agent_computers.create(icon="x" * 51),
+        lambda c: c.agent_computers.create(5),
+        lambda c: c.agent_computers.get(".."),
+        lambda c: c.agent_computers.update(ID),
+        lambda c: c.agent_computers.wait_ready(ID, timeout=-1),
+        lambda c: c.agent_computers.list(limit=101),
+    ],
+)
+async def test_what_cannot_be_right_never_leaves(call: Any) -> None:
+    """The error comes before any request."""
+    async with RawServer(Machine({})) as server, client_of(server.url) as client:
+        with pytest.raises(errors.InvalidRequestError):
+            await call(client)
+        assert not server.requests

@@ -1,0 +1,424 @@
+"""Workspace artifacts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import aclosing
+from datetime import UTC, datetime
+from email.parser import BytesParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rebyte_async import errors
+from rebyte_async.resources.downloads import safe_name
+from rebyte_async.types import Artifact, Page, UploadUrl
+from support.clients import KEY, client_of
+from support.golden import Call, assert_golden
+from support.raw import DROP, RawRequest, RawServer, answer, json_answer
+
+ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0002"
+TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+DATA = bytes(range(256)) * 9_000
+CASES: dict[str, tuple[Call, Any]] = {
+    "list_artifacts": (
+        lambda c: c.artifacts.list(ID),
+        Page(
+            (
+                Artifact(
+                    name="reports/a.csv",
+                    size=12,
+                    content_type="text/csv",
+                    created_at=TIME,
+                    updated_at=TIME,
+                    url="https://s.invalid/a?sig=1",
+                ),
+                Artifact(name="b.txt"),
+            ),
+            total=2,
+            limit=2,
+            offset=0,
+        ),
+    ),
+    "create_upload_urls": (
+        lambda c: c.artifacts.upload_urls(ID, [("a.csv", "text/csv"), "b"]),
+        (
+            UploadUrl(name="a.csv", content_type="text/csv", upload_url="https://s.invalid/a?sig=1"),
+            UploadUrl(name="b", content_type="application/octet-stream", upload_url="https://s.invalid/b?sig=2"),
+        ),
+    ),
+    "delete_artifact": (lambda c: c.artifacts.delete(ID, "reports/a.csv"), None),
+    "delete_artifacts": (lambda c: c.artifacts.delete_all(ID), None),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_an_endpoint_sends_and_reads_what_the_contract_says(name: str) -> None:
+    """The request is the contract's to the field, and its answer becomes the documented value."""
+    await assert_golden(name, *CASES[name])
+
+
+@pytest.mark.parametrize("key", ["artifacts", "data", "files", None])
+async def test_the_list_may_stand_anywhere(key: str | None) -> None:
+    """Under any of the guessed names, or bare."""
+    items = [{"filename": "a"}, {"name": "b", "size": 3}]
+
+    async def handler(_: RawRequest) -> bytes:
+        return json_answer({key: items} if key else items)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        assert [(item.name, item.size) async for item in client.artifacts.list(ID)] == [("a", None), ("b", 3)]
+
+
+class Shelf:
+    """One artifact, whose downloads go as scripted: the bytes to give before the connection is lost, or an answer."""
+
+    def __init__(self, *ways: Any, data: bytes = DATA, etag: str | None = '"v1"', ranges: bool = True) -> None:
+        self.ways = list(ways)
+        self.data = data
+        self.etag = etag
+        self.ranges = ranges
+        self.asked: list[str | None] = []
+
+    async def __call__(self, request: RawRequest) -> Any:
+        """Answer a download."""
+        wanted = request.headers.get("range")
+        self.asked.append(wanted)
+        way = self.ways.pop(0) if self.ways else None
+        if isinstance(way, bytes) or way is DROP:
+            return way
+        start = 0
+        if wanted and self.ranges and request.headers.get("if-range") == self.etag:
+            found = re.fullmatch(r"bytes=(\d+)-", wanted)
+            assert found is not None
+            start = int(found[1])
+        return self.body(start, way)
+
+    async def body(self, start: int, most: int | None) -> Any:
+        """The body from a place, cut after some bytes."""
+        rest = self.data[start:]
+        lines = ["HTTP/1.1 206 X" if start else "HTTP/1.1 200 X", f"Content-Length: {len(rest)}"]
+        if self.etag is not None:
+            lines.append(f"ETag: {self.etag}")
+        if start:
+            lines.append(f"Content-Range: bytes {start}-{len(self.data) - 1}/{len(self.data)}")
+        yield "\r\n".join(lines).encode() + b"\r\n\r\n"
+        yield rest if most is None else rest[:most]
+        await asyncio.sleep(0.01)  # aiohttp drops what it hasn't given out when the connection is reset
+        if most is not None:
+            yield DROP
+
+
+async def test_a_download_is_put_in_place_whole(tmp_path: Path) -> None:
+    """The file has the artifact's bytes, the progress ends at all of them, and nothing else is left in the folder."""
+    shelf = Shelf()
+    progress: list[tuple[int, int]] = []
+    async with RawServer(shelf) as server, client_of(server.url) as client:
+        path = await client.artifacts.download(
+            ID, "reports/a.csv", tmp_path / "mine.csv", progress=lambda *at: progress.append(at)
+        )
+    assert path == tmp_path / "mine.csv"
+    assert path.read_bytes() == DATA
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine.csv"]
+    assert progress[-1] == (len(DATA), len(DATA))
+    assert server.requests[0].target == f"/v1/workspaces/{ID}/artifacts/reports%2Fa.csv"
+
+
+async def test_a_cut_download_goes_on_where_it_was_cut(tmp_path: Path) -> None:
+    """What has come is not fetched again, as long as it is the same content."""
+    shelf = Shelf(1_000_000, 500_000)
+    async with RawServer(shelf) as server, client_of(server.url) as client:
+        path = await client.artifacts.download(ID, "a", tmp_path)
+        assert path.read_bytes() == DATA
+        assert path == tmp_path / "a"
+    assert shelf.asked[0] is None
+    assert all(wanted and wanted.startswith("bytes=") for wanted in shelf.asked[1:])
+    assert len(shelf.asked) == 3
+
+
+@pytest.mark.parametrize("why", ["no etag", "weak etag", "no ranges", "changed"])
+async def test_a_cut_download_that_cannot_go_on_starts_again(why: str, tmp_path: Path) -> None:
+    """Without a way to be sure that it is the same content, every byte is fetched anew."""
+    shelf = Shelf(1_000_000)
+    if why == "no etag":
+        shelf.etag = None
+    elif why == "weak etag":
+        shelf.etag = 'W/"v1"'
+    elif why == "no ranges":
+        shelf.ranges = False
+
+    async def handler(request: RawRequest) -> Any:
+        if why == "changed" and len(shelf.asked) == 1:
+            shelf.etag, shelf.data = '"v2"', DATA[::-1]
+        return await shelf(request)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        path = await client.artifacts.download(ID, "a", tmp_path)
+        assert path.read_bytes() == shelf.data
+        assert await client.artifacts.read(ID, "a") == shelf.data
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"HTTP/1.1 206 X\r\nContent-Length: 2\r\nContent-Range: bytes 7-8/9\r\n\r\nab",
+        b"HTTP/1.1 206 X\r\nContent-Length: 2\r\n\r\nab",
+        answer(416),
+        b'HTTP/1.1 206 X\r\nContent-Length: 2\r\nETag: "other"\r\nContent-Range: bytes 1000000-1000001/2304000\r\n\r\nab',
+    ],
+)
+async def test_a_part_that_does_not_fit_is_not_taken(odd: bytes, tmp_path: Path) -> None:
+    """Another place, another version, or no place at all: it starts again."""
+    shelf = Shelf(1_000_000, odd)
+    async with RawServer(shelf) as server, client_of(server.url) as client:
+        assert (await client.artifacts.download(ID, "a", tmp_path)).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("failure", [DROP, answer(500), answer(404), 100], ids=["lost", "500", "404", "cut"])
+async def test_a_failed_download_leaves_what_was_there(failure: Any, tmp_path: Path) -> None:
+    """The old file stays as it was, and no part of the new one is left."""
+    target = tmp_path / "a"
+    target.write_bytes(b"old")
+    shelf = Shelf(*[failure] * 20, etag=None)
+    async with RawServer(shelf) as server, client_of(server.url) as client:
+        with pytest.raises(errors.RebyteError):
+            await client.artifacts.download(ID, "a", target)
+    assert target.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
+    """Neither a file nor a part, nor a connection."""
+    shelf = Shelf()
+
+    async def handler(request: RawRequest) -> Any:
+        async def slow() -> Any:
+            async for piece in await shelf(request):
+                yield piece
+                await asyncio.sleep(5)
+
+        return slow()
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.artifacts.download(ID, "a", tmp_path / "a")
+        assert client.stats().open_streams == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_download_through_a_signed_url_carries_no_key(tmp_path: Path) -> None:
+    """The redirect to the storage is followed without the key."""
+    shelf = Shelf(700_000)
+    async with RawServer(shelf) as storage:
+
+        async def handler(_: RawRequest) -> bytes:
+            return answer(302, Location=f"{storage.origin}/x?sig=1")
+
+        async with RawServer(handler) as server, client_of(server.url) as client:
+            assert (await client.artifacts.download(ID, "a", tmp_path)).read_bytes() == DATA
+    assert len(storage.requests) == 2
+    assert not [request for request in storage.requests if KEY in str(request)]
+
+
+async def test_read_and_stream_give_the_bytes() -> None:
+    """In memory, and as they come, over a cut."""
+    async with RawServer(Shelf(1_000_000)) as server, client_of(server.url) as client:
+        assert await client.artifacts.read(ID, "a") == DATA
+    async with RawServer(Shelf(1_000_000)) as server, client_of(server.url) as client:
+        assert b"".join([block async for block in client.artifacts.stream(ID, "a")]) == DATA
+        assert client.stats().open_streams == 0
+
+
+async def test_a_stream_that_cannot_go_on_is_an_error() -> None:
+    """What was given can't be taken back, so it doesn't start again."""
+    async with RawServer(Shelf(1_000_000, etag=None)) as server, client_of(server.url) as client:
+        with pytest.raises(errors.TransportError, match="resumed"):
+            async for _ in client.artifacts.stream(ID, "a"):
+                pass
+
+
+async def test_a_stream_that_is_broken_off_is_closed() -> None:
+    """`aclosing` closes the connection where the consumer stops."""
+    async with RawServer(Shelf()) as server, client_of(server.url) as client:
+        async with aclosing(client.artifacts.stream(ID, "a")) as blocks:
+            async for _ in blocks:
+                break
+        assert client.stats().open_streams == 0
+
+
+async def test_all_artifacts_land_in_the_folder_and_nowhere_else(tmp_path: Path) -> None:
+    """Names from the server never leave the destination."""
+    names = ["a.txt", "../../etc/passwd", "/etc/shadow", "reports/b.txt", "..", "C:\\x", "NUL.txt", "a.txt"]
+
+    async def handler(request: RawRequest) -> Any:
+        if request.path.endswith("/artifacts"):
+            return json_answer({"artifacts": [{"name": name} for name in names]})
+        return answer(200, request.path.rsplit("/", 1)[1].encode())
+
+    folder = tmp_path / "deep" / "out"
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.InvalidRequestError, match="dot"):
+            await client.artifacts.download_all(ID, folder)
+        names.remove("..")
+        paths = await client.artifacts.download_all(ID, folder)
+    assert len(paths) == 6
+    assert all(path.parent == folder for path in paths)
+    assert (folder / "reports%2Fb.txt").read_text() == "reports%2Fb.txt"
+    assert {entry.name for entry in tmp_path.iterdir()} == {"deep"}
+
+
+@given(st.text(min_size=1))
+def test_a_safe_name_is_a_plain_file_name(name: str) -> None:
+    """Whatever a server calls a file, it is one file in one folder."""
+    safe = safe_name(name)
+    assert safe
+    assert not set(safe) & set('/\\:*?"<>|\0')
+    assert safe.strip(". ") == safe.rstrip(". ") or safe.startswith(".")
+    assert not safe.endswith((".", " "))
+    safe.encode()
+
+
+@given(st.lists(st.text(min_size=1, max_size=4), min_size=2, max_size=2, unique=True))
+def test_two_names_never_meet(names: list[str]) -> None:
+    """Different artifacts are different files."""
+    assert len({safe_name(name) for name in names}) == 2
+
+
+@pytest.mark.parametrize("name", ["a.txt", "Ünïcode 字.csv", ".hidden", "a b", "console.fig", "COM10"])
+def test_a_plain_name_stays(name: str) -> None:
+    """Nothing is changed without need."""
+    assert safe_name(name) == name
+
+
+def form_of(request: RawRequest) -> list[tuple[str, str, str, bytes]]:
+    """The parts of a multipart request, read by the standard library."""
+    head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
+    message = BytesParser().parsebytes(head + request.body)
+    parts = message.get_payload()
+    assert isinstance(parts, list)
+    found: list[tuple[str, str, str, bytes]] = []
+    for part in parts:
+        assert not isinstance(part, str)
+        field = str(part.get_param("name", header="content-disposition"))
+        found.append((field, str(part.get_filename()), part.get_content_type(), part.get_payload(decode=True)))
+    return found
+
+
+async def test_small_artifacts_go_together_in_one_form(tmp_path: Path) -> None:
+    """One request with the repeated field, a length, and every name and type."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(DATA)
+    replies = [DROP]
+    progress: list[tuple[int, int]] = []
+
+    async def handler(_: RawRequest) -> Any:
+        return replies.pop() if replies else answer(201)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        made = await client.artifacts.upload(
+            ID, path, ('odd"\r\nname.txt', b"odd"), progress=lambda *at: progress.append(at)
+        )
+    assert [(item.name, item.size) for item in made] == [("a.csv", len(DATA)), ('odd"\r\nname.txt', 3)]
+    assert len(server.requests) == 2
+    for request in server.requests:
+        assert request.headers["api_key"] == KEY
+        assert form_of(request) == [
+            ("files", "a.csv", "text/csv", DATA),
+            ("files", "odd%22%0D%0Aname.txt", "text/plain", b"odd"),
+        ]
+    assert progress[-1] == (len(DATA) + 3, len(DATA) + 3)
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_large_artifacts_go_by_signed_urls(*, named: bool) -> None:
+    """Each to its own URL with its own type, without the key; a refused URL is replaced once."""
+    large = b"x" * (8 * 1024 * 1024)
+    refusals = [answer(403)]
+
+    async def put(_: RawRequest) -> Any:
+        return refusals.pop() if refusals else answer(200)
+
+    async with RawServer(put) as storage:
+
+        async def handler(request: RawRequest) -> Any:
+            if not request.path.endswith("upload-url"):
+                return answer(200)
+            urls = [
+                {"uploadUrl": f"{storage.origin}/{file['name']}?sig=1"} | ({"name": file["name"]} if named else {})
+                for file in request.json["files"]
+            ]
+            return json_answer({"urls": urls[::-1] if named else urls})
+
+        async with RawServer(handler) as server, client_of(server.url) as client:
+            await client.artifacts.upload(ID, ("a.bin", large), ("small.txt", b"s"), ("b.txt", large))
+        assert len(server.seen("POST", f"/workspaces/{ID}/artifacts")) == 1
+    stored = {request.path: request for request in storage.requests}
+    assert len(storage.requests) == 3
+    assert set(stored) == {"/a.bin", "/b.txt"}
+    assert stored["/b.txt"].headers["content-type"] == "text/plain"
+    assert all(request.body == large and KEY not in str(request.headers) for request in storage.requests)
+
+
+@pytest.mark.parametrize(
+    "document", [{"urls": []}, {"urls": [{"uploadUrl": "http://s.invalid/x"}]}, {"urls": [{}]}, {}, {"urls": [5]}]
+)
+async def test_upload_urls_that_cannot_be_used_are_told(document: Any) -> None:
+    """Too few, in the clear, or none at all."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return json_answer(document)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.DecodeError):
+            await client.artifacts.upload_urls(ID, ["a"])
+
+
+def test_links_that_carry_their_own_authorization_are_not_shown() -> None:
+    """Neither an artifact's link nor an upload URL is in a repr."""
+    shown = repr(Artifact(name="a", url="https://s.invalid/?sig=1")) + repr(
+        UploadUrl(name="a", content_type="b", upload_url="https://s.invalid/?sig=1")
+    )
+    assert "sig=1" not in shown
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c, _: c.artifacts.upload(ID),
+        lambda c, _: c.artifacts.upload(ID, b"x"),
+        lambda c, _: c.artifacts.upload("..", ("a", b"x")),
+        lambda c, _: c.artifacts.upload_urls(ID, []),
+        lambda c, _: c.artifacts.upload_urls(ID, [""]),
+        lambda c, _: c.artifacts.upload_urls(ID, [("a", "")]),
+        lambda c, _: c.artifacts.upload_urls(ID, [5]),
+        lambda c, _: c.artifacts.read(ID, ".."),
+        lambda c, _: c.artifacts.read(ID, ""),
+        lambda c, path: c.artifacts.download("", "a", path),
+        lambda c, path: c.artifacts.download_all(ID, path, concurrency=0),
+        lambda c, _: c.artifacts.delete(ID, "."),
+        lambda c, _: c.artifacts.list(".."),
+    ],
+)
+async def test_what_cannot_be_right_never_leaves(call: Any, tmp_path: Path) -> None:
+    """The error comes before any request."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return json_answer({})
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.InvalidRequestError):
+            await call(client, tmp_path)
+        assert not server.requests
+
+
+async def test_a_destination_that_cannot_be_written_is_the_systems_error(tmp_path: Path) -> None:
+    """It is raised as such, before anything is fetched."""
+    async with RawServer(Shelf()) as server, client_of(server.url) as client:
+        with pytest.raises(FileNotFoundError):
+            await client.artifacts.download(ID, "a", tmp_path / "missing" / "a")
+        assert not server.requests

@@ -1,0 +1,329 @@
+"""Uploads."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rebyte_async import RetryPolicy, Timeouts, errors
+from rebyte_async.types import FileRef
+from support.clients import KEY, client_of
+from support.raw import DROP, RawRequest, RawServer, answer, json_answer
+
+DATA = bytes(range(256)) * 9_000  # 2.3 MB: more than two blocks
+
+
+class Storage:
+    """A server that hands out upload URLs on another origin, and keeps what is put there."""
+
+    def __init__(self, *puts: Any) -> None:
+        self.puts = list(puts)
+        self.names: list[dict[str, Any]] = []
+        self.stored: list[RawRequest] = []
+        self.created: list[dict[str, Any]] = []
+        self.origin = ""
+
+    async def api(self, request: RawRequest) -> Any:
+        """The API's side."""
+        if request.path == "/v1/files":
+            self.names.append(request.json)
+            number = len(self.names)
+            return json_answer(
+                {
+                    "id": f"f{number}",
+                    "filename": f"{number}-{request.json['filename']}",
+                    "uploadUrl": f"{self.origin}/put/{number}%2Fx?X-Signature=s3cr3t%2B{number}&a=%20",
+                },
+                201,
+            )
+        self.created.append(request.json)
+        return json_answer({"id": "t1", "promptId": "p1"}, 201)
+
+    async def put(self, request: RawRequest) -> Any:
+        """The storage's side."""
+        self.stored.append(request)
+        return self.puts.pop(0) if self.puts else answer(200)
+
+
+class Served:
+    """Both servers and a client."""
+
+    def __init__(self, storage: Storage, **options: Any) -> None:
+        self.storage = storage
+        self.options = options
+
+    async def __aenter__(self) -> Any:
+        self.other = await RawServer(self.storage.put).__aenter__()
+        self.storage.origin = self.other.origin
+        self.server = await RawServer(self.storage.api).__aenter__()
+        self.client = client_of(self.server.url, **self.options)
+        return self.client
+
+    async def __aexit__(self, *details: object) -> None:
+        await self.client.aclose()
+        await self.server.__aexit__(*details)
+        await self.other.__aexit__(*details)
+
+
+async def iterated(data: bytes, *, wrong: object = None) -> AsyncIterator[Any]:
+    """An async iterable of bytes."""
+    for start in range(0, len(data), 100_000):
+        yield data[start : start + 100_000]
+    if wrong is not None:
+        yield wrong
+
+
+class Pipe(io.RawIOBase):
+    """A binary file that can't be read again."""
+
+    def __init__(self, data: bytes) -> None:
+        self._inner = io.BytesIO(data)
+
+    def read(self, size: int = -1) -> bytes:
+        """Read on."""
+        return self._inner.read(size)
+
+    def seekable(self) -> bool:
+        """Never."""
+        return False
+
+
+def ahead() -> io.BytesIO:
+    """A file that stands behind its beginning."""
+    file = io.BytesIO(b"head" + DATA)
+    file.seek(4)
+    return file
+
+
+FORMS: dict[str, Callable[[Path], Any]] = {
+    "path": lambda path: path,
+    "text path": str,
+    "bytes": lambda _: DATA,
+    "bytearray": lambda _: bytearray(DATA),
+    "memoryview": lambda _: memoryview(DATA),
+    "file": lambda path: path.open("rb"),
+    "file from its place": lambda _: ahead(),
+    "pipe": lambda _: Pipe(DATA),
+    "iterable": lambda _: iterated(DATA),
+}
+
+
+@pytest.mark.parametrize("failure", [None, DROP, answer(500), answer(429)], ids=["well", "lost", "500", "429"])
+@pytest.mark.parametrize("form", FORMS)
+async def test_every_form_arrives_whole_also_on_a_repeat(form: str, failure: Any, tmp_path: Path) -> None:
+    """The same bytes with their length and type, from the start again when an attempt fails, under the server's name."""
+    storage = Storage(*([failure] if failure else []))
+    progress: list[tuple[int, int]] = []
+    path = tmp_path / "data.csv"
+    path.write_bytes(DATA)
+    source = FORMS[form](path)
+    async with Served(storage) as client:
+        ref = await client.files.upload(source, filename="data.csv", progress=lambda *at: progress.append(at))
+    if isinstance(source, io.IOBase):
+        assert not source.closed
+        source.close()
+    assert ref == FileRef("f1", "1-data.csv")
+    assert storage.names == [{"filename": "data.csv", "contentType": "text/csv"}]
+    assert [request.body == DATA for request in storage.stored] == [True] * (2 if failure else 1)
+    assert storage.stored[-1].headers["content-type"] == "text/csv"
+    assert progress[-1] == (len(DATA), len(DATA))
+    assert all(done <= total == len(DATA) for done, total in progress)
+
+
+async def test_the_signed_url_gets_exactly_what_it_needs() -> None:
+    """Its own query untouched, the type and the length, and nothing of ours: no key, no headers, no user agent."""
+    storage = Storage()
+    async with Served(storage, headers={"X-Private": "mine"}) as client:
+        await client.files.upload(b"hello", filename="a.txt")
+    (request,) = storage.stored
+    assert request.target == "/put/1%2Fx?X-Signature=s3cr3t%2B1&a=%20"
+    assert {name: value for name, value in request.headers.items() if name != "host"} == {
+        "content-type": "text/plain",
+        "content-length": "5",
+    }
+    assert KEY not in str(request)
+
+
+async def test_an_empty_file_is_a_file() -> None:
+    """Nothing but a name is fine."""
+    storage = Storage()
+    async with Served(storage) as client:
+        await client.files.upload(b"", filename="empty")
+    assert storage.stored[0].headers["content-length"] == "0"
+    assert storage.names == [{"filename": "empty", "contentType": "application/octet-stream"}]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+async def test_a_refused_url_is_replaced_once(status: int) -> None:
+    """An expired URL is minted again, and the upload starts over; a second refusal is raised without its query."""
+    refusal = answer(status, b"<Error>X-Signature=s3cr3t</Error>")
+    storage = Storage(refusal)
+    async with Served(storage) as client:
+        assert (await client.files.upload(DATA, filename="a")).id == "f2"
+        assert storage.stored[1].body == DATA
+        storage.puts = [refusal, refusal]
+        with pytest.raises(errors.APIError) as caught:
+            await client.files.upload(DATA, filename="a")
+    assert len(storage.stored) == 4
+    assert caught.value.method == "PUT"
+    assert "?" not in caught.value.url
+    assert "s3cr3t" not in str(caught.value)
+
+
+async def test_an_upload_never_leaves_its_origin() -> None:
+    """A redirect of the PUT to another origin is refused: its body and its right to write go nowhere else."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return answer(200)
+
+    async with RawServer(handler) as elsewhere:
+        storage = Storage(answer(307, Location=elsewhere.origin))
+        async with Served(storage) as client:
+            with pytest.raises(errors.APIError, match="another origin"):
+                await client.files.upload(b"x", filename="a")
+    assert not elsewhere.requests
+
+
+@pytest.mark.parametrize("url", ["http://storage.invalid/x?sig=1", "ftp://x.invalid", "not a url", ""])
+async def test_an_upload_url_in_the_clear_is_refused(url: str) -> None:
+    """What everyone on the way could read isn't used."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return json_answer({"id": "f", "filename": "f", "uploadUrl": url}, 201)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.DecodeError, match="uploadUrl|upload URL"):
+            await client.files.upload(b"x", filename="a")
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "words"),
+    [
+        (b"x", {}, "name"),
+        (iterated(b"x"), {}, "name"),
+        (b"x", {"filename": ""}, "name"),
+        (b"x", {"filename": "x" * 256}, "255"),
+        (5, {"filename": "a"}, "can't upload int"),
+        (None, {"filename": "a"}, "can't upload NoneType"),
+        (io.StringIO("text"), {"filename": "a"}, "'rb'"),
+        ("/nonexistent/file.txt", {}, "No such file"),
+        ("/", {"filename": "a"}, "folder"),
+    ],
+)
+async def test_what_cannot_be_uploaded_is_told_before_anything_is_sent(source: Any, options: Any, words: str) -> None:
+    """The error says what is wrong, or what would be right."""
+    storage = Storage()
+    async with Served(storage) as client:
+        with pytest.raises(errors.InvalidRequestError, match=words):
+            await client.files.upload(source, **options)
+        if "filename" not in options:
+            with pytest.raises(errors.InvalidRequestError, match=words):
+                await client.tasks.create("Do it", files=[source])
+    assert not storage.names
+    assert not storage.created
+
+
+@pytest.mark.parametrize("wrong", ["text", 5, [b"x"]])
+async def test_a_source_that_gives_something_else_is_the_callers_mistake(wrong: Any) -> None:
+    """Not a failure of the network, and not repeated."""
+    storage = Storage()
+    async with Served(storage) as client:
+        with pytest.raises(errors.InvalidRequestError, match=f"gave {type(wrong).__name__}"):
+            await client.files.upload(iterated(b"x", wrong=wrong), filename="a")
+    assert not storage.stored
+
+
+async def test_a_source_that_fails_while_it_is_sent_raises_its_own_error(tmp_path: Path) -> None:
+    """A file that shrinks under the upload is told as that, and nothing is attached."""
+    path = tmp_path / "shrinking"
+    path.write_bytes(DATA)
+    storage = Storage()
+
+    def shrink(sent: int, _: int) -> None:
+        if sent < len(DATA):
+            os.truncate(path, 10)
+
+    async with Served(storage) as client:
+        with pytest.raises(errors.InvalidRequestError, match="shorter"):
+            await client.files.upload(path, progress=shrink)
+
+
+async def test_files_of_a_task_are_uploaded_first() -> None:
+    """References, and pairs of a name and a source, in the given order and under the server's names."""
+    storage = Storage()
+    async with Served(storage) as client:
+        await client.tasks.create("Do it", files=[("a.txt", b"a"), FileRef("f0", "zero"), ("b.txt", b"b")])
+        await client.tasks.prompt("t1", "More", files=[("c.txt", b"c")])
+    first, second = storage.created
+    assert [entry["filename"][-5:] for entry in first["files"]] == ["a.txt", "zero", "b.txt"]
+    assert {entry["id"] for entry in first["files"]} == {"f0", "f1", "f2"}
+    assert second["files"] == [{"id": "f3", "filename": "3-c.txt"}]
+
+
+async def test_when_one_of_several_fails_the_others_are_not_lost() -> None:
+    """Nothing is started, and the error carries what was uploaded."""
+    storage = Storage()
+
+    async def put(request: RawRequest) -> Any:
+        storage.stored.append(request)
+        return answer(409) if request.body == b"bad" else answer(200)
+
+    storage.put = put  # type: ignore[method-assign]
+    async with Served(storage) as client:
+        with pytest.raises(errors.ConflictError) as caught:
+            await client.tasks.create("Do it", files=[("1", b"ok"), ("2", b"ok"), ("3", b"bad"), ("4", b"ok")])
+    assert len(caught.value.uploaded) in {2, 3}
+    assert all(ref.id.startswith("f") for ref in caught.value.uploaded)
+    assert not storage.created
+
+
+async def test_reading_happens_in_threads() -> None:
+    """The event loop's thread never touches the source."""
+    seen: set[int] = set()
+
+    class Watched(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            seen.add(threading.get_ident())
+            return super().read(size)
+
+    storage = Storage()
+    async with Served(storage) as client:
+        await client.files.upload(Watched(DATA), filename="a")
+    assert storage.stored[0].body == DATA
+    assert seen
+    assert threading.get_ident() not in seen
+
+
+async def test_a_given_file_stays_open() -> None:
+    """Whoever opened it closes it."""
+    file = io.BytesIO(b"x")
+    async with Served(Storage()) as client:
+        await client.files.upload(file, filename="a")
+    assert not file.closed
+
+
+async def test_a_storage_that_takes_nothing_is_a_timeout() -> None:
+    """An upload ends when nothing goes out for the read timeout, however large it is."""
+    import asyncio
+
+    writers: list[asyncio.StreamWriter] = []
+
+    async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+
+    storage = Storage()
+    timeouts, policy = Timeouts(connect=0.2, read=0.2), RetryPolicy(max_attempts=1)
+    async with await asyncio.start_server(stuck, "127.0.0.1", 0, limit=1024) as stubborn:
+        async with Served(storage, timeouts=timeouts, retry=policy) as client:
+            storage.origin = f"http://127.0.0.1:{stubborn.sockets[0].getsockname()[1]}"
+            with pytest.raises(errors.RequestTimeoutError):
+                await client.files.upload(DATA * 10, filename="a")
+        for writer in writers:
+            writer.transport.abort()

@@ -1,0 +1,152 @@
+"""Webhooks: registering them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from rebyte_async import errors
+from rebyte_async.types import Page, Webhook, WebhookEventName
+from support.clients import client_of
+from support.golden import WIRE, Call, assert_golden
+from support.raw import RawRequest, RawServer, answer, json_answer
+
+HOOK = Webhook(
+    id="h1",
+    url="https://hooks.invalid/x",
+    events=("task.completed", "task.failed"),
+    description="CI",
+    has_secret=True,
+    is_active=True,
+    created_at=datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC),
+    failure_count=0,
+)
+PEM = json.loads((WIRE / "get_public_key.json").read_text())["answer"]["publicKey"]
+EVENTS = [WebhookEventName.TASK_COMPLETED, "task.failed"]
+CASES: dict[str, tuple[Call, Any]] = {
+    "create_webhook": (
+        lambda c: c.webhooks.create("https://hooks.invalid/x", EVENTS, description="CI", secret="s3cret"),
+        HOOK,
+    ),
+    "list_webhooks": (lambda c: c.webhooks.list(), Page((HOOK,), total=1, limit=1, offset=0)),
+    "get_webhook": (lambda c: c.webhooks.get("h1"), HOOK),
+    "delete_webhook": (lambda c: c.webhooks.delete("h1"), None),
+    "get_public_key": (lambda c: c.webhooks.public_key(), PEM),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_an_endpoint_sends_and_reads_what_the_contract_says(name: str) -> None:
+    """The request is the contract's to the field, and its answer becomes the documented value."""
+    await assert_golden(name, *CASES[name])
+
+
+@pytest.mark.parametrize(
+    "document", [{"webhooks": [{"id": "h1"}]}, {"data": [{"id": "h1"}]}, [{"id": "h1"}], {"webhooks": [], "data": [1]}]
+)
+async def test_the_list_may_stand_anywhere(document: Any) -> None:
+    """Under `webhooks`, under `data`, or bare."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return json_answer(document)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        hooks = [hook.id async for hook in client.webhooks.list()]
+    assert hooks == ([] if isinstance(document, dict) and document.get("webhooks") == [] else ["h1"])
+
+
+BASE64 = base64.b64encode(PEM.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({"publicKey": PEM}),
+        json.dumps({"public_key": PEM + "\n"}),
+        json.dumps({"key": BASE64}),
+        json.dumps(PEM),
+        PEM,
+        BASE64,
+    ],
+)
+async def test_the_public_key_is_read_in_every_form(body: str) -> None:
+    """JSON or plain text, PEM or the base64 of one."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return answer(200, body.encode())
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        assert await client.webhooks.public_key() == PEM
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"publicKey": 5}', b"!!!", b"aGVsbG8=", b"[]", b"\xff"])
+async def test_what_is_no_key_is_a_decode_error(body: bytes) -> None:
+    """Nothing else passes for a key."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return answer(200, body)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.DecodeError):
+            await client.webhooks.public_key()
+
+
+async def test_registering_is_repeated_and_the_limit_is_told() -> None:
+    """Registering a URL again gives the same webhook; a fourth is refused by the server."""
+    replies = [answer(500), json_answer({"id": "h1"}, 201)]
+
+    async def handler(_: RawRequest) -> bytes:
+        return replies.pop(0) if replies else json_answer({"error": {"code": "limit_exceeded", "message": "3"}}, 400)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        assert (await client.webhooks.create("https://x.invalid", EVENTS)).id == "h1"
+        with pytest.raises(errors.LimitExceededError):
+            await client.webhooks.create("https://y.invalid", EVENTS)
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.webhooks.create("http://hooks.invalid", EVENTS),
+        lambda c: c.webhooks.create("ftp://hooks.invalid", EVENTS),
+        lambda c: c.webhooks.create("hooks.invalid", EVENTS),
+        lambda c: c.webhooks.create("", EVENTS),
+        lambda c: c.webhooks.create(None, EVENTS),
+        lambda c: c.webhooks.create("https://[::1", EVENTS),
+        lambda c: c.webhooks.create("https://x.invalid", []),
+        lambda c: c.webhooks.create("https://x.invalid", "task.completed"),
+        lambda c: c.webhooks.create("https://x.invalid", [5]),
+        lambda c: c.webhooks.create("https://x.invalid", EVENTS, description="x" * 501),
+        lambda c: c.webhooks.create("https://x.invalid", EVENTS, secret="x" * 501),
+        lambda c: c.webhooks.create("https://x.invalid", EVENTS, secret=""),
+        lambda c: c.webhooks.get("."),
+        lambda c: c.webhooks.delete(""),
+    ],
+)
+async def test_what_cannot_be_right_never_leaves(call: Any) -> None:
+    """The error comes before any request."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return json_answer({})
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.InvalidRequestError) as caught:
+            await call(client)
+        assert not server.requests
+    assert "x" * 100 not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9000/hook", "http://localhost/hook", "https://x.invalid/hook"])
+async def test_https_and_this_machine_are_good_addresses(url: str) -> None:
+    """Plain http is for trying things out."""
+
+    async def handler(request: RawRequest) -> bytes:
+        return json_answer({"id": "h1", "url": request.json["url"]})
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        assert (await client.webhooks.create(url, EVENTS)).url == url
