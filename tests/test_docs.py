@@ -1,0 +1,135 @@
+"""The documentation is true: its examples run, and what it names is there."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import builtins
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from rebyte_async import errors
+from rebyte_async.emulator import Emulator
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
+FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+@frozen
+class Example:
+    """A fenced block of Python."""
+
+    page: Path
+    line: int
+    source: str
+
+    @property
+    def is_test(self) -> bool:
+        """Whether pytest runs it."""
+        return re.search(r"^(async )?def test_", self.source, re.MULTILINE) is not None
+
+    def compile(self) -> CodeType:
+        """Its code, in which tracebacks point at the page's own lines; `await` may stand outside of a function."""
+        source = "\n" * (self.line - 1) + self.source
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        code: CodeType = compile(source, str(self.page), "exec", flags=flags, dont_inherit=True)
+        return code
+
+
+def examples(page: Path) -> list[Example]:
+    """The examples of a page."""
+    text = TEXTS[page]
+    return [Example(page, text.count("\n", 0, found.start(1)) + 1, found[1]) for found in FENCE.finditer(text)]
+
+
+@pytest.fixture
+def _emulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """An emulator that the environment points to, and an empty working directory."""
+    with Emulator(pace=0.001) as emulator:
+        monkeypatch.setenv("REBYTE_BASE_URL", emulator.url)
+        monkeypatch.setenv("REBYTE_API_KEY", emulator.api_key)
+        monkeypatch.chdir(tmp_path)
+        yield
+        emulator.check()
+
+
+@pytest.mark.usefixtures("_emulated")
+@PAGE
+def test_examples_run(page: Path) -> None:
+    """The examples of a page run one after the other, in one namespace and one event loop."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    with asyncio.Runner() as runner:
+        for example in examples(page):
+            if example.is_test:
+                continue
+            code = example.compile()
+            if code.co_flags & inspect.CO_COROUTINE:
+                runner.run(eval(code, namespace))  # noqa: S307 - it is our own page
+            else:
+                exec(code, namespace)  # noqa: S102 - likewise
+
+
+def test_examples_that_are_tests_pass(tmp_path: Path) -> None:
+    """The tests that the pages show are run by pytest, with the settings that docs/testing.md names."""
+    found = [example for page in PAGES for example in examples(page) if example.is_test]
+    for number, example in enumerate(found):
+        (tmp_path / f"test_{number}_{example.page.stem}.py").write_text(example.source, encoding="utf-8")
+    settings = "[tool.pytest.ini_options]\nanyio_mode = 'auto'\nfilterwarnings = ['error']\n"
+    (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)  # noqa: S603
+    tests = sum(len(re.findall(r"^(?:async )?def test_", example.source, re.MULTILINE)) for example in found)
+    assert tests > 0
+    assert f"{tests} passed" in done.stdout, done.stdout
+
+
+def test_there_are_examples() -> None:
+    """The pages' examples are found at all."""
+    assert all(examples(ROOT / name) for name in ("README.md", "docs/index.md", "docs/streaming.md", "docs/tasks.md"))
+    assert sum(TEXTS[page].count("```python") for page in PAGES) == sum(len(examples(page)) for page in PAGES)
+
+
+@PAGE
+def test_named_tests_exist(page: Path) -> None:
+    """A test that a page gives as the holder of a promise is there."""
+    for path, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", TEXTS[page]):
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        assert name in functions, f"{path}::{name}"
+
+
+@PAGE
+def test_named_errors_exist(page: Path) -> None:
+    """An error that a page names is one of the package's, or a builtin."""
+    known = {*errors.__all__, *dir(builtins), "CancelledError"}
+    assert set(re.findall(r"`(?:\w+\.)*([A-Z]\w*Error)\b", TEXTS[page])) - known == set()
+
+
+@PAGE
+def test_named_files_exist(page: Path) -> None:
+    """A file of the project that a page names is there."""
+    named = set(re.findall(r"`((?:rebyte_async|tests|docs|examples|typing_tests)/[\w./-]*)", TEXTS[page]))
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_cited_sections_of_the_contract_exist() -> None:
+    """What a docstring cites as `contract §n` or `§n.m` can be looked up."""
+    contract = (ROOT / "docs/contract.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (\d)\. .*\n((?:(?!^## ).*\n)*)", contract, re.MULTILINE))
+    assert sorted(sections) == ["1", "2", "3", "4", "5", "6", "7"]
+    for path in (ROOT / "rebyte_async").rglob("*.py"):
+        for section, item in re.findall(r"§(\d)(?:\.(\d))?", path.read_text(encoding="utf-8")):
+            assert section in sections, path
+            assert not item or f"\n{item}. " in sections[section], path

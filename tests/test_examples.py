@@ -1,0 +1,170 @@
+"""The programs in examples/, run as their users would, against the emulator."""
+
+# ruff: noqa: S603 - what is run is written here
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from rebyte_async.emulator import Emulator, fail, hold, question, text, tool_result, tool_use
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+PYTHON = (sys.executable, "-W", "error")
+LIMIT = 30
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """An emulator in a thread of its own, which the programs reach over its address."""
+    with Emulator(pace=0.001) as started:
+        yield started
+        started.check()
+
+
+def environment(emulator: Emulator) -> dict[str, str]:
+    """What a program needs to find the emulator."""
+    own = {"REBYTE_BASE_URL": emulator.url, "REBYTE_API_KEY": emulator.api_key, "PYTHONIOENCODING": "utf-8"}
+    return os.environ | own
+
+
+def run(emulator: Emulator, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run an example to its end."""
+    return subprocess.run(
+        [*PYTHON, str(EXAMPLES / name), *arguments],
+        env=environment(emulator),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=LIMIT,
+    )
+
+
+def succeeded(emulator: Emulator, name: str, *arguments: str) -> str:
+    """What an example prints that must without a word on stderr."""
+    done = run(emulator, name, *arguments)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout
+
+
+def test_quickstart(emulator: Emulator) -> None:
+    """It prints the answer, and tells a failure in a line."""
+    emulator.script(text("It is short."))
+    assert succeeded(emulator, "quickstart.py", "Summarise", "it") == "It is short.\n"
+    emulator.script(text("Hm."), fail("no disk left"))
+    done = run(emulator, "quickstart.py")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "the agent failed: no disk left\n")
+
+
+def test_stream_to_terminal(emulator: Emulator) -> None:
+    """It shows every kind of event, and the end."""
+    shown = succeeded(emulator, "stream_to_terminal.py", "Build it")
+    for part in (
+        "… The user wants: Build it",
+        "I'll take a look.",
+        "→ Bash",
+        "← README.md",
+        "[completed] Done: Build it",
+    ):
+        assert part in shown
+    emulator.script(question("Which?", "left", "right"), text("Fine."))
+    with subprocess.Popen(
+        [*PYTHON, str(EXAMPLES / "stream_to_terminal.py")],
+        env=environment(emulator) | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout is not None
+        assert any("? Which? ['left', 'right']" in line for line in process.stdout)
+        process.kill()
+
+
+def test_many_tasks(emulator: Emulator) -> None:
+    """Each task's end is told with its prompt."""
+    emulator.script(tool_use("Write"), tool_result("ok"), text("five seven five"), prompt="haiku")
+    emulator.script(text("Hm."), fail("no rhyme"), prompt="limerick")
+    shown = succeeded(emulator, "many_tasks.py", "A haiku", "A limerick")
+    assert shown.splitlines() == [
+        "A haiku: → Write",
+        "A haiku: [completed] five seven five",
+        "A limerick: [failed] no rhyme",
+    ]
+
+
+def test_resume(emulator: Emulator, tmp_path: Path) -> None:
+    """Killed in the middle and started again, it goes on where it was, with the same task."""
+    emulator.script(text("one"), text("two"), hold(), text("three"))
+    command = [*PYTHON, str(EXAMPLES / "resume.py"), str(tmp_path / "state.json"), "Count"]
+    with subprocess.Popen(command, env=environment(emulator), stdout=subprocess.PIPE, encoding="utf-8") as process:
+        assert process.stdout is not None
+        first = [process.stdout.readline(), process.stdout.readline()]
+        time.sleep(0.2)  # let it write down where it is; killed before that, it would show the second event again
+        process.kill()
+    emulator.release()
+    rest = succeeded(emulator, "resume.py", str(tmp_path / "state.json"))
+    assert first == ["text: {'content': 'one'}\n", "text: {'content': 'two'}\n"]
+    assert rest.splitlines() == ["text: {'content': 'three'}", "[completed] three"]
+    assert len(emulator.tasks) == 1
+
+
+def test_web_relay(emulator: Emulator) -> None:
+    """It relays the agent's words, refuses what can't be a prompt, and ends in order on Ctrl-C."""
+    emulator.script(text("Hello"), text("there"), prompt="Say hello")
+    with subprocess.Popen(
+        [*PYTHON, str(EXAMPLES / "web_relay.py"), "--port", "0"],
+        env=environment(emulator),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with urlopen(url, b"Say hello", timeout=LIMIT) as answer:  # noqa: S310 - the example's own address
+            assert answer.headers["X-Task-Id"] == emulator.tasks[0].id
+            assert answer.read() == b"Hello\n\nthere"
+        with pytest.raises(OSError, match="400"):
+            urlopen(Request(url, b" "), timeout=LIMIT)  # noqa: S310 - likewise
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=LIMIT)
+    assert (process.returncode, complaints) == (0, "")
+
+
+def test_testing_with_the_emulator(tmp_path: Path) -> None:
+    """The tests that users would write pass without any settings."""
+    target = tmp_path / "test_with_the_emulator.py"
+    target.write_bytes((EXAMPLES / target.name).read_bytes())
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-W",
+            "error",
+            "-p",
+            "no:asyncio",
+            "-p",
+            "no:cacheprovider",
+            str(target),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=LIMIT,
+    )
+    assert "5 passed" in done.stdout, done.stdout
+
+
+def test_every_example_is_tested() -> None:
+    """Each program in examples/ is named in this file."""
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert [path.name for path in EXAMPLES.glob("*.py") if path.name not in here] == []
