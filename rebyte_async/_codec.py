@@ -124,6 +124,7 @@ def _converter() -> Converter:
 def preload() -> None:
     """Import what decoding needs, so that a first call doesn't: meant to be run in a thread."""
     _converter()
+    _json.loads(b"0")
 
 
 def _fault(error: BaseException, path: str) -> tuple[str, str]:

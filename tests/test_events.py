@@ -1,0 +1,473 @@
+"""From the data of a frame to an event: golden files, strictness, tolerance, and what an event object is."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rebyte_async import _json
+from rebyte_async._events import decode_done, decode_event, event_from_mapping
+from rebyte_async.errors import DecodeError
+from rebyte_async.types import events
+from rebyte_async.types.events import (
+    Done,
+    ErrorEvent,
+    QuestionEvent,
+    QuestionOption,
+    ResultEvent,
+    TaskEvent,
+    TextEvent,
+    ThinkingEvent,
+    ToolResultEvent,
+    ToolUseEvent,
+    UnknownEvent,
+)
+from rebyte_async.types.statuses import TaskStatus
+
+WIRE = Path(__file__).parent / "wire" / "events"
+GOLDEN = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(WIRE.glob("*.json"))}
+EVENTS = {name: golden for name, golden in GOLDEN.items() if "event" in golden}
+DONES = {name: golden for name, golden in GOLDEN.items() if "done" in golden}
+KNOWN = {golden["data"]["eventType"] for golden in EVENTS.values()} - {"hologram", "heartbeat"}
+
+
+@pytest.fixture(params=["orjson", "json"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to read JSON: with the extra `speed`, and without it."""
+    if request.param == "json":
+        monkeypatch.setitem(sys.modules, "orjson", None)
+    else:
+        pytest.importorskip("orjson")
+    monkeypatch.setattr(_json, "backend", _json.Backend())
+    assert (_json.backend.loads is _json.plain_loads) == (request.param == "json")
+
+
+def text(**payload: Any) -> dict[str, Any]:
+    """A text event of the wire."""
+    return {"eventType": "text", "payload": payload}
+
+
+def expected(golden: dict[str, Any]) -> TaskEvent:
+    """The event of a golden file, made by the public constructor."""
+    data, fields = golden["data"], dict(golden["event"]["fields"])
+    if "options" in fields:
+        fields["options"] = tuple(QuestionOption(**option) for option in fields["options"])
+    cls: type[TaskEvent] = getattr(events, golden["event"]["class"])
+    return cls(
+        seq=data["seq"],
+        event_type=data["eventType"],
+        prompt_id=data["promptId"],
+        event_key=data.get("eventKey"),
+        timestamp=datetime(2026, 1, 2, 3, 4, 5, 678000, UTC),
+        payload=data.get("payload", {}),
+        **fields,
+    )
+
+
+# What the wire has.
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("golden", EVENTS.values(), ids=EVENTS)
+def test_golden_event(golden: dict[str, Any]) -> None:
+    """Every event of the wire, in each spelling, is an object of its class, the same from bytes, text and a mapping."""
+    wanted = expected(golden)
+    document = json.dumps(golden["data"], ensure_ascii=False)
+    for event in (decode_event(document), decode_event(document.encode()), event_from_mapping(golden["data"])):
+        assert type(event) is type(wanted)
+        assert event == wanted
+        assert repr(event) == repr(wanted)
+        assert event.payload == golden["data"].get("payload", {})
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("golden", DONES.values(), ids=DONES)
+def test_golden_done(golden: dict[str, Any]) -> None:
+    """Every end of the wire is told in a task's words."""
+    document = json.dumps(golden["data"])
+    for done in (decode_done(document), decode_done(document.encode())):
+        assert done == Done(**golden["done"])
+        assert type(done.status) is TaskStatus
+
+
+def test_every_golden_file_is_read() -> None:
+    """There is a golden file for every type of the contract, and each names its source."""
+    assert {"init", "thinking", "text", "assistant", "message", "response", "tool_use", "tool_result", "result"} < KNOWN
+    assert "ask_user_question" in KNOWN
+    assert len(EVENTS) + len(DONES) == len(GOLDEN)
+    assert all(
+        "observed" in golden["source"] or "guess" in golden["source"] or "unknown" in golden["source"]
+        for golden in GOLDEN.values()
+    )
+
+
+# What doesn't fit.
+
+MISFITS: list[tuple[str, Any]] = [
+    ("text", {}),
+    ("text", {"content": None}),
+    ("text", {"content": 5}),
+    ("text", {"content": ["a"]}),
+    ("text", {"content": 5, "text": "a"}),
+    ("text", {"content": "a", "is_delta": "false"}),
+    ("text", {"content": "a", "is_delta": 1}),
+    ("assistant", {"content": {"text": "a"}}),
+    ("thinking", {"text": "a"}),
+    ("thinking", {"thinking": False}),
+    ("init", {"session_id": 5}),
+    ("init", {"model": ["a"]}),
+    ("init", {"cwd": True}),
+    ("tool_use", {"id": "a"}),
+    ("tool_use", {"name": "a"}),
+    ("tool_use", {"id": 1, "name": "a"}),
+    ("tool_use", {"id": "a", "name": None}),
+    ("tool_use", {"id": "a", "name": "b", "subPromptId": 5}),
+    ("tool_result", {"output": "a"}),
+    ("tool_result", {"id": 1, "output": "a"}),
+    ("tool_result", {"id": "a", "output": "b", "is_error": "false"}),
+    ("tool_result", {"id": "a", "output": "b", "subPromptId": {}}),
+    ("result", {"result": 5}),
+    ("result", {"result": "a", "status": 1}),
+    ("result", {"result": "a", "duration_ms": "12"}),
+    ("result", {"result": "a", "duration_ms": True}),
+    ("result", {"result": "a", "usage": [1]}),
+    ("ask_user_question", {"messageId": "a"}),
+    ("ask_user_question", {"question": "a"}),
+    ("ask_user_question", {"messageId": 1, "question": "a"}),
+    ("ask_user_question", {"messageId": "a", "question": "b", "actionId": True}),
+    ("ask_user_question", {"messageId": "a", "question": "b", "actionId": 7.0}),
+    ("ask_user_question", {"messageId": "a", "question": "b", "options": "c"}),
+    ("ask_user_question", {"messageId": "a", "question": "b", "options": ["c"]}),
+    ("ask_user_question", {"messageId": "a", "question": "b", "options": [{"label": 1}]}),
+    ("ask_user_question", {"messageId": "a", "question": "b", "multiSelect": "true"}),
+    ("error", {}),
+    ("error", {"error": {"code": 5}}),
+]
+
+
+@pytest.mark.parametrize(("event_type", "payload"), MISFITS)
+def test_a_payload_that_does_not_fit_is_an_unknown_event(event_type: str, payload: dict[str, Any]) -> None:
+    """Nothing is bent to fit, and nothing is lost: the event comes as it is, under its own type."""
+    document = {"seq": 3, "eventType": event_type, "promptId": "p", "eventKey": "k", "payload": payload}
+    event = decode_event(json.dumps(document))
+    assert event == UnknownEvent(seq=3, event_type=event_type, prompt_id="p", event_key="k", payload=payload)
+    assert isinstance(event, UnknownEvent)
+    assert event.document == document
+
+
+@pytest.mark.parametrize("payload", [None, "a", 5, [1], True])
+@pytest.mark.parametrize("event_type", [*sorted(KNOWN), "hologram"])
+def test_a_payload_that_is_no_object(event_type: str, payload: Any) -> None:
+    """An event whose payload is no object has an empty one, and the document as it came."""
+    document = {"seq": 3, "eventType": event_type, "payload": payload, "extra": 1}
+    event = decode_event(json.dumps(document))
+    assert event == UnknownEvent(seq=3, event_type=event_type, payload={})
+    assert isinstance(event, UnknownEvent)
+    assert event.document == document
+
+
+@pytest.mark.parametrize("wrong", ["3", 3.0, True, None, [3], {}])
+def test_wrong_fields_of_the_envelope_are_none(wrong: Any) -> None:
+    """A field that every event has is None rather than something near it, and the event is still delivered."""
+    document = text(content="a") | {
+        "seq": wrong,
+        "promptId": 5,
+        "eventKey": wrong if wrong != "3" else 3,
+        "timestamp": wrong,
+    }
+    assert decode_event(json.dumps(document)) == TextEvent(event_type="text", text="a", payload={"content": "a"})
+    document["eventType"] = "hologram"
+    assert decode_event(json.dumps(document)) == UnknownEvent(event_type="hologram", payload={"content": "a"})
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        ("", "$"),
+        ("<html>", "$"),
+        ("{", "$"),
+        ('{"eventType": "text"} x', "$"),
+        ('{"eventType": "text", "seq": NaN}', "$"),
+        ("[" * 100_000, "$"),
+        ("null", "$"),
+        ('"text"', "$"),
+        ("[]", "$"),
+        ("{}", "$.eventType"),
+        ('{"eventType": null}', "$.eventType"),
+        ('{"eventType": 5, "payload": {}}', "$.eventType"),
+        ('{"eventType": ["text"], "payload": {}}', "$.eventType"),
+    ],
+)
+def test_what_is_no_event(data: str, path: str) -> None:
+    """Only what is no JSON object with an eventType is an error, which tells where, and shows the beginning."""
+    for raw in (data, data.encode()):
+        with pytest.raises(DecodeError) as caught:
+            decode_event(raw)
+        assert caught.value.path == path
+        body = caught.value.body
+        assert body is not None
+        assert body.replace(" ", "") == data[:2000].replace(" ", "")
+        assert pickle.loads(pickle.dumps(caught.value)).body == body  # noqa: S301
+
+
+def test_the_error_of_a_mapping() -> None:
+    """A mapping without an eventType is the same error."""
+    with pytest.raises(DecodeError, match="eventType") as caught:
+        event_from_mapping({"payload": {"content": "é" * 5000}})
+    assert caught.value.path == "$.eventType"
+    assert caught.value.body is not None
+    assert len(caught.value.body) == 2000
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("data", ["", "[]", "null", "done", '{"status": NaN}'])
+def test_what_is_no_done(data: str) -> None:
+    """An end that is no JSON object is an error."""
+    with pytest.raises(DecodeError):
+        decode_done(data)
+
+
+@pytest.mark.parametrize(
+    ("document", "done"),
+    [
+        ({}, Done(status=TaskStatus.FAILED)),
+        ({"status": "timed_out"}, Done(status=TaskStatus.FAILED)),
+        ({"status": "Succeeded"}, Done(status=TaskStatus.FAILED)),
+        ({"status": None}, Done(status=TaskStatus.FAILED)),
+        ({"status": ["succeeded"]}, Done(status=TaskStatus.FAILED)),
+        ({"status": "running"}, Done(status=TaskStatus.FAILED)),
+        (
+            {"status": "succeeded", "lastSeq": "5", "finalResult": {"a": 1}, "x": 1},
+            Done(status=TaskStatus.COMPLETED),
+        ),
+        ({"status": "succeeded", "lastSeq": True}, Done(status=TaskStatus.COMPLETED)),
+        ({"status": "succeeded", "lastSeq": 3.0}, Done(status=TaskStatus.COMPLETED)),
+    ],
+)
+def test_a_done_with_gaps(document: dict[str, Any], done: Done) -> None:
+    """What is missing or wrong in an end is None or empty; a status that is none of the known ones is a failure."""
+    assert decode_done(json.dumps(document)) == done
+
+
+# Details.
+
+
+def test_null_is_absent() -> None:
+    """Null counts as absent: the next spelling is tried, then the default holds."""
+    document = {"id": None, "tool_id": "t", "name": None, "tool_name": "n", "input": None, "subPromptId": None}
+    event = event_from_mapping({"eventType": "tool_use", "payload": document})
+    assert event == ToolUseEvent(event_type="tool_use", tool_id="t", name="n", input={}, payload=document)
+    document = {"id": "t", "output": None, "content": None, "is_error": None}
+    event = event_from_mapping({"eventType": "tool_result", "payload": document})
+    assert event == ToolResultEvent(event_type="tool_result", tool_id="t", output=None, payload=document)
+    document = {"result": None, "status": None, "duration_ms": None, "usage": None}
+    event = event_from_mapping({"eventType": "result", "payload": document})
+    assert event == ResultEvent(event_type="result", text="", payload=document)
+    document = {"content": None, "text": "a", "is_delta": None}
+    assert event_from_mapping(text(**document)) == TextEvent(event_type="text", text="a", payload=document)
+
+
+def test_falsy_values_are_values() -> None:
+    """An empty string, zero, an empty list and false are what the server said, not absence."""
+    event = event_from_mapping(text(content="", text="b", is_delta=False))
+    assert isinstance(event, TextEvent)
+    assert event.text == ""
+    outputs: list[Any] = ["", 0, [], {}, False, 1.5, "null"]
+    for output in outputs:
+        event = decode_event(json.dumps({"eventType": "tool_result", "payload": {"id": "t", "output": output}}))
+        assert isinstance(event, ToolResultEvent)
+        assert event.output == output
+        assert type(event.output) is type(output)
+
+
+@pytest.mark.parametrize("arguments", ["ls", [1], 5, False, {"command": "ls"}])
+def test_arguments_are_kept_as_they_came(arguments: Any) -> None:
+    """A tool's arguments are whatever JSON the executor made of them."""
+    event = event_from_mapping({"eventType": "tool_use", "payload": {"id": "t", "name": "n", "arguments": arguments}})
+    assert isinstance(event, ToolUseEvent)
+    assert event.input is arguments
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("7", 7),
+        (7, 7),
+        ("0", 0),
+        ("", None),
+        (None, None),
+        ("abc", None),
+        ("7.0", None),
+        (" 7", None),
+        ("7_0", None),
+        ("\u0667", None),
+        ("9" * 5000, None),
+    ],
+)
+def test_action_ids(value: Any, wanted: int | None) -> None:
+    """A question's action id is a number, or a string of digits; any other string leaves None."""
+    payload = {"actionId": value, "messageId": "m", "question": "q"}
+    event = event_from_mapping({"eventType": "ask_user_question", "payload": payload})
+    assert event == QuestionEvent(
+        event_type="ask_user_question", action_id=wanted, message_id="m", question="q", payload=payload
+    )
+
+
+@pytest.mark.parametrize("payload", [{"error": "e"}, {"content": "e"}, {"error": {"code": "x", "message": "e"}}])
+def test_errors_in_other_words(payload: dict[str, Any]) -> None:
+    """An error event's message is found where an error's message may be."""
+    event = event_from_mapping({"eventType": "error", "payload": payload})
+    assert event == ErrorEvent(event_type="error", message="e", payload=payload)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "moment"),
+    [
+        ("2026-01-02T03:04:05.678Z", datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)),
+        ("2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2026-01-02T03:04:05.123456+02:00", datetime(2026, 1, 2, 3, 4, 5, 123456, timezone(timedelta(hours=2)))),
+        ("2026-01-02T03:04:05", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("yesterday", None),
+        ("", None),
+        ("2026-13-02T03:04:05Z", None),
+        (1767323045678, None),
+        (None, None),
+    ],
+)
+def test_timestamps_are_aware_or_none(stamp: Any, moment: datetime | None) -> None:
+    """A timestamp is an aware datetime, UTC where no zone is named, or None when it can't be read."""
+    for document in (text(content="a"), {"eventType": "hologram"}):
+        event = event_from_mapping(document | {"timestamp": stamp})
+        assert event.timestamp == moment
+        assert moment is None or (event.timestamp is not None and event.timestamp.utcoffset() == moment.utcoffset())
+
+
+def test_the_payload_is_the_very_one() -> None:
+    """The payload isn't copied or changed, and fields that nobody knows are in it."""
+    document = text(content="a", new={"b": [1, None]})
+    assert event_from_mapping(document).payload is document["payload"]
+
+
+# What an event object is.
+
+
+@pytest.mark.parametrize("golden", EVENTS.values(), ids=EVENTS)
+def test_events_are_values(golden: dict[str, Any]) -> None:
+    """A decoded event compares and hashes by value, and survives pickling, copying and evolving as its own class."""
+    data = json.dumps(golden["data"])
+    event = decode_event(data)
+    assert hash(event) == hash(decode_event(data)) == hash(expected(golden))
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(event, protocol)) == event  # noqa: S301
+    for again in (copy.copy(event), copy.deepcopy(event), attrs.evolve(event)):
+        assert type(again) is type(event)
+        assert again == event
+    assert attrs.evolve(event, seq=99) != event
+    assert [field.name for field in attrs.fields(type(event))][:6] == [
+        "seq", "event_type", "prompt_id", "event_key", "timestamp", "payload",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("golden", EVENTS.values(), ids=EVENTS)
+def test_events_are_frozen(golden: dict[str, Any]) -> None:
+    """No field of a decoded event can be set or deleted, and none can be added."""
+    event = decode_event(json.dumps(golden["data"]))
+    before = repr(event)
+    for name in [field.name for field in attrs.fields(type(event))] + ["other"]:
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(event, name, 1)
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            delattr(event, name)
+    assert repr(event) == before
+    assert not hasattr(event, "__dict__")
+
+
+def test_events_match() -> None:
+    """An event is taken apart by a match statement, by its class and its fields."""
+    seen: list[str] = []
+    for name in ("text", "assistant", "tool_use", "unknown", "thinking"):
+        match decode_event(json.dumps(EVENTS[name]["data"])):
+            case TextEvent(text=words, event_type="assistant"):
+                seen.append(f"assistant {words}")
+            case TextEvent(text=words, is_delta=False):
+                seen.append(f"text {words}")
+            case ToolUseEvent(name=tool, input={"command": command}):
+                seen.append(f"{tool} {command}")
+            case UnknownEvent(event_type=kind, payload={"shape": shape}):
+                seen.append(f"{kind} {shape}")
+            case TaskEvent():
+                seen.append("other")
+    assert seen == ["text Done: 漢字 🎉", "assistant Done.", "Bash ls -la", "hologram cube", "other"]
+
+
+def test_an_event_has_a_readable_repr() -> None:
+    """The repr names the class and every field."""
+    event = decode_event('{"seq": 1, "eventType": "thinking", "payload": {"content": "hm"}}')
+    assert repr(event) == (
+        "ThinkingEvent(seq=1, event_type='thinking', prompt_id=None, event_key=None, timestamp=None, "
+        "payload={'content': 'hm'}, text='hm')"
+    )
+    assert isinstance(event, ThinkingEvent)
+
+
+# JSON.
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_both_backends_agree(value: Any) -> None:
+    """With and without orjson the same documents are written and read."""
+    document = json.dumps(value, ensure_ascii=False)
+    assert _json.loads(document) == _json.plain_loads(document) == value
+    assert _json.loads(document.encode()) == _json.plain_loads(document.encode()) == value
+    assert json.loads(_json.dumps(value)) == json.loads(_json.plain_dumps(value)) == value
+
+
+@pytest.mark.usefixtures("backend")
+def test_what_is_no_unicode() -> None:
+    """Bad UTF-8, and half a surrogate pair, are U+FFFD: a string that can't be printed or sent never comes out."""
+    assert _json.loads(b'"a\xffb"') == "a\ufffdb"
+    assert _json.loads(b'"\xed\xa0\x80"') == "\ufffd\ufffd\ufffd"
+    assert _json.loads(r'{"\ud83d": ["\uDE00\ud83d", "\ud83d\ude00", "\\ud83d"]}') == {
+        "\ufffd": ["\ufffd\ufffd", "\U0001f600", "\\ud83d"]
+    }
+    assert decode_event(b'{"eventType": "text", "payload": {"content": "\xf0\x9f\x8e"}}').payload == {
+        "content": "\ufffd"
+    }
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("data", [b"", b"NaN", b"-Infinity", b"{'a': 1}", b"1 2", b"[" * 100_000, b"01", b"\xff"])
+def test_what_is_no_json(data: bytes) -> None:
+    """Everything that can't be read is a ValueError."""
+    with pytest.raises(ValueError):  # noqa: PT011 - what each says is the backend's
+        _json.loads(data)
+
+
+@pytest.mark.usefixtures("backend")
+def test_dumps() -> None:
+    """JSON is written compact, in UTF-8, and what has no JSON form is a TypeError."""
+    assert _json.dumps({"a": [1, None, "é"]}) == '{"a":[1,null,"é"]}'.encode()
+    for value in (object(), "\ud83d"):
+        with pytest.raises(TypeError):
+            _json.dumps({"a": value})
