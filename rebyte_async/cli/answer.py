@@ -1,0 +1,75 @@
+"""`rebyte-async answer`: answer the question that an agent waits on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from rebyte_async.cli.exits import Exit, complain
+from rebyte_async.cli.once import run_once
+from rebyte_async.errors import RebyteError
+from rebyte_async.types.events import QuestionEvent
+
+if TYPE_CHECKING:
+    from rebyte_async import AsyncRebyte, TaskEventStream
+
+__all__ = ["answer"]
+
+_PATIENCE = 30.0
+"""Seconds without an event after which there is no question to be found."""
+_SETTLED = 1.0
+"""Seconds without an event after which the last question is the open one: what came before it is replayed at once."""
+
+_EPILOG = """\b
+Examples:
+  rebyte-async answer 6d3c... --option 2
+  rebyte-async answer 6d3c... --option Postgres --text "the version that prod has"
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("task_id")
+@click.option("--option", "-o", "options", multiple=True, metavar="N|LABEL", help="A choice; may be repeated.")
+@click.option("--text", "-t", help="An answer in your own words.")
+def answer(*, task_id: str, options: tuple[str, ...], text: str | None) -> int:
+    """Answer the question that the agent of task TASK_ID waits on."""
+    if not options and text is None:
+        raise click.UsageError("an answer needs --option, --text, or both")
+
+    async def call(client: AsyncRebyte) -> int:
+        async with client.tasks.events(task_id) as stream:
+            question = await _open_question(stream)
+        if question is None:
+            complain(f"task {task_id} waits on no question")
+            return Exit.NOT_FOUND
+        chosen = [_choice(option, question) for option in options]
+        await client.tasks.answer(task_id, question, options=chosen, text=text)
+        click.echo(f"answered; watch it go on:  rebyte-async events {task_id}")
+        return Exit.OK
+
+    return run_once(call)
+
+
+async def _open_question(stream: TaskEventStream) -> QuestionEvent | None:
+    question: QuestionEvent | None = None
+    while True:
+        try:
+            async with asyncio.timeout(_SETTLED if question else _PATIENCE):
+                event = await anext(stream)
+        except StopAsyncIteration:
+            return None
+        except TimeoutError as error:
+            if isinstance(error, RebyteError):
+                raise
+            return question
+        if isinstance(event, QuestionEvent):
+            question = event
+
+
+def _choice(given: str, question: QuestionEvent) -> int | str:
+    """An option by its label, or by its number as the views show it, from 1."""
+    if any(given == option.label for option in question.options) or not given.isdecimal():
+        return given
+    return int(given) - 1

@@ -1,0 +1,75 @@
+"""The group of all commands, and the edge where what went wrong becomes an exit code."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from rebyte_async import __version__
+from rebyte_async.cli.answer import answer
+from rebyte_async.cli.cancel import cancel
+from rebyte_async.cli.demo import demo
+from rebyte_async.cli.emulator import emulator
+from rebyte_async.cli.events import events
+from rebyte_async.cli.exits import Exit, forget_output
+from rebyte_async.cli.run import run
+
+__all__ = ["start"]
+
+_EPILOG = """\b
+Start here:
+  rebyte-async demo                  an emulated agent at work: no key, no network, no cost
+  export REBYTE_API_KEY=rbk_...      then:
+  rebyte-async run "Build a REST API in Go"
+
+\b
+Environment:
+  REBYTE_API_KEY      the key, for everything but demo and emulator
+  REBYTE_BASE_URL     another address of the API, such as an emulator's
+  NO_COLOR            no colors
+"""
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="rebyte-async", message="%(prog)s %(version)s")
+def group() -> None:
+    """Run coding agents on Rebyte's agent computers, and watch them work."""
+
+
+for _command in (demo, run, events, answer, cancel, emulator):
+    group.add_command(_command)
+
+
+def start() -> int:
+    """Run the command with the process's arguments.
+
+    Returns:
+        The exit code.
+    """
+    _prepare_output()
+    try:
+        code = group.main(prog_name="rebyte-async", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except (BrokenPipeError, SystemExit):  # click makes the first into the second, and only that
+        forget_output()
+        return Exit.BROKEN_PIPE
+    return int(code or 0)
+
+
+def _prepare_output() -> None:
+    """Have every line go out at once, and no character fail for want of an encoding."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed by whoever started the command
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for the process
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="replace", line_buffering=True)

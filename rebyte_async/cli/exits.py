@@ -1,0 +1,125 @@
+"""Exit codes, and the one line on stderr that goes with each: by table, from the error's class."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import IntEnum
+
+import click
+
+from rebyte_async.cli.view.clean import one_line
+from rebyte_async.errors import (
+    AmbiguousRequestError,
+    APIError,
+    AuthenticationError,
+    ConfigurationError,
+    ConflictError,
+    ConnectError,
+    DecodeError,
+    LimitExceededError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RebyteError,
+    ServerError,
+    StreamInterruptedError,
+    TransportError,
+    WaitTimeoutError,
+)
+
+__all__ = ["Exit", "complain", "exit_of", "explain", "forget_output", "of_status"]
+
+
+class Exit(IntEnum):
+    """What the command came to."""
+
+    OK = 0
+    """The task completed."""
+    OTHER = 1
+    """Something that has no code of its own."""
+    USAGE = 2
+    """An argument or a setting can't be right; nothing was sent."""
+    FAILED = 3
+    """The task failed."""
+    CANCELED = 4
+    """The task was canceled."""
+    TIMEOUT = 5
+    """`--timeout` ran out."""
+    AMBIGUOUS = 6
+    """The answer to a submit was lost: a task may be running."""
+    NETWORK = 7
+    """The service can't be reached, or the connection was lost too often."""
+    AUTH = 8
+    """The key is missing, wrong, or may not do this."""
+    NOT_FOUND = 9
+    """There is no such task, or not for this key."""
+    LIMITED = 10
+    """Too many requests, or a limit of the organization."""
+    REFUSED = 11
+    """The service refused the request for another reason."""
+    SERVER = 12
+    """The service failed."""
+    UNREADABLE = 13
+    """The service's answer can't be read."""
+    MISSING_EXTRA = 14
+    """click or rich isn't installed."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
+    BROKEN_PIPE = 141
+    """Whoever read the output has left."""
+
+
+_BY_STATUS = {"completed": Exit.OK, "failed": Exit.FAILED, "canceled": Exit.CANCELED}
+
+_BY_ERROR: tuple[tuple[type[RebyteError], Exit, str], ...] = (
+    (AmbiguousRequestError, Exit.AMBIGUOUS, "a task may be running: look before you run it again"),
+    (StreamInterruptedError, Exit.NETWORK, "the task goes on"),
+    (ConnectError, Exit.NETWORK, "check the network and REBYTE_BASE_URL"),
+    (TransportError, Exit.NETWORK, ""),
+    (ConfigurationError, Exit.USAGE, ""),
+    (WaitTimeoutError, Exit.TIMEOUT, ""),
+    (AuthenticationError, Exit.AUTH, "check REBYTE_API_KEY"),
+    (PermissionDeniedError, Exit.AUTH, "the key may not do this"),
+    (NotFoundError, Exit.NOT_FOUND, "it doesn't exist, or not for this key"),
+    (ConflictError, Exit.REFUSED, ""),
+    (RateLimitedError, Exit.LIMITED, "try again later"),
+    (LimitExceededError, Exit.LIMITED, ""),
+    (ServerError, Exit.SERVER, ""),
+    (APIError, Exit.REFUSED, ""),
+    (DecodeError, Exit.UNREADABLE, ""),
+    (RebyteError, Exit.OTHER, ""),
+)
+"""The first class that fits gives the code and a hint; a class stands before those that it is made from."""
+
+
+def of_status(status: str | None) -> Exit:
+    """The exit code for the end of a turn; a word that isn't known is no success."""
+    return _BY_STATUS.get(str(status), Exit.OTHER)
+
+
+def exit_of(error: RebyteError) -> Exit:
+    """The exit code for an error."""
+    return _row(error)[0]
+
+
+def explain(error: RebyteError) -> str:
+    """What went wrong and what it means, on one line."""
+    hint = _row(error)[1]
+    return one_line(f"{error} ({hint})" if hint else str(error))
+
+
+def complain(text: str) -> None:
+    """Say on stderr what went wrong."""
+    click.echo(f"error: {text}", err=True)
+
+
+def forget_output() -> None:
+    """Give up on stdout, so that the interpreter doesn't try to write to a broken pipe at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _row(error: RebyteError) -> tuple[Exit, str]:
+    return next((code, hint) for kind, code, hint in _BY_ERROR if isinstance(error, kind))

@@ -1,0 +1,80 @@
+"""`rebyte-async run`: start a task, or the next turn of one, and watch it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rebyte_async.cli.options import style_of, style_options, timeout_option
+from rebyte_async.cli.view import make_view
+from rebyte_async.cli.watch import Watch, api_client
+
+if TYPE_CHECKING:
+    from rebyte_async import AsyncRebyte
+    from rebyte_async.resources.runs import TaskRun
+
+__all__ = ["run"]
+
+_OF_NEW_TASKS = {
+    "executor": "--executor",
+    "model": "--model",
+    "workspace_id": "--workspace-id",
+    "github_url": "--github-url",
+    "branch_name": "--branch",
+}
+
+_EPILOG = """\b
+Examples:
+  rebyte-async run "Build a REST API in Go"
+  rebyte-async run "Fix the failing test" --github-url owner/repo --branch dev
+  rebyte-async run "Now add a login page" --task-id 6d3c...
+  rebyte-async run - --json < prompt.txt | jq -r .event_type
+  answer=$(rebyte-async run --quiet "What is 6 times 7?")
+
+Ctrl-C leaves the remote task running, unless --cancel-on-interrupt is given. The exit code tells the outcome: 0
+completed, 3 failed, 4 canceled, 5 timeout, 6 perhaps started, 7 network, 8 key, 9 not found, 130 Ctrl-C.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("prompt")
+@click.option("--executor", help="The coding agent: claude, gemini, codex, opencode, ...")
+@click.option("--model", help="The model that it uses.")
+@click.option("--workspace-id", metavar="ID", help="An agent computer to run on; a new one if not given.")
+@click.option("--github-url", metavar="OWNER/REPO", help="A repository to check out.")
+@click.option("--branch", "branch_name", help="Its branch.")
+@click.option("--skill", "skills", multiple=True, help="A skill such as pdf; may be repeated.")
+@click.option("--task-id", metavar="ID", help="A task of which this is the next turn.")
+@timeout_option
+@click.option(
+    "--cancel-on-interrupt/--keep-running",
+    "cancel",
+    help="What Ctrl-C and --timeout do to the remote task. It keeps running by default.",
+)
+@style_options
+def run(
+    *,
+    prompt: str,
+    skills: tuple[str, ...],
+    task_id: str | None,
+    timeout: float | None,
+    cancel: bool,
+    as_json: bool,
+    quiet: bool,
+    **of_new_task: str | None,
+) -> int:
+    """Run PROMPT on an agent computer and watch it; - reads the prompt from stdin. This costs money."""
+    arguments: dict[str, Any] = {name: value for name, value in of_new_task.items() if value is not None}
+    if task_id is not None and arguments:
+        given = ", ".join(_OF_NEW_TASKS[name] for name in arguments)
+        raise click.UsageError(f"{given}: not with --task-id, since the task has it already")
+    text = sys.stdin.buffer.read().decode(errors="replace") if prompt == "-" else prompt
+
+    def start(client: AsyncRebyte) -> TaskRun:
+        return client.tasks.run(text, task_id=task_id, check=False, cancel_remote=cancel, skills=skills, **arguments)
+
+    view = make_view(style_of(as_json=as_json, quiet=quiet))
+    watch = Watch(view, api_client, start, task_id=task_id, timeout=timeout, cancel=cancel, creates=True)
+    return watch.run()

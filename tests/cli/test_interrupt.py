@@ -1,0 +1,142 @@
+"""Ctrl-C, and pipes that nobody reads any more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from attrs import field, frozen
+from cli.process import environment, run_command, start_command
+
+from rebyte_async.emulator import Match, hold, init, text
+
+if TYPE_CHECKING:
+    from rebyte_async.emulator import Emulator
+
+
+@frozen
+class Stuck:
+    """A request that came and is never answered."""
+
+    came: asyncio.Event = field(factory=asyncio.Event)
+
+    async def around(self, call: object, answer: object) -> web.StreamResponse:
+        """Wait for ever."""
+        del call, answer
+        self.came.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def started(process: asyncio.subprocess.Process) -> str:
+    """The task's id, once the agent is at work."""
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode()
+    await process.stdout.readline()
+    return line.strip().removeprefix("task ")
+
+
+async def test_ctrl_c_leaves_the_task_running(emulator: Emulator) -> None:
+    """Ctrl-C ends the watching alone: it says that the task keeps running, and how to see and to cancel it."""
+    emulator.script(init(), hold(), text("Went on."))
+    async with start_command("run", "Do it", env=environment(emulator)) as process:
+        task_id = await started(process)
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+        assert process.returncode == 130
+        assert err.decode().splitlines() == [
+            f"interrupted: task {task_id} keeps running",
+            f"  watch it again:  rebyte-async events {task_id}",
+            f"  cancel it:       rebyte-async cancel {task_id}",
+        ]
+        assert not emulator.log.select("POST", "/tasks/[^/]+/cancel")
+        emulator.release()
+        seen = await run_command("events", task_id, env=environment(emulator))
+        assert (seen.code, seen.lines[2]) == (0, "Went on.")
+
+
+async def test_ctrl_c_cancels_the_task_where_that_was_asked_for(emulator: Emulator) -> None:
+    """With --cancel-on-interrupt the remote task is canceled, and the command says so once that is known."""
+    emulator.script(init(), hold())
+    async with start_command("run", "Do it", "--cancel-on-interrupt", env=environment(emulator)) as process:
+        task_id = await started(process)
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+        assert process.returncode == 130
+        assert err.decode() == f"interrupted: task {task_id} is canceled\n"
+        assert emulator.log.select("POST", f"/tasks/{task_id}/cancel")
+
+
+async def test_a_termination_is_like_ctrl_c(emulator: Emulator) -> None:
+    """SIGTERM, as a CI system sends it, does the same with a code of its own."""
+    emulator.script(init(), hold())
+    async with start_command("run", "Do it", "--json", env=environment(emulator)) as process:
+        assert process.stdout is not None
+        await process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        out, err = await process.communicate()
+        assert process.returncode == 143
+        assert err.startswith(b"interrupted: task ")
+        last = json.loads(out)
+        assert (last["event_type"], last["payload"]["error"]) == ("stopped", "Interrupted")
+        assert last["payload"]["cursor"]
+
+
+async def test_ctrl_c_while_the_task_is_being_made(emulator: Emulator) -> None:
+    """While the submit is on its way nobody knows whether it started something, and the command says so."""
+    stuck = Stuck()
+    emulator.faults.add(stuck, Match("POST", "/tasks"))
+    async with start_command("run", "Do it", env=environment(emulator)) as process:
+        await stuck.came.wait()
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+        assert process.returncode == 130
+        assert err.decode() == (
+            "interrupted: it isn't known whether the agent was started;"
+            " look at your newest tasks before you run it again\n"
+        )
+
+
+async def test_a_second_ctrl_c_does_not_wait(emulator: Emulator) -> None:
+    """When canceling takes too long, another Ctrl-C leaves at once and says what is not known."""
+    emulator.script(init(), hold())
+    stuck = Stuck()
+    emulator.faults.add(stuck, Match("POST", "/tasks/[^/]+/cancel"))
+    async with start_command("run", "Do it", "--cancel-on-interrupt", env=environment(emulator)) as process:
+        task_id = await started(process)
+        process.send_signal(signal.SIGINT)
+        await stuck.came.wait()
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+        assert process.returncode == 130
+        assert err.decode().splitlines()[0] == (
+            f"interrupted: task {task_id} may still be running: it isn't known to be canceled"
+        )
+        assert b"Traceback" not in err
+
+
+async def test_a_reader_that_leaves(emulator: Emulator) -> None:
+    """When whoever reads the output has left, as `head` does, the command ends without a word."""
+    emulator.script(init(), hold(), text("Nobody reads this."))
+    async with start_command("run", "Do it", "--json", env=environment(emulator)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        await process.stdout.readline()
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        emulator.release()
+        assert await process.stderr.read() == b""
+        assert await process.wait() == 141
+
+
+async def test_a_reader_that_leaves_may_cancel_the_task(emulator: Emulator) -> None:
+    """With --cancel-on-interrupt a task that nobody watches any more is canceled."""
+    emulator.script(init(), hold(), text("Nobody reads this."), hold("end"))
+    async with start_command("run", "Do it", "--cancel-on-interrupt", env=environment(emulator)) as process:
+        await started(process)
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        emulator.release()
+        assert await process.wait() == 141
+        assert emulator.log.select("POST", "/tasks/[^/]+/cancel")
