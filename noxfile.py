@@ -12,7 +12,7 @@ nox.options.sessions = ["lint", "layers", "types", "tests", "docs"]
 nox.options.error_on_external_run = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-INSTALLED = {"PYTHONSAFEPATH": "1", "PYTHONWARNDEFAULTENCODING": "1"}
+INSTALLED = {"PYTHONSAFEPATH": "1"}
 """The installed wheel is what is tested, not the tree beside it."""
 
 
