@@ -5,13 +5,16 @@ from __future__ import annotations
 from rebyte_async.emulator.endpoints import (
     agent_computers,
     answer,
+    artifacts,
     content,
+    downloads,
     events,
     files,
     health,
     prompts,
     tasks,
     uploads,
+    webhooks,
 )
 from rebyte_async.emulator.router import Router
 
@@ -23,10 +26,12 @@ _ROUTES = (
     *content.ROUTES,
     *answer.ROUTES,
     *files.ROUTES,
+    *artifacts.ROUTES,
+    *webhooks.ROUTES,
     *health.ROUTES,
 )
 
 API = Router(_ROUTES)
 
 # The API's endpoints are there too, for requests that were redirected to it.
-STORAGE = Router((*uploads.ROUTES, *_ROUTES))
+STORAGE = Router((*uploads.ROUTES, *downloads.ROUTES, *_ROUTES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -11,18 +12,22 @@ from attrs import define, field
 
 from rebyte_async.emulator.body import Body
 from rebyte_async.emulator.errors import validation_error
+from rebyte_async.emulator.hooks import ByteFault
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator
 
     from rebyte_async.emulator.connections import Connection
     from rebyte_async.emulator.log import Entry
     from rebyte_async.emulator.state.tasks import Task
+    from rebyte_async.emulator.stream.sinks import ByteSink, CutManner
     from rebyte_async.emulator.world import World
 
 _LOGGED_BODY = 1 << 20
 _LARGEST_BODY = 16 << 20
+# A client that learns of a broken connection may throw away what it had received but not read. What was sent before
+# a cut should count, so there is a moment for reading it.
+_BEFORE_CUT = 0.01
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -116,6 +121,19 @@ class Call:
         """Answer no further."""
         if self.job is not None:
             self.job.cancel()
+
+    def troubled(self, sink: ByteSink) -> ByteSink:
+        """Where the bytes of a body are to be sent to, so that the faults of the request are put on them."""
+        for fault in reversed(self.faults):
+            if isinstance(fault, ByteFault):
+                sink = fault.chunks(sink)
+        return sink
+
+    async def cut(self, manner: CutManner) -> None:
+        """End a body before its time; a `clean` cut only lets it end."""
+        if manner != "clean":
+            await asyncio.sleep(_BEFORE_CUT)
+            self.abort(reset=manner == "reset")
 
     def abort(self, *, reset: bool = True) -> None:
         """Drop the connection: by a reset, or by closing it in the middle of whatever was being sent."""

@@ -6,8 +6,10 @@ import asyncio
 import re
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
+from rebyte_async.emulator.artifacts.format import ArtifactFormat
+from rebyte_async.emulator.artifacts.keep import DEFAULT_TYPE, in_memory
 from rebyte_async.emulator.disk import Disk
 from rebyte_async.emulator.script.scripts import Script
 from rebyte_async.emulator.script.stage import checked
@@ -16,19 +18,25 @@ from rebyte_async.emulator.settings import Settings
 from rebyte_async.emulator.state.computers import Provisioning
 from rebyte_async.emulator.stream.format import StreamFormat
 from rebyte_async.emulator.thread import LoopThread
+from rebyte_async.emulator.webhooks.format import DeliveryPolicy, WebhookFormat
+from rebyte_async.emulator.webhooks.key import SigningKey
 from rebyte_async.emulator.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
     from types import TracebackType
 
     from rebyte_async.emulator.faults.book import FaultBook
     from rebyte_async.emulator.log import TrafficLog
     from rebyte_async.emulator.script.stage import Steps
+    from rebyte_async.emulator.state.artifacts import StoredArtifact
     from rebyte_async.emulator.state.files import StoredFile
     from rebyte_async.emulator.state.tasks import MadeTask
+    from rebyte_async.emulator.webhooks.deliveries import Delivery, Outcome
 
 __all__ = ["Emulator"]
+
+T = TypeVar("T")
 
 
 class Emulator:
@@ -46,8 +54,13 @@ class Emulator:
         boot: Seconds that the making of a task takes, for the VM to come up.
         provisioning: Seconds until an agent computer is ready.
         url_lifetime: Seconds until a signed URL expires.
-        folder: Where uploads are kept; None keeps them in a temporary folder that goes when the emulator is closed.
+        folder: Where uploads and artifacts are kept; None keeps them in a temporary folder that goes when the emulator
+            is closed.
         stream: How event streams look where the API leaves it open.
+        artifact_format: How artifacts are shown where the API leaves it open.
+        webhook_format: How webhooks look where the API leaves it open.
+        delivery: How stubbornly webhooks are delivered.
+        webhook_key: The RSA key that deliveries are signed with, as a PEM; None makes one up when it is needed.
         disabled_executors: The executors that the organization doesn't use.
         seed: Where the chance of faults with a probability begins.
         log_limit: How many requests the log keeps.
@@ -66,6 +79,10 @@ class Emulator:
         url_lifetime: float = 3600.0,
         folder: str | Path | None = None,
         stream: StreamFormat | None = None,
+        artifact_format: ArtifactFormat | None = None,
+        webhook_format: WebhookFormat | None = None,
+        delivery: DeliveryPolicy | None = None,
+        webhook_key: str | bytes | None = None,
         disabled_executors: Iterable[str] = (),
         seed: int = 0,
         log_limit: int = 100_000,
@@ -78,6 +95,10 @@ class Emulator:
             provisioning=provisioning,
             url_lifetime=url_lifetime,
             stream=stream or StreamFormat(),
+            artifact_format=artifact_format or ArtifactFormat(),
+            webhook_format=webhook_format or WebhookFormat(),
+            delivery=delivery or DeliveryPolicy(),
+            webhook_key=SigningKey(webhook_key.encode() if isinstance(webhook_key, str) else webhook_key),
             disabled_executors=frozenset(disabled_executors),
             seed=seed,
             log_limit=log_limit,
@@ -134,6 +155,62 @@ class Emulator:
     def stream(self, stream: StreamFormat) -> None:
         self._world.stream = stream
 
+    @property
+    def artifact_format(self) -> ArtifactFormat:
+        """How artifacts are shown where the API leaves it open; what is set here holds until `clear`."""
+        return self._world.artifact_format
+
+    @artifact_format.setter
+    def artifact_format(self, artifact_format: ArtifactFormat) -> None:
+        self._world.artifact_format = artifact_format
+
+    @property
+    def webhook_format(self) -> WebhookFormat:
+        """How webhooks look where the API leaves it open; what is set here holds until `clear`."""
+        return self._world.webhook_format
+
+    @webhook_format.setter
+    def webhook_format(self, webhook_format: WebhookFormat) -> None:
+        self._world.webhook_format = webhook_format
+
+    @property
+    def delivery(self) -> DeliveryPolicy:
+        """How stubbornly webhooks are delivered; what is set here holds until `clear`."""
+        return self._world.delivery
+
+    @delivery.setter
+    def delivery(self, delivery: DeliveryPolicy) -> None:
+        self._world.delivery = delivery
+
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """What webhooks were told, and what became of it, oldest first; ask again to see how one goes on."""
+        return self._world.deliveries.all()
+
+    def artifacts(self, workspace_id: str) -> tuple[StoredArtifact, ...]:
+        """The artifacts of a workspace, the oldest name first; none if there is no such workspace."""
+        workspace = self._world.workspaces.find(workspace_id)
+        return () if workspace is None else tuple(workspace.artifacts.values())
+
+    def put_artifact(
+        self, workspace_id: str, name: str, data: str | bytes, *, content_type: str = DEFAULT_TYPE
+    ) -> StoredArtifact:
+        """Put an artifact into a workspace, in place of an older one of its name.
+
+        Args:
+            workspace_id: The workspace, which is made if there is none.
+            name: The artifact's name.
+            data: What is in it; it is kept in memory.
+            content_type: Its type.
+
+        Returns:
+            The artifact.
+        """
+        content = data.encode() if isinstance(data, str) else data
+        workspace = self._world.workspaces.make(workspace_id)
+        workspace.place(in_memory(self._world, workspace, name, content_type, content))
+        return workspace.artifact(name)
+
     def script(self, *steps: Steps, prompt: str | re.Pattern[str] | None = None, times: int | None = 1) -> Script:
         """Say what the agent does with prompts to come, of new tasks and of old ones.
 
@@ -162,18 +239,35 @@ class Emulator:
 
     async def reached(self, name: str = "gate", *, count: int = 1) -> None:
         """Wait until so many agents have come to a `hold` of this name."""
-        loop, gate = self._running(), self._world.gates[name]
-        if asyncio.get_running_loop() is loop:
-            await gate.reached(count)
-        else:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(gate.reached(count), loop))
+        await self._inside(self._world.gates[name].reached(count))
+
+    async def delivered(
+        self,
+        event: str | None = None,
+        *,
+        task_id: str | None = None,
+        count: int = 1,
+        outcome: Outcome = "delivered",
+    ) -> tuple[Delivery, ...]:
+        """Wait until so many deliveries of a kind were taken by their receivers.
+
+        Args:
+            event: The event, such as `task.completed`; None for any.
+            task_id: The task that they are about; None for any.
+            count: How many.
+            outcome: What became of them, if they weren't delivered: `failed`, `skipped` or `dropped`.
+
+        Returns:
+            All deliveries of the kind, oldest first; they may be more than `count`.
+        """
+        return await self._inside(self._world.deliveries.settled(event, task_id, outcome, count))
 
     def add_key(self, key: str | None = None, *, scopes: Iterable[str] | None = None) -> str:
         """Make another key that is let in, until `clear`.
 
         Args:
             key: The key; None makes one up.
-            scopes: What it may do: `tasks:read`, `tasks:write`; None for everything.
+            scopes: What it may do, such as `tasks:read` and `tasks:write`; None for everything.
 
         Returns:
             The key.
@@ -233,6 +327,7 @@ class Emulator:
     async def aclose(self) -> None:
         """Stop all that runs, and close every connection."""
         self._world.close()
+        await self._world.ended()
         await self._server.stop()
         await self._disk.clean()
         self._origins.clear()
@@ -282,6 +377,12 @@ class Emulator:
         if self._loop is None:
             raise RuntimeError("the emulator isn't running: enter it with `async with` or `with` first")
         return self._loop
+
+    async def _inside(self, job: Coroutine[object, object, T]) -> T:
+        loop = self._running()
+        if asyncio.get_running_loop() is loop:
+            return await job
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(job, loop))
 
     def _soon(self, action: Callable[[], None]) -> None:
         self._running().call_soon_threadsafe(action)

@@ -46,6 +46,11 @@ def validation_error(message: str) -> Refusal:
     return Refusal(400, "validation_error", message)
 
 
+def limit_exceeded(message: str) -> Refusal:
+    """The organization has as much as it may have."""
+    return Refusal(400, "limit_exceeded", message)
+
+
 def not_found(what: str) -> Refusal:
     """There is no such thing, or it isn't this key's."""
     return Refusal(404, "not_found", f"{what} not found.")

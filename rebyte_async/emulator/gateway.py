@@ -12,6 +12,7 @@ from attrs import define
 
 from rebyte_async.emulator import errors
 from rebyte_async.emulator.answers import refuse
+from rebyte_async.emulator.artifacts.download import Download
 from rebyte_async.emulator.auth import key_of, require_scope
 from rebyte_async.emulator.call import Call
 from rebyte_async.emulator.errors import Refusal
@@ -91,6 +92,8 @@ class Gateway:
             await call.drain()
             response.headers["X-Request-Id"] = call.request_id
             call.answered(response.status)
+            if isinstance(response, Download):
+                await response.send(call)
         return response
 
     def _troubled(self, call: Call) -> Answer:

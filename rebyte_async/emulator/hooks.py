@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from rebyte_async.emulator.artifacts.download import Offer
     from rebyte_async.emulator.call import Call
     from rebyte_async.emulator.stream.sinks import ByteSink, FrameSink
+    from rebyte_async.emulator.webhooks.letter import Plan
 
-__all__ = ["ByteFault", "Fault", "FrameFault", "RequestFault"]
+__all__ = ["ByteFault", "DeliveryFault", "DownloadFault", "Fault", "FrameFault", "RequestFault"]
 
 Answer: TypeAlias = Callable[[], Awaitable["web.StreamResponse"]]
 
@@ -36,11 +38,29 @@ class FrameFault(Protocol):
 
 @runtime_checkable
 class ByteFault(Protocol):
-    """Troubles the bytes of a stream."""
+    """Troubles the bytes of a stream or of a download."""
 
     def chunks(self, sink: ByteSink) -> ByteSink:
         """Where bytes are to go instead of `sink`, to be troubled on their way there."""
         ...
 
 
-Fault: TypeAlias = RequestFault | FrameFault | ByteFault
+@runtime_checkable
+class DownloadFault(Protocol):
+    """Troubles what a download looks like."""
+
+    def download(self, offer: Offer) -> Offer:
+        """What is sent instead of `offer`."""
+        ...
+
+
+@runtime_checkable
+class DeliveryFault(Protocol):
+    """Troubles the delivery of a webhook."""
+
+    def delivery(self, plan: Plan) -> Plan:
+        """How it is delivered instead of as in `plan`."""
+        ...
+
+
+Fault: TypeAlias = RequestFault | FrameFault | ByteFault | DownloadFault | DeliveryFault

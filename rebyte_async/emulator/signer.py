@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from attrs import define, field
 from yarl import URL
@@ -37,7 +38,7 @@ class Signer:
         self._serial += 1
         expires = int(self.clock().timestamp() + self.lifetime)
         query = {"expires": str(expires), "serial": str(self._serial)}
-        signature = self._signature(method, URL(url).raw_path, content_type, query)
+        signature = self._signature(method, URL(url), content_type, query)
         return str(URL(url).with_query({**query, "signature": signature}))
 
     def check(self, method: str, url: URL, content_type: str = "") -> None:
@@ -47,7 +48,7 @@ class Signer:
             BadSignature: It is for something else, or expired, or nobody signed it.
         """
         query = {name: url.query.get(name, "0") for name in ("expires", "serial")}
-        signature = self._signature(method, url.raw_path, content_type, query)
+        signature = self._signature(method, url, content_type, query)
         if not hmac.compare_digest(signature, url.query.get("signature", "")):
             raise BadSignature("The signature doesn't match the request.")
         if int(query["expires"]) <= self.clock().timestamp() or int(query["serial"]) <= self._expired:
@@ -57,6 +58,8 @@ class Signer:
         """Let every URL that was signed so far expire."""
         self._expired = self._serial
 
-    def _signature(self, method: str, path: str, content_type: str, query: dict[str, str]) -> str:
+    def _signature(self, method: str, url: URL, content_type: str, query: dict[str, str]) -> str:
+        # Decoded, because clients don't agree on what they encode that needn't be.
+        path = unquote(url.raw_path)
         text = "\n".join((method, path, content_type, query["expires"], query["serial"]))
         return hmac.new(self.secret.encode(), text.encode(), hashlib.sha256).hexdigest()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rebyte_async.emulator.script.plausible import plausible
 from rebyte_async.emulator.script.stage import Stage
+from rebyte_async.emulator.webhooks.announce import announce
 
 if TYPE_CHECKING:
     from rebyte_async.emulator.script.stage import Steps
@@ -29,12 +30,15 @@ def stop(world: World, task: Task) -> int:
         task.worker = None
     for prompt in (*prompts, *(prompt for prompt in task.delegated.values() if prompts)):
         prompt.end("canceled", "", world.clock())
+    announce(world, task)
     return len(prompts)
 
 
 async def _work(world: World, task: Task) -> None:
     while (prompt := next(iter(task.open_prompts), None)) is not None:
         prompt.start()
+        task.workspace.files.update({file.filename: file for file in prompt.files})
+        announce(world, task)
         await _play(Stage(world, task, prompt), _script_for(world, prompt))
 
 

@@ -20,18 +20,27 @@ from rebyte_async.emulator.state.gates import Gates
 from rebyte_async.emulator.state.prompts import Prompt
 from rebyte_async.emulator.state.shelf import Shelf
 from rebyte_async.emulator.state.transcript import Transcript
+from rebyte_async.emulator.state.workspaces import Workspaces
+from rebyte_async.emulator.webhooks.deliveries import DeliveryLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
     from datetime import datetime
 
+    from rebyte_async.emulator.artifacts.format import ArtifactFormat
     from rebyte_async.emulator.call import Call
     from rebyte_async.emulator.disk import DiskPart
     from rebyte_async.emulator.settings import Settings
     from rebyte_async.emulator.state.computers import AgentComputer, Provisioning
-    from rebyte_async.emulator.state.files import File
+    from rebyte_async.emulator.state.files import File, StoredFile
     from rebyte_async.emulator.state.tasks import Task
+    from rebyte_async.emulator.state.webhooks import Webhook
     from rebyte_async.emulator.stream.format import StreamFormat
+    from rebyte_async.emulator.webhooks.format import DeliveryPolicy, WebhookFormat
+    from rebyte_async.emulator.webhooks.key import SigningKey
+
+
+_LONGEST_END = 1.0
 
 
 @define(eq=False)
@@ -45,6 +54,11 @@ class World:
     faults: FaultBook
     log: TrafficLog
     stream: StreamFormat
+    artifact_format: ArtifactFormat
+    webhook_format: WebhookFormat
+    delivery: DeliveryPolicy
+    webhook_key: SigningKey
+    deliveries: DeliveryLog
     disabled_executors: set[str]
     signer: Signer
     disk: DiskPart
@@ -53,7 +67,8 @@ class World:
     computers: Shelf[AgentComputer] = field(factory=lambda: Shelf["AgentComputer"]("Agent computer"), init=False)
     provisionings: deque[Provisioning] = field(factory=deque["Provisioning"], init=False)
     files: Shelf[File] = field(factory=lambda: Shelf["File"]("File"), init=False)
-    workspaces: set[str] = field(factory=set[str], init=False)
+    workspaces: Workspaces = field(factory=Workspaces, init=False)
+    webhooks: Shelf[Webhook] = field(factory=lambda: Shelf["Webhook"]("Webhook"), init=False)
     scripts: Scripts = field(factory=Scripts, init=False)
     gates: Gates = field(factory=Gates, init=False)
     passes: set[str] = field(factory=set[str], init=False)
@@ -74,6 +89,11 @@ class World:
             faults=FaultBook(settings.seed),
             log=TrafficLog(settings.log_limit),
             stream=settings.stream,
+            artifact_format=settings.artifact_format,
+            webhook_format=settings.webhook_format,
+            delivery=settings.delivery,
+            webhook_key=settings.webhook_key,
+            deliveries=DeliveryLog(settings.log_limit),
             disabled_executors=set(settings.disabled_executors),
             signer=Signer(ids.token("secret_"), clock, settings.url_lifetime),
             disk=disk,
@@ -81,7 +101,7 @@ class World:
         world.keys.add(settings.api_key, None)
         return world
 
-    def make_prompt(self, text: str, skills: tuple[str, ...] = (), files: tuple[str, ...] = ()) -> Prompt:
+    def make_prompt(self, text: str, skills: tuple[str, ...] = (), files: tuple[StoredFile, ...] = ()) -> Prompt:
         """A new prompt, which nobody works on yet."""
         prompt_id = self.ids.uuid()
         transcript = Transcript(prompt_id, self.stream.first_seq, self.stream.event_keys)
@@ -112,6 +132,11 @@ class World:
         for call in tuple(self.calls):
             call.abort()
             call.stop()
+
+    async def ended(self) -> None:
+        """Wait for what was stopped, so that it leaves nothing open; not for long, as a script may be stubborn."""
+        if self._jobs:
+            await asyncio.wait(tuple(self._jobs), timeout=_LONGEST_END)
 
     def _retire(self, job: asyncio.Task[None]) -> None:
         self._jobs.discard(job)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from emulator.raw_client import RawClient
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from rebyte_async.emulator import Emulator
+from emulator.raw_client import RawClient
+from rebyte_async.emulator import DeliveryPolicy, Emulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,3 +29,26 @@ async def http(emulator: Emulator) -> AsyncIterator[RawClient]:
     """A plain client of the emulator."""
     async with aiohttp.ClientSession() as session:
         yield RawClient(emulator, session)
+
+
+@pytest.fixture(scope="session")
+def webhook_key() -> str:
+    """A key to sign with: to make one takes time, so all tests share it."""
+    key = generate_private_key(65537, 2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+@pytest.fixture
+async def signing_emulator(webhook_key: str) -> AsyncIterator[Emulator]:
+    """An emulator that has a key to sign with, and doesn't wait between attempts to deliver something."""
+    policy = DeliveryPolicy(backoff=0)
+    async with Emulator(pace=0.001, webhook_key=webhook_key, delivery=policy) as emulator:
+        yield emulator
+        emulator.check()
+
+
+@pytest.fixture
+async def signing_http(signing_emulator: Emulator) -> AsyncIterator[RawClient]:
+    """A plain client of it."""
+    async with aiohttp.ClientSession() as session:
+        yield RawClient(signing_emulator, session)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from emulator.raw_client import until
 
 if TYPE_CHECKING:
     from emulator.raw_client import RawClient
-
     from rebyte_async.emulator import Emulator
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from emulator.raw_client import parse, read_frame
 
+from emulator.raw_client import parse, read_frame
 from rebyte_async.emulator import Turn, question, text
 
 if TYPE_CHECKING:
     from emulator.raw_client import RawClient
-
     from rebyte_async.emulator import Emulator, Step
 
 

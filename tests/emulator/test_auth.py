@@ -10,7 +10,6 @@ from yarl import URL
 
 if TYPE_CHECKING:
     from emulator.raw_client import RawClient
-
     from rebyte_async.emulator import Emulator
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emulator.raw_client import until
-
 from rebyte_async.emulator import delegate, hold, succeed, text
 
 if TYPE_CHECKING:
     from emulator.raw_client import RawClient
-
     from rebyte_async.emulator import Emulator
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import anyio
 import pytest
-from emulator.raw_client import RawClient, read_frame, read_until_broken, until
 
+from emulator.raw_client import RawClient, read_frame, read_until_broken, until
 from rebyte_async.emulator import Emulator, Status, Turn, cancel, delegate, fail, hold, pause, succeed, text
 
 if TYPE_CHECKING:

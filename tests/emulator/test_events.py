@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from emulator.raw_client import parse, read_frame, until
 
+from emulator.raw_client import parse, read_frame, until
 from rebyte_async.emulator import (
     StreamFormat,
     comment,
@@ -26,7 +26,6 @@ from rebyte_async.emulator import (
 
 if TYPE_CHECKING:
     from emulator.raw_client import RawClient
-
     from rebyte_async.emulator import Emulator
 
 

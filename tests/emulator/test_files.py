@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from emulator.raw_client import RawClient
 from yarl import URL
 
+from emulator.raw_client import RawClient
 from rebyte_async.emulator import Emulator, Match, Status, text
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from emulator.raw_client import Reply
-
     from rebyte_async.emulator import Step, Turn
 
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
-from emulator.raw_client import read_frame
 
+from emulator.raw_client import read_frame
 from rebyte_async.emulator import Emulator, Status, hold, text
 
 if TYPE_CHECKING:

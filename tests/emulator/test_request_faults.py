@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from emulator.raw_client import until
 
+from emulator.raw_client import until
 from rebyte_async.emulator import (
     BrokenBody,
     Delay,
@@ -27,7 +27,6 @@ from rebyte_async.emulator import (
 
 if TYPE_CHECKING:
     from emulator.raw_client import RawClient
-
     from rebyte_async.emulator import Emulator, Fault
 
 _CREATE = Match("POST", "/tasks")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from emulator.raw_client import parse, read_frame, read_until_broken
 
+from emulator.raw_client import parse, read_frame, read_until_broken
 from rebyte_async.emulator import (
     BrokenBody,
     Cut,
@@ -37,7 +37,6 @@ from rebyte_async.emulator import (
 
 if TYPE_CHECKING:
     from emulator.raw_client import Frame, RawClient
-
     from rebyte_async.emulator import Emulator, Fault
     from rebyte_async.emulator.stream.sinks import CutManner
 

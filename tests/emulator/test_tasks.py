@@ -11,7 +11,6 @@ from rebyte_async.emulator import fail, hold, succeed, text
 
 if TYPE_CHECKING:
     from emulator.raw_client import RawClient
-
     from rebyte_async.emulator import Emulator
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

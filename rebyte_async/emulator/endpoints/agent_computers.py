@@ -30,7 +30,7 @@ async def create(call: Call) -> web.Response:
     """`POST /agent-computers`: answers at once, the VM comes up later."""
     computer = _make(call.world, await call.body())
     call.world.computers.add(computer)
-    call.world.workspaces.add(computer.id)
+    call.world.workspaces.make(computer.id)
     answer = answer_json(computer.written(), 201)
     call.world.spawn(_provision(call.world, computer))
     return answer
@@ -62,7 +62,7 @@ async def delete(call: Call) -> web.Response:
     """`DELETE /agent-computers/:id`: no task can use its workspace any more."""
     computer = _computer(call)
     call.world.computers.remove(computer)
-    call.world.workspaces.discard(computer.id)
+    call.world.workspaces.remove(computer.id)
     return answer_nothing()
 
 

@@ -31,7 +31,7 @@ async def events(call: Call) -> web.StreamResponse:
         else:
             await follow(prompt, writer.frames(), call.world.stream.heartbeat)
     except CutOff as cut:
-        await writer.cut(cut.manner)
+        await call.cut(cut.manner)
     return writer.response
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rebyte_async.emulator.body import Body
     from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.state.files import StoredFile
     from rebyte_async.emulator.world import World
 
 _LONGEST_FILENAME = 255
@@ -32,8 +33,8 @@ async def create(call: Call) -> web.Response:
     return answer_json({"id": file.id, "filename": file.filename, "uploadUrl": url}, 201)
 
 
-def attached(world: World, entry: Body) -> str:
-    """The name of a file that a prompt names.
+def attached(world: World, entry: Body) -> StoredFile:
+    """The file that a prompt names.
 
     Raises:
         Refusal: It was never announced, has another name, or wasn't uploaded (that it is refused is a guess).
@@ -44,7 +45,7 @@ def attached(world: World, entry: Body) -> str:
         raise validation_error(f"files has no file {filename} with the id {file_id}.")
     if file.stored is None:
         raise validation_error(f"The file {filename} was not uploaded.")
-    return filename
+    return file.stored
 
 
 def _announced(world: World, body: Body) -> File:

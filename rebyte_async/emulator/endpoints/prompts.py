@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rebyte_async.emulator.body import Body
     from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.state.files import StoredFile
     from rebyte_async.emulator.state.prompts import Prompt
     from rebyte_async.emulator.world import World
 
@@ -50,7 +51,7 @@ async def events(call: Call) -> web.Response:
     return answer_json({"promptId": prompt.id, "events": prompt.transcript.events()})
 
 
-def _files(world: World, body: Body) -> tuple[str, ...]:
+def _files(world: World, body: Body) -> tuple[StoredFile, ...]:
     return tuple(attached(world, entry) for entry in body.bodies("files"))
 
 

@@ -15,12 +15,14 @@ from rebyte_async.emulator.endpoints.prompts import read_prompt
 from rebyte_async.emulator.paging import Paging
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.state.tasks import Task
+from rebyte_async.emulator.webhooks.announce import announce_created
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from rebyte_async.emulator.body import Body
     from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.state.workspaces import Workspace
     from rebyte_async.emulator.world import World
 
 _DEFAULT_EXECUTOR = "claude"
@@ -32,6 +34,7 @@ async def create(call: Call) -> web.Response:
     """`POST /tasks`: answers when the VM is up; the task exists as soon as the request was read."""
     task = _make(call.world, await call.body())
     call.world.tasks.add(task)
+    announce_created(call.world, task)
     answer = answer_json(task.created(), 201)
     call.world.spawn(_boot(call.world, task))
     await asyncio.sleep(call.world.settings.boot)
@@ -84,11 +87,11 @@ def _make(world: World, body: Body) -> Task:
     executor = body.optional_text("executor") or _DEFAULT_EXECUTOR
     if executor in world.disabled_executors:
         raise errors.agent_disabled(executor)
-    workspace_id, task_id = _workspace(world, body), world.ids.uuid()
+    workspace, task_id = _workspace(world, body), world.ids.uuid()
     return Task(
         number=world.tasks.next_number(),
         id=task_id,
-        workspace_id=workspace_id,
+        workspace=workspace,
         url=f"{world.origins['api']}/run/{task_id}",
         executor=executor,
         model=body.optional_text("model"),
@@ -99,14 +102,11 @@ def _make(world: World, body: Body) -> Task:
     )
 
 
-def _workspace(world: World, body: Body) -> str:
+def _workspace(world: World, body: Body) -> Workspace:
     workspace_id = body.optional_uuid("workspaceId")
     if workspace_id is None:
-        workspace_id = world.ids.uuid()
-        world.workspaces.add(workspace_id)
-    if workspace_id not in world.workspaces:
-        raise errors.not_found("Workspace")
-    return workspace_id
+        return world.workspaces.make(world.ids.uuid())
+    return world.workspaces.get(workspace_id)
 
 
 def _repository(body: Body) -> str | None:

@@ -6,9 +6,11 @@ from rebyte_async.emulator.faults.bodies import BrokenBody, EmptyBody, HtmlPage
 from rebyte_async.emulator.faults.book import FaultBook, Rule
 from rebyte_async.emulator.faults.cut import Cut, CutBytes, NoDone
 from rebyte_async.emulator.faults.delay import Delay
+from rebyte_async.emulator.faults.deliveries import LateDelivery, RepeatedDelivery, StaleDelivery, TamperedDelivery
 from rebyte_async.emulator.faults.done import EarlyDone, EmptyDone
+from rebyte_async.emulator.faults.downloads import ExpiredUrl, NoRanges, OtherETag, Slow, WrongLength
 from rebyte_async.emulator.faults.drop import Drop
-from rebyte_async.emulator.faults.match import Match
+from rebyte_async.emulator.faults.match import DOWNLOADS, Deliveries, Match
 from rebyte_async.emulator.faults.noise import Duplicate, Noise
 from rebyte_async.emulator.faults.numbering import LateRow, Renumber
 from rebyte_async.emulator.faults.redirect import Redirect
@@ -18,31 +20,40 @@ from rebyte_async.emulator.faults.silence import Silence
 from rebyte_async.emulator.faults.split import Split
 from rebyte_async.emulator.faults.status import ReadLag, Status
 from rebyte_async.emulator.faults.views import EagerCompletedAt, Respell, Rewrite
-from rebyte_async.emulator.hooks import ByteFault, Fault, FrameFault, RequestFault
+from rebyte_async.emulator.hooks import ByteFault, DeliveryFault, DownloadFault, Fault, FrameFault, RequestFault
 
 __all__ = [
+    "DOWNLOADS",
     "BrokenBody",
     "ByteFault",
     "Cut",
     "CutBytes",
     "Delay",
+    "Deliveries",
+    "DeliveryFault",
+    "DownloadFault",
     "Drop",
     "Duplicate",
     "EagerCompletedAt",
     "EarlyDone",
     "EmptyBody",
     "EmptyDone",
+    "ExpiredUrl",
     "Fault",
     "FaultBook",
     "FrameFault",
     "HtmlPage",
+    "LateDelivery",
     "LateRow",
     "Match",
     "NoDone",
+    "NoRanges",
     "Noise",
+    "OtherETag",
     "ReadLag",
     "Redirect",
     "Renumber",
+    "RepeatedDelivery",
     "ReplayPrevious",
     "Reply",
     "RequestFault",
@@ -50,6 +61,10 @@ __all__ = [
     "Rewrite",
     "Rule",
     "Silence",
+    "Slow",
     "Split",
+    "StaleDelivery",
     "Status",
+    "TamperedDelivery",
+    "WrongLength",
 ]

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from rebyte_async.emulator.faults.match import EVERY_REQUEST
+from rebyte_async.emulator.faults.match import EVERY_REQUEST, Deliveries, Match
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.faults.match import Match
     from rebyte_async.emulator.hooks import Fault
 
 __all__ = ["FaultBook", "Rule"]
@@ -21,20 +20,25 @@ __all__ = ["FaultBook", "Rule"]
 
 @define(eq=False)
 class Rule:
-    """A fault in force: which requests it is for, and how often it has happened."""
+    """A fault in force: what it is for, and how often it has happened."""
 
     fault: Fault
-    match: Match
+    match: Match | Deliveries
     times: int | None
     _random: random.Random = field(repr=False)
     fired: int = field(default=0, init=False)
-    """How many requests it has troubled."""
+    """How many requests, or deliveries, it has troubled."""
     _seen: dict[str, int] = field(factory=dict[str, int], init=False, repr=False)
     _fired: dict[str, int] = field(factory=dict[str, int], init=False, repr=False)
 
     async def fires(self, call: Call) -> bool:
         """Whether it troubles this request; asking counts."""
-        return await self.match.fits(call) and self._count(call.path if self.match.per_path else "")
+        match = self.match
+        return isinstance(match, Match) and await match.fits(call) and self._count(match.key(call))
+
+    def fires_for(self, event: str) -> bool:
+        """Whether it troubles this delivery; asking counts."""
+        return isinstance(self.match, Deliveries) and self.match.fits(event) and self._count("")
 
     def _count(self, key: str) -> bool:
         self._seen[key] = self._seen.get(key, 0) + 1
@@ -56,20 +60,20 @@ class FaultBook:
     """Where chance begins: the same seed and the same requests meet the same faults."""
     _rules: list[Rule] = field(factory=list[Rule], init=False)
 
-    def add(self, fault: Fault, match: Match | None = None, *, times: int | None = 1) -> Rule:
+    def add(self, fault: Fault, match: Match | Deliveries | None = None, *, times: int | None = 1) -> Rule:
         """Put a fault in force.
 
         Args:
             fault: What shall happen.
-            match: To which requests; None for those that the fault is made for: the event streams for a fault of
-                streams, every request for any other.
+            match: To which requests, or to which deliveries of webhooks; None for those that the fault is made for: the
+                event streams for a fault of streams, the downloads for one of downloads, every request for any other.
             times: How often; None for always.
 
         Returns:
             The rule, which counts how often it fired and can be given to `remove`.
         """
         chance = random.Random(f"{self.seed}-{len(self._rules)}")  # noqa: S311 - no secret, but repeatable
-        made_for: Match = getattr(fault, "where", EVERY_REQUEST)
+        made_for: Match | Deliveries = getattr(fault, "where", EVERY_REQUEST)
         rule = Rule(fault, match or made_for, times, chance)
         self._rules.append(rule)
         return rule
@@ -89,6 +93,10 @@ class FaultBook:
     async def decide(self, call: Call) -> tuple[Fault, ...]:
         """The faults that trouble a request; asking counts (the emulator's own use)."""
         return tuple([rule.fault for rule in tuple(self._rules) if await rule.fires(call)])
+
+    def decide_delivery(self, event: str) -> tuple[Fault, ...]:
+        """The faults that trouble a delivery; asking counts (the emulator's own use)."""
+        return tuple([rule.fault for rule in tuple(self._rules) if rule.fires_for(event)])
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(tuple(self._rules))

@@ -1,16 +1,18 @@
-"""Which requests a fault is for."""
+"""Which requests, or which deliveries, a fault is for."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rebyte_async.emulator.call import Call
 
-__all__ = ["Match"]
+__all__ = ["DOWNLOADS", "Deliveries", "Match"]
 
 
 def _compiled(pattern: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
@@ -27,6 +29,10 @@ class Match:
     """A regular expression for the whole path below the base URL, such as `/tasks/[^/]+/events`; None for any."""
     body: re.Pattern[str] | None = field(default=None, converter=_compiled, kw_only=True)
     """A regular expression that is searched for in the body; None for any. With it, the body is read first."""
+    origin: Literal["api", "storage"] | None = field(default=None, kw_only=True)
+    """Which of the emulator's origins it came to; None for any."""
+    also: Callable[[Call], bool] | None = field(default=None, kw_only=True)
+    """A function that has the last word; None for none."""
     nth: int = field(default=1, kw_only=True)
     """The first request that counts, from 1: those before it are left alone."""
     probability: float = field(default=1.0, kw_only=True)
@@ -36,12 +42,42 @@ class Match:
 
     async def fits(self, call: Call) -> bool:
         """Whether a request is of this kind."""
-        if self.method not in (None, call.method):
+        if self.method not in (None, call.method) or self.origin not in (None, call.origin):
             return False
         if self.path is not None and not self.path.fullmatch(call.path):
             return False
+        if self.also is not None and not self.also(call):
+            return False
         return self.body is None or self.body.search((await call.data()).decode(errors="replace")) is not None
+
+    def key(self, call: Call) -> str:
+        """What is counted together."""
+        return call.path if self.per_path else ""
+
+
+@frozen
+class Deliveries:
+    """Deliveries of webhooks by what they tell."""
+
+    event: str | None = None
+    """The event, such as `task.completed`; None for any."""
+    nth: int = field(default=1, kw_only=True)
+    """The first delivery that counts, from 1."""
+    probability: float = field(default=1.0, kw_only=True)
+    """How likely the fault is for each delivery that fits, from 0 to 1."""
+
+    def fits(self, event: str) -> bool:
+        """Whether a delivery is of this kind."""
+        return self.event in (None, event)
+
+
+def _brings_bytes(call: Call) -> bool:
+    return call.origin == "storage" or call.world.artifact_format.redirect is None
 
 
 EVERY_REQUEST = Match()
+EVERY_DELIVERY = Deliveries()
+STORAGE = Match(origin="storage")
 STREAMS = Match("GET", r"/tasks/[^/]+/events")
+DOWNLOADS = Match("GET", r"(/workspaces/[^/]+)?/artifacts/.+", also=_brings_bytes)
+"""The requests that are answered with the bytes of an artifact, whichever origin they come to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rebyte_async.emulator.script.artifacts import WriteArtifact, artifact
 from rebyte_async.emulator.script.delegation import Delegate, delegate
 from rebyte_async.emulator.script.endings import End, cancel, fail, succeed
 from rebyte_async.emulator.script.events import (
@@ -37,6 +38,8 @@ __all__ = [
     "Step",
     "Steps",
     "Turn",
+    "WriteArtifact",
+    "artifact",
     "cancel",
     "comment",
     "delegate",

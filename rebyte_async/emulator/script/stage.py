@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
-from attrs import define, field
+from attrs import Factory, define, field
 
+from rebyte_async.emulator.script.machine import Machine
 from rebyte_async.emulator.script.turn import Turn
+from rebyte_async.emulator.webhooks.announce import announce
 
 if TYPE_CHECKING:
     from rebyte_async.emulator.state.prompts import Prompt
@@ -55,6 +57,9 @@ class Stage:
     prompt: Prompt
     answers: list[Answer] = field(factory=list["Answer"], init=False)
     tool_id: str = field(default="", init=False)
+    machine: Machine = field(
+        init=False, default=Factory(lambda stage: Machine(stage.task.workspace.files), takes_self=True)
+    )
     _block: str = field(default="", init=False)
     _block_open: bool = field(default=False, init=False)
     _result: str | None = field(default=None, init=False)
@@ -66,11 +71,13 @@ class Stage:
             task_id=self.task.id,
             prompt_id=self.prompt.id,
             prompt=self.prompt.text,
+            workspace_id=self.task.workspace_id,
             number=len(self.task.prompts) - 1,
             executor=self.task.executor,
             skills=self.prompt.skills,
-            files=self.prompt.files,
+            files=tuple(file.filename for file in self.prompt.files),
             answers=tuple(self.answers),
+            machine=self.machine,
         )
 
     @property
@@ -83,6 +90,7 @@ class Stage:
         if isinstance(steps, Step):
             await steps.play(self)
         elif callable(steps):
+            await self.machine.load()
             await self.play(steps(self.turn) or ())
         else:
             for step in steps:
@@ -97,6 +105,7 @@ class Stage:
         """End the turn; without a result of its own it ends with what was said last."""
         result = self.final_result if final_result is None else final_result
         self.prompt.end(status, result, self.world.clock())
+        announce(self.world, self.task)
 
     def delegate(self, prompt: str) -> Stage:
         """A stage for another agent, whose prompt is the task's but none of its turns."""

@@ -11,6 +11,7 @@ from rebyte_async.emulator.clock import stamp, stamp_or_none
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from rebyte_async.emulator.state.files import StoredFile
     from rebyte_async.emulator.state.transcript import Transcript
 
 _OPEN = frozenset({"pending", "running"})
@@ -25,7 +26,7 @@ class Prompt:
     submitted_at: datetime
     transcript: Transcript
     skills: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
+    files: tuple[StoredFile, ...] = ()
     status: str = "pending"
     completed_at: datetime | None = None
     final_result: str = ""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rebyte_async.emulator.state.questions import Question
+    from rebyte_async.emulator.state.workspaces import Workspace
 
 __all__ = ["MadeTask"]
 
@@ -39,7 +40,7 @@ class Task:
 
     number: int
     id: str
-    workspace_id: str
+    workspace: Workspace
     url: str
     executor: str
     model: str | None
@@ -50,7 +51,14 @@ class Task:
     prompts: list[Prompt] = field(factory=list[Prompt])
     delegated: dict[str, Prompt] = field(factory=dict[str, Prompt])
     question: Question | None = None
+    announced: str = "created"
+    """The status that webhooks have been told last."""
     worker: asyncio.Task[None] | None = None
+
+    @property
+    def workspace_id(self) -> str:
+        """The id of the workspace that it runs on."""
+        return self.workspace.id
 
     @property
     def latest(self) -> Prompt:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from attrs import define
 
-from rebyte_async.emulator.hooks import ByteFault, FrameFault
+from rebyte_async.emulator.hooks import FrameFault
 from rebyte_async.emulator.stream.frame import Event
 
 if TYPE_CHECKING:
     from rebyte_async.emulator.call import Call
     from rebyte_async.emulator.stream.frame import Frame
-    from rebyte_async.emulator.stream.sinks import ByteSink, CutManner, FrameSink
-
-# A client that learns of a broken connection may throw away what it had received but not read. What was sent before
-# a cut should count, so there is a moment for reading it.
-_BEFORE_CUT = 0.01
+    from rebyte_async.emulator.stream.sinks import ByteSink, FrameSink
 
 
 @define(eq=False)
@@ -37,7 +32,7 @@ class StreamWriter:
         response.content_type = "text/event-stream"
         await response.prepare(call.request)
         call.answered(response.status)
-        writer = cls(call, response, _with_byte_faults(call, response.write))
+        writer = cls(call, response, call.troubled(response.write))
         if call.world.stream.retry is not None:
             await writer.send_bytes(f"retry: {call.world.stream.retry}\n\n".encode())
         return writer
@@ -54,20 +49,7 @@ class StreamWriter:
         """Send a frame as it is."""
         await self.send_bytes(self._id_line(frame) + frame.wire)
 
-    async def cut(self, manner: CutManner) -> None:
-        """End the stream before its time."""
-        if manner != "clean":
-            await asyncio.sleep(_BEFORE_CUT)
-            self.call.abort(reset=manner == "reset")
-
     def _id_line(self, frame: Frame) -> bytes:
         if not self.call.world.stream.ids or not isinstance(frame, Event):
             return b""
         return f"id: {frame.data.get('eventKey', frame.seq)}\n".encode()
-
-
-def _with_byte_faults(call: Call, sink: ByteSink) -> ByteSink:
-    for fault in reversed(call.faults):
-        if isinstance(fault, ByteFault):
-            sink = fault.chunks(sink)
-    return sink

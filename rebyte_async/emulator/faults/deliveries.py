@@ -1,0 +1,73 @@
+"""Deliveries of webhooks that aren't as they should be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from attrs import evolve, frozen
+
+from rebyte_async.emulator.faults.match import EVERY_DELIVERY, Deliveries
+
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+    from rebyte_async.emulator.webhooks.letter import Plan
+
+__all__ = ["LateDelivery", "RepeatedDelivery", "StaleDelivery", "TamperedDelivery"]
+
+
+@frozen
+class RepeatedDelivery:
+    """A delivery comes more than once."""
+
+    copies: int = 2
+    """How often."""
+
+    where: ClassVar[Deliveries] = EVERY_DELIVERY
+
+    def delivery(self, plan: Plan) -> Plan:
+        """Send it again."""
+        return evolve(plan, copies=self.copies)
+
+
+@frozen
+class LateDelivery:
+    """A delivery comes out of order: after later ones to the same webhook. Until those come, it waits."""
+
+    behind: int = 1
+    """After how many."""
+
+    where: ClassVar[Deliveries] = EVERY_DELIVERY
+
+    def delivery(self, plan: Plan) -> Plan:
+        """Hold it back."""
+        return evolve(plan, behind=self.behind)
+
+
+@frozen
+class StaleDelivery:
+    """A delivery is signed properly, but some time ago."""
+
+    seconds: float = 600.0
+    """How long ago."""
+
+    where: ClassVar[Deliveries] = EVERY_DELIVERY
+
+    def delivery(self, plan: Plan) -> Plan:
+        """Have an old timestamp."""
+        return evolve(plan, age=self.seconds)
+
+
+@frozen
+class TamperedDelivery:
+    """A delivery isn't what was signed."""
+
+    part: Literal["signature", "body", "secret", "unsigned"] = "signature"
+    """What is wrong: the signature; the body, which was changed after it was signed; the secret; or there is neither
+    signature nor secret at all."""
+
+    where: ClassVar[Deliveries] = EVERY_DELIVERY
+
+    def delivery(self, plan: Plan) -> Plan:
+        """Have it tampered with."""
+        return evolve(plan, tampered=self.part)

@@ -1,0 +1,110 @@
+"""Downloads that aren't as they should be."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import TYPE_CHECKING
+
+from attrs import evolve, field, frozen
+
+from rebyte_async.emulator.faults.match import DOWNLOADS, STORAGE, Match
+from rebyte_async.emulator.storage import denied
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import ClassVar
+
+    from aiohttp import web
+
+    from rebyte_async.emulator.artifacts.download import Offer
+    from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.hooks import Answer
+    from rebyte_async.emulator.stream.sinks import ByteSink
+
+__all__ = ["ExpiredUrl", "NoRanges", "OtherETag", "Slow", "WrongLength"]
+
+
+@frozen
+class WrongLength:
+    """The `Content-Length` of a download isn't that of what comes."""
+
+    more: int | None = 1
+    """How many bytes more it says; the connection is closed instead of bringing them. Negative: the body ends early,
+    and looks as if it were whole. None: there is no `Content-Length`."""
+
+    where: ClassVar[Match] = DOWNLOADS
+
+    def download(self, offer: Offer) -> Offer:
+        """Have the length wrong."""
+        return evolve(offer, more=self.more)
+
+
+@frozen
+class OtherETag:
+    """A download looks as if the artifact had changed: its ETag is another one each time."""
+
+    heeded: bool = True
+    """Whether an `If-Range` with the ETag of before brings the whole, as it should; else the rest comes all the
+    same, and only its ETag tells."""
+
+    where: ClassVar[Match] = DOWNLOADS
+    _numbers: Iterator[int] = field(factory=lambda: count(1), init=False, repr=False, eq=False)
+
+    def download(self, offer: Offer) -> Offer:
+        """Have another ETag."""
+        return evolve(offer, etag=f'{offer.etag[:-1]}-{next(self._numbers)}"', if_range=self.heeded)
+
+
+@frozen
+class NoRanges:
+    """A download is always the whole, whatever `Range` was asked for."""
+
+    where: ClassVar[Match] = DOWNLOADS
+
+    def download(self, offer: Offer) -> Offer:
+        """Heed no range."""
+        return evolve(offer, ranges=False)
+
+
+@frozen
+class Slow:
+    """A download, or a stream, comes slowly."""
+
+    seconds: float
+    """How long it takes until the next piece comes."""
+    size: int = field(default=64 << 10, kw_only=True)
+    """The size of a piece, in bytes."""
+    after: int = field(default=0, kw_only=True)
+    """How many bytes come without delay at first."""
+
+    where: ClassVar[Match] = DOWNLOADS
+
+    def chunks(self, sink: ByteSink) -> ByteSink:
+        """Send slowly."""
+        quick = self.after
+
+        async def send(data: bytes) -> None:
+            nonlocal quick
+            rest = data[quick:]
+            if quick:
+                await sink(data[:quick])
+                quick -= len(data) - len(rest)
+            for start in range(0, len(rest), self.size):
+                await asyncio.sleep(self.seconds)
+                await sink(rest[start : start + self.size])
+
+        return send
+
+
+@frozen
+class ExpiredUrl:
+    """A signed URL has expired before it was used: 403, in the storage's XML."""
+
+    where: ClassVar[Match] = STORAGE
+
+    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+        """Answer that it has expired."""
+        del answer
+        await call.drain()
+        return denied("The URL has expired.")

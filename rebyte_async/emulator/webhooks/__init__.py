@@ -1,0 +1,1 @@
+"""Webhooks: who is told what happens to tasks, and how it is delivered."""
