@@ -9,11 +9,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+
+from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
 from support.clients import KEY, client_of
 from support.raw import RawServer, json_answer
 from support.turns import SILENCE, TASK_ID, TaskServer, text
-
-from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
 
 
 async def handler(_: Any) -> bytes:

@@ -76,9 +76,9 @@ def test_examples_run(page: Path) -> None:
                 continue
             code = example.compile()
             if code.co_flags & inspect.CO_COROUTINE:
-                runner.run(eval(code, namespace))  # noqa: S307 - it is our own page
+                runner.run(eval(code, namespace))
             else:
-                exec(code, namespace)  # noqa: S102 - likewise
+                exec(code, namespace)
 
 
 def test_examples_that_are_tests_pass(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_examples_that_are_tests_pass(tmp_path: Path) -> None:
     settings = "[tool.pytest.ini_options]\nanyio_mode = 'auto'\nfilterwarnings = ['error']\n"
     (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
     tests = sum(len(re.findall(r"^(?:async )?def test_", example.source, re.MULTILINE)) for example in found)
     assert tests > 0
     assert f"{tests} passed" in done.stdout, done.stdout

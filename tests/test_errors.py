@@ -45,7 +45,7 @@ def test_every_error_survives_pickling_with_its_cause(cls: type[RebyteError]) ->
     assert copy.__cause__.errno == 104
 
 
-class Stubborn(Exception):
+class StubbornError(Exception):
     """Pickles, but doesn't load."""
 
     def __init__(self, *, needed: int) -> None:
@@ -56,7 +56,7 @@ class Stubborn(Exception):
 def test_a_cause_that_does_not_pickle_is_left_behind() -> None:
     """The error still travels when its cause can't."""
     error = errors.TransportError("lost")
-    error.__cause__ = Stubborn(needed=1)
+    error.__cause__ = StubbornError(needed=1)
     copy = pickle.loads(pickle.dumps(error))
     assert str(copy) == "lost"
     assert copy.__cause__ is None

@@ -168,7 +168,8 @@ async def test_a_cut_download_that_cannot_go_on_starts_again(why: str, tmp_path:
         b"HTTP/1.1 206 X\r\nContent-Length: 2\r\nContent-Range: bytes 7-8/9\r\n\r\nab",
         b"HTTP/1.1 206 X\r\nContent-Length: 2\r\n\r\nab",
         answer(416),
-        b'HTTP/1.1 206 X\r\nContent-Length: 2\r\nETag: "other"\r\nContent-Range: bytes 1000000-1000001/2304000\r\n\r\nab',
+        b"HTTP/1.1 206 X\r\nContent-Length: 2\r\n"
+        b'ETag: "other"\r\nContent-Range: bytes 1000000-1000001/2304000\r\n\r\nab',
     ],
 )
 async def test_a_part_that_does_not_fit_is_not_taken(odd: bytes, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ FORMS: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("failure", [None, DROP, answer(500), answer(429)], ids=["well", "lost", "500", "429"])
 @pytest.mark.parametrize("form", FORMS)
 async def test_every_form_arrives_whole_also_on_a_repeat(form: str, failure: Any, tmp_path: Path) -> None:
-    """The same bytes with their length and type, from the start again when an attempt fails, under the server's name."""
+    """The same bytes with their length and type, from the start again when an attempt fails."""
     storage = Storage(*([failure] if failure else []))
     progress: list[tuple[int, int]] = []
     path = tmp_path / "data.csv"
@@ -198,7 +198,7 @@ async def test_an_upload_url_in_the_clear_is_refused(url: str) -> None:
         return json_answer({"id": "f", "filename": "f", "uploadUrl": url}, 201)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
-        with pytest.raises(errors.DecodeError, match="uploadUrl|upload URL"):
+        with pytest.raises(errors.DecodeError, match=r"uploadUrl|upload URL"):
             await client.files.upload(b"x", filename="a")
 
 

@@ -181,7 +181,7 @@ async def test_an_ambiguous_create_is_not_sent_again_by_the_run(emulator: Emulat
 
 async def test_wait_returns_the_terminal_task(emulator: Emulator, client: AsyncRebyte) -> None:
     """The stream tells the end, and one read the task."""
-    emulator.script(pause(0.1), succeed("done"))
+    emulator.script(pause(0.1), says("done"), succeed("done"))
     task = await client.tasks.create("Do it")
     ended = await client.tasks.wait(task.id, timeout=10)
     assert ended.is_terminal

@@ -9,11 +9,11 @@ from typing import Any
 
 import anyio
 import pytest
+
+from rebyte_async import AsyncRebyte, TaskEventStream, errors, merge
 from support.clients import client_of
 from support.raw import RawRequest, RawServer, answer, chunk, stream_head
 from support.turns import done, text
-
-from rebyte_async import AsyncRebyte, TaskEventStream, errors, merge
 
 
 async def handler(request: RawRequest) -> Any:
@@ -69,7 +69,7 @@ async def test_failures_come_after_the_others_and_name_their_tasks() -> None:
         got: list[str] = []
         with pytest.raises(ExceptionGroup) as caught:
             async for task_id, _ in merge(*streams(client, "bad1", "4", "bad2")):
-                got.append(task_id)  # noqa: PERF401 - what came before the group is the point
+                got.append(task_id)
     assert got == ["4"] * 4
     failures = caught.value.exceptions
     assert sorted(str(getattr(failure, "task_id", None)) for failure in failures) == ["bad1", "bad2"]

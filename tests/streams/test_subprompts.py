@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from support.clients import client_of, skipping
 from support.raw import RawServer, answer
 from support.turns import SILENCE, TASK_ID, TaskServer, done, text, tool_result, tool_use

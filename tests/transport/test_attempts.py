@@ -8,12 +8,12 @@ from typing import Any
 
 import anyio
 import pytest
-from support.clients import KEY, QUICK, client_of
-from support.raw import DROP, RawRequest, RawServer, answer, json_answer
 from yarl import URL
 
 from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
 from rebyte_async.types import Task
+from support.clients import KEY, QUICK, client_of
+from support.raw import DROP, RawRequest, RawServer, answer, json_answer
 
 TASK = {"id": "t1", "workspaceId": "w1", "url": "u", "status": "running", "createdAt": "2026-01-02T03:04:05.678Z"}
 PROMPT = {"promptId": "p2"}
@@ -48,6 +48,7 @@ class Script:
         self.replies = list(replies)
 
     async def __call__(self, request: RawRequest) -> Any:
+        """Answer."""
         return self.replies.pop(0) if self.replies else body_of(request)
 
 
@@ -129,7 +130,9 @@ async def test_a_connection_that_was_never_made_is_tried_again(call: str, unused
     assert caught.value.attempts == 4
 
 
-@pytest.mark.parametrize("answer_bytes", [answer(201), answer(201, b"<html>"), answer(200, b"{"), json_answer({"hello": 1}, 201)])
+@pytest.mark.parametrize(
+    "answer_bytes", [answer(201), answer(201, b"<html>"), answer(200, b"{"), json_answer({"hello": 1}, 201)]
+)
 async def test_an_unreadable_success_of_a_create_is_a_doubt(answer_bytes: bytes) -> None:
     """Something was started and nobody knows its id: that is no plain decoding error."""
     async with RawServer(Script(answer_bytes)) as server, client_of(server.url) as client:

@@ -6,10 +6,10 @@ import logging
 from typing import Any
 
 import pytest
-from support.clients import KEY, client_of
-from support.raw import RawRequest, RawServer, answer, json_answer
 
 from rebyte_async import AsyncRebyte, errors
+from support.clients import KEY, client_of
+from support.raw import RawRequest, RawServer, answer, json_answer
 
 SECRET_QUERY = "X-Signature=s3cr3t-signature"
 TASK = {"id": "t1", "status": "running"}
