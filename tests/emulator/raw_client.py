@@ -113,7 +113,7 @@ async def read_until_broken(response: aiohttp.ClientResponse) -> tuple[bytes, Ex
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Ask again and again until it is so: for what only the service's own answers tell."""
-    while not await condition():  # noqa: ASYNC110 - there is nothing else to wait on
+    while not await condition():
         await asyncio.sleep(0)
 
 

@@ -236,4 +236,4 @@ def test_importing_the_package_imports_no_emulator() -> None:
     """The emulator costs nothing to those who don't use it."""
     code = "import sys, rebyte_async; sys.exit(any('emulator' in name for name in sys.modules))"
 
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

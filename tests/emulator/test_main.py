@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def process() -> Iterator[subprocess.Popen[str]]:
     """The emulator as a process of its own."""
     command = [sys.executable, "-m", "rebyte_async.emulator", "--port", "0", "--api-key", "rbk_mine"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         yield process
         process.kill()
 
@@ -37,8 +37,8 @@ def test_it_says_how_to_reach_it_and_ends_quietly(process: subprocess.Popen[str]
     assert base_url is not None
     assert key == "REBYTE_API_KEY=rbk_mine\n"
 
-    request = Request(base_url[1] + "/tasks", headers={"API_KEY": "rbk_mine"})  # noqa: S310 - a loopback address
-    with urlopen(request) as answer:  # noqa: S310 - likewise
+    request = Request(base_url[1] + "/tasks", headers={"API_KEY": "rbk_mine"})
+    with urlopen(request) as answer:
         assert json.load(answer)["total"] == 0
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)

@@ -25,7 +25,7 @@ def _run(folder: Path, source: str, *options: str) -> str:
     test = folder / "test_it.py"
     test.write_text(dedent(source))
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options, str(test)]
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, check=False, timeout=30
     ).stdout
 
@@ -100,7 +100,7 @@ def test_nothing_heavy_is_imported_when_pytest_starts() -> None:
     """The plugin alone imports neither the emulator nor aiohttp."""
     code = "import sys, rebyte_async.pytest_plugin; sys.exit('aiohttp' in sys.modules)"
 
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 async def test_the_fixtures_work_here(rebyte_emulator: Emulator, rebyte_client: AsyncRebyte) -> None:

@@ -24,6 +24,10 @@ from support.raw import DROP, RawRequest, RawServer, answer, json_answer
 ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0002"
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 DATA = bytes(range(256)) * 9_000
+OTHER_VERSION = (
+    b'HTTP/1.1 206 X\r\nContent-Length: 2\r\nETag: "other"\r\n'
+    b"Content-Range: bytes 1000000-1000001/2304000\r\n\r\nab"
+)
 CASES: dict[str, tuple[Call, Any]] = {
     "list_artifacts": (
         lambda c: c.artifacts.list(ID),
@@ -168,8 +172,7 @@ async def test_a_cut_download_that_cannot_go_on_starts_again(why: str, tmp_path:
         b"HTTP/1.1 206 X\r\nContent-Length: 2\r\nContent-Range: bytes 7-8/9\r\n\r\nab",
         b"HTTP/1.1 206 X\r\nContent-Length: 2\r\n\r\nab",
         answer(416),
-        b"HTTP/1.1 206 X\r\nContent-Length: 2\r\n"
-        b'ETag: "other"\r\nContent-Range: bytes 1000000-1000001/2304000\r\n\r\nab',
+        OTHER_VERSION,
     ],
 )
 async def test_a_part_that_does_not_fit_is_not_taken(odd: bytes, tmp_path: Path) -> None:
