@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +30,7 @@ class Body:
             raise validation_error(f"Content-Type must be application/json, not {content_type!r}.")
         try:
             values = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise validation_error("The body is not valid JSON.") from None
         return cls(as_object(values, "The body"))
 
@@ -108,6 +109,8 @@ def as_text(value: Any, name: str, longest: int | None = None) -> str:
         raise validation_error(f"{name} must be a non-empty string.")
     if longest is not None and len(value) > longest:
         raise validation_error(f"{name} must have at most {longest} characters.")
+    if re.search("[\ud800-\udfff]", value):
+        raise validation_error(f"{name} holds half of a surrogate pair, which is no character.")
     return value
 
 

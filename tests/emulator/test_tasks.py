@@ -40,6 +40,7 @@ async def test_a_new_task_answers_with_the_documented_fields(http: RawClient) ->
         {"prompt": 7},
         {"prompt": ["x"]},
         {"prompt": "x" * 100_001},
+        {"prompt": "half \ud800"},
         {"prompt": "x", "executor": None},
         {"prompt": "x", "model": 4},
         {"prompt": "x", "workspaceId": "not-a-uuid"},

@@ -13,7 +13,7 @@ __all__ = ["Comment", "Done", "Event", "Frame", "Raw"]
 
 def _encoded(name: str, data: dict[str, Any]) -> bytes:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return f"event: {name}\ndata: {text}\n\n".encode()
+    return f"event: {name}\ndata: {text}\n\n".encode(errors="replace")  # a script may hold halves of surrogate pairs
 
 
 @define(eq=False)

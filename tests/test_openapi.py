@@ -1,0 +1,506 @@
+"""The OpenAPI document is valid, says what the client and the golden answers say, and the emulator keeps to it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+import pytest
+import schemathesis
+import yaml
+from attrs import field, frozen
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from jsonschema_rs import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from rebyte_async import _wire
+from rebyte_async.emulator import ArtifactFormat, Emulator, WebhookFormat, delegate, question, text
+from rebyte_async.emulator.api import API
+
+ROOT = Path(__file__).parent.parent
+WIRE = ROOT / "tests" / "wire"
+SOURCE = (ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8")
+DOCUMENT: dict[str, Any] = yaml.safe_load(SOURCE)
+METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+GRADES = frozenset({"documented", "observed", "guess", "unknown"})
+
+AT_THE_ROOT = {"GET /health": "it is at the host's root: the client has its path alone, the emulator no /v1 before it"}
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+)
+"""What Schemathesis holds against every answer. Not among them: `unsupported_method` (what a method that isn't there
+gets is unknown: the emulator answers 404), `positive_data_acceptance` (a schema can't say which files, questions and
+webhooks there are) and `ignored_auth` (the tests of keys say more)."""
+CONFIG = {
+    "checks": {"enabled": False, **{name: {"enabled": True} for name in CHECKS}},
+    # Keys are no data to make up: they are given, left out or wrong on purpose.
+    "generation": {"with-security-parameters": False},
+}
+# Schemathesis' own types are partly unknown to a strict checker.
+LIBRARY: Any = schemathesis
+SCHEMA: Any = LIBRARY.openapi.from_dict(DOCUMENT, config=LIBRARY.Config.from_dict(CONFIG))
+Case: TypeAlias = Any
+NO_HEALTH_CHECKS = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large)
+EXAMPLES = settings(
+    max_examples=25, derandomize=True, database=None, deadline=None, suppress_health_check=NO_HEALTH_CHECKS
+)
+
+ASKING = "Ask me"
+FILENAME = "reports/a.csv"
+HOOK = {"url": "https://hooks.invalid/x", "events": ["task.created", "task.completed"]}
+BODIES: dict[str, Any] = {
+    "POST /agent-computers": {"name": "Builder", "icon": "🔧"},
+    "PATCH /agent-computers/{computer_id}": {"agent_instructions": "Be brief", "views": {"terminal": True}},
+    "POST /tasks": {"prompt": "Build", "executor": "codex", "model": "m", "skills": ["pdf"], "githubUrl": "o/r"},
+    "POST /tasks/{task_id}/prompts": {"prompt": "And tests", "skills": ["pdf"], "files": []},
+    "PATCH /tasks/{task_id}/visibility": {"visibility": "public"},
+    "POST /tasks/{task_id}/answer": {"messageId": "m1", "actionId": 7, "answer": {"selectedOptions": [1]}},
+    "POST /files": {"filename": "spec.md", "contentType": "text/markdown"},
+    "POST /workspaces/{workspace_id}/artifacts/upload-url": {"files": [{"name": "a", "contentType": "text/csv"}]},
+    "POST /webhooks": {**HOOK, "url": "https://hooks.invalid/y", "description": "CI", "secret": "s3cret"},
+}
+"""A request that succeeds, for each operation with JSON in it."""
+
+
+def resolved(node: Any) -> Any:
+    """A part of the document, or what it refers to."""
+    while "$ref" in node:
+        node = at(node["$ref"].removeprefix("#"))
+    return node
+
+
+def at(pointer: str) -> Any:
+    """The part of the document that a JSON pointer names."""
+    node: Any = DOCUMENT
+    for part in pointer.split("/")[1:]:
+        node = node[part.replace("~1", "/").replace("~0", "~")]
+    return node
+
+
+def problems(schema: Mapping[str, Any], value: Any) -> list[str]:
+    """Where a value isn't as one of the document's schemas says."""
+    # The document is the root of the schema, so that its references lead to where they should.
+    validator = Draft202012Validator({**DOCUMENT, **schema}, validate_formats=False)
+    return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(value)]
+
+
+@frozen
+class Operation:
+    """One operation of the document."""
+
+    method: str
+    path: str
+    spec: dict[str, Any]
+    shared: list[Any]
+    """The parameters of its path."""
+
+    @property
+    def label(self) -> str:
+        """Its name in this file, and Schemathesis' own."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def shape(self) -> str:
+        """Its method and path without the names of the ids."""
+        return shape(self.method, self.path)
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether it needs a key."""
+        return self.spec.get("security") != []
+
+    @property
+    def is_open_to_nonsense(self) -> bool:
+        """Whether something besides the ids of its path can be made up wrongly."""
+        return "requestBody" in self.spec or bool(self.spec.get("parameters"))
+
+    def parameter(self, name: str) -> dict[str, Any]:
+        """A parameter's schema."""
+        every = [resolved(parameter) for parameter in (*self.shared, *self.spec.get("parameters", ()))]
+        (schema,) = [parameter["schema"] for parameter in every if parameter["name"] == name]
+        return dict(schema)
+
+    def answer(self, status: int) -> dict[str, Any]:
+        """What it may answer with a status."""
+        answers = self.spec["responses"]
+        return dict(resolved(answers.get(str(status)) or answers[f"{status // 100}XX"]))
+
+
+def shape(method: str, path: str) -> str:
+    """An endpoint without the names of the ids."""
+    return f"{method} {re.sub(r'{[^}]*}', '{}', path)}"
+
+
+def read_operations() -> Iterator[Operation]:
+    """The document's operations."""
+    for path, item in DOCUMENT["paths"].items():
+        for method in METHODS & item.keys():
+            yield Operation(method.upper(), path, item[method], item.get("parameters", []))
+
+
+OPERATIONS = {operation.label: operation for operation in sorted(read_operations(), key=lambda each: each.label)}
+ENDPOINTS = [value for value in vars(_wire).values() if isinstance(value, _wire.Endpoint)]
+GOLDEN = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(WIRE.glob("*.json"))}
+GOLDEN_EVENTS = {
+    path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((WIRE / "events").glob("*.json"))
+}
+FRAMES = {
+    frame["properties"]["event"]["const"]: frame["properties"]["data"]["contentSchema"]
+    for frame in DOCUMENT["components"]["schemas"]["Frame"]["oneOf"]
+}
+"""The schema of the data of each name of a frame."""
+EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+EVERY_SECURED = pytest.mark.parametrize(
+    "operation", [pytest.param(each, id=label) for label, each in OPERATIONS.items() if each.is_secured]
+)
+EVERY_GOLDEN = pytest.mark.parametrize("golden", GOLDEN.values(), ids=GOLDEN)
+
+
+def read_lengths() -> Iterator[tuple[str, str, int]]:
+    """The fields of requests whose length has a limit: the operation's label, the name and the limit."""
+    for label in BODIES:
+        body = OPERATIONS[label].spec["requestBody"]["content"]["application/json"]["schema"]
+        for name, schema in resolved(body)["properties"].items():
+            if "maxLength" in resolved(schema):
+                yield label, name, resolved(schema)["maxLength"]
+
+
+def operation_of(golden: Mapping[str, Any]) -> Operation:
+    """The operation that a golden answer is of: the one with the fewest ids in its path that fits."""
+    fitting = [
+        operation
+        for operation in OPERATIONS.values()
+        if operation.method == golden["method"]
+        and re.fullmatch(re.sub(r"{[^}]*}", "[^/]+", operation.path), golden["path"])
+    ]
+    return min(fitting, key=lambda operation: operation.path.count("{"))
+
+
+@frozen
+class Api:
+    """The emulator, asked through the document: every answer that comes is held against it."""
+
+    emulator: Emulator
+    ids: dict[str, str] = field(factory=dict[str, str])
+    """The ids of things that are there, by their names in the paths."""
+
+    def strategy(self, operation: Operation, mode: schemathesis.GenerationMode, **fixed: Any) -> SearchStrategy[Case]:
+        """Requests that Schemathesis makes up."""
+        strategy: SearchStrategy[Case] = SCHEMA.find_operation_by_label(operation.label).as_strategy(mode, **fixed)
+        return strategy
+
+    def case(self, operation: Operation, **parts: Any) -> Case:
+        """A request with the ids of things that are there."""
+        names = re.findall(r"{([^}]*)}", operation.path)
+        ids = {name: quote(self.ids[name], safe="") for name in names}
+        media_type = "application/json" if "body" in parts else None
+        known = SCHEMA.find_operation_by_label(operation.label)
+        return known.Case(path_parameters=ids, media_type=media_type, **parts)
+
+    def send(self, case: Case, *, key: str | None = "", **kwargs: Any) -> schemathesis.Response:
+        """Send a request, with the key that may do everything unless another or none is given."""
+        label = f"{case.method.upper()} {case.path}"
+        base_url = self.emulator.url.removesuffix("/v1") if label in AT_THE_ROOT else self.emulator.url
+        headers = {} if key is None else {"API_KEY": key or self.emulator.api_key}
+        response: schemathesis.Response = case.call(base_url=base_url, headers=headers, **kwargs)
+        case.validate_response(response)
+        return response
+
+    def get(self, label: str, **parts: Any) -> Any:
+        """Send a request that has to succeed, and read its JSON."""
+        response = self.send(self.case(OPERATIONS[label], **parts))
+        assert response.status_code // 100 == 2, response.text
+        return response.json()
+
+    def frames(self) -> list[tuple[str, Any]]:
+        """The frames of the task's stream, which has to end by itself."""
+        response = self.send(self.case(OPERATIONS["GET /tasks/{task_id}/events"]))
+        assert response.status_code == 200
+        blocks = response.content.decode().strip().split("\n\n")
+        fields = [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
+        return [(frame["event"], json.loads(frame["data"])) for frame in fields]
+
+    def prepare(self, operation: Operation) -> None:
+        """Make one of everything, so that the operation finds what it needs."""
+        ask = question("Which?", "A", "B", action_id=7, message_id="m1")
+        self.emulator.script(delegate("Look", text("A sub-prompt's text")), text("Done"), times=None)
+        self.emulator.script(ask, prompt=ASKING, times=None)
+        self.ids["computer_id"] = self.get("POST /agent-computers", body={})["id"]
+        self.ids["webhook_id"] = self.get("POST /webhooks", body=HOOK)["id"]
+        self._prepare_task(asking=operation.path.endswith("/answer"))
+        self.emulator.put_artifact(self.ids["workspace_id"], FILENAME, "a,b", content_type="text/csv")
+        self.ids["filename"] = FILENAME
+
+    def _prepare_task(self, *, asking: bool) -> None:
+        task = self.get("POST /tasks", body={"prompt": ASKING if asking else "Build"})
+        self.ids.update(task_id=task["id"], workspace_id=task["workspaceId"])
+        if asking:
+            self._await_question()
+        else:
+            payloads = [data["payload"] for name, data in self.frames() if name == "event"]
+            self.ids["prompt_id"] = next(each["subPromptId"] for each in payloads if "subPromptId" in each)
+
+    def _await_question(self) -> None:
+        while True:
+            (prompt,) = self.get("GET /tasks/{task_id}/content", query={"include": "events"})["prompts"]
+            if prompt["events"]:
+                return
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    """An emulator in a thread of its own, whose agents don't take their time."""
+    with Emulator(deterministic=True, pace=0.0) as emulator:
+        yield Api(emulator)
+        emulator.check()
+
+
+def test_the_document_is_valid() -> None:
+    """The document is OpenAPI 3.1."""
+    assert DOCUMENT["openapi"].startswith("3.1.")
+    assert [error.message for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()] == []
+
+
+def test_everything_has_a_grade() -> None:
+    """Every operation and every component says how sure it is, and only in the contract's four words."""
+    components = DOCUMENT["components"]
+    graded = {
+        **{operation.label: operation.spec for operation in OPERATIONS.values()},
+        **{f"webhook {name}": item["post"] for name, item in DOCUMENT["webhooks"].items()},
+        **{
+            f"{kind}/{name}": part
+            for kind in components.keys() - {"examples"}
+            for name, part in components[kind].items()
+        },
+    }
+    assert [name for name, part in graded.items() if part.get("x-grade") not in GRADES] == []
+    assert set(re.findall(r"x-grade: (.*)", SOURCE)) == GRADES
+
+
+def test_every_component_is_used() -> None:
+    """No component stands there for nothing."""
+    kinds = DOCUMENT["components"].items()
+    names = [f"#/components/{kind}/{name}" for kind, parts in kinds for name in parts if kind != "securitySchemes"]
+    assert [name for name in names if f'"{name}"' not in SOURCE] == []
+
+
+def test_the_client_agrees() -> None:
+    """The document has the client's endpoints and no others."""
+    client = {shape(endpoint.method, endpoint.template) for endpoint in ENDPOINTS}
+    assert client | {f"GET {_wire.HEALTH_PATH}"} == {operation.shape for operation in OPERATIONS.values()}
+    assert len(client) == len(ENDPOINTS)
+    assert not client & AT_THE_ROOT.keys()
+
+
+def test_the_emulator_agrees() -> None:
+    """The document has the emulator's endpoints and no others, below /v1 but for the named exceptions."""
+    expected = {
+        operation.shape if label in AT_THE_ROOT else shape(operation.method, f"/v1{operation.path}")
+        for label, operation in OPERATIONS.items()
+    }
+    assert {shape(route.method, route.path) for route in API.routes} == expected
+
+
+def test_keys_are_needed_alike() -> None:
+    """The emulator asks for a key where the document says that one is needed, and nowhere else."""
+    secured = {operation.shape for operation in OPERATIONS.values() if operation.is_secured}
+    assert {shape(each.method, each.path.removeprefix("/v1")) for each in API.routes if each.scope} == secured
+
+
+def test_what_is_never_repeated() -> None:
+    """The client never repeats by itself what the document says must not be repeated, and nothing else."""
+    never = {operation.shape for operation in OPERATIONS.values() if operation.spec.get("x-never-repeat")}
+    assert {shape(each.method, each.template) for each in ENDPOINTS if not each.repeatable} == never
+
+
+def test_the_codes_of_errors_agree() -> None:
+    """The client has a class for every code that the document knows, and each example has a code with its status."""
+    schema = DOCUMENT["components"]["schemas"]["ErrorCode"]
+    assert vars(_wire)["_BY_CODE"].keys() == {*schema["x-known-values"], *schema["x-also-seen"]}
+    shown: dict[str, int] = {}
+    for operation in OPERATIONS.values():
+        for status, answer in operation.spec["responses"].items():
+            examples = resolved(answer).get("content", {}).get("application/json", {}).get("examples", {})
+            shown |= {resolved(example)["value"]["error"]["code"]: int(status) for example in examples.values()}
+    assert shown == schema["x-known-values"]
+
+
+@EVERY_GOLDEN
+def test_golden_answers(golden: dict[str, Any]) -> None:
+    """Each golden answer is one that the document has, with its status."""
+    content = operation_of(golden).answer(golden["status"]).get("content")
+    if golden["answer"] is None:
+        assert content is None
+    else:
+        assert content is not None
+        assert problems(content["application/json"]["schema"], golden["answer"]) == []
+
+
+@EVERY_GOLDEN
+def test_golden_requests(golden: dict[str, Any]) -> None:
+    """Each golden request is one that the document allows."""
+    operation = operation_of(golden)
+    body = operation.spec.get("requestBody")
+    assert (body is not None and body["required"]) == ("request" in golden)
+    if body is not None:
+        assert problems(body["content"]["application/json"]["schema"], golden["request"]) == []
+    for name, value in golden.get("query", {}).items():
+        schema = operation.parameter(name)
+        assert problems(schema, int(value) if schema["type"] == "integer" else value) == []
+
+
+@pytest.mark.parametrize("golden", GOLDEN_EVENTS.values(), ids=GOLDEN_EVENTS)
+def test_golden_events(golden: dict[str, Any]) -> None:
+    """Each golden frame of a stream has the data that the document says."""
+    assert problems(FRAMES["event" if "event" in golden else "done"], golden["data"]) == []
+
+
+@EVERY_OPERATION
+def test_made_up_requests(api: Api, operation: Operation) -> None:
+    """Whatever is sent, the emulator never fails, and its answer is one that the document has."""
+    positive, negative = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
+    api.prepare(operation)
+    ids = dict(api.case(operation).path_parameters)
+    strategies = [api.strategy(operation, positive, path_parameters=ids), api.strategy(operation, positive)]
+    if operation.is_open_to_nonsense:
+        strategies.append(api.strategy(operation, negative, path_parameters=ids))
+
+    @EXAMPLES
+    @given(case=st.one_of(strategies))
+    def send(case: Case) -> None:
+        api.send(case)
+
+    send()
+
+
+@EVERY_OPERATION
+def test_successes(api: Api, operation: Operation) -> None:
+    """Each operation can succeed, with an answer that the document has."""
+    api.prepare(operation)
+    parts = {"body": BODIES[operation.label]} if operation.label in BODIES else {}
+    case, kwargs = api.case(operation, **parts), dict[str, Any]()
+    if "multipart/form-data" in operation.spec.get("requestBody", {}).get("content", ()):
+        kwargs["files"] = [("files", (FILENAME, b"a,b", "text/csv")), ("files", ("b", b""))]
+    response = api.send(case, **kwargs)
+    assert response.status_code // 100 == 2, response.text
+
+
+@pytest.mark.parametrize(("label", "name", "limit"), list(read_lengths()))
+def test_longest_texts(api: Api, label: str, name: str, limit: int) -> None:
+    """A text may be exactly as long as the document says."""
+    api.prepare(OPERATIONS[label])
+    for size, family in ((limit + 1, 4), (limit, 2)):
+        case = api.case(OPERATIONS[label], body={**BODIES[label], name: "ü" * size})
+        assert api.send(case).status_code // 100 == family
+
+
+@pytest.mark.parametrize("label", ["GET /tasks", "GET /agent-computers"])
+def test_edges_of_pages(api: Api, label: str) -> None:
+    """A page may be exactly as large and as far away as the document says, and is so by default."""
+    limit, offset = OPERATIONS[label].parameter("limit"), OPERATIONS[label].parameter("offset")
+    page = api.get(label)
+    assert (page["limit"], page["offset"]) == (limit["default"], offset["default"])
+    edges = {("limit", limit["minimum"]): -1, ("limit", limit["maximum"]): 1, ("offset", offset["minimum"]): -1}
+    for (name, edge), beyond in edges.items():
+        assert api.get(label, query={name: edge})[name] == edge
+        assert api.send(api.case(OPERATIONS[label], query={name: edge + beyond})).status_code == 400
+
+
+@EVERY_SECURED
+def test_keys(api: Api, operation: Operation) -> None:
+    """Without a key, with a wrong one and with one that may do nothing, each operation says so as documented."""
+    api.prepare(operation)
+    keys = {None: (401, "missing_api_key"), "rbk_wrong": (401, "invalid_api_key")}
+    keys[api.emulator.add_key(scopes=())] = (403, "insufficient_scopes")
+    for key, expected in keys.items():
+        response = api.send(api.case(operation), key=key)
+        assert (response.status_code, response.json()["error"]["code"]) == expected
+
+
+def test_frames(api: Api) -> None:
+    """Each frame of the emulator's streams has the data that the document says, and `done` is the last."""
+    api.ids["task_id"] = api.get("POST /tasks", body={"prompt": "Build"})["id"]
+    frames = api.frames()
+    assert [name for name, _ in frames] == ["event"] * (len(frames) - 1) + ["done"]
+    assert {data["eventType"] for name, data in frames if name == "event"} >= {"init", "text", "tool_use", "result"}
+    assert [problems(FRAMES[name], data) for name, data in frames] == [[]] * len(frames)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ArtifactFormat(items="data", name="filename", urls="data", url=True, upload_status=200),
+        ArtifactFormat(items="files", urls="files", details=False),
+        ArtifactFormat(items=None),
+    ],
+    ids=str,
+)
+def test_other_forms_of_artifacts(api: Api, form: ArtifactFormat) -> None:
+    """The document has every form in which the emulator can show artifacts."""
+    api.prepare(OPERATIONS["GET /tasks"])
+    api.emulator.artifact_format = form
+    api.get("GET /workspaces/{workspace_id}/artifacts")
+    label = "POST /workspaces/{workspace_id}/artifacts/upload-url"
+    api.get(label, body=BODIES[label])
+    upload = api.case(OPERATIONS["POST /workspaces/{workspace_id}/artifacts"])
+    assert api.send(upload, files=[("files", ("b", b""))]).status_code == form.upload_status
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_to_artifacts(api: Api, status: int) -> None:
+    """A download may lead elsewhere, with any status for that."""
+    api.prepare(OPERATIONS["GET /tasks"])
+    api.emulator.artifact_format = ArtifactFormat(redirect=status)
+    case = api.case(OPERATIONS["GET /workspaces/{workspace_id}/artifacts/{filename}"])
+    assert api.send(case, allow_redirects=False).status_code == status
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        WebhookFormat(items="data", public_key="public_key"),
+        WebhookFormat(items=None, public_key="key", public_key_base64=True),
+        WebhookFormat(public_key=None),
+    ],
+    ids=str,
+)
+def test_other_forms_of_webhooks(api: Api, form: WebhookFormat) -> None:
+    """The document has every form in which the emulator can show webhooks and their key."""
+    api.emulator.webhook_format = form
+    assert api.get("POST /webhooks", body=HOOK) == api.get("POST /webhooks", body=HOOK)
+    api.get("GET /webhooks")
+    assert api.send(api.case(OPERATIONS["GET /webhooks/public_key"])).status_code == 200
+
+
+def test_limits(api: Api) -> None:
+    """A fourth webhook and a disabled executor are refused with the documented codes."""
+    for number in range(3):
+        api.get("POST /webhooks", body={**HOOK, "url": f"https://hooks.invalid/{number}"})
+    refused = api.send(api.case(OPERATIONS["POST /webhooks"], body=HOOK))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "limit_exceeded")
+    api.emulator.disable_executor("gemini")
+    disabled = api.send(api.case(OPERATIONS["POST /tasks"], body={"prompt": "Build", "executor": "gemini"}))
+    assert (disabled.status_code, disabled.json()["error"]["code"]) == (403, "agent_disabled")
+
+
+def test_deliveries(api: Api) -> None:
+    """What the emulator tells webhooks is what the document says."""
+    body = DOCUMENT["webhooks"]["task"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    api.prepare(OPERATIONS["GET /tasks"])
+    told = [delivery.json() for delivery in api.emulator.deliveries]
+    assert told[0]["event"] == "task.created"
+    assert [problems(body, each) for each in told] == [[]] * len(told)
