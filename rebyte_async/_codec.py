@@ -16,8 +16,8 @@ import attrs
 
 from rebyte_async import _json
 from rebyte_async._events import event_from_mapping
+from rebyte_async._redact import without_secrets
 from rebyte_async.errors import DecodeError
-from rebyte_async.types._fields import moment
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.pages import Page
 from rebyte_async.types.statuses import PromptStatus, TaskStatus, prompt_status, task_status
@@ -33,7 +33,7 @@ T = TypeVar("T")
 _UNIONS: tuple[tuple[Any, Callable[[Any], object]], ...] = (
     (TaskStatus | str | None, task_status),
     (PromptStatus | str | None, prompt_status),
-    (datetime | None, moment),
+    (datetime | None, lambda value: value),  # the models read it themselves
 )
 _SHOWN = 2_000
 
@@ -156,28 +156,35 @@ def decode(cls: type[T], document: object, *, path: str = "$") -> T:
         return _converter().structure(document, cls)
     except Exception as error:  # noqa: BLE001 - whatever cattrs raises for a document means the same
         where, what = _fault(error, path)
-    raise DecodeError(f"{cls.__name__}: {where}: {what}", path=where, body=_dumped(document))
+    raise DecodeError(f"{cls.__name__.lstrip('_')}: {where}: {what}", path=where, body=_dumped(document))
 
 
 def _dumped(document: object) -> str:
     """A document for an error to carry, without the values whose names say that they are secret."""
     text = _json.dumps(document).decode(errors="replace")
-    return re.sub(r'("\w*(?:key|secret|token)"\s*:\s*)"[^"]*"', r'\1"…"', text, flags=re.IGNORECASE)[:_SHOWN]
+    text = re.sub(r'("\w*(?:key|secret|token)"\s*:\s*)"(?:[^"\\]|\\.)*"', r'\1"…"', text, flags=re.IGNORECASE)
+    return without_secrets(text)[:_SHOWN]
 
 
-def parse(body: bytes, what: str) -> Any:
+def parse(body: bytes, what: Callable[[], str]) -> Any:
     """Read the body of an answer as JSON.
 
     Raises:
         DecodeError: It is empty, or no JSON.
     """
     if not body.strip():
-        raise DecodeError(f"{what}: expected JSON, got an empty body", body="")
+        raise DecodeError(f"{what()}: expected JSON, got an empty body", body="")
     try:
         return _json.loads(body)
     except ValueError:
         pass
-    raise DecodeError(f"{what}: expected JSON, got something else", body=body[:_SHOWN].decode(errors="replace"))
+    raise DecodeError(f"{what()}: expected JSON, got something else", body=_excerpt(body))
+
+
+def _excerpt(body: bytes) -> str | None:
+    """The beginning of what is no JSON, unless it is a page."""
+    text = body[: 2 * _SHOWN].decode(errors="replace")
+    return None if text.lstrip().startswith("<") else without_secrets(text)[:_SHOWN]
 
 
 def decode_items(

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from attrs import frozen
 
 from rebyte_async import errors
+from rebyte_async._redact import without_secrets
 from rebyte_async.errors import APIError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -172,6 +173,12 @@ def _is_markup(text: str) -> bool:
     return re.search(r"\A\s*<|<!doctype|<html|<body|<head", text, re.IGNORECASE) is not None
 
 
+def _of_xml(text: str) -> str | None:
+    """The code and message of an XML error, as the storages behind signed URLs send them."""
+    found = [re.search(rf"<{name}>([^<]*)</{name}>", text) for name in ("Code", "Message")]
+    return ": ".join(match[1] for match in found if match) or None
+
+
 def _fields(document: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", document) if isinstance(document, dict) else {}
 
@@ -193,7 +200,7 @@ def _one_line(text: str) -> str:
 
 
 def _message(status: int, said: str | None, text: str) -> str:
-    message = said if said is not None else text
+    message = said or _of_xml(text) or text
     if _is_markup(message):
         return f"{_reason(status)} (the answer was a page of HTML, as gateways send)"
     if said is None and message.lstrip()[:1] in {"{", "["}:
@@ -225,6 +232,7 @@ def api_error(
         now: The time, for a `Retry-After` that is a date.
     """
     code, said = _said(document)
+    text, said = without_secrets(text), None if said is None else without_secrets(said)
     return _error_class(status, code)(
         status,
         code,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, NoReturn, Self, cast
 
 from rebyte_async import _codec, _wire
 from rebyte_async._retry import RetryPolicy
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["AsyncRebyte"]
 
 _OWN_HEADERS = frozenset({"api_key", "api-key", "x-api-key", "host", "content-length", "content-type", "connection"})
+_REPLACED = {name.lower(): name for name in ("User-Agent", "Accept", "Accept-Encoding")}
+"""The client's own headers that an application may replace, under whatever spelling."""
 
 
 class AsyncRebyte:
@@ -141,6 +143,9 @@ class AsyncRebyte:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._transport.base}>"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client can't be pickled: it holds connections and a key. Make one where it is needed")
+
     async def __aenter__(self) -> Self:
         await self._transport.connections.ready()
         return self
@@ -187,7 +192,7 @@ def _headers(given: object) -> dict[str, str]:
             raise ConfigurationError(f"the header {name} must be a string on one line")
         if name.lower() in _OWN_HEADERS:
             raise ConfigurationError(f"the header {name} is set by the client itself")
-    return {str(name): str(value) for name, value in headers.items()}
+    return {_REPLACED.get(str(name).lower(), str(name)): str(value) for name, value in headers.items()}
 
 
 def _check_settings(timeouts: object, retry: object) -> None:

@@ -70,6 +70,14 @@ def test_settings_of_another_type_are_refused(options: Any) -> None:
         AsyncRebyte(KEY, **options)
 
 
+async def test_a_header_of_ones_own_replaces_the_clients() -> None:
+    """Under whatever spelling, and it isn't sent twice."""
+    async with RawServer(handler) as server, client_of(server.url, headers={"user-agent": "mine/1"}) as client:
+        await client.tasks.get("t1")
+    assert server.requests[0].headers["user-agent"] == "mine/1"
+    assert server.requests[0].names.count("user-agent") == 1
+
+
 async def test_a_view_shares_the_connections() -> None:
     """Other settings, the same pool and counters; closing the view closes nothing."""
     async with RawServer(handler) as server, client_of(server.url) as client:
@@ -195,3 +203,14 @@ def test_the_version_is_the_packages() -> None:
     import rebyte_async
 
     assert rebyte_async.__version__ == version("rebyte-async")
+
+
+async def test_a_client_does_not_pickle() -> None:
+    """Neither a fresh one nor a used one: the error says what to do instead."""
+    import pickle
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        for _ in range(2):
+            with pytest.raises(TypeError, match="can't be pickled"):
+                pickle.dumps(client)
+            await client.tasks.get("t1")

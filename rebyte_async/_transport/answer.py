@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, frozen
 
 from rebyte_async import _codec
+from rebyte_async._transport.origin import shown
 from rebyte_async._transport.translate import is_foreign, translate
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
     from yarl import URL
 
+    from rebyte_async._transport.silence import Silence
     from rebyte_async._transport.stats import Counters
 
 __all__ = ["Answer", "ByteStream"]
@@ -26,8 +28,14 @@ class Answer:
 
     status: int
     body: bytes
-    what: str
-    """The request, for an error that says what couldn't be read."""
+    method: str
+    """The request's method."""
+    _url: URL
+
+    @property
+    def url(self) -> str:
+        """The request's URL without its query."""
+        return shown(self._url)
 
     def json(self) -> Any:
         """The body as JSON.
@@ -35,7 +43,7 @@ class Answer:
         Raises:
             DecodeError: It is empty, or no JSON.
         """
-        return _codec.parse(self.body, self.what)
+        return _codec.parse(self.body, lambda: f"{self.method} {self.url}")
 
 
 @define(eq=False)
@@ -47,6 +55,8 @@ class ByteStream:
     _counters: Counters
     _open_ones: set[ByteStream]
     """The open streams of the client, of which this is one while it is open."""
+    _silence: Silence | None = None
+    """What ends it when nothing comes; None where aiohttp does, or nothing."""
 
     def __attrs_post_init__(self) -> None:
         self._open_ones.add(self)
@@ -76,6 +86,8 @@ class ByteStream:
             failure = translate(error, "GET", self._url)
         else:
             self._counters.bytes_received += len(data)
+            if self._silence is not None:
+                self._silence.broken(len(data))
             return data
         raise failure
 
@@ -84,4 +96,6 @@ class ByteStream:
         if self in self._open_ones:
             self._open_ones.discard(self)
             self._counters.open_streams -= 1
+            if self._silence is not None:
+                self._silence.stop()
             self._response.close()

@@ -20,6 +20,8 @@ from rebyte_async._transport.exchange import Request, finite, send
 from rebyte_async._transport.gate import Gate
 from rebyte_async._transport.origin import RedirectRefusedError, shown
 from rebyte_async._transport.outgoing import Body, Outgoing
+from rebyte_async._transport.pieces import read_in_small_pieces
+from rebyte_async._transport.silence import Silence
 from rebyte_async._transport.stats import Counters
 from rebyte_async._transport.translate import is_foreign, translate
 from rebyte_async._version import __version__
@@ -47,6 +49,8 @@ __all__ = ["Transport"]
 
 _log = logging.getLogger("rebyte_async")
 _USER_AGENT = f"rebyte-async/{__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
+_HEADERS = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
+_HEADERS_OF_JSON = {**_HEADERS, "Content-Type": "application/json"}
 _HEALTH = Endpoint("GET", HEALTH_PATH)
 _SIGNED_PUT = Endpoint("PUT", "a signed URL")
 _SUCCESS = range(200, 300)
@@ -70,8 +74,14 @@ class Transport:
     retry: RetryPolicy
     headers: Mapping[str, str] = field(factory=dict[str, str], repr=False)
     connections: Connections
+    private: Mapping[str, str] = field(init=False, repr=False)
+    """What goes to the API's origin alone."""
     gate: Gate = field(factory=_new_gate)
     counters: Counters = field(factory=Counters)
+
+    @private.default
+    def _private(self) -> Mapping[str, str]:
+        return {**self.headers, API_KEY_HEADER: self.key}
 
     def view(self, **changes: Any) -> Transport:
         """The same connections, pause, budget and counters under other settings."""
@@ -129,7 +139,7 @@ class Transport:
                 answer = await self._attempt(request, attempt)
             except (TransportError, APIError) as error:
                 if doubt and isinstance(error, APIError) and error.status in endpoint.settled_by:
-                    return Answer(error.status, b"", request.method)
+                    return Answer(error.status, b"", request.method, request.url)
                 outcome, failure = _outcome(error), error
             else:
                 self.gate.give_back()
@@ -153,9 +163,12 @@ class Transport:
     async def _attempt(self, request: Request, attempt: int) -> Answer:
         response = await self._send(request, attempt)
         try:
-            # The socket's timeout ends a silence; this ends a body that trickles for ever.
-            async with asyncio.timeout(finite(request.silence)):
+            if response.content.is_eof():
                 body = await response.read()
+            else:
+                # The socket's timeout ends a silence; this ends a body that trickles for ever.
+                async with asyncio.timeout(finite(request.silence)):
+                    body = await response.read()
         except Exception as error:
             if not is_foreign(error):
                 raise
@@ -195,7 +208,7 @@ class Transport:
 
     def _judged(self, request: Request, response: ClientResponse, body: bytes, attempt: int) -> Answer:
         if response.status in _SUCCESS:
-            return Answer(response.status, body, f"{request.method} {shown(request.url)}")
+            return Answer(response.status, body, request.method, request.url)
         text = body.decode(errors="replace").replace(self.key, "…")
         raise api_error(
             status=response.status,
@@ -229,7 +242,20 @@ class Transport:
                 method="GET",
                 url=shown(request.url),
             )
-        return self._byte_stream(request, response)
+        return self._byte_stream(request, response, self._tuned(request, response))
+
+    @staticmethod
+    def _tuned(request: Request, response: ClientResponse) -> Silence | None:
+        """Have a connection wait for rare and small pieces at little cost, and its silence watched."""
+        connection = response.connection
+        if connection is None or connection.protocol is None:
+            return None  # the whole body has come already
+        read_in_small_pieces(connection.transport)
+        if finite(request.silence) is None:
+            return None
+        connection.protocol.read_timeout = None
+        connection.protocol.start_timeout()  # drops the one that runs
+        return Silence(response.content, request.silence)
 
     async def download(
         self,
@@ -251,8 +277,8 @@ class Transport:
         request = evolve(request, headers=own, buffer=_DOWNLOAD_BUFFER)
         return self._byte_stream(request, await self._open(request, accept))
 
-    def _byte_stream(self, request: Request, response: ClientResponse) -> ByteStream:
-        return ByteStream(response, request.url, self.counters, self.connections.streams)
+    def _byte_stream(self, request: Request, response: ClientResponse, silence: Silence | None = None) -> ByteStream:
+        return ByteStream(response, request.url, self.counters, self.connections.streams, silence)
 
     async def _open(self, request: Request, accept: Container[int] = _SUCCESS) -> ClientResponse:
         await self.connections.ready()
@@ -325,16 +351,14 @@ class Transport:
     ) -> Request:
         path = endpoint.path(**ids)
         url = self.base.with_path(self.base.raw_path.rstrip("/") + path, encoded=True)
-        headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
-        body = None
+        body, headers = None, _HEADERS
         if json is not None:
-            headers["Content-Type"] = "application/json"
-            body = _written(json)
+            body, headers = _written(json), _HEADERS_OF_JSON
         return Request(
             method=endpoint.method,
             url=url.with_query(query) if query else url,
             headers=headers,
-            private={**self.headers, API_KEY_HEADER: self.key},
+            private=self.private,
             body=body,
             fresh=not endpoint.repeatable,
             connect=self.timeouts.connect,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anyio import move_on_after
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from rebyte_async import _codec, _wire
 from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionError, WaitTimeoutError
@@ -171,7 +171,10 @@ class AgentComputers:
 def _settled(computer: AgentComputer) -> bool:
     if computer.status == AgentComputerStatus.ERROR:
         reason = computer.provision_error or "the server gave no reason"
-        raise ProvisionError(f"agent computer {computer.id} could not be provisioned: {reason}", computer=computer)
+        raise ProvisionError(
+            f"agent computer {computer.id} could not be provisioned: {reason}",
+            computer=evolve(computer, sandbox_api_key=None),
+        )
     return computer.is_ready
 
 

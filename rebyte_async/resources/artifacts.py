@@ -17,7 +17,7 @@ from rebyte_async.resources.bounded import AT_ONCE, bounded
 from rebyte_async.resources.downloads import Download, safe_name, save
 from rebyte_async.resources.multipart import Multipart
 from rebyte_async.resources.pages import Listing
-from rebyte_async.resources.sources import NamedSource, Progress, Upload, check, opened
+from rebyte_async.resources.sources import NamedSource, Progress, Upload, check, guessed_type, opened
 from rebyte_async.types.artifacts import Artifact, UploadUrl
 from rebyte_async.types.pages import Page
 
@@ -198,12 +198,14 @@ class Artifacts:
 
         Args:
             workspace_id: The workspace.
-            files: The names, or pairs of a name and a media type.
+            files: The names, whose media types are guessed, or pairs of a name and a media type.
 
         Returns:
             A URL for each, in order. The PUT must carry the same Content-Type, and no API key.
         """
-        wanted = [_wanted(item) for item in files]
+        if isinstance(files, str):
+            raise InvalidRequestError(f"files must be a list of names, not the string {files!r:.80}")
+        wanted = await asyncio.to_thread(lambda: [_wanted(item) for item in files])
         if not wanted:
             raise InvalidRequestError("upload_urls needs at least one name")
         body = {"files": [{"name": name, "contentType": kind} for name, kind in wanted]}
@@ -277,7 +279,7 @@ def _target(destination: Path, filename: str) -> Path:
 def _wanted(item: object) -> tuple[str, str]:
     match item:
         case str(name) | (str(name),) if name.strip():
-            return name, "application/octet-stream"
+            return name, guessed_type(name)
         case (str(name), str(kind)) if name.strip() and kind.strip():
             return name, kind
         case _:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from anyio import CapacityLimiter, create_task_group
 
-from rebyte_async.errors import RebyteError
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -20,7 +18,7 @@ AT_ONCE = 4
 
 async def bounded(
     calls: Sequence[Callable[[], Awaitable[T]]], limit: int = AT_ONCE
-) -> tuple[list[T], RebyteError | None]:
+) -> tuple[list[T], Exception | None]:
     """Make the calls, so many at once, and start no more after the first failure.
 
     Returns:
@@ -28,7 +26,7 @@ async def bounded(
     """
     slots = CapacityLimiter(limit)
     results: dict[int, T] = {}
-    failures: list[RebyteError] = []
+    failures: list[Exception] = []
 
     async def make(index: int) -> None:
         async with slots:
@@ -36,7 +34,7 @@ async def bounded(
                 return
             try:
                 results[index] = await calls[index]()
-            except RebyteError as error:
+            except Exception as error:  # noqa: BLE001 - handed on as it is, and not in a group
                 failures.append(error)
 
     async with create_task_group() as group:

@@ -148,19 +148,20 @@ async def save(download: Download, target: Path, progress: Progress | None) -> N
 
 
 async def _fill(download: Download, part: _Part, progress: Progress | None) -> None:
-    waiting = bytearray()
+    waiting: list[bytes] = []
+    written = 0
     async with aclosing(download.blocks()) as blocks:
         async for place, data in blocks:
             if place == 0:
-                waiting.clear()
+                waiting, written = [], 0
                 await asyncio.to_thread(part.rewind)
-            waiting += data
-            if len(waiting) >= _BLOCK:
-                await asyncio.to_thread(part.write, bytes(waiting))
-                waiting.clear()
+            waiting.append(data)
+            if place + len(data) - written >= _BLOCK:
+                await asyncio.to_thread(part.write, waiting)
+                waiting, written = [], place + len(data)
             if progress is not None:
                 progress(place + len(data), download.total or 0)
-    await asyncio.to_thread(part.write, bytes(waiting))
+    await asyncio.to_thread(part.write, waiting)
 
 
 class _Part:
@@ -172,7 +173,10 @@ class _Part:
     def __init__(self, target: Path) -> None:
         self._target = target
         self._path = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.part")
-        self._file = self._path.open("xb", buffering=0)
+        try:
+            self._file = self._path.open("xb", buffering=0)
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(target)) from error
         self._lock = threading.Lock()
 
     def rewind(self) -> None:
@@ -181,12 +185,13 @@ class _Part:
             self._file.seek(0)
             self._file.truncate()
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: list[bytes]) -> None:
         """Write it all."""
         with self._lock:
-            view = memoryview(data)
-            while view:
-                view = view[self._file.write(view) or 0 :]
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[self._file.write(view) or 0 :]
 
     def put_in_place(self) -> None:
         """Let the file take its name, for good."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -10,15 +11,17 @@ from attrs import frozen
 
 from rebyte_async import _codec, _wire
 from rebyte_async._transport import is_private_url
-from rebyte_async.errors import APIError, DecodeError, InvalidRequestError
+from rebyte_async.errors import APIError, DecodeError, InvalidRequestError, RebyteError
 from rebyte_async.resources.bounded import bounded
 from rebyte_async.resources.sources import NamedSource, Progress, Source, Upload, check, opened
 from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from rebyte_async._transport import Transport
 
-__all__ = ["Attachment", "Files", "attached"]
+__all__ = ["Attachment", "Files", "attached", "attaching"]
 
 Attachment = FileRef | NamedSource
 """What `files=` takes: an uploaded file, a path, or a pair of a name and a source."""
@@ -90,8 +93,8 @@ class Files:
         return FileRef(ticket.id, ticket.filename)
 
 
-async def attached(files: Files, attachments: object) -> list[dict[str, str]]:
-    """The attachments as the API wants them, after uploading those that aren't yet, four at once.
+async def attached(files: Files, attachments: object) -> list[FileRef]:
+    """The attachments, after uploading those that aren't yet, four at once.
 
     Raises:
         InvalidRequestError: One of them can't be uploaded.
@@ -112,6 +115,17 @@ async def attached(files: Files, attachments: object) -> list[dict[str, str]]:
 
     refs, failure = await bounded([partial(ref_of, item) for item in given])
     if failure is not None:
-        failure.uploaded = tuple(refs)
+        if isinstance(failure, RebyteError):
+            failure.uploaded = tuple(refs)
         raise failure
-    return [{"id": ref.id, "filename": ref.filename} for ref in refs]
+    return refs
+
+
+@contextmanager
+def attaching(refs: Sequence[FileRef]) -> Iterator[list[dict[str, str]]]:
+    """The attachments as the API wants them; when the call that takes them fails, the error has them."""
+    try:
+        yield [{"id": ref.id, "filename": ref.filename} for ref in refs]
+    except RebyteError as error:
+        error.uploaded = tuple(refs)
+        raise

@@ -136,6 +136,8 @@ class TaskRun:
         return self._stream
 
     async def _start(self) -> TaskEventStream:
+        if "files" in self._arguments:
+            self._arguments["files"] = await self._tasks.attach(self._arguments["files"])
         submitting = asyncio.ensure_future(self._submit())
         try:
             return await asyncio.shield(submitting)

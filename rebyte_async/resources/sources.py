@@ -22,7 +22,7 @@ from rebyte_async.errors import InvalidRequestError
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["NamedSource", "Progress", "Source", "Upload", "check", "opened"]
+__all__ = ["NamedSource", "Progress", "Source", "Upload", "check", "guessed_type", "opened"]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes that are through and the bytes in all; starts over when an attempt is repeated."""
@@ -93,7 +93,7 @@ async def check(source: NamedSource) -> None:
 async def _opened(
     source: Source, name: str, content_type: str | None, progress: Progress | None
 ) -> AsyncGenerator[Upload]:
-    kind = await asyncio.to_thread(_guessed, name) if content_type is None else content_type
+    kind = await asyncio.to_thread(guessed_type, name) if content_type is None else content_type
     if isinstance(source, bytes | bytearray | memoryview):
         data = memoryview(source).cast("B")
         yield Upload(name, kind, len(data), lambda: _slices(data), progress)
@@ -142,7 +142,8 @@ def _own_name(source: object) -> object:
     return Path(name).name if isinstance(name, str) else None
 
 
-def _guessed(name: str) -> str:
+def guessed_type(name: str) -> str:
+    """The media type that a name suggests. Reads the system's list of them, once: run it in a thread."""
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 

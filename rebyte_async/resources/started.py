@@ -26,7 +26,8 @@ def decode_started(cls: type[T], answer: Answer) -> T:
     except DecodeError as error:
         failure = error
     raise AmbiguousRequestError(
-        f"{answer.what} was carried out ({answer.status}), but the answer can't be read: {failure.message}",
-        method="POST",
-        url=answer.what.partition(" ")[2],
+        f"{answer.method} {answer.url} was carried out ({answer.status}), but its answer can't be read: "
+        f"{failure.message}",
+        method=answer.method,
+        url=answer.url,
     ) from failure

@@ -10,24 +10,25 @@ from rebyte_async import _codec, _wire
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources.answers import answer_body
 from rebyte_async.resources.arguments import optional_text, prompt_text, skill_names, with_extra
-from rebyte_async.resources.files import Attachment, Files, attached
+from rebyte_async.resources.files import Attachment, Files, attached, attaching
 from rebyte_async.resources.pages import Listing
 from rebyte_async.resources.recent import Recent
 from rebyte_async.resources.runs import TaskRun
 from rebyte_async.resources.started import decode_started
 from rebyte_async.resources.waiting import wait_for_end
 from rebyte_async.streams import TaskEventStream
-from rebyte_async.streams.reads import read_content, read_prompt_events, read_task
+from rebyte_async.streams.reads import about, read_content, read_prompt_events, read_task
 from rebyte_async.types.prompts import Prompt
 from rebyte_async.types.tasks import Task
 from rebyte_async.types.visibility import Visibility, VisibilitySetting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rebyte_async._transport import Transport
     from rebyte_async.types.content import TaskContent
     from rebyte_async.types.events import QuestionEvent, TaskEvent
+    from rebyte_async.types.files import FileRef
     from rebyte_async.types.pages import Page
 
 __all__ = ["CreateOptions", "Tasks"]
@@ -115,9 +116,10 @@ class Tasks:
             "githubUrl": optional_text("github_url", github_url),
             "branchName": optional_text("branch_name", branch_name),
         }
-        lean = with_extra(body | {"files": await attached(Files(self._transport), files)}, extra)
-        answer = await self._transport.call(_wire.CREATE_TASK, json=lean)
-        task = decode_started(Task, answer)
+        with_extra(body, extra)
+        with attaching(await self.attach(files)) as refs:
+            answer = await self._transport.call(_wire.CREATE_TASK, json=with_extra(body | {"files": refs}, extra))
+            task = decode_started(Task, answer)
         self._recent.add(task.id, self._transport.gate.clock())
         return task
 
@@ -181,9 +183,15 @@ class Tasks:
         """
         body: dict[str, Any] = {"prompt": prompt_text(prompt), "skills": skill_names(skills)}
         _wire.CREATE_PROMPT.path(task_id=task_id)
-        lean = with_extra(body | {"files": await attached(Files(self._transport), files)}, extra)
-        answer = await self._transport.call(_wire.CREATE_PROMPT, ids={"task_id": task_id}, json=lean)
-        return Prompt(id=decode_started(_Receipt, answer).prompt_id)
+        with_extra(body, extra)
+        with about(task_id), attaching(await self.attach(files)) as refs:
+            lean, ids = with_extra(body | {"files": refs}, extra), {"task_id": task_id}
+            answer = await self._transport.call(_wire.CREATE_PROMPT, ids=ids, json=lean)
+            return Prompt(id=decode_started(_Receipt, answer).prompt_id)
+
+    async def attach(self, files: Iterable[Attachment]) -> Sequence[FileRef]:
+        """Upload what isn't uploaded yet: for a run, so that nothing has been started while it uploads."""
+        return await attached(Files(self._transport), files)
 
     async def cancel(self, task_id: str) -> None:
         """Cancel what a task is doing. Harmless on one that has ended (guess).

@@ -25,8 +25,7 @@ ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0002"
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 DATA = bytes(range(256)) * 9_000
 OTHER_VERSION = (
-    b'HTTP/1.1 206 X\r\nContent-Length: 2\r\nETag: "other"\r\n'
-    b"Content-Range: bytes 1000000-1000001/2304000\r\n\r\nab"
+    b'HTTP/1.1 206 X\r\nContent-Length: 2\r\nETag: "other"\r\nContent-Range: bytes 1000000-1000001/2304000\r\n\r\nab'
 )
 CASES: dict[str, tuple[Call, Any]] = {
     "list_artifacts": (
@@ -396,6 +395,7 @@ def test_links_that_carry_their_own_authorization_are_not_shown() -> None:
         lambda c, _: c.artifacts.upload(ID, b"x"),
         lambda c, _: c.artifacts.upload("..", ("a", b"x")),
         lambda c, _: c.artifacts.upload_urls(ID, []),
+        lambda c, _: c.artifacts.upload_urls(ID, "abc"),
         lambda c, _: c.artifacts.upload_urls(ID, [""]),
         lambda c, _: c.artifacts.upload_urls(ID, [("a", "")]),
         lambda c, _: c.artifacts.upload_urls(ID, [5]),

@@ -327,3 +327,44 @@ async def test_a_storage_that_takes_nothing_is_a_timeout() -> None:
                 await client.files.upload(DATA * 10, filename="a")
         for writer in writers:
             writer.transport.abort()
+
+
+@pytest.mark.parametrize("failure", [DROP, answer(403), json_answer({"hello": 1}, 201)], ids=["lost", "403", "odd"])
+async def test_when_the_create_fails_the_uploads_are_not_lost(failure: Any) -> None:
+    """The error carries them, so that the next try needn't upload anything."""
+    storage = Storage()
+    inner = storage.api
+
+    async def api(request: RawRequest) -> Any:
+        return failure if request.path == "/v1/tasks" else await inner(request)
+
+    storage.api = api  # type: ignore[method-assign]
+    async with Served(storage) as client:
+        with pytest.raises(errors.RebyteError) as caught:
+            await client.tasks.create("Do it", files=[("a.txt", b"a")])
+    assert caught.value.uploaded == (FileRef("f1", "1-a.txt"),)
+
+
+async def test_a_storages_own_words_are_told_without_its_signature() -> None:
+    """An XML refusal says why, and nothing of what it was signed with."""
+    refusal = answer(
+        403,
+        b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Request has expired</Message>"
+        b"<StringToSign>X-Signature=s3cr3t</StringToSign></Error>",
+    )
+    async with Served(Storage(refusal, refusal)) as client:
+        with pytest.raises(errors.PermissionDeniedError, match="AccessDenied: Request has expired") as caught:
+            await client.files.upload(b"x", filename="a")
+    assert "s3cr3t" not in f"{caught.value} {caught.value.body}"
+
+
+async def test_a_sources_own_error_comes_as_it_is() -> None:
+    """Not in a group, also when several are uploaded at once."""
+
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise KeyError("mine")
+
+    async with Served(Storage()) as client:
+        with pytest.raises(KeyError, match="mine"):
+            await client.tasks.create("Do it", files=[("a", failing()), ("b", b"b")])

@@ -292,3 +292,26 @@ async def test_a_run_that_was_cancelled_amid_its_submit_can_still_tell_its_end()
         with anyio.move_on_after(0.1):
             await run
         assert (await run).status == "canceled"
+
+
+async def test_a_run_that_is_cancelled_while_it_uploads_has_started_nothing(
+    emulator: Emulator, client: AsyncRebyte
+) -> None:
+    """No create was sent, so there is no doubt, and awaiting again may start it."""
+    from collections.abc import AsyncIterator as Blocks
+
+    async def endless() -> Blocks[bytes]:
+        while True:
+            yield b"x"
+            await anyio.sleep(0.01)
+
+    async def short() -> Blocks[bytes]:
+        yield b"x"
+
+    run = client.tasks.run("Do it", files=[("a", endless())], cancel_remote=True)
+    with anyio.move_on_after(0.1):
+        await run
+    assert creates(emulator) == 0
+    run._arguments["files"] = [("a", short())]
+    assert (await run).status == "completed"
+    assert creates(emulator) == 1

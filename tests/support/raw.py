@@ -25,6 +25,8 @@ class RawRequest:
     method: str
     target: str
     headers: dict[str, str]
+    names: list[str]
+    """The headers' names as often as they came, in lower case."""
     body: bytes
     peer: int
     """The port that it came from: the same on a connection that is used again."""
@@ -168,9 +170,15 @@ async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.rstrip("\r\n").split("\r\n")
     method, target, _ = first.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    pairs = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    headers = dict(pairs)
     length = int(headers.get("content-length", "0"))
     body = await reader.readexactly(length) if length else b""
     return RawRequest(
-        method=method, target=target, headers=headers, body=body, peer=writer.get_extra_info("peername")[1]
+        method=method,
+        target=target,
+        headers=headers,
+        names=[name for name, _ in pairs],
+        body=body,
+        peer=writer.get_extra_info("peername")[1],
     )

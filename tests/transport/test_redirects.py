@@ -253,4 +253,4 @@ async def test_neither_key_nor_signature_is_ever_shown(caplog: pytest.LogCapture
     shown += [record.getMessage() for record in caplog.records]
     assert len(shown) > 20
     assert not [text for text in shown if KEY in text]
-    assert not [text for text in shown if "s3cr3t" in text and "{" not in text]
+    assert not [text for text in shown if "s3cr3t" in text]

@@ -1,0 +1,27 @@
+"""How much is taken off a stream's socket at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["read_in_small_pieces"]
+
+_PIECE = 32 * 1024
+"""Bytes: room for the longest TLS record, and more than a live stream brings at once."""
+
+
+def read_in_small_pieces(transport: Any) -> None:
+    """Have asyncio read the socket of one connection in small pieces.
+
+    It makes room for 256 KiB otherwise. Without TLS that is memory which the system gives and takes back with every
+    event, a quarter of what a live event costs; with TLS a connection holds it for as long as it lives. asyncio has no
+    setting for it, so that what isn't found under the names that it has now stays as it is, as do other loops.
+    """
+    tls = getattr(transport, "_ssl_protocol", None)
+    if tls is None:
+        if isinstance(getattr(transport, "max_size", None), int):
+            transport.max_size = _PIECE
+    elif isinstance(getattr(tls, "_ssl_buffer", None), bytearray) and hasattr(tls, "_ssl_buffer_view"):
+        tls.max_size = _PIECE
+        tls._ssl_buffer = bytearray(_PIECE)  # noqa: SLF001 - see above
+        tls._ssl_buffer_view = memoryview(tls._ssl_buffer)  # noqa: SLF001 - likewise
