@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rebyte_async.cli.completion import task_argument
 from rebyte_async.cli.exits import Exit, complain
 from rebyte_async.cli.once import run_once
 from rebyte_async.errors import RebyteError
@@ -30,7 +31,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("task_id")
+@task_argument
 @click.option("--option", "-o", "options", multiple=True, metavar="N|LABEL", help="A choice; may be repeated.")
 @click.option("--text", "-t", help="An answer in your own words.")
 def answer(*, task_id: str, options: tuple[str, ...], text: str | None) -> int:

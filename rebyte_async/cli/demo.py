@@ -1,29 +1,41 @@
-"""`rebyte-async demo`: an emulated agent at work, for a first look."""
+"""`rebyte-async demo`: an emulated agent doing a whole job, for a first look."""
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
+from attrs import define, field
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.options import style_of, style_options
+from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_view
+from rebyte_async.cli.view.bars import bars_in
+from rebyte_async.cli.view.clean import clean, one_line
+from rebyte_async.cli.view.human import size
+from rebyte_async.cli.view.record import print_prose
+from rebyte_async.cli.view.screens import is_screen, make_console
 from rebyte_async.cli.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from rebyte_async.cli.view.base import View
     from rebyte_async.resources.runs import TaskRun
+    from rebyte_async.types.files import FileRef
+    from rebyte_async.types.results import TaskResult
 
 __all__ = ["demo"]
 
-_PROMPT = "The nightly report takes 40 minutes. Find out why, and fix it."
-
 _NEXT = """
-The agent was emulated on this machine: no key, no cost. With a real one:
+The agent was emulated here: no key, no cost. A real one:
 
   export REBYTE_API_KEY=rbk_...
   rebyte-async run "Build a REST API in Go"
@@ -34,25 +46,81 @@ The agent was emulated on this machine: no key, no cost. With a real one:
 @click.option("--fast", is_flag=True, help="Don't take the time that an agent takes.")
 @style_options
 def demo(*, fast: bool, as_json: bool, quiet: bool) -> int:
-    """Watch an emulated agent at work: no key, no network, no cost."""
-    from rebyte_async.cli.demo_script import agent  # noqa: PLC0415 - the emulator takes time to import
-    from rebyte_async.emulator import Emulator  # noqa: PLC0415 - likewise
-
+    """Watch an emulated agent do a whole job: no key, no network, no cost."""
     style = style_of(as_json=as_json, quiet=quiet)
-    if style is None:
-        click.echo(f'$ rebyte-async run "{_PROMPT}"\n')
+    with TemporaryDirectory(prefix="rebyte-demo-") as folder:
+        job = _Job(Path(folder), make_view(style), pace=0 if fast else 1)
+        if style is None:
+            job.announce()
+        code = job.run()
+        if style is None and code == Exit.OK:
+            job.show_report()
+            click.echo(_NEXT, nl=False)
+    return code
+
+
+@define
+class _Job:
+    """A file goes up, an agent works with it, and a report comes down."""
+
+    folder: Path
+    view: View
+    pace: float = field(kw_only=True)
+    _refs: list[FileRef] = field(factory=list["FileRef"], init=False)
+    _workspace_id: str = field(default="", init=False)
+
+    def announce(self) -> None:
+        """Show the command that this is like."""
+        from rebyte_async.cli.demo_script import DATA_NAME, PROMPT  # noqa: PLC0415 - the emulator takes time to import
+
+        click.echo(f'$ rebyte-async run "{PROMPT}" --file {DATA_NAME}\n')
+
+    def run(self) -> int:
+        """Do it."""
+        watch = Watch(self.view, self._open_client, self._start, is_local=True)
+        watch.prepare, watch.finish = self._upload, self._download
+        return watch.run()
+
+    def show_report(self) -> None:
+        """Show what came down."""
+        from rebyte_async.cli.demo_script import REPORT_NAME  # noqa: PLC0415 - the emulator takes time to import
+
+        path = self.folder / REPORT_NAME
+        if not path.exists():
+            return
+        click.echo(f"\n$ rebyte-async artifacts download {one_line(self._workspace_id)} {REPORT_NAME}")
+        click.echo(f"{REPORT_NAME}  {size(path.stat().st_size)}")
+        click.echo(f"\n$ cat {REPORT_NAME}")
+        if is_screen(sys.stdout):
+            print_prose(make_console(sys.stdout), path.read_text("utf-8"))
+        else:
+            click.echo(clean(path.read_text("utf-8")), nl=False)
 
     @asynccontextmanager
-    async def open_client() -> AsyncGenerator[AsyncRebyte]:
-        async with Emulator(boot=0 if fast else 0.6) as emulator:
-            emulator.script(agent(pace=0 if fast else 1))
+    async def _open_client(self) -> AsyncGenerator[AsyncRebyte]:
+        from rebyte_async.cli.demo_script import agent  # noqa: PLC0415 - the emulator takes time to import
+        from rebyte_async.emulator import Emulator  # noqa: PLC0415 - likewise
+
+        async with Emulator(boot=0.6 * self.pace) as emulator:
+            emulator.script(agent(pace=self.pace))
             async with AsyncRebyte(api_key=emulator.api_key, base_url=emulator.url) as client:
                 yield client
 
-    def start(client: AsyncRebyte) -> TaskRun:
-        return client.tasks.run(_PROMPT, check=False)
+    async def _upload(self, client: AsyncRebyte) -> None:
+        from rebyte_async.cli.demo_script import DATA, DATA_NAME  # noqa: PLC0415 - the emulator takes time to import
 
-    code = Watch(make_view(style), open_client, start, is_local=True).run()
-    if style is None and code == Exit.OK:
-        click.echo(_NEXT, nl=False)
-    return code
+        data = self.folder / DATA_NAME
+        await asyncio.to_thread(data.write_text, DATA, "utf-8")
+        self._refs = await upload_files(client, [data], bars_in(self.view))
+
+    def _start(self, client: AsyncRebyte) -> TaskRun:
+        from rebyte_async.cli.demo_script import PROMPT  # noqa: PLC0415 - the emulator takes time to import
+
+        return client.tasks.run(PROMPT, check=False, files=self._refs)
+
+    async def _download(self, client: AsyncRebyte, result: TaskResult) -> None:
+        from rebyte_async.cli.demo_script import REPORT_NAME  # noqa: PLC0415 - the emulator takes time to import
+
+        self._workspace_id = (await client.tasks.get(result.task_id)).workspace_id or ""
+        if self._workspace_id:
+            await client.artifacts.download(self._workspace_id, REPORT_NAME, self.folder / REPORT_NAME)

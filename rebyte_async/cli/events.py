@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rebyte_async.cli.completion import task_argument
 from rebyte_async.cli.options import style_of, style_options, timeout_option
 from rebyte_async.cli.view import make_view
 from rebyte_async.cli.watch import Watch, api_client
@@ -25,7 +26,7 @@ A cursor is in the last line of --json. Ctrl-C leaves the remote task running.
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("task_id")
+@task_argument
 @click.option("--after", metavar="CURSOR", help="Leave out what was delivered before this cursor.")
 @timeout_option
 @style_options

@@ -20,6 +20,7 @@ from rebyte_async.errors import (
     LimitExceededError,
     NotFoundError,
     PermissionDeniedError,
+    ProvisionError,
     RateLimitedError,
     RebyteError,
     ServerError,
@@ -35,25 +36,25 @@ class Exit(IntEnum):
     """What the command came to."""
 
     OK = 0
-    """The task completed."""
+    """It is done; where a task was watched, it completed."""
     OTHER = 1
     """Something that has no code of its own."""
     USAGE = 2
     """An argument or a setting can't be right; nothing was sent."""
     FAILED = 3
-    """The task failed."""
+    """The task failed, or the computer couldn't be provisioned."""
     CANCELED = 4
     """The task was canceled."""
     TIMEOUT = 5
     """`--timeout` ran out."""
     AMBIGUOUS = 6
-    """The answer to a submit was lost: a task may be running."""
+    """The answer was lost: a task may be running, or a computer may have been made."""
     NETWORK = 7
     """The service can't be reached, or the connection was lost too often."""
     AUTH = 8
     """The key is missing, wrong, or may not do this."""
     NOT_FOUND = 9
-    """There is no such task, or not for this key."""
+    """There is no such thing, or not for this key."""
     LIMITED = 10
     """Too many requests, or a limit of the organization."""
     REFUSED = 11
@@ -72,13 +73,20 @@ class Exit(IntEnum):
 
 _BY_STATUS = {"completed": Exit.OK, "failed": Exit.FAILED, "canceled": Exit.CANCELED}
 
+_LOST_COMPUTER = "a computer may have been made: look at rebyte-async computers list before you make another one"
+_LOST_TASK = "a task may be running: look at rebyte-async tasks list before you run it again"
 _BY_ERROR: tuple[tuple[type[RebyteError], Exit, str], ...] = (
-    (AmbiguousRequestError, Exit.AMBIGUOUS, "a task may be running: look before you run it again"),
+    (
+        AmbiguousRequestError,
+        Exit.AMBIGUOUS,
+        _LOST_TASK,
+    ),
     (StreamInterruptedError, Exit.NETWORK, "the task goes on"),
     (ConnectError, Exit.NETWORK, "check the network and REBYTE_BASE_URL"),
     (TransportError, Exit.NETWORK, ""),
     (ConfigurationError, Exit.USAGE, ""),
     (WaitTimeoutError, Exit.TIMEOUT, ""),
+    (ProvisionError, Exit.FAILED, ""),
     (AuthenticationError, Exit.AUTH, "check REBYTE_API_KEY"),
     (PermissionDeniedError, Exit.AUTH, "the key may not do this"),
     (NotFoundError, Exit.NOT_FOUND, "it doesn't exist, or not for this key"),
@@ -91,6 +99,7 @@ _BY_ERROR: tuple[tuple[type[RebyteError], Exit, str], ...] = (
     (RebyteError, Exit.OTHER, ""),
 )
 """The first class that fits gives the code and a hint; a class stands before those that it is made from."""
+_COMPUTERS = "/agent-computers"
 
 
 def of_status(status: str | None) -> Exit:
@@ -106,6 +115,8 @@ def exit_of(error: RebyteError) -> Exit:
 def explain(error: RebyteError) -> str:
     """What went wrong and what it means, on one line."""
     hint = _row(error)[1]
+    if isinstance(error, AmbiguousRequestError) and error.url.endswith(_COMPUTERS):
+        hint = _LOST_COMPUTER
     return one_line(f"{error} ({hint})" if hint else str(error))
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
-from rebyte_async.cli.exits import Exit, complain, exit_of, explain
+import click
+
+from rebyte_async.cli.exits import Exit, complain, exit_of, explain, forget_output
 from rebyte_async.cli.loop import InterruptedBySignal, run_loop
+from rebyte_async.cli.view.clean import one_line
 from rebyte_async.cli.watch import api_client
 from rebyte_async.errors import RebyteError
 
@@ -17,11 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["run_once"]
 
 
-def run_once(call: Callable[[AsyncRebyte], Awaitable[int]]) -> int:
+def run_once(call: Callable[[AsyncRebyte], Awaitable[int]], *, interrupted: str | Callable[[], str] = "") -> int:
     """Make a client, call with it, and turn what goes wrong into an exit code.
 
     Args:
         call: What to do; returns the exit code.
+        interrupted: What to say after Ctrl-C, where it isn't plain what it leaves behind.
 
     Returns:
         The exit code.
@@ -34,9 +40,23 @@ def run_once(call: Callable[[AsyncRebyte], Awaitable[int]]) -> int:
     try:
         return run_loop(main)
     except InterruptedBySignal as interrupt:
-        return 128 + interrupt.number
+        return _interrupted(interrupted, interrupt.number)
     except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+        return _interrupted(interrupted, signal.SIGINT)
+    except BrokenPipeError:
+        forget_output()
+        return Exit.BROKEN_PIPE
     except RebyteError as error:
         complain(explain(error))
         return exit_of(error)
+    except OSError as error:
+        about = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        complain(one_line(f"{about}{error.strerror or error}"))
+        return Exit.OTHER
+
+
+def _interrupted(what: str | Callable[[], str], number: int) -> int:
+    text = what if isinstance(what, str) else what()
+    if text:
+        click.echo(f"interrupted: {text}", err=True)
+    return 128 + number

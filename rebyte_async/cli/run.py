@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rebyte_async.cli.options import style_of, style_options, timeout_option
+from rebyte_async.cli.completion import complete_task
+from rebyte_async.cli.options import (
+    files_option,
+    new_task_options,
+    skills_option,
+    style_of,
+    style_options,
+    text_of,
+    timeout_option,
+)
+from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_view
+from rebyte_async.cli.view.bars import bars_in
 from rebyte_async.cli.watch import Watch, api_client
+from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rebyte_async import AsyncRebyte
     from rebyte_async.resources.runs import TaskRun
 
@@ -29,6 +42,7 @@ _EPILOG = """\b
 Examples:
   rebyte-async run "Build a REST API in Go"
   rebyte-async run "Fix the failing test" --github-url owner/repo --branch dev
+  rebyte-async run "Which month was best?" --file sales.csv
   rebyte-async run "Now add a login page" --task-id 6d3c...
   rebyte-async run - --json < prompt.txt | jq -r .event_type
   answer=$(rebyte-async run --quiet "What is 6 times 7?")
@@ -40,13 +54,10 @@ completed, 3 failed, 4 canceled, 5 timeout, 6 perhaps started, 7 network, 8 key,
 
 @click.command(epilog=_EPILOG)
 @click.argument("prompt")
-@click.option("--executor", help="The coding agent: claude, gemini, codex, opencode, ...")
-@click.option("--model", help="The model that it uses.")
-@click.option("--workspace-id", metavar="ID", help="An agent computer to run on; a new one if not given.")
-@click.option("--github-url", metavar="OWNER/REPO", help="A repository to check out.")
-@click.option("--branch", "branch_name", help="Its branch.")
-@click.option("--skill", "skills", multiple=True, help="A skill such as pdf; may be repeated.")
-@click.option("--task-id", metavar="ID", help="A task of which this is the next turn.")
+@new_task_options
+@skills_option
+@files_option
+@click.option("--task-id", metavar="ID", shell_complete=complete_task, help="A task of which this is the next turn.")
 @timeout_option
 @click.option(
     "--cancel-on-interrupt/--keep-running",
@@ -58,6 +69,7 @@ def run(
     *,
     prompt: str,
     skills: tuple[str, ...],
+    paths: tuple[Path, ...],
     task_id: str | None,
     timeout: float | None,
     cancel: bool,
@@ -70,11 +82,17 @@ def run(
     if task_id is not None and arguments:
         given = ", ".join(_OF_NEW_TASKS[name] for name in arguments)
         raise click.UsageError(f"{given}: not with --task-id, since the task has it already")
-    text = sys.stdin.buffer.read().decode(errors="replace") if prompt == "-" else prompt
+    text, refs = text_of(prompt), list[FileRef]()
+    view = make_view(style_of(as_json=as_json, quiet=quiet))
+
+    async def prepare(client: AsyncRebyte) -> None:
+        refs.extend(await upload_files(client, paths, bars_in(view)))
 
     def start(client: AsyncRebyte) -> TaskRun:
-        return client.tasks.run(text, task_id=task_id, check=False, cancel_remote=cancel, skills=skills, **arguments)
+        return client.tasks.run(
+            text, task_id=task_id, check=False, cancel_remote=cancel, skills=skills, files=refs, **arguments
+        )
 
-    view = make_view(style_of(as_json=as_json, quiet=quiet))
     watch = Watch(view, api_client, start, task_id=task_id, timeout=timeout, cancel=cancel, creates=True)
+    watch.prepare = prepare if paths else None
     return watch.run()

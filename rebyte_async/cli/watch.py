@@ -22,7 +22,7 @@ from rebyte_async.cli.view.clean import one_line
 from rebyte_async.errors import AmbiguousRequestError, ConfigurationError, RebyteError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from rebyte_async.cli.reads import Source
@@ -54,6 +54,10 @@ class Watch:
     """Makes the client, inside the event loop."""
     start: Callable[[AsyncRebyte], Source]
     """Says what to follow."""
+    prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None
+    """What is to be done before that, such as uploads: nothing has been started until it is through."""
+    finish: Callable[[AsyncRebyte, TaskResult], Awaitable[None]] | None = None
+    """What is to be done after the turn has ended."""
     task_id: str | None = None
     """The task; None while it is being made."""
     timeout: float | None = None
@@ -66,6 +70,7 @@ class Watch:
     _source: Source | None = field(default=None, init=False)
     _began: float = field(factory=time.monotonic, init=False)
     _announced: bool = field(default=False, init=False)
+    _prepared: bool = field(default=False, init=False)
     _hurried: bool = field(default=False, init=False)
     _aftermath: str = field(default="", init=False)
     _suspects: list[str] = field(factory=list[str], init=False)
@@ -110,6 +115,11 @@ class Watch:
                 raise
 
     async def _follow(self, client: AsyncRebyte) -> TaskResult:
+        if self.prepare is not None:
+            async with self._ticking():
+                await self.prepare(client)
+            self.view.status("starting the task")
+        self._prepared = True
         self._source = source = self.start(client)
         async with source, self._ticking():
             async for event in readable(source, self.view.warn):
@@ -119,7 +129,9 @@ class Watch:
             stream = source if isinstance(source, TaskEventStream) else source.stream
             assert stream is not None  # noqa: S101 - it has been iterated
             self.view.ended(_ending(stream, time.monotonic() - self._began))
-            return stream.result
+        if self.finish is not None:
+            await self.finish(client, stream.result)
+        return stream.result
 
     @property
     def _stream(self) -> TaskEventStream | None:
@@ -139,7 +151,8 @@ class Watch:
 
     async def _tick(self) -> None:
         while True:
-            if not isinstance(self._source, TaskEventStream):  # one that exists is announced when something comes of it
+            is_new = self._source is not None and not isinstance(self._source, TaskEventStream)
+            if is_new:  # one that exists is announced when something comes of it
                 self._announce()
             self.view.tick()
             await asyncio.sleep(_TICK)
@@ -205,6 +218,8 @@ class Watch:
         if self._aftermath:
             had = "is" if self._aftermath == "canceled" else "had already"
             return f"task {self.task_id} {had} {self._aftermath}"
+        if self.creates and not self._prepared:
+            return "nothing was started"
         if self.task_id is None or (self.creates and self._stream is None):
             where = "your newest tasks" if self.task_id is None else f"task {self.task_id}"
             return f"it isn't known whether the agent was started; look at {where} before you run it again"

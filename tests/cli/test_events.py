@@ -7,6 +7,7 @@ import json
 import signal
 from typing import TYPE_CHECKING
 
+from cli.inline import run_inline
 from cli.process import environment, run_command, start_command
 
 from rebyte_async.emulator import hold, init, text
@@ -33,13 +34,13 @@ async def test_events_go_on_after_a_cursor(emulator: Emulator) -> None:
     assert lines[0]["payload"]["content"] == "Two."
 
 
-async def test_what_can_not_be_watched_or_canceled(emulator: Emulator) -> None:
+def test_what_can_not_be_watched_or_canceled(rebyte_emulator: Emulator) -> None:
     """An unknown task has an exit code of its own, a cursor of another task is wrong usage: one line each."""
-    env = environment(emulator)
-    unknown, foreign, canceled = await asyncio.gather(
-        run_command("events", "unknown", env=env),
-        run_command("events", "unknown", "--after", "nonsense", env=env),
-        run_command("cancel", "unknown", env=env),
+    env = environment(rebyte_emulator)
+    unknown, foreign, canceled = (
+        run_inline("events", "unknown", env=env),
+        run_inline("events", "unknown", "--after", "nonsense", env=env),
+        run_inline("cancel", "unknown", env=env),
     )
     assert (unknown.code, foreign.code, canceled.code) == (9, 2, 9)
     assert "it doesn't exist, or not for this key" in unknown.err

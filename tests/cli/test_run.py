@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 from typing import TYPE_CHECKING
 
+from cli.inline import run_inline
 from cli.process import environment, run_command, start_command
 
 from rebyte_async.emulator import (
@@ -73,27 +73,29 @@ async def test_a_task_that_completes(emulator: Emulator) -> None:
     ]
 
 
-async def test_the_answer_at_the_end(emulator: Emulator) -> None:
+def test_the_answer_at_the_end(rebyte_emulator: Emulator) -> None:
     """A final result that no text carried is shown at the end; with --quiet it is all there is."""
-    emulator.script(delta("Working."), tool_use("Bash"), tool_result("x"), text("."), succeed("It is 42."), times=2)
-    env = environment(emulator)
-    plain, quiet = await asyncio.gather(run_command("run", "x", env=env), run_command("run", "-q", "x", env=env))
+    rebyte_emulator.script(
+        delta("Working."), tool_use("Bash"), tool_result("x"), text("."), succeed("It is 42."), times=2
+    )
+    env = environment(rebyte_emulator)
+    plain, quiet = (run_inline("run", "x", env=env), run_inline("run", "-q", "x", env=env))
     assert plain.lines[-3:-1] == [".", "It is 42."]
     assert (quiet.code, quiet.out, quiet.err) == (0, "It is 42.\n", "")
 
 
-async def test_a_task_that_does_not_complete(emulator: Emulator) -> None:
+def test_a_task_that_does_not_complete(rebyte_emulator: Emulator) -> None:
     """A task that failed or was canceled has an exit code of its own, and one line on stderr."""
-    emulator.script(delta("I try."), fail("the tests don't pass"), prompt="fail")
-    emulator.script(delta("I try."), cancel(), prompt="cancel")
-    env = environment(emulator)
-    failed, canceled = await asyncio.gather(run_command("run", "fail", env=env), run_command("run", "cancel", env=env))
+    rebyte_emulator.script(delta("I try."), fail("the tests don't pass"), prompt="fail")
+    rebyte_emulator.script(delta("I try."), cancel(), prompt="cancel")
+    env = environment(rebyte_emulator)
+    failed, canceled = (run_inline("run", "fail", env=env), run_inline("run", "cancel", env=env))
     assert (failed.code, canceled.code) == (3, 4)
     assert failed.err == f"error: {failed.lines[0]} failed: the tests don't pass\n"
     assert canceled.err == f"error: {canceled.lines[0]} was canceled\n"
 
 
-async def test_a_refusal(emulator: Emulator) -> None:
+def test_a_refusal(rebyte_emulator: Emulator) -> None:
     """Each kind of refusal has its exit code and its hint on one line of stderr, without a traceback or the key."""
     cases: list[tuple[Fault, int, str]] = [
         (Status(401), 8, "check REBYTE_API_KEY"),
@@ -103,54 +105,54 @@ async def test_a_refusal(emulator: Emulator) -> None:
         (Status(400), 11, "A fault was injected."),
     ]
     for number, (fault, _, _) in enumerate(cases):
-        emulator.faults.add(fault, Match("POST", "/tasks", body=f"case {number}"), times=None)
-    runs = [run_command("run", f"case {number}", env=environment(emulator)) for number in range(len(cases))]
-    for finished, (_, code, words) in zip(await asyncio.gather(*runs), cases, strict=True):
+        rebyte_emulator.faults.add(fault, Match("POST", "/tasks", body=f"case {number}"), times=None)
+    runs = [run_inline("run", f"case {number}", env=environment(rebyte_emulator)) for number in range(len(cases))]
+    for finished, (_, code, words) in zip(runs, cases, strict=True):
         assert finished.code == code
         assert words in finished.err
         assert finished.err.count("\n") == 1
-        assert emulator.api_key not in finished.out + finished.err
+        assert rebyte_emulator.api_key not in finished.out + finished.err
 
 
-async def test_nothing_listens() -> None:
+def test_nothing_listens() -> None:
     """A service that can't be reached is a network error, and nothing was started."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         env = environment(REBYTE_BASE_URL=f"http://127.0.0.1:{unused.getsockname()[1]}/v1", REBYTE_API_KEY="rbk_x")
-        finished = await run_command("run", "Do it", env=env)
+        finished = run_inline("run", "Do it", env=env)
     assert finished.code == 7
     assert finished.out == ""
     assert "check the network and REBYTE_BASE_URL" in finished.err
     assert finished.err.count("\n") == 1
 
 
-async def test_a_lost_answer_names_the_task_that_may_be_running(emulator: Emulator) -> None:
+def test_a_lost_answer_names_the_task_that_may_be_running(rebyte_emulator: Emulator) -> None:
     """When the answer to the submit is lost, the command says that a task may be running, and shows which."""
-    emulator.script(hold())
-    emulator.faults.add(Drop("after"), SUBMIT)
-    finished = await run_command("run", "Do it", env=environment(emulator))
+    rebyte_emulator.script(hold())
+    rebyte_emulator.faults.add(Drop("after"), SUBMIT)
+    finished = run_inline("run", "Do it", env=environment(rebyte_emulator))
     assert finished.code == 6
     first, *others = finished.err.splitlines()
-    assert "a task may be running: look before you run it again" in first
+    assert "a task may be running: look at rebyte-async tasks list before you run it again" in first
     assert len(others) == 1
     assert others[0].startswith("  perhaps this one:  rebyte-async events ")
-    assert len(emulator.log.select("POST", "/tasks")) == 1
+    assert len(rebyte_emulator.log.select("POST", "/tasks")) == 1
 
 
-async def test_a_lost_answer_of_a_next_turn_names_its_task(emulator: Emulator) -> None:
+def test_a_lost_answer_of_a_next_turn_names_its_task(rebyte_emulator: Emulator) -> None:
     """Where the task is known, the way to look at it is named."""
-    await run_command("run", "-q", "First", env=environment(emulator))
-    task_id = emulator.log.select("GET", "/tasks/[^/]+/events")[0].path.split("/")[2]
-    emulator.faults.add(Drop("after"), Match("POST", "/tasks/[^/]+/prompts"))
-    finished = await run_command("run", "Second", "--task-id", task_id, env=environment(emulator))
+    run_inline("run", "-q", "First", env=environment(rebyte_emulator))
+    task_id = rebyte_emulator.log.select("GET", "/tasks/[^/]+/events")[0].path.split("/")[2]
+    rebyte_emulator.faults.add(Drop("after"), Match("POST", "/tasks/[^/]+/prompts"))
+    finished = run_inline("run", "Second", "--task-id", task_id, env=environment(rebyte_emulator))
     assert finished.code == 6
     assert finished.err.splitlines()[1:] == [f"  look:  rebyte-async events {task_id}"]
 
 
-async def test_the_time_runs_out(emulator: Emulator) -> None:
+def test_the_time_runs_out(rebyte_emulator: Emulator) -> None:
     """With --timeout the watching ends, the task keeps running, and how to see and to cancel it is said."""
-    emulator.script(init(), hold())
-    finished = await run_command("run", "Do it", "--timeout", "0.5", env=environment(emulator))
+    rebyte_emulator.script(init(), hold())
+    finished = run_inline("run", "Do it", "--timeout", "0.5", env=environment(rebyte_emulator))
     task_id = finished.lines[0].removeprefix("task ")
     assert finished.code == 5
     assert finished.err.splitlines() == [
@@ -158,16 +160,16 @@ async def test_the_time_runs_out(emulator: Emulator) -> None:
         f"  watch it again:  rebyte-async events {task_id}",
         f"  cancel it:       rebyte-async cancel {task_id}",
     ]
-    assert not emulator.log.select("POST", "/tasks/[^/]+/cancel")
+    assert not rebyte_emulator.log.select("POST", "/tasks/[^/]+/cancel")
 
 
-async def test_the_options_reach_the_service(emulator: Emulator) -> None:
+def test_the_options_reach_the_service(rebyte_emulator: Emulator) -> None:
     """Every option of a new task is sent under the API's name for it, and the prompt may come from stdin."""
     arguments = ("--executor", "codex", "--model", "m", "--workspace-id", "w", "--github-url", "owner/repo")
     more = ("--branch", "dev", "--skill", "pdf", "--skill", "deep-research")
-    emulator.faults.add(Status(400), SUBMIT)
-    await run_command("run", "-", *arguments, *more, env=environment(emulator), stdin="From stdin")
-    assert emulator.log.select("POST", "/tasks")[0].json() == {
+    rebyte_emulator.faults.add(Status(400), SUBMIT)
+    run_inline("run", "-", *arguments, *more, env=environment(rebyte_emulator), stdin="From stdin")
+    assert rebyte_emulator.log.select("POST", "/tasks")[0].json() == {
         "prompt": "From stdin",
         "executor": "codex",
         "model": "m",
@@ -178,21 +180,24 @@ async def test_the_options_reach_the_service(emulator: Emulator) -> None:
     }
 
 
-async def test_the_next_turn_of_a_task(emulator: Emulator) -> None:
+def test_the_next_turn_of_a_task(rebyte_emulator: Emulator) -> None:
     """With --task-id the prompt goes to that task, and the new turn is what is shown."""
-    emulator.script(text("First answer."))
-    emulator.script(text("Second answer."))
-    first = await run_command("run", "First", env=environment(emulator))
+    rebyte_emulator.script(text("First answer."))
+    rebyte_emulator.script(text("Second answer."))
+    first = run_inline("run", "First", env=environment(rebyte_emulator))
     task_id = first.lines[0].removeprefix("task ")
-    second = await run_command("run", "Second", "--task-id", task_id, "--skill", "pdf", env=environment(emulator))
+    second = run_inline("run", "Second", "--task-id", task_id, "--skill", "pdf", env=environment(rebyte_emulator))
     assert (second.code, second.lines[:2]) == (0, [f"task {task_id}", "Second answer."])
-    assert emulator.log.select("POST", f"/tasks/{task_id}/prompts")[0].json() == {"prompt": "Second", "skills": ["pdf"]}
+    assert rebyte_emulator.log.select("POST", f"/tasks/{task_id}/prompts")[0].json() == {
+        "prompt": "Second",
+        "skills": ["pdf"],
+    }
 
 
-async def test_lines_for_programs(emulator: Emulator) -> None:
+def test_lines_for_programs(rebyte_emulator: Emulator) -> None:
     """With --json every line is an object with the same fields, the events as they came, and the end as `done`."""
-    emulator.script(init(), delta("\x1b[2JHi\x9b"), raw("new_kind", deep={"a": [1]}), succeed("Hi"))
-    finished = await run_command("run", "Do it", "--json", env=environment(emulator))
+    rebyte_emulator.script(init(), delta("\x1b[2JHi\x9b"), raw("new_kind", deep={"a": [1]}), succeed("Hi"))
+    finished = run_inline("run", "Do it", "--json", env=environment(rebyte_emulator))
     lines = [json.loads(line) for line in finished.lines]
     fields = ["event_type", "seq", "task_id", "prompt_id", "event_key", "timestamp", "payload"]
     assert all(list(line) == fields for line in lines)
@@ -205,9 +210,9 @@ async def test_lines_for_programs(emulator: Emulator) -> None:
     assert "\x1b" not in finished.out
 
 
-async def test_an_error_for_programs(emulator: Emulator) -> None:
+def test_an_error_for_programs(rebyte_emulator: Emulator) -> None:
     """With --json the last line says why there is no end, and stderr says it too."""
-    finished = await run_command("run", "Do it", "--json", env=environment(emulator, REBYTE_API_KEY="rbk_wrong"))
+    finished = run_inline("run", "Do it", "--json", env=environment(rebyte_emulator, REBYTE_API_KEY="rbk_wrong"))
     (line,) = [json.loads(line) for line in finished.lines]
     assert line["event_type"] == "stopped"
     assert (line["payload"]["error"], line["payload"]["exit_code"]) == ("InvalidAPIKeyError", 8)
@@ -215,10 +220,10 @@ async def test_an_error_for_programs(emulator: Emulator) -> None:
     assert "rbk_wrong" not in finished.out + finished.err
 
 
-async def test_an_agent_can_not_write_control_sequences(emulator: Emulator) -> None:
+def test_an_agent_can_not_write_control_sequences(rebyte_emulator: Emulator) -> None:
     """Whatever the agent or its tools say, no control character reaches stdout or stderr, however it is cut."""
     evil = "a\x1b[2Jb\x1b]0;title\x07c\x9b31md\x08\x7f\x00\u202e e\rf"
-    emulator.script(
+    rebyte_emulator.script(
         init(model=evil, cwd=evil),
         thinking(evil),
         *[delta(character) for character in evil],
@@ -230,7 +235,7 @@ async def test_an_agent_can_not_write_control_sequences(emulator: Emulator) -> N
         text(evil),
         fail(evil),
     )
-    finished = await run_command("run", "Do it", env=environment(emulator))
+    finished = run_inline("run", "Do it", env=environment(rebyte_emulator))
     assert finished.code == 3
     controls = {c for c in finished.out + finished.err if not c.isprintable() and c != "\n"}
     assert controls == set()
@@ -256,7 +261,7 @@ async def test_a_question_is_shown_with_its_options(emulator: Emulator) -> None:
     assert (late.code, late.err) == (9, f"error: task {task_id} waits on no question\n")
 
 
-async def test_what_can_not_be_right(emulator: Emulator) -> None:
+def test_what_can_not_be_right(rebyte_emulator: Emulator) -> None:
     """Wrong usage exits with 2, says why on stderr, and sends nothing."""
     cases = {
         "run": "Missing argument 'PROMPT'",
@@ -268,27 +273,27 @@ async def test_what_can_not_be_right(emulator: Emulator) -> None:
         "answer t": "an answer needs --option, --text, or both",
         "nonsense": "No such command",
     }
-    env = environment(emulator)
-    runs = [run_command(*case.split(" "), env=env) for case in cases]
-    for finished, words in zip(await asyncio.gather(*runs), cases.values(), strict=True):
+    env = environment(rebyte_emulator)
+    runs = [run_inline(*case.split(" "), env=env) for case in cases]
+    for finished, words in zip(runs, cases.values(), strict=True):
         assert finished.code == 2
         assert words in finished.err
         assert "Traceback" not in finished.err
-    assert not len(emulator.log)
+    assert not len(rebyte_emulator.log)
 
 
-async def test_no_key() -> None:
+def test_no_key() -> None:
     """Without a key the command says what to set, and that the demo needs none."""
-    finished = await run_command("run", "x", env=environment())
+    finished = run_inline("run", "x", env=environment())
     assert (finished.code, finished.out) == (2, "")
     assert finished.err == "error: there is no API key: set REBYTE_API_KEY (rebyte-async demo needs none)\n"
 
 
-async def test_an_event_that_can_not_be_read(emulator: Emulator) -> None:
+def test_an_event_that_can_not_be_read(rebyte_emulator: Emulator) -> None:
     """One unreadable event doesn't end the watching: it is left out, with a warning."""
-    emulator.script(text("One."), text("Two."))
-    emulator.faults.add(Noise(after=1))
-    finished = await run_command("run", "x", env=environment(emulator))
+    rebyte_emulator.script(text("One."), text("Two."))
+    rebyte_emulator.faults.add(Noise(after=1))
+    finished = run_inline("run", "x", env=environment(rebyte_emulator))
     assert (finished.code, finished.lines[1:3]) == (0, ["One.", "Two."])
     assert finished.err.startswith("warning: left out an event that can't be read: ")
     assert finished.err.count("\n") == 1

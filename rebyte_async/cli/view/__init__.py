@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
 from rebyte_async.cli.view.json import JsonView
 from rebyte_async.cli.view.plain import PlainView
 from rebyte_async.cli.view.quiet import QuietView
+from rebyte_async.cli.view.screens import is_screen
 
 if TYPE_CHECKING:
     from rebyte_async.cli.view.base import View
@@ -22,7 +22,7 @@ def make_view(style: str | None) -> View:
         return JsonView(sys.stdout)
     if style == "quiet":
         return QuietView(sys.stdout)
-    if not sys.stdout.isatty() or os.environ.get("TERM", "") in {"dumb", "unknown"}:
+    if not is_screen(sys.stdout):
         return PlainView(sys.stdout)
     from rebyte_async.cli.view.rich import RichView  # noqa: PLC0415 - it takes time, and only a terminal needs it
 

@@ -58,6 +58,10 @@ class View(Protocol):
         """Show, where there is a place for it, what is being waited for."""
         ...
 
+    def note(self, text: str) -> None:
+        """Something was done for the turn before it began, such as an upload."""
+        ...
+
     def warn(self, text: str) -> None:
         """Something is amiss in the watching, which goes on; where it would be in the way, this goes to stderr."""
         ...

@@ -46,6 +46,10 @@ class JsonView:
     def status(self, text: str) -> None:
         """Do nothing."""
 
+    def note(self, text: str) -> None:
+        """Say it on stderr."""
+        click.echo(text, err=True)
+
     def warn(self, text: str) -> None:
         """Say it on stderr."""
         click.echo(f"warning: {text}", err=True)

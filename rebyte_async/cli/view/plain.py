@@ -64,6 +64,10 @@ class PlainView:
     def status(self, text: str) -> None:
         """Do nothing."""
 
+    def note(self, text: str) -> None:
+        """Write it with a mark."""
+        self._write(f"-- {text}")
+
     def warn(self, text: str) -> None:
         """Say it on stderr."""
         click.echo(f"warning: {text}", err=True)

@@ -37,6 +37,9 @@ class QuietView:
     def status(self, text: str) -> None:
         """Do nothing."""
 
+    def note(self, text: str) -> None:
+        """Do nothing."""
+
     def warn(self, text: str) -> None:
         """Say it on stderr."""
         click.echo(f"warning: {text}", err=True)

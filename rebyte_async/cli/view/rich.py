@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from attrs import define, field
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.rule import Rule
 from rich.text import Text
@@ -16,6 +16,7 @@ from rebyte_async.cli.view.brief import arguments, duration, folded
 from rebyte_async.cli.view.clean import clean, one_line
 from rebyte_async.cli.view.keys import without_echo
 from rebyte_async.cli.view.prose import Prose
+from rebyte_async.cli.view.screens import make_console
 from rebyte_async.cli.view.words import Words
 from rebyte_async.types.events import (
     ErrorEvent,
@@ -31,9 +32,8 @@ from rebyte_async.types.events import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
-    from typing import TextIO
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from rebyte_async.cli.view.base import Ending, Stop
     from rebyte_async.types.events import TaskEvent
@@ -55,16 +55,11 @@ _ENDS = {
 }
 
 
-def _console(out: TextIO) -> Console:
-    # Nothing that an agent says is markup, and no :name: of its is an emoji.
-    return Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=False, force_terminal=True)
-
-
 @define
 class RichView:
     """Prints a line once it can't change any more; only the line being written and the status are drawn again."""
 
-    _console: Console = field(converter=_console)
+    _console: Console = field(converter=make_console)
     _live: Live = field(init=False)
     _keys: ExitStack = field(factory=ExitStack, init=False)
     _words: Words = field(factory=Words, init=False)
@@ -128,6 +123,10 @@ class RichView:
         self._doing = text
         self._heard = time.monotonic()
         self._live.refresh()
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        self._print(Text(f"· {text}", style="dim"))
 
     def warn(self, text: str) -> None:
         """Show it as a block of its own."""
@@ -208,7 +207,8 @@ class RichView:
             about = f"  {one_line(option.description)}" if option.description else ""
             lines.append(self._cut(Text.assemble(f"  {number}. ", (one_line(option.label), "bold"), (about, "dim"))))
         self._block("question", lines)
-        self._print_how_to_answer(event)
+        if self._task_id:
+            self._print_how_to_answer(event)
         self._doing = "waiting for an answer"
 
     def _print_how_to_answer(self, event: QuestionEvent) -> None:

@@ -1,0 +1,151 @@
+"""`rebyte-async computers`: the machines that agents work on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rebyte_async.cli.ask import agrees, yes_option
+from rebyte_async.cli.completion import computer_argument
+from rebyte_async.cli.exits import Exit
+from rebyte_async.cli.listing import list_once
+from rebyte_async.cli.once import run_once
+from rebyte_async.cli.options import id_option, json_option, list_options, style_of, text_of, wait_option
+from rebyte_async.cli.view.bars import busy
+from rebyte_async.cli.view.clean import clean, one_line
+from rebyte_async.cli.view.record import show_record
+from rebyte_async.cli.view.table import Column
+
+if TYPE_CHECKING:
+    from rebyte_async import AsyncRebyte
+    from rebyte_async.types.agent_computers import AgentComputer
+
+__all__ = ["computers"]
+
+_COLUMNS: tuple[Column[AgentComputer], ...] = (
+    Column(heading="ID", of=lambda computer: computer.id),
+    Column(heading="STATUS", of=lambda computer: computer.status, rank=1, is_status=True),
+    Column(heading="CREATED", of=lambda computer: computer.created_at, rank=2),
+    Column(heading="NAME", of=lambda computer: computer.name, is_flexible=True),
+)
+_READY_WITHIN = 300.0
+_WAITING = "waiting until the computer is ready, which mostly takes a minute"
+
+_CREATE_EPILOG = """\b
+Examples:
+  rebyte-async computers create build-box --wait
+  rebyte-async run "Run the tests" --workspace-id "$(rebyte-async computers create -q --wait)"
+"""
+
+
+@click.group()
+def computers() -> None:
+    """Agent computers: make, read, wait for, change, delete."""
+
+
+@computers.command("list")
+@click.option("--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Pass over so many.")
+@list_options(50)
+def list_computers(*, offset: int, limit: int, is_all: bool, as_json: bool) -> int:
+    """List the organization's machines, newest first."""
+    return list_once(
+        lambda client, size: client.agent_computers.list(limit=size, offset=offset),
+        _COLUMNS,
+        limit=None if is_all else limit,
+        as_json=as_json,
+        empty="no agent computers yet:  rebyte-async computers create",
+    )
+
+
+@computers.command()
+@computer_argument
+@json_option
+def get(*, computer_id: str, as_json: bool) -> int:
+    """Show computer COMPUTER_ID."""
+
+    async def call(client: AsyncRebyte) -> int:
+        show_record(await client.agent_computers.get(computer_id), as_json=as_json)
+        return Exit.OK
+
+    return run_once(call)
+
+
+@computers.command(epilog=_CREATE_EPILOG)
+@click.argument("name", required=False)
+@click.option("--icon", help="Its icon.")
+@click.option("--wait", "is_awaited", is_flag=True, help="Wait until it is ready.")
+@json_option
+@id_option
+def create(*, name: str | None, icon: str | None, is_awaited: bool, as_json: bool, quiet: bool) -> int:
+    """Make a machine, called NAME. This costs money."""
+    style = style_of(as_json=as_json, quiet=quiet)
+    doubt = "it isn't known whether a computer was made: look at rebyte-async computers list"
+
+    async def call(client: AsyncRebyte) -> int:
+        nonlocal doubt
+        with busy("making the computer"):
+            computer = await client.agent_computers.create(name, icon=icon)
+        doubt = f"computer {computer.id} is being made"
+        if style == "quiet":
+            click.echo(clean(computer.id))
+        if is_awaited:
+            with busy(_WAITING):
+                computer = await client.agent_computers.wait_ready(computer.id, timeout=_READY_WITHIN)
+        if style != "quiet":
+            show_record(computer, as_json=as_json)
+        return Exit.OK
+
+    return run_once(call, interrupted=lambda: doubt)
+
+
+@computers.command()
+@computer_argument
+@wait_option
+@json_option
+def wait(*, computer_id: str, timeout: float | None, as_json: bool) -> int:
+    """Wait until computer COMPUTER_ID is ready, for 5 minutes if not told otherwise."""
+
+    async def call(client: AsyncRebyte) -> int:
+        with busy(_WAITING):
+            computer = await client.agent_computers.wait_ready(computer_id, timeout=timeout or _READY_WITHIN)
+        show_record(computer, as_json=as_json)
+        return Exit.OK
+
+    return run_once(call, interrupted=f"computer {computer_id} goes on")
+
+
+@computers.command()
+@computer_argument
+@click.option("--instructions", metavar="TEXT", help="Standing instructions for its agents; - reads them from stdin.")
+@click.option("--show", "shown", multiple=True, metavar="VIEW", help="A view to switch on; may be repeated.")
+@click.option("--hide", "hidden", multiple=True, metavar="VIEW", help="A view to switch off; may be repeated.")
+def update(*, computer_id: str, instructions: str | None, shown: tuple[str, ...], hidden: tuple[str, ...]) -> int:
+    """Change computer COMPUTER_ID. Beyond the documented API: may change."""
+    views = dict.fromkeys(shown, True) | dict.fromkeys(hidden, False)
+    text = None if instructions is None else text_of(instructions)
+    if text is None and not views:
+        raise click.UsageError("there is nothing to change: give --instructions, --show or --hide")
+
+    async def call(client: AsyncRebyte) -> int:
+        await client.agent_computers.update(computer_id, agent_instructions=text, views=views or None)
+        click.echo(one_line(f"computer {computer_id} is updated"))
+        return Exit.OK
+
+    return run_once(call)
+
+
+@computers.command()
+@computer_argument
+@yes_option
+def delete(*, computer_id: str, yes: bool) -> int:
+    """Delete computer COMPUTER_ID. On a terminal it asks first. Beyond the documented API: may change."""
+    if not agrees(f"Delete computer {computer_id}, with everything on it?", yes=yes):
+        return Exit.OTHER
+
+    async def call(client: AsyncRebyte) -> int:
+        await client.agent_computers.delete(computer_id)
+        click.echo(one_line(f"computer {computer_id} is deleted"))
+        return Exit.OK
+
+    return run_once(call)

@@ -1,0 +1,66 @@
+"""`rebyte-async files`: files for agents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rebyte_async.cli.exits import Exit
+from rebyte_async.cli.once import run_once
+from rebyte_async.cli.options import json_option
+from rebyte_async.cli.transfers import upload_files, upload_stdin
+from rebyte_async.cli.view.bars import make_bars
+from rebyte_async.cli.view.table import Column, show_items
+
+if TYPE_CHECKING:
+    from rebyte_async import AsyncRebyte
+    from rebyte_async.types.files import FileRef
+
+__all__ = ["files"]
+
+_COLUMNS: tuple[Column[FileRef], ...] = (
+    Column(heading="ID", of=lambda ref: ref.id),
+    Column(heading="FILENAME", of=lambda ref: ref.filename, is_flexible=True),
+)
+
+_EPILOG = """\b
+Examples:
+  rebyte-async files upload data.csv spec.md
+  pg_dump shop | rebyte-async files upload - --filename shop.sql
+
+A task gets its files in one go with rebyte-async run --file, or tasks create --file.
+"""
+
+
+@click.group()
+def files() -> None:
+    """Files to attach to tasks: upload."""
+
+
+@files.command(epilog=_EPILOG)
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    metavar="PATH...",
+    type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path),
+)
+@click.option("--filename", metavar="NAME", help="The name of what comes from stdin.")
+@json_option
+def upload(*, paths: tuple[Path, ...], filename: str | None, as_json: bool) -> int:
+    """Upload files; - is stdin, which needs --filename."""
+    from_stdin = Path("-") in paths
+    if from_stdin != (filename is not None) or (from_stdin and len(paths) > 1):
+        raise click.UsageError("--filename goes with - alone, and - with --filename")
+
+    async def call(client: AsyncRebyte) -> int:
+        if filename is not None:
+            refs = [await upload_stdin(client, filename, make_bars())]
+        else:
+            refs = await upload_files(client, paths, make_bars())
+        show_items(refs, _COLUMNS, as_json=as_json, empty="")
+        return Exit.OK
+
+    return run_once(call, interrupted="nothing is attached to any task")

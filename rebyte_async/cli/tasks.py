@@ -1,0 +1,257 @@
+"""`rebyte-async tasks`: everything about tasks but watching them."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rebyte_async.cli.ask import agrees, yes_option
+from rebyte_async.cli.cancel import cancel
+from rebyte_async.cli.completion import task_argument
+from rebyte_async.cli.exits import Exit, complain, of_status
+from rebyte_async.cli.listing import list_once
+from rebyte_async.cli.once import run_once
+from rebyte_async.cli.options import (
+    files_option,
+    id_option,
+    json_option,
+    list_options,
+    new_task_options,
+    skills_option,
+    style_of,
+    text_of,
+    wait_option,
+)
+from rebyte_async.cli.reads import newest_tasks
+from rebyte_async.cli.transfers import upload_files
+from rebyte_async.cli.view.bars import busy, make_bars
+from rebyte_async.cli.view.clean import clean, one_line
+from rebyte_async.cli.view.content import show_content
+from rebyte_async.cli.view.record import show_record
+from rebyte_async.cli.view.table import Column
+from rebyte_async.errors import AmbiguousRequestError
+from rebyte_async.types.visibility import Visibility
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+    from rebyte_async import AsyncRebyte
+    from rebyte_async.types.tasks import Task
+
+__all__ = ["tasks"]
+
+_COLUMNS: tuple[Column[Task], ...] = (
+    Column(heading="ID", of=lambda task: task.id),
+    Column(heading="STATUS", of=lambda task: task.status, rank=1, is_status=True),
+    Column(heading="CREATED", of=lambda task: task.created_at, rank=2),
+    Column(heading="EXECUTOR", of=lambda task: task.executor, rank=3),
+    Column(heading="TITLE", of=lambda task: task.title, is_flexible=True),
+)
+
+_EPILOG = """\b
+To watch an agent, and to answer it, there are commands of their own:
+  rebyte-async run, rebyte-async events, rebyte-async answer
+"""
+
+_CREATE_EPILOG = """\b
+Examples:
+  rebyte-async tasks create "Build a REST API in Go"
+  rebyte-async tasks create "Which month was best?" --file sales.csv
+  id=$(rebyte-async tasks create -q - < prompt.txt)
+
+It may take minutes until the machine is up. Ctrl-C leaves it to the service whether the task is made.
+"""
+
+
+@click.group(epilog=_EPILOG)
+def tasks() -> None:
+    """Tasks: make, read, prompt, wait for, cancel, share, delete."""
+
+
+tasks.add_command(cancel)
+
+
+@tasks.command("list")
+@click.option("--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Pass over so many.")
+@list_options(50)
+def list_tasks(*, offset: int, limit: int, is_all: bool, as_json: bool) -> int:
+    """List the tasks that were made through the API, newest first."""
+    return list_once(
+        lambda client, size: client.tasks.list(limit=size, offset=offset),
+        _COLUMNS,
+        limit=None if is_all else limit,
+        as_json=as_json,
+        empty='no tasks yet:  rebyte-async run "Build a REST API in Go"',
+    )
+
+
+@tasks.command()
+@task_argument
+@json_option
+def get(*, task_id: str, as_json: bool) -> int:
+    """Show task TASK_ID with its status and its turns."""
+
+    async def call(client: AsyncRebyte) -> int:
+        show_record(await client.tasks.get(task_id), as_json=as_json)
+        return Exit.OK
+
+    return run_once(call)
+
+
+@tasks.command(epilog=_CREATE_EPILOG)
+@click.argument("prompt")
+@new_task_options
+@skills_option
+@files_option
+@json_option
+@id_option
+def create(
+    *,
+    prompt: str,
+    skills: tuple[str, ...],
+    paths: tuple[Path, ...],
+    as_json: bool,
+    quiet: bool,
+    **of_new_task: Any,
+) -> int:
+    """Start a task for PROMPT and don't watch it; - reads the prompt from stdin. This costs money."""
+    style = style_of(as_json=as_json, quiet=quiet)
+    text, doubt = text_of(prompt), "nothing was started"
+    suspects: list[str] = []
+
+    async def call(client: AsyncRebyte) -> int:
+        nonlocal doubt
+        refs = await upload_files(client, paths, make_bars(quiet=quiet))
+        doubt = "it isn't known whether a task was started: look at rebyte-async tasks list"
+        async with _looking_after(client, suspects):
+            with busy("starting the task"):
+                task = await client.tasks.create(text, skills=skills, files=refs, **of_new_task)
+        doubt = f"task {task.id} is running"
+        if style == "quiet":
+            click.echo(clean(task.id))
+        else:
+            show_record(task, as_json=as_json)
+            _say_how_to_watch(task.id)
+        return Exit.OK
+
+    code = run_once(call, interrupted=lambda: doubt)
+    for line in suspects:
+        click.echo(line, err=True)
+    return code
+
+
+@tasks.command()
+@task_argument
+@click.argument("prompt")
+@skills_option
+@files_option
+@json_option
+@id_option
+def prompt(
+    *, task_id: str, prompt: str, skills: tuple[str, ...], paths: tuple[Path, ...], as_json: bool, quiet: bool
+) -> int:
+    """Give task TASK_ID its next turn, PROMPT, and don't watch it; - reads it from stdin. This costs money."""
+    style = style_of(as_json=as_json, quiet=quiet)
+    text, doubt = text_of(prompt), "nothing was started"
+
+    async def call(client: AsyncRebyte) -> int:
+        nonlocal doubt
+        refs = await upload_files(client, paths, make_bars(quiet=quiet))
+        doubt = f"it isn't known whether the turn was started: look at rebyte-async tasks get {task_id}"
+        with busy("giving the task its next turn"):
+            made = await client.tasks.prompt(task_id, text, skills=skills, files=refs)
+        if style == "quiet":
+            click.echo(clean(made.id))
+        else:
+            show_record(made, as_json=as_json)
+            _say_how_to_watch(task_id)
+        return Exit.OK
+
+    return run_once(call, interrupted=lambda: doubt)
+
+
+@tasks.command()
+@task_argument
+@wait_option
+@json_option
+@click.option("--quiet", "-q", is_flag=True, help="Print the final answer alone.")
+def wait(*, task_id: str, timeout: float | None, as_json: bool, quiet: bool) -> int:
+    """Wait until task TASK_ID has ended; the exit code tells how: 0 completed, 3 failed, 4 canceled, 5 timeout."""
+    style = style_of(as_json=as_json, quiet=quiet)
+
+    async def call(client: AsyncRebyte) -> int:
+        with busy("waiting for the agent"):
+            task = await client.tasks.wait(task_id, timeout=timeout)
+        code = of_status(task.status)
+        if style != "quiet":
+            show_record(task, as_json=as_json)
+        elif code is Exit.OK:
+            click.echo(clean(task.final_result or "").rstrip("\n"))
+        if code is not Exit.OK:
+            complain(one_line(f"task {task_id} ended as {task.status}"))
+        return code
+
+    return run_once(call, interrupted=f"task {task_id} goes on")
+
+
+@tasks.command()
+@task_argument
+@yes_option
+def delete(*, task_id: str, yes: bool) -> int:
+    """Delete task TASK_ID. On a terminal it asks first."""
+    if not agrees(f"Delete task {task_id}?", yes=yes):
+        return Exit.OTHER
+
+    async def call(client: AsyncRebyte) -> int:
+        await client.tasks.delete(task_id)
+        click.echo(one_line(f"task {task_id} is deleted"))
+        return Exit.OK
+
+    return run_once(call)
+
+
+@tasks.command()
+@task_argument
+@click.argument("level", type=click.Choice([str(level) for level in Visibility]))
+@json_option
+def visibility(*, task_id: str, level: str, as_json: bool) -> int:
+    """Set who may see task TASK_ID: its owner, the organization, or everyone who has the link."""
+
+    async def call(client: AsyncRebyte) -> int:
+        show_record(await client.tasks.set_visibility(task_id, level), as_json=as_json)
+        return Exit.OK
+
+    return run_once(call)
+
+
+@tasks.command()
+@task_argument
+@click.option("--events", "with_events", is_flag=True, help="With what the agent did in each turn.")
+@json_option
+def content(*, task_id: str, with_events: bool, as_json: bool) -> int:
+    """Show the questions and answers of task TASK_ID. Beyond the documented API: may change."""
+
+    async def call(client: AsyncRebyte) -> int:
+        show_content(await client.tasks.content(task_id, include_events=with_events), as_json=as_json)
+        return Exit.OK
+
+    return run_once(call)
+
+
+def _say_how_to_watch(task_id: str) -> None:
+    click.echo(f"watch it:  rebyte-async events {one_line(task_id)}", err=True)
+
+
+@asynccontextmanager
+async def _looking_after(client: AsyncRebyte, suspects: list[str]) -> AsyncGenerator[None]:
+    """When the answer to a submit is lost, find the tasks that it may have started."""
+    began = time.monotonic()
+    try:
+        yield
+    except AmbiguousRequestError:
+        suspects += await newest_tasks(client, time.monotonic() - began)
+        raise

@@ -1,0 +1,41 @@
+"""The real command in the test's own process, where a process of its own would prove nothing more."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from cli.process import Finished
+
+from rebyte_async.cli.app import start
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+__all__ = ["run_inline"]
+
+
+def run_inline(*arguments: str, env: Mapping[str, str], stdin: str | bytes = "") -> Finished:
+    """Run it to its end with an event loop of its own; its input and output are no terminal."""
+    given = stdin if isinstance(stdin, bytes) else stdin.encode()
+    with _streams(given) as (out, err), ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, env, clear=True))
+        stack.enter_context(patch.object(sys, "argv", ["rebyte-async", *arguments]))
+        code = start()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return Finished(code, out.getvalue().decode(), err.getvalue().decode())
+
+
+@contextmanager
+def _streams(given: bytes) -> Generator[tuple[io.BytesIO, io.BytesIO]]:
+    out, err = io.BytesIO(), io.BytesIO()
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(given))))
+        stack.enter_context(patch.object(sys, "stdout", io.TextIOWrapper(out, write_through=True)))
+        stack.enter_context(patch.object(sys, "stderr", io.TextIOWrapper(err, write_through=True)))
+        yield out, err
