@@ -55,4 +55,6 @@ def with_extra(body: dict[str, Any], extra: object) -> dict[str, Any]:
         return lean
     if not isinstance(extra, Mapping):
         raise InvalidRequestError(f"extra must be a mapping of JSON fields, not {type(extra).__name__}")
+    if own := sorted({str(name) for name in cast("Mapping[object, Any]", extra)} & body.keys()):
+        raise InvalidRequestError(f"extra must not hold what is an argument of its own: {', '.join(own)}")
     return lean | {str(name): value for name, value in cast("Mapping[object, Any]", extra).items()}

@@ -63,6 +63,7 @@ class Download:
     total: int | None = field(default=None, init=False)
     """How many there are; None while or where the server doesn't say."""
     _etag: str | None = field(default=None, init=False)
+    _resumable: bool = field(default=True, init=False)
 
     async def blocks(self) -> AsyncGenerator[tuple[int, bytes], None]:
         """The body's blocks, each with its place.
@@ -74,23 +75,26 @@ class Download:
             TransportError: It was cut again and again, without anything new.
             APIError: The server refuses.
         """
-        failures = 0
+        failures = attempts = furthest = 0
         while True:
-            before = self.received
+            attempts += 1
             try:
                 async with aclosing(self._one()) as blocks:
                     async for block in blocks:
                         yield block
             except (TransportError, ServerError, RateLimitedError) as error:
-                failures = failures + 1 if self.received <= before else 1
+                failures = failures + 1 if self.received <= furthest else 1
+                furthest = max(furthest, self.received)
+                error.attempts = attempts
                 await self._pause(error, failures)
             else:
+                self._transport.gate.give_back()
                 return
 
     async def _pause(self, error: TransportError | APIError, failures: int) -> None:
         policy = self._transport.retry
         asked = (isinstance(error, APIError) and error.retry_after) or 0.0
-        if failures >= policy.max_attempts or asked > policy.max_retry_after:
+        if failures >= policy.max_attempts or asked > policy.max_retry_after or not self._transport.gate.take(policy):
             raise error
         self._transport.counters.retries += 1
         await self._transport.gate.sleep(max(asked, backoff(policy, failures, self._transport.gate.rng)))
@@ -116,11 +120,13 @@ class Download:
             return
         self.received = 0
         if stream.status != _WHOLE:
-            self._etag = None
+            self._resumable = False
             raise TransportError(f"the server's range doesn't fit ({stream.status}): starting again", method="GET")
         length, etag = stream.headers.get("Content-Length", ""), stream.headers.get("ETag", "W/")
-        self.total = int(length) if length.isdigit() else None
-        self._etag = None if etag.startswith("W/") else etag  # a weak one may be the same for other bytes
+        plain = stream.headers.get("Content-Encoding", "identity") == "identity"  # else it's the encoded body's length
+        self.total = int(length) if plain and length.isdigit() else None
+        weak = etag.startswith("W/")  # it may be the same for other bytes
+        self._etag = etag if plain and self._resumable and not weak else None
 
     def _goes_on(self, stream: ByteStream) -> bool:
         """Whether a part begins behind what has come, and is of the same content."""

@@ -17,7 +17,7 @@ from rebyte_async.resources.sources import NamedSource, Progress, Source, Upload
 from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from rebyte_async._transport import Transport
 
@@ -122,7 +122,7 @@ async def attached(files: Files, attachments: object) -> list[FileRef]:
 
 
 @contextmanager
-def attaching(refs: Sequence[FileRef]) -> Iterator[list[dict[str, str]]]:
+def attaching(refs: Sequence[FileRef]) -> Generator[list[dict[str, str]]]:
     """The attachments as the API wants them; when the call that takes them fails, the error has them."""
     try:
         yield [{"id": ref.id, "filename": ref.filename} for ref in refs]

@@ -61,10 +61,14 @@ class Listing(Generic[T]):
                 # Items were deleted since, and what stood here has moved up into pages that were read already.
                 offset, total = max(self._offset, offset - (total - page.total)), page.total
                 continue
+            known = len(seen)
             for item in page.data:
                 if self._identity(item) not in seen:
                     seen.add(self._identity(item))
                     yield item
             offset, total = offset + len(page.data), page.total
-            if not page.data or (total is not None and offset >= total) or len(page.data) < self._limit:
+            # Without a total, a page that isn't full is the last one, and one without anything new comes from a server
+            # that doesn't page. With one, a page may well hold less than was asked for, or nothing new.
+            last = len(seen) == known or len(page.data) < self._limit if total is None else offset >= total
+            if last or not page.data:
                 return

@@ -116,7 +116,7 @@ class Tasks:
             "githubUrl": optional_text("github_url", github_url),
             "branchName": optional_text("branch_name", branch_name),
         }
-        with_extra(body, extra)
+        with_extra(body | {"files": []}, extra)
         with attaching(await self.attach(files)) as refs:
             answer = await self._transport.call(_wire.CREATE_TASK, json=with_extra(body | {"files": refs}, extra))
             task = decode_started(Task, answer)
@@ -183,7 +183,7 @@ class Tasks:
         """
         body: dict[str, Any] = {"prompt": prompt_text(prompt), "skills": skill_names(skills)}
         _wire.CREATE_PROMPT.path(task_id=task_id)
-        with_extra(body, extra)
+        with_extra(body | {"files": []}, extra)
         with about(task_id), attaching(await self.attach(files)) as refs:
             lean, ids = with_extra(body | {"files": refs}, extra), {"task_id": task_id}
             answer = await self._transport.call(_wire.CREATE_PROMPT, ids=ids, json=lean)

@@ -68,13 +68,8 @@ async def _follow(stream: TaskEventStream) -> None:
         try:
             async for _ in stream:
                 pass
-        except (TransportError, DecodeError, RateLimitedError, ServerError):
-            return
-        except APIError as error:
-            # The stream may be refused where the task is not; polling tells, and raises if that is refused too.
-            if error.status in {401, 403}:
-                raise
-            return
+        except (TransportError, DecodeError, APIError):
+            return  # the stream may be refused where the task is not; polling tells, and raises if that is refused too
 
 
 class _Poll:

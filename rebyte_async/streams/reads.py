@@ -12,7 +12,7 @@ from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.tasks import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from rebyte_async._transport import Transport
 
@@ -20,7 +20,7 @@ __all__ = ["about", "read_content", "read_prompt_events", "read_task"]
 
 
 @contextmanager
-def about(task_id: str) -> Iterator[None]:
+def about(task_id: str) -> Generator[None]:
     """Have the errors of a block name their task."""
     try:
         yield

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -32,14 +32,16 @@ __all__ = [
 ]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, match_args=False)
 class TaskEvent:
     """What every event of a task has."""
 
+    _own_type: ClassVar[str] = "unknown"
+
     seq: int | None = None
     """The position within the prompt, from 0 or 1 on. The server may renumber it. None when absent."""
-    event_type: str
-    """The type as the server named it. An open set."""
+    event_type: str = attrs.field(default=attrs.Factory(lambda self: self._own_type, takes_self=True))
+    """The type as the server named it, an open set; the class' own where an application makes one."""
     prompt_id: str | None = None
     """The prompt whose turn this belongs to. None when absent."""
     event_key: str | None = None
@@ -50,9 +52,13 @@ class TaskEvent:
     """The payload as it came, fields included that this package doesn't know. Empty when there was no object."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, match_args=False)
 class InitEvent(TaskEvent):
     """The agent has started."""
+
+    __match_args__ = ("session_id", "model", "cwd")
+
+    _own_type: ClassVar[str] = "init"
 
     session_id: str | None = None
     """The executor's own session."""
@@ -62,17 +68,25 @@ class InitEvent(TaskEvent):
     """Its working directory in the VM."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, match_args=False)
 class ThinkingEvent(TaskEvent):
     """A piece of the agent's reasoning."""
+
+    __match_args__ = ("text",)
+
+    _own_type: ClassVar[str] = "thinking"
 
     text: str
     """The reasoning."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, match_args=False)
 class TextEvent(TaskEvent):
     """A piece of the agent's answer."""
+
+    __match_args__ = ("text", "is_delta")
+
+    _own_type: ClassVar[str] = "text"
 
     text: str
     """The text."""
@@ -80,9 +94,13 @@ class TextEvent(TaskEvent):
     """True when it goes on where the text before it ended; False when it is a block of its own."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, match_args=False)
 class ToolUseEvent(TaskEvent):
     """The agent calls a tool."""
+
+    __match_args__ = ("tool_id", "name", "input", "sub_prompt_id")
+
+    _own_type: ClassVar[str] = "tool_use"
 
     tool_id: str
     """The call's id; the `ToolResultEvent` has the same."""
@@ -94,9 +112,13 @@ class ToolUseEvent(TaskEvent):
     """The prompt that the call delegates to, which has events of its own. None when it delegates nothing."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, match_args=False)
 class ToolResultEvent(TaskEvent):
     """A tool has answered."""
+
+    __match_args__ = ("tool_id", "output", "is_error", "sub_prompt_id")
+
+    _own_type: ClassVar[str] = "tool_result"
 
     tool_id: str
     """The id of the call that it answers."""
@@ -108,9 +130,13 @@ class ToolResultEvent(TaskEvent):
     """The prompt that the call had delegated to. Some of its events may still be on the way."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, match_args=False)
 class ResultEvent(TaskEvent):
     """The agent's own summary of the turn. Often an echo of the last text, sometimes the only place that has it."""
+
+    __match_args__ = ("text", "status", "duration_ms", "usage")
+
+    _own_type: ClassVar[str] = "result"
 
     text: str = ""
     """The result. Empty when absent."""
@@ -132,9 +158,13 @@ class QuestionOption:
     """What choosing it means. None when absent."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, match_args=False)
 class QuestionEvent(TaskEvent):
     """The agent asks the user, and waits. `client.tasks.answer` answers."""
+
+    __match_args__ = ("action_id", "message_id", "question", "options", "multi_select")
+
+    _own_type: ClassVar[str] = "ask_user_question"
 
     action_id: int | None = None
     """The number to answer with. None when it is absent or no number."""
@@ -148,18 +178,22 @@ class QuestionEvent(TaskEvent):
     """True when several may be chosen."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, match_args=False)
 class ErrorEvent(TaskEvent):
     """Something went wrong in the turn. Not its end: that is `Done`.
 
     Source: a guess; no public client is known to have seen one.
     """
 
+    __match_args__ = ("message",)
+
+    _own_type: ClassVar[str] = "error"
+
     message: str
     """What went wrong."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, match_args=False)
 class UnknownEvent(TaskEvent):
     """An event of a type that this package doesn't know, or whose payload doesn't fit its type."""
 
@@ -167,7 +201,7 @@ class UnknownEvent(TaskEvent):
     """The whole event as it came, since a part of it may be in no other field."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Done:
     """The end of a turn."""
 

@@ -9,7 +9,7 @@ from rebyte_async.types.statuses import TaskStatus
 __all__ = ["TaskResult"]
 
 
-@frozen(kw_only=True)
+@frozen
 class TaskResult:
     """The end of one turn of a task, or, on an error, what there was of it."""
 

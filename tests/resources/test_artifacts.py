@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebyte_async import errors
+from rebyte_async import RetryPolicy, errors
 from rebyte_async.resources.downloads import safe_name
 from rebyte_async.types import Artifact, Page, UploadUrl
 from support.clients import KEY, client_of
@@ -425,3 +426,49 @@ async def test_a_destination_that_cannot_be_written_is_the_systems_error(tmp_pat
         with pytest.raises(FileNotFoundError):
             await client.artifacts.download(ID, "a", tmp_path / "missing" / "a")
         assert not server.requests
+
+
+@pytest.mark.parametrize("etag", ['"v1"', '"other"'])
+async def test_a_server_whose_ranges_never_fit_is_given_up(etag: str) -> None:
+    """Starting again is no progress: the attempts are bounded, counted, and paid for."""
+
+    async def handler(request: RawRequest) -> Any:
+        async def half() -> Any:
+            yield b'HTTP/1.1 200 X\r\nContent-Length: 6\r\nETag: "v1"\r\n\r\nabc'
+            await asyncio.sleep(0.01)
+
+        if "range" in request.headers:
+            head = f"HTTP/1.1 206 X\r\nContent-Length: 3\r\nContent-Range: bytes 0-2/6\r\nETag: {etag}\r\n\r\n"
+            return head.encode() + b"abc"
+        return half()
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.TransportError) as caught:
+            await client.artifacts.read(ID, "a")
+        assert len(server.requests) <= 6
+        assert caught.value.attempts == len(server.requests)
+
+
+async def test_downloads_pay_from_the_retry_budget() -> None:
+    """A sick service isn't hammered by downloads either."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return answer(500)
+
+    policy = RetryPolicy(base_delay=0.001, budget=2)
+    async with RawServer(handler) as server, client_of(server.url, retry=policy) as client:
+        for _ in range(3):
+            with pytest.raises(errors.InternalServerError):
+                await client.artifacts.read(ID, "a")
+        assert len(server.requests) == 5
+
+
+async def test_an_artifact_that_is_stored_compressed_is_read() -> None:
+    """A storage may send what it has encoded whatever was asked for: the length is that of the encoded bytes."""
+    packed = gzip.compress(DATA)
+
+    async def handler(_: RawRequest) -> bytes:
+        return answer(200, packed, Content_Encoding="gzip", ETag='"v1"')
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        assert await client.artifacts.read(ID, "a") == DATA

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+from attrs import evolve
+
 from support.clients import client_of
 from support.raw import RawRequest, RawServer, json_answer
 
@@ -88,3 +91,31 @@ async def test_an_empty_listing_is_empty() -> None:
     async with RawServer(shelf) as server, client_of(server.url) as client:
         assert [task async for task in client.tasks.list()] == []
     assert shelf.pages == [(50, 0)]
+
+
+@pytest.mark.parametrize("bare", [True, False])
+async def test_a_server_that_does_not_page_is_read_once_more_at_most(*, bare: bool) -> None:
+    """A listing that ignores limit and offset ends, with every item once."""
+    items = [{"id": f"c{number}"} for number in range(60)]
+    requests = 0
+
+    async def handler(_: RawRequest) -> bytes:
+        nonlocal requests
+        requests += 1
+        return json_answer(items if bare else {"data": items})
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        assert len([computer async for computer in client.agent_computers.list()]) == 60
+    assert requests == 2
+
+
+async def test_a_server_that_caps_the_page_hides_nothing() -> None:
+    """The total decides, not how full a page is."""
+    shelf = Shelf(25)
+
+    async def handler(request: RawRequest) -> bytes:
+        capped = request.target.replace("limit=20", "limit=10")
+        return await shelf(evolve(request, target=capped))
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        assert len([task async for task in client.tasks.list(limit=20)]) == 25

@@ -315,3 +315,11 @@ async def test_a_run_that_is_cancelled_while_it_uploads_has_started_nothing(
     run._arguments["files"] = [("a", short())]
     assert (await run).status == "completed"
     assert creates(emulator) == 1
+
+
+async def test_wait_polls_where_only_the_stream_is_forbidden() -> None:
+    """A key that may read tasks but not their streams can still wait."""
+    task = TaskServer([[answer(403)]], [{"status": "running"}, {"status": "completed"}])
+    async with RawServer(task) as server, client_of(server.url) as client:
+        skipping(client)
+        assert (await client.tasks.wait(TASK_ID)).status == "completed"

@@ -243,6 +243,8 @@ def test_statuses_are_read_in_the_tasks_vocabulary(word: str, status: str, *, te
         lambda client: client.tasks.create("x", files=SPEC),
         lambda client: client.tasks.create("x", extra=[1]),
         lambda client: client.tasks.create("x", extra={"a": object()}),
+        lambda client: client.tasks.create("x", extra={"prompt": ""}),
+        lambda client: client.tasks.create("x", extra={"files": []}),
         lambda client: client.tasks.create("x", workspace_id=" "),
         lambda client: client.tasks.create("x", executor=5),
         lambda client: client.tasks.prompt("t", ""),
