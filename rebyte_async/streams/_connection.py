@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING
 
 from rebyte_async import _wire
@@ -21,7 +20,17 @@ class Connection:
     Frames stay readable after the connection is gone; a new connect starts with none.
     """
 
-    __slots__ = ("_body", "_idle", "_last_event_id", "_parser", "_task_id", "_transport", "connects", "frames", "retry")
+    __slots__ = (
+        "_body",
+        "_idle",
+        "_last_event_id",
+        "_parser",
+        "_retry",
+        "_task_id",
+        "_transport",
+        "connects",
+        "frames",
+    )
 
     def __init__(self, transport: Transport, task_id: str, idle: float) -> None:
         self._transport = transport
@@ -32,25 +41,34 @@ class Connection:
         self._last_event_id = ""
         self.connects = 0
         """How often a connect was tried."""
-        self.retry: int | None = None
-        """The reconnection time that the server asked for, in milliseconds."""
-        self.frames: deque[ServerSentEvent] = deque()
-        """What was received and not yet looked at."""
+        self._retry: int | None = None  # what an earlier connection's parser said, as is the id
+        self.frames: list[ServerSentEvent] = []
+        """What was received and not yet looked at, the first of it last."""
 
     @property
     def is_open(self) -> bool:
         """Whether there is a connection to read from."""
         return self._body is not None
 
-    async def open(self) -> None:
-        """Connect, in one attempt. Raises as `Transport.stream`."""
+    @property
+    def retry(self) -> int | None:
+        """The reconnection time that the server asked for, in milliseconds."""
+        return self._retry if self._parser.retry is None else self._parser.retry
+
+    async def open(self, *, whole: bool = False) -> None:
+        """Connect, in one attempt. Raises as `Transport.stream`.
+
+        Args:
+            whole: Whether nothing but a replay from the start will do.
+        """
         self.connects += 1
         if self.connects > 1:
             self._transport.counters.reconnects += 1
         self.frames.clear()
+        self._retry, self._last_event_id = self.retry, self._parser.last_event_id or self._last_event_id
         self._parser = SSEParser()
         # The id is the server's own; it is not known to resume from it (contract §4.1), and a replay does no harm.
-        headers = {"Last-Event-ID": self._last_event_id} if self._last_event_id else {}
+        headers = {"Last-Event-ID": self._last_event_id} if self._last_event_id and not whole else {}
         ids = {"task_id": self._task_id}
         self._body = await self._transport.stream(_wire.STREAM_EVENTS, ids=ids, idle=self._idle, headers=headers)
 
@@ -82,10 +100,7 @@ class Connection:
                 return None
         if not data:
             return False
-        self.frames.extend(self._parser.feed(data))
-        self._last_event_id = self._parser.last_event_id or self._last_event_id
-        if self._parser.retry is not None:
-            self.retry = self._parser.retry
+        self.frames[:0] = reversed(self._parser.feed(data))
         return True
 
     def close(self) -> None:

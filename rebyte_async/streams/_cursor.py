@@ -17,7 +17,6 @@ from rebyte_async.streams._seen import Seen
 __all__ = ["Place", "read_cursor", "write_cursor"]
 
 _VERSION = "1"
-_DIGEST = 8
 
 
 class Place(NamedTuple):
@@ -60,7 +59,9 @@ def read_cursor(task_id: str, cursor: str) -> Place:
     _, task, prompt, ranges, digests = parts
     if task != _sum(task_id):
         raise InvalidRequestError(f"after is the cursor of another task's stream, not of {task_id!r:.80}")
-    prompt_id = _bytes(prompt[1:]).decode("utf-8", "surrogatepass") if prompt else None
-    pairs = [(int(start), int(stop)) for start, stop in re.findall(r"(-?\d+)~(-?\d+)", ranges)]
-    data = _bytes(digests)
-    return Place(prompt_id, Seen(pairs, data[: len(data) // _DIGEST * _DIGEST]))
+    try:
+        prompt_id = _bytes(prompt[1:]).decode("utf-8", "surrogatepass") if prompt else None
+        pairs = [(int(start), int(stop)) for start, stop in re.findall(r"(-?\d+)~(-?\d+)", ranges)]
+        return Place(prompt_id, Seen(pairs, _bytes(digests)))
+    except ValueError as error:
+        raise InvalidRequestError("after must be the cursor of a stream of this package, unchanged") from error

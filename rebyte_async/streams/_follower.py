@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING, NoReturn
+
+from attrs import evolve
 
 from rebyte_async import _json
 from rebyte_async._events import decode_done, decode_event, event_from_mapping
@@ -35,6 +38,8 @@ from rebyte_async.types.results import TaskResult
 from rebyte_async.types.statuses import TERMINAL_STATUSES, TaskStatus, task_status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rebyte_async._transport import Transport
     from rebyte_async.types.content import PromptContent
     from rebyte_async.types.events import TaskEvent
@@ -58,10 +63,48 @@ _MAX_QUIET = 2
 _UNNAMED = "message"
 _DELEGATING = (ToolUseEvent, ToolResultEvent)
 _UNDER_WAY = frozenset({"running", "pending", "queued", "processing"})
+_NONE: frozenset[str] = frozenset()
 
 
 class Follower:
     """The state of following a turn."""
+
+    __slots__ = (
+        "_announced",
+        "_before",
+        "_brought",
+        "_connection",
+        "_drain",
+        "_ending",
+        "_failures",
+        "_forgive_until",
+        "_heard",
+        "_idle",
+        "_in_doubt",
+        "_news",
+        "_other",
+        "_passed_by",
+        "_passed_over",
+        "_place",
+        "_quiet",
+        "_ready",
+        "_reported",
+        "_rested_at",
+        "_sleep",
+        "_steady",
+        "_strange",
+        "_subs",
+        "_sure",
+        "_tail_read",
+        "_task_id",
+        "_transport",
+        "_turn",
+        "_unsorted",
+        "_words",
+        "done",
+        "events_seen",
+        "piece",
+    )
 
     def __init__(
         self,
@@ -80,20 +123,23 @@ class Follower:
         self._forgive_until = forgive_until
         self._turn = Turn()
         self._subs = SubPrompts(transport, task_id) if follow_subprompts else None
-        self._ready: deque[tuple[TaskEvent, str]] = deque()  # from elsewhere than the stream, with their sub-prompt
+        self._ready: deque[tuple[TaskEvent, str]] | None = None  # from elsewhere than the stream, with their sub-prompt
         self._place = place
         self._words = TextAssembler()
-        self._announced: set[str] = set()  # the sub-prompts that the turn's tool calls speak of
+        self._announced = _NONE  # the sub-prompts that the turn's tool calls speak of
         # Of this connection:
         self._brought = False  # whether it has brought an event of the turn, new or replayed
         self._before = 0  # how many events had been given out when it was made
         self._other: str | None = None  # another turn that it shows
         self._unsorted = False  # whether it is open if that one is earlier or later than ours
-        self._passed_over: set[str] = set()  # what it shows that isn't ours and may be skipped
+        self._passed_over = _NONE  # what it shows that isn't ours and may be skipped
         self._reported: Done | None = None  # its done frame
+        self._steady = False  # whether it brings something, and nothing is to be done but to read it
+        self._heard = 0.0  # when it was made or brought an event; kept near the end alone
         # In a row, without a new event between them:
         self._news = 0  # how many events had been given out when these began
         self._failures = self._idle = self._sure = self._strange = self._quiet = 0
+        self._rested_at = 0.0  # when the wait before the next step is over, also one that was cancelled
         # Near the end:
         self._in_doubt = False  # whether to look at the task before connecting again
         self._passed_by = False  # whether the stream has gone on to a later turn
@@ -152,11 +198,11 @@ class Follower:
         """
         while self._ready:
             event, sub_prompt = self._ready.popleft()
-            if self._take(event, sub_prompt):
+            if self._take(event, sub_prompt, aside=True):
                 return event
         frames = self._connection.frames
         while frames and self._reported is None and not self._unsorted:
-            name, data, _ = frames.popleft()
+            name, data, _ = frames.pop()
             if name == "done":
                 self._reported = decode_done(data)
                 return None
@@ -179,20 +225,27 @@ class Follower:
         self._unsorted = prompt_id not in self._passed_over
         return None
 
-    def _take(self, event: TaskEvent, sub_prompt: str | None) -> bool:
+    def _take(self, event: TaskEvent, sub_prompt: str | None, *, aside: bool = False) -> bool:
         """Note an event of the turn, or of a sub-prompt of it; whether it is new."""
         if sub_prompt is None:
             return False
+        is_new = self._place.seen.add(event, sub_prompt, aside=aside)
         if not sub_prompt:
             self._brought = True
-            self._turn.observe(event)
-        if not self._place.seen.add(event, sub_prompt):
-            return False
-        self.events_seen += 1
-        self.piece = "" if sub_prompt else self._words.feed(event)
-        if isinstance(event, _DELEGATING):
+            self._turn.observe(event, is_new=is_new)
+        if isinstance(event, _DELEGATING):  # replayed ones too: behind a cursor nobody else knows of them
             self._note_delegation(event)
-        return True
+        if self._drain is not None:
+            self._heard = self._transport.gate.clock()
+        if is_new:
+            self.events_seen += 1
+            self.piece = "" if sub_prompt else self._words.feed(event)
+        return is_new
+
+    def _bring(self, events: Iterable[tuple[TaskEvent, str]]) -> None:
+        """Have events given out that come from elsewhere than the stream: all that there are, from the first."""
+        self._place.seen.restart(aside=True)
+        self._ready = deque(chain(self._ready or (), events))
 
     @property
     def _new(self) -> bool:
@@ -201,11 +254,27 @@ class Follower:
 
     def _note_delegation(self, event: ToolUseEvent | ToolResultEvent) -> None:
         if event.sub_prompt_id is not None:
-            self._announced.add(event.sub_prompt_id)
+            self._announced |= {event.sub_prompt_id}
         if self._subs is not None:
             self._subs.note(event)
 
     # --- Getting more --------------------------------------------------------------------------------------------
+
+    async def receive(self) -> bool:
+        """Read more, while there is nothing else to do.
+
+        Returns:
+            Whether something came. Else a step of `advance` is due, also where reading failed: it fails again there.
+
+        Raises:
+            EventTooLargeError: An event is larger than the parser takes.
+        """
+        if not self._steady or self._reported is not None or self._unsorted or self._subs:
+            return False
+        try:
+            return await self._connection.read() is True
+        except TransportError:
+            return False
 
     async def advance(self) -> None:
         """Make one step towards the next event or the end.
@@ -215,6 +284,9 @@ class Follower:
             APIError: The server refuses for good.
             EventTooLargeError: An event is larger than the parser takes.
         """
+        self._steady = False
+        if (left := self._rested_at - self._transport.gate.clock()) > 0:
+            await self._rest(left)
         if self.events_seen > self._news:
             self._news = self.events_seen
             self._failures = self._idle = self._sure = self._strange = self._quiet = 0
@@ -227,6 +299,12 @@ class Follower:
         else:
             return
         await self._recover(failure)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait. What a cancelled wait has left is waited out before the next step: impatience spends no tries."""
+        self._rested_at = self._transport.gate.clock() + seconds
+        await self._sleep(seconds)
+        self._rested_at = 0.0
 
     async def _step(self) -> None:
         if self._ending is not None:
@@ -247,10 +325,12 @@ class Follower:
     async def _connect(self) -> None:
         self._brought, self._before = False, self.events_seen
         self._other, self._unsorted = None, False
-        self._passed_over.clear()
+        self._passed_over = _NONE
         self._place.seen.restart()
+        self._turn.restart()
+        self._heard = self._transport.gate.clock()
         try:
-            await self._connection.open()
+            await self._connection.open(whole=self._place.seen.has_nameless)
         except RequestTimeoutError as error:
             await self._silent(error)
 
@@ -260,23 +340,23 @@ class Follower:
         except RequestTimeoutError as error:
             await self._silent(error)
             return
+        self._steady = more is True and self._drain is None
         if more is False:
             await self._closed_without_done()
         elif more is None and self._drain is not None:
-            self._connection.close()
-            await self._again(self._drain)
+            await self._drained(self._drain)
         elif more is None and self._subs is not None:
             await self._read_subprompts(self._subs)
 
     def _limit(self) -> float | None:
         """Seconds to wait for the stream before something else is due; None where nothing is."""
         if self._drain is not None:
-            return _DRAIN_SILENCE
+            return max(0.0, self._heard + _DRAIN_SILENCE - self._transport.gate.clock())
         return None if self._subs is None else self._subs.due_in()
 
     async def _read_subprompts(self, subs: SubPrompts) -> None:
         try:
-            self._ready.extend(await subs.read())
+            self._bring(await subs.read())
         except (TransportError, ServerError, RateLimitedError) as error:
             _log.debug("the sub-prompts of task %s: %s; the next read comes", self._task_id, error)
 
@@ -284,9 +364,9 @@ class Follower:
         """Go on after a failure, or raise it, or give up."""
         self._connection.close()
         if isinstance(error, NotFoundError) and self._transport.gate.clock() < self._forgive_until:
-            await self._sleep(_PAUSE)
+            await self._rest(_PAUSE)
         elif self._drain is not None and self._ending is None and not self._passed_by:
-            await self._again(self._drain)
+            await self._again(self._drain, failed=not isinstance(error, APIError) or self._is_transient(error))
         elif isinstance(error, APIError) and not self._is_transient(error):
             raise error
         else:
@@ -304,13 +384,13 @@ class Follower:
             self._give_up(f"{self._failures} connections in a row brought nothing new; the last: {error}", error)
         asked = (isinstance(error, APIError) and error.retry_after) or 0.0
         wished = min((self._connection.retry or 0) / 1000, policy.max_delay)
-        await self._sleep(max(asked, wished, backoff(policy, max(1, self._failures), self._transport.gate.rng)))
+        await self._rest(max(asked, wished, backoff(policy, max(1, self._failures), self._transport.gate.rng)))
 
     async def _silent(self, error: RequestTimeoutError) -> None:
         """Nothing came for the idle timeout: look at the task and connect again, once."""
         self._connection.close()
         if self._drain is not None:
-            await self._again(self._drain)
+            await self._drained(self._drain)
             return
         self._idle += 1
         if self._idle >= _MAX_IDLE:
@@ -321,7 +401,7 @@ class Follower:
         raise StreamInterruptedError(
             f"the stream of task {self._task_id} was given up before its end: {why}",
             task_id=self._task_id,
-            cursor=self.cursor if self.events_seen else None,
+            cursor=self.cursor if self._place.seen else None,
             result=self.result,
             attempts=self._connection.connects,
         ) from cause
@@ -340,10 +420,13 @@ class Follower:
         self._reported = None
         self._connection.close()
         empty = not done.final_result and (done.last_seq is None or done.last_seq < 0)
-        if not self._brought and (empty or self._other is not None):
+        if not self._brought and (empty or self._other is not None or not await self._has_ended()):
             await self._nothing_came()
         else:
             await self._end(done, certain=True)
+
+    async def _has_ended(self) -> bool:
+        return self._status(await self._task()) in TERMINAL_STATUSES
 
     async def _closed_without_done(self) -> None:
         """The connection was closed in an orderly way: normal while the turn runs."""
@@ -351,9 +434,12 @@ class Follower:
         if not self._brought:
             await self._nothing_came()
             return
+        if self._drain is not None:
+            await self._again(self._drain)
+            return
         await self._look()
         if self._drain is None:
-            await self._sleep(backoff(self._transport.retry, 1, self._transport.gate.rng) if self._new else _PAUSE)
+            await self._rest(backoff(self._transport.retry, 1, self._transport.gate.rng) if self._new else _PAUSE)
 
     async def _look(self) -> None:
         """See whether the turn has ended, where the stream hasn't said so."""
@@ -366,21 +452,25 @@ class Follower:
 
     async def _nothing_came(self) -> None:
         """A connection ended without anything of the turn: it hasn't begun to show, or has shown everything."""
+        task = await self._task()
+        status = self._status(task)
+        if self._is_past(task) and (self._drain is not None or status in TERMINAL_STATUSES):
+            self._passed_by = True
+            return
         if self._drain is not None:
             await self._again(self._drain)
             return
-        status = self._status(await self._task())
         if status not in TERMINAL_STATUSES:
             self._sure = 0
             self._doubt(status)
-            await self._sleep(_PAUSE)
+            await self._rest(_PAUSE)
             return
         self._sure += 1
         if self._sure < _SURE:
-            await self._sleep(_PAUSE)
+            await self._rest(_PAUSE)
         elif self._other is not None:
             self._passed_by = True
-        elif self._brought or self.events_seen:
+        elif self._place.seen:
             await self._end(Done(status=TaskStatus(status), last_seq=None, final_result=""), certain=False)
         else:
             self._ending = Done(status=TaskStatus(status), last_seq=-1, final_result="")
@@ -390,6 +480,11 @@ class Follower:
         if self.prompt_id is None or task.prompts is None:
             return task.status
         return next((task_status(prompt.status) for prompt in task.prompts if prompt.id == self.prompt_id), None)
+
+    def _is_past(self, task: Task) -> bool:
+        """Whether a later turn has been submitted, which is the one that the stream is for from then on."""
+        turns = [prompt.id for prompt in task.prompts or ()]
+        return self.prompt_id in turns[:-1]
 
     def _doubt(self, status: str | None) -> None:
         """Bear a turn that the task doesn't know, or a status that nobody knows, for a while."""
@@ -406,19 +501,27 @@ class Follower:
             self._drain.done, self._drain.certain = done, True
         await self._again(self._drain)
 
-    async def _again(self, drain: Drain) -> None:
-        if drain.again(self._turn, self.events_seen):
-            await self._sleep(_PAUSE)
+    async def _drained(self, drain: Drain) -> None:
+        """A try to read the tail ended in silence."""
+        self._connection.close()
+        if self._brought:
+            await self._again(drain)
+        else:
+            await self._nothing_came()
+
+    async def _again(self, drain: Drain, *, failed: bool = False) -> None:
+        if drain.again(self._turn, self.events_seen, failed=failed):
+            await self._rest(_PAUSE)
         else:
             self._ending = drain.done
 
     async def _finish(self, done: Done) -> None:
         """Take the last of the delegations, find the answer, and end."""
         if self._subs and self._quiet < _MAX_QUIET:
-            if self._quiet:
-                await self._sleep(_PAUSE)
+            self._bring(await self._subs.read(every=True))
             self._quiet += 1
-            self._ready.extend(await self._subs.read(every=True))
+            if self._quiet < _MAX_QUIET:
+                self._rested_at = self._transport.gate.clock() + _PAUSE  # what was read is given out before the wait
             return
         final_result = done.final_result or await self._final_result() or self._words.last_block
         self._connection.close()
@@ -449,7 +552,7 @@ class Follower:
             await self._nothing_came()
             return
         if other is not None and not self._passed_by:
-            self._passed_over.add(other)
+            self._passed_over |= {other}
 
     async def _read_tail(self) -> None:
         """Take the tail of a turn that the stream has left from the task's content, and again until it is whole."""
@@ -462,12 +565,22 @@ class Follower:
         status = self._status(await self._task())
         if status not in TERMINAL_STATUSES:
             self._doubt(status)
-            await self._sleep(_PAUSE)
+            await self._rest(_PAUSE)
             return
-        tail = await self._content()
-        self._ready.extend((event, "") for event in tail.events or ())
-        done = Done(status=TaskStatus(status), last_seq=None, final_result=tail.response or "")
-        self._drain = self._drain or Drain(done, certain=True)
+        try:
+            tail = await self._content()
+        except StreamInterruptedError:
+            if self._drain is None or not self._drain.certain:
+                raise
+            await self._again(self._drain)
+            return
+        self._turn.restart()
+        self._bring((event, "") for event in tail.events or ())
+        answer = tail.response or ""
+        if self._drain is None:
+            self._drain = Drain(Done(status=TaskStatus(status), last_seq=None, final_result=answer), certain=True)
+        elif not self._drain.done.final_result:
+            self._drain.done = evolve(self._drain.done, final_result=answer)
         self._tail_read = True
 
     async def _content(self) -> PromptContent:

@@ -1,4 +1,4 @@
-"""Which events were delivered, at a few bytes an event.
+"""Which events were delivered, in little memory.
 
 An event's identity is its key where it has one, else its number within the turn (contract §4, observed). Numbers are
 kept as ranges, and a turn's numbers mostly are one; keys as 64-bit digests, so that two of a hundred thousand
@@ -7,15 +7,12 @@ keys are taken for one with a chance of about 1 in 4 billion.
 
 from __future__ import annotations
 
-import sys
-from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 from hashlib import blake2b
-from itertools import chain
 from typing import TYPE_CHECKING
 
-from rebyte_async import _json
+from rebyte_async.streams._digests import Digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,14 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Seen"]
 
-_RECENT = 256
-"""How many digests may wait in a set, which takes ten times the memory, before they join the sorted array."""
+_NUMBERS = range(-(1 << 63), 1 << 63)
+"""The numbers that are kept as ranges. A longer one is no counter, and Python writes out none of any length."""
+_EMPTY = blake2b(digest_size=8)
 
 
 class Seen:
     """The identities of the delivered events of one turn, and of the sub-prompts that were followed with it."""
 
-    __slots__ = ("_array", "_nameless", "_recent", "starts", "stops")
+    __slots__ = ("_digests", "_nameless", "has_nameless", "starts", "stops")
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = (), digests: bytes = b"") -> None:
         pairs = sorted(ranges)
@@ -39,30 +37,37 @@ class Seen:
         """The first number of each range, ascending."""
         self.stops = [stop for _, stop in pairs]
         """One past the last number of each range."""
-        self._array = array("Q", digests)
-        if sys.byteorder == "big":
-            self._array.byteswap()
-        self._recent: set[int] = set()
-        self._nameless: Counter[int] = Counter()
+        self._digests = Digests(digests)
+        self._nameless: tuple[Counter[int], Counter[int]] = (Counter(), Counter())  # on the stream, and aside
+        self.has_nameless = False
+        """Whether there are events without an identity, which only a replay from the start tells apart."""
 
-    def restart(self) -> None:
-        """Note that the turn is replayed from its start: events without an identity are told apart by their count."""
-        self._nameless.clear()
+    def __bool__(self) -> bool:
+        return bool(self.starts or self._digests)
 
-    def add(self, event: TaskEvent, sub_prompt: str = "") -> bool:
+    def restart(self, *, aside: bool = False) -> None:
+        """Note that the turn is replayed from its start: events without an identity are told apart by their count.
+
+        Args:
+            aside: Whether that is by a read beside the stream.
+        """
+        self._nameless[aside].clear()
+
+    def add(self, event: TaskEvent, sub_prompt: str = "", *, aside: bool = False) -> bool:
         """Note an event; True when it is new.
 
         Args:
             event: The event.
             sub_prompt: The sub-prompt that it belongs to, or nothing for the turn itself.
+            aside: Whether it comes from a read beside the stream.
         """
         key, number = event.event_key, event.seq
         if key is not None:
-            return self._add_digest(_digest(f"{sub_prompt}\0{key}"))
+            return self._digests.add(_digest(f"{sub_prompt}\0{key}"))
         if number is None:
-            return self._add_nameless(event, sub_prompt)
-        if sub_prompt:
-            return self._add_digest(_digest(f"{sub_prompt}\0\0{number}"))
+            return self._add_nameless(event, sub_prompt, self._nameless[aside])
+        if sub_prompt or number not in _NUMBERS:
+            return self._digests.add(_digest(f"{sub_prompt}\0\0{number:x}"))
         return self._add_number(number)
 
     def _add_number(self, number: int) -> bool:
@@ -90,34 +95,26 @@ class Seen:
             stops[index] = stops[after]
             del starts[after], stops[after]
 
-    def _add_digest(self, digest: int) -> bool:
-        if digest in self._recent:
-            return False
-        index = bisect_left(self._array, digest)
-        if index < len(self._array) and self._array[index] == digest:
-            return False
-        self._recent.add(digest)
-        if len(self._recent) > max(_RECENT, len(self._array) >> 4):
-            self._settle()
-        return True
-
-    def _add_nameless(self, event: TaskEvent, sub_prompt: str) -> bool:
-        content = _digest(f"{sub_prompt}\0\0\0{event.event_type}\0{_json.dumps(event.payload)!r}")
-        self._nameless[content] += 1
-        return self._add_digest(_digest(f"{content}\0{self._nameless[content]}"))
-
-    def _settle(self) -> None:
-        self._array = array("Q", sorted(chain(self._array, self._recent)))
-        self._recent.clear()
+    def _add_nameless(self, event: TaskEvent, sub_prompt: str, counts: Counter[int]) -> bool:
+        self.has_nameless = True
+        content = _digest(f"{sub_prompt}\0\0\0{event.event_type}\0{_written(event.payload)}")
+        counts[content] += 1
+        return self._digests.add(_digest(f"{content}\0{counts[content]}"))
 
     def digests(self) -> bytes:
         """The digests, ascending, 8 bytes each, little-endian."""
-        self._settle()
-        values = array("Q", self._array)
-        if sys.byteorder == "big":
-            values.byteswap()
-        return values.tobytes()
+        return bytes(self._digests)
+
+
+def _written(payload: object) -> str:
+    """A payload as text: the same in every process, whatever it reads its JSON with."""
+    try:
+        return ascii(payload)
+    except RecursionError:
+        return ""
 
 
 def _digest(identity: str) -> int:
-    return int.from_bytes(blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    digest = _EMPTY.copy()  # half the time of making one
+    digest.update(identity.encode("utf-8", "surrogatepass"))
+    return int.from_bytes(digest.digest(), "little")

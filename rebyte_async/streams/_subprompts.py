@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve
 
-from rebyte_async.errors import NotFoundError
+from rebyte_async.errors import DecodeError, NotFoundError, TransportError
 from rebyte_async.streams.reads import read_prompt_events
 from rebyte_async.types.events import ToolResultEvent, ToolUseEvent
 
@@ -89,6 +89,8 @@ class SubPrompts:
             events = await read_prompt_events(self._transport, self._task_id, sub_prompt)
         except NotFoundError:
             events = ()
+        except DecodeError as error:
+            raise TransportError(f"the sub-prompt can't be read: {error}", method="GET") from error
         news = len(events) > delegation.seen
         delegation.seen = max(delegation.seen, len(events))
         if delegation.finished:

@@ -21,16 +21,17 @@ _BLOCK_ENDS = (ToolUseEvent, ToolResultEvent, ThinkingEvent, QuestionEvent)
 class TextAssembler:
     """Turns events into the pieces of one text, a blank line between its blocks.
 
-    A delta appends to the open block. A whole text that repeats the deltas before it, and a result that repeats the
+    A delta appends to the open block, a whole text begins one. A whole text that repeats the deltas before it, and a result that repeats the
     last block or all of the text, are echoes (contract §4, observed).
     """
 
-    __slots__ = ("_block", "_open", "_pieces")
+    __slots__ = ("_block", "_open", "_pieces", "_streamed")
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self._block = 0  # where the last block begins among the pieces
-        self._open = False
+        self._open = False  # whether a delta would append to it
+        self._streamed = False  # whether there is a delta in it
 
     @property
     def text(self) -> str:
@@ -53,28 +54,29 @@ class TextAssembler:
         return ""
 
     def _append(self, text: str) -> str:
+        self._streamed = True
         if self._open:
             self._pieces.append(text)
             return text
-        piece = self._start(text)
-        self._open = bool(piece)
-        return piece
+        return self._start(text)
 
     def _whole(self, text: str) -> str:
-        echo = self._open and text.strip() == self.last_block.strip()
-        self._open = False
-        return "" if echo else self._start(text)
+        if self._open and self._streamed and text.strip() == self.last_block.strip():
+            self._open = False
+            return ""
+        self._streamed = False
+        return self._start(text)
 
     def _result(self, text: str) -> str:
-        self._open = False
         said = text.strip()
-        if said in {self.last_block.strip(), self.text.strip()}:
-            return ""
-        return self._start(text)
+        piece = "" if said in {self.last_block.strip(), self.text.strip()} else self._start(text)
+        self._open = False
+        return piece
 
     def _start(self, text: str) -> str:
         if not text:
             return ""
+        self._open = True
         if not self._pieces:
             self._pieces.append(text)
             return text

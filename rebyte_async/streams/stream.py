@@ -52,6 +52,8 @@ class TaskEventStream:
     *Source*: contract §4, observed.
     """
 
+    __slots__ = ("__weakref__", "_busy", "_closed", "_failure", "_follower", "_scope", "task_id")
+
     def __init__(
         self,
         transport: Transport,
@@ -140,6 +142,9 @@ class TaskEventStream:
         """One step, which `close` may end from another task. The scope is left before anything is given out."""
         self._busy = True
         try:
+            # Closing the connection ends a mere wait for bytes; a scope for it would cost more than parsing an event.
+            if await self._follower.receive() or self._closed:
+                return
             with CancelScope() as self._scope:
                 await self._follower.advance()
         except RebyteError as error:

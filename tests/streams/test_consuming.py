@@ -10,12 +10,12 @@ from typing import Any
 
 import anyio
 import pytest
-from support.clients import client_of, skipping
-from support.raw import DROP, RawServer
-from support.turns import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
 
 from rebyte_async import errors
 from rebyte_async.types import Done
+from support.clients import client_of, skipping
+from support.raw import DROP, RawServer
+from support.turns import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
 
 FRAMES = [text(seq, f"word {seq}") for seq in range(1, 7)]
 END = done("succeeded", 6, "word 6")
@@ -267,3 +267,72 @@ async def test_statistics_count_streams(way: Any) -> None:
             assert (stats.open_streams, stats.reconnects, stream.reconnects) == (1, 1, 1)
             assert stats.bytes_received > 300
         assert client.stats().open_streams == 0
+
+
+async def test_impatience_spends_no_tries() -> None:
+    """However often a consumer is cancelled while the tail is awaited, the tail gets its seconds."""
+    task = TaskServer([[tool_use(1), done("succeeded", 1)]] * 5 + [[tool_use(1), *FRAMES[1:], END]])
+    async with RawServer(task) as server, client_of(server.url) as client:
+        time = skipping(client)
+        gate = client._transport.gate
+        seqs: list[int | None] = []
+
+        async def sleep(seconds: float) -> None:
+            await anyio.sleep(0.02)
+            await time.sleep(seconds)
+
+        gate.sleep = sleep
+        async with client.tasks.events(TASK_ID) as stream:
+            for _ in range(30):
+                with anyio.move_on_after(0.01):
+                    seqs.append((await anext(stream)).seq)
+            assert task.streams == 1
+            seqs += [event.seq async for event in stream]
+        assert seqs == [1, 2, 3, 4, 5, 6]
+
+
+async def test_the_cursor_of_an_error_is_that_of_a_resumed_stream() -> None:
+    """A stream that was resumed and brought nothing new still says where to go on."""
+    async with RawServer(TaskServer([[FRAMES[0], DROP], [DROP]])) as server, client_of(server.url) as client:
+        after: str | None = None
+        for _ in range(2):
+            with pytest.raises(errors.StreamInterruptedError) as caught:
+                await client.tasks.events(TASK_ID, after=after).until_done()
+            after = caught.value.cursor
+        assert after is not None
+    async with RawServer(TaskServer([[*FRAMES, END]])) as server, client_of(server.url) as client:
+        async with client.tasks.events(TASK_ID, after=after) as stream:
+            assert [event.seq async for event in stream] == [2, 3, 4, 5, 6]
+
+
+async def test_numbers_of_any_size_are_resumed_behind() -> None:
+    """A number that Python can't even write out neither breaks the cursor nor comes twice."""
+    frames = [text(number, "x") for number in (2**63 - 1, 2**63, int("9" * 4300))]
+    end = done("succeeded", 1, "x")
+    async with RawServer(TaskServer([[*frames, end]])) as server, client_of(server.url) as client:
+        async with client.tasks.events(TASK_ID) as stream:
+            assert (await stream.until_done()).events_seen == 3
+        async with client.tasks.events(TASK_ID, after=stream.cursor) as stream:
+            assert (await stream.until_done()).events_seen == 0
+
+
+async def test_a_resumed_turn_is_not_taken_for_an_empty_one() -> None:
+    """A server that resumes by itself and has nothing to show yet doesn't end a resumed stream without its tail."""
+    frames = [b"id: 1\n" + tool_use(1), b"id: 2\n" + text(2, "you")]
+    completed = {"status": "completed", "prompts": [{"id": "p1", "status": "succeeded"}]}
+    async with RawServer(TaskServer([[frames[0], DROP], [DROP]])) as server, client_of(server.url) as client:
+        with pytest.raises(errors.StreamInterruptedError) as caught:
+            await client.tasks.events(TASK_ID).until_done()
+    task = TaskServer([[frames[0], CLOSE], *[[CLOSE]] * 5, [frames[1], END]], [RUNNING, completed])
+    async with RawServer(task) as server, client_of(server.url) as client:
+        skipping(client)
+        async with client.tasks.events(TASK_ID, after=caught.value.cursor) as stream:
+            assert [event.seq async for event in stream] == [2]
+
+
+async def test_a_delta_goes_on_where_a_whole_text_ended() -> None:
+    """A whole text begins a block of its own, to which deltas append; a whole that repeats them all is an echo."""
+    frames = [text(1, "One."), text(2, "Hello "), text(3, "world", is_delta=True), text(4, "Hello world"), text(5, "!")]
+    async with RawServer(TaskServer([[*frames, done("succeeded", 5, "!")]])) as server, client_of(server.url) as client:
+        result = await client.tasks.events(TASK_ID).until_done()
+    assert result.text == "One.\n\nHello world\n\n!"

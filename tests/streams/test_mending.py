@@ -6,13 +6,14 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import anyio
 import pytest
-from support.clients import SkippedTime, client_of, skipping
-from support.raw import DROP, RawServer, answer, json_answer
-from support.turns import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
 
 from rebyte_async import RetryPolicy, errors
-from rebyte_async.types import Done, TaskEvent, TextEvent, UnknownEvent
+from rebyte_async.types import Done, TaskEvent, TaskStatus, TextEvent, UnknownEvent
+from support.clients import SkippedTime, client_of, skipping
+from support.raw import DROP, RawServer, answer, chunk, json_answer, stream_head
+from support.turns import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
 
 HELLO = [text(1, "Hello"), text(2, "there"), text(3, "you")]
 END = done("succeeded", 3, "you")
@@ -438,15 +439,12 @@ async def test_a_silent_stream_of_an_ended_task_ends() -> None:
 
 async def test_heartbeats_count_as_life() -> None:
     """Bytes of any kind keep a quiet stream alive."""
-    import anyio
 
     async def beating(request: Any) -> Any:
         if not request.path.endswith("/events"):
             return json_answer({"id": TASK_ID, **RUNNING})
 
         async def pieces() -> Any:
-            from support.raw import chunk, stream_head
-
             yield stream_head()
             for _ in range(20):
                 yield chunk(b": still here\n\n")
@@ -470,3 +468,119 @@ async def test_a_busy_client_is_waited_for() -> None:
     assert got.slept >= 30
     with pytest.raises(errors.RateLimitedError):
         await follow(TaskServer([[answer(429, Retry_After="500")]]))
+
+
+async def test_a_replay_that_stops_before_a_known_call_answers_nothing() -> None:
+    """While the tail is awaited, a text from before the last tool call is not taken for the answer behind it."""
+    head = [text(1, "I look."), tool_use(2)]
+    for end in (CLOSE, DROP):
+        way: list[list[Any]] = [
+            [*head, done("succeeded", 2)],
+            [head[0], end],
+            [*head, tool_result(3), text(4, "42"), done("succeeded", 4)],
+        ]
+        got = await follow(TaskServer(way, [COMPLETED]))
+        assert got.seqs == [1, 2, 3, 4]
+
+
+async def test_tries_that_fail_on_the_way_do_not_make_an_end_believable() -> None:
+    """A plausible end is believed after two readings without anything new, and a failed connect is no reading."""
+    failures: list[list[Any]] = [[DROP], [GATEWAY]] * 3
+    way = [[tool_use(1), done("succeeded", 1, "early")], *failures, [tool_use(1), text(2, "you"), END]]
+    got = await follow(TaskServer(way, [COMPLETED]))
+    assert got.seqs == [1, 2]
+
+
+async def test_closes_while_the_tail_is_awaited_are_counted_and_spaced() -> None:
+    """A task that still says running doesn't turn the wait for the tail into an endless, breathless one."""
+    task = TaskServer([[tool_use(1), done("succeeded", 1)], [tool_use(1), CLOSE]], [RUNNING])
+    got = await follow(task)
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1)
+    assert task.streams == 9
+    assert got.slept == pytest.approx(8)
+
+
+async def test_heartbeats_do_not_hold_back_an_end() -> None:
+    """While the tail is awaited, a connection that brings signs of life alone is given up after some seconds."""
+
+    async def beating(request: Any) -> Any:
+        if not request.path.endswith("/events"):
+            return json_answer({"id": TASK_ID, **COMPLETED})
+        connects.append(request)
+
+        async def pieces() -> Any:
+            yield stream_head()
+            for frame in HELLO:
+                yield chunk(frame)
+            while len(connects) > 1:
+                await anyio.sleep(0.01)
+                time.slept.append(0.5)
+                yield chunk(b": still here\n\n")
+            yield chunk(b"")
+
+        return pieces()
+
+    connects: list[Any] = []
+    async with RawServer(beating) as server, client_of(server.url) as client:
+        time = skipping(client)
+        async with client.tasks.events(TASK_ID) as stream:
+            with anyio.fail_after(10):
+                assert [event.seq async for event in stream] == [1, 2, 3]
+    assert len(connects) == 3
+
+
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_later_turn_that_has_nothing_yet_hides_no_tail(*, early: bool) -> None:
+    """Once another prompt was submitted, the stream's empty dones are that one's, and the tail is in the content."""
+    first = [tool_use(1), done("succeeded", 1) if early else DROP]
+    later = {"status": "running", "prompts": [{"id": "p1", "status": "succeeded"}, {"id": "p2", "status": "pending"}]}
+    got = await follow(TaskServer([first, [done("succeeded", -1)]], [later], content_of(1, 2, 3)))
+    assert got.seqs == [1, 2, 3]
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1 if early else None, final_result="you")
+
+
+async def test_an_end_that_the_stream_told_needs_no_content() -> None:
+    """An end that was only waited out for a tail is believed when nothing can be read behind it any more."""
+    first = [tool_use(1), done("succeeded", 1, "answer")]
+    got = await follow(TaskServer([first, [text(1, "next", prompt="p2"), SILENCE]], [LATER]))
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="answer")
+
+
+async def test_a_done_without_events_is_checked() -> None:
+    """The end of a previous turn that had no events is not taken for the end of ours."""
+    state = {"status": "running", "prompts": [{"id": "p0", "status": "failed"}, {"id": "p1", "status": "running"}]}
+    old = [done("failed", -1, "out of credits")]
+    got = await follow(TaskServer([old, old, old, [*HELLO, END]], [state]), prompt_id="p1")
+    assert got.seqs == [1, 2, 3]
+    assert got.done is not None
+    assert got.done.status == "completed"
+
+
+async def test_the_content_repeats_no_event_without_identity() -> None:
+    """Equal events without key and number are told apart in the content as they are on the stream."""
+    same = event(None, content="same")
+    row = {"promptId": "p1", "eventType": "text", "payload": {"content": "same"}}
+    content = {
+        "id": TASK_ID,
+        "prompts": [{"id": "p1", "status": "succeeded", "response": "x", "events": [row, row, row]}, {"id": "p2"}],
+    }
+    got = await follow(TaskServer([[same, same, text(1, "next", prompt="p2"), SILENCE]], [LATER], content))
+    assert len(got.events) == 3
+
+
+async def test_a_resume_by_id_is_not_asked_for_when_only_a_replay_tells() -> None:
+    """Events without identity are told apart by their place in the whole replay, so no part of it is asked for."""
+    same = event(None, content="same")
+    frames = [b"id: 1\n" + same, b"id: 2\n" + same]
+    async with RawServer(TaskServer([[frames[0], DROP], [*frames, done("succeeded", None, "x")]], [RUNNING])) as server:
+        async with client_of(server.url) as client, client.tasks.events(TASK_ID) as stream:
+            assert len([event async for event in stream]) == 2
+        assert not any("last-event-id" in request.headers for request in server.requests)
+
+
+async def test_a_text_that_comes_again_answers_nothing() -> None:
+    """A text from before the last tool call that is repeated behind it is not taken for the answer."""
+    head = [text(1, "I look."), tool_use(2)]
+    way = [[*head, head[0], done("succeeded", 2)], [*head, tool_result(3), text(4, "42"), done("succeeded", 4)]]
+    got = await follow(TaskServer(way, [COMPLETED]))
+    assert got.seqs == [1, 2, 3, 4]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rebyte_async import RetryPolicy
 from support.clients import client_of, skipping
 from support.raw import RawServer, answer
 from support.turns import SILENCE, TASK_ID, TaskServer, done, text, tool_result, tool_use
@@ -80,4 +81,30 @@ async def test_a_delegations_words_are_not_the_turns_words() -> None:
         skipping(client)
         result = await client.tasks.events(TASK_ID, follow_subprompts=True).until_done()
     assert result.text == "done"
+    assert result.events_seen == 4
+
+
+@pytest.mark.parametrize("named", ["number", "key", "nothing"])
+async def test_a_resume_behind_the_call_still_follows_the_delegation(named: str) -> None:
+    """The call that a cursor covers is not given again, but what it delegates is, and each once."""
+    events = [sub(seq, key=f"k{seq}" if named == "key" else None) for seq in (1, 2)]
+    if named == "nothing":
+        events = [{name: value for name, value in item.items() if name != "seq"} for item in events]
+    async with RawServer(TaskServer([TURN], prompt_events=[events])) as server, client_of(server.url) as client:
+        skipping(client)
+        async with client.tasks.events(TASK_ID, follow_subprompts=True) as stream:
+            await anext(stream)
+        for expected in (["p1", "p1", "s1", "s1"], []):
+            async with client.tasks.events(TASK_ID, follow_subprompts=True, after=stream.cursor) as stream:
+                assert sorted([str(event.prompt_id) async for event in stream]) == expected
+
+
+async def test_failed_and_unreadable_reads_at_the_end_are_made_again() -> None:
+    """A failed last look at the delegations is no look: what they did late is not missed."""
+    policy = RetryPolicy(max_attempts=3, base_delay=0)
+    page = answer(200, b"<html>", Content_Type="text/html")
+    task = TaskServer([TURN], prompt_events=[page, page, [sub(1)]])
+    async with RawServer(task) as server, client_of(server.url, retry=policy) as client:
+        skipping(client)
+        result = await client.tasks.events(TASK_ID, follow_subprompts=True).until_done()
     assert result.events_seen == 4

@@ -1,0 +1,647 @@
+"""The proof: a stream gives every event once, in order of appearance, and the right end, whatever happens.
+
+Scenarios are drawn by Hypothesis and played on real sockets; time is virtual. `REBYTE_EXAMPLES=50` runs fifty times
+as many as usual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+from zlib import crc32
+
+import anyio
+import pytest
+from attrs import define, evolve, field, frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rebyte_async import AsyncRebyte, RetryPolicy, errors
+from rebyte_async.streams._cursor import Place, read_cursor, write_cursor
+from rebyte_async.streams._seen import Seen
+from rebyte_async.streams._text import TextAssembler
+from rebyte_async.streams.stream import TaskEventStream
+from rebyte_async.types import (
+    Done,
+    ResultEvent,
+    TaskEvent,
+    TaskStatus,
+    TextEvent,
+    ThinkingEvent,
+    ToolResultEvent,
+    ToolUseEvent,
+    UnknownEvent,
+)
+from support.clients import client_of
+from support.misbehaving import PROMPT_ID, SUB_PROMPT_ID, Misbehaving, Row, Scenario, Short, Step, VirtualTime, answered
+from support.raw import RawRequest, RawServer
+from support.turns import TASK_ID
+
+SCALE = float(os.environ.get("REBYTE_EXAMPLES", "1"))
+HARD_LIMIT = 20
+"""Seconds of real time after which an example hangs."""
+IDLE = 0.25
+"""Seconds of real silence that a stream bears, where a scenario has silence."""
+STATUSES = {
+    "succeeded": "completed",
+    "completed": "completed",
+    "failed": "failed",
+    "exploded": "failed",
+    "canceled": "canceled",
+    "cancelled": "canceled",
+}
+TRIES = {"completed": 8, "failed": 2, "canceled": 0}
+
+
+def examples(count: int) -> settings:
+    """So many examples, the same ones in every ordinary run."""
+    return settings(
+        deadline=None,
+        max_examples=max(1, int(count * SCALE)),
+        derandomize=SCALE <= 1,
+        print_blob=SCALE > 1,
+    )
+
+
+# --- What can happen ---------------------------------------------------------------------------------------------
+
+
+@st.composite
+def rows(draw: st.DrawFn, naming: str, *, delegates: bool = False) -> tuple[Row, ...]:
+    """A turn's events. Those without an identity may be equal; all others differ."""
+    kinds = draw(st.lists(st.sampled_from(["text", "tool_use", "tool_result", "delta", "other", "odd"]), max_size=7))
+    if delegates:
+        kinds.insert(draw(st.integers(0, len(kinds))), "delegation")
+    return tuple(_row(draw, kind, index, naming) for index, kind in enumerate(kinds))
+
+
+def _row(draw: st.DrawFn, kind: str, index: int, naming: str) -> Row:
+    named = draw(st.sampled_from(["key", "both", "number", "none"])) if naming == "mixed" else naming
+    label = draw(st.sampled_from("ab")) if named == "none" else f"w{index}"
+    event_type, payload = {
+        "text": (draw(st.sampled_from(["text", "assistant", "result"])), {"content": label}),
+        "delta": ("text", {"content": label, "is_delta": True}),
+        "tool_use": ("tool_use", {"id": f"w{index}", "name": "Bash"}),
+        "delegation": ("tool_use", {"id": f"w{index}", "name": "Task", "subPromptId": SUB_PROMPT_ID}),
+        "tool_result": ("tool_result", {"id": f"w{index}", "output": "x"}),
+        "other": (draw(st.sampled_from(["brand_new", "thinking"])), {"content": label}),
+        "odd": ("text", {"content": 5, "n": label}),
+    }[kind]
+    return Row(event_type, payload, f"k{index}" if named in {"key", "both"} else None, named in {"both", "number"})
+
+
+@st.composite
+def orders(draw: st.DrawFn, turn: tuple[Row, ...]) -> tuple[int, ...]:
+    """An order of appearance: some rows with an identity come late."""
+    delays = [draw(st.sampled_from([0, 0, 0, 2, 4])) if row.has_identity else 0 for row in turn]
+    return tuple(sorted(range(len(turn)), key=lambda index: (index + delays[index], index)))
+
+
+@st.composite
+def running_steps(draw: st.DrawFn, count: int, *, given: bool) -> list[Step]:
+    """What connects bring while the turn runs; at most one silence."""
+    kinds = ["show", "show", "show", "empty", "refuse", "drop"] + ["previous"] * 2 * given
+    steps: list[Step] = []
+    visible = 0
+    for kind in draw(st.lists(st.sampled_from(kinds), max_size=5)):
+        if kind == "show":
+            visible = min(count, visible + draw(st.integers(0, 3)))
+            end = draw(st.sampled_from(["close", "cut", "cut", "reset", "reset", "close"]))
+            at = draw(st.integers(0, 3000)) if end in {"cut", "reset"} else 0
+            steps.append(Step("show", visible, draw(st.booleans()), end, at))
+        elif kind == "refuse":
+            steps.append(Step("refuse", refusal=draw(st.sampled_from([429, 500, 502, 503, 200]))))
+        elif kind == "drop":
+            steps.append(Step("drop"))
+        else:
+            steps.append(Step(kind, hold=draw(st.sampled_from([0.0, 0.0, 5.0]))))
+    if steps and draw(st.integers(0, 11)) == 0:
+        place = draw(st.integers(0, len(steps) - 1))
+        if steps[place].kind == "show":
+            steps[place] = evolve(steps[place], end="silence")
+    return steps
+
+
+@st.composite
+def draining_steps(draw: st.DrawFn, base: Scenario, before: int, *, least: int) -> list[Step]:
+    """What connects bring when the turn says that it has ended and its tail isn't readable yet.
+
+    Only what can be survived: the tail comes within the tries, and after at most two readings of an end that may well
+    be the whole one; no end is told that leaves no doubt.
+    """
+    steps: list[Step] = []
+    tries, readings, most_tries, most_readings = 0, 0, TRIES[STATUSES[base.status]], 8
+    result, told = draw(st.sampled_from(["", "early"])), draw(st.booleans())
+    dones = draw(st.booleans())  # else it is the task alone that says so
+    while len(steps) < least or draw(st.booleans()):
+        kind = draw(st.sampled_from(["end", "end", "partial", "fail"])) if steps else "end"
+        hold = draw(st.integers(0, 7)) if kind == "end" else 0
+        if kind == "fail":
+            step = draw(st.sampled_from([Step("drop"), Step("refuse"), Step("refuse", refusal=429)]))
+        elif kind == "partial":
+            step = Step("show", draw(st.integers(0, before)), end="close")
+        else:
+            visible = draw(st.integers(before, len(base.rows)))
+            step = Step("show", visible, draw(st.booleans()), base.status if dones else "close", 0, result, told=told)
+        if kind != "fail":
+            shown = [base.shown(before, step), base.shown(step.visible, step)]
+            looks_whole = any(answered(base.rows[index] for index in indexes) for indexes in shown)
+            if kind == "end" and dones and not _is_doubtful(base, step, looks_whole=looks_whole):
+                break
+            if looks_whole or not step.visible or (dones and result):
+                most_readings = 2
+            readings += 1 + hold
+        tries += 1 + hold
+        if tries > most_tries or readings > most_readings:
+            break
+        steps.append(evolve(step, hold=float(hold)))
+        before = max(before, step.visible)
+    return steps
+
+
+def _is_doubtful(base: Scenario, step: Step, *, looks_whole: bool) -> bool:
+    """Whether a done leaves a doubt that it is the last."""
+    last, so_far = base.last_seq(len(base.rows)), base.last_seq(step.visible)
+    tells_of_more = step.told and None not in {last, so_far} and last != so_far
+    return tells_of_more or not (looks_whole or STATUSES[base.status] == "failed")
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, *, quick: bool = False, delegates: bool = False, drains: bool = False) -> Scenario:
+    """A turn and its misfortunes."""
+    naming = draw(st.sampled_from(["number", "both", "key", "mixed", "none"]))
+    turn = draw(rows(naming, delegates=delegates))
+    given = draw(st.booleans())
+    status = draw(st.sampled_from(["succeeded"] if drains else ["succeeded", "succeeded", "completed", *STATUSES]))
+    base = Scenario(
+        rows=turn,
+        order=draw(orders(turn)),
+        steps=(),
+        ended_at=0,
+        status=status,
+        first=draw(st.integers(0, 1)),
+        renumber=naming == "both" and draw(st.booleans()),
+        ids=draw(st.sampled_from(["none", "none", "ignored", "honoured"])),
+        given=given,
+        noise=draw(st.integers(0, 3)),
+        splits=tuple(draw(st.sampled_from([[], [1], [7, 1, 30], [100, 3]]))),
+        chunked=draw(st.sampled_from([True, True, True, False])),
+        task_result=draw(st.sampled_from(["", "from the task"])),
+        lag=draw(st.integers(0, 2)),
+        unknown=draw(st.integers(0, 2)) if given else 0,
+        failing_reads=frozenset(draw(st.lists(st.integers(1, 6), max_size=3))),
+        subs=draw(rows(draw(st.sampled_from(["number", "key", "mixed", "none"])))) if delegates else (),
+    )
+    running = [] if drains else draw(running_steps(len(turn), given=given))
+    if quick:
+        running = [step for step in running if step.end != "silence"]
+    before = max((step.visible for step in running), default=0)
+    draining = draw(draining_steps(base, before, least=6 if drains else draw(st.integers(0, 2))))
+    last = Step("show", len(turn), draw(st.booleans()), status, result=draw(st.sampled_from(["", "final"])))
+    ways = ["done"] * 5 + ["close"] + ["next", "pending"] * (given and status != "exploded")
+    way = draw(st.sampled_from(ways))
+    if way == "close":
+        last = evolve(last, end="close", result="")
+    elif way != "done":
+        last = Step(way, draw(st.integers(before, len(turn))), end="close", result="the content's")
+    steps = (*running, *draining, last)
+    return evolve(base, steps=steps, ended_at=len(running))
+
+
+# --- What a consumer does ----------------------------------------------------------------------------------------
+
+
+@frozen
+class Act:
+    """Something that a consumer does before it reads on.
+
+    Kinds: `read` some events; be cancelled natively (`cancel`) or by a scope (`scope`) after some turns of the event
+    loop; `timeout` after some tenths of a millisecond; have another task `close` the stream; `disconnect`; `leave`
+    and resume by the cursor in a new client; be `impatient`, and so cancelled again and again.
+    """
+
+    kind: str
+    count: int
+
+
+@frozen(repr=False)
+class Story(Short):
+    """What the server does, and what the consumer does."""
+
+    scenario: Scenario
+    acts: tuple[Act, ...] = ()
+    sick_after: int | None = None
+    """After how many connects the server is out of order until the stream is given up."""
+    attempts: int | None = None
+    """The policy's attempts; by default so many that nothing is given up."""
+
+
+def stories(
+    scenario: st.SearchStrategy[Scenario], *, acts: int, least: int = 0, **more: st.SearchStrategy[int]
+) -> st.SearchStrategy[Story]:
+    """Stories with so many acts at most."""
+    return st.builds(Story, scenario, st.lists(ACTS, min_size=least, max_size=acts).map(tuple), **more)
+
+
+ACTS = st.builds(
+    Act,
+    st.sampled_from(["read", "cancel", "scope", "timeout", "close", "disconnect", "leave", "impatient"]),
+    st.integers(0, 40),
+)
+
+
+@define
+class Consumer:
+    """Follows a scenario's turn with any number of clients, one after the other."""
+
+    server: RawServer
+    world: Misbehaving
+    retry: RetryPolicy
+    idle: float | None = None
+    resumes_failures: bool = False
+    """Whether to go on from the cursor of the error when a stream is given up."""
+    failures: int = field(default=0, init=False)
+    cursor: str | None = None
+    resumes: int = field(default=0, init=False)
+    done: Done | None = field(default=None, init=False)
+
+    async def follow(self, acts: tuple[Act, ...]) -> Done:
+        """Read to the end, and do what is to be done on the way."""
+        rest = list(acts)
+        while self.done is None:
+            async with self._client() as client:
+                async with self._events(client) as stream:
+                    try:
+                        await self._use(stream, rest)
+                    except errors.StreamInterruptedError as error:
+                        self._interrupted(error)
+                        continue
+                    assert json.loads(json.dumps(stream.cursor)) == stream.cursor
+                    self.cursor, self.done = stream.cursor, stream.done
+                stats = client.stats()
+                assert (stats.open_streams, stats.in_flight) == (0, 0)
+            self.resumes += 1
+        return self.done
+
+    def _interrupted(self, error: errors.StreamInterruptedError) -> None:
+        if not self.resumes_failures:
+            raise error
+        self.failures += 1
+        self.world.sick_after = None
+        assert (error.cursor is None) == (not self.world.got)
+        self.cursor = error.cursor
+
+    def _client(self) -> AsyncRebyte:
+        client = client_of(self.server.url, retry=self.retry)
+        self.world.time.rule(client)
+        return client
+
+    def _events(self, client: AsyncRebyte) -> TaskEventStream:
+        prompt_id = PROMPT_ID if self.world.scenario.given else None
+        return client.tasks.events(
+            TASK_ID,
+            prompt_id=prompt_id,
+            after=self.cursor,
+            idle_timeout=self.idle,
+            follow_subprompts=bool(self.world.scenario.subs),
+        )
+
+    async def _use(self, stream: TaskEventStream, acts: list[Act]) -> None:
+        """Read until the end, or until the consumer leaves."""
+        while acts:
+            act = acts.pop(0)
+            if act.kind == "leave":
+                return
+            try:
+                await self._do(stream, act)
+            except StopAsyncIteration:
+                return
+        async for event in stream:
+            self.world.note(event)
+
+    async def _do(self, stream: TaskEventStream, act: Act) -> None:
+        if act.kind == "disconnect":
+            stream.disconnect()
+        elif act.kind == "read":
+            for _ in range(act.count % 4):
+                await self._one(stream)
+        elif act.kind == "timeout":
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._one(stream), act.count / 10_000)
+        elif act.kind == "scope":
+            await _scoped(lambda: self._one(stream), act.count)
+        elif act.kind == "impatient":
+            for _ in range(60):
+                await _scoped(lambda: self._one(stream), act.count)
+        else:
+            await self._disturbed(stream, act)
+
+    async def _disturbed(self, stream: TaskEventStream, act: Act) -> None:
+        reader = asyncio.create_task(self._until_stop(stream))
+        for _ in range(act.count):
+            await asyncio.sleep(0)
+        if act.kind == "close":
+            await stream.close()
+        else:
+            reader.cancel()
+        with suppress(asyncio.CancelledError):
+            if await reader:
+                raise StopAsyncIteration
+
+    async def _until_stop(self, stream: TaskEventStream) -> bool:
+        """Read on; True when the iteration has ended."""
+        try:
+            while True:
+                await self._one(stream)
+        except StopAsyncIteration:
+            return True
+
+    async def _one(self, stream: TaskEventStream) -> None:
+        event = await anext(stream)
+        self.world.note(event)
+
+
+async def _scoped(read: Callable[[], Awaitable[None]], turns: int) -> None:
+    scope = anyio.CancelScope()
+
+    async def cancel() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        scope.cancel()
+
+    canceller = asyncio.create_task(cancel())
+    try:
+        with scope:
+            await read()
+    finally:
+        canceller.cancel()
+        with suppress(asyncio.CancelledError):
+            await canceller
+
+
+async def _settled(server: RawServer) -> None:
+    """Nothing is left behind: no task, and no connection on the server's side."""
+    async with asyncio.timeout(2):
+        while server._tasks:  # pyright: ignore[reportPrivateUsage]
+            await asyncio.sleep(0.001)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def play(story: Story) -> None:
+    """The turn is delivered, and so is its end, and nothing is left behind."""
+    scenario, attempts = story.scenario, story.attempts
+
+    async def main() -> None:
+        async with asyncio.timeout(HARD_LIMIT):
+            world = Misbehaving(scenario, VirtualTime(), story.sick_after)
+            async with RawServer(world) as server:
+                retry = RetryPolicy(max_attempts=attempts or scenario.mishaps + 1, max_delay=1)
+                idle = IDLE if _is_silent(scenario) else None
+                consumer = Consumer(server, world, retry, idle, attempts is not None)
+                end = await consumer.follow(story.acts)
+                world.check()
+                _check_end(scenario, end, whole=consumer.resumes == 1 and attempts is None)
+                if not story.acts:
+                    assert world.sick_connects <= (retry.max_attempts + 1) * (len(world.got) + 1)
+                    assert consumer.failures or world.sick_connects < retry.max_attempts
+                consumer.done, count = None, len(world.got)
+                again = await consumer.follow(())
+                assert len(world.got) == count, "a resume behind the end repeated something"
+                assert again.status == end.status
+                world.over = True
+                await _settled(server)
+
+    asyncio.run(main())
+
+
+def _is_silent(scenario: Scenario) -> bool:
+    return any(step.end == "silence" for step in scenario.steps)
+
+
+def _check_end(scenario: Scenario, end: Done, *, whole: bool) -> None:
+    """The status is right in any case, the rest where the scenario leaves no doubt.
+
+    Args:
+        scenario: What the server did.
+        end: What came of it.
+        whole: Whether one stream had it all.
+    """
+    last, early = scenario.last, {step.result for step in scenario.steps if step.result}
+    assert end.status == STATUSES[scenario.status]
+    if scenario.taken_over:
+        assert end.final_result in {"the content's", "early"}
+    elif last.result:
+        last_seq = scenario.last_seq(len(scenario.rows))
+        assert end == Done(status=end.status, last_seq=last_seq, final_result=last.result)
+    elif whole and scenario.task_result:
+        assert end.final_result in {scenario.task_result, *early} - (
+            early if scenario.rows and last.end != "close" else set()
+        )
+    elif whole and not early:
+        assert bool(end.final_result) == any(answered([row]) for row in scenario.rows)
+
+
+@examples(150)
+@given(stories(scenarios(), acts=0))
+def test_every_event_comes_once_in_order_to_the_right_end(story: Story) -> None:
+    """Whatever a server does that the contract knows of, the turn is delivered exactly, and so is its end."""
+    play(story)
+
+
+@examples(150)
+@given(stories(scenarios(drains=True), acts=2))
+def test_a_tail_that_is_late_is_waited_for(story: Story) -> None:
+    """However early the end is told, and however impatient the consumer is, the tail gets its promised time."""
+    play(story)
+
+
+@examples(150)
+@given(stories(scenarios(quick=True), least=1, acts=12))
+def test_whatever_the_consumer_does_nothing_is_lost_or_repeated(story: Story) -> None:
+    """Cancelled, timed out, closed, disconnected and resumed at any point: all that was delivered is the turn, once."""
+    play(story)
+
+
+@examples(80)
+@given(stories(scenarios(quick=True, delegates=True), acts=8))
+def test_a_delegations_events_come_once_too(story: Story) -> None:
+    """What a sub-prompt does is delivered once and in order, whatever happens to stream, reads and consumer."""
+    play(story)
+
+
+@examples(100)
+@given(stories(scenarios(quick=True), acts=4, sick_after=st.integers(0, 4), attempts=st.integers(1, 4)))
+def test_a_stream_that_is_given_up_goes_on_from_its_cursor(story: Story) -> None:
+    """More failures in a row than allowed raise, and the error's cursor leads to exactly the rest."""
+    play(story)
+
+
+CUT_TURN = (
+    Row("text", {"content": "w0"}),
+    Row("tool_use", {"id": "w1", "name": "Bash"}, "k1", numbered=False),
+    Row("thinking", {"content": "w2"}, numbered=False),
+    Row("text", {"content": "w3"}),
+)
+
+
+@pytest.mark.parametrize("ids", ["none", "honoured"])
+@pytest.mark.parametrize(("end", "chunked"), [("cut", True), ("reset", True), ("cut", False)])
+async def test_a_cut_at_every_byte_is_mended(end: str, ids: str, *, chunked: bool) -> None:
+    """There is no place in an answer, head included, where losing the connection loses or repeats an event."""
+    worlds: list[Misbehaving] = []
+
+    async def handler(request: RawRequest) -> Any:
+        return await worlds[-1](request)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        time = VirtualTime()
+        time.rule(client)
+        for at in range(1000 if chunked else 700):
+            steps = (Step("show", 4, end=end, at=at), Step("show", 4, end="succeeded", result="final"))
+            scenario = Scenario(CUT_TURN, (0, 1, 2, 3), steps, ended_at=1, ids=ids, chunked=chunked)
+            worlds.append(world := Misbehaving(scenario, time))
+            async with client.tasks.events(TASK_ID) as stream:
+                async for event in stream:
+                    world.note(event)
+            world.check()
+            assert stream.done == Done(status=TaskStatus.COMPLETED, last_seq=4, final_result="final")
+        assert client.stats().open_streams == 0
+
+
+# --- The pure parts ----------------------------------------------------------------------------------------------
+
+
+NUMBERS = (
+    st.integers(-6, 25) | st.integers() | st.sampled_from([2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**4300 - 1])
+)
+KEYS = st.text(max_size=3)
+PAYLOADS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(2**70) | st.floats() | st.text(max_size=2),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=4,
+)
+IDENTITIES = st.fixed_dictionaries({}, optional={"seq": NUMBERS, "event_key": KEYS})
+
+
+@examples(400)
+@given(
+    st.lists(
+        st.sampled_from(["again", "reload"])
+        | st.tuples(IDENTITIES, st.sampled_from(["", "s1", "s2"]), st.sampled_from("xyz"), st.booleans()),
+        max_size=60,
+    )
+)
+def test_what_was_seen_is_a_set(steps: list[Any]) -> None:
+    """Any numbers and keys in any order are new exactly once, through any number of cursors."""
+    seen, model = Seen(), set[Any]()
+    counts: dict[Any, int] = {}
+    for step in steps:
+        if step == "again":
+            seen.restart()
+            seen.restart(aside=True)
+            counts.clear()
+        elif step == "reload":
+            seen = read_cursor(TASK_ID, json.loads(json.dumps(write_cursor(TASK_ID, Place("p", seen))))).seen
+            counts.clear()
+        else:
+            names, sub_prompt, content, aside = step
+            identity: Any = names.get("event_key"), names.get("seq") if "event_key" not in names else None
+            if not names:
+                counts[aside, sub_prompt, content] = counts.get((aside, sub_prompt, content), 0) + 1
+                identity = content, counts[aside, sub_prompt, content], "nameless"
+            event = TextEvent(event_type="text", text="", payload={"content": content}, **names)
+            assert seen.add(event, sub_prompt, aside=aside) == ((sub_prompt, identity) not in model)
+            model.add((sub_prompt, identity))
+        ranges = [place for pair in zip(seen.starts, seen.stops, strict=True) for place in pair]
+        assert ranges == sorted(set(ranges)), "the ranges are ascending, with gaps between them"
+    assert bool(seen) == bool(model)
+
+
+@examples(200)
+@given(PAYLOADS)
+def test_an_event_without_identity_is_known_by_any_payload(payload: Any) -> None:
+    """No payload that JSON can carry keeps an event from being told apart."""
+    event = UnknownEvent(event_type="x", payload={"a": payload})
+    seen = Seen()
+    assert seen.add(event)
+    seen.restart()
+    assert not seen.add(event)
+
+
+def _events(numbers: list[int], keys: list[str]) -> list[TaskEvent]:
+    return [
+        *(TextEvent(event_type="text", text="", seq=number) for number in numbers),
+        *(TextEvent(event_type="text", text="", event_key=key) for key in keys),
+    ]
+
+
+SEENS = st.builds(_events, st.lists(NUMBERS, max_size=6), st.lists(KEYS, max_size=3))
+
+
+@examples(400)
+@given(st.data())
+def test_a_damaged_cursor_is_refused(data: st.DataObject) -> None:
+    """A cursor that was changed anywhere is an InvalidRequestError: it neither loads nor breaks anything."""
+    events, prompt_id = data.draw(SEENS), data.draw(st.none() | st.text(max_size=4))
+    seen = Seen()
+    for event in events:
+        seen.add(event)
+    cursor = write_cursor(TASK_ID, Place(prompt_id, seen))
+    place = read_cursor(TASK_ID, cursor)
+    assert (place.prompt_id, place.seen.starts, place.seen.digests()) == (prompt_id, seen.starts, seen.digests())
+    start = data.draw(st.integers(0, len(cursor)))
+    stop = data.draw(st.integers(start, min(len(cursor), start + 4)))
+    damaged = cursor[:start] + data.draw(st.text(max_size=4)) + cursor[stop:]
+    if damaged != cursor:
+        with pytest.raises(errors.InvalidRequestError):
+            read_cursor(TASK_ID, damaged)
+    head = damaged.rpartition(".")[0]
+    with suppress(errors.InvalidRequestError):  # even one with a right sum
+        read_cursor(TASK_ID, f"{head}.{crc32(head.encode(errors='surrogatepass')):08x}")
+
+
+WORDS = st.text("ab \n", max_size=3)
+
+
+@examples(400)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["delta", "whole", "echo", "result", "last", "all", "break"]), WORDS), max_size=14
+    )
+)
+def test_pieces_are_the_text(steps: list[tuple[str, str]]) -> None:
+    """Joined, the pieces are the text: every delta unchanged, every block once, and no echo."""
+    words, blocks, pieces = TextAssembler(), list[str](), list[str]()
+    is_open = is_streamed = False
+    for index, (kind, word) in enumerate(steps):
+        said = f"<{index}>{word}"
+        event: TaskEvent = TextEvent(event_type="text", text=said, is_delta=kind == "delta")
+        match kind:
+            case "delta" if is_open:
+                blocks[-1] += said
+            case "echo" if is_open and is_streamed:
+                event = TextEvent(event_type="text", text=f" {blocks[-1]}\n")
+            case "last" | "all":
+                said = blocks[-1] if kind == "last" and blocks else "\n\n".join(blocks)
+                event = ResultEvent(event_type="result", text=said)
+            case "break":
+                event = BREAKS[index % len(BREAKS)]
+            case _:
+                event = ResultEvent(event_type="result", text=said) if kind == "result" else event
+                blocks.append(said)
+        is_open = kind in {"delta", "whole"} or (kind == "echo" and not (is_open and is_streamed))
+        is_streamed = kind == "delta"
+        pieces.append(words.feed(event))
+        assert "".join(pieces) == words.text == "\n\n".join(blocks)
+        assert words.last_block == (blocks[-1] if blocks else "")
+
+
+BREAKS: list[TaskEvent] = [
+    ToolUseEvent(event_type="tool_use", tool_id="1", name="Bash"),
+    ToolResultEvent(event_type="tool_result", tool_id="1"),
+    ThinkingEvent(event_type="thinking", text="hm"),
+]

@@ -1,0 +1,450 @@
+"""A server for one turn of a task that misbehaves in every way of contract §4, and what a consumer must have got.
+
+A scenario is plain data with a readable repr: the turn's rows, the order in which they appear, and what each connect
+to the stream brings. `Misbehaving` plays it; `Misbehaving.check` says whether what was delivered is the turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from random import Random
+from typing import Any
+
+from attrs import NOTHING, define, field, fields, frozen
+
+from rebyte_async import AsyncRebyte
+from rebyte_async.types import TaskEvent
+from support.raw import DROP, RawRequest, answer, chunk, json_answer, stream_head
+from support.turns import TASK_ID, done
+
+__all__ = [
+    "PROMPT_ID",
+    "SUB_PROMPT_ID",
+    "Misbehaving",
+    "Row",
+    "Scenario",
+    "Short",
+    "Step",
+    "VirtualTime",
+    "answered",
+    "token",
+]
+
+PROMPT_ID = "p1"
+SUB_PROMPT_ID = "s1"
+_MOST_CONNECTS = 400
+_NOISE = (b": ping\n\n", b"event: ping\ndata: {}\n\n", b"event: heartbeat\ndata: now\n\n", b"retry: 1\n\n", b"\n\n")
+_GATEWAY = b"<html>bad gateway</html>"
+
+
+@define
+class VirtualTime:
+    """A clock that only sleeping moves on. A sleep that is cancelled has taken no time."""
+
+    now: float = 1000.0
+
+    def clock(self) -> float:
+        """The time."""
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Let that much time pass, in a few turns of the event loop."""
+        until = self.now + seconds
+        for _ in range(5):
+            await asyncio.sleep(0)
+        self.now = max(self.now, until)
+
+    def rule(self, client: AsyncRebyte) -> None:
+        """Have a client wait by this clock."""
+        gate = client._transport.gate  # pyright: ignore[reportPrivateUsage]
+        gate.clock, gate.sleep = self.clock, self.sleep
+
+
+@frozen(repr=False)
+class Short:
+    """Shows what differs from the defaults alone."""
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{item.name}={getattr(self, item.name)!r}"
+            for item in fields(type(self))
+            if item.default is NOTHING or getattr(self, item.name) != item.default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _repr_pretty_(self, printer: Any, _: object) -> None:
+        printer.text(repr(self))
+
+
+@frozen(repr=False)
+class Row(Short):
+    """An event of the turn."""
+
+    event_type: str
+    payload: Any
+    key: str | None = None
+    numbered: bool = True
+
+    @property
+    def token(self) -> str:
+        """What a consumer knows it by."""
+        return token(self.event_type, self.payload)
+
+    @property
+    def has_identity(self) -> bool:
+        """Whether it can be told from an equal one."""
+        return self.key is not None or self.numbered
+
+
+def token(event_type: str, payload: Any) -> str:
+    """An event as a string: all rows with an identity have different ones."""
+    return f"{event_type} {json.dumps(payload if isinstance(payload, dict) else {})}"
+
+
+@frozen(repr=False)
+class Step(Short):
+    """What a connect to the stream brings.
+
+    Kinds: `show` (the turn), `empty` (a done without anything), `previous` (the turn before), `next` (the turn after,
+    behind what `visible` shows), `pending` (the turn after, which has nothing yet), `refuse` (an answer that is no
+    stream), `drop` (no answer).
+    """
+
+    kind: str
+    visible: int = 0
+    """How many rows are there when it ends, in order of appearance."""
+    live: bool = False
+    """Whether the new ones among them come behind the replay, as they appear, rather than in their place."""
+    end: str = "close"
+    """`close`, `cut` (orderly on TCP, amid the answer), `reset`, `silence`, or the status of a done."""
+    at: int = 0
+    """Where it is cut, in bytes of the whole answer; beyond its end counts from its start again."""
+    result: str = ""
+    """The done's result."""
+    told: bool = False
+    """Whether a done tells the turn's last number, though that event isn't there yet."""
+    refusal: int = 502
+    hold: float = 0.0
+    """For how many seconds every connect gets the same."""
+
+
+@frozen(repr=False)
+class Scenario(Short):
+    """A turn and its misfortunes."""
+
+    rows: tuple[Row, ...]
+    order: tuple[int, ...]
+    """The rows by index, in the order in which they appear."""
+    steps: tuple[Step, ...]
+    """The last one is taken again and again."""
+    ended_at: int
+    """The step with which the task begins to say that the turn has ended."""
+    status: str = "succeeded"
+    first: int = 1
+    renumber: bool = False
+    """Whether rows are numbered by those that are there, and so change their number when one is inserted."""
+    ids: str = "none"
+    """Whether frames have ids: `none`, `ignored` (for a resume) or `honoured`."""
+    given: bool = False
+    """Whether the consumer names the prompt."""
+    noise: int = 0
+    """The seed of what comes between the frames, and of repeated frames; 0 for nothing."""
+    splits: tuple[int, ...] = ()
+    """The sizes of the pieces in which the bytes come, in turn; none for one piece."""
+    chunked: bool = True
+    task_result: str = ""
+    lag: int = 0
+    """How many reads of the task still say running after the turn has ended."""
+    unknown: int = 0
+    """How many reads of the task don't know the prompt yet."""
+    failing_reads: frozenset[int] = frozenset()
+    """Which reads of the task, and of a sub-prompt, fail."""
+    subs: tuple[Row, ...] = ()
+    """What a delegation does. One more of them is there with each read, and all when the turn's last step is taken."""
+
+    @property
+    def last(self) -> Step:
+        """The step that is taken again and again."""
+        return self.steps[-1]
+
+    @property
+    def taken_over(self) -> bool:
+        """Whether the stream goes on to the next turn."""
+        return self.last.kind in {"next", "pending"}
+
+    @property
+    def mishaps(self) -> int:
+        """How many connects and reads fail at most."""
+        bad = sum(step.kind in {"refuse", "drop"} or step.end in {"cut", "reset"} for step in self.steps)
+        return bad + len(self.failing_reads)
+
+    def shown(self, before: int, step: Step, after_id: int = 0) -> list[int]:
+        """The rows that a connect shows when so many had appeared before."""
+        if self.ids == "honoured":
+            return list(self.order[after_id : step.visible])
+        if step.live and step.visible > before:
+            return sorted(self.order[:before]) + list(self.order[before : step.visible])
+        return sorted(self.order[: step.visible])
+
+    def last_seq(self, visible: int) -> int | None:
+        """The number that a done tells when so many rows are there."""
+        there = sorted(self.order[:visible])
+        if not there:
+            return -1
+        numbered = [(place, index) for place, index in enumerate(there) if self.rows[index].numbered]
+        if not numbered:
+            return None
+        place, index = numbered[-1]
+        return self.first + (place if self.renumber else index)
+
+
+def answered(rows: Iterable[Row]) -> bool:
+    """Whether text comes after the last tool call."""
+    result = False
+    for row in rows:
+        if row.event_type == "tool_use":
+            result = False
+        elif row.event_type in {"text", "assistant", "result"} and isinstance(row.payload.get("content"), str):
+            result = True
+    return result
+
+
+@define
+class _Source:
+    """What was sent on a connect, or by a read of the content."""
+
+    rows: list[int]
+    got: list[str] = field(factory=list[str])
+
+
+@define(eq=False)
+class Misbehaving:
+    """Plays a scenario."""
+
+    scenario: Scenario
+    time: VirtualTime
+    sick_after: int | None = None
+    """After how many connects every further one fails, in turn in each way, if the turn hasn't ended by then."""
+    sick_connects: int = field(default=0, init=False)
+    over: bool = field(default=False, init=False)
+    """Set when silence may end: a server doesn't hear that a client has gone while it has nothing to say."""
+    place: int = field(default=-1, init=False)
+    """The step that is being taken."""
+    connects: int = field(default=0, init=False)
+    reads: int = field(default=0, init=False)
+    _ended_reads: int = field(default=0, init=False)
+    _since: float = field(default=0.0, init=False)
+    _visible: int = field(default=0, init=False)
+    _sub_reads: int = field(default=0, init=False)
+    _sub_got: list[str] = field(factory=list[str], init=False)
+    _sources: list[_Source] = field(factory=lambda: [_Source([])], init=False)
+
+    async def __call__(self, request: RawRequest) -> Any:
+        """Answer a request."""
+        path = request.path.removeprefix(f"/v1/tasks/{TASK_ID}")
+        if path == "/events":
+            return self._stream(request)
+        if path == f"/prompts/{SUB_PROMPT_ID}/events":
+            return self._sub_events()
+        self.reads += 1
+        if path == "" and self.reads in self.scenario.failing_reads:
+            return (DROP, answer(502, _GATEWAY, Content_Type="text/html"), answer(503))[self.reads % 3]
+        return self._content() if path == "/content" else json_answer({"id": TASK_ID, **self._task()})
+
+    # --- The stream ----------------------------------------------------------------------------------------------
+
+    def _stream(self, request: RawRequest) -> Any:
+        self.connects += 1
+        assert self.connects <= _MOST_CONNECTS, "connected again and again"
+        if self.sick_after is not None and self.connects > self.sick_after and self.place < self.scenario.ended_at:
+            return self._fail()
+        step = self._next()
+        self._sources.append(_Source([]))
+        match step.kind:
+            case "refuse":
+                status, body = step.refusal, _GATEWAY
+                more = {"Retry_After": "1"} if status == 429 else {}
+                return answer(status, body, Content_Type="text/html", **more)
+            case "drop":
+                return DROP
+            case _:
+                last_id = int(request.headers.get("last-event-id", "0"))
+                return self._body(step, self._frames(step, last_id))
+
+    def _fail(self) -> Any:
+        self.sick_connects += 1
+        self._sources.append(_Source([]))
+        cut = Step("show", self._visible, end="reset", at=self.connects * 131)
+        return (DROP, answer(502), self._body(cut, self._frames(cut, 0)))[self.connects % 3]
+
+    def _next(self) -> Step:
+        steps = self.scenario.steps
+        held = self.place >= 0 and self.time.now < self._since + steps[self.place].hold
+        if not held and self.place < len(steps) - 1:
+            self.place += 1
+            self._since = self.time.now
+        return steps[self.place]
+
+    def _frames(self, step: Step, last_id: int) -> list[bytes]:
+        frames: list[bytes] = []
+        if step.kind == "previous":
+            frames = [_frame({"seq": 1, "promptId": "p0", "eventType": "text", "payload": {"content": "old"}})]
+        elif step.kind in {"show", "next"}:
+            frames = self._turn(step, last_id)
+        if step.kind == "next":
+            frames.append(_frame({"seq": 1, "promptId": "p2", "eventType": "text", "payload": {"content": "new"}}))
+        frames = self._with_noise(frames)
+        if step.kind in {"empty", "pending"}:
+            frames.append(done("succeeded", -1, ""))
+        elif step.kind == "previous":
+            frames.append(done("succeeded", 1, "old"))
+        elif step.kind == "show" and step.end not in {"close", "cut", "reset", "silence"}:
+            visible = len(self.scenario.rows) if step.told else step.visible
+            frames.append(done(step.end, self.scenario.last_seq(visible), step.result))
+        return frames
+
+    def _turn(self, step: Step, last_id: int) -> list[bytes]:
+        before, self._visible = self._visible, max(self._visible, step.visible)
+        rows = self.scenario.shown(before, step, last_id)
+        self._sources[-1].rows.extend(rows)
+        frames: list[bytes] = []
+        for count, index in enumerate(rows, 1):
+            shown = rows[:count] if step.live and count > before else rows
+            frames.append(self._id(index) + _frame(self._document(index, shown)))
+        return frames
+
+    def _id(self, index: int) -> bytes:
+        return b"" if self.scenario.ids == "none" else f"id: {self.scenario.order.index(index) + 1}\n".encode()
+
+    def _document(self, index: int, shown: Sequence[int]) -> dict[str, Any]:
+        place = sorted(shown).index(index) if self.scenario.renumber else index
+        return {"promptId": PROMPT_ID, **_document(self.scenario.rows[index], self.scenario.first + place)}
+
+    def _with_noise(self, frames: list[bytes]) -> list[bytes]:
+        if not self.scenario.noise:
+            return frames
+        rng, result = Random(self.scenario.noise + self.connects), list[bytes]()
+        for frame in frames:
+            if rng.random() < 0.4:
+                result.append(rng.choice(_NOISE))
+            result.append(frame)
+            if rng.random() < 0.2:
+                result += [earlier for earlier in [rng.choice(result)] if _is_numbered(earlier)]
+        return result
+
+    async def _body(self, step: Step, frames: list[bytes]) -> AsyncIterator[Any]:
+        chunked, body = self.scenario.chunked, b"".join(frames)
+        wire = [stream_head(chunked=chunked)]
+        wire += [chunk(piece) if chunked else piece for piece in self._pieces(body)]
+        if chunked and step.end != "silence":
+            wire.append(chunk(b""))
+        if step.end in {"cut", "reset"}:
+            data = b"".join(wire)
+            wire = self._pieces(data[: step.at % len(data)])
+        for piece in wire:
+            yield piece
+        if step.end == "reset":
+            yield DROP
+        while step.end == "silence" and not self.over:
+            await asyncio.sleep(0.005)
+
+    def _pieces(self, data: bytes) -> list[bytes]:
+        splits, pieces, start = self.scenario.splits or (len(data) or 1,), list[bytes](), 0
+        while start < len(data):
+            size = splits[len(pieces) % len(splits)]
+            pieces.append(data[start : start + size])
+            start += size
+        return pieces
+
+    # --- The reads -----------------------------------------------------------------------------------------------
+
+    def _task(self) -> dict[str, Any]:
+        scenario = self.scenario
+        over = scenario.taken_over and self._is_last
+        known = self.place >= scenario.ended_at
+        if known:
+            self._ended_reads += 1
+        ended = known and self._ended_reads > scenario.lag
+        ours = scenario.status.replace("exploded", "failed") if ended else "running"
+        prompts = [{"id": "p0", "status": "succeeded"}]
+        if known or self.reads > scenario.unknown:
+            prompts.append({"id": PROMPT_ID, "status": ours})
+        if over:
+            prompts.append({"id": "p2", "status": "pending" if scenario.last.kind == "pending" else "running"})
+        status = "running" if over or not ended else {"succeeded": "completed"}.get(ours, ours)
+        result = scenario.task_result if known and not over else None
+        return {"status": status, "prompts": prompts, "finalResult": result}
+
+    def _sub_events(self) -> Any:
+        self._sub_reads += 1
+        count = len(self.scenario.subs) if self._is_last else self._sub_reads // 2
+        if self._sub_reads in self.scenario.failing_reads:
+            failures = (DROP, answer(502, _GATEWAY), answer(200, _GATEWAY), DROP if self._is_last else answer(404))
+            return failures[self._sub_reads % 4]
+        rows = self.scenario.subs[:count]
+        events = [_document(row, self.scenario.first + place) for place, row in enumerate(rows)]
+        return json_answer({"promptId": SUB_PROMPT_ID, "events": events})
+
+    @property
+    def _is_last(self) -> bool:
+        return self.place == len(self.scenario.steps) - 1
+
+    def _content(self) -> Any:
+        everything = list(range(len(self.scenario.rows)))
+        self._sources.append(_Source(everything))
+        prompt = {
+            "id": PROMPT_ID,
+            "status": self.scenario.status,
+            "response": self.scenario.last.result,
+            "events": [self._document(index, everything) for index in everything],
+        }
+        return json_answer({"id": TASK_ID, "prompts": [{"id": "p0"}, prompt, {"id": "p2"}]})
+
+    # --- The model -----------------------------------------------------------------------------------------------
+
+    def note(self, event: TaskEvent) -> None:
+        """Note that a consumer was given an event."""
+        got = self._sub_got if event.prompt_id == SUB_PROMPT_ID else self._sources[-1].got
+        got.append(token(event.event_type, event.payload))
+
+    @property
+    def got(self) -> list[str]:
+        """Everything that was delivered."""
+        return [item for source in self._sources for item in source.got] + self._sub_got
+
+    def check(self, *, whole: bool = True) -> None:
+        """Each row once, and what a connect brought in the order in which it brought it, without a gap.
+
+        Args:
+            whole: Whether everything must have been delivered.
+        """
+        rows, delivered = self.scenario.rows, set[int]()
+        for source in self._sources:
+            fresh = [index for index in source.rows if index not in delivered]
+            expected = [rows[index].token for index in fresh[: len(source.got)]]
+            assert source.got == expected, f"got {source.got} of a source that had {[rows[i].token for i in fresh]}"
+            delivered.update(fresh[: len(source.got)])
+        subs = [row.token for row in self.scenario.subs]
+        assert self._sub_got == (subs if whole else subs[: len(self._sub_got)])
+        if whole:
+            missing = [rows[index].token for index in range(len(rows)) if index not in delivered]
+            assert not missing, f"lost {missing}; got {self.got}"
+
+
+def _document(row: Row, number: int) -> dict[str, Any]:
+    document: dict[str, Any] = {"eventType": row.event_type, "payload": row.payload}
+    if row.key is not None:
+        document["eventKey"] = row.key
+    if row.numbered:
+        document["seq"] = number
+    return document
+
+
+def _frame(document: dict[str, Any]) -> bytes:
+    return f"event: event\ndata: {json.dumps(document)}\n\n".encode()
+
+
+def _is_numbered(frame: bytes) -> bool:
+    return b'"seq"' in frame  # what has a key alone says nothing of its place when it is repeated
