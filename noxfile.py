@@ -16,7 +16,7 @@ INSTALLED = {"PYTHONSAFEPATH": "1"}
 """The installed wheel is what is tested, not the tree beside it."""
 
 
-def group(*names: str) -> list[str]:
+def group(*names: str) -> tuple[str, ...]:
     """The requirements of dependency groups."""
     return nox.project.dependency_groups(PROJECT, *names)
 
@@ -39,9 +39,9 @@ def layers(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Both type checkers, strict, and the completeness of the public types."""
-    session.install(".[all]", *group("tests", "types"), "nox")
+    session.install(".[all]", *group("tests", "types", "bench"), "nox")
     session.run("mypy", "rebyte_async", "tests", "typing_tests", "examples", "noxfile.py")
-    session.run("pyright")
+    session.run("pyright", "--pythonpath", str(Path(session.bin) / "python"))
     session.run("pyright", "--verifytypes", "rebyte_async", "--ignoreexternal", env=INSTALLED)
 
 

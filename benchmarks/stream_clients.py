@@ -15,7 +15,6 @@ import ssl
 import sys
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -232,9 +231,8 @@ def forget_peak() -> None:
 class Worker:
     """What the commands do."""
 
-    def __init__(self, contender: Any, url: str) -> None:
+    def __init__(self, contender: Any) -> None:
         self.contender = contender
-        self.address = urlsplit(url)
         self.streams: list[Any] = []
         self.opened = 0  # bytes that they took in when they were opened
 
@@ -255,12 +253,16 @@ class Worker:
         self.opened = memory() - before
         return taken | {"memory": self.opened}
 
+    async def ask(self, port: int, path: str) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+        return answer.partition(b"\r\n\r\n")[2]
+
     async def go(self, port: int) -> None:
         """Let the server begin."""
-        reader, writer = await asyncio.open_connection(self.address.hostname, port)
-        writer.write(b"GET /go HTTP/1.1\r\n\r\n")
-        await reader.readuntil(b"{}")
-        writer.close()
+        await self.ask(port, "/go")
 
     async def read(self, port: int) -> dict[str, float]:
         """Read the open streams to their end."""
@@ -275,19 +277,20 @@ class Worker:
         self.streams = []
         return taken | {"events": sum(counts), "peak": peak() - before + self.opened}
 
-    async def follow(self, port: int, rate: float, seconds: float) -> dict[str, float]:
-        """Read the open streams, each of which brings so many events a second, for a while, and close them."""
+    async def follow(self, port: int, seconds: float) -> dict[str, float]:
+        """Read the open streams for a while, and close them."""
         reading = [asyncio.create_task(self.contender.read(stream)) for stream in self.streams]
         await self.go(port)
         await asyncio.sleep(SETTLING)
-        start, cpu = time.perf_counter(), time.process_time()
+        written, start, cpu = int(await self.ask(port, "/written")), time.perf_counter(), time.process_time()
         await asyncio.sleep(seconds)
         taken = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+        events = int(await self.ask(port, "/written")) - written
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
         await self.close()
-        return taken | {"events": rate * len(reading) * taken["seconds"]}
+        return taken | {"events": events}
 
     async def neglect(self, port: int, seconds: float) -> dict[str, float]:
         """Let the server write to streams that nobody reads."""
@@ -328,7 +331,7 @@ async def commands() -> AsyncIterator[list[Any]]:
 
 
 async def main(name: str, url: str) -> None:
-    worker = Worker(CONTENDERS[name](url), url)
+    worker = Worker(CONTENDERS[name](url))
     async for command, *arguments in commands():
         print(json.dumps(await getattr(worker, command)(*arguments)), flush=True)
     os._exit(0)  # what is open stays open: the end of the process closes it, and a message about it tells nobody

@@ -4,7 +4,7 @@ A stream is ordered by a plan, in the place of the task's id or of the model's n
 
     {kind}-{events}-{chunk}-{rate}-{keys}
 
-The first event comes at once. The others come when `GET /go` does, by kind: `busy` writes them all, in HTTP chunks of
+The first event comes at once. The others come with `GET /go`, by kind: `busy` writes them all, in HTTP chunks of
 so many bytes (0: one event each); `live` writes one event at a time, `rate` times a second; `idle` writes none. The
 bytes are made beforehand, so that the server costs next to nothing. It ends with its standard input.
 
@@ -114,7 +114,8 @@ def body(api: str, plan: Plan) -> bytes:
 class Connection(asyncio.Protocol):
     """A connection, and the stream that it carries if it carries one."""
 
-    waiting: set[Connection]
+    written = 0
+    """How many events of live streams were written, over all connections."""
 
     def __init__(self, waiting: set[Connection], live: set[asyncio.Task[None]]) -> None:
         self.waiting = waiting
@@ -142,6 +143,8 @@ class Connection(asyncio.Protocol):
         if path == "/go":
             self.go()
             self.whole(b"{}")
+        elif path == "/written":
+            self.whole(b"%d" % Connection.written)
         elif path.endswith("/events"):
             self.stream("v1", path.split("/")[-2])
         elif content:
@@ -152,6 +155,7 @@ class Connection(asyncio.Protocol):
     def whole(self, data: bytes) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(data)
         self.transport.write(head + data)
+        self.ended()
 
     def stream(self, api: str, text: str) -> None:
         self.api, self.plan = api, Plan.read(text)
@@ -188,6 +192,7 @@ async def run_live(streams: list[Connection]) -> None:
             event, number = divmod(written, len(streams))
             if not streams[number].transport.is_closing():
                 streams[number].transport.write(every[event])
+                Connection.written += 1
             written += 1
         await asyncio.sleep(TICK)
     for stream in streams:

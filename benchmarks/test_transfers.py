@@ -11,9 +11,11 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -36,7 +38,7 @@ async def upload_ours(base: str, path: Path) -> None:
 async def upload_bare(base: str, path: Path) -> None:
     import aiohttp
 
-    async def blocks() -> Any:
+    async def blocks() -> AsyncIterator[bytes]:
         with path.open("rb") as file:
             while block := await asyncio.to_thread(file.read, BLOCK):
                 yield block
@@ -50,7 +52,7 @@ async def upload_bare(base: str, path: Path) -> None:
 async def upload_httpx(base: str, path: Path) -> None:
     import httpx
 
-    async def blocks() -> Any:
+    async def blocks() -> AsyncIterator[bytes]:
         with path.open("rb") as file:
             while block := await asyncio.to_thread(file.read, BLOCK):
                 yield block
@@ -133,10 +135,8 @@ def test_transfers(figures: Figures, direction: str) -> None:
 
 
 def main(which: str, base: str, path: str) -> None:
-    import aiohttp  # noqa: F401 - what is imported is no part of the transfer's memory
-    import httpx  # noqa: F401
-
-    import rebyte_async  # noqa: F401
+    for name in ("aiohttp", "httpx", "rebyte_async"):
+        import_module(name)  # what is imported is no part of the transfer's memory
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = perf_counter()

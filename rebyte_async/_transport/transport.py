@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 from yarl import URL
 
 from rebyte_async import _json
@@ -74,13 +74,15 @@ class Transport:
     retry: RetryPolicy
     headers: Mapping[str, str] = field(factory=dict[str, str], repr=False)
     connections: Connections
-    private: Mapping[str, str] = field(init=False, repr=False)
+    private: Mapping[str, str] = field(
+        default=Factory(lambda self: self.secrets(), takes_self=True), init=False, repr=False
+    )
     """What goes to the API's origin alone."""
     gate: Gate = field(factory=_new_gate)
     counters: Counters = field(factory=Counters)
 
-    @private.default
-    def _private(self) -> Mapping[str, str]:
+    def secrets(self) -> Mapping[str, str]:
+        """The headers that only the API's origin may see."""
         return {**self.headers, API_KEY_HEADER: self.key}
 
     def view(self, **changes: Any) -> Transport:

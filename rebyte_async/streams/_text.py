@@ -21,8 +21,8 @@ _BLOCK_ENDS = (ToolUseEvent, ToolResultEvent, ThinkingEvent, QuestionEvent)
 class TextAssembler:
     """Turns events into the pieces of one text, a blank line between its blocks.
 
-    A delta appends to the open block, a whole text begins one. A whole text that repeats the deltas before it, and a result that repeats the
-    last block or all of the text, are echoes (contract §4, observed).
+    A delta appends to the open block, a whole text begins one. A whole text that repeats the deltas before it, and a
+    result that repeats the last block or all of the text, are echoes (contract §4, observed).
     """
 
     __slots__ = ("_block", "_open", "_pieces", "_streamed")

@@ -10,7 +10,7 @@ from anyio import CancelScope
 from rebyte_async.errors import RebyteError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from rebyte_async.streams.stream import TaskEventStream
     from rebyte_async.types.events import TaskEvent
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["merge"]
 
 
-async def merge(*streams: TaskEventStream) -> AsyncIterator[tuple[str, TaskEvent]]:
+async def merge(*streams: TaskEventStream) -> AsyncGenerator[tuple[str, TaskEvent], None]:
     """Read several streams at once, as one.
 
     Each stream has at most one event waiting, and they take turns: a busy one doesn't starve the others, and a slow

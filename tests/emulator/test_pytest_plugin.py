@@ -25,9 +25,7 @@ def _run(folder: Path, source: str, *options: str) -> str:
     test = folder / "test_it.py"
     test.write_text(dedent(source))
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options, str(test)]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=30
-    ).stdout
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=30).stdout
 
 
 _CLIENT_TEST = """

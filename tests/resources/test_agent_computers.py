@@ -34,7 +34,7 @@ CASES: dict[str, tuple[Call, Any]] = {
     "get_agent_computer": (
         lambda c: c.agent_computers.get(ID),
         AgentComputer(
-            **NEW
+            **NEW  # pyright: ignore[reportArgumentType] - it loses the Any of NEW in the union
             | {
                 "status": "ready",
                 "sandbox_id": "s1",

@@ -308,7 +308,9 @@ def form_of(request: RawRequest) -> list[tuple[str, str, str, bytes]]:
     for part in parts:
         assert not isinstance(part, str)
         field = str(part.get_param("name", header="content-disposition"))
-        found.append((field, str(part.get_filename()), part.get_content_type(), part.get_payload(decode=True)))
+        body = part.get_payload(decode=True)
+        assert isinstance(body, bytes)
+        found.append((field, str(part.get_filename()), part.get_content_type(), body))
     return found
 
 

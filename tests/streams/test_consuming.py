@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import gc
 import warnings
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import pytest
 
 from rebyte_async import errors
-from rebyte_async.types import Done
+from rebyte_async.types import Done, TaskStatus
 from support.clients import client_of, skipping
 from support.raw import DROP, RawServer
 from support.turns import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
@@ -35,7 +36,7 @@ async def test_a_cursor_resumes_without_repeat_or_gap_at_every_place(*, keys: bo
                 rest = [event.seq async for event in stream]
                 assert stream.prompt_id == "p1"
             assert first + rest == [1, 2, 3, 4, 5, 6]
-            assert stream.done == Done(status="completed", last_seq=6, final_result="word 6")
+            assert stream.done == Done(status=TaskStatus.COMPLETED, last_seq=6, final_result="word 6")
 
 
 async def test_a_cursor_is_small() -> None:
@@ -76,7 +77,7 @@ async def test_a_cancelled_read_loses_nothing() -> None:
     pace = anyio.Event()
 
     class Slow(TaskServer):
-        async def _stream(self, pieces: list[Any]) -> Any:
+        async def _stream(self, pieces: list[Any]) -> AsyncIterator[Any]:
             async for piece in super()._stream(pieces):
                 yield piece
                 with anyio.move_on_after(0.02):
@@ -131,7 +132,7 @@ async def test_two_consumers_at_once_are_refused() -> None:
     """The second is told, the first goes on."""
     async with RawServer(TaskServer([[SILENCE]])) as server, client_of(server.url) as client:
         async with client.tasks.events(TASK_ID) as stream:
-            first = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+            first = asyncio.create_task(anext(stream))
             await anyio.sleep(0.02)
             with pytest.raises(errors.ConfigurationError, match="one consumer"):
                 await anext(stream)
@@ -229,7 +230,7 @@ async def test_a_closed_client_ends_its_streams_with_an_error() -> None:
         client = client_of(server.url)
         stream = client.tasks.events(TASK_ID)
         await anext(stream)
-        reader = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+        reader = asyncio.create_task(anext(stream))
         await anyio.sleep(0.02)
         await client.aclose()
         with pytest.raises(errors.ConfigurationError, match="closed"):

@@ -71,7 +71,7 @@ async def test_a_whole_stream_needs_one_connect(cut: str) -> None:
     """Nothing is connected or waited for twice when nothing goes wrong, however the bytes are cut."""
     got = await follow(TaskServer([[*HELLO, END]], cut=CUTS[cut]))
     assert got.seqs == [1, 2, 3]
-    assert got.done == Done(status="completed", last_seq=3, final_result="you")
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=3, final_result="you")
     assert (got.reconnects, got.slept) == (0, 0)
 
 
@@ -85,7 +85,7 @@ async def test_a_cut_is_mended_by_the_replay(way: Any, after: int, cut: str, *, 
     task = TaskServer([[*frames[:after], way], [*frames, END]], [RUNNING], cut=CUTS[cut])
     got = await follow(task)
     assert got.seqs == [1, 2, 3]
-    assert got.done == Done(status="completed", last_seq=3, final_result="you")
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=3, final_result="you")
     assert got.reconnects == 1
 
 
@@ -145,7 +145,8 @@ async def test_four_in_a_row_with_nothing_new_are_given_up(hurdle: list[Any]) ->
 async def test_a_refusal_is_final(status: int, cls: type[errors.APIError]) -> None:
     """401, 403, 404 and other refusals end the stream at once, at the start and in the middle."""
     refusal = json_answer({"error": {"code": "x", "message": "no"}}, status)
-    for connects in ([[refusal]], [[HELLO[0], DROP], [refusal]]):
+    ways: list[list[list[Any]]] = [[[refusal]], [[HELLO[0], DROP], [refusal]]]
+    for connects in ways:
         task = TaskServer(connects, [RUNNING])
         with pytest.raises(cls):
             await follow(task)
@@ -173,7 +174,7 @@ async def test_an_empty_stream_of_an_ended_task_ends() -> None:
     task = TaskServer([[done("succeeded", -1, "")]], [RUNNING, COMPLETED, RUNNING, COMPLETED])
     got = await follow(task)
     assert got.seqs == []
-    assert got.done == Done(status="completed", last_seq=-1, final_result="from the task")
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=-1, final_result="from the task")
     assert task.streams == 6
 
 
@@ -189,7 +190,7 @@ async def test_an_early_done_is_read_again_until_the_answer_is_there() -> None:
     ]
     got = await follow(TaskServer(way, [COMPLETED]))
     assert got.seqs == [1, 2, 3]
-    assert got.done == Done(status="completed", last_seq=3, final_result="you")
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=3, final_result="you")
     assert got.slept == pytest.approx(3)
 
 
@@ -198,7 +199,7 @@ async def test_draining_is_bounded() -> None:
     task = TaskServer([[tool_use(1), done("succeeded", 1, "")]], [COMPLETED])
     got = await follow(task)
     assert task.streams == 9
-    assert got.done == Done(status="completed", last_seq=1, final_result="from the task")
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="from the task")
 
 
 async def test_a_plausible_end_is_read_again_twice() -> None:
@@ -206,7 +207,7 @@ async def test_a_plausible_end_is_read_again_twice() -> None:
     task = TaskServer([[tool_use(1), done("succeeded", 1, "the answer")]], [COMPLETED])
     got = await follow(task)
     assert task.streams == 3
-    assert got.done == Done(status="completed", last_seq=1, final_result="the answer")
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="the answer")
 
 
 async def test_a_done_that_speaks_of_more_is_read_again() -> None:
@@ -231,7 +232,7 @@ async def test_a_failure_while_draining_does_not_lose_the_end() -> None:
     for failure in ([DROP], [GATEWAY], [json_answer({}, 404)]):
         task = TaskServer([[tool_use(1), done("succeeded", 1, "answer")], failure], [COMPLETED])
         got = await follow(task)
-        assert got.done == Done(status="completed", last_seq=1, final_result="answer")
+        assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="answer")
 
 
 async def test_a_close_without_done_on_an_ended_task_reads_the_tail() -> None:
@@ -241,7 +242,7 @@ async def test_a_close_without_done_on_an_ended_task_reads_the_tail() -> None:
     assert got.seqs == [1, 2, 3]
     task = TaskServer([cut_short], [COMPLETED])
     got = await follow(task)
-    assert got.done == Done(status="completed", last_seq=None, final_result="from the task")
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=None, final_result="from the task")
     assert task.streams == 3
 
 
@@ -288,7 +289,7 @@ async def test_numbers_may_begin_at_0_or_1(first: int) -> None:
 
 
 async def test_a_previous_turn_is_left_out_and_waited_for() -> None:
-    """Right after a prompt the stream may still show the turn before: none of it is delivered, and its done is not ours."""
+    """Right after a prompt the stream may still show the turn before: none of it comes, and its done is not ours."""
     old = [text(1, "old", prompt="p0"), done("succeeded", 1, "old")]
     task_state = {
         "status": "running",
@@ -341,7 +342,7 @@ async def test_a_stream_never_slides_into_the_next_turn() -> None:
         got = await follow(TaskServer(connects, [LATER], content_of(1, 2, 3)))
         assert got.seqs == [1, 2, 3]
         assert {event.prompt_id for event in got.events} == {"p1"}
-        assert got.done == Done(status="completed", last_seq=None, final_result="you")
+        assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=None, final_result="you")
 
 
 @pytest.mark.parametrize(
@@ -415,7 +416,7 @@ async def test_the_servers_retry_is_honoured_within_bounds() -> None:
 
 
 async def test_silence_is_looked_into_and_then_given_up() -> None:
-    """After one idle timeout the task is read and the stream connected again; after a second with nothing new it raises."""
+    """After one idle timeout the task is read and the stream connected again; after a second in a row it raises."""
     task = TaskServer([[HELLO[0], SILENCE]], [RUNNING])
     with pytest.raises(errors.StreamInterruptedError, match="silent") as caught:
         await follow(task, idle_timeout=0.1)
