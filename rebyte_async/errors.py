@@ -287,7 +287,7 @@ class TaskFailedError(RebyteError):
 
     def __init__(self, message: str = "", *, result: TaskResult) -> None:
         super().__init__(message)
-        self.task_id = result.task_id
+        self.task_id: str | None = result.task_id
         self.result: TaskResult = result
         """What the task had produced."""
 
@@ -297,7 +297,7 @@ class TaskCanceledError(RebyteError):
 
     def __init__(self, message: str = "", *, result: TaskResult) -> None:
         super().__init__(message)
-        self.task_id = result.task_id
+        self.task_id: str | None = result.task_id
         self.result: TaskResult = result
         """What the task had produced."""
 

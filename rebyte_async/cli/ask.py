@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rebyte_async.cli.view.clean import one_line
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ["agrees", "yes_option"]
 
-yes_option = click.option("--yes", "-y", is_flag=True, help="Don't ask.")
+yes_option: Callable[[Any], Any] = click.option("--yes", "-y", is_flag=True, help="Don't ask.")
 
 
 def agrees(question: str, *, yes: bool, must_say_so: bool = False) -> bool:

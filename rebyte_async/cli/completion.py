@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -123,8 +123,8 @@ async def _found(find: Callable[[AsyncRebyte], Awaitable[Pairs]]) -> Pairs:
         return await find(client)
 
 
-task_argument = click.argument("task_id", shell_complete=complete_task)
-computer_argument = click.argument("computer_id", shell_complete=complete_computer)
-workspace_argument = click.argument("workspace_id", shell_complete=complete_computer)
-webhook_argument = click.argument("webhook_id", shell_complete=_complete_webhook)
-artifact_argument = click.argument("name", required=False, shell_complete=_complete_artifact)
+task_argument: Callable[[Any], Any] = click.argument("task_id", shell_complete=complete_task)
+computer_argument: Callable[[Any], Any] = click.argument("computer_id", shell_complete=complete_computer)
+workspace_argument: Callable[[Any], Any] = click.argument("workspace_id", shell_complete=complete_computer)
+webhook_argument: Callable[[Any], Any] = click.argument("webhook_id", shell_complete=_complete_webhook)
+artifact_argument: Callable[[Any], Any] = click.argument("name", required=False, shell_complete=_complete_artifact)

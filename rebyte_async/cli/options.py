@@ -29,10 +29,12 @@ __all__ = [
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-id_option = click.option("--quiet", "-q", is_flag=True, help="Print the id alone.")
-skills_option = click.option("--skill", "skills", multiple=True, help="A skill such as pdf; may be repeated.")
-files_option = click.option(
+json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+id_option: Callable[[Any], Any] = click.option("--quiet", "-q", is_flag=True, help="Print the id alone.")
+skills_option: Callable[[Any], Any] = click.option(
+    "--skill", "skills", multiple=True, help="A skill such as pdf; may be repeated."
+)
+files_option: Callable[[Any], Any] = click.option(
     "--file",
     "paths",
     multiple=True,
