@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
@@ -150,6 +149,8 @@ def header(headers: Mapping[str, str], *names: str) -> str | None:
 
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:
     """Read a `Retry-After` header: seconds or a date, as seconds from now; None when it is absent or nonsense."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - much to import for an answer that hardly comes
+
     text = (value or "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text, re.ASCII):
         seconds = float(text)

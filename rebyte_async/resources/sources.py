@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import mimetypes
 import os
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -144,6 +142,8 @@ def _own_name(source: object) -> object:
 
 def guessed_type(name: str) -> str:
     """The media type that a name suggests. Reads the system's list of them, once: run it in a thread."""
+    import mimetypes  # noqa: PLC0415 - an import that only uploads need
+
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
@@ -200,10 +200,16 @@ async def _file_blocks(file: IO[bytes], start: int | None, size: int | None) -> 
         raise InvalidRequestError(f"the source became shorter while it was read: {count:,} bytes of {size:,}")
 
 
+def _temporary_file() -> IO[bytes]:
+    import tempfile  # noqa: PLC0415 - an import that only uploads need
+
+    return tempfile.TemporaryFile()
+
+
 @asynccontextmanager
 async def _spooled(blocks: AsyncIterable[bytes]) -> AsyncGenerator[tuple[IO[bytes], int]]:
     """A temporary file with all of the blocks, and its size."""
-    file = await asyncio.to_thread(tempfile.TemporaryFile)
+    file = await asyncio.to_thread(_temporary_file)
     try:
         size = 0
         async for block in blocks:
