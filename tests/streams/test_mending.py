@@ -447,7 +447,7 @@ async def test_heartbeats_count_as_life() -> None:
 
         async def pieces() -> Any:
             yield stream_head()
-            for _ in range(20):
+            for _ in range(50):
                 yield chunk(b": still here\n\n")
                 await anyio.sleep(0.03)
             for frame in (*HELLO, END):
@@ -457,7 +457,7 @@ async def test_heartbeats_count_as_life() -> None:
         return pieces()
 
     async with RawServer(beating) as server, client_of(server.url) as client:
-        async with client.tasks.events(TASK_ID, idle_timeout=0.3) as stream:
+        async with client.tasks.events(TASK_ID, idle_timeout=1.0) as stream:
             assert [event.seq async for event in stream] == [1, 2, 3]
         assert stream.reconnects == 0
 

@@ -278,10 +278,10 @@ async def test_waiting_for_a_turn_is_no_timeout() -> None:
     """Three hundred calls at once on a hundred turns: those that wait don't fail, however slow the others are."""
 
     async def handler(request: RawRequest) -> Any:
-        await anyio.sleep(0.15)
+        await anyio.sleep(1.0)
         return body_of(request)
 
-    timeouts = Timeouts(connect=0.4, read=0.4)
+    timeouts = Timeouts(connect=2.5, read=2.5)  # the last hundred take 3 s with their wait, 1 s without
     policy = RetryPolicy(max_attempts=1)
     async with RawServer(handler) as server, client_of(server.url, timeouts=timeouts, retry=policy) as client:
         async with anyio.create_task_group() as group:
