@@ -53,7 +53,10 @@ class AgentComputers:
 
         *Source*: contract §2, documented.
         """
-        body = {"name": _short("name", name, _MAX_NAME), "icon": _short("icon", icon, _MAX_ICON)}
+        body = {
+            "name": optional_text("name", name, longest=_MAX_NAME),
+            "icon": optional_text("icon", icon, longest=_MAX_ICON),
+        }
         lean = {key: value for key, value in body.items() if value is not None}
         answer = await self._transport.call(_wire.CREATE_AGENT_COMPUTER, json=lean)
         computer = decode_started(AgentComputer, answer)
@@ -176,13 +179,6 @@ def _settled(computer: AgentComputer) -> bool:
             computer=evolve(computer, sandbox_api_key=None),
         )
     return computer.is_ready
-
-
-def _short(name: str, value: object, longest: int) -> str | None:
-    checked = optional_text(name, value)
-    if checked is not None and len(checked) > longest:
-        raise InvalidRequestError(f"{name} must have at most {longest} characters, not {len(checked)}")
-    return checked
 
 
 def _computer_id(computer: AgentComputer) -> str:

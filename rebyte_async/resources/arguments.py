@@ -22,10 +22,14 @@ def prompt_text(prompt: object) -> str:
     return prompt
 
 
-def optional_text(name: str, value: object) -> str | None:
-    """A text that may be left out, but not be empty."""
-    if value is not None and (not isinstance(value, str) or not value.strip()):
+def optional_text(name: str, value: object, *, longest: int | None = None) -> str | None:
+    """A text that may be left out, but not be empty, nor longer than so many characters."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
         raise InvalidRequestError(f"{name} must be a string that isn't empty, or None, not {value!r:.80}")
+    if longest is not None and len(value) > longest:
+        raise InvalidRequestError(f"{name} must have at most {longest} characters, not {len(value)}")
     return value
 
 

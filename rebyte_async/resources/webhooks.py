@@ -60,8 +60,8 @@ class Webhooks:
         body = {
             "url": _target(url),
             "events": _event_names(events),
-            "description": _short("description", description),
-            "secret": _short("secret", secret),
+            "description": optional_text("description", description, longest=_LONGEST),
+            "secret": optional_text("secret", secret, longest=_LONGEST),
         }
         lean = {name: value for name, value in body.items() if value is not None}
         answer = await self._transport.call(_wire.CREATE_WEBHOOK, json=lean)
@@ -153,13 +153,6 @@ def _event_names(events: object) -> list[str]:
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise InvalidRequestError(f"events must be at least one of {', '.join(WebhookEventName)}, not {names!r:.200}")
     return [str(name) for name in names]
-
-
-def _short(name: str, value: object) -> str | None:
-    checked = optional_text(name, value)
-    if checked is not None and len(checked) > _LONGEST:
-        raise InvalidRequestError(f"{name} must have at most {_LONGEST} characters, not {len(checked)}")
-    return checked
 
 
 def _webhook_id(webhook: Webhook) -> str:
