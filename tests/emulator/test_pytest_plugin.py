@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from textwrap import dedent
@@ -55,7 +54,6 @@ def test_the_client_works_with_anyio(tmp_path: Path) -> None:
     assert "2 passed" in output, output
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pytest_asyncio") is None, reason="pytest-asyncio isn't installed")
 @pytest.mark.parametrize(("mode", "mark"), [("strict", "@pytest.mark.asyncio"), ("auto", "")])
 def test_the_client_works_with_pytest_asyncio(tmp_path: Path, mode: str, mark: str) -> None:
     """In both of its modes."""
