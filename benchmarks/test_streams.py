@@ -222,12 +222,12 @@ def test_idle_streams(server: Server, figures: Figures) -> None:
 
 
 def test_idle_streams_over_tls(server: Server, figures: Figures) -> None:
-    what = "200 idle streams over TLS"
+    what = "500 idle streams over TLS"
     names = (OURS, "openai", BARE, "aiohttp, no tickets", "aiohttp, TLS 1.2")
     for name in names:
-        figures.add(f"{what}, asyncio, {name}", "KiB each", each(server, name, 200, tls=True))
+        figures.add(f"{what}, asyncio, {name}", "KiB each", each(server, name, 500, tls=True))
     for name in (OURS, BARE):
-        figures.add(f"{what}, uvloop, {name}", "KiB each", each(server, name, 200, "uvloop", tls=True))
+        figures.add(f"{what}, uvloop, {name}", "KiB each", each(server, name, 500, "uvloop", tls=True))
 
 
 def test_streams_that_nobody_reads(server: Server, figures: Figures) -> None:

@@ -87,7 +87,7 @@ class ByteStream:
         else:
             self._counters.bytes_received += len(data)
             if self._silence is not None:
-                self._silence.broken(len(data))
+                self._silence.taken += len(data)
             return data
         raise failure
 

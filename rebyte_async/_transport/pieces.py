@@ -13,8 +13,9 @@ _PIECE = 32 * 1024
 def read_in_small_pieces(transport: Any) -> None:
     """Have asyncio read the socket of one connection in small pieces.
 
-    It makes room for 256 KiB otherwise. Without TLS that is memory which the system gives and takes back with every
-    event, a quarter of what a live event costs; with TLS a connection holds it for as long as it lives. asyncio has no
+    It makes room for 256 KiB otherwise. With TLS a connection holds that for as long as it lives. Without, a stream
+    that nobody reads holds as much of what it brings, and until something that large has been freed whole, glibc takes
+    the room from the system and gives it back for every event, which then costs nearly twice as much. asyncio has no
     setting for it, so that what isn't found under the names that it has now stays as it is, as do other loops.
     """
     tls = getattr(transport, "_ssl_protocol", None)

@@ -100,7 +100,9 @@ class Connection:
                 return None
         if not data:
             return False
-        self.frames[:0] = reversed(self._parser.feed(data))
+        frames = self._parser.feed(data)
+        frames.reverse()
+        self.frames = frames + self.frames if self.frames else frames
         return True
 
     def close(self) -> None:
