@@ -8,6 +8,7 @@ from attrs import define, frozen
 
 from rebyte_async import _codec
 from rebyte_async._transport.origin import shown
+from rebyte_async._transport.pieces import pause_by_size_alone
 from rebyte_async._transport.translate import is_foreign, translate
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class ByteStream:
     def __attrs_post_init__(self) -> None:
         self._open_ones.add(self)
         self._counters.open_streams += 1
+        pause_by_size_alone(self._response.content)
 
     @property
     def status(self) -> int:

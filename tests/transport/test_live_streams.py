@@ -53,6 +53,34 @@ async def test_a_large_event_passes_in_small_pieces(tls: Any, secure: bool) -> N
         await client.aclose()
 
 
+@pytest.mark.parametrize("count", [1023, 1024, 1025, 3000])
+async def test_many_unread_chunks_lose_nothing(count: int) -> None:
+    """However many small chunks come while nobody reads, what follows them is whole, though the server closes."""
+    is_read = asyncio.Event()
+
+    async def handler(_: RawRequest) -> AsyncIterator[bytes]:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield stream_head()
+            yield chunk(text(1, "first"))
+            await asyncio.sleep(0.05)
+            second = text(2, "second")
+            yield b"".join(chunk(b"%c" % byte) for byte in second.rjust(count, b"\n"))
+            await is_read.wait()
+            yield chunk(b":") + chunk(b"\n" + text(3, "third") + done("succeeded", 3, "all")) + chunk(b"")
+
+        return pieces()
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        async with client.tasks.events(TASK_ID) as stream:
+            await anext(stream)
+            await asyncio.sleep(0.1)
+            assert (await anext(stream)).seq == 2
+            is_read.set()
+            await asyncio.sleep(0.1)
+            assert [event.seq async for event in stream] == [3]
+        assert stream.reconnects == 0
+
+
 async def test_what_is_unread_is_no_silence() -> None:
     """A consumer that is slow to read what has come isn't told that the server is silent."""
 
