@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from attrs import fields, frozen
 
-from rebyte_async.errors import ConfigurationError
+from rebyte_async.errors import APIError, ConfigurationError, RateLimitedError, ServerError
 
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["Outcome", "RetryPolicy", "backoff", "next_delay"]
+__all__ = ["Outcome", "RetryPolicy", "backoff", "is_transient", "next_delay"]
 
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
@@ -75,6 +75,11 @@ class Outcome:
     def transient(self) -> bool:
         """Whether another attempt may go better."""
         return self.status is None or self.status == _TOO_MANY_REQUESTS or self.status >= _SERVER_ERROR
+
+
+def is_transient(policy: RetryPolicy, error: APIError) -> bool:
+    """Whether an answer may be another one before long."""
+    return isinstance(error, ServerError | RateLimitedError) and (error.retry_after or 0) <= policy.max_retry_after
 
 
 def backoff(policy: RetryPolicy, failures: int, rng: Random) -> float:

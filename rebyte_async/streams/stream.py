@@ -84,7 +84,7 @@ class TaskEventStream:
     @property
     def prompt_id(self) -> str | None:
         """The turn that is followed: as given, else that of the first event; None until then."""
-        return self._follower.prompt_id
+        return self._follower.intake.place.prompt_id
 
     @property
     def done(self) -> Done | None:
@@ -98,7 +98,7 @@ class TaskEventStream:
         An opaque string, good in any process: a few bytes where events are numbered, about 11 for each event with a
         key. Making it takes time in proportion.
         """
-        return self._follower.cursor
+        return self._follower.intake.cursor
 
     @property
     def reconnects(self) -> int:
@@ -112,7 +112,7 @@ class TaskEventStream:
 
     def __repr__(self) -> str:
         state = self.done.status if self.done else "closed" if self._closed else "open"
-        return f"<TaskEventStream of task {self.task_id}: {self._follower.events_seen} events, {state}>"
+        return f"<TaskEventStream of task {self.task_id}: {self._follower.intake.events_seen} events, {state}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -131,7 +131,7 @@ class TaskEventStream:
         while not self._closed:
             if self._failure is not None:
                 raise self._failure
-            if (event := self._follower.next_event()) is not None:
+            if (event := self._follower.intake.next_event()) is not None:
                 return event
             if self._follower.done is not None:
                 break
@@ -163,8 +163,8 @@ class TaskEventStream:
             result's `text`.
         """
         async for _ in self:
-            if self._follower.piece:
-                yield self._follower.piece
+            if self._follower.intake.piece:
+                yield self._follower.intake.piece
 
     async def until_done(self) -> TaskResult:
         """Read to the end of the turn.
