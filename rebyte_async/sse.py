@@ -83,9 +83,12 @@ class SSEParser:
         text = self._complete(chunk)
         if not text:
             return []
-        if "\n" not in text and text[:6] == "data: ":
-            return [_new(ServerSentEvent, ("message", text[6:], self.last_event_id))]
-        if "\n\n" in text:
+        breaks = text.count("\n")
+        if breaks <= 1:  # one event of the forms that nearly all have
+            name, _, data = text.rpartition("\n")
+            if data[:6] == "data: " and (not name or name[:7] == "event: "):
+                return [_new(ServerSentEvent, (name[7:] or "message", data[6:], self.last_event_id))]
+        elif "\n\n" in text:
             events = self._alike(text)
             if events is not None:
                 return events

@@ -10,7 +10,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from struct import Struct
+from typing import TYPE_CHECKING, cast
 
 from rebyte_async.streams._digests import Digests
 
@@ -24,6 +25,7 @@ __all__ = ["Seen"]
 _NUMBERS = range(-(1 << 63), 1 << 63)
 """The numbers that are kept as ranges. A longer one is no counter, and Python writes out none of any length."""
 _EMPTY = blake2b(digest_size=8)
+_NUMBER = Struct("<Q")
 
 
 class Seen:
@@ -38,7 +40,7 @@ class Seen:
         self.stops = [stop for _, stop in pairs]
         """One past the last number of each range."""
         self._digests = Digests(digests)
-        self._nameless: tuple[Counter[int], Counter[int]] = (Counter(), Counter())  # on the stream, and aside
+        self._nameless: tuple[Counter[int], Counter[int]] | None = None  # on the stream, and aside
         self.has_nameless = False
         """Whether there are events without an identity, which only a replay from the start tells apart."""
 
@@ -51,7 +53,8 @@ class Seen:
         Args:
             aside: Whether that is by a read beside the stream.
         """
-        self._nameless[aside].clear()
+        if self._nameless is not None:
+            self._nameless[aside].clear()
 
     def add(self, event: TaskEvent, sub_prompt: str = "", *, aside: bool = False) -> bool:
         """Note an event; True when it is new.
@@ -65,7 +68,7 @@ class Seen:
         if key is not None:
             return self._digests.add(_digest(f"{sub_prompt}\0{key}"))
         if number is None:
-            return self._add_nameless(event, sub_prompt, self._nameless[aside])
+            return self._add_nameless(event, sub_prompt, aside=aside)
         if sub_prompt or number not in _NUMBERS:
             return self._digests.add(_digest(f"{sub_prompt}\0\0{number:x}"))
         return self._add_number(number)
@@ -95,8 +98,11 @@ class Seen:
             stops[index] = stops[after]
             del starts[after], stops[after]
 
-    def _add_nameless(self, event: TaskEvent, sub_prompt: str, counts: Counter[int]) -> bool:
+    def _add_nameless(self, event: TaskEvent, sub_prompt: str, *, aside: bool) -> bool:
         self.has_nameless = True
+        if self._nameless is None:
+            self._nameless = (Counter(), Counter())
+        counts = self._nameless[aside]
         content = _digest(f"{sub_prompt}\0\0\0{event.event_type}\0{_written(event.payload)}")
         counts[content] += 1
         return self._digests.add(_digest(f"{content}\0{counts[content]}"))
@@ -117,4 +123,5 @@ def _written(payload: object) -> str:
 def _digest(identity: str) -> int:
     digest = _EMPTY.copy()  # half the time of making one
     digest.update(identity.encode("utf-8", "surrogatepass"))
-    return int.from_bytes(digest.digest(), "little")
+    (number,) = _NUMBER.unpack(digest.digest())
+    return cast("int", number)

@@ -26,21 +26,21 @@ class Turn:
         self.answered = False
         """Whether text has come after the last tool call."""
         self._last_seq = -1
-        self._calls: set[str | int] = set()
-        self._ahead: set[str | int] = set()  # the known calls that the replay hasn't reached yet
+        self._calls: set[str | int] | None = None
+        self._ahead: set[str | int] | None = None  # the known calls that the replay hasn't reached yet
         self._begun = False
         self._call_seq: int | None = None  # the number of the last call, in the numbering of this replay
 
     def restart(self) -> None:
         """Note that the turn is replayed from its start: a text that comes before a known call answers nothing."""
-        self._ahead, self._begun = self._calls.copy(), False
+        self._ahead, self._begun = self._calls and self._calls.copy(), False
 
     def observe(self, event: TaskEvent, *, is_new: bool) -> None:
         """Note an event of the turn, whether it is new or replayed."""
         if not self._begun:
             self._begun = True
             if is_new:  # the server went on where it had stopped instead of replaying
-                self._ahead.clear()
+                self._ahead = None
             else:
                 self._call_seq = None
         seq = event.seq
@@ -59,11 +59,14 @@ class Turn:
     def _call(self, event: ToolUseEvent) -> None:
         identity = event.seq if event.event_key is None else event.event_key
         call = event.tool_id if identity is None else identity
-        if identity in self._calls and identity not in self._ahead:  # it came twice
+        if self._calls is None:
+            self._calls = set()
+        if identity in self._calls and identity not in (self._ahead or ()):  # it came twice
             return
         self.answered = False
         self._calls.add(call)
-        self._ahead.discard(call)
+        if self._ahead:
+            self._ahead.discard(call)
         if event.seq is not None and (self._call_seq is None or event.seq > self._call_seq):
             self._call_seq = event.seq
 
