@@ -9,5 +9,6 @@ from rebyte_async._timeouts import Timeouts
 from rebyte_async._version import __version__
 from rebyte_async.client import AsyncRebyte
 from rebyte_async.streams import TaskEventStream, merge
+from rebyte_async.streams._text import TextAssembler
 
-__all__ = ["AsyncRebyte", "RetryPolicy", "TaskEventStream", "Timeouts", "__version__", "merge"]
+__all__ = ["AsyncRebyte", "RetryPolicy", "TaskEventStream", "TextAssembler", "Timeouts", "__version__", "merge"]

@@ -8,34 +8,29 @@ from __future__ import annotations
 
 import functools
 import re
-from datetime import datetime
-from operator import eq
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
 import attrs
 
 from rebyte_async import _json
 from rebyte_async._events import event_from_mapping
-from rebyte_async._redact import without_secrets
+from rebyte_async._redact import excerpt
 from rebyte_async.errors import DecodeError
+from rebyte_async.types._fields import moment
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.pages import Page
-from rebyte_async.types.statuses import PromptStatus, TaskStatus, prompt_status, task_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from cattrs import Converter
 
 __all__ = ["decode", "decode_items", "decode_page", "parse", "preload"]
 
 T = TypeVar("T")
-_UNIONS: tuple[tuple[Any, Callable[[Any], object]], ...] = (
-    (TaskStatus | str | None, task_status),
-    (PromptStatus | str | None, prompt_status),
-    (datetime | None, lambda value: value),  # the models read it themselves
-)
-_SHOWN = 2_000
+_PLAIN: tuple[tuple[type[Any], str], ...] = ((str, "a string"), (int, "a whole number"), (bool, "true or false"))
+_READ = 4_000
+"""Bytes of a body that are looked at for what an error keeps of it."""
 
 
 def _camel(name: str) -> str:
@@ -48,6 +43,17 @@ def _strict(kind: type[T], name: str) -> Callable[[object, object], T]:
         if type(value) is not kind:
             raise TypeError(f"expected {name}, got {_shown(value)}")
         return value
+
+    return hook
+
+
+def _optional(kind: type[T], name: str) -> Callable[[object, object], T | None]:
+    """What `_strict` is for a value that may be null: cattrs' own way there costs several times as much."""
+
+    def hook(value: object, _: object) -> T | None:
+        if value is None or type(value) is kind:
+            return value
+        raise TypeError(f"expected {name}, got {_shown(value)}")
 
     return hook
 
@@ -69,8 +75,15 @@ def _shown(value: object) -> str:
             return "an object"
 
 
-def _reader(read: Callable[[Any], object]) -> Callable[[Any, object], object]:
-    return lambda value, _: read(value)
+def _field(item: attrs.Attribute[Any], override: Callable[..., Any]) -> Any:
+    """How a field is read: by its camel-cased name, and what the model converts itself as the text that it is there.
+
+    A time needs no check: one that is none is None.
+    """
+    converter: object = cast("Any", item).converter
+    if converter is None or converter is moment:
+        return override(rename=_camel(item.name))
+    return override(rename=_camel(item.name), struct_hook=_optional(str, "a string"))
 
 
 def _is_array(kind: Any) -> bool:
@@ -83,42 +96,54 @@ def _event(value: object, _: object) -> TaskEvent:
     return event_from_mapping(cast("Mapping[str, Any]", value))
 
 
+def _model(converter: Converter, cls: type[Any]) -> Callable[[Any, Any], Any]:
+    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415 - see the module's docstring
+
+    structure = make_dict_structure_fn(
+        cls,
+        converter,
+        _cattrs_prefer_attrib_converters=True,
+        **{item.name: _field(item, override) for item in attrs.fields(cls)},
+    )
+
+    def hook(value: object, kind: Any) -> Any:
+        if not isinstance(value, dict):
+            raise TypeError(f"expected an object, got {_shown(value)}")
+        return structure(cast("Mapping[str, Any]", value), kind)
+
+    return hook
+
+
+def _items(converter: Converter, kind: Any) -> Callable[[object, object], tuple[Any, ...]]:
+    array: Any = list.__class_getitem__(get_args(kind)[0])
+    structure = converter.get_structure_hook(array)
+
+    def hook(value: object, _: object) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise TypeError(f"expected an array, got {_shown(value)}")
+        return tuple(structure(value, array))
+
+    return hook
+
+
 @functools.cache
 def _converter() -> Converter:
     from cattrs import Converter  # noqa: PLC0415 - see the module's docstring
-    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415
 
     converter = Converter()
-    for kind, name in ((str, "a string"), (int, "a whole number"), (bool, "true or false")):
+    for kind, name in _PLAIN:
         converter.register_structure_hook(kind, _strict(kind, name))
-    for union, read in _UNIONS:
-        converter.register_structure_hook_func(functools.partial(eq, union), _reader(read))
-
-    def model(cls: type[Any]) -> Callable[[Any, Any], Any]:
-        renames = {item.name: override(rename=_camel(item.name)) for item in attrs.fields(cls)}
-        structure = make_dict_structure_fn(cls, converter, **renames)  # type: ignore[arg-type]
-
-        def hook(value: object, kind: Any) -> Any:
-            if not isinstance(value, dict):
-                raise TypeError(f"expected an object, got {_shown(value)}")
-            return structure(cast("Mapping[str, Any]", value), kind)
-
-        return hook
-
-    def items(kind: Any) -> Callable[[object, object], tuple[Any, ...]]:
-        array: Any = list.__class_getitem__(get_args(kind)[0])
-
-        def hook(value: object, _: object) -> tuple[Any, ...]:
-            if not isinstance(value, list):
-                raise TypeError(f"expected an array, got {_shown(value)}")
-            return tuple(converter.structure(value, array))
-
-        return hook
-
-    converter.register_structure_hook_factory(attrs.has, model)
-    converter.register_structure_hook_factory(_is_array, items)
+        converter.register_structure_hook(cast("type[Any]", kind | None), _optional(kind, name))
+    converter.register_structure_hook_factory(attrs.has, functools.partial(_model, converter))
+    converter.register_structure_hook_factory(_is_array, functools.partial(_items, converter))
     converter.register_structure_hook_func(lambda kind: kind is TaskEvent, _event)
     return converter
+
+
+@functools.cache
+def _reader(cls: Hashable) -> Callable[[object, object], Any]:
+    """What reads a model, looked up once."""
+    return _converter().get_structure_hook(cls)
 
 
 def preload() -> None:
@@ -153,17 +178,17 @@ def decode(cls: type[T], document: object, *, path: str = "$") -> T:
         DecodeError: A required field is missing or a value has another type; `path` says which.
     """
     try:
-        return _converter().structure(document, cls)
+        return cast("T", _reader(cast("Any", cls))(document, cls))
     except Exception as error:  # noqa: BLE001 - whatever cattrs raises for a document means the same
         where, what = _fault(error, path)
     raise DecodeError(f"{cls.__name__.lstrip('_')}: {where}: {what}", path=where, body=_dumped(document))
 
 
-def _dumped(document: object) -> str:
+def _dumped(document: object) -> str | None:
     """A document for an error to carry, without the values whose names say that they are secret."""
     text = _json.dumps(document).decode(errors="replace")
     text = re.sub(r'("\w*(?:key|secret|token)"\s*:\s*)"(?:[^"\\]|\\.)*"', r'\1"…"', text, flags=re.IGNORECASE)
-    return without_secrets(text)[:_SHOWN]
+    return excerpt(text)
 
 
 def parse(body: bytes, what: Callable[[], str]) -> Any:
@@ -178,13 +203,9 @@ def parse(body: bytes, what: Callable[[], str]) -> Any:
         return _json.loads(body)
     except ValueError:
         pass
-    raise DecodeError(f"{what()}: expected JSON, got something else", body=_excerpt(body))
-
-
-def _excerpt(body: bytes) -> str | None:
-    """The beginning of what is no JSON, unless it is a page."""
-    text = body[: 2 * _SHOWN].decode(errors="replace")
-    return None if text.lstrip().startswith("<") else without_secrets(text)[:_SHOWN]
+    raise DecodeError(
+        f"{what()}: expected JSON, got something else", body=excerpt(body[:_READ].decode(errors="replace"))
+    )
 
 
 def decode_items(

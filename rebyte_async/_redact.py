@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["without_secrets"]
+__all__ = ["excerpt", "is_page", "without_secrets"]
+
+_SHOWN = 2_000
+
+
+def is_page(text: str) -> bool:
+    """Whether a text is a page of HTML, or has one in it, as gateways send."""
+    return re.search(r"\A\s*<|<!doctype|<html|<body|<head", text, re.IGNORECASE) is not None
+
+
+def excerpt(text: str) -> str | None:
+    """The beginning of a body for an error to keep, without secrets; None where there is none, or a page of HTML."""
+    return None if is_page(text) else without_secrets(text)[:_SHOWN] or None
 
 
 def without_secrets(text: str) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from attrs import frozen
 
 from rebyte_async import errors
-from rebyte_async._redact import without_secrets
+from rebyte_async._redact import excerpt, is_page, without_secrets
 from rebyte_async.errors import APIError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ __all__ = ["API_KEY_HEADER", "DEFAULT_BASE_URL", "Endpoint", "api_error", "heade
 DEFAULT_BASE_URL = "https://api.rebyte.ai/v1"
 API_KEY_HEADER = "API_KEY"
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")  # not documented: read if one comes
-_BODY_SHOWN = 2_000
 _MESSAGE_SHOWN = 500
+_UNRESERVED = re.compile(r"[A-Za-z0-9_-]+")
+"""What stands for itself in a path, without the dot, which may not stand alone."""
 
 
 @frozen
@@ -52,6 +53,8 @@ class Endpoint:
 
 
 def _segment(name: str, value: object) -> str:
+    if isinstance(value, str) and _UNRESERVED.fullmatch(value):
+        return value  # as nearly all ids are
     if not isinstance(value, str) or not value.strip():
         raise InvalidRequestError(f"{name} must be a string that isn't empty, not {value!r:.80}")
     if value in {".", ".."}:
@@ -170,10 +173,6 @@ def _reason(status: int) -> str:
         return "an error without a description"
 
 
-def _is_markup(text: str) -> bool:
-    return re.search(r"\A\s*<|<!doctype|<html|<body|<head", text, re.IGNORECASE) is not None
-
-
 def _of_xml(text: str) -> str | None:
     """The code and message of an XML error, as the storages behind signed URLs send them."""
     found = [re.search(rf"<{name}>([^<]*)</{name}>", text) for name in ("Code", "Message")]
@@ -202,7 +201,7 @@ def _one_line(text: str) -> str:
 
 def _message(status: int, said: str | None, text: str) -> str:
     message = said or _of_xml(text) or text
-    if _is_markup(message):
+    if is_page(message):
         return f"{_reason(status)} (the answer was a page of HTML, as gateways send)"
     if said is None and message.lstrip()[:1] in {"{", "["}:
         return f"{_reason(status)} (the answer had no message)"
@@ -242,6 +241,6 @@ def api_error(
         url,
         header(headers, *_REQUEST_ID_HEADERS),
         retry_after_seconds(header(headers, "retry-after"), now),
-        None if _is_markup(text) else text[:_BODY_SHOWN] or None,
+        excerpt(text),
         attempts,
     )

@@ -13,7 +13,9 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rebyte_async.types import AgentComputer, FileRef, TaskResult
+    from pathlib import Path
+
+    from rebyte_async.types import AgentComputer, TaskResult
 
 __all__ = [
     "APIError",
@@ -31,6 +33,8 @@ __all__ = [
     "InternalServerError",
     "InvalidAPIKeyError",
     "InvalidRequestError",
+    "JournalBusyError",
+    "JournalError",
     "LimitExceededError",
     "MissingAPIKeyError",
     "MissingSignatureError",
@@ -82,8 +86,11 @@ class RebyteError(Exception):
 
     task_id: str | None = None
     """The task that it is about, where that is known."""
-    uploaded: tuple[FileRef, ...] = ()
-    """The files that were uploaded before a call with several of them failed: they can be attached as they are."""
+    uploaded: tuple[Any, ...] = ()
+    """What was uploaded before a call with several sources failed: of `files=` and `files.upload_all` the `FileRef`s,
+    which can be attached as they are; of `artifacts.upload` the `Artifact`s."""
+    downloaded: tuple[Path, ...] = ()
+    """The files that were complete before `artifacts.download_all` failed."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -328,8 +335,21 @@ class TimestampToleranceError(WebhookVerificationError):
 
 
 class WebhookPayloadError(RebyteError):
-    """A genuine delivery whose body can't be read: sending it again would not help."""
+    """A genuine delivery whose body can't be read: sending it again would not help, so answer it with 200."""
+
+    def __init__(self, message: str = "", *, body: str | None = None) -> None:
+        super().__init__(message)
+        self.body: str | None = body
+        """The beginning of what couldn't be read, at most 2,000 characters."""
 
 
 class BatchError(RebyteError):
-    """A batch can't go on as a whole, such as a journal that is damaged or in use."""
+    """A batch can't go on as a whole: two items with one key, a key that the service refuses, a run that was ended."""
+
+
+class JournalError(BatchError):
+    """A batch's journal can't be used: it is damaged, no journal, of a newer version, or its disk is full."""
+
+
+class JournalBusyError(JournalError):
+    """A batch's journal is in use by another process, or twice by this one."""

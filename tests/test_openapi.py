@@ -339,15 +339,26 @@ def test_the_codes_of_errors_agree() -> None:
     assert shown == schema["x-known-values"]
 
 
+def test_every_operation_has_a_golden_answer() -> None:
+    """Each operation of the document has one, and each of them says where it comes from."""
+    have = {operation_of(golden).label for golden in GOLDEN.values()}
+    assert OPERATIONS.keys() - have == {"GET /tasks/{task_id}/events"}  # its frames are golden, one by one
+    for golden in (*GOLDEN.values(), *GOLDEN_EVENTS.values()):
+        assert set(re.findall(r"\w+", golden["source"])) & GRADES
+
+
 @EVERY_GOLDEN
 def test_golden_answers(golden: dict[str, Any]) -> None:
-    """Each golden answer is one that the document has, with its status."""
-    content = operation_of(golden).answer(golden["status"]).get("content")
+    """Each golden answer is one that the document has, with its status and its headers."""
+    answer = operation_of(golden).answer(golden["status"])
+    content = answer.get("content")
+    assert golden.get("headers", {}).keys() == answer.get("headers", {}).keys()
     if golden["answer"] is None:
         assert content is None
     else:
         assert content is not None
-        assert problems(content["application/json"]["schema"], golden["answer"]) == []
+        kind = "*/*" if "answerType" in golden else "application/json"
+        assert problems(content[kind]["schema"], golden["answer"]) == []
 
 
 @EVERY_GOLDEN
@@ -357,7 +368,10 @@ def test_golden_requests(golden: dict[str, Any]) -> None:
     body = operation.spec.get("requestBody")
     assert (body is not None and body["required"]) == ("request" in golden)
     if body is not None:
-        assert problems(body["content"]["application/json"]["schema"], golden["request"]) == []
+        kind, sent = golden.get("requestType", "application/json"), golden["request"]
+        if "requestType" in golden:  # to the document a part is what is in it
+            sent = {name: [part["content"] for part in parts] for name, parts in sent.items()}
+        assert problems(body["content"][kind]["schema"], sent) == []
     for name, value in golden.get("query", {}).items():
         schema = operation.parameter(name)
         assert problems(schema, int(value) if schema["type"] == "integer" else value) == []

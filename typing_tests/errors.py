@@ -1,7 +1,9 @@
 """Type-checked, never run: what the errors carry."""
 
+from pathlib import Path
 from typing import assert_type
 
+from rebyte_async import AsyncRebyte
 from rebyte_async.errors import (
     AmbiguousRequestError,
     APIError,
@@ -18,12 +20,21 @@ from rebyte_async.errors import (
     TransportError,
     WaitTimeoutError,
 )
-from rebyte_async.types import TaskResult
+from rebyte_async.types import FileRef, TaskResult
 
 
 def every_error(error: RebyteError) -> None:
     assert_type(error.message, str)
     assert_type(error.task_id, str | None)
+    assert_type(error.downloaded, tuple[Path, ...])
+
+
+async def uploads_that_are_not_lost(client: AsyncRebyte) -> None:
+    try:
+        await client.tasks.create("Summarise", files=["a.csv", "b.csv"])
+    except RebyteError as error:
+        await client.tasks.create("Summarise", files=error.uploaded)
+    assert_type(await client.files.upload_all(["a.csv", ("b.csv", b"")]), tuple[FileRef, ...])
 
 
 def an_answer(error: APIError) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from rebyte_async import _codec
 from rebyte_async._transport.origin import shown
-from rebyte_async._transport.pieces import pause_by_size_alone
 from rebyte_async._transport.translate import is_foreign, translate
+from rebyte_async._transport.tuning import pause_by_size_alone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
     from yarl import URL
 
-    from rebyte_async._transport.silence import Silence
+    from rebyte_async._transport.silence import OpenBodies
     from rebyte_async._transport.stats import Counters
 
 __all__ = ["Answer", "ByteStream"]
@@ -28,10 +29,10 @@ class Answer:
     """A successful answer, read to its end."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
     method: str
     """The request's method."""
-    _url: URL
+    _url: URL = field(repr=False)  # a signed one holds an authorization
 
     @property
     def url(self) -> str:
@@ -51,18 +52,23 @@ class Answer:
 class ByteStream:
     """The body of a streaming answer. Own it: `close` it, or its connection stays open."""
 
-    _response: ClientResponse
-    _url: URL
+    _response: ClientResponse = field(repr=False)  # shows its request's URL, which may be a signed one
+    _url: URL = field(repr=False)
     _counters: Counters
-    _open_ones: set[ByteStream]
-    """The open streams of the client, of which this is one while it is open."""
-    _silence: Silence | None = None
-    """What ends it when nothing comes; None where aiohttp does, or nothing."""
+    _open_ones: OpenBodies = field(repr=False)
+    """The open bodies of the client, of which this is one while it is open."""
+    silence: float | None = None
+    """Seconds without a byte that end it; None where aiohttp sees to that, or nobody."""
+    _taken: int = field(default=0, init=False)  # what is unread is no silence of the server's
+    _came: int = field(default=-1, init=False)
+    _since: float = field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._open_ones.add(self)
         self._counters.open_streams += 1
         pause_by_size_alone(self._response.content)
+        if self.silence is not None:
+            self.is_heard(asyncio.get_running_loop().time())
+        self._open_ones.add(self)
 
     @property
     def status(self) -> int:
@@ -88,16 +94,32 @@ class ByteStream:
             failure = translate(error, "GET", self._url)
         else:
             self._counters.bytes_received += len(data)
-            if self._silence is not None:
-                self._silence.taken += len(data)
+            self._taken += len(data)
             return data
         raise failure
+
+    def is_heard(self, now: float) -> bool:
+        """Whether it is worth another look: it has brought something, or may be silent for longer. Else it fails.
+
+        Args:
+            now: The event loop's time.
+        """
+        content = self._response.content
+        if content.is_eof() or content.exception() is not None:
+            return False
+        came = content.total_bytes
+        if came > self._came or came > self._taken:
+            self._came, self._since = came, now
+        elif self.silence is not None and now - self._since >= self.silence:
+            from aiohttp import SocketTimeoutError  # noqa: PLC0415 - imported on first use
+
+            content.set_exception(SocketTimeoutError("nothing came for too long"))
+            return False
+        return True
 
     def close(self) -> None:
         """Close the connection. A `read` that waits elsewhere fails."""
         if self in self._open_ones:
             self._open_ones.discard(self)
             self._counters.open_streams -= 1
-            if self._silence is not None:
-                self._silence.stop()
             self._response.close()

@@ -6,25 +6,24 @@ import asyncio
 import importlib
 import socket
 import sys
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from rebyte_async import _codec
+from rebyte_async._transport.silence import OpenBodies
+from rebyte_async._transport.translate import single_attempt
+from rebyte_async._transport.turns import Turns
 from rebyte_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     from aiohttp import ClientSession
 
-    from rebyte_async._transport.answer import ByteStream
 
 __all__ = ["Connections"]
 
 CALLS_AT_ONCE = 100
-"""How many ordinary calls of one client hold a connection at once; more wait for a turn. Streams don't count."""
+"""How many attempts at ordinary calls one client makes at once; more wait for a turn. Streams don't count."""
 _KEEPALIVE_AFTER = 60
 """Seconds of silence before TCP asks whether the peer is there: address translators drop what is silent for long."""
 
@@ -43,6 +42,18 @@ def _socket(address: Any) -> socket.socket:
     return made
 
 
+def _never_repeats(session: Any) -> bool:
+    """Keep aiohttp from silently repeating a request whose connection was lost, as its own test client does.
+
+    There is no public setting for it, so that what isn't found under this name is left to a middleware, which costs a
+    tenth of a call.
+    """
+    if getattr(session, "_retry_connection", None) is not True:
+        return False
+    session._retry_connection = False  # noqa: SLF001 - see above
+    return True
+
+
 @define(eq=False)
 class Connections:
     """Two pools where they are the client's own: one that keeps connections, and one that never reuses any.
@@ -56,10 +67,15 @@ class Connections:
     _fresh: ClientSession | None = field(default=None, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
-    _turns: asyncio.Semaphore | None = field(default=None, init=False)
-
-    streams: set[ByteStream] = field(factory=set["ByteStream"], init=False)
-    """The streams that are open."""
+    turns: Turns = field(
+        default=Factory(lambda self: Turns(sys.maxsize if self.is_given else CALLS_AT_ONCE), takes_self=True),
+        init=False,
+    )
+    """Turns for the attempts of ordinary calls; always one at hand with a given session, whose own limit holds."""
+    middlewares: tuple[Any, ...] | None = field(default=None, init=False)
+    """What a request goes through, if anything, so that aiohttp doesn't repeat it by itself."""
+    streams: OpenBodies = field(factory=OpenBodies, init=False)
+    """The bodies that are being read as they come: event streams and downloads."""
 
     async def ready(self) -> None:
         """Make the sessions if there are none yet.
@@ -89,10 +105,12 @@ class Connections:
     def _open(self) -> None:
         if self._given is not None:
             self._kept = self._fresh = self._given
+            # Its own middlewares stay, which those of a request replace.
+            self.middlewares = (*(getattr(self._given, "_middlewares", None) or ()), single_attempt)
             return
-        self._kept = self._own(force_close=False)
-        self._fresh = self._own(force_close=True)
-        self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._kept, self._fresh = self._own(force_close=False), self._own(force_close=True)
+        if not all([_never_repeats(self._kept), _never_repeats(self._fresh)]):
+            self.middlewares = (single_attempt,)
 
     @staticmethod
     def _own(*, force_close: bool) -> ClientSession:
@@ -110,10 +128,6 @@ class Connections:
             raise ConfigurationError("the client is closed: make a new one, or keep this one open for longer")
         return session
 
-    def turn(self) -> AbstractAsyncContextManager[None]:
-        """A turn for an ordinary call; at once with a given session, whose own connection limit holds."""
-        return self._turns if self._turns is not None else nullcontext()
-
     @property
     def is_given(self) -> bool:
         """Whether the session is the application's own, and so never closed here."""
@@ -122,7 +136,7 @@ class Connections:
     async def close(self) -> None:
         """Close what is the client's own. Nothing can be sent afterwards."""
         self._closed = True
-        for stream in list(self.streams):
+        for stream in self.streams:
             stream.close()  # aiohttp's own close would leave their readers waiting for ever
         if self._given is None:
             for session in (self._kept, self._fresh):

@@ -6,11 +6,10 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from attrs import define
+from attrs import define, field
 
 from rebyte_async._transport.origin import MAX_REDIRECTS, RedirectRefusedError, redirect_target
 from rebyte_async._transport.outgoing import Outgoing
-from rebyte_async._transport.translate import single_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,12 +28,13 @@ class Request:
     """A request as it goes out. Nobody changes one; a frozen class would take three times as long to make."""
 
     method: str
-    url: URL
-    headers: Mapping[str, str]
+    url: URL = field(repr=False)
+    """Where to; left out of the repr, which tracebacks with their variables show: it may be a signed one."""
+    headers: Mapping[str, str] = field(repr=False)
     """What any origin may see."""
-    private: Mapping[str, str]
+    private: Mapping[str, str] = field(repr=False)
     """What only the API's own origin may see: the key, and what the application added."""
-    body: bytes | Outgoing | None = None
+    body: bytes | Outgoing | None = field(default=None, repr=False)
     fresh: bool = False
     """Whether it needs a connection that nothing was sent on before."""
     bare: bool = False
@@ -65,13 +65,11 @@ def _timeout(connect: float | None, sock_connect: float, sock_read: float) -> Cl
 
 
 def _options(request: Request, connections: Connections, url: URL) -> dict[str, Any]:
-    session = connections.session(fresh=request.fresh)
     options: dict[str, Any] = {
         "allow_redirects": False,
         "raise_for_status": False,
         "data": request.body.blocks() if isinstance(request.body, Outgoing) else request.body,
-        # A given session's own middlewares stay, which the argument would replace.
-        "middlewares": (*(getattr(session, "_middlewares", None) or ()), single_attempt),
+        "middlewares": connections.middlewares,
         # With a given session the first clock would run while the call waits for one of its connections.
         "timeout": _timeout(None if connections.is_given else request.connect, request.connect, request.silence),
     }
@@ -85,9 +83,21 @@ def _options(request: Request, connections: Connections, url: URL) -> dict[str, 
     return options
 
 
+@lru_cache(maxsize=256)
+def _name(name: str) -> str:
+    """A header's name as aiohttp keeps it: any other is turned into one with each request, and kept as long as it."""
+    from multidict import istr  # noqa: PLC0415 - comes with aiohttp, imported on first use
+
+    return istr(name)
+
+
 def _headers(request: Request, *, trusted: bool) -> dict[str, str]:
-    headers = {**request.headers, **request.private} if trusted else {**request.headers}
-    return headers | {"Connection": "close"} if request.fresh else headers
+    headers = {_name(name): value for name, value in request.headers.items()}
+    if trusted:
+        headers.update((_name(name), value) for name, value in request.private.items())
+    if request.fresh:
+        headers[_name("Connection")] = "close"
+    return headers
 
 
 async def send(request: Request, connections: Connections, counters: Counters) -> ClientResponse:

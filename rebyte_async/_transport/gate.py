@@ -33,6 +33,11 @@ class Gate:
         """Let nothing start for so long; a longer pause that is under way stays."""
         self._until = max(self._until, self.clock() + seconds)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether no pause is on."""
+        return self._until <= 0 or self._until <= self.clock()
+
     async def passed(self) -> None:
         """Wait until no pause is on."""
         while (left := self._until - self.clock()) > 0:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rebyte_async._transport.stats import Counters
 
-__all__ = ["Body", "Outgoing"]
+__all__ = ["Body", "Outgoing", "Signed"]
 
 
 class Body(Protocol):
@@ -29,6 +29,15 @@ class Body(Protocol):
 
     def sent(self, count: int) -> None:
         """Be told how many bytes of it are on their way."""
+        ...
+
+
+class Signed(Protocol):
+    """Something that says where to put a body, and doesn't show it: the URL carries its own authorization."""
+
+    @property
+    def upload_url(self) -> str:
+        """The signed URL."""
         ...
 
 

@@ -1,56 +1,63 @@
-"""How long a body may bring nothing."""
+"""The bodies that are open, and how long each may bring nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from aiohttp import StreamReader
+    from collections.abc import Iterator
 
-__all__ = ["Silence"]
+    from rebyte_async._transport.answer import ByteStream
 
-_LOOKS = 8
-"""How often it is looked, in the time of a silence that is too long."""
+__all__ = ["OpenBodies"]
+
+_LOOKS = 16
+"""How often it is looked, in the time of the shortest silence that is too long."""
 
 
 @define(eq=False)
-class Silence:
+class OpenBodies:
     """Ends a body that brings nothing for too long: for the given time, and up to an eighth more.
 
     aiohttp's own read timeout makes a new timer whenever something comes, which costs more than parsing an event. This
-    one looks now and then if anything has come.
+    is one timer for all, which looks now and then what has come.
     """
 
-    _content: StreamReader
-    _seconds: float
-    taken: int = field(default=0, init=False)
-    """How many bytes were read: what is unread is no silence of the server's."""
-    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
-    _came: int = field(default=-1, init=False)
-    _since: float = field(default=0.0, init=False)
+    _bodies: set[ByteStream] = field(factory=set["ByteStream"], init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._look()
+    def add(self, body: ByteStream) -> None:
+        """Keep a body until it is discarded, and watch it if its silence has a limit."""
+        self._bodies.add(body)
+        if body.silence is not None:
+            self._look_in(body.silence / _LOOKS)
 
-    def stop(self) -> None:
-        """Let it be silent from here on."""
+    def discard(self, body: ByteStream) -> None:
+        """Forget a body."""
+        self._bodies.discard(body)
+
+    def __contains__(self, body: object) -> bool:
+        return body in self._bodies
+
+    def __iter__(self) -> Iterator[ByteStream]:
+        return iter(tuple(self._bodies))
+
+    def _look_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
         if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
             self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._look, loop)
 
-    def _look(self) -> None:
-        if self._content.is_eof():
-            return
-        now, came = self._loop.time(), self._content.total_bytes
-        if came > self._came or came > self.taken:
-            self._came, self._since = came, now
-        deadline = self._since + self._seconds
-        if now < deadline:
-            self._timer = self._loop.call_at(min(now + self._seconds / _LOOKS, deadline), self._look)
-            return
-        from aiohttp import SocketTimeoutError  # noqa: PLC0415 - imported on first use
-
-        self._content.set_exception(SocketTimeoutError("nothing came for too long"))
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now, shortest, self._timer = loop.time(), math.inf, None
+        for body in self:
+            if body.silence is not None and body.is_heard(now):
+                shortest = min(shortest, body.silence)
+        if shortest < math.inf:
+            self._look_in(shortest / _LOOKS)

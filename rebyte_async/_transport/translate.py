@@ -38,13 +38,15 @@ async def single_attempt(request: object, handler: object) -> object:
 
     aiohttp repeats GET, PUT and DELETE once, uncounted: a repeated DELETE then looks like a 404.
     """
-    import aiohttp  # noqa: PLC0415 - imported on first use
-
     try:
         return await handler(request)  # type: ignore[operator]
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+    except Exception as error:
+        import aiohttp  # noqa: PLC0415 - imported on first use
+
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+            raise
+        if not isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError):
+            raise
         lost = _LostError(str(error))
         lost.__cause__ = error
     raise lost
@@ -86,13 +88,20 @@ _KIND_OF_REST: tuple[type[RebyteError], str] = (TransportError, "the exchange fa
 
 
 def _presentable(error: BaseException) -> BaseException:
-    """An exception that says the same without a URL's query: aiohttp writes whole URLs into some of its messages."""
+    """An exception that says the same without a URL's query, which aiohttp writes into some of its messages.
+
+    It comes without its traceback and what is chained to it: in their variables are the request and its headers.
+    """
     import aiohttp  # noqa: PLC0415 - imported on first use
 
+    cause: BaseException
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error
-    if isinstance(error, OSError) and error.errno is not None:
-        return OSError(error.errno, os.strerror(error.errno))
-    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | aiohttp.SocketTimeoutError):
-        return error
-    return TimeoutError() if isinstance(error, TimeoutError) else RuntimeError(type(error).__name__)
+        cause = error.os_error
+    elif isinstance(error, OSError) and error.errno is not None:
+        cause = OSError(error.errno, os.strerror(error.errno))
+    elif isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | aiohttp.SocketTimeoutError):
+        cause = error
+    else:
+        cause = TimeoutError() if isinstance(error, TimeoutError) else RuntimeError(type(error).__name__)
+    cause.__traceback__ = cause.__cause__ = cause.__context__ = None
+    return cause

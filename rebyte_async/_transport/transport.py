@@ -16,14 +16,14 @@ from yarl import URL
 from rebyte_async import _json
 from rebyte_async._retry import Outcome, next_delay
 from rebyte_async._transport.answer import Answer, ByteStream
+from rebyte_async._transport.clock import ServerClock
 from rebyte_async._transport.exchange import Request, finite, send
 from rebyte_async._transport.gate import Gate
 from rebyte_async._transport.origin import RedirectRefusedError, shown
-from rebyte_async._transport.outgoing import Body, Outgoing
-from rebyte_async._transport.pieces import read_in_small_pieces
-from rebyte_async._transport.silence import Silence
+from rebyte_async._transport.outgoing import Body, Outgoing, Signed
 from rebyte_async._transport.stats import Counters
 from rebyte_async._transport.translate import is_foreign, translate
+from rebyte_async._transport.tuning import read_in_small_pieces
 from rebyte_async._version import __version__
 from rebyte_async._wire import API_KEY_HEADER, HEALTH_PATH, Endpoint, api_error
 from rebyte_async.errors import (
@@ -78,8 +78,11 @@ class Transport:
         default=Factory(lambda self: self.secrets(), takes_self=True), init=False, repr=False
     )
     """What goes to the API's origin alone."""
+    root: str = field(default=Factory(lambda self: str(self.base).rstrip("/"), takes_self=True), init=False)
+    """What stands before every path."""
     gate: Gate = field(factory=_new_gate)
     counters: Counters = field(factory=Counters)
+    clock: ServerClock = field(factory=ServerClock)
 
     def secrets(self) -> Mapping[str, str]:
         """The headers that only the API's origin may see."""
@@ -111,18 +114,10 @@ class Transport:
         request = self._request(endpoint, ids or {}, query or {}, json)
         await self.connections.ready()
         try:
-            return await self._in_turn(endpoint, request)
+            return await self._attempts(endpoint, request)
         except RebyteError as error:
             error.task_id = error.task_id or (ids or {}).get("task_id")
             raise
-
-    async def _in_turn(self, endpoint: Endpoint, request: Request) -> Answer:
-        self.counters.in_flight += 1
-        try:
-            async with self.connections.turn():
-                return await self._attempts(endpoint, request)
-        finally:
-            self.counters.in_flight -= 1
 
     async def health(self) -> Answer:
         """Read the service's health at the host's root, without the key (contract §1, observed)."""
@@ -130,31 +125,41 @@ class Transport:
             self._request(_HEALTH, {}, {}, None), url=self.base.origin().with_path(HEALTH_PATH), private=self.headers
         )
         await self.connections.ready()
-        return await self._in_turn(_HEALTH, request)
+        return await self._attempts(_HEALTH, request)
 
     async def _attempts(self, endpoint: Endpoint, request: Request) -> Answer:
         attempt, doubt = 0, False
-        while True:
-            attempt += 1
-            await self.gate.passed()
-            try:
-                answer = await self._attempt(request, attempt)
-            except (TransportError, APIError) as error:
-                if doubt and isinstance(error, APIError) and error.status in endpoint.settled_by:
-                    return Answer(error.status, b"", request.method, request.url)
-                outcome, failure = _outcome(error), error
-            else:
-                self.gate.give_back()
-                return answer
-            doubt = doubt or not outcome.untouched
-            delay = next_delay(self.retry, attempt, outcome, repeatable=endpoint.repeatable, rng=self.gate.rng)
-            if isinstance(failure, RateLimitedError):
-                self._pause_all(failure, delay)
-            if delay is None or not self.gate.take(self.retry):
-                _give_up(endpoint, request, outcome, failure, attempt)
-            _log.debug("%s %s: attempt %d failed, next in %.2f s", endpoint.method, endpoint.template, attempt, delay)
-            self.counters.retries += 1
-            await self.gate.sleep(delay)
+        self.counters.in_flight += 1
+        try:
+            while True:
+                attempt += 1
+                try:
+                    answer = await self._attempt(request, attempt)
+                except (TransportError, APIError) as error:
+                    if doubt and isinstance(error, APIError) and error.status in endpoint.settled_by:
+                        return Answer(error.status, b"", request.method, request.url)
+                    failure = error
+                else:
+                    self.gate.give_back()
+                    return answer
+                outcome = _outcome(failure)
+                doubt = doubt or not outcome.untouched
+                await self._back_off(endpoint, request, outcome, failure, attempt)
+        finally:
+            self.counters.in_flight -= 1
+
+    async def _back_off(
+        self, endpoint: Endpoint, request: Request, outcome: Outcome, failure: TransportError | APIError, attempt: int
+    ) -> None:
+        """Wait for the next attempt, or raise where there is none."""
+        delay = next_delay(self.retry, attempt, outcome, repeatable=endpoint.repeatable, rng=self.gate.rng)
+        if isinstance(failure, RateLimitedError):
+            self._pause_all(failure, delay)
+        if delay is None or not self.gate.take(self.retry):
+            _give_up(endpoint, request, outcome, failure, attempt)
+        _log.debug("%s %s: attempt %d failed, next in %.2f s", endpoint.method, endpoint.template, attempt, delay)
+        self.counters.retries += 1
+        await self.gate.sleep(delay)
 
     def _pause_all(self, error: RateLimitedError, delay: float | None) -> None:
         """One 429 pauses the whole client, for as long as the server asks within what the policy waits out."""
@@ -163,6 +168,24 @@ class Transport:
             self.gate.pause(seconds)
 
     async def _attempt(self, request: Request, attempt: int) -> Answer:
+        turns = self.connections.turns
+        if not turns.take_free():
+            await turns.take()
+        try:
+            if not self.gate.is_open:  # looked at behind the wait for a turn, in which a pause may have begun
+                await self.gate.passed()
+            answer = await self._answered(request, attempt)
+        finally:
+            turns.give()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _answered(self, request: Request, attempt: int) -> Answer | RebyteError:
+        """Give the answer, or the error for it: not raised here, where a traceback would hold on to the response.
+
+        Tracebacks are shown with the variables of their functions, and a response writes its whole URL.
+        """
         response = await self._send(request, attempt)
         try:
             if response.content.is_eof():
@@ -171,22 +194,25 @@ class Transport:
                 # The socket's timeout ends a silence; this ends a body that trickles for ever.
                 async with asyncio.timeout(finite(request.silence)):
                     body = await response.read()
-        except Exception as error:
+        except BaseException as error:
+            response.close()  # one that was read to its end has given its connection back
             if not is_foreign(error):
                 raise
             failure = translate(error, request.method, request.url)
-        else:
-            self.counters.bytes_received += len(body)
-            return self._judged(request, response, body, attempt)
-        finally:
-            response.close()
-        failure.attempts = attempt  # type: ignore[attr-defined]
-        raise failure
+            if isinstance(failure, TransportError):
+                failure.attempts = attempt
+            return failure
+        self.counters.bytes_received += len(body)
+        if response.status in _SUCCESS:
+            return Answer(response.status, body, request.method, request.url)
+        return self._error(request, response, body, attempt)
 
     async def _send(self, request: Request, attempt: int) -> ClientResponse:
         failure: Exception
+        body = request.body if isinstance(request.body, Outgoing) else None
         try:
-            response = await self._sent(request)
+            sending = self._timed(request, body) if body else send(request, self.connections, self.counters)
+            response = await sending
         except RedirectRefusedError as error:
             failure = APIError(error.status, None, str(error), request.method, shown(request.url), attempts=attempt)
         except Exception as error:
@@ -196,23 +222,23 @@ class Transport:
             if isinstance(failure, TransportError):
                 failure.attempts = attempt
         else:
-            _log.debug("%s %s: %d", request.method, request.url.path, response.status)
+            if _log.isEnabledFor(logging.DEBUG):
+                _log.debug("%s %s: %d", request.method, request.url.path, response.status)
+            if not request.bare:
+                self.clock.note(response.headers.get("Date"))
             return response
-        if isinstance(request.body, Outgoing) and request.body.failure is not None:
-            failure = request.body.failure
+        if body is not None and body.failure is not None:
+            failure = body.failure
         raise failure
 
-    async def _sent(self, request: Request) -> ClientResponse:
-        if not isinstance(request.body, Outgoing):
-            return await send(request, self.connections, self.counters)
-        async with asyncio.timeout(finite(request.connect + request.silence)) as request.body.timer:
+    async def _timed(self, request: Request, body: Outgoing) -> ClientResponse:
+        """Send a body that is read as it goes out: the deadline moves on with it."""
+        async with asyncio.timeout(finite(request.connect + request.silence)) as body.timer:
             return await send(request, self.connections, self.counters)
 
-    def _judged(self, request: Request, response: ClientResponse, body: bytes, attempt: int) -> Answer:
-        if response.status in _SUCCESS:
-            return Answer(response.status, body, request.method, request.url)
+    def _error(self, request: Request, response: ClientResponse, body: bytes, attempt: int) -> APIError:
         text = body.decode(errors="replace").replace(self.key, "…")
-        raise api_error(
+        return api_error(
             status=response.status,
             headers=response.headers,
             text=text,
@@ -236,19 +262,16 @@ class Transport:
         own = {**request.headers, "Accept": "text/event-stream", "Accept-Encoding": "identity", **headers}
         # The server closes the connection behind the stream (contract §4), so it is none to keep.
         request = evolve(request, headers=own, silence=idle, buffer=_STREAM_BUFFER, fresh=True)
-        response = await self._open(request)
-        if response.content_type == "text/html":
-            response.close()
-            raise TransportError(
-                f"GET {shown(request.url)}: a page of HTML came instead of an event stream",
-                method="GET",
-                url=shown(request.url),
-            )
-        return self._byte_stream(request, response, self._tuned(request, response))
+        response = await self._open(request, pages=False)
+        return self._byte_stream(request, response, self._tune(request, response))
 
     @staticmethod
-    def _tuned(request: Request, response: ClientResponse) -> Silence | None:
-        """Have a connection wait for rare and small pieces at little cost, and its silence watched."""
+    def _tune(request: Request, response: ClientResponse) -> float | None:
+        """Have a connection wait for rare and small pieces at little cost.
+
+        Returns:
+            How long it may be silent, where that isn't aiohttp's matter any more.
+        """
         connection = response.connection
         if connection is None or connection.protocol is None:
             return None  # the whole body has come already
@@ -257,7 +280,7 @@ class Transport:
             return None
         connection.protocol.read_timeout = None
         connection.protocol.start_timeout()  # drops the one that runs
-        return Silence(response.content, request.silence)
+        return request.silence
 
     async def download(
         self,
@@ -279,16 +302,28 @@ class Transport:
         request = evolve(request, headers=own, buffer=_DOWNLOAD_BUFFER)
         return self._byte_stream(request, await self._open(request, accept))
 
-    def _byte_stream(self, request: Request, response: ClientResponse, silence: Silence | None = None) -> ByteStream:
+    def _byte_stream(self, request: Request, response: ClientResponse, silence: float | None = None) -> ByteStream:
         return ByteStream(response, request.url, self.counters, self.connections.streams, silence)
 
-    async def _open(self, request: Request, accept: Container[int] = _SUCCESS) -> ClientResponse:
+    async def _open(self, request: Request, accept: Container[int] = _SUCCESS, *, pages: bool = True) -> ClientResponse:
         await self.connections.ready()
         await self.gate.passed()
+        opened = await self._opened(request, accept, pages=pages)
+        if isinstance(opened, Exception):
+            raise opened
+        return opened
+
+    async def _opened(
+        self, request: Request, accept: Container[int], *, pages: bool
+    ) -> ClientResponse | TransportError | APIError:
+        """Give the response, or the error for it, as `_answered` does."""
         response = await self._send(request, 1)
         if response.status not in accept:
-            await self._refuse(request, response)
-        return response
+            return await self._refusal(request, response)
+        if pages or response.content_type != "text/html":
+            return response
+        response.close()
+        return _unexpected(request, "a page of HTML came instead of an event stream")
 
     async def upload(self, endpoint: Endpoint, body: Body, *, ids: Mapping[str, str], content_type: str) -> Answer:
         """Send a body to an endpoint as it is read, again from its start when an attempt fails.
@@ -301,7 +336,7 @@ class Transport:
         headers = {**request.headers, "Content-Type": content_type, "Content-Length": str(body.size)}
         return await self._upload(endpoint, evolve(request, headers=headers), body)
 
-    async def put(self, url: str, body: Body, *, content_type: str) -> None:
+    async def put(self, target: Signed, body: Body, *, content_type: str) -> None:
         """Send a body to a signed URL: with its content type and length, without the key and anything else.
 
         Raises:
@@ -310,7 +345,7 @@ class Transport:
         """
         request = Request(
             method=_SIGNED_PUT.method,
-            url=URL(url, encoded=True),
+            url=URL(target.upload_url, encoded=True),
             headers={"Content-Type": content_type, "Content-Length": str(body.size)},
             private={},
             bare=True,
@@ -322,10 +357,10 @@ class Transport:
     async def _upload(self, endpoint: Endpoint, request: Request, body: Body) -> Answer:
         await self.connections.ready()
         outgoing = Outgoing(body, self.counters, finite(request.silence))
-        return await self._in_turn(endpoint, evolve(request, body=outgoing))
+        return await self._attempts(endpoint, evolve(request, body=outgoing))
 
-    async def _refuse(self, request: Request, response: ClientResponse) -> NoReturn:
-        """Raise for an answer that isn't what was asked for."""
+    async def _refusal(self, request: Request, response: ClientResponse) -> TransportError | APIError:
+        """The error for an answer that isn't what was asked for."""
         try:
             async with asyncio.timeout(finite(self.timeouts.read)):
                 body = await response.read()
@@ -335,14 +370,12 @@ class Transport:
             body = b""
         finally:
             response.close()
-        try:
-            self._judged(request, response, body, 1)
-        except RateLimitedError as error:
-            self._pause_all(error, self.retry.base_delay)
-            raise
-        raise TransportError(
-            f"GET {shown(request.url)}: the unexpected status {response.status}", method="GET", url=shown(request.url)
-        )
+        if response.status in _SUCCESS:
+            return _unexpected(request, f"the unexpected status {response.status}")
+        failure = self._error(request, response, body, 1)
+        if isinstance(failure, RateLimitedError):
+            self._pause_all(failure, self.retry.base_delay)
+        return failure
 
     def _request(
         self,
@@ -351,8 +384,8 @@ class Transport:
         query: Mapping[str, str | int],
         json: Mapping[str, Any] | None,
     ) -> Request:
-        path = endpoint.path(**ids)
-        url = self.base.with_path(self.base.raw_path.rstrip("/") + path, encoded=True)
+        # yarl keeps what it knows of an address that was asked for lately, if it is given as a string.
+        url = URL(self.root + endpoint.path(**ids), encoded=True)
         body, headers = None, _HEADERS
         if json is not None:
             body, headers = _written(json), _HEADERS_OF_JSON
@@ -373,6 +406,10 @@ def _written(json: Mapping[str, Any]) -> bytes:
         return _json.dumps(json)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"the request can't be written as JSON: {error}") from error
+
+
+def _unexpected(request: Request, what: str) -> TransportError:
+    return TransportError(f"GET {shown(request.url)}: {what}", method="GET", url=shown(request.url))
 
 
 def _document(text: str) -> Any:

@@ -6,20 +6,20 @@ import asyncio
 import mimetypes
 import shlex
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from attrs import frozen
 
+from rebyte_async.cli import transfers
 from rebyte_async.cli.ask import agrees, yes_option
 from rebyte_async.cli.completion import artifact_argument, workspace_argument
-from rebyte_async.cli.exits import Exit, complain
+from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.once import run_once
 from rebyte_async.cli.options import json_option, list_options
-from rebyte_async.cli.transfers import all_of, download, local_name, write_to_stdout
+from rebyte_async.cli.transfers import download, download_all, write_to_stdout
 from rebyte_async.cli.view.bars import make_bars
 from rebyte_async.cli.view.clean import clean, one_line
 from rebyte_async.cli.view.document import as_line
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rebyte_async import AsyncRebyte
     from rebyte_async.types.artifacts import Artifact, UploadUrl
 
-__all__ = ["artifacts", "downloaded"]
+__all__ = ["artifacts"]
 
 
 @frozen(kw_only=True)
@@ -114,41 +114,20 @@ def download_artifacts(
         if name is not None and output == Path("-"):
             await write_to_stdout(client, workspace_id, name)
             return Exit.OK
-        targets = await _targets(client, workspace_id, name, output)
-        if is_all and not force and (present := await asyncio.to_thread(_present, targets)):
-            more = f" and {len(present) - 1} more" if len(present) > 1 else ""
-            complain(one_line(f"nothing was downloaded: there is already {present[0]}{more}; --force replaces that"))
-            return Exit.OTHER
-        show_items(await downloaded(client, workspace_id, targets), _DOWNLOADED, as_json=as_json, empty="no artifacts")
+        if name is not None:
+            paths = {await download(client, workspace_id, name, output, make_bars()): name}
+        else:
+            names = {item.local_name: item.name async for item in client.artifacts.list(workspace_id)}
+            every = await download_all(client, workspace_id, output, make_bars(), overwrite=force)
+            paths = {path: names.get(path.name, path.name) for path in every}
+        show_items(await asyncio.to_thread(_downloaded, paths), _DOWNLOADED, as_json=as_json, empty="no artifacts")
         return Exit.OK
 
     return run_once(call, interrupted="what had not come whole was not kept")
 
 
-async def _targets(client: AsyncRebyte, workspace_id: str, name: str | None, output: Path) -> dict[str, Path]:
-    """Where each artifact goes; the folder is made if it isn't there."""
-    if name is not None:
-        is_folder = await asyncio.to_thread(output.is_dir)
-        return {name: output / local_name(name) if is_folder else output}
-    names = [artifact.name async for artifact in client.artifacts.list(workspace_id)]
-    await asyncio.to_thread(output.mkdir, parents=True, exist_ok=True)
-    return {name: output / local_name(name) for name in names}
-
-
-def _present(targets: dict[str, Path]) -> list[str]:
-    return [str(path) for path in targets.values() if path.exists()]
-
-
-async def downloaded(client: AsyncRebyte, workspace_id: str, targets: dict[str, Path]) -> list[Downloaded]:
-    """Download some artifacts, with their progress, and say what came of it."""
-    bars = make_bars()
-
-    async def one(name: str, target: Path) -> Downloaded:
-        count = await download(client, workspace_id, name, target, bars)
-        return Downloaded(name=name, path=str(target), size=count)
-
-    with bars:
-        return await all_of([partial(one, name, target) for name, target in targets.items()])
+def _downloaded(names: dict[Path, str]) -> list[Downloaded]:
+    return [Downloaded(name=name, path=str(path), size=path.stat().st_size) for path, name in names.items()]
 
 
 @artifacts.command("upload")
@@ -163,13 +142,9 @@ async def downloaded(client: AsyncRebyte, workspace_id: str, targets: dict[str, 
 @json_option
 def upload_artifacts(*, workspace_id: str, paths: tuple[Path, ...], as_json: bool) -> int:
     """Upload files to workspace WORKSPACE_ID; one of the same name is replaced."""
-    about = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
 
     async def call(client: AsyncRebyte) -> int:
-        with make_bars() as bars:
-            bar = bars.begin(about)
-            made = await client.artifacts.upload(workspace_id, *paths, progress=bar.show)
-            bar.end("uploaded", sum(artifact.size or 0 for artifact in made))
+        made = await transfers.upload_artifacts(client, workspace_id, paths, make_bars())
         show_items(made, _COLUMNS, as_json=as_json, empty="")
         return Exit.OK
 

@@ -17,6 +17,7 @@ from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, __version__
 from rebyte_async.cli.exits import Exit, exit_of
 from rebyte_async.cli.view.clean import one_line
 from rebyte_async.errors import (
+    APIError,
     AuthenticationError,
     ConfigurationError,
     ConnectError,
@@ -27,6 +28,7 @@ from rebyte_async.errors import (
     RebyteError,
     RequestTimeoutError,
     ServerError,
+    TransportError,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ _PLACEHOLDER = "rbk_none"
 """For the client that reads the service's health, which needs no key and sends none."""
 _FROM_HERE = "REBYTE_BASE_URL is https://api.rebyte.ai/v1 unless you were told another address"
 _ADVICE: tuple[tuple[type[RebyteError], str], ...] = (
-    (ConnectError, f"nothing answers there: check the network, a proxy or VPN, and the address; {_FROM_HERE}"),
+    (ConnectError, f"no connection can be made: check the network, a proxy or VPN, and the address; {_FROM_HERE}"),
     (RequestTimeoutError, "it takes too long to answer: try again; if it stays so, check the network and the address"),
     (AuthenticationError, "the service doesn't take this key: it is mistyped, expired, or of another deployment"),
     (PermissionDeniedError, "the service knows this key, but it may not list tasks: ask for one with that scope"),
@@ -52,6 +54,8 @@ _ADVICE: tuple[tuple[type[RebyteError], str], ...] = (
     (RateLimitedError, "there were too many requests: wait a moment"),
     (ServerError, "the service is in trouble: try again later"),
     (DecodeError, f"what answers there isn't the Rebyte API; {_FROM_HERE}"),
+    (TransportError, f"something answers there and hangs up: a proxy, or what isn't the Rebyte API; {_FROM_HERE}"),
+    (APIError, f"the service refuses even to list tasks: its words say why; {_FROM_HERE}"),
 )
 
 

@@ -25,10 +25,10 @@ from rebyte_async.cli.view.screens import is_screen, make_console
 from rebyte_async.cli.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from rebyte_async.cli.view.base import View
-    from rebyte_async.resources.runs import TaskRun
+    from rebyte_async.resources import TaskRun
     from rebyte_async.types.files import FileRef
     from rebyte_async.types.results import TaskResult
 
@@ -66,7 +66,7 @@ class _Job:
     folder: Path
     view: View
     pace: float = field(kw_only=True)
-    _refs: list[FileRef] = field(factory=list["FileRef"], init=False)
+    _refs: Sequence[FileRef] = field(default=(), init=False)
     _workspace_id: str = field(default="", init=False)
 
     def announce(self) -> None:

@@ -21,7 +21,8 @@ __all__ = ["doctor"]
 
 _MARKS = {"ok": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("-", "dim"), "note": ("!", "yellow")}
 _EPILOG = """\b
-The exit code is that of the first check that failed: 2 settings, 7 network, 8 key, 12 service.
+The exit code is that of the first check that failed: 2 settings, 7 network, 8 key, 9 and 13 another address, 10 too
+many requests, 12 service.
 The key is never printed, but for its last four characters.
 """
 
@@ -60,7 +61,7 @@ def _show(check: Check, *, as_json: bool) -> None:
         return
     mark, color = _MARKS[check.outcome]
     if not is_screen(sys.stdout):
-        click.echo(f"{check.outcome}\t{check.name}\t{check.found}{f' {check.advice}' if check.advice else ''}")
+        click.echo("\t".join((check.outcome, check.name, check.found, *([check.advice] if check.advice else ()))))
         return
     from rich.padding import Padding  # noqa: PLC0415 - it takes time, and only a terminal needs it
     from rich.table import Table  # noqa: PLC0415 - likewise

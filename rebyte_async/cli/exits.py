@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from enum import IntEnum
 
 import click
 
-from rebyte_async.cli.view.clean import one_line
+from rebyte_async.cli.view.clean import clean, one_line
 from rebyte_async.errors import (
     AmbiguousRequestError,
     APIError,
@@ -28,8 +29,9 @@ from rebyte_async.errors import (
     TransportError,
     WaitTimeoutError,
 )
+from rebyte_async.types.files import FileRef
 
-__all__ = ["Exit", "complain", "exit_of", "explain", "forget_output", "of_status"]
+__all__ = ["Exit", "complain", "complain_of", "exit_of", "explain", "forget_output", "of_status"]
 
 
 class Exit(IntEnum):
@@ -123,6 +125,22 @@ def explain(error: RebyteError) -> str:
 def complain(text: str) -> None:
     """Say on stderr what went wrong."""
     click.echo(f"error: {text}", err=True)
+
+
+def complain_of(error: RebyteError) -> None:
+    """Say what went wrong, and what had been done before it and so needn't be done again."""
+    complain(explain(error))
+    lines = [f"uploaded already:  {_named(item)}" for item in error.uploaded]
+    lines += [f"downloaded already:  {path}" for path in error.downloaded]
+    for line in (*lines, *getattr(error, "__notes__", ())):
+        click.echo("  " + clean(line).replace("\n", " "), err=True)
+
+
+def _named(item: object) -> object:
+    """What was uploaded, as it is called on the command line."""
+    if isinstance(item, FileRef):
+        return f"--file-ref {shlex.quote(f'{item.id}={item.filename}')}"
+    return getattr(item, "name", item)
 
 
 def forget_output() -> None:

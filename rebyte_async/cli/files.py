@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,10 @@ import click
 
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.once import run_once
-from rebyte_async.cli.options import json_option
-from rebyte_async.cli.transfers import upload_files, upload_stdin
+from rebyte_async.cli.options import as_option, json_option, style_of
+from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view.bars import make_bars
+from rebyte_async.cli.view.clean import clean
 from rebyte_async.cli.view.table import Column, show_items
 
 if TYPE_CHECKING:
@@ -30,7 +32,11 @@ Examples:
   rebyte-async files upload data.csv spec.md
   pg_dump shop | rebyte-async files upload - --filename shop.sql
 
-A task gets its files in one go with rebyte-async run --file, or tasks create --file.
+A task gets its files in one go with rebyte-async run --file, or tasks create --file. To use one more than once:
+
+\b
+  ref=$(rebyte-async files upload -q data.csv)
+  rebyte-async run "Summarise data.csv" --file-ref "$ref"
 """
 
 
@@ -49,18 +55,21 @@ def files() -> None:
 )
 @click.option("--filename", metavar="NAME", help="The name of what comes from stdin.")
 @json_option
-def upload(*, paths: tuple[Path, ...], filename: str | None, as_json: bool) -> int:
+@click.option("--quiet", "-q", is_flag=True, help="Print only what --file-ref takes, one a line.")
+def upload(*, paths: tuple[Path, ...], filename: str | None, as_json: bool, quiet: bool) -> int:
     """Upload files; - is stdin, which needs --filename."""
+    style = style_of(as_json=as_json, quiet=quiet)
     from_stdin = Path("-") in paths
     if from_stdin != (filename is not None) or (from_stdin and len(paths) > 1):
         raise click.UsageError("--filename goes with - alone, and - with --filename")
 
     async def call(client: AsyncRebyte) -> int:
-        if filename is not None:
-            refs = [await upload_stdin(client, filename, make_bars())]
+        sources = paths if filename is None else [(filename, sys.stdin.buffer)]
+        refs = await upload_files(client, sources, make_bars(quiet=quiet))
+        if style == "quiet":
+            click.echo("\n".join(clean(as_option(ref)) for ref in refs))
         else:
-            refs = await upload_files(client, paths, make_bars())
-        show_items(refs, _COLUMNS, as_json=as_json, empty="")
+            show_items(refs, _COLUMNS, as_json=as_json, empty="")
         return Exit.OK
 
     return run_once(call, interrupted="nothing is attached to any task")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rebyte_async import AsyncRebyte
     from rebyte_async.cli.view.table import Column
-    from rebyte_async.resources.pages import Listing
+    from rebyte_async.resources import Listing
 
 __all__ = ["LARGEST_PAGE", "list_once"]
 

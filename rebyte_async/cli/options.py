@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rebyte_async.cli.completion import complete_computer
+from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "files_option",
+    "as_option",
+    "files_options",
     "id_option",
     "json_option",
     "list_options",
     "new_task_options",
+    "prompt_of",
     "skills_option",
     "style_of",
     "style_options",
@@ -34,13 +37,39 @@ id_option: Callable[[Any], Any] = click.option("--quiet", "-q", is_flag=True, he
 skills_option: Callable[[Any], Any] = click.option(
     "--skill", "skills", multiple=True, help="A skill such as pdf; may be repeated."
 )
-files_option: Callable[[Any], Any] = click.option(
-    "--file",
-    "paths",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-    help="A file to upload for the agent, who finds it in /code; may be repeated.",
-)
+
+
+def _file_ref(value: str) -> FileRef:
+    """A file that was uploaded before, as `files upload -q` prints it."""
+    file_id, _, filename = value.partition("=")
+    if not file_id.strip() or not filename.strip():
+        raise click.BadParameter(f"{value!r:.80} is not ID=FILENAME, as rebyte-async files upload -q prints it")
+    return FileRef(file_id, filename)
+
+
+def as_option(ref: FileRef) -> str:
+    """An uploaded file as `--file-ref` takes it."""
+    return f"{ref.id}={ref.filename}"
+
+
+def files_options(command: _F) -> _F:
+    """Add `--file` and `--file-ref`."""
+    paths = click.option(
+        "--file",
+        "paths",
+        multiple=True,
+        type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+        help="A file to upload for the agent, who finds it in /code; may be repeated.",
+    )
+    refs = click.option(
+        "--file-ref",
+        "refs",
+        multiple=True,
+        type=_file_ref,
+        metavar="ID=FILENAME",
+        help="A file that was uploaded before, as files upload -q prints it; may be repeated.",
+    )
+    return paths(refs(command))
 
 
 def style_options(command: _F) -> _F:
@@ -107,6 +136,14 @@ def list_options(limit: int | None) -> Callable[[_F], _F]:
         return count(everything(line(command)))
 
     return add
+
+
+def prompt_of(given: str) -> str:
+    """A prompt that was given as an argument; `-` reads it from stdin. Nothing is uploaded for an empty one."""
+    text = text_of(given)
+    if not text.strip():
+        raise click.UsageError("PROMPT is empty")
+    return text
 
 
 def text_of(given: str) -> str:

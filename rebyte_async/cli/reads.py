@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from rebyte_async import AsyncRebyte
-    from rebyte_async.resources.runs import TaskRun
+    from rebyte_async.resources import TaskRun
     from rebyte_async.types.events import TaskEvent
     from rebyte_async.types.tasks import Task
 

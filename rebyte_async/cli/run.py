@@ -8,12 +8,12 @@ import click
 
 from rebyte_async.cli.completion import complete_task
 from rebyte_async.cli.options import (
-    files_option,
+    files_options,
     new_task_options,
+    prompt_of,
     skills_option,
     style_of,
     style_options,
-    text_of,
     timeout_option,
 )
 from rebyte_async.cli.transfers import upload_files
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rebyte_async import AsyncRebyte
-    from rebyte_async.resources.runs import TaskRun
+    from rebyte_async.resources import TaskRun
 
 __all__ = ["run"]
 
@@ -56,7 +56,7 @@ completed, 3 failed, 4 canceled, 5 timeout, 6 perhaps started, 7 network, 8 key,
 @click.argument("prompt")
 @new_task_options
 @skills_option
-@files_option
+@files_options
 @click.option("--task-id", metavar="ID", shell_complete=complete_task, help="A task of which this is the next turn.")
 @timeout_option
 @click.option(
@@ -70,6 +70,7 @@ def run(
     prompt: str,
     skills: tuple[str, ...],
     paths: tuple[Path, ...],
+    refs: tuple[FileRef, ...],
     task_id: str | None,
     timeout: float | None,
     cancel: bool,
@@ -82,15 +83,15 @@ def run(
     if task_id is not None and arguments:
         given = ", ".join(_OF_NEW_TASKS[name] for name in arguments)
         raise click.UsageError(f"{given}: not with --task-id, since the task has it already")
-    text, refs = text_of(prompt), list[FileRef]()
+    text, attached = prompt_of(prompt), list[FileRef](refs)
     view = make_view(style_of(as_json=as_json, quiet=quiet))
 
     async def prepare(client: AsyncRebyte) -> None:
-        refs.extend(await upload_files(client, paths, bars_in(view)))
+        attached[:] = await upload_files(client, [*paths, *refs], bars_in(view))
 
     def start(client: AsyncRebyte) -> TaskRun:
         return client.tasks.run(
-            text, task_id=task_id, check=False, cancel_remote=cancel, skills=skills, files=refs, **arguments
+            text, task_id=task_id, check=False, cancel_remote=cancel, skills=skills, files=attached, **arguments
         )
 
     watch = Watch(view, api_client, start, task_id=task_id, timeout=timeout, cancel=cancel, creates=True)

@@ -15,14 +15,14 @@ from rebyte_async.cli.exits import Exit, complain, of_status
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.once import run_once
 from rebyte_async.cli.options import (
-    files_option,
+    files_options,
     id_option,
     json_option,
     list_options,
     new_task_options,
+    prompt_of,
     skills_option,
     style_of,
-    text_of,
     wait_option,
 )
 from rebyte_async.cli.reads import newest_tasks
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rebyte_async import AsyncRebyte
+    from rebyte_async.types.files import FileRef
     from rebyte_async.types.tasks import Task
 
 __all__ = ["tasks"]
@@ -106,7 +107,7 @@ def get(*, task_id: str, as_json: bool) -> int:
 @click.argument("prompt")
 @new_task_options
 @skills_option
-@files_option
+@files_options
 @json_option
 @id_option
 def create(
@@ -114,22 +115,23 @@ def create(
     prompt: str,
     skills: tuple[str, ...],
     paths: tuple[Path, ...],
+    refs: tuple[FileRef, ...],
     as_json: bool,
     quiet: bool,
     **of_new_task: Any,
 ) -> int:
     """Start a task for PROMPT and don't watch it; - reads the prompt from stdin. This costs money."""
     style = style_of(as_json=as_json, quiet=quiet)
-    text, doubt = text_of(prompt), "nothing was started"
+    text, doubt = prompt_of(prompt), "nothing was started"
     suspects: list[str] = []
 
     async def call(client: AsyncRebyte) -> int:
         nonlocal doubt
-        refs = await upload_files(client, paths, make_bars(quiet=quiet))
+        attached = await upload_files(client, [*paths, *refs], make_bars(quiet=quiet))
         doubt = "it isn't known whether a task was started: look at rebyte-async tasks list"
         async with _looking_after(client, suspects):
             with busy("starting the task"):
-                task = await client.tasks.create(text, skills=skills, files=refs, **of_new_task)
+                task = await client.tasks.create(text, skills=skills, files=attached, **of_new_task)
         doubt = f"task {task.id} is running"
         if style == "quiet":
             click.echo(clean(task.id))
@@ -148,22 +150,29 @@ def create(
 @task_argument
 @click.argument("prompt")
 @skills_option
-@files_option
+@files_options
 @json_option
 @id_option
 def prompt(
-    *, task_id: str, prompt: str, skills: tuple[str, ...], paths: tuple[Path, ...], as_json: bool, quiet: bool
+    *,
+    task_id: str,
+    prompt: str,
+    skills: tuple[str, ...],
+    paths: tuple[Path, ...],
+    refs: tuple[FileRef, ...],
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Give task TASK_ID its next turn, PROMPT, and don't watch it; - reads it from stdin. This costs money."""
     style = style_of(as_json=as_json, quiet=quiet)
-    text, doubt = text_of(prompt), "nothing was started"
+    text, doubt = prompt_of(prompt), "nothing was started"
 
     async def call(client: AsyncRebyte) -> int:
         nonlocal doubt
-        refs = await upload_files(client, paths, make_bars(quiet=quiet))
+        attached = await upload_files(client, [*paths, *refs], make_bars(quiet=quiet))
         doubt = f"it isn't known whether the turn was started: look at rebyte-async tasks get {task_id}"
         with busy("giving the task its next turn"):
-            made = await client.tasks.prompt(task_id, text, skills=skills, files=refs)
+            made = await client.tasks.prompt(task_id, text, skills=skills, files=attached)
         if style == "quiet":
             click.echo(clean(made.id))
         else:

@@ -1,99 +1,129 @@
-"""Uploads and downloads of several files, with how far they are."""
+"""Uploads and downloads, with how far they are."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from contextlib import aclosing
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
+
+from attrs import define, field
 
 from rebyte_async.cli.view.clean import one_line
 from rebyte_async.errors import RebyteError
-from rebyte_async.resources.bounded import bounded
-from rebyte_async.resources.downloads import safe_name
+from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rebyte_async import AsyncRebyte
-    from rebyte_async.cli.view.bars import Bars
-    from rebyte_async.resources.sources import Source
-    from rebyte_async.types.files import FileRef
+    from rebyte_async.cli.view.bars import Bar, Bars
+    from rebyte_async.resources.files import Attachment
+    from rebyte_async.types.artifacts import Artifact
 
-__all__ = ["LocalFileError", "all_of", "download", "local_name", "upload_files", "upload_stdin", "write_to_stdout"]
-
-T = TypeVar("T")
+__all__ = ["LocalFileError", "download", "download_all", "upload_artifacts", "upload_files", "write_to_stdout"]
 
 
 class LocalFileError(RebyteError):
     """A file of this machine can't be written."""
 
 
-async def all_of(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """Make some transfers, a few at once, and start no more after the first failure.
+@define
+class _Counted:
+    """A bar, and how far it came."""
 
-    Raises:
-        RebyteError: One failed.
-    """
-    results, failure = await bounded(calls)
-    if failure is not None:
-        raise failure
-    return results
+    _bar: Bar
+    _counts: tuple[int, int] = field(default=(0, 0), init=False)
+
+    def progress(self, done: int, total: int) -> None:
+        """Show it."""
+        self._counts = done, total
+        self._bar.show(done, total)
+
+    def end(self, verb: str) -> None:
+        """It is complete."""
+        self._bar.end(verb, max(self._counts))
 
 
-async def upload_files(client: AsyncRebyte, paths: Sequence[Path], bars: Bars) -> list[FileRef]:
-    """Upload files, to be attached to a task or a prompt."""
+async def upload_files(client: AsyncRebyte, attachments: Sequence[Attachment], bars: Bars) -> Sequence[FileRef]:
+    """Upload what isn't uploaded yet, to be attached to a task or a prompt."""
+    names = [_name(item) for item in attachments if not isinstance(item, FileRef)]
+    if not names:
+        return await client.files.upload_all(attachments)
     with bars:
-        return await all_of([partial(_upload, client, path, path.name, bars) for path in paths])
+        bar = _Counted(bars.begin(_about(names)))
+        refs = await client.files.upload_all(attachments, progress=bar.progress)
+        bar.end("uploaded")
+    return refs
 
 
-async def upload_stdin(client: AsyncRebyte, filename: str, bars: Bars) -> FileRef:
-    """Upload what comes from stdin."""
+async def upload_artifacts(
+    client: AsyncRebyte, workspace_id: str, paths: Sequence[Path], bars: Bars
+) -> Sequence[Artifact]:
+    """Upload files to a workspace."""
     with bars:
-        return await _upload(client, sys.stdin.buffer, filename, bars)
+        bar = _Counted(bars.begin(_about([path.name for path in paths])))
+        made = await client.artifacts.upload(workspace_id, *paths, progress=bar.progress)
+        bar.end("uploaded")
+    return made
 
 
-async def _upload(client: AsyncRebyte, source: Source, filename: str, bars: Bars) -> FileRef:
-    count = 0
-    bar = bars.begin(filename)
-
-    def progress(done: int, total: int) -> None:
-        nonlocal count
-        count = total
-        bar.show(done, total)
-
-    ref = await client.files.upload(source, filename=filename, progress=progress)
-    bar.end("uploaded", count)
-    return ref
+def _name(item: Attachment) -> str:
+    return item[0] if isinstance(item, tuple) else str(getattr(item, "name", ""))
 
 
-async def download(client: AsyncRebyte, workspace_id: str, name: str, target: Path, bars: Bars) -> int:
-    """Download an artifact.
+def _about(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} files"
 
-    Returns:
-        Its size.
+
+async def download(client: AsyncRebyte, workspace_id: str, name: str, target: Path, bars: Bars) -> Path:
+    """Download an artifact to a file, or into a folder.
 
     Raises:
         LocalFileError: The file can't be written.
     """
-    count = 0
-    bar = bars.begin(name)
+    with bars:
+        bar = _Counted(bars.begin(name))
+        try:
+            path = await client.artifacts.download(workspace_id, name, target, progress=bar.progress)
+        except OSError as error:
+            raise _local(error, target) from error
+        bar.end("downloaded")
+    return path
 
-    def progress(done: int, total: int) -> None:
-        nonlocal count
-        count = done
-        bar.show(done, total)
 
-    try:
-        await client.artifacts.download(workspace_id, name, target, progress=progress)
-    except RebyteError:
-        raise
-    except OSError as error:
-        raise LocalFileError(one_line(f"can't write {target}: {error.strerror or error}")) from error
-    bar.end("downloaded", count)
-    return count
+async def download_all(
+    client: AsyncRebyte, workspace_id: str, folder: Path, bars: Bars, *, overwrite: bool
+) -> Sequence[Path]:
+    """Download every artifact into a folder.
+
+    Raises:
+        LocalFileError: The folder or a file can't be written, or is there and is not to be overwritten.
+    """
+    with bars:
+        bar = _Counted(bars.begin("all artifacts"))
+        try:
+            paths = await client.artifacts.download_all(
+                workspace_id, folder, overwrite=overwrite, progress=bar.progress
+            )
+        except OSError as error:
+            raise _local(error, folder) from error
+        bar.end("downloaded")
+    return paths
+
+
+def _local(error: OSError, target: Path) -> RebyteError:
+    if isinstance(error, RebyteError):  # one that is a TimeoutError too
+        return error
+    if isinstance(error, FileExistsError):
+        return LocalFileError(
+            one_line(f"nothing was downloaded: there is already {error.filename}; --force replaces what is there")
+        )
+    failure = LocalFileError(one_line(f"can't write {error.filename or target}: {error.strerror or error}"))
+    for note in getattr(error, "__notes__", ()):
+        failure.add_note(note)
+    return failure
 
 
 async def write_to_stdout(client: AsyncRebyte, workspace_id: str, name: str) -> None:
@@ -102,8 +132,3 @@ async def write_to_stdout(client: AsyncRebyte, workspace_id: str, name: str) -> 
         async for block in blocks:
             await asyncio.to_thread(sys.stdout.buffer.write, block)
     await asyncio.to_thread(sys.stdout.buffer.flush)
-
-
-def local_name(name: str) -> str:
-    """The name of an artifact's file in a folder."""
-    return safe_name(name)

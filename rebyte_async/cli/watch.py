@@ -14,7 +14,7 @@ from anyio import move_on_after
 from attrs import define, field
 
 from rebyte_async import AsyncRebyte, TaskEventStream
-from rebyte_async.cli.exits import Exit, complain, exit_of, explain, forget_output, of_status
+from rebyte_async.cli.exits import Exit, complain, complain_of, exit_of, explain, forget_output, of_status
 from rebyte_async.cli.loop import InterruptedBySignal, run_loop
 from rebyte_async.cli.reads import LOOK, cancel_task, newest_tasks, readable
 from rebyte_async.cli.view.base import Ending, Stop
@@ -230,7 +230,7 @@ class Watch:
     def _failed(self, error: RebyteError) -> int:
         code, message = exit_of(error), explain(error)
         self._stop(type(error).__name__, message, code)
-        complain(message)
+        complain_of(error)
         for line in self._suspects:
             click.echo(line, err=True)
         if self._stream is not None and code in {Exit.NETWORK, Exit.SERVER, Exit.UNREADABLE, Exit.LIMITED}:

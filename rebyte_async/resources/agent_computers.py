@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
 
 from anyio import move_on_after
 from attrs import evolve, field, frozen
@@ -16,8 +17,6 @@ from rebyte_async.resources.started import decode_started
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rebyte_async._transport import Transport
     from rebyte_async.types.pages import Page
 
@@ -110,7 +109,7 @@ class AgentComputers:
 
         *Source*: contract §2, observed; the fields are in snake case on the wire.
         """
-        body = {"agent_instructions": agent_instructions, "views": None if views is None else dict(views)}
+        body = {"agent_instructions": _instructions(agent_instructions), "views": _switches(views)}
         lean = {key: value for key, value in body.items() if value is not None}
         if not lean:
             raise InvalidRequestError("update needs agent_instructions, views, or both")
@@ -169,6 +168,23 @@ class AgentComputers:
             if self._transport.gate.clock() >= self._recent.forgive_until(computer_id):
                 raise
             return None
+
+
+def _instructions(given: object) -> str | None:
+    if given is None or isinstance(given, str):
+        return given
+    raise InvalidRequestError(f"agent_instructions must be a string, or None, not {given!r:.80}")
+
+
+def _switches(views: object) -> dict[str, bool] | None:
+    if views is None:
+        return None
+    given = cast("Mapping[object, object]", views) if isinstance(views, Mapping) else {"": views}
+    if not all(isinstance(name, str) and name and isinstance(value, bool) for name, value in given.items()):
+        raise InvalidRequestError(
+            f"views must be a mapping of ids to bools, such as {{'files': True}}, not {views!r:.80}"
+        )
+    return {str(name): bool(value) for name, value in given.items()}
 
 
 def _settled(computer: AgentComputer) -> bool:

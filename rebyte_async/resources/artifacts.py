@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from rebyte_async import _codec, _wire
 from rebyte_async._transport import is_private_url
-from rebyte_async.errors import APIError, DecodeError, InvalidRequestError, TransportError
-from rebyte_async.resources.bounded import AT_ONCE, bounded
-from rebyte_async.resources.downloads import Download, safe_name, save
+from rebyte_async.errors import DecodeError, InvalidRequestError, TransportError
+from rebyte_async.resources.bounded import AT_ONCE, bounded, tell
+from rebyte_async.resources.downloads import Download, save
 from rebyte_async.resources.multipart import Multipart
 from rebyte_async.resources.pages import Listing
-from rebyte_async.resources.sources import NamedSource, Progress, Upload, check, guessed_type, opened
+from rebyte_async.resources.signed import put_signed
+from rebyte_async.resources.sources import (
+    NamedSource,
+    Progress,
+    Upload,
+    check,
+    check_progress,
+    guessed_type,
+    opened,
+)
+from rebyte_async.resources.tally import Tally
+from rebyte_async.types._names import safe_name
 from rebyte_async.types.artifacts import Artifact, UploadUrl
 from rebyte_async.types.pages import Page
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from rebyte_async._transport import Transport
@@ -41,7 +53,7 @@ _LARGE = 8 * 1024 * 1024
 class _Target:
     """One of the URLs that were asked for."""
 
-    upload_url: str
+    upload_url: str = field(repr=False)
     name: str | None = None
 
 
@@ -97,12 +109,19 @@ class Artifacts:
         Raises:
             OSError: The file can't be written.
         """
+        check_progress(progress)
         target = await asyncio.to_thread(_target, Path(destination), filename)
         await save(self._download(workspace_id, filename), target, progress)
         return target
 
     async def download_all(
-        self, workspace_id: str, folder: str | os.PathLike[str], *, concurrency: int = AT_ONCE
+        self,
+        workspace_id: str,
+        folder: str | os.PathLike[str],
+        *,
+        concurrency: int = AT_ONCE,
+        overwrite: bool = True,
+        progress: Progress | None = None,
     ) -> tuple[Path, ...]:
         """Download every artifact of a workspace into a folder, which is made if it isn't there.
 
@@ -110,21 +129,35 @@ class Artifacts:
             workspace_id: The workspace.
             folder: The folder. A name with slashes becomes a file in it whose name has them percent-encoded.
             concurrency: How many at once, at least 1.
+            overwrite: Whether files that are there are replaced. Their names come from the server.
+            progress: Called with the bytes received of all of them together, and the bytes in all, or 0 while the
+                server hasn't said the size of one.
 
         Returns:
             The files, in the listing's order.
 
         Raises:
             OSError: A file can't be written.
+            FileExistsError: Without `overwrite`, one is there. Nothing was downloaded.
+            RebyteError: A download failed; the error's `downloaded` has the files that were complete. An `OSError` has
+                them in a note.
         """
         if type(concurrency) is not int or concurrency < 1:
             raise InvalidRequestError(f"concurrency must be a whole number, at least 1, not {concurrency!r:.40}")
-        await asyncio.to_thread(Path(folder).mkdir, parents=True, exist_ok=True)
-        names = [artifact.name async for artifact in self.list(workspace_id)]
-        paths, failure = await bounded(
-            [partial(self.download, workspace_id, name, folder) for name in dict.fromkeys(names)], concurrency
-        )
+        check_progress(progress)
+        place = Path(folder)
+        await asyncio.to_thread(place.mkdir, parents=True, exist_ok=True)
+        sizes = {artifact.name: artifact.size async for artifact in self.list(workspace_id)}
+        if not overwrite:
+            await asyncio.to_thread(_check_absent, place, sizes)
+        tally = Tally(progress, list(sizes.values()))
+        calls = [
+            partial(self.download, workspace_id, name, place, progress=tally.part(index))
+            for index, name in enumerate(sizes)
+        ]
+        paths, failure = await bounded(calls, concurrency)
         if failure is not None:
+            tell(failure, "downloaded", paths)
             raise failure
         return tuple(paths)
 
@@ -178,20 +211,20 @@ class Artifacts:
 
         Raises:
             InvalidRequestError: There is no source, or one can't be read or has no name. Nothing was sent.
+            RebyteError: An upload failed; the error's `uploaded` has those that had arrived.
         """
         if not sources:
             raise InvalidRequestError("upload needs at least one source")
+        check_progress(progress)
         for source in sources:
             await check(source)
         async with AsyncExitStack() as stack:
             uploads = [await stack.enter_async_context(opened(source)) for source in sources]
-            if progress is not None:
-                _sum_up(uploads, progress)
-            await self._upload_small(workspace_id, [upload for upload in uploads if upload.size < _LARGE])
-            await self._upload_large(workspace_id, [upload for upload in uploads if upload.size >= _LARGE])
-            return tuple(
-                Artifact(name=upload.name, size=upload.size, content_type=upload.content_type) for upload in uploads
-            )
+            tally = Tally(progress, [upload.size for upload in uploads])
+            for index, upload in enumerate(uploads):
+                upload.progress = tally.part(index)
+            await self._upload(workspace_id, uploads)
+            return tuple(_uploaded(upload) for upload in uploads)
 
     async def upload_urls(self, workspace_id: str, files: Iterable[str | tuple[str, str]]) -> tuple[UploadUrl, ...]:
         """Ask for signed URLs, to PUT artifacts by other means.
@@ -245,31 +278,36 @@ class Artifacts:
         _wire.GET_ARTIFACT.path(**ids)
         return Download(self._transport, _wire.GET_ARTIFACT, ids)
 
-    async def _upload_small(self, workspace_id: str, uploads: Sequence[Upload]) -> None:
-        if uploads:
-            form = Multipart("files", uploads)
-            ids = {"workspace_id": workspace_id}
-            await self._transport.upload(_wire.UPLOAD_ARTIFACTS, form, ids=ids, content_type=form.content_type)
+    async def _upload(self, workspace_id: str, uploads: Sequence[Upload]) -> None:
+        arrived: set[Upload] = set()
+        try:
+            if small := [upload for upload in uploads if upload.size < _LARGE]:
+                await self._upload_small(workspace_id, small)
+                arrived.update(small)
+            if large := [upload for upload in uploads if upload.size >= _LARGE]:
+                await self._upload_large(workspace_id, large, arrived)
+        except Exception as failure:
+            tell(failure, "uploaded", [_uploaded(upload) for upload in uploads if upload in arrived])
+            raise
 
-    async def _upload_large(self, workspace_id: str, uploads: Sequence[Upload]) -> None:
-        if not uploads:
-            return
+    async def _upload_small(self, workspace_id: str, uploads: Sequence[Upload]) -> None:
+        form = Multipart("files", uploads)
+        ids = {"workspace_id": workspace_id}
+        await self._transport.upload(_wire.UPLOAD_ARTIFACTS, form, ids=ids, content_type=form.content_type)
+
+    async def _upload_large(self, workspace_id: str, uploads: Sequence[Upload], arrived: set[Upload]) -> None:
+        async def put(upload: Upload, url: UploadUrl) -> None:
+            await put_signed(self._transport, upload, url, partial(self._url_for, workspace_id, upload))
+            arrived.add(upload)
+
         urls = await self.upload_urls(workspace_id, [(upload.name, upload.content_type) for upload in uploads])
-        pairs = zip(uploads, urls, strict=True)
-        _, failure = await bounded([partial(self._put, workspace_id, upload, url) for upload, url in pairs])
+        _, failure = await bounded([partial(put, *pair) for pair in zip(uploads, urls, strict=True)])
         if failure is not None:
             raise failure
 
-    async def _put(self, workspace_id: str, upload: Upload, url: UploadUrl) -> None:
-        try:
-            await self._transport.put(url.upload_url, upload, content_type=upload.content_type)
-        except APIError as error:
-            if error.status not in _wire.URL_EXPIRED:
-                raise
-        else:
-            return
-        (fresh,) = await self.upload_urls(workspace_id, [(upload.name, upload.content_type)])
-        await self._transport.put(fresh.upload_url, upload, content_type=upload.content_type)
+    async def _url_for(self, workspace_id: str, upload: Upload) -> UploadUrl:
+        (url,) = await self.upload_urls(workspace_id, [(upload.name, upload.content_type)])
+        return url
 
 
 def _target(destination: Path, filename: str) -> Path:
@@ -286,18 +324,14 @@ def _wanted(item: object) -> tuple[str, str]:
             raise InvalidRequestError(f"a file must be a name, or a pair of a name and a media type, not {item!r:.80}")
 
 
-def _sum_up(uploads: Sequence[Upload], progress: Progress) -> None:
-    """Have each upload report the sum of all."""
-    counts = dict.fromkeys(range(len(uploads)), 0)
-    total = sum(upload.size for upload in uploads)
+def _check_absent(folder: Path, names: Iterable[str]) -> None:
+    for path in (folder / safe_name(name) for name in names):
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
-    def report(index: int, sent: int, _size: int) -> None:
-        if counts[index] != sent:
-            counts[index] = sent
-            progress(sum(counts.values()), total)
 
-    for index, upload in enumerate(uploads):
-        upload.progress = partial(report, index)
+def _uploaded(upload: Upload) -> Artifact:
+    return Artifact(name=upload.name, size=upload.size, content_type=upload.content_type)
 
 
 def _artifact_name(artifact: Artifact) -> str:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from anyio import CapacityLimiter, create_task_group
 
+from rebyte_async.errors import RebyteError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["AT_ONCE", "bounded"]
+__all__ = ["AT_ONCE", "bounded", "tell"]
 
 T = TypeVar("T")
 AT_ONCE = 4
@@ -41,3 +43,11 @@ async def bounded(
         for index in range(len(calls)):
             group.start_soon(make, index)
     return [results[index] for index in sorted(results)], failures[0] if failures else None
+
+
+def tell(failure: Exception, name: str, done: Sequence[object]) -> None:
+    """Have a failure say what was done before it: an error of this package by an attribute, any other by a note."""
+    if isinstance(failure, RebyteError):
+        setattr(failure, name, tuple(done))
+    elif done:
+        failure.add_note(f"{name} before that: {', '.join(map(str, done))}")

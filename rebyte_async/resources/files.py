@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from rebyte_async import _codec, _wire
 from rebyte_async._transport import is_private_url
-from rebyte_async.errors import APIError, DecodeError, InvalidRequestError, RebyteError
-from rebyte_async.resources.bounded import bounded
-from rebyte_async.resources.sources import NamedSource, Progress, Source, Upload, check, opened
+from rebyte_async.errors import DecodeError, InvalidRequestError, RebyteError
+from rebyte_async.resources.bounded import bounded, tell
+from rebyte_async.resources.signed import put_signed
+from rebyte_async.resources.sources import NamedSource, Progress, Source, Upload, check, check_progress, opened
+from rebyte_async.resources.tally import Tally
 from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from rebyte_async._transport import Transport
 
-__all__ = ["Attachment", "Files", "attached", "attaching"]
+__all__ = ["Attachment", "Files", "attaching"]
 
 Attachment = FileRef | NamedSource
 """What `files=` takes: an uploaded file, a path, or a pair of a name and a source."""
@@ -33,7 +35,7 @@ class _Ticket:
 
     id: str
     filename: str
-    upload_url: str
+    upload_url: str = field(repr=False)
 
 
 @frozen(eq=False)
@@ -72,60 +74,66 @@ class Files:
         *Source*: contract §5, documented.
         """
         async with opened(source, filename=filename, content_type=content_type, progress=progress) as upload:
-            return await self.send(upload)
+            return await self._send(upload)
 
-    async def send(self, upload: Upload) -> FileRef:
-        """Upload a source that is open already: see `upload`."""
-        try:
-            return await self._send_once(upload)
-        except APIError as error:
-            if error.method != "PUT" or error.status not in _wire.URL_EXPIRED:
-                raise
-        return await self._send_once(upload)
+    async def upload_all(
+        self, attachments: Iterable[Attachment], *, progress: Progress | None = None
+    ) -> tuple[FileRef, ...]:
+        """Upload several files, four at once, as `files=` does.
 
-    async def _send_once(self, upload: Upload) -> FileRef:
+        Args:
+            attachments: Paths, binary files, pairs of a name and a source; what is uploaded already stays as it is.
+            progress: Called with the bytes sent of all of them together, and the bytes in all, or 0 while the size of
+                one isn't known.
+
+        Returns:
+            The files, in the given order.
+
+        Raises:
+            InvalidRequestError: One of them can't be uploaded. Nothing was sent.
+            RebyteError: An upload failed; the error's `uploaded` has those that succeeded.
+
+        *Source*: contract §5, documented.
+        """
+        if isinstance(attachments, str | bytes | FileRef) or not isinstance(attachments, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidRequestError(f"files must be a list, not {type(attachments).__name__}")
+        check_progress(progress)
+        given = list(attachments)
+        # What can't be uploaded is told before anything is sent.
+        sizes = [0 if isinstance(item, FileRef) else await check(item) for item in given]
+        tally = Tally(progress, sizes)
+        calls = [partial(self._ref_of, item, tally.part(index)) for index, item in enumerate(given)]
+        refs, failure = await bounded(calls)
+        if failure is not None:
+            tell(failure, "uploaded", refs)
+            raise failure
+        return tuple(refs)
+
+    async def _ref_of(self, item: Attachment, progress: Progress | None) -> FileRef:
+        if isinstance(item, FileRef):
+            return item
+        async with opened(item, progress=progress) as upload:
+            return await self._send(upload)
+
+    async def _send(self, upload: Upload) -> FileRef:
+        announce = partial(self._announce, upload)
+        ticket = await put_signed(self._transport, upload, await announce(), announce)
+        return FileRef(ticket.id, ticket.filename)
+
+    async def _announce(self, upload: Upload) -> _Ticket:
         body = {"filename": upload.name, "contentType": upload.content_type}
         answer = await self._transport.call(_wire.CREATE_FILE, json=body)
         ticket = _codec.decode(_Ticket, answer.json())
         if not is_private_url(ticket.upload_url):
             raise DecodeError("the upload URL is neither https nor on this machine", path="$.uploadUrl")
-        await self._transport.put(ticket.upload_url, upload, content_type=upload.content_type)
-        return FileRef(ticket.id, ticket.filename)
-
-
-async def attached(files: Files, attachments: object) -> list[FileRef]:
-    """The attachments, after uploading those that aren't yet, four at once.
-
-    Raises:
-        InvalidRequestError: One of them can't be uploaded.
-        RebyteError: An upload failed; the error's `uploaded` has those that succeeded.
-    """
-    if isinstance(attachments, str | bytes | FileRef) or not isinstance(attachments, Iterable):
-        raise InvalidRequestError(f"files must be a list, not {type(attachments).__name__}")
-    given = list(cast("Iterable[Attachment]", attachments))
-    for item in given:
-        if not isinstance(item, FileRef):
-            await check(item)  # what can't be uploaded is told before anything is sent
-
-    async def ref_of(item: Attachment) -> FileRef:
-        if isinstance(item, FileRef):
-            return item
-        async with opened(item) as upload:
-            return await files.send(upload)
-
-    refs, failure = await bounded([partial(ref_of, item) for item in given])
-    if failure is not None:
-        if isinstance(failure, RebyteError):
-            failure.uploaded = tuple(refs)
-        raise failure
-    return refs
+        return ticket
 
 
 @contextmanager
-def attaching(refs: Sequence[FileRef]) -> Generator[list[dict[str, str]]]:
-    """The attachments as the API wants them; when the call that takes them fails, the error has them."""
+def attaching(refs: Sequence[FileRef]) -> Generator[dict[str, list[dict[str, str]]]]:
+    """The attachments as fields of a body; when the call that takes them fails, the error has them."""
     try:
-        yield [{"id": ref.id, "filename": ref.filename} for ref in refs]
+        yield {"files": [{"id": ref.id, "filename": ref.filename} for ref in refs]} if refs else {}
     except RebyteError as error:
         error.uploaded = tuple(refs)
         raise

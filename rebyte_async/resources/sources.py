@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
+import stat
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,7 +22,7 @@ from rebyte_async.errors import InvalidRequestError
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["NamedSource", "Progress", "Source", "Upload", "check", "guessed_type", "opened"]
+__all__ = ["NamedSource", "Progress", "Source", "Upload", "check", "check_progress", "guessed_type", "opened"]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes that are through and the bytes in all; starts over when an attempt is repeated."""
@@ -72,11 +74,15 @@ def opened(
     if isinstance(source, tuple):
         filename, source = _pair(source)
     name = _name(source, filename)
-    return _opened(source, name, content_type, progress)
+    check_progress(progress)
+    return _opened(source, name, None if content_type is None else _media_type(content_type), progress)
 
 
-async def check(source: NamedSource) -> None:
+async def check(source: NamedSource) -> int | None:
     """See whether a source can be uploaded, as far as that can be seen without reading it.
+
+    Returns:
+        Its size in bytes, where that can be seen too.
 
     Raises:
         InvalidRequestError: It can't.
@@ -84,7 +90,8 @@ async def check(source: NamedSource) -> None:
     name, inner = _pair(source) if isinstance(source, tuple) else (None, source)
     _name(inner, name)
     if isinstance(inner, str | os.PathLike):
-        await asyncio.to_thread(_file_size, Path(inner))
+        return await asyncio.to_thread(_file_size, Path(inner))
+    return memoryview(inner).nbytes if isinstance(inner, bytes | bytearray | memoryview) else None
 
 
 @asynccontextmanager
@@ -93,12 +100,17 @@ async def _opened(
 ) -> AsyncGenerator[Upload]:
     kind = await asyncio.to_thread(guessed_type, name) if content_type is None else content_type
     if isinstance(source, bytes | bytearray | memoryview):
-        data = memoryview(source).cast("B")
+        view = memoryview(source)
+        data = view.cast("B") if view.c_contiguous else memoryview(bytes(view))
         yield Upload(name, kind, len(data), lambda: _slices(data), progress)
     elif isinstance(source, str | os.PathLike):
         path = Path(source)
-        size = await asyncio.to_thread(_file_size, path)
-        yield Upload(name, kind, size, lambda: _path_blocks(path, size), progress)
+        known = await asyncio.to_thread(_file_size, path)
+        if known is not None:
+            yield Upload(name, kind, known, lambda: _path_blocks(path, known), progress)
+            return
+        async with _spooled(_path_blocks(path, None)) as (file, size):
+            yield Upload(name, kind, size, lambda: _file_blocks(file, 0, size), progress)
     elif isinstance(source, AsyncIterable):
         async with _spooled(source) as (file, size):
             yield Upload(name, kind, size, lambda: _file_blocks(file, 0, size), progress)
@@ -123,14 +135,38 @@ def _name(source: Any, given: str | None) -> str:
         raise InvalidRequestError(
             f"can't upload {type(source).__name__}: give a path, bytes, a binary file or an async iterable of bytes"
         )
-    if isinstance(source, io.TextIOBase):
-        raise InvalidRequestError("can't upload a file that was opened as text: open it with 'rb'")
+    if not known:
+        _check_file(source)
     name = given if given is not None else own
     if not isinstance(name, str) or not name.strip():
         raise InvalidRequestError("the source has no name of its own: give filename, or a pair of a name and a source")
     if len(name) > _MAX_NAME:
         raise InvalidRequestError(f"filename must have at most {_MAX_NAME} characters, not {len(name)}")
+    if re.search("[\ud800-\udfff]", name):
+        raise InvalidRequestError(f"the name {name!r:.80} isn't Unicode: give another one, with the source as a pair")
     return name
+
+
+def _check_file(file: Any) -> None:
+    if isinstance(file, io.TextIOBase):
+        raise InvalidRequestError("can't upload a file that was opened as text: open it with 'rb'")
+    if getattr(file, "closed", False):
+        raise InvalidRequestError("can't upload a file that is closed")
+    readable, writable = getattr(file, "readable", None), getattr(file, "writable", None)
+    if callable(readable) and callable(writable) and writable() and not readable():
+        raise InvalidRequestError("can't upload a file that was opened for writing: open it with 'rb'")
+
+
+def _media_type(given: object) -> str:
+    if not isinstance(given, str) or not re.fullmatch(r"[!-~]+(?:[ -~]*[!-~])?", given):
+        raise InvalidRequestError(f"content_type must be a media type, such as 'text/csv', not {given!r:.80}")
+    return given
+
+
+def check_progress(given: object) -> None:
+    """See whether what is to be told of the progress can be."""
+    if given is not None and not callable(given):
+        raise InvalidRequestError(f"progress must be a function of two numbers, not {given!r:.80}")
 
 
 def _own_name(source: object) -> object:
@@ -147,12 +183,16 @@ def guessed_type(name: str) -> str:
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
-def _file_size(path: Path) -> int:
+def _file_size(path: Path) -> int | None:
+    """The size of a file, or None where that isn't known before it is read: of a pipe, or one the system makes up."""
     try:
-        if path.is_dir():
+        info = path.stat()
+        if stat.S_ISDIR(info.st_mode):
             raise InvalidRequestError(f"can't upload {path}: it is a folder")
+        if not stat.S_ISREG(info.st_mode):
+            return None  # opening a pipe to see if that works would take from it
         with path.open("rb"):
-            return path.stat().st_size
+            return info.st_size or None
     except OSError as error:
         raise InvalidRequestError(f"can't upload {path}: {error.strerror or error}") from error
 
@@ -173,7 +213,7 @@ async def _slices(data: memoryview) -> AsyncIterator[bytes]:
         yield bytes(data[start : start + _BLOCK])
 
 
-async def _path_blocks(path: Path, size: int) -> AsyncIterator[bytes]:
+async def _path_blocks(path: Path, size: int | None) -> AsyncIterator[bytes]:
     file = await asyncio.to_thread(path.open, "rb")
     try:
         async for block in _file_blocks(file, None, size):

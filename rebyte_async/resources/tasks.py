@@ -10,7 +10,7 @@ from rebyte_async import _codec, _wire
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources.answers import answer_body
 from rebyte_async.resources.arguments import optional_text, prompt_text, skill_names, with_extra
-from rebyte_async.resources.files import Attachment, Files, attached, attaching
+from rebyte_async.resources.files import Attachment, Files, attaching
 from rebyte_async.resources.pages import Listing
 from rebyte_async.resources.recent import Recent
 from rebyte_async.resources.runs import TaskRun
@@ -115,10 +115,11 @@ class Tasks:
             "skills": skill_names(skills),
             "githubUrl": optional_text("github_url", github_url),
             "branchName": optional_text("branch_name", branch_name),
+            "files": [],
         }
-        with_extra(body | {"files": []}, extra)
-        with attaching(await self.attach(files)) as refs:
-            answer = await self._transport.call(_wire.CREATE_TASK, json=with_extra(body | {"files": refs}, extra))
+        lean = with_extra(body, extra)
+        with attaching(await self.attach(files)) as attached:
+            answer = await self._transport.call(_wire.CREATE_TASK, json=lean | attached)
             task = decode_started(Task, answer)
         self._recent.add(task.id, self._transport.gate.clock())
         return task
@@ -181,17 +182,16 @@ class Tasks:
 
         *Source*: contract §3, documented.
         """
-        body: dict[str, Any] = {"prompt": prompt_text(prompt), "skills": skill_names(skills)}
+        lean = with_extra({"prompt": prompt_text(prompt), "skills": skill_names(skills), "files": []}, extra)
         _wire.CREATE_PROMPT.path(task_id=task_id)
-        with_extra(body | {"files": []}, extra)
-        with about(task_id), attaching(await self.attach(files)) as refs:
-            lean, ids = with_extra(body | {"files": refs}, extra), {"task_id": task_id}
-            answer = await self._transport.call(_wire.CREATE_PROMPT, ids=ids, json=lean)
+        with about(task_id), attaching(await self.attach(files)) as attached:
+            ids = {"task_id": task_id}
+            answer = await self._transport.call(_wire.CREATE_PROMPT, ids=ids, json=lean | attached)
             return Prompt(id=decode_started(_Receipt, answer).prompt_id)
 
     async def attach(self, files: Iterable[Attachment]) -> Sequence[FileRef]:
         """Upload what isn't uploaded yet: for a run, so that nothing has been started while it uploads."""
-        return await attached(Files(self._transport), files)
+        return await Files(self._transport).upload_all(files)
 
     async def cancel(self, task_id: str) -> None:
         """Cancel what a task is doing. Harmless on one that has ended (guess).

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from attrs import frozen
 
 from rebyte_async import _codec, _json, _wire
+from rebyte_async._redact import excerpt
 from rebyte_async._transport import is_private_url
 from rebyte_async.errors import DecodeError, InvalidRequestError
 from rebyte_async.resources.arguments import optional_text
@@ -136,7 +137,7 @@ def _pem(body: bytes) -> str:
         except (binascii.Error, ValueError):
             found = ""
     if not found.startswith(_PEM):
-        raise DecodeError("the answer holds no public key in PEM", path="$.publicKey", body=text[:2_000])
+        raise DecodeError("the answer holds no public key in PEM", path="$.publicKey", body=excerpt(text))
     return found
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from attrs import field, frozen
 
 from rebyte_async.types._fields import moment
+from rebyte_async.types._names import safe_name
 
 __all__ = ["Artifact", "UploadUrl"]
 
@@ -30,6 +31,14 @@ class Artifact:
     """When it last changed."""
     url: str | None = field(default=None, repr=False)
     """A link to it, where the server gives one; it may carry its own authorization, so the repr leaves it out."""
+
+    @property
+    def local_name(self) -> str:
+        """Its name as that of a file in a folder, under which the downloads put it there.
+
+        What could lead out of the folder or isn't a file everywhere is percent-encoded; two names never meet.
+        """
+        return safe_name(self.name)
 
 
 @frozen(kw_only=True)

@@ -11,7 +11,7 @@ import pytest
 from cli.inline import run_inline
 from cli.process import environment, start_command, start_in_terminal
 
-from rebyte_async.emulator import Slow
+from rebyte_async.emulator import Match, Slow, Status, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,8 @@ def test_artifacts_from_upload_to_delete(rebyte_emulator: Emulator, workspace_id
     assert sorted(path.name for path in out.iterdir()) == ["a.md", "b.csv", "charts%2Fc.png"]
     again = run_inline("artifacts", "download", workspace_id, "--all", "-o", str(out), env=env)
     assert (again.code, again.out) == (1, "")
-    assert "a.md and 2 more; --force replaces that" in again.err
+    assert "nothing was downloaded: there is already" in again.err
+    assert again.err.endswith("/out/a.md; --force replaces what is there\n")
     assert run_inline("artifacts", "download", workspace_id, "--all", "-o", str(out), "--force", env=env).code == 0
 
     assert run_inline("artifacts", "delete", workspace_id, "a.md", env=env).code == 0
@@ -76,6 +77,59 @@ def test_signed_urls_and_files(rebyte_emulator: Emulator, workspace_id: str, tmp
         assert finished.err.startswith("uploaded data.csv (4 B in ")
         assert list(json.loads(finished.out)) == ["id", "filename"]
     assert [file.path.read_bytes() for file in rebyte_emulator.files] == [b"a,b\n"] * 2
+
+
+def test_what_was_uploaded_before_is_attached_by_its_reference(rebyte_emulator: Emulator, tmp_path: Path) -> None:
+    """`files upload -q` prints what `--file-ref` of create, prompt and run takes, beside files that are still here."""
+    env = environment(rebyte_emulator)
+    rebyte_emulator.script(text("x"), times=None)
+    for name in ("a.csv", "b=c.csv", "d.csv"):
+        (tmp_path / name).write_text(name)
+    up = run_inline("files", "upload", str(tmp_path / "a.csv"), str(tmp_path / "b=c.csv"), "-q", env=env)
+    assert (up.code, up.err) == (0, "")
+    refs = up.lines
+    options = [word for ref in refs for word in ("--file-ref", ref)]
+    task_id = run_inline("tasks", "create", "x", *options, "-q", env=env).out.strip()
+    assert run_inline("tasks", "prompt", task_id, "x", *options, "-q", env=env).code == 0
+    assert run_inline("run", "x", *options, "--file", str(tmp_path / "d.csv"), "-q", env=env).code == 0
+    bodies = [
+        request.json() for request in rebyte_emulator.log.select("POST") if request.path.endswith(("tasks", "prompts"))
+    ]
+    sent = [[f"{file['id']}={file['filename']}" for file in body["files"]] for body in bodies]
+    assert sent[:2] == [refs, refs]
+    assert sent[2][1:] == refs
+    assert run_inline("tasks", "create", " ", "--file", str(tmp_path / "d.csv"), env=env).code == 2
+    assert len(rebyte_emulator.files) == 3
+    for wrong in ("a.csv", "=a.csv", "id="):
+        finished = run_inline("tasks", "create", "x", "--file-ref", wrong, env=env)
+        assert finished.code == 2
+        assert "ID=FILENAME" in finished.err
+
+
+def test_what_had_arrived_is_told_when_the_rest_fails(
+    rebyte_emulator: Emulator, workspace_id: str, tmp_path: Path
+) -> None:
+    """A failure names what needn't be uploaded or downloaded again: files so that they can be attached as they are."""
+    env = environment(rebyte_emulator)
+    (tmp_path / "a.csv").write_text("a")
+    rebyte_emulator.faults.add(Status(403), Match("POST", "/tasks"))
+    made = run_inline("tasks", "create", "x", "--file", str(tmp_path / "a.csv"), env=env)
+    (file,) = rebyte_emulator.files
+    assert made.code == 8
+    assert made.err.splitlines()[-1] == f"  uploaded already:  --file-ref {file.id}={file.filename}"
+
+    (tmp_path / "big.bin").write_bytes(b"x" * 8 * 1024 * 1024)
+    rebyte_emulator.faults.add(Status(409), Match("PUT"))
+    paths = [str(tmp_path / name) for name in ("a.csv", "big.bin")]
+    put = run_inline("artifacts", "upload", workspace_id, *paths, env=env)
+    assert put.code == 11
+    assert put.err.splitlines()[-1] == "  uploaded already:  a.csv"
+
+    rebyte_emulator.put_artifact(workspace_id, "b.md", "x")
+    rebyte_emulator.faults.add(Status(403), Match("GET", ".*/b[.]md"))
+    got = run_inline("artifacts", "download", workspace_id, "--all", "-o", str(tmp_path / "out"), env=env)
+    assert got.code == 8
+    assert got.err.splitlines()[-1] == f"  downloaded already:  {tmp_path / 'out' / 'a.csv'}"
 
 
 def test_a_folder_that_can_not_be_written(rebyte_emulator: Emulator, workspace_id: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cli.inline import run_inline
 from cli.process import environment
 
-from rebyte_async.emulator import HtmlPage, Match, Status
+from rebyte_async.emulator import BrokenBody, Drop, HtmlPage, Match, Status
 
 if TYPE_CHECKING:
     from cli.process import Finished
@@ -47,8 +47,13 @@ def test_what_is_wrong_is_explained(rebyte_emulator: Emulator, unused_port: int)
         (good | {"REBYTE_API_KEY": "rbk_a b"}, None, 2, "key", "copy it again"),
         (good | {"REBYTE_API_KEY": "rbk_wrong_wrong_wrong"}, None, 8, "access", "doesn't take this key"),
         (good | {"REBYTE_BASE_URL": "http://api.example.com/v1"}, None, 2, "address", "unless you were told"),
-        (good | {"REBYTE_BASE_URL": nowhere}, None, 7, "health", "nothing answers there"),
+        (good | {"REBYTE_BASE_URL": nowhere}, None, 7, "health", "no connection can be made"),
         (good, Status(403), 8, "access", "may not list tasks"),
+        (good, Status(404), 9, "access", "something else answers there"),
+        (good, Status(409), 11, "access", "its words say why"),
+        (good, Status(429), 10, "access", "wait a moment"),
+        (good, BrokenBody(), 13, "access", "isn't the Rebyte API"),
+        (good, Drop("before"), 7, "access", "hangs up"),
         (good, HtmlPage(503), 12, "access", "try again later"),
     ]
     for env, fault, code, name, words in cases:

@@ -265,7 +265,7 @@ def test_what_can_not_be_right(rebyte_emulator: Emulator) -> None:
     """Wrong usage exits with 2, says why on stderr, and sends nothing."""
     cases = {
         "run": "Missing argument 'PROMPT'",
-        "run \t": "prompt must be a string that isn't empty",
+        "run \t": "PROMPT is empty",
         "run x --json --quiet": "--json and --quiet don't go together",
         "run x --task-id t --model m": "--model: not with --task-id",
         "run x --timeout 0": "--timeout",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import pickle
 import re
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
-from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rebyte_async import RetryPolicy, errors
-from rebyte_async.resources.downloads import safe_name
 from rebyte_async.types import Artifact, Page, UploadUrl
+from rebyte_async.types._names import safe_name
 from support.clients import KEY, client_of
-from support.golden import Call, assert_golden
+from support.golden import Call, assert_golden, form_of
 from support.raw import DROP, RawRequest, RawServer, answer, json_answer
 
 ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0002"
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 DATA = bytes(range(256)) * 9_000
+LARGE = b"x" * (8 * 1024 * 1024)
+"""The smallest artifact that goes by a signed URL."""
 OTHER_VERSION = (
     b'HTTP/1.1 206 X\r\nContent-Length: 2\r\nETag: "other"\r\nContent-Range: bytes 1000000-1000001/2304000\r\n\r\nab'
 )
@@ -55,6 +58,19 @@ CASES: dict[str, tuple[Call, Any]] = {
             UploadUrl(name="b", content_type="application/octet-stream", upload_url="https://s.invalid/b?sig=2"),
         ),
     ),
+    "upload_artifacts": (
+        lambda c: c.artifacts.upload(ID, ("reports/a.csv", b"name,amount\n"), ("b", b"")),
+        (
+            Artifact(name="reports/a.csv", size=12, content_type="text/csv"),
+            Artifact(name="b", size=0, content_type="application/octet-stream"),
+        ),
+    ),
+    "upload_artifact_by_url": (
+        lambda c: c.artifacts.upload(ID, ("big.csv", LARGE)),
+        (Artifact(name="big.csv", size=len(LARGE), content_type="text/csv"),),
+    ),
+    "get_artifact": (lambda c: c.artifacts.read(ID, "reports/a.csv"), b"name,amount\n"),
+    "get_artifact_by_url": (lambda c: c.artifacts.read(ID, "reports/a.csv"), b"name,amount\n"),
     "delete_artifact": (lambda c: c.artifacts.delete(ID, "reports/a.csv"), None),
     "delete_artifacts": (lambda c: c.artifacts.delete_all(ID), None),
 }
@@ -298,22 +314,6 @@ def test_a_plain_name_stays(name: str) -> None:
     assert safe_name(name) == name
 
 
-def form_of(request: RawRequest) -> list[tuple[str, str, str, bytes]]:
-    """The parts of a multipart request, read by the standard library."""
-    head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
-    message = BytesParser().parsebytes(head + request.body)
-    parts = message.get_payload()
-    assert isinstance(parts, list)
-    found: list[tuple[str, str, str, bytes]] = []
-    for part in parts:
-        assert not isinstance(part, str)
-        field = str(part.get_param("name", header="content-disposition"))
-        body = part.get_payload(decode=True)
-        assert isinstance(body, bytes)
-        found.append((field, str(part.get_filename()), part.get_content_type(), body))
-    return found
-
-
 async def test_small_artifacts_go_together_in_one_form(tmp_path: Path) -> None:
     """One request with the repeated field, a length, and every name and type."""
     path = tmp_path / "a.csv"
@@ -342,7 +342,7 @@ async def test_small_artifacts_go_together_in_one_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize("named", [True, False])
 async def test_large_artifacts_go_by_signed_urls(*, named: bool) -> None:
     """Each to its own URL with its own type, without the key; a refused URL is replaced once."""
-    large = b"x" * (8 * 1024 * 1024)
+    large = LARGE
     refusals = [answer(403)]
 
     async def put(_: RawRequest) -> Any:
@@ -367,6 +367,118 @@ async def test_large_artifacts_go_by_signed_urls(*, named: bool) -> None:
     assert set(stored) == {"/a.bin", "/b.txt"}
     assert stored["/b.txt"].headers["content-type"] == "text/plain"
     assert all(request.body == large and KEY not in str(request.headers) for request in storage.requests)
+
+
+class Bucket:
+    """The API and its storage in one, which refuse what has `bad` in its name."""
+
+    def __init__(self) -> None:
+        self.stored: list[str] = []
+
+    async def __call__(self, request: RawRequest) -> bytes:
+        """Answer an upload."""
+        if request.method == "PUT":
+            if "bad" in request.path:
+                return answer(409)
+            self.stored.append(request.path[1:])
+            return answer(200)
+        if request.path.endswith("upload-url"):
+            origin = f"http://{request.headers['host']}"
+            names = [file["name"] for file in request.json["files"]]
+            return json_answer({"urls": [{"uploadUrl": f"{origin}/{name}", "name": name} for name in names]})
+        parts = form_of(request)
+        return answer(403) if any("bad" in name for _, name, _, _ in parts) else answer(201)
+
+
+async def test_when_one_of_several_uploads_fails_the_error_has_the_others() -> None:
+    """In the given order: those of the form once it is through, and each that went by a URL of its own."""
+    bucket = Bucket()
+    async with RawServer(bucket) as server, client_of(server.url) as client:
+        with pytest.raises(errors.ConflictError) as caught:
+            await client.artifacts.upload(ID, ("a", LARGE), ("b.csv", b"b"), ("bad", LARGE), ("c", LARGE), ("d", b""))
+        assert caught.value.uploaded == (
+            Artifact(name="a", size=len(LARGE), content_type="application/octet-stream"),
+            Artifact(name="b.csv", size=1, content_type="text/csv"),
+            Artifact(name="c", size=len(LARGE), content_type="application/octet-stream"),
+            Artifact(name="d", size=0, content_type="application/octet-stream"),
+        )
+        with pytest.raises(errors.PermissionDeniedError) as caught_early:
+            await client.artifacts.upload(ID, ("a", LARGE), ("bad.csv", b"b"))
+        assert caught_early.value.uploaded == ()
+    assert sorted(bucket.stored) == ["a", "c"]
+
+
+async def test_a_sources_own_error_tells_what_had_arrived() -> None:
+    """It comes as it is, with a note."""
+
+    async def failing() -> AsyncIterator[bytes]:
+        yield LARGE
+        raise KeyError("mine")
+
+    def fail(sent: int, _: int) -> None:
+        if sent > 1:
+            raise KeyError("mine")
+
+    async with RawServer(Bucket()) as server, client_of(server.url) as client:
+        with pytest.raises(KeyError) as caught:
+            await client.artifacts.upload(ID, ("s", b"1"), ("a", LARGE), progress=fail)
+        assert [note for note in caught.value.__notes__ if "Artifact(name='s'" in note]
+        with pytest.raises(KeyError) as unsent:
+            await client.artifacts.upload(ID, ("s", b"1"), ("a", failing()))
+        assert not hasattr(unsent.value, "__notes__")
+
+
+class Folder:
+    """A workspace of some artifacts, of which those with `bad` in their names can't be had."""
+
+    def __init__(self, *names: str, sized: bool = True) -> None:
+        self.items = [{"name": name, "size": len(DATA)} if sized else {"name": name} for name in names]
+
+    async def __call__(self, request: RawRequest) -> bytes:
+        """Answer a listing or a download."""
+        if request.path.endswith("/artifacts"):
+            return json_answer({"artifacts": self.items})
+        return answer(403) if "bad" in request.path else answer(200, DATA)
+
+
+async def test_when_one_of_all_downloads_fails_the_error_has_the_others(tmp_path: Path) -> None:
+    """The files that are complete, which stay; a system's own error has them in a note."""
+    async with RawServer(Folder("a", "bad", "b")) as server, client_of(server.url) as client:
+        with pytest.raises(errors.PermissionDeniedError) as caught:
+            await client.artifacts.download_all(ID, tmp_path)
+        assert caught.value.downloaded == (tmp_path / "a", tmp_path / "b")
+        assert [path.read_bytes() for path in caught.value.downloaded] == [DATA, DATA]
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert again.downloaded == caught.value.downloaded
+    (tmp_path / "dir").mkdir()
+    async with RawServer(Folder("a", "dir")) as server, client_of(server.url) as client:
+        with pytest.raises(OSError, match="dir") as failed:
+            await client.artifacts.download_all(ID, tmp_path, concurrency=1)
+    assert failed.value.__notes__ == [f"downloaded before that: {tmp_path / 'a'}"]
+
+
+@pytest.mark.parametrize("sized", [True, False])
+async def test_the_progress_of_all_downloads_is_their_sum(tmp_path: Path, *, sized: bool) -> None:
+    """It ends at all bytes; where the listing has no sizes, what is in all is 0 until each answer has told its own."""
+    progress: list[tuple[int, int]] = []
+    async with RawServer(Folder("a", "b", sized=sized)) as server, client_of(server.url) as client:
+        await client.artifacts.download_all(ID, tmp_path, concurrency=1, progress=lambda *at: progress.append(at))
+    assert progress[-1] == (2 * len(DATA), 2 * len(DATA))
+    assert {total for _, total in progress} == ({2 * len(DATA)} if sized else {0, 2 * len(DATA)})
+    assert [done for done, _ in progress] == sorted(done for done, _ in progress)
+
+
+async def test_files_that_are_there_can_be_kept(tmp_path: Path) -> None:
+    """Without `overwrite` nothing is downloaded where a name is taken already, also one that was made safe."""
+    (tmp_path / "x%2Fb").write_text("mine")
+    async with RawServer(Folder("a", "x/b")) as server, client_of(server.url) as client:
+        with pytest.raises(FileExistsError) as caught:
+            await client.artifacts.download_all(ID, tmp_path, overwrite=False)
+        assert caught.value.filename == str(tmp_path / "x%2Fb")
+        assert len(server.requests) == 1
+        assert [path.name for path in tmp_path.iterdir()] == ["x%2Fb"]
+        paths = await client.artifacts.download_all(ID, tmp_path / "new", overwrite=False)
+        assert [path.name for path in paths] == [item.local_name async for item in client.artifacts.list(ID)]
 
 
 @pytest.mark.parametrize(

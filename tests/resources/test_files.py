@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import threading
@@ -14,6 +15,7 @@ import pytest
 from rebyte_async import RetryPolicy, Timeouts, errors
 from rebyte_async.types import FileRef
 from support.clients import KEY, client_of
+from support.golden import assert_golden
 from support.raw import DROP, RawRequest, RawServer, answer, json_answer
 
 DATA = bytes(range(256)) * 9_000  # 2.3 MB: more than two blocks
@@ -94,6 +96,21 @@ class Pipe(io.RawIOBase):
         return False
 
 
+def named_pipe(path: Path) -> Path:
+    """A pipe that has a name, with somebody who writes into it."""
+    pipe = path.with_name("pipe")
+    os.mkfifo(pipe)
+    threading.Thread(target=lambda: pipe.write_bytes(DATA), daemon=True).start()
+    return pipe
+
+
+def closed() -> io.BytesIO:
+    """A file that was closed."""
+    file = io.BytesIO(b"x")
+    file.close()
+    return file
+
+
 def ahead() -> io.BytesIO:
     """A file that stands behind its beginning."""
     file = io.BytesIO(b"head" + DATA)
@@ -107,11 +124,22 @@ FORMS: dict[str, Callable[[Path], Any]] = {
     "bytes": lambda _: DATA,
     "bytearray": lambda _: bytearray(DATA),
     "memoryview": lambda _: memoryview(DATA),
+    "memoryview with gaps": lambda _: memoryview(bytes(byte for byte in DATA for _ in range(2)))[::2],
     "file": lambda path: path.open("rb"),
     "file from its place": lambda _: ahead(),
     "pipe": lambda _: Pipe(DATA),
+    "named pipe": named_pipe,
     "iterable": lambda _: iterated(DATA),
 }
+
+
+async def test_an_upload_sends_and_reads_what_the_contract_says() -> None:
+    """The requests are the contract's to the field, and the file has the id and the name that the server gave it."""
+    await assert_golden(
+        "create_file",
+        lambda client: client.files.upload(b"name,amount\n", filename="data.csv"),
+        FileRef("3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0004", "data-1.csv"),
+    )
 
 
 @pytest.mark.parametrize("failure", [None, DROP, answer(500), answer(429)], ids=["well", "lost", "500", "429"])
@@ -157,6 +185,17 @@ async def test_an_empty_file_is_a_file() -> None:
         await client.files.upload(b"", filename="empty")
     assert storage.stored[0].headers["content-length"] == "0"
     assert storage.names == [{"filename": "empty", "contentType": "application/octet-stream"}]
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="only Linux has such files")
+async def test_a_file_that_the_system_makes_up_is_read(tmp_path: Path) -> None:
+    """One whose size is told as 0 and that isn't empty goes up whole; one that is empty, empty."""
+    path, empty, storage = Path("/proc/self/cmdline"), tmp_path / "empty", Storage()
+    empty.touch()
+    async with Served(storage) as client:
+        await client.files.upload(path)
+        await client.files.upload(empty)
+    assert [request.body for request in storage.stored] == [path.read_bytes(), b""]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
@@ -212,6 +251,14 @@ async def test_an_upload_url_in_the_clear_is_refused(url: str) -> None:
         (5, {"filename": "a"}, "can't upload int"),
         (None, {"filename": "a"}, "can't upload NoneType"),
         (io.StringIO("text"), {"filename": "a"}, "'rb'"),
+        (io.BufferedWriter(io.FileIO(os.devnull, "wb")), {"filename": "a"}, "'rb'"),
+        (closed(), {"filename": "a"}, "closed"),
+        (b"x", {"filename": "a\udcff"}, "isn't Unicode"),
+        (b"x", {"filename": "a", "content_type": "text/csv\r\nX-Evil: 1"}, "content_type"),
+        (b"x", {"filename": "a", "content_type": ""}, "content_type"),
+        (b"x", {"filename": "a", "content_type": "text/\u00fc"}, "content_type"),
+        (b"x", {"filename": "a", "content_type": 5}, "content_type"),
+        (b"x", {"filename": "a", "progress": 5}, "progress"),
         ("/nonexistent/file.txt", {}, "No such file"),
         ("/", {"filename": "a"}, "folder"),
     ],
@@ -283,6 +330,38 @@ async def test_when_one_of_several_fails_the_others_are_not_lost() -> None:
     assert not storage.created
 
 
+async def test_several_files_are_uploaded_at_once(tmp_path: Path) -> None:
+    """In order, four at a time at most, those that are uploaded as they are, with the sum of all as the progress."""
+    storage, running, most = Storage(), 0, 0
+
+    async def put(request: RawRequest) -> Any:
+        nonlocal running, most
+        running, most = running + 1, max(most, running + 1)
+        await asyncio.sleep(0.02)
+        running -= 1
+        storage.stored.append(request)
+        return answer(200)
+
+    storage.put = put  # type: ignore[method-assign]
+    progress: list[tuple[int, int]] = []
+    path = tmp_path / "data.csv"
+    path.write_bytes(DATA)
+    sources: list[Any] = [
+        path,
+        FileRef("f0", "zero"),
+        *((f"{number}", b"xy") for number in range(8)),
+        ("it", iterated(b"abc")),
+    ]
+    async with Served(storage) as client:
+        refs = await client.files.upload_all(sources, progress=lambda *at: progress.append(at))
+    assert [ref.filename.partition("-")[2] for ref in refs] == ["data.csv", "", *map(str, range(8)), "it"]
+    assert refs[1] == FileRef("f0", "zero")
+    assert most == 4
+    every = len(DATA) + 16 + 3
+    assert progress[-1] == (every, every)
+    assert {total for _, total in progress} <= {0, every}
+
+
 async def test_reading_happens_in_threads() -> None:
     """The event loop's thread never touches the source."""
     seen: set[int] = set()
@@ -310,8 +389,6 @@ async def test_a_given_file_stays_open() -> None:
 
 async def test_a_storage_that_takes_nothing_is_a_timeout() -> None:
     """An upload ends when nothing goes out for the read timeout, however large it is."""
-    import asyncio
-
     writers: list[asyncio.StreamWriter] = []
 
     async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -359,12 +436,13 @@ async def test_a_storages_own_words_are_told_without_its_signature() -> None:
 
 
 async def test_a_sources_own_error_comes_as_it_is() -> None:
-    """Not in a group, also when several are uploaded at once."""
+    """Not in a group, also when several are uploaded at once; a note tells what had been uploaded."""
 
     async def failing() -> AsyncIterator[bytes]:
         yield b"x"
         raise KeyError("mine")
 
     async with Served(Storage()) as client:
-        with pytest.raises(KeyError, match="mine"):
-            await client.tasks.create("Do it", files=[("a", failing()), ("b", b"b")])
+        with pytest.raises(KeyError, match="mine") as caught:
+            await client.tasks.create("Do it", files=[("b", b"b"), ("a", failing())])
+    assert caught.value.__notes__ == ["uploaded before that: FileRef(id='f1', filename='1-b')"]

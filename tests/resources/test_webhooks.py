@@ -95,6 +95,18 @@ async def test_what_is_no_key_is_a_decode_error(body: bytes) -> None:
             await client.webhooks.public_key()
 
 
+async def test_a_page_instead_of_a_key_is_not_shown() -> None:
+    """A gateway's page is in no error."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return answer(200, b"<!DOCTYPE html><title>Sign in</title>")
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.DecodeError) as caught:
+            await client.webhooks.public_key()
+    assert caught.value.body is None
+
+
 async def test_registering_is_repeated_and_the_limit_is_told() -> None:
     """Registering a URL again gives the same webhook; a fourth is refused by the server."""
     replies = [answer(500), json_answer({"id": "h1"}, 201)]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aiohttp
 import anyio
 import pytest
 from yarl import URL
@@ -96,6 +97,22 @@ async def test_everything_else_is_tried_again(call: str, failure: str) -> None:
         assert len(server.requests) == 3
         assert client.stats().retries == 2
         assert client.stats().requests == 3
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["own", "given"])
+async def test_nothing_is_repeated_behind_the_clients_back(*, given: bool) -> None:
+    """With one attempt a lost GET or DELETE arrives once, also on a kept connection, where aiohttp would repeat it."""
+    policy = RetryPolicy(max_attempts=1)
+    async with aiohttp.ClientSession() as session, RawServer(Script()) as server:
+        async with client_of(server.url, retry=policy, session=session if given else None) as client:
+            for call in (lambda: client.tasks.get("t1"), lambda: client.tasks.delete("t1")):
+                server.handler = Script()
+                await client.tasks.get("t1")
+                server.handler, before = Script(DROP), len(server.requests)
+                with pytest.raises(errors.TransportError):
+                    await call()
+                assert len(server.requests) == before + 1
+                assert server.requests[-1].peer == server.requests[-2].peer
 
 
 @pytest.mark.parametrize("refusal", [answer(429), answer(429, Retry_After="0"), answer(503, Retry_After="0")])

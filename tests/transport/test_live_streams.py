@@ -1,4 +1,4 @@
-"""What keeps thousands of open streams cheap: small reads, and one timer for a stream's silence."""
+"""What keeps thousands of open streams cheap: small reads, and one timer for the silence of all."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 import anyio
 import pytest
-from aiohttp import StreamReader
-from aiohttp.client_proto import ResponseHandler
 
-from rebyte_async._transport.pieces import read_in_small_pieces
-from rebyte_async._transport.silence import Silence
+from rebyte_async import AsyncRebyte
+from rebyte_async._transport.answer import ByteStream
+from rebyte_async._transport.tuning import read_in_small_pieces
+from rebyte_async._wire import STREAM_EVENTS
+from rebyte_async.errors import RequestTimeoutError
 from support.clients import client_of
 from support.raw import RawRequest, RawServer, chunk, stream_head
 from support.turns import TASK_ID, done, text
@@ -104,33 +105,56 @@ async def test_what_is_unread_is_no_silence() -> None:
         assert stream.reconnects == 0
 
 
+async def _opened(client: AsyncRebyte, idle: float) -> ByteStream:
+    transport = client._transport
+    await transport.connections.ready()
+    return await transport.stream(STREAM_EVENTS, ids={"task_id": TASK_ID}, idle=idle, headers={})
+
+
 async def test_silence_ends_a_body_neither_early_nor_much_too_late() -> None:
-    """It is the given time without a byte, and an eighth more at most."""
-    content = _reader()
-    silence = Silence(content, 0.4)
-    await asyncio.sleep(0.3)
-    content.feed_data(b": beat\n")
-    came = time.monotonic()
-    silence.taken += len(await content.readany())
-    while content.exception() is None:
-        await asyncio.sleep(0.01)
-    assert isinstance(content.exception(), TimeoutError)
-    assert 0.39 <= time.monotonic() - came <= 0.8
+    """It is the given time without a byte, and an eighth more at most, whatever other streams bear."""
 
+    async def handler(_: RawRequest) -> AsyncIterator[bytes]:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield stream_head() + chunk(b": the first\n")
+            for _ in range(3):
+                await asyncio.sleep(0.3)
+                yield chunk(b": beat\n")
+            await asyncio.sleep(3)
 
-def _reader() -> StreamReader:
-    loop = asyncio.get_running_loop()
-    return StreamReader(ResponseHandler(loop), 2**16, loop=loop)
+        return pieces()
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        other = await _opened(client, idle=30)
+        body = await _opened(client, idle=0.6)
+        came, read = 0.0, b""
+        with pytest.raises(RequestTimeoutError):
+            while True:
+                read += await body.read()
+                came = time.monotonic()
+        assert read == b": the first\n" + b": beat\n" * 3
+        assert 0.59 <= time.monotonic() - came <= 0.6 * 9 / 8 + 0.25, "with some room for a busy machine"
+        assert await other.read() == read
+        body.close()
+        other.close()
 
 
 async def test_the_end_of_a_body_is_no_silence() -> None:
-    """What was stopped, and what has ended, isn't ended again."""
-    for stop in (True, False):
-        content = _reader()
-        silence = Silence(content, 0.05)
-        if stop:
-            silence.stop()
-        else:
-            content.feed_eof()
-        await asyncio.sleep(0.15)
-        assert content.exception() is None
+    """A body that has ended stays at its end, and one that was closed isn't ended again."""
+
+    async def handler(_: RawRequest) -> AsyncIterator[bytes]:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield stream_head() + chunk(b": all\n")
+            await asyncio.sleep(0.02)
+            yield chunk(b"")
+
+        return pieces()
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        body, closed = await _opened(client, idle=0.1), await _opened(client, idle=0.1)
+        closed.close()
+        await asyncio.sleep(0.3)
+        assert await body.read() == b": all\n"
+        assert await body.read() == b""
+        body.close()
+        assert client.stats().open_streams == 0

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from rebyte_async import AsyncRebyte, errors
+from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
 from support.clients import KEY, client_of
-from support.raw import RawRequest, RawServer, answer, json_answer
+from support.raw import DROP, RawRequest, RawServer, answer, json_answer
 
 SECRET_QUERY = "X-Signature=s3cr3t-signature"
 TASK = {"id": "t1", "status": "running"}
@@ -254,3 +258,61 @@ async def test_neither_key_nor_signature_is_ever_shown(caplog: pytest.LogCapture
     assert len(shown) > 20
     assert not [text for text in shown if KEY in text]
     assert not [text for text in shown if "s3cr3t" in text]
+
+
+WAYS_TO_FAIL: dict[str, Any] = {
+    "lost": DROP,
+    "500": answer(500),
+    "403": json_answer({"error": {"code": "x", "message": "y"}}, 403),
+    "silent": None,
+    "no http": b"SSH-2.0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_FAIL)
+@pytest.mark.parametrize("signed", [False, True], ids=["api", "signed"])
+async def test_no_variable_in_a_traceback_shows_key_or_signature(way: str, *, signed: bool) -> None:
+    """Tools that show tracebacks with the variables of each function show neither, also in causes and in aiohttp."""
+
+    async def fail(_: RawRequest) -> Any:
+        if WAYS_TO_FAIL[way] is None:
+            await anyio.sleep_forever()
+        return WAYS_TO_FAIL[way]
+
+    async with RawServer(fail) as storage:
+
+        async def lead(request: RawRequest) -> bytes:
+            url = f"{storage.origin}/x?{SECRET_QUERY}"
+            if request.path.endswith("/files"):
+                return json_answer({"id": "f", "filename": "f", "uploadUrl": url}, 201)
+            return redirect(302, url)
+
+        timeouts, policy = (
+            Timeouts(connect=5, read=0.2, create=0.2, stream_idle=0.2),
+            RetryPolicy(max_attempts=2, base_delay=0),
+        )
+        async with RawServer(lead if signed else fail) as server:
+            async with client_of(server.url, timeouts=timeouts, retry=policy) as client:
+                for call in (
+                    lambda: client.tasks.get("t1"),
+                    lambda: client.tasks.create("Do it"),
+                    lambda: client.files.upload(b"x", filename="a"),
+                    lambda: client.artifacts.upload("w1", ("a", b"x")),
+                    lambda: client.artifacts.read("w1", "a"),
+                    lambda: client.tasks.events("t1").until_done(),
+                ):
+                    with pytest.raises(errors.RebyteError) as caught:
+                        await call()
+                    variables = list(shown_by(caught.value))
+                    assert len(variables) > 5
+                    assert not [name for name, text in variables if KEY in text or "s3cr3t" in text]
+
+
+def shown_by(error: BaseException | None) -> Iterator[tuple[str, str]]:
+    """The variables of the functions that an error and what it is chained to came through, but for those of tests."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            code = frame.f_code
+            if Path(__file__).parent.parent not in Path(code.co_filename).parents:
+                yield from ((f"{code.co_qualname}.{name}", str(value)) for name, value in frame.f_locals.items())
+        error = error.__cause__ or error.__context__

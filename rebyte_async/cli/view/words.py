@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from rebyte_async import TextAssembler
 from rebyte_async.cli.view.clean import clean
-from rebyte_async.streams._text import TextAssembler
 
 if TYPE_CHECKING:
     from rebyte_async.types.events import TaskEvent

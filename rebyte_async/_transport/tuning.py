@@ -1,4 +1,8 @@
-"""How much is taken off a stream's socket at once, and how much of it waits to be read."""
+"""Settings of a body's connection for which asyncio and aiohttp have none.
+
+They are made under the names that are there now (Python 3.11 to 3.14, aiohttp 3.14); where a name isn't, that stays
+as it is.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,8 @@ def read_in_small_pieces(transport: Any) -> None:
 
     It makes room for 256 KiB otherwise. With TLS a connection holds that for as long as it lives. Without, a stream
     that nobody reads holds as much of what it brings, and until something that large has been freed whole, glibc takes
-    the room from the system and gives it back for every event, which then costs nearly twice as much. asyncio has no
-    setting for it, so that what isn't found under the names that it has now stays as it is, as do other loops.
+    the room from the system and gives it back for every event, which then costs nearly twice as much. Other loops
+    stay as they are.
     """
     tls = getattr(transport, "_ssl_protocol", None)
     if tls is None:
@@ -34,8 +38,7 @@ def pause_by_size_alone(content: Any) -> None:
 
     A pause for the number of chunks can leave a mark in aiohttp's parser that outlives the pause (seen in 3.14.5).
     What comes next is then put aside, and when the server closes before it is asked for, as it does behind every
-    stream, it is lost: an answer that was whole looks cut. aiohttp has no setting for it, so that what isn't found
-    under its name stays as it is.
+    stream, it is lost: an answer that was whole looks cut.
     """
     if isinstance(getattr(content, "_high_water_chunks", None), int):
         content._high_water_chunks = sys.maxsize  # noqa: SLF001 - see above
