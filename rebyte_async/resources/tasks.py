@@ -11,7 +11,9 @@ from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources.answers import answer_body
 from rebyte_async.resources.arguments import optional_text, prompt_text, skill_names, with_extra
 from rebyte_async.resources.files import Attachment, Files, attaching
+from rebyte_async.resources.notices import wait_by_notices
 from rebyte_async.resources.pages import Listing
+from rebyte_async.resources.polling import TaskReader
 from rebyte_async.resources.recent import Recent
 from rebyte_async.resources.runs import TaskRun
 from rebyte_async.resources.started import decode_started
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from rebyte_async.types.content import TaskContent
     from rebyte_async.types.events import QuestionEvent, TaskEvent
     from rebyte_async.types.files import FileRef
+    from rebyte_async.types.notices import TaskNotices
     from rebyte_async.types.pages import Page
 
 __all__ = ["CreateOptions", "Tasks"]
@@ -269,7 +272,7 @@ class Tasks:
             forgive_until=self._recent.forgive_until(task_id),
         )
 
-    async def wait(self, task_id: str, *, timeout: float | None = None) -> Task:
+    async def wait(self, task_id: str, *, timeout: float | None = None, receiver: TaskNotices | None = None) -> Task:
         """Wait until a task has ended: by its stream, and by polling where the stream can't be had.
 
         Cancelling the wait does nothing to the remote task.
@@ -277,6 +280,8 @@ class Tasks:
         Args:
             task_id: The task.
             timeout: Seconds for everything together; None waits as long as it takes.
+            receiver: A `WebhookReceiver` that is told of the end. No stream is held open then: the task is read when
+                a delivery tells to, and once a minute in case none comes.
 
         Returns:
             The task in its terminal state.
@@ -286,8 +291,12 @@ class Tasks:
 
         *Source*: contract §3 and §4.
         """
-        forgiven = self._recent.forgive_until(task_id)
-        return await wait_for_end(self._transport, self.events(task_id), timeout, forgive_until=forgiven)
+        gate, forgiven = self._transport.gate, self._recent.forgive_until(task_id)
+        reader = TaskReader(task_id, lambda: read_task(self._transport, task_id), lambda: gate.clock() < forgiven)
+        if receiver is None:
+            return await wait_for_end(reader, self.events(task_id), timeout=timeout, sleep=gate.sleep)
+        # One that was made a moment ago needn't be read before anything has come.
+        return await wait_by_notices(reader, receiver, timeout=timeout, read_first=gate.clock() >= forgiven)
 
     def run(
         self,

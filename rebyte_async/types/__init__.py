@@ -19,6 +19,7 @@ from rebyte_async.types.events import (
 )
 from rebyte_async.types.files import FileRef
 from rebyte_async.types.health import Health
+from rebyte_async.types.notices import TaskNotices
 from rebyte_async.types.pages import Page
 from rebyte_async.types.prompts import Prompt
 from rebyte_async.types.results import TaskResult
@@ -48,6 +49,7 @@ __all__ = [
     "Task",
     "TaskContent",
     "TaskEvent",
+    "TaskNotices",
     "TaskResult",
     "TaskStatus",
     "TextEvent",
