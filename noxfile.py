@@ -67,3 +67,11 @@ def bench(session: nox.Session) -> None:
     """The benchmarks, with the peers in the same run; `nox -s bench -- -k sse` for a part of them."""
     session.install(".[all]", *group("bench"))
     session.run("pytest", "benchmarks", *session.posargs, env=INSTALLED)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Random deliveries, led by coverage, for a minute; `nox -s fuzz -- -max_total_time=600` for longer."""
+    session.install(".[webhooks]", *group("fuzz"))
+    limits = session.posargs or ("-max_total_time=60",)
+    session.run("python", "fuzz/webhooks.py", "-max_len=4096", "-timeout=10", *limits, env=INSTALLED)

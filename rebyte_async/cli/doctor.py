@@ -21,8 +21,8 @@ __all__ = ["doctor"]
 
 _MARKS = {"ok": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("-", "dim"), "note": ("!", "yellow")}
 _EPILOG = """\b
-The exit code is that of the first check that failed: 2 settings, 7 network, 8 key, 9 and 13 another address, 10 too
-many requests, 12 service.
+The exit code is that of the first check that failed: 2 settings, 7 network, 8 key,
+9 and 13 another address, 10 too many requests, 12 service.
 The key is never printed, but for its last four characters.
 """
 

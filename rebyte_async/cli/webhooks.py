@@ -10,6 +10,7 @@ import click
 from rebyte_async.cli.ask import agrees, yes_option
 from rebyte_async.cli.completion import webhook_argument
 from rebyte_async.cli.exits import Exit
+from rebyte_async.cli.listen import complete_event, listen
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.once import run_once
 from rebyte_async.cli.options import id_option, json_option, list_options, style_of, text_of
@@ -20,8 +21,6 @@ from rebyte_async.cli.view.table import Column
 from rebyte_async.types.webhooks import WebhookEventName
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from rebyte_async import AsyncRebyte
     from rebyte_async.types.webhooks import Webhook
 
@@ -50,14 +49,12 @@ variable REBYTE_WEBHOOK_SECRET gives it too. It is never printed.
 """
 
 
-def _complete_event(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
-    del context, parameter
-    return [str(name) for name in WebhookEventName if name.startswith(incomplete)]
-
-
 @click.group()
 def webhooks() -> None:
-    """Webhooks: register, read, delete; the key that signs them."""
+    """Webhooks: register, read, delete, listen; the key that signs them."""
+
+
+webhooks.add_command(listen)
 
 
 @webhooks.command("list")
@@ -94,7 +91,7 @@ def get(*, webhook_id: str, as_json: bool) -> int:
     "events",
     multiple=True,
     required=True,
-    shell_complete=_complete_event,
+    shell_complete=complete_event,
     help=f"What to be told of: {', '.join(WebhookEventName)}; may be repeated.",
 )
 @click.option("--description", help="What it is for.")

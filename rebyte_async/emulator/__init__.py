@@ -49,6 +49,7 @@ from rebyte_async.emulator.faults import (
     StaleDelivery,
     Status,
     TamperedDelivery,
+    UnreadableDelivery,
     WrongLength,
 )
 from rebyte_async.emulator.log import Record, TrafficLog
@@ -164,6 +165,7 @@ __all__ = [
     "TamperedDelivery",
     "TrafficLog",
     "Turn",
+    "UnreadableDelivery",
     "WebhookFormat",
     "WriteArtifact",
     "WrongLength",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import importlib
+import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from cli.inline import run_inline
 from cli.process import environment, run_command, start_command
 
-from rebyte_async import AsyncRebyte, __version__
+from rebyte_async import AsyncRebyte, __version__, cli
 from rebyte_async.cli.app import group
 
 _BLOCKED = """
@@ -34,6 +38,22 @@ def test_a_missing_extra(name: str) -> None:
     assert (done.returncode, done.stdout) == (14, "")
     assert done.stderr.endswith("the command needs an extra: pip install 'rebyte-async[cli]'\n")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_command_is_made_of_what_is_public() -> None:
+    """What the command does with the package, everybody can do: it imports no inner module and no inner name."""
+    nodes = [
+        node
+        for path in Path(cli.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+    ]
+    imports = [(node.module, alias.name) for node in nodes for alias in node.names if node.module is not None]
+    used = {(module, name) for module, name in imports if re.match(r"rebyte_async(?!\.cli)\b", module)}
+    used -= {("rebyte_async.emulator.__main__", "serve")}  # a command of its own, which this one starts
+    assert len(used) > 50
+    assert not [module for module, _ in used if "._" in module]
+    assert not [(module, name) for module, name in used if name not in importlib.import_module(module).__all__]
 
 
 def test_the_package_imports_no_command() -> None:

@@ -32,6 +32,7 @@ from rebyte_async.emulator import (
     RepeatedDelivery,
     StaleDelivery,
     TamperedDelivery,
+    UnreadableDelivery,
     WebhookFormat,
     delegate,
     fail,
@@ -568,3 +569,15 @@ async def test_a_late_step_changes_no_end(emulator: Emulator, http: RawClient, r
     await emulator.delivered("task.completed")
 
     assert receiver.events.count("task.failed") == 1
+
+
+async def test_a_delivery_can_be_unreadable(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
+    """It is no JSON, and signed all the same."""
+    emulator.faults.add(UnreadableDelivery(b"<html>"))
+    await _register(http, receiver.url)
+    await http.create()
+    await emulator.delivered("task.completed")
+
+    assert receiver.received[0].body == b"<html>"
+    await _verify(http, receiver.url, receiver.received[0])
+    assert receiver.received[1].json()["event"] == "task.running"

@@ -6,7 +6,13 @@ from rebyte_async.emulator.faults.bodies import BrokenBody, EmptyBody, HtmlPage
 from rebyte_async.emulator.faults.book import FaultBook, Rule
 from rebyte_async.emulator.faults.cut import Cut, CutBytes, NoDone
 from rebyte_async.emulator.faults.delay import Delay
-from rebyte_async.emulator.faults.deliveries import LateDelivery, RepeatedDelivery, StaleDelivery, TamperedDelivery
+from rebyte_async.emulator.faults.deliveries import (
+    LateDelivery,
+    RepeatedDelivery,
+    StaleDelivery,
+    TamperedDelivery,
+    UnreadableDelivery,
+)
 from rebyte_async.emulator.faults.done import EarlyDone, EmptyDone
 from rebyte_async.emulator.faults.downloads import ExpiredUrl, NoRanges, OtherETag, Slow, WrongLength
 from rebyte_async.emulator.faults.drop import Drop
@@ -66,5 +72,6 @@ __all__ = [
     "StaleDelivery",
     "Status",
     "TamperedDelivery",
+    "UnreadableDelivery",
     "WrongLength",
 ]

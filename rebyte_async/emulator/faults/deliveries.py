@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rebyte_async.emulator.webhooks.letter import Plan
 
-__all__ = ["LateDelivery", "RepeatedDelivery", "StaleDelivery", "TamperedDelivery"]
+__all__ = ["LateDelivery", "RepeatedDelivery", "StaleDelivery", "TamperedDelivery", "UnreadableDelivery"]
 
 
 @frozen
@@ -71,3 +71,17 @@ class TamperedDelivery:
     def delivery(self, plan: Plan) -> Plan:
         """Have it tampered with."""
         return evolve(plan, tampered=self.part)
+
+
+@frozen
+class UnreadableDelivery:
+    """A delivery is signed properly, and its body isn't what a receiver can read."""
+
+    body: bytes = b"<html>"
+    """What it is."""
+
+    where: ClassVar[Deliveries] = EVERY_DELIVERY
+
+    def delivery(self, plan: Plan) -> Plan:
+        """Have another body."""
+        return evolve(plan, body=self.body)

@@ -28,6 +28,8 @@ class Plan:
     """After how many later ones it comes."""
     age: float = 0.0
     """How many seconds ago it was signed."""
+    body: bytes | None = None
+    """What it says instead of what it should; signed all the same."""
     tampered: str | None = None
     """What isn't as it was signed: `signature`, `body` or `secret`, or all of it is `unsigned`; None for nothing."""
 
@@ -48,8 +50,12 @@ class Letter:
     @property
     def body(self) -> bytes:
         """What is sent."""
-        body = self.entry.delivery.body
+        body = self._signed_body
         return body.replace(b'"taskId":"', b'"taskId":"0', 1) if self.plan.tampered == "body" else body
+
+    @property
+    def _signed_body(self) -> bytes:
+        return self.entry.delivery.body if self.plan.body is None else self.plan.body
 
     async def headers(self, key: SigningKey, secret: str | None, now: datetime) -> dict[str, str]:
         """The headers that prove who sends it.
@@ -63,7 +69,7 @@ class Letter:
 
     async def _signature(self, key: SigningKey, timestamp: int) -> dict[str, str]:
         delivery = self.entry.delivery
-        signed = f"{timestamp}.{delivery.url}.{hashlib.sha256(delivery.body).hexdigest()}"
+        signed = f"{timestamp}.{delivery.url}.{hashlib.sha256(self._signed_body).hexdigest()}"
         try:
             signature = await key.sign(signed.encode())
         except NoCryptography:

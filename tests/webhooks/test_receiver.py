@@ -1,0 +1,446 @@
+"""What a receiver does with deliveries: told once, in the background, bounded, to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import threading
+import time
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+from rebyte_async.errors import ConfigurationError, SignatureMismatchError, WebhookPayloadError
+from rebyte_async.types import WebhookEventName
+from rebyte_async.webhooks import Receipt, SeenWindow, WebhookEvent, WebhookReceiver, WebhookVerifier, sign
+
+SECRET = "s3cret-of-the-tests"
+VERIFIER = WebhookVerifier(SECRET)
+
+
+async def deliver(receiver: WebhookReceiver, task_id: str = "t1", event: str | None = "task.completed") -> Receipt:
+    """Hand a delivery over."""
+    payload = {"taskId": task_id} if event is None else {"taskId": task_id, "event": event}
+    return await receiver.receive(*sign(payload, secret=SECRET))
+
+
+# Once
+
+
+async def test_a_repeat_is_answered_and_does_nothing() -> None:
+    """The same body, signed at another time, is the same delivery; a body with anything else in it isn't."""
+    receiver, told = WebhookReceiver(VERIFIER, seen=SeenWindow()), list[WebhookEvent]()
+    receiver.on(told.append)
+    async with receiver:
+        payload = {"taskId": "t1", "event": "task.completed"}
+        first = await receiver.receive(*sign(payload, secret=SECRET))
+        repeat = await receiver.receive(*sign(payload, secret=SECRET, now=time.time() - 5))
+        other = await receiver.receive(*sign({**payload, "status": "completed"}, secret=SECRET))
+    receipts = [(receipt.status, receipt.is_repeat) for receipt in (first, repeat, other)]
+    assert receipts == [(200, False), (200, True), (200, False)]
+    assert (repeat.event, len(told)) == (first.event, 2)
+
+
+async def test_copies_at_the_same_moment_are_one() -> None:
+    """Also when the store takes its time."""
+
+    class SlowStore(SeenWindow):
+        async def add(self, key: str) -> bool:
+            await asyncio.sleep(0.01)
+            return await super().add(key)
+
+    receiver = WebhookReceiver(VERIFIER, seen=SlowStore())
+    receipts = await asyncio.gather(*(deliver(receiver) for _ in range(5)))
+    assert sorted(receipt.is_repeat for receipt in receipts) == [False, True, True, True, True]
+
+
+async def test_the_window_ends() -> None:
+    """After it the same words are news again: another turn of a task may end with them. It is bounded in number too."""
+    now = 0.0
+    window = SeenWindow(seconds=60, limit=3, clock=lambda: now)
+    assert [await window.add("a"), await window.add("a")] == [True, False]
+    now = 59.9
+    assert not await window.add("a")
+    now = 60.0
+    assert await window.add("a")
+    for key in "bcde":
+        assert await window.add(key)
+    assert len(window._seen) == 3
+    assert await window.add("a")
+    wrongs: list[Any] = [{"seconds": 0}, {"seconds": True}, {"limit": -1}, {"seconds": float("inf")}]
+    for wrong in wrongs:
+        with pytest.raises(ConfigurationError, match="numbers above 0"):
+            SeenWindow(**wrong)
+
+
+async def test_several_processes_share_a_store_and_two_webhooks_do_not_mix_in_it() -> None:
+    """One URL, several receivers: told once. Two URLs that are told the same: told each."""
+    store = SeenWindow()
+    here, there = (WebhookReceiver(VERIFIER, url="https://a.example/hook", seen=store) for _ in range(2))
+    other = WebhookReceiver(VERIFIER, url="https://b.example/hook", seen=store)
+    assert [(await deliver(receiver)).is_repeat for receiver in (here, there, other)] == [False, True, False]
+
+
+async def test_a_store_that_fails_lets_everything_through(caplog: pytest.LogCaptureFixture) -> None:
+    """Better told twice than not at all; it is logged."""
+
+    class BrokenStore:
+        async def add(self, key: str) -> bool:
+            raise ConnectionError(key)
+
+    receiver = WebhookReceiver(VERIFIER, seen=BrokenStore())
+    assert [(await deliver(receiver)).is_repeat for _ in range(2)] == [False, False]
+    assert "taken for new" in caplog.text
+
+
+async def test_a_store_that_hangs_holds_nothing_up(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The delivery is taken for new after a few seconds; the sender doesn't wait for ever."""
+
+    class HangingStore:
+        async def add(self, _key: str) -> bool:
+            await asyncio.Event().wait()
+            return False
+
+    monkeypatch.setattr("rebyte_async.webhooks.receiver._STORE_PATIENCE", 0.01)
+    receiver = WebhookReceiver(VERIFIER, seen=HangingStore())
+    assert (await deliver(receiver)).is_repeat is False
+    assert "taken for new" in caplog.text
+
+
+# To whom
+
+
+async def test_handlers_hear_what_they_are_for() -> None:
+    """By name, by several, by all; one that names no event reaches those for all alone. Decorating changes nothing."""
+    receiver, told = WebhookReceiver(VERIFIER), list[tuple[str, str]]()
+
+    def note(who: str, event: WebhookEvent) -> None:
+        told.append((who, event.task_id))
+
+    ends = receiver.on(WebhookEventName.TASK_COMPLETED, "task.failed")
+    note_ends = functools.partial(note, "ends")
+    assert ends(note_ends) is note_ends
+    receiver.on("*")(functools.partial(note, "star"))
+    receiver.on()(functools.partial(note, "none"))
+
+    @receiver.on
+    def bare(event: WebhookEvent) -> None:
+        note("bare", event)
+
+    @receiver.on("task.archived")
+    async def newer(event: WebhookEvent) -> None:
+        note("newer", event)
+
+    async with receiver:
+        for number, event in enumerate(["task.completed", "task.failed", "task.running", None, "task.archived"]):
+            assert (await deliver(receiver, f"t{number}", event)).status == 200
+    every = {(who, f"t{number}") for who in ("star", "none", "bare") for number in range(5)}
+    assert set(told) == every | {("ends", "t0"), ("ends", "t1"), ("newer", "t4")}
+    assert (len(told), receiver.stats().handled) == (18, 18)
+
+
+@define
+class CallableObject:
+    """An object that can be called like a coroutine function."""
+
+    threads: list[int] = field(factory=list)
+
+    async def __call__(self, _event: WebhookEvent) -> None:
+        """Note where it runs."""
+        self.threads.append(threading.get_ident())
+
+
+async def test_plain_functions_run_in_a_thread_and_coroutine_functions_in_the_loop() -> None:
+    """So that one that blocks holds nothing up; what only turns out to be awaitable is awaited in the loop."""
+    receiver, threads, own = WebhookReceiver(VERIFIER), dict[str, int](), CallableObject()
+
+    @receiver.on
+    def plain(_event: WebhookEvent) -> None:
+        threads["plain"] = threading.get_ident()
+
+    async def coroutine(name: str, _event: WebhookEvent) -> None:
+        threads[name] = threading.get_ident()
+
+    receiver.on(functools.partial(coroutine, "partial"))
+    receiver.on(lambda event: coroutine("lambda", event))
+    receiver.on(own)
+    async with receiver:
+        await deliver(receiver)
+    here = threading.get_ident()
+    assert threads.pop("plain") != here
+    assert threads == {"partial": here, "lambda": here}
+    assert own.threads == [here]
+
+
+async def test_a_handler_that_fails_is_logged_and_counted_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the answer, nor the others, nor the next delivery; a cancellation from within is a failure as well."""
+    receiver, told = WebhookReceiver(VERIFIER, concurrency=1), list[str]()
+
+    @receiver.on
+    async def fails(event: WebhookEvent) -> None:
+        raise ValueError("boom") if event.task_id == "t1" else asyncio.CancelledError
+
+    receiver.on(lambda event: told.append(event.task_id))
+    async with receiver:
+        assert [(await deliver(receiver, task_id)).status for task_id in ("t1", "t2")] == [200, 200]
+    assert told == ["t1", "t2"]
+    stats = receiver.stats()
+    assert (stats.handled, stats.handler_errors) == (2, 2)
+    assert "fails failed with" in caplog.text
+    assert "boom" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", [("",), (5,), ("task.completed", None)])
+def test_a_name_that_is_none_is_refused(wrong: tuple[Any, ...]) -> None:
+    """Names are text, and what is decorated can be called."""
+    with pytest.raises(ConfigurationError, match="names of events"):
+        WebhookReceiver(VERIFIER).on(*wrong)
+    with pytest.raises(ConfigurationError, match="handler must be"):
+        WebhookReceiver(VERIFIER).on("*")("no function")  # type: ignore[type-var]
+
+
+# Nothing piles up
+
+
+async def test_the_answer_comes_before_the_handlers_are_through_and_never_more_run_than_may() -> None:
+    """Handlers are in the background, a few at a time."""
+    receiver, go = WebhookReceiver(VERIFIER, concurrency=3), asyncio.Event()
+    running, most = 0, 0
+
+    @receiver.on
+    async def slow(_event: WebhookEvent) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await go.wait()
+        running -= 1
+
+    async with receiver:
+        assert {(await deliver(receiver, f"t{number}")).status for number in range(10)} == {200}
+        await asyncio.sleep(0.01)
+        assert (running, receiver.stats().handled) == (3, 0)
+        go.set()
+    assert (most, receiver.stats().handled) == (3, 10)
+
+
+async def test_beyond_the_backlog_a_delivery_is_to_be_sent_again() -> None:
+    """503, and not remembered: when it comes again and there is room, it is taken."""
+    receiver, go, told = WebhookReceiver(VERIFIER, concurrency=1, backlog=2), asyncio.Event(), list[str]()
+
+    @receiver.on
+    async def slow(event: WebhookEvent) -> None:
+        await go.wait()
+        told.append(event.task_id)
+
+    async with receiver:
+        await deliver(receiver, "t0")
+        await asyncio.sleep(0)  # it is being handled now
+        assert [(await deliver(receiver, f"t{number}")).status for number in (1, 2, 3, 3)] == [200, 200, 503, 503]
+        go.set()
+        while len(told) < 3:
+            await asyncio.sleep(0.001)
+        assert (await deliver(receiver, "t3")).status == 200
+    assert told == ["t0", "t1", "t2", "t3"]
+    assert (receiver.stats().accepted, receiver.stats().refused) == (4, 2)
+
+
+async def test_what_nobody_reads_does_not_pile_up(caplog: pytest.LogCaptureFixture) -> None:
+    """Only the latest events are kept; a reader that is too slow is told of in the log and the counters."""
+    receiver = WebhookReceiver(VERIFIER, buffer=3)
+    for number in range(10):
+        await deliver(receiver, f"t{number}")
+    assert (receiver.stats().dropped, caplog.text) == (0, "")  # nobody reads, so nobody misses anything
+    reader = aiter(receiver)
+    assert (await anext(reader)).task_id == "t7"
+    for number in range(10, 13):
+        await deliver(receiver, f"t{number}")
+    assert receiver.stats().dropped == 2
+    assert caplog.text.count("too slow") == 1
+    await receiver.aclose()
+    assert [event.task_id async for event in receiver] == ["t10", "t11", "t12"]
+
+
+async def test_reading_waits_for_events_and_ends_with_the_receiver() -> None:
+    """Events in the order in which they came; several readers share them out; cancelling a reader loses nothing."""
+    receiver, read = WebhookReceiver(VERIFIER), list[str]()
+
+    async def reader() -> None:
+        async for event in receiver:
+            read.append(event.task_id)
+
+    readers = [asyncio.create_task(reader()) for _ in range(3)]
+    await asyncio.sleep(0)
+    readers[0].cancel()
+    for number in range(6):
+        await deliver(receiver, f"t{number}")
+        await asyncio.sleep(0)
+    await receiver.aclose()
+    await asyncio.wait(readers)
+    assert sorted(read) == [f"t{number}" for number in range(6)]
+
+
+# What can't be taken
+
+
+async def test_each_kind_of_delivery_has_its_answer(caplog: pytest.LogCaptureFixture) -> None:
+    """Forged 401, genuine but unreadable 200, too large 413: logged and counted, with the reason in the receipt."""
+    caplog.set_level(logging.WARNING, "rebyte_async.webhooks")
+    receiver = WebhookReceiver(VERIFIER, max_body=1_000)
+    forged = await receiver.receive(*sign({"taskId": "t1"}, secret="a-forgers-own"))
+    unreadable = await receiver.receive(*sign("no JSON", secret=SECRET))
+    large = await receiver.receive(*sign(b" " * 1_001, secret=SECRET))
+    wrong = await receiver.receive({"X-Webhook-Secret": SECRET}, "decoded")  # type: ignore[arg-type]
+    assert [receipt.status for receipt in (forged, unreadable, large, wrong)] == [401, 200, 413, 500]
+    assert isinstance(forged.error, SignatureMismatchError)
+    assert isinstance(unreadable.error, WebhookPayloadError)
+    stats = receiver.stats()
+    assert (stats.forged, stats.unreadable, stats.too_large, stats.refused, stats.accepted) == (1, 1, 1, 1, 0)
+    assert "refused: X-Webhook-Secret is not the secret" in caplog.text
+    assert "genuine delivery can't be read: the body is no JSON" in caplog.text
+    assert SECRET not in caplog.text
+    assert "forgers" not in caplog.text
+
+
+async def test_verifying_alone_does_nothing_else() -> None:
+    """It raises what is wrong, and tells nobody."""
+    receiver, told = WebhookReceiver(VERIFIER), list[WebhookEvent]()
+    receiver.on(told.append)
+    async with receiver:
+        assert (await receiver.verify(*sign({"taskId": "t1"}, secret=SECRET))).task_id == "t1"
+        with pytest.raises(SignatureMismatchError):
+            await receiver.verify(*sign({"taskId": "t1"}, secret="other"))
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"url": "/hook"}, "absolute URL"),
+        ({"url": "ftp://a.example/"}, "absolute URL"),
+        ({"url": "https://[::"}, "absolute URL"),
+        ({"url": 7}, "absolute URL"),
+        ({"max_body": 0}, "max_body"),
+        ({"concurrency": 1.5}, "concurrency"),
+        ({"backlog": -1}, "backlog"),
+        ({"buffer": True}, "buffer"),
+        ({"read_timeout": -1}, "read_timeout"),
+        ({"drain_timeout": float("inf")}, "drain_timeout"),
+    ],
+)
+def test_a_setting_that_cannot_be_right_is_refused(arguments: dict[str, Any], words: str) -> None:
+    """When the receiver is made."""
+    with pytest.raises(ConfigurationError, match=words):
+        WebhookReceiver(VERIFIER, **arguments)
+    with pytest.raises(ConfigurationError, match="must be a WebhookVerifier"):
+        WebhookReceiver(SECRET)  # type: ignore[arg-type]
+
+
+async def test_no_job_waits_for_a_worker_that_has_just_ended() -> None:
+    """One delivery after the other, each the moment that the one before was handled: none is left waiting."""
+    receiver, handled = WebhookReceiver(VERIFIER, concurrency=1), asyncio.Event()
+
+    @receiver.on
+    async def handler(_event: WebhookEvent) -> None:
+        handled.set()
+
+    for number in range(20):
+        handled.clear()
+        await deliver(receiver, f"t{number}")
+        async with asyncio.timeout(5):
+            await handled.wait()
+
+
+# Its end
+
+
+async def test_closing_waits_for_handlers_and_cancels_what_does_not_end(caplog: pytest.LogCaptureFixture) -> None:
+    """What ends in time ends; the rest is cancelled, what never began is told of, and no task is left behind."""
+    receiver, ended = WebhookReceiver(VERIFIER, concurrency=2, drain_timeout=0.05), list[str]()
+    before = asyncio.all_tasks()
+
+    @receiver.on
+    async def handler(event: WebhookEvent) -> None:
+        try:
+            await asyncio.sleep(0.01 if event.task_id == "quick" else 60)
+            ended.append(event.task_id)
+        except asyncio.CancelledError:
+            ended.append(f"{event.task_id} canceled")
+            raise
+
+    async with receiver:
+        for task_id in ("quick", "slow", "slower", "waiting"):
+            await deliver(receiver, task_id)
+    assert (ended[0], sorted(ended[1:])) == ("quick", ["slow canceled", "slower canceled"])
+    assert "cut 2 handlers off, and 1 never began" in caplog.text
+    assert asyncio.all_tasks() == before
+    assert (await deliver(receiver, "late")).status == 503
+    assert repr(receiver) == "<WebhookReceiver closed>"
+    await receiver.aclose()
+
+
+async def test_closing_does_not_wait_for_a_thread_that_does_not_end() -> None:
+    """A plain function can't be stopped; it is left to itself."""
+    receiver, go = WebhookReceiver(VERIFIER, drain_timeout=0.02), threading.Event()
+    receiver.on(lambda _event: go.wait(30))
+    await deliver(receiver)
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        await receiver.aclose()
+    go.set()
+
+
+async def test_closing_waits_for_what_is_just_being_taken() -> None:
+    """A delivery that the store is still being asked about is handled as well, for it is remembered already."""
+
+    class SlowStore(SeenWindow):
+        async def add(self, key: str) -> bool:
+            await asyncio.sleep(0.02)
+            return await super().add(key)
+
+    receiver, told = WebhookReceiver(VERIFIER, seen=SlowStore()), list[str]()
+
+    @receiver.on
+    async def handler(event: WebhookEvent) -> None:
+        told.append(event.task_id)
+
+    taking = asyncio.create_task(deliver(receiver))
+    await asyncio.sleep(0.005)
+    await receiver.aclose()
+    assert told == ["t1"]
+    assert (await taking).status == 200
+
+
+async def test_a_handler_may_close_its_own_receiver() -> None:
+    """It doesn't wait for itself."""
+    receiver, done = WebhookReceiver(VERIFIER), asyncio.Event()
+
+    @receiver.on
+    async def last(_event: WebhookEvent) -> None:
+        await receiver.aclose()
+        done.set()
+
+    await deliver(receiver)
+    await done.wait()
+    assert (await deliver(receiver, "t2")).status == 503
+
+
+async def test_a_close_that_is_cancelled_leaves_nothing_behind() -> None:
+    """Whoever cancels the drain cancels the handlers too."""
+    receiver, before = WebhookReceiver(VERIFIER), asyncio.all_tasks()
+
+    @receiver.on
+    async def handler(_event: WebhookEvent) -> None:
+        await asyncio.sleep(60)
+
+    await deliver(receiver)
+    closing = asyncio.create_task(receiver.aclose())
+    await asyncio.sleep(0.01)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before

@@ -1,0 +1,517 @@
+"""Genuine deliveries are told from forged ones, and from genuine ones that can't be read."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict
+from starlette.datastructures import Headers as StarletteHeaders
+from webhooks.pairs import KeyPair
+
+from rebyte_async.errors import (
+    ConfigurationError,
+    MissingSignatureError,
+    RebyteError,
+    SignatureMismatchError,
+    TimestampToleranceError,
+    WebhookPayloadError,
+    WebhookVerificationError,
+)
+from rebyte_async.types import WebhookEventName
+from rebyte_async.webhooks import SignatureScheme, SignedDelivery, WebhookEvent, WebhookVerifier, sign
+
+SECRET = "s3cret-of-the-tests"
+URL = "https://app.example.com/rebyte?tenant=7"
+NOW = 1_800_000_000
+PAYLOAD = {"event": "task.completed", "taskId": "t1"}
+EVENT = WebhookEvent(WebhookEventName.TASK_COMPLETED, "t1", PAYLOAD)
+
+
+@pytest.fixture
+def both(keys: KeyPair) -> WebhookVerifier:
+    """A verifier of secret and signature."""
+    return WebhookVerifier(SECRET, keys.public)
+
+
+@pytest.fixture
+def genuine(keys: KeyPair) -> SignedDelivery:
+    """A delivery that has both."""
+    return sign(PAYLOAD, secret=SECRET, private_key=keys.private, url=URL, now=NOW)
+
+
+# Who may come in
+
+
+def test_a_genuine_delivery_is_read(both: WebhookVerifier, genuine: SignedDelivery) -> None:
+    """The event, the task and the whole payload, typed."""
+    event = both.verify(*genuine, url=URL, now=NOW)
+    assert event == EVENT
+    assert event.payload == PAYLOAD
+    assert (event.is_terminal, event.event is WebhookEventName.TASK_COMPLETED) == (True, True)
+
+
+@pytest.mark.parametrize("configured", ["secret", "key", "both"])
+def test_all_that_is_configured_must_hold(
+    keys: KeyPair, other_keys: KeyPair, genuine: SignedDelivery, configured: str
+) -> None:
+    """Whatever isn't configured doesn't matter; whatever is must be there and be right."""
+    secret = None if configured == "key" else SECRET
+    key = None if configured == "secret" else keys.public
+    verifier = WebhookVerifier(secret, key)
+    assert verifier.verify(*genuine, url=URL, now=NOW) == EVENT
+    headers = {
+        "secret": "X-Webhook-Secret",
+        "key": "X-Webhook-Signature",
+    }
+    for part, name in headers.items():
+        without = {header: value for header, value in genuine.headers.items() if header != name}
+        made_by_others = sign(PAYLOAD, secret="other", private_key=other_keys.private, url=URL, now=NOW).headers
+        wrong = genuine.headers | {name: made_by_others[name]}
+        if configured in {part, "both"}:
+            with pytest.raises(MissingSignatureError, match=name):
+                verifier.verify(without, genuine.body, URL, NOW)
+            with pytest.raises(SignatureMismatchError, match=name):
+                verifier.verify(wrong, genuine.body, URL, NOW)
+        else:
+            assert verifier.verify(without, genuine.body, URL, NOW) == EVENT
+            assert verifier.verify(wrong, genuine.body, URL, NOW) == EVENT
+
+
+def test_several_secrets_and_keys_while_they_are_changed(keys: KeyPair, other_keys: KeyPair) -> None:
+    """Any one of them is right; an old one that was taken out isn't any more."""
+    verifier = WebhookVerifier(["new", "old"], [other_keys.public, keys.public])
+    for secret in ("new", "old"):
+        for pair in (keys, other_keys):
+            delivery = sign(PAYLOAD, secret=secret, private_key=pair.private, url=URL, now=NOW)
+            assert verifier.verify(*delivery, url=URL, now=NOW) == EVENT
+    with pytest.raises(SignatureMismatchError):
+        WebhookVerifier("new").verify(*sign(PAYLOAD, secret="old", now=NOW), now=NOW)
+
+
+@pytest.mark.parametrize("part", ["body", "url", "timestamp", "signature"])
+def test_every_part_is_signed(both: WebhookVerifier, genuine: SignedDelivery, part: str) -> None:
+    """Another body, URL, time or signature than the one that was signed is none."""
+    headers, body, url = dict(genuine.headers), genuine.body, URL
+    if part == "body":
+        body += b" "
+    elif part == "url":
+        url = "https://app.example.com/other"
+    elif part == "timestamp":
+        headers["X-Webhook-Timestamp"] = str(NOW - 1)
+    else:
+        signature = headers["X-Webhook-Signature"]
+        headers["X-Webhook-Signature"] = ("B" if signature[0] == "A" else "A") + signature[1:]
+    with pytest.raises(SignatureMismatchError, match="X-Webhook-Signature"):
+        both.verify(headers, body, url, NOW)
+
+
+@pytest.mark.parametrize("age", [301, -301, 10**9, -(10**9)])
+def test_old_and_future_deliveries_are_refused(both: WebhookVerifier, genuine: SignedDelivery, age: int) -> None:
+    """Beyond the tolerance in either direction, also where there is but a secret."""
+    for verifier in (both, WebhookVerifier(SECRET)):
+        with pytest.raises(TimestampToleranceError, match="tolerance is 300 s"):
+            verifier.verify(*genuine, url=URL, now=NOW + age)
+    assert both.verify(*genuine, url=URL, now=NOW + math.copysign(300, age)) == EVENT
+
+
+def test_the_tolerance_can_be_set(keys: KeyPair, genuine: SignedDelivery) -> None:
+    """By the verifier or by its scheme; an infinite one takes any time."""
+    with pytest.raises(TimestampToleranceError):
+        WebhookVerifier(SECRET, tolerance=5).verify(*genuine, now=NOW + 6)
+    with pytest.raises(TimestampToleranceError):
+        WebhookVerifier(SECRET, scheme=SignatureScheme(tolerance=5)).verify(*genuine, now=NOW + 6)
+    old = WebhookVerifier(SECRET, keys.public, tolerance=math.inf)
+    assert old.verify(*genuine, url=URL, now=NOW + 10**9) == EVENT
+
+
+@pytest.mark.parametrize(
+    "stamp", ["", " ", "soon", "-1", "+5", "1e9", "0x10", "inf", "nan", "1_800_000_000", "٣", "9" * 16, "9" * 5000, "é"]
+)
+def test_an_absurd_time_is_refused_where_it_is_signed(
+    both: WebhookVerifier, genuine: SignedDelivery, stamp: str
+) -> None:
+    """With a signature there has to be a time that can be read."""
+    with pytest.raises((TimestampToleranceError, MissingSignatureError)):
+        both.verify(genuine.headers | {"X-Webhook-Timestamp": stamp}, genuine.body, URL, NOW)
+
+
+@pytest.mark.parametrize("stamp", [None, "", "soon", "2026-11-24T10:00:00Z", "9" * 5000])
+def test_a_secret_alone_needs_no_time(genuine: SignedDelivery, stamp: str | None) -> None:
+    """The secret is documented, the time a guess: without a signature, one that isn't there or is none is no matter."""
+    headers = {name: value for name, value in genuine.headers.items() if name != "X-Webhook-Timestamp"}
+    if stamp is not None:
+        headers["X-Webhook-Timestamp"] = stamp
+    assert WebhookVerifier(SECRET).verify(headers, genuine.body, now=NOW) == EVENT
+
+
+def test_the_time_is_the_clocks_or_the_callers(genuine: SignedDelivery) -> None:
+    """Unix seconds or an aware datetime; the clock's where none is given."""
+    verifier = WebhookVerifier(SECRET, clock=lambda: NOW + 299.5)
+    assert verifier.verify(*genuine) == EVENT
+    assert verifier.verify(*genuine, now=datetime.fromtimestamp(NOW, UTC)) == EVENT
+    with pytest.raises(TimestampToleranceError):
+        verifier.verify(*genuine, now=NOW + 400.0)
+    for wrong in (datetime(2026, 1, 1), math.nan, math.inf, "now", True):  # noqa: DTZ001 - naive on purpose
+        with pytest.raises(ConfigurationError, match="now must be"):
+            verifier.verify(*genuine, now=wrong)  # type: ignore[arg-type]
+    assert WebhookVerifier(SECRET).verify(*sign(PAYLOAD, secret=SECRET)) == EVENT
+
+
+# Headers in every form
+
+
+def _forms(headers: dict[str, str]) -> Iterator[Any]:
+    yield headers
+    yield {name.lower(): value for name, value in headers.items()}
+    yield {name.upper(): value for name, value in headers.items()}
+    yield CIMultiDict(headers)
+    yield StarletteHeaders(headers)
+    yield list(headers.items())
+    yield [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    yield iter([[name, value] for name, value in headers.items()])
+    yield [*headers.items(), *headers.items()]
+
+
+def test_headers_come_in_every_form(both: WebhookVerifier, genuine: SignedDelivery) -> None:
+    """Mappings of several servers, pairs of text or bytes, in any case; the same value twice counts once."""
+    for form in _forms(genuine.headers):
+        assert both.verify(form, genuine.body, URL, NOW) == EVENT
+
+
+@pytest.mark.parametrize("name", ["X-Webhook-Secret", "X-Webhook-Signature", "X-Webhook-Timestamp"])
+def test_a_header_that_contradicts_itself_is_refused(both: WebhookVerifier, genuine: SignedDelivery, name: str) -> None:
+    """Where a header stands there twice, with the right value and another one, nobody chooses."""
+    for pairs in ([*genuine.headers.items(), (name.lower(), "1")], [(name, "1"), *genuine.headers.items()]):
+        with pytest.raises(SignatureMismatchError, match="different values"):
+            both.verify(pairs, genuine.body, URL, NOW)
+
+
+@pytest.mark.parametrize("secret", ["sécret", "Ключ", "密码 with spaces", "🔑", "a" * 500])
+def test_a_secret_may_be_any_text(secret: str) -> None:
+    """As bytes, as aiohttp decodes them (UTF-8) and as Starlette does (Latin-1)."""
+    verifier, body = WebhookVerifier(secret), b'{"taskId":"t1"}'
+    wire = secret.encode()
+    for value in (wire, wire.decode(), wire.decode("latin-1"), wire.decode("utf-8", "surrogateescape")):
+        pairs: Any = [(b"x-webhook-secret" if isinstance(value, bytes) else "x-webhook-secret", value)]
+        assert verifier.verify(pairs, body).task_id == "t1"
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe", "é", chr(0xDCFE), chr(0xD800), "🔑", "\x00", "", b"", "x" * 100_000])
+def test_no_header_breaks_it(both: WebhookVerifier, genuine: SignedDelivery, value: str | bytes) -> None:
+    """Whatever stands in a header, what comes is a WebhookVerificationError."""
+    for name in ("X-Webhook-Secret", "X-Webhook-Signature", "X-Webhook-Timestamp"):
+        pairs: Any = [*((key, given) for key, given in genuine.headers.items() if key != name), (name, value)]
+        with pytest.raises(WebhookVerificationError):
+            both.verify(pairs, genuine.body, URL, NOW)
+
+
+@pytest.mark.parametrize("signature", ["AAAA", "A", "not base64!", "====", "A" * 344, "A" * 10_000, "AA AA", "-_-_"])
+def test_what_is_no_signature_is_a_mismatch(both: WebhookVerifier, genuine: SignedDelivery, signature: str) -> None:
+    """Bad base64, a wrong length, nothing: all the same error."""
+    with pytest.raises(SignatureMismatchError):
+        both.verify(genuine.headers | {"X-Webhook-Signature": signature}, genuine.body, URL, NOW)
+
+
+@pytest.mark.parametrize(
+    "headers", [None, 5, "X-Webhook-Secret: x", b"x", [1], [("a",)], [("a", "b", "c")], [(1, "b")]]
+)
+def test_what_are_no_headers_is_told(headers: Any) -> None:
+    """That is the caller's mistake, not a forgery."""
+    with pytest.raises(ConfigurationError, match="header"):
+        WebhookVerifier(SECRET).verify(headers, b"{}")
+    with pytest.raises(ConfigurationError, match="value of a header"):
+        WebhookVerifier(SECRET).verify({"X-Webhook-Secret": 7}, b"{}")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("body", ["{}", {"taskId": "t1"}, None, 5])
+def test_a_body_that_was_decoded_is_told(body: Any) -> None:
+    """Only the bytes as they came can be verified."""
+    with pytest.raises(ConfigurationError, match="bytes as they came"):
+        WebhookVerifier(SECRET).verify({"X-Webhook-Secret": SECRET}, body)
+
+
+def test_a_body_may_be_any_kind_of_bytes() -> None:
+    """Bytes, a bytearray, a view of either."""
+    for body in (b'{"taskId":"t1"}', bytearray(b'{"taskId":"t1"}'), memoryview(b'{"taskId":"t1"}')):
+        assert WebhookVerifier(SECRET).verify({"X-Webhook-Secret": SECRET}, body).task_id == "t1"  # type: ignore[arg-type]
+
+
+# Genuine, but unreadable
+
+DEEP = b'{"taskId":"t1","x":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+UNREADABLE = {
+    "empty": b"",
+    "no JSON": b"taskId=t1",
+    "half": b'{"taskId": "t1"',
+    "two documents": b'{"taskId":"t1"}{"taskId":"t2"}',
+    "an array": b'[{"taskId":"t1"}]',
+    "a string": b'"t1"',
+    "null": b"null",
+    "a number": b"7",
+    "no UTF-8": b'{"taskId":"t\xff"}',
+    "UTF-16": '{"taskId":"t1"}'.encode("utf-16"),
+    "deep": DEEP,
+    "NaN": b'{"taskId":"t1","x":NaN}',
+    "a huge number": b'{"taskId":"t1","x":' + b"9" * 10_000 + b"}",
+    "no task": b'{"event":"task.completed"}',
+    "a null task": b'{"taskId":null}',
+    "a number as task": b'{"taskId":7}',
+    "an empty task": b'{"taskId":" "}',
+    "a long task": b'{"taskId":"' + b"t" * 257 + b'"}',
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_genuine_and_unreadable_is_another_error(keys: KeyPair, body: bytes) -> None:
+    """A handler can answer 200 to it: sending it again would not help. It keeps the body's beginning, and pickles."""
+    delivery = sign(body, secret=SECRET, private_key=keys.private, url=URL, now=NOW)
+    with pytest.raises(WebhookPayloadError) as caught:
+        WebhookVerifier(SECRET, keys.public).verify(*delivery, url=URL, now=NOW)
+    assert not isinstance(caught.value, WebhookVerificationError)
+    assert caught.value.body == body[:2_000].decode(errors="replace")
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (str(copy), copy.body) == (str(caught.value), caught.value.body)
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_what_is_forged_is_not_even_read(body: bytes) -> None:
+    """An unreadable body from somebody else is forged, and nothing more."""
+    with pytest.raises(SignatureMismatchError):
+        WebhookVerifier(SECRET).verify({"X-Webhook-Secret": "other"}, body)
+
+
+@pytest.mark.parametrize(
+    ("payload", "event"),
+    [
+        ({"event": "task.created"}, WebhookEventName.TASK_CREATED),
+        ({"event": "task.cancelled"}, WebhookEventName.TASK_CANCELED),
+        ({"event": "task.archived"}, "task.archived"),
+        ({"event": "task.archived", "status": "completed"}, "task.archived"),
+        ({"status": "failed"}, WebhookEventName.TASK_FAILED),
+        ({"status": "succeeded"}, WebhookEventName.TASK_COMPLETED),
+        ({"status": "sleeping"}, None),
+        ({"status": ["completed"]}, None),
+        ({"event": {"name": "task.completed"}}, None),
+        ({"event": ""}, None),
+        ({}, None),
+    ],
+)
+def test_an_event_is_named_as_well_as_can_be(payload: dict[str, Any], event: str | None) -> None:
+    """A known word, a newer one as it is, by the status where there is none, and None where nothing tells."""
+    read = WebhookVerifier(SECRET).verify(*sign({"taskId": "t1", **payload}, secret=SECRET))
+    assert read.event == event
+    assert read.may_be_terminal == (event not in {"task.created", "task.running"})
+    assert read.payload == {"taskId": "t1", **payload}
+
+
+def test_halves_of_surrogate_pairs_are_replaced() -> None:
+    """What can't be printed or sent doesn't get in; a byte order mark is passed over."""
+    body = b'\xef\xbb\xbf{"taskId":"t\\ud800","event":"\\udfff"}'
+    read = WebhookVerifier(SECRET).verify({"X-Webhook-Secret": SECRET}, body)
+    assert (read.task_id, read.event) == ("t\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}")
+
+
+# How it is set up
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "anybody could deliver"),
+        ({"secret": ""}, "empty"),
+        ({"secret": []}, "empty list"),
+        ({"secret": ["fine", ""]}, "empty"),
+        ({"secret": b"bytes"}, "string"),
+        ({"secret": 5}, "string"),
+        ({"secret": "hush\n"}, "strip it"),
+        ({"secret": "hush\nhush"}, "strip it"),
+        ({"secret": "\ud800"}, "can't be sent"),
+        ({"public_key": ""}, "PEM"),
+        ({"public_key": []}, "empty list"),
+        ({"public_key": 5}, "PEM"),
+        ({"public_key": "-----BEGIN PUBLIC KEY-----\nnonsense\n-----END PUBLIC KEY-----"}, "can't be read"),
+        ({"public_key": base64.b64encode(b"no pem").decode()}, "PEM"),
+        ({"secret": SECRET, "tolerance": 0}, "tolerance"),
+        ({"secret": SECRET, "tolerance": math.nan}, "tolerance"),
+        ({"secret": SECRET, "tolerance": "300"}, "tolerance"),
+        ({"secret": SECRET, "scheme": "default"}, "SignatureScheme"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_at_once(arguments: dict[str, Any], words: str) -> None:
+    """Before any delivery comes, and without repeating a secret."""
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        WebhookVerifier(**arguments)
+    assert "hush" not in str(caught.value)
+
+
+def test_the_key_may_be_a_pem_or_the_base64_of_one(keys: KeyPair, genuine: SignedDelivery) -> None:
+    """As text or as bytes, with the line ends of whoever kept it."""
+    packed = base64.encodebytes(keys.public.encode())
+    for form in (keys.public, keys.public.encode(), packed, packed.decode(), keys.public.replace("\n", "\r\n")):
+        assert WebhookVerifier(public_key=form).verify(*genuine, url=URL, now=NOW) == EVENT
+
+
+def test_a_key_of_another_kind_is_refused() -> None:
+    """The signature is RSA's."""
+    pem = subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "ed25519"], check=True, capture_output=True
+    ).stdout  # fmt: skip
+    public = subprocess.run(["openssl", "pkey", "-pubout"], check=True, capture_output=True, input=pem).stdout
+    with pytest.raises(ConfigurationError, match="RSA"):
+        WebhookVerifier(public_key=public)
+    with pytest.raises(ConfigurationError, match="RSA"):
+        sign(PAYLOAD, private_key=pem, url=URL)
+
+
+def test_the_url_is_needed_for_a_signature(both: WebhookVerifier, genuine: SignedDelivery, keys: KeyPair) -> None:
+    """It is signed with the rest; forgetting it is no forgery."""
+    with pytest.raises(ConfigurationError, match="url is needed"):
+        both.verify(*genuine, now=NOW)
+    with pytest.raises(ConfigurationError, match="url must be a string"):
+        both.verify(*genuine, url=7, now=NOW)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="url is needed"):
+        sign(PAYLOAD, private_key=keys.private)
+
+
+def test_without_cryptography_signatures_are_refused_and_secrets_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error tells what to install."""
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.padding", None)
+    with pytest.raises(ConfigurationError, match=r"pip install .*webhooks"):
+        WebhookVerifier(SECRET, "-----BEGIN PUBLIC KEY-----")
+    assert WebhookVerifier(SECRET).verify(*sign(PAYLOAD, secret=SECRET)) == EVENT
+
+
+def test_importing_needs_neither_cryptography_nor_a_server() -> None:
+    """Each is imported by whoever uses it."""
+    code = (
+        "import sys, rebyte_async.webhooks\n"
+        "print([name for name in ('cryptography', 'aiohttp', 'cattrs', 'starlette') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert shown == "[]\n"
+
+
+def test_a_source_of_the_key_is_for_receivers(genuine: SignedDelivery) -> None:
+    """What would have to read the key can't be done in one step; the error tells what can."""
+
+    async def source() -> str:
+        raise AssertionError
+
+    with pytest.raises(ConfigurationError, match=r"await client\.webhooks\.public_key"):
+        WebhookVerifier(public_key=source).verify(*genuine, url=URL, now=NOW)
+
+
+def test_secrets_are_never_shown(keys: KeyPair) -> None:
+    """Not in a repr, and not in an error about a delivery."""
+    verifier = WebhookVerifier([SECRET, "another-secret"], keys.public)
+    delivery = sign(PAYLOAD, secret=SECRET, private_key=keys.private, url=URL)
+    shown = [repr(verifier), repr(verifier.proof), repr(delivery), str(delivery)]
+    for headers in (delivery.headers, {"X-Webhook-Secret": "given-by-a-forger"}):
+        try:
+            verifier.verify(headers, delivery.body, url="https://other.example")
+        except RebyteError as error:
+            shown += [repr(error), str(error), repr(error.__dict__)]
+    assert len(shown) == 10
+    assert not [text for text in shown if SECRET in text or "another-secret" in text or "forger" in text]
+    assert repr(verifier) == "<WebhookVerifier of the secret and the signature>"
+
+
+# How it may be signed instead
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        SignatureScheme(),
+        SignatureScheme(encoding="hex", prefix="sha256="),
+        SignatureScheme(encoding="base64url", padding="pss"),
+        SignatureScheme(signed="{body}"),
+        SignatureScheme(signed="v1:{url}:{timestamp}:{body}"),
+        SignatureScheme(
+            secret_header="X-S", signature_header="X-Sig", timestamp_header="X-T", signed="{timestamp}{body}"
+        ),
+    ],
+)
+def test_the_scheme_can_be_replaced(keys: KeyPair, scheme: SignatureScheme) -> None:
+    """Headers, what is signed, its encoding and padding; a body of any bytes."""
+    delivery = sign(b'{"taskId":"t1","x":"\xc3\xa9"}', secret=SECRET, private_key=keys.private, url=URL, scheme=scheme)
+    assert WebhookVerifier(SECRET, keys.public, scheme=scheme).verify(*delivery, url=URL).task_id == "t1"
+    with pytest.raises(WebhookVerificationError):
+        WebhookVerifier(SECRET, keys.public, scheme=scheme).verify(delivery.headers, delivery.body + b" ", url=URL)
+    other = SignatureScheme(signed="other {body}", encoding=scheme.encoding, prefix=scheme.prefix)
+    with pytest.raises(WebhookVerificationError):
+        WebhookVerifier(SECRET, keys.public, scheme=other).verify(*delivery, url=URL)
+
+
+def test_what_is_not_signed_is_not_needed(keys: KeyPair) -> None:
+    """A scheme without URL and time asks for neither."""
+    scheme = SignatureScheme(signed="{body_sha256}")
+    delivery = sign(PAYLOAD, private_key=keys.private, scheme=scheme)
+    del delivery.headers["X-Webhook-Timestamp"]
+    assert WebhookVerifier(public_key=keys.public, scheme=scheme).verify(*delivery) == EVENT
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"signed": "{timestamp}.{url}"}, "anybody could change the body"),
+        ({"signed": "{timestamp}.{bodi}.{body}"}, "bodi"),
+        ({"signed": "{body}{}"}, "signed may have"),
+        ({"signed": 5}, "signed must have"),
+        ({"secret_header": "X Webhook"}, "secret_header"),
+        ({"signature_header": ""}, "signature_header"),
+        ({"timestamp_header": None}, "timestamp_header"),
+        ({"encoding": "base32"}, "encoding must be one of"),
+        ({"padding": "none"}, "padding must be one of"),
+        ({"prefix": "ü"}, "prefix"),
+        ({"tolerance": -1}, "tolerance"),
+    ],
+)
+def test_a_scheme_that_cannot_be_right_is_refused(arguments: dict[str, Any], words: str) -> None:
+    """Above all one that leaves the body unsigned."""
+    with pytest.raises(ConfigurationError, match=words):
+        SignatureScheme(**arguments)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl to sign with")
+def test_what_openssl_has_signed_is_genuine(tmp_path: Path) -> None:
+    """A key and a signature of other code than ours, over the text of the contract's guess."""
+
+    def openssl(*arguments: str, given: bytes = b"") -> bytes:
+        return subprocess.run(
+            ["openssl", *arguments], check=True, capture_output=True, input=given, cwd=tmp_path
+        ).stdout
+
+    openssl("genrsa", "-out", "key.pem", "2048")
+    body = b'{"taskId":"t1","event":"task.completed"}'
+    message = f"{NOW}.{URL}.{hashlib.sha256(body).hexdigest()}".encode()
+    signature = base64.b64encode(openssl("dgst", "-sha256", "-sign", "key.pem", given=message)).decode()
+    public = openssl("rsa", "-in", "key.pem", "-pubout")
+
+    headers = {"x-webhook-signature": signature, "x-webhook-timestamp": str(NOW)}
+    assert WebhookVerifier(public_key=public).verify(headers, body, URL, NOW).task_id == "t1"
+
+
+def test_signing_says_what_it_needs() -> None:
+    """What would make no valid delivery is refused."""
+    with pytest.raises(ConfigurationError, match="secret, private_key or both"):
+        sign(PAYLOAD)
+    with pytest.raises(ConfigurationError, match="bytes as they came"):
+        sign(5, secret=SECRET)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="private_key"):
+        sign(PAYLOAD, private_key="nonsense", url=URL)
+    assert sign('{"taskId":"t1"}', secret=SECRET, now=datetime.fromtimestamp(NOW, UTC)) == (
+        {"Content-Type": "application/json", "X-Webhook-Timestamp": str(NOW), "X-Webhook-Secret": SECRET},
+        b'{"taskId":"t1"}',
+    )

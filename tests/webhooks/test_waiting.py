@@ -1,0 +1,248 @@
+"""Waiting for tasks by deliveries: few requests, and right even if none comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from webhooks.serving import serve_asgi
+
+from rebyte_async import AsyncRebyte, RetryPolicy
+from rebyte_async.emulator import Emulator, Match, Status, hold, text
+from rebyte_async.errors import ConfigurationError, NotFoundError, ServerError, WaitTimeoutError
+from rebyte_async.resources.notices import wait_by_notices
+from rebyte_async.resources.polling import TaskReader
+from rebyte_async.types import Task, TaskNotices
+from rebyte_async.webhooks import WebhookEvent, WebhookReceiver, WebhookVerifier, sign
+
+SECRET = "s3cret-of-the-tests"
+VERIFIER = WebhookVerifier(SECRET)
+
+
+async def deliver(receiver: WebhookReceiver, task_id: str, event: str | None = "task.completed", **more: Any) -> None:
+    """Hand a delivery over."""
+    payload = {"taskId": task_id, **more} | ({} if event is None else {"event": event})
+    assert (await receiver.receive(*sign(payload, secret=SECRET))).status == 200
+
+
+def reader(read: Callable[[], Awaitable[Task]], *, is_new: bool = False) -> TaskReader:
+    """A reader of the task t1."""
+    return TaskReader("t1", read, lambda: is_new)
+
+
+async def test_a_delivery_ends_the_wait_and_the_task_itself_is_the_answer(
+    emulator: Emulator, client: AsyncRebyte
+) -> None:
+    """One read at the start and one when word comes: no stream, no polling."""
+    receiver = WebhookReceiver(VERIFIER, client=client)
+    async with serve_asgi(receiver) as origin:
+        await client.webhooks.create(f"{origin}/", ["task.running", "task.completed"], secret=SECRET)
+        emulator.script(hold(), text("Done"))
+        task = await client.tasks.create("Say hello")
+        waiting = asyncio.create_task(receiver.wait(task.id))
+        await emulator.delivered("task.running")
+        await emulator.reached()
+        while not emulator.log.select("GET", f"/tasks/{task.id}"):
+            await asyncio.sleep(0.001)
+        emulator.release()
+        assert (await waiting).is_terminal
+    assert len(emulator.log.select("GET", f"/tasks/{task.id}")) == 2
+    assert not emulator.log.select("GET", f"/tasks/{task.id}/events")
+
+
+async def test_tasks_wait_with_a_receiver_is_one_read_and_no_stream(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A task that was just made is read once, when its end was told; the stream isn't opened."""
+    receiver = WebhookReceiver(VERIFIER)
+    async with serve_asgi(receiver) as origin:
+        await client.webhooks.create(f"{origin}/", ["task.completed"], secret=SECRET)
+        emulator.script(hold(), text("Done"))
+        task = await client.tasks.create("Say hello")
+        waiting = asyncio.create_task(client.tasks.wait(task.id, receiver=receiver, timeout=30))
+        await emulator.reached()
+        emulator.release()
+        assert (await waiting).final_result == "Done"
+    assert [call.path for call in emulator.log.select("GET", "/tasks.*")] == [f"/tasks/{task.id}"]
+
+
+async def test_tasks_wait_with_a_receiver_that_hears_nothing_reads_the_task(client: AsyncRebyte) -> None:
+    """A task of before may have ended long ago, so that it is read at once; a wait has its time here too."""
+    receiver = WebhookReceiver(VERIFIER)
+    task = await client.tasks.create("Say hello")
+    assert (await client.tasks.wait(task.id)).is_terminal
+    async with AsyncRebyte(client._transport.key, base_url=str(client._transport.base)) as other:
+        assert (await other.tasks.wait(task.id, receiver=receiver)).status == "completed"
+    with pytest.raises(WaitTimeoutError, match="had not ended"):
+        await client.tasks.wait((await client.tasks.create("More")).id, receiver=receiver, timeout=0.05)
+
+
+async def test_word_that_came_before_counts(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A task that had ended before anybody waited needs one read."""
+    receiver = WebhookReceiver(VERIFIER, client=client)
+    task = await client.tasks.create("Say hello")
+    await client.tasks.wait(task.id)
+    emulator.log.clear()
+    assert (await receiver.wait(task.id)).final_result == "Hello"
+    assert len(emulator.log.select("GET", "/tasks/[^/]+")) == 1
+
+
+async def test_without_a_delivery_the_task_is_polled(client: AsyncRebyte) -> None:
+    """Slowly, and to the end."""
+    receiver = WebhookReceiver(VERIFIER)
+    task = await client.tasks.create("Say hello")
+    ended = await receiver.wait(task.id, client=client, poll_interval=0.02)
+    assert ended.status == "completed"
+
+
+async def test_a_delivery_is_a_hint_and_no_more() -> None:
+    """Word of an end, while the task reads running, ends nothing."""
+    receiver = WebhookReceiver(VERIFIER)
+    task = Task(id="t1", status="running")
+    reads = 0
+
+    async def read() -> Task:
+        nonlocal reads
+        reads += 1
+        return task
+
+    waiting = asyncio.create_task(wait_by_notices(reader(read), receiver))
+    await asyncio.sleep(0)
+    for number in range(3):
+        await deliver(receiver, "t1", number=number)
+        await asyncio.sleep(0.005)
+    assert (waiting.done(), reads) == (False, 4)
+    task = Task(id="t1", status="failed")
+    await deliver(receiver, "t1", "task.running")
+    await asyncio.sleep(0.005)
+    assert (waiting.done(), reads) == (False, 4)  # that it runs is no reason to look whether it has ended
+    await deliver(receiver, "t1", "task.failed")
+    assert (await waiting).status == "failed"
+
+
+async def test_a_read_that_lags_behind_is_repeated_soon() -> None:
+    """When word of the end came and the task doesn't read ended yet, it is read again long before the next poll."""
+    receiver, answers = WebhookReceiver(VERIFIER), iter(["running", "running", "completed"])
+
+    async def read() -> Task:
+        return Task(id="t1", status=next(answers))
+
+    await deliver(receiver, "t1")
+    async with asyncio.timeout(30):
+        assert (await wait_by_notices(reader(read), receiver)).status == "completed"
+
+
+async def test_reads_that_fail_are_forgiven_for_a_while(emulator: Emulator) -> None:
+    """A service that is down for a moment ends no wait; one that stays down does."""
+    retry = RetryPolicy(max_attempts=1)
+    async with AsyncRebyte(emulator.api_key, base_url=emulator.url, retry=retry) as client:
+        task = await client.tasks.create("Say hello")
+        receiver = WebhookReceiver(VERIFIER, client=client)
+        emulator.faults.add(Status(503), Match("GET", "/tasks/[^/]+"), times=3)
+        assert (await receiver.wait(task.id, poll_interval=0.001)).status == "completed"
+        emulator.faults.add(Status(503), Match("GET", "/tasks/[^/]+"), times=None)
+        with pytest.raises(ServerError):
+            await receiver.wait(task.id, poll_interval=0.001)
+
+
+async def test_a_task_that_is_not_there_is_an_error() -> None:
+    """At once where it can't be new; a new one is given a moment."""
+    receiver, reads = WebhookReceiver(VERIFIER), 0
+
+    async def read() -> Task:
+        nonlocal reads
+        reads += 1
+        if reads < 3:
+            raise NotFoundError(404)
+        return Task(id="t1", status="completed")
+
+    with pytest.raises(NotFoundError):
+        await wait_by_notices(reader(read), receiver)
+    assert (await wait_by_notices(reader(read, is_new=True), receiver, poll_interval=0.01)).is_terminal
+
+
+async def test_a_task_made_a_moment_ago_need_not_be_read_first() -> None:
+    """Then one read, at the word of its end, is all."""
+    receiver, reads = WebhookReceiver(VERIFIER), 0
+
+    async def read() -> Task:
+        nonlocal reads
+        reads += 1
+        return Task(id="t1", status="completed")
+
+    waiting = asyncio.create_task(wait_by_notices(reader(read), receiver, read_first=False))
+    await asyncio.sleep(0.005)
+    assert reads == 0
+    await deliver(receiver, "t1")
+    await waiting
+    assert reads == 1
+
+
+async def test_a_wait_has_its_time(emulator: Emulator, client: AsyncRebyte) -> None:
+    """The error names the task and its last status; a timeout that can't be right is refused."""
+    emulator.clear()
+    emulator.script(hold())
+    task = await client.tasks.create("Say hello")
+    receiver = WebhookReceiver(VERIFIER, client=client)
+    with pytest.raises(WaitTimeoutError) as caught:
+        await receiver.wait(task.id, timeout=0.1)
+    assert (caught.value.resource_id, caught.value.last_status) == (task.id, "running")
+    for wrong in (-1, "5", True):
+        with pytest.raises(ConfigurationError, match="timeout"):
+            await receiver.wait(task.id, timeout=wrong)  # type: ignore[arg-type]
+    for wrong in (-1, 0, "5", True):
+        with pytest.raises(ConfigurationError, match="poll_interval"):
+            await receiver.wait(task.id, poll_interval=wrong)  # type: ignore[arg-type]
+
+
+# Without a client
+
+
+async def test_without_a_client_a_delivery_is_taken_at_its_word() -> None:
+    """Its id and status, whether it came before or comes after; what doesn't say that it ended is passed over."""
+    receiver = WebhookReceiver(VERIFIER)
+    await deliver(receiver, "t1", "task.failed")
+    assert await receiver.wait("t1") == Task(id="t1", status="failed")
+    waiting = asyncio.create_task(receiver.wait("t2"))
+    for event in ("task.created", "task.running", "task.archived", None):
+        await deliver(receiver, "t2", event)
+        await deliver(receiver, "t3", "task.completed")
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    await deliver(receiver, "t2", "task.canceled")
+    assert await waiting == Task(id="t2", status="canceled")
+    with pytest.raises(WaitTimeoutError, match="no delivery told of task t4"):
+        await receiver.wait("t4", timeout=0.01)
+
+
+async def test_a_closed_receiver_tells_nothing_more() -> None:
+    """Whoever waits for its word alone is told so; who asks the service too goes on."""
+    receiver = WebhookReceiver(VERIFIER)
+    waiting = asyncio.create_task(receiver.wait("t1"))
+    hearing = asyncio.create_task(receiver.ended("t1"))
+    await asyncio.sleep(0)
+    await receiver.aclose()
+    with pytest.raises(ConfigurationError, match="closed"):
+        await waiting
+    await asyncio.sleep(0.005)
+    assert not hearing.done()
+    hearing.cancel()
+
+
+async def test_word_is_numbered_bounded_and_a_repeat_is_word_too() -> None:
+    """Newer word has a higher number; only so many tasks are remembered, and nobody who waits is."""
+    receiver = WebhookReceiver(VERIFIER)
+    notices: TaskNotices = receiver
+    await deliver(receiver, "t1")
+    first = await notices.ended("t1")
+    assert await notices.ended("t1", first - 1) == first
+    waiting = asyncio.create_task(notices.ended("t1", first))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await deliver(receiver, "t1")  # the same bytes: another turn may end with them
+    assert await waiting > first
+    assert (receiver.stats().accepted, receiver.stats().repeated) == (1, 1)
+    for number in range(10_050):
+        receiver._notices.tell(WebhookEvent("task.completed", f"n{number}"))
+    assert len(receiver._notices._words) == 10_000
+    assert receiver._notices._waiting == {}
