@@ -13,6 +13,7 @@ import click
 from rebyte_async import __version__
 from rebyte_async.cli.answer import answer
 from rebyte_async.cli.artifacts import artifacts
+from rebyte_async.cli.batch import batch
 from rebyte_async.cli.cancel import cancel
 from rebyte_async.cli.completion import ANSWERS_SHELL, completion
 from rebyte_async.cli.computers import computers
@@ -45,6 +46,7 @@ Environment:
 
 _SECTIONS = {
     "Watch an agent": (demo, run, events, answer, cancel),
+    "Run many": (batch,),
     "Manage": (tasks, computers, files, artifacts, webhooks),
     "Set up": (doctor, emulator, completion),
 }

@@ -1,0 +1,104 @@
+"""Ten thousand items against the emulator: items a second, CPU, memory, the journal, and what an item costs.
+
+The emulator is a process of its own and mostly the slowest part: what a batch can do by itself is in the CPU an item,
+and in the rate of the journal alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rebyte_async.batch import BatchItem, Journal
+from rebyte_async.batch.items import intake_of
+
+if TYPE_CHECKING:
+    from benchmarks.conftest import Figures
+
+COUNTS = (100, 1_000, 10_000)
+HERE = Path(__file__)
+
+
+@contextmanager
+def emulator(hold: int = 0) -> Generator[str]:
+    """The URL of an emulator; with `hold` no task ends before so many are open."""
+    server = [sys.executable, str(HERE.with_name("batch_server.py")), str(hold)]
+    with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+def run(url: str, journal: Path, count: int, *, concurrency: int = 256, max_streams: int = 256) -> dict[str, Any]:
+    arguments = [url, str(journal), *map(str, (count, concurrency, max_streams))]
+    command = [sys.executable, str(HERE.with_name("batch_client.py")), *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert result["statuses"] == {"completed": count}, result
+    return result
+
+
+@pytest.mark.timeout(900)
+def test_items(figures: Figures, tmp_path: Path) -> None:
+    costs: dict[int, float] = {}
+    for count in COUNTS:
+        journal = tmp_path / f"{count}.sqlite3"
+        with emulator() as url:
+            first = run(url, journal, count)
+            again = run(url, journal, count)
+        costs[count] = first["cpu"] / count * 1000
+        what = f"batch of {count:,}"
+        figures.add(what, "items a second, with the emulator", count / first["seconds"])
+        figures.add(what, "CPU an item, ms", costs[count])
+        figures.add(what, "peak memory above the start, MiB", first["above"])
+        figures.add(what, "journal, bytes an item", first["journal"] / count)
+        figures.add(what, "items a second when all have ended", count / again["seconds"])
+    figures.add("batch", "CPU an item at 10,000 beside 1,000", costs[10_000] / costs[1_000], aim=1.15, at_most=True)
+
+
+@pytest.mark.timeout(900)
+def test_open_tasks(figures: Figures, tmp_path: Path) -> None:
+    """Ten thousand are open at once, 256 of them on streams; then they all end."""
+    with emulator(hold=10_000) as url:
+        result = run(url, tmp_path / "open.sqlite3", 10_000, concurrency=10_000)
+    figures.add("batch of 10,000 at once", "items a second, with the emulator", 10_000 / result["seconds"])
+    figures.add("batch of 10,000 at once", "peak memory, MiB", result["memory"])
+    figures.add("batch of 10,000 at once", "peak memory above the start, KiB an item", result["above"] * 1024 / 10_000)
+
+
+def test_the_journal_alone(figures: Figures, tmp_path: Path) -> None:
+    """The four writes of an item, 64 items at once, on whatever disk the temporary folder is."""
+    count, at_once = 5_000, 64
+
+    async def one(journal: Journal, number: int) -> None:
+        accepted: Any = await journal.accept([intake_of(BatchItem(f"item-{number}", "Summarise it. " * 20))])
+        (entry,) = accepted
+        await journal.intend(entry, None, 1.0)
+        await journal.attach(entry, f"task-{number}", "workspace", 1.0)
+        await journal.finish(entry, "completed", final_result="Done. " * 20, now=2.0)
+
+    async def main() -> tuple[float, float]:
+        async with Journal(tmp_path / "run.sqlite3") as journal:
+            await journal.begin()
+            left = iter(range(count))
+
+            async def work() -> None:
+                for number in left:
+                    await one(journal, number)
+
+            wall, cpu = perf_counter(), process_time()
+            await asyncio.gather(*(work() for _ in range(at_once)))
+            return perf_counter() - wall, process_time() - cpu
+
+    wall, cpu = asyncio.run(main())
+    figures.add("the journal alone", "items a second", count / wall, aim=1_000)
+    figures.add("the journal alone", "CPU an item, ms", cpu / count * 1000)

@@ -1,0 +1,273 @@
+"""Creates: each written down before it is sent, and reconciled where its answer was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from anyio import CancelScope
+from attrs import define, field, frozen
+
+from rebyte_async.batch.looking import Search
+from rebyte_async.batch.reconcile import Doubt, Verdict
+from rebyte_async.batch.texts import Texts
+from rebyte_async.batch.trouble import Trouble, in_one_line, is_fatal, is_passing
+from rebyte_async.errors import AmbiguousRequestError, BatchError, JournalError, RebyteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rebyte_async._transport import Transport
+    from rebyte_async.batch.entries import Entry
+    from rebyte_async.batch.items import BatchItem
+    from rebyte_async.batch.journal import Journal
+    from rebyte_async.batch.plan import Plan
+    from rebyte_async.resources import Tasks
+    from rebyte_async.types.files import FileRef
+
+__all__ = ["Creates", "StoppedError", "UnclearError"]
+
+
+class StoppedError(BatchError):
+    """An item wasn't started, because the run is ending."""
+
+
+class UnclearError(BatchError):
+    """Whether a task was made for an item, or which, can't be told."""
+
+    is_final: bool = True
+    """Whether it stays so; False where looking for the task failed."""
+
+
+@frozen(eq=False)
+class _Case:
+    """An item in doubt, and who waits for the verdict."""
+
+    entry: Entry
+    verdict: asyncio.Future[Verdict]
+
+
+@define(eq=False, kw_only=True)
+class Creates:
+    """Makes the tasks of a run."""
+
+    tasks: Tasks
+    journal: Journal
+    transport: Transport
+    plan: Plan
+    is_stopped: Callable[[], bool]
+    """Whether no create is to be sent any more."""
+    trouble: Trouble = field(init=False)
+    _texts: Texts = field(factory=Texts, init=False)
+    _places: asyncio.Semaphore = field(init=False)
+    _search: Search = field(init=False)
+    _cases: dict[int, _Case] = field(factory=dict[int, _Case], init=False)
+    _flights: set[asyncio.Task[None]] = field(factory=set["asyncio.Task[None]"], init=False)
+    _asked_time: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    _knows_time: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        tuning = self.plan.tuning
+        self.trouble = Trouble(tuning, self.transport.gate)
+        self._places = asyncio.Semaphore(tuning.creates_at_once)
+        self._search = Search(
+            tasks=self.tasks,
+            journal=self.journal,
+            gate=self.transport.gate,
+            tuning=tuning,
+            settle=self.plan.settle,
+        )
+
+    @property
+    def open(self) -> int:
+        """How many creates are under way or in doubt."""
+        return len(self._flights) + len(self._cases)
+
+    async def make(self, item: BatchItem, entry: Entry, files: Sequence[FileRef], workspace_id: str | None) -> None:
+        """Make an item's task, once. Afterwards the entry has it.
+
+        Raises:
+            StoppedError: The run is ending.
+            UnclearError: A task may have been made, and which can't be told.
+            RebyteError: Surely none was made. Where another run may succeed, the entry is as before.
+        """
+        recreates = 0
+        while True:
+            try:
+                await self._send(item, entry, files, workspace_id)
+            except AmbiguousRequestError as error:
+                if await self._verdict(entry, error):
+                    return
+                recreates += 1
+                if recreates > self.plan.tuning.recreates:
+                    raise UnclearError(
+                        f"{recreates} creates got lost, the last one so: {in_one_line(error)}"
+                    ) from error
+            except RebyteError as error:
+                if not await self.trouble.passes(error):
+                    raise
+            else:
+                return
+
+    async def _send(self, item: BatchItem, entry: Entry, files: Sequence[FileRef], workspace_id: str | None) -> None:
+        """One create. It goes on when the caller is cancelled, so that its task is known if there is still time."""
+        await self._cleared(entry.prompt_hash)
+        flight = asyncio.get_running_loop().create_task(self._flight(item, entry, files, workspace_id))
+        self._flights.add(flight)
+        flight.add_done_callback(self._flights.discard)
+        await asyncio.shield(flight)
+
+    async def _cleared(self, text: bytes) -> None:
+        """Wait for a place and for the text to be in no doubt, and take both."""
+        while True:
+            await self._texts.clear(text)
+            await self._places.acquire()
+            if self._texts.is_clear(text):
+                self._texts.start(text)
+                return
+            self._places.release()
+
+    async def _flight(self, item: BatchItem, entry: Entry, files: Sequence[FileRef], workspace_id: str | None) -> None:
+        in_doubt = False
+        try:
+            await self.know_time()
+            await self.transport.gate.passed()  # a pause after a 429 is no time to be in doubt
+            if self.is_stopped():
+                raise StoppedError("it wasn't started, because the run is ending")
+            await self.journal.intend(entry, workspace_id, self.transport.clock.now())
+            await self._create(item, entry, files, workspace_id)
+        except AmbiguousRequestError:
+            in_doubt = True
+            raise
+        finally:
+            self._places.release()
+            self._texts.land(entry.prompt_hash, in_doubt=in_doubt)
+
+    async def _create(self, item: BatchItem, entry: Entry, files: Sequence[FileRef], workspace_id: str | None) -> None:
+        try:
+            task = await self.tasks.create(
+                item.prompt,
+                executor=item.executor,
+                model=item.model,
+                workspace_id=workspace_id,
+                files=files,
+                skills=item.skills,
+                github_url=item.github_url,
+                branch_name=item.branch_name,
+                extra=item.extra,
+            )
+        except AmbiguousRequestError:
+            raise
+        except RebyteError as error:
+            if is_passing(error) or is_fatal(error):
+                await self.journal.withdraw(entry)
+            raise
+        self.trouble.over()
+        started = self.transport.clock.now() if task.created_at is None else task.created_at.timestamp()
+        await self.journal.attach(entry, task.id, task.workspace_id or workspace_id, started)
+
+    async def know_time(self) -> None:
+        """Have the server tell its time: intents are compared with the times of tasks.
+
+        Raises:
+            RebyteError: It can't be asked.
+        """
+        async with self._asked_time:
+            if not (self._knows_time or self.transport.clock.is_known):
+                await self.trouble.outlast(self._ask_time)
+            self._knows_time = True
+
+    async def _ask_time(self) -> None:
+        await self.tasks.list(limit=1)
+
+    async def _verdict(self, entry: Entry, error: AmbiguousRequestError) -> bool:
+        """Whether the create that is in doubt has made a task, which the entry has then.
+
+        Raises:
+            UnclearError: It can't be told.
+        """
+        if self.plan.on_ambiguous == "report":
+            self._texts.settle(entry.prompt_hash)
+            raise UnclearError(in_one_line(error)) from error
+        case = _Case(entry, asyncio.get_running_loop().create_future())
+        self._cases[entry.position] = case
+        self._texts.touch()
+        verdict = await case.verdict
+        if verdict.unclear is not None:
+            raise UnclearError(f"{in_one_line(error)}; {verdict.unclear}") from error
+        return verdict.task is not None
+
+    async def settle_doubts(self) -> None:
+        """Reconcile what comes to be in doubt, until cancelled."""
+        while True:
+            counts = Counter(case.entry.prompt_hash for case in self._cases.values())
+            ready = [
+                case
+                for case in self._cases.values()
+                if self._texts.has_landed(case.entry.prompt_hash, counts[case.entry.prompt_hash])
+            ]
+            if not ready:
+                await self._texts.change()
+                continue
+            await self._settle(ready)
+
+    async def _settle(self, cases: Sequence[_Case]) -> None:
+        failure: UnclearError | None = None
+        try:
+            verdicts = await self.reconcile([case.entry for case in cases])
+        except JournalError:
+            raise
+        except RebyteError as error:
+            verdicts = {}
+            failure = UnclearError(f"looking for its task failed: {in_one_line(error)}")
+            failure.is_final = False
+        for case in cases:
+            del self._cases[case.entry.position]
+            self._texts.settle(case.entry.prompt_hash)
+            if case.verdict.cancelled():
+                continue
+            if failure is not None:
+                case.verdict.set_exception(failure)
+            else:
+                case.verdict.set_result(verdicts[case.entry.position])
+
+    async def reconcile(self, entries: Sequence[Entry]) -> dict[int, Verdict]:
+        """Find out about creates in doubt, and write it down.
+
+        Returns:
+            The verdicts by the items' positions. Those that are unclear aren't written down.
+
+        Raises:
+            RebyteError: The tasks can't be listed.
+        """
+        await self.know_time()
+        verdicts = await self._search.judged([Doubt.of(entry) for entry in entries])
+        for entry in entries:
+            verdicts[entry.position] = await self._applied(entry, verdicts[entry.position])
+        absent = [entry for entry in entries if verdicts[entry.position] == Verdict()]
+        await self.journal.forget_creates(absent)
+        return verdicts
+
+    async def _applied(self, entry: Entry, verdict: Verdict) -> Verdict:
+        if verdict.task is None:
+            return verdict
+        task = verdict.task
+        started = entry.intent_at if task.created_at is None else task.created_at
+        try:
+            await self.journal.attach(entry, task.task_id, task.workspace_id or entry.workspace_id, started)
+        except sqlite3.IntegrityError:
+            return Verdict(unclear=f"the task {task.task_id} belongs to another item")
+        return verdict
+
+    async def land(self) -> None:
+        """Wait for the creates that are under way, for a moment, and give them up then."""
+        if not self._flights:
+            return
+        flights = set(self._flights)
+        with CancelScope(shield=True):
+            _, late = await asyncio.wait(flights, timeout=self.plan.tuning.landing)
+            for flight in late:
+                flight.cancel()
+            await asyncio.gather(*flights, return_exceptions=True)

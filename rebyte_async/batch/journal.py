@@ -1,0 +1,371 @@
+"""The journal: what is known of every item, written down before the step that depends on it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from attrs import frozen
+
+from rebyte_async.batch._file import open_file, open_temporary
+from rebyte_async.batch._lock import Lock
+from rebyte_async.batch._writer import Writer
+from rebyte_async.batch.entries import COLUMNS, Entry, read_entry
+from rebyte_async.errors import BatchError, ConfigurationError, JournalError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from types import TracebackType
+
+    from rebyte_async.batch.entries import Intake
+
+__all__ = ["Journal", "Machine"]
+
+T = TypeVar("T")
+_VALUES = 500
+"""How many values one statement holds: old versions of SQLite take 999."""
+_SHOWN = 60
+
+
+@frozen
+class Machine:
+    """An agent computer of the batch, as the journal has it."""
+
+    slot: int
+    name: str
+    workspace_id: str | None
+    """None while its create is under way, or in doubt."""
+    intent_at: float | None
+
+
+class Journal:
+    """A batch's journal, open for writing: one SQLite file, whose schema docs/batch.md describes.
+
+    A `BatchRunner` opens the journal that it is given by itself. This class is for what is done between runs:
+
+        async with Journal("run.sqlite3") as journal:
+            await journal.reopen(["failed", "error"])
+
+    Only one holds a journal open for writing at a time, in whatever process. Every write is on disk when its call
+    returns.
+
+    Args:
+        path: The file, which is made if there is none; None keeps the journal for as long as this object is open.
+        base_url: The address of the API. It is written down, and a journal of another address is refused.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None, *, base_url: str | None = None) -> None:
+        if path is not None and not isinstance(path, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"journal must be a path, or None, not {type(path).__name__}")
+        self.path: Path | None = None if path is None else Path(path)
+        """The file."""
+        self.batch_id: str = ""
+        """The batch's id, made with the journal."""
+        self._base_url = base_url
+        self._lock: Lock | None = None
+        self._writer: Writer | None = None
+        self._run = 0
+
+    async def open(self) -> None:
+        """Take the lock, and open the file, or make it.
+
+        Raises:
+            JournalBusyError: Another process has it open, or this one already has.
+            JournalError: It is damaged, no journal, of a newer version, or can't be written.
+            BatchError: It is of another API.
+        """
+        self._writer = Writer(str(self.path or "(temporary)"), self._connection, self._unlock)
+        try:
+            await self._writer.start()
+            facts = await self._write(lambda c: dict(c.execute("SELECT name, value FROM meta").fetchall()))
+            self.batch_id = facts.get("batch_id", "")
+            await self._check_address(facts.get("base_url"))
+        except BaseException:
+            await self.aclose()
+            raise
+
+    def _connection(self) -> sqlite3.Connection:
+        if self.path is None:
+            return open_temporary()
+        path = Path(os.path.realpath(self.path))
+        if not path.parent.is_dir():
+            raise JournalError(f"can't make the journal {self.path}: there is no folder {path.parent}")
+        if path.is_dir():
+            raise JournalError(f"can't open the journal {self.path}: it is a folder")
+        self._lock = Lock.taken(path)
+        return open_file(path)
+
+    async def _check_address(self, known: str | None) -> None:
+        if self._base_url is None or known == self._base_url:
+            return
+        if known is not None:
+            raise BatchError(
+                f"the journal {self.path} is of a batch on {known}, and this client talks to {self._base_url}: give "
+                "another journal, or the client that it was made with"
+            )
+        await self._write(lambda c: c.execute("INSERT INTO meta VALUES ('base_url', ?)", (self._base_url,)))
+
+    async def aclose(self) -> None:
+        """Write what was asked for, and let go of the file."""
+        if self._writer is not None:
+            await self._writer.stop()
+
+    def _unlock(self) -> None:
+        """Let go of the lock, in the writer's thread: so it is free also where nobody waits for that thread."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def reopen(self, statuses: Iterable[str], *, keys: Iterable[str] | None = None) -> int:
+        """Let items that have ended be made again by the next run.
+
+        Those that ended `ambiguous` are reconciled once more before; others get a new task, and their old one stays
+        noted, so that no other item is given it.
+
+        Args:
+            statuses: How they ended: `failed`, `canceled`, `error`, `ambiguous`, `completed`.
+            keys: Only these items; None for all.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            JournalError: The journal isn't open, or can't be written.
+        """
+        words = tuple(statuses)
+        names = None if keys is None else tuple(keys)
+        return await self._write(lambda c: _reopen(c, words, names))
+
+    async def begin(self, note: str | None = None) -> None:
+        """Note that a run begins."""
+
+        def job(connection: sqlite3.Connection) -> int:
+            added = connection.execute(
+                "INSERT INTO runs (started_at, pid, note) VALUES (?, ?, ?)", (time.time(), os.getpid(), note)
+            )
+            return added.lastrowid or 0
+
+        self._run = await self._write(job)
+
+    async def end(self) -> None:
+        """Note that the run has ended."""
+        await self._set("UPDATE runs SET ended_at = ? WHERE run = ?", time.time(), self._run)
+
+    async def unsettled(self, state: str) -> list[Entry]:
+        """The items that are `creating` or `running`, in the order of their creates; what runs without its request."""
+        columns = COLUMNS.replace("request", "''") if state == "running" else COLUMNS
+        query = f"SELECT {columns} FROM items WHERE state = ? ORDER BY intent_at, position"  # noqa: S608 - no value stands in it
+        return await self._write(lambda c: [read_entry(row) for row in c.execute(query, (state,))])
+
+    async def accept(self, intakes: Sequence[Intake]) -> list[Entry | BatchError]:
+        """Write items down as taken, or say why one of them can't be."""
+        return await self._write(lambda c: [_accept(c, intake, self._run) for intake in intakes])
+
+    async def intend(self, entry: Entry, workspace_id: str | None, now: float) -> None:
+        """Write down that a create is about to be sent."""
+        await self._set(
+            "UPDATE items SET state = 'creating', attempts = attempts + 1, intent_at = ?, workspace_id = ? "
+            "WHERE position = ?",
+            now,
+            workspace_id,
+            entry.position,
+        )
+        entry.state, entry.intent_at, entry.workspace_id = "creating", now, workspace_id
+        entry.attempts += 1
+
+    async def withdraw(self, entry: Entry) -> None:
+        """Write down that a create surely made nothing, and wasn't read by the server."""
+        await self._set(
+            "UPDATE items SET state = 'accepted', attempts = attempts - 1, intent_at = NULL, workspace_id = NULL "
+            "WHERE position = ?",
+            entry.position,
+        )
+        entry.state, entry.intent_at, entry.workspace_id = "accepted", None, None
+        entry.attempts -= 1
+
+    async def attach(self, entry: Entry, task_id: str, workspace_id: str | None, now: float | None) -> None:
+        """Write down an item's task.
+
+        Raises:
+            sqlite3.IntegrityError: The task belongs to another item.
+        """
+        await self._write(lambda c: _attach(c, entry.position, task_id, workspace_id, now))
+        entry.state, entry.task_id, entry.workspace_id, entry.started_at = "running", task_id, workspace_id, now
+
+    async def forget_creates(self, entries: Collection[Entry]) -> None:
+        """Write down that creates that were in doubt have surely made nothing."""
+        rows = [(entry.position,) for entry in entries]
+        await self._write(
+            lambda c: c.executemany(
+                "UPDATE items SET state = 'accepted', intent_at = NULL, workspace_id = NULL WHERE position = ?", rows
+            )
+        )
+        for entry in entries:
+            entry.state, entry.intent_at, entry.workspace_id = "accepted", None, None
+
+    async def finish(
+        self, entry: Entry, status: str, *, final_result: str | None = None, error: str | None = None, now: float
+    ) -> None:
+        """Write down what became of an item."""
+        await self._set(
+            "UPDATE items SET state = 'ended', status = ?, final_result = ?, error = ?, ended_at = ?, "
+            "started_at = coalesce(started_at, intent_at) WHERE position = ?",
+            status,
+            final_result,
+            error,
+            now,
+            entry.position,
+        )
+        entry.state, entry.status, entry.final_result, entry.error, entry.ended_at = (
+            "ended",
+            status,
+            final_result,
+            error,
+            now,
+        )
+        entry.started_at = entry.started_at if entry.started_at is not None else entry.intent_at
+
+    async def known(self, task_ids: Sequence[str]) -> set[str]:
+        """Those of the tasks that belong, or belonged, to an item."""
+        return await self._write(lambda c: _known(c, task_ids))
+
+    async def sample(self) -> tuple[str, bytes] | None:
+        """A task that is known to be an item's, the latest, and the hash of that item's prompt."""
+        query = "SELECT task_id, prompt_hash FROM items WHERE task_id IS NOT NULL ORDER BY position DESC LIMIT 1"
+        return await self._write(lambda c: c.execute(query).fetchone())
+
+    async def machines(self) -> list[Machine]:
+        """The agent computers that were made, or are being made, for the batch."""
+        query = "SELECT slot, name, workspace_id, intent_at FROM workspaces ORDER BY slot"
+        return await self._write(lambda c: [Machine(*row) for row in c.execute(query)])
+
+    async def intend_machine(self, slot: int, name: str, now: float) -> None:
+        """Write down that an agent computer is about to be made."""
+        await self._set(
+            "INSERT OR REPLACE INTO workspaces (slot, name, state, intent_at) VALUES (?, ?, 'creating', ?)",
+            slot,
+            name,
+            now,
+        )
+
+    async def know_machine(self, slot: int, workspace_id: str) -> None:
+        """Write down an agent computer's id."""
+        await self._set("UPDATE workspaces SET state = 'known', workspace_id = ? WHERE slot = ?", workspace_id, slot)
+
+    async def _set(self, statement: str, *values: object) -> None:
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute(statement, values)
+
+        await self._write(job)
+
+    async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        if self._writer is None:
+            raise JournalError("the journal isn't open: use it with `async with`")
+        # What was asked for is written even where the caller is cancelled, so that the file keeps up with the world.
+        return await asyncio.shield(self._writer.write(job))
+
+
+def _accept(connection: sqlite3.Connection, intake: Intake, run: int) -> Entry | BatchError:
+    row = connection.execute(f"SELECT {COLUMNS} FROM items WHERE key = ?", (intake.key,)).fetchone()  # noqa: S608
+    if row is None:
+        added = connection.execute(
+            "INSERT INTO items (key, fingerprint, request, prompt_hash, run, state) VALUES (?, ?, ?, ?, ?, 'accepted')",
+            (intake.key, intake.fingerprint, intake.request, intake.prompt_hash, run),
+        )
+        return _new_entry(intake, added.lastrowid or 0, run)
+    entry = read_entry(row)
+    if entry.run == run:
+        return BatchError(f"the key {intake.key!r:.80} comes twice: each item of a batch needs a key of its own")
+    if entry.fingerprint != intake.fingerprint:
+        return BatchError(
+            f"the key {intake.key!r:.80} stands in the journal with {_difference(entry.request, intake.request)}: give "
+            "the item as it was, or another key"
+        )
+    connection.execute("UPDATE items SET run = ? WHERE position = ?", (run, entry.position))
+    entry.run = run
+    return entry
+
+
+def _new_entry(intake: Intake, position: int, run: int) -> Entry:
+    return Entry(
+        position=position,
+        key=intake.key,
+        fingerprint=intake.fingerprint,
+        request=intake.request,
+        prompt_hash=intake.prompt_hash,
+        run=run,
+        state="accepted",
+        workspace_id=None,
+        task_id=None,
+        attempts=0,
+        intent_at=None,
+        status=None,
+        final_result=None,
+        error=None,
+        started_at=None,
+        ended_at=None,
+    )
+
+
+def _difference(old: str, new: str) -> str:
+    """What of an item has changed."""
+    before, after = json.loads(old), json.loads(new)
+    names = [name for name in (before | after) if before.get(name) != after.get(name)]
+    return "another " + " and ".join(f"{name} ({_short(before.get(name))})" for name in names)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _attach(
+    connection: sqlite3.Connection, position: int, task_id: str, workspace_id: str | None, now: float | None
+) -> None:
+    connection.execute(
+        "UPDATE items SET state = 'running', task_id = ?, workspace_id = ?, started_at = ? WHERE position = ?",
+        (task_id, workspace_id, now, position),
+    )
+
+
+def _known(connection: sqlite3.Connection, task_ids: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for start in range(0, len(task_ids), _VALUES):
+        part = tuple(task_ids[start : start + _VALUES])
+        marks = ",".join("?" * len(part))
+        for table in ("items", "former_tasks"):
+            rows = connection.execute(f"SELECT task_id FROM {table} WHERE task_id IN ({marks})", part)  # noqa: S608
+            found.update(row[0] for row in rows)
+    return found
+
+
+def _reopen(connection: sqlite3.Connection, statuses: tuple[str, ...], keys: tuple[str, ...] | None) -> int:
+    marks = ",".join("?" * len(statuses))
+    query = f"SELECT position, key, status, task_id FROM items WHERE state = 'ended' AND status IN ({marks})"  # noqa: S608
+    wanted = None if keys is None else set(keys)
+    rows = [row for row in connection.execute(query, statuses).fetchall() if wanted is None or row[1] in wanted]
+    connection.executemany(
+        "INSERT OR IGNORE INTO former_tasks (task_id, position) VALUES (?, ?)",
+        [(task_id, position) for position, _, _, task_id in rows if task_id is not None],
+    )
+    connection.executemany(
+        "UPDATE items SET state = CASE WHEN status = 'ambiguous' AND intent_at IS NOT NULL THEN 'creating' ELSE "
+        "'accepted' END, status = NULL, final_result = NULL, error = NULL, task_id = NULL, started_at = NULL, "
+        "ended_at = NULL WHERE position = ?",
+        [(position,) for position, *_ in rows],
+    )
+    return len(rows)

@@ -1,0 +1,187 @@
+"""What the page knows: the items as columns, a third of the size of as many objects, and what they add up to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from rebyte_async.batch.report.durations import bin_durations, percentiles
+from rebyte_async.batch.report.failures import FailureGroups
+from rebyte_async.batch.report.lanes import lay_in_lanes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from rebyte_async.batch.reading import JournalItem, JournalReader
+
+__all__ = ["STATUSES", "fair_cap", "make_document"]
+
+STATUSES = ("completed", "failed", "error", "ambiguous", "canceled", "running", "creating", "accepted", "other")
+"""What an item can be: its status, or its state while it hasn't ended."""
+_FAILURES = frozenset({"failed", "error", "ambiguous"})
+_TIMED = ("completed", "failed", "canceled")
+"""What a duration means something for."""
+_LARGEST = 50_000
+"""Items that the page tells of one by one; more would make a browser slow. All of them are counted."""
+_LONGEST_PROMPT = 1_000
+_LONGEST_ERROR = 2_000
+_ROOM = 12_000_000
+"""Characters of answers that the page has room for: a browser opens such a page in about a second."""
+_SHORTEST_CAP = 100
+_LONGEST_CAP = 100_000
+_RANKS = (50, 90, 99, 100)
+
+
+def make_document(reader: JournalReader, *, largest: int = _LARGEST, room: int = _ROOM) -> dict[str, Any]:
+    """What the page tells, as JSON has it.
+
+    Args:
+        reader: The journal.
+        largest: Items to tell of one by one: failures first, then those that were taken first.
+        room: Characters that all answers may have together.
+    """
+    with reader.snapshot():
+        tally = _Tally()
+        for item in reader.items():
+            tally.add(item)
+        chosen = _Chosen(cap=fair_cap(tally.lengths, room), last=tally.last)
+        failures = min(sum(tally.counts[status] for status in _FAILURES), largest)
+        left = {True: failures, False: largest - failures}
+        for index, item in enumerate(reader.items()):
+            is_failure = _status(item) in _FAILURES
+            if left[is_failure]:
+                left[is_failure] -= 1
+                chosen.add(item, tally.groups_of[index])
+    return {
+        "journal": reader.path.name,
+        "batch_id": reader.batch_id,
+        "base_url": reader.base_url,
+        "created": _ms(reader.created_at),
+        "first": _ms(tally.first),
+        "last": _ms(tally.last),
+        "statuses": STATUSES,
+        "counts": [tally.counts[status] for status in STATUSES],
+        "total": tally.counts.total(),
+        "attempts": tally.attempts,
+        "cap": chosen.cap,
+        "items": chosen.columns(),
+        "failures": [
+            {"error": group.error, "status": group.status, "example": group.example, "count": group.count}
+            for group in tally.failures.groups
+        ],
+        "durations": tally.durations(),
+    }
+
+
+def fair_cap(lengths: Iterable[int], room: int) -> int:
+    """The length to which texts are cut so that all of them fit: what short ones leave is for the long ones."""
+    ordered = sorted(lengths)
+    for index, length in enumerate(ordered):
+        share = room // (len(ordered) - index)
+        if length > share:
+            return min(max(share, _SHORTEST_CAP), _LONGEST_CAP)
+        room -= length
+    return _LONGEST_CAP
+
+
+@define
+class _Tally:
+    """What all the items add up to."""
+
+    counts: Counter[str] = field(factory=Counter[str], init=False)
+    attempts: int = field(default=0, init=False)
+    lengths: list[int] = field(factory=list[int], init=False)
+    failures: FailureGroups = field(factory=FailureGroups, init=False)
+    groups_of: list[int] = field(factory=list[int], init=False)
+    first: datetime | None = field(default=None, init=False)
+    last: datetime | None = field(default=None, init=False)
+    _seconds: dict[str, list[float]] = field(factory=lambda: {status: [] for status in _TIMED}, init=False)
+
+    def add(self, item: JournalItem) -> None:
+        """Count an item."""
+        status = _status(item)
+        self.counts[status] += 1
+        self.attempts += item.attempts
+        self.lengths.append(len(item.final_result or ""))
+        self.groups_of.append(self.failures.add(status, _reason(item)) if status in _FAILURES else -1)
+        for moment in filter(None, (item.started_at, item.ended_at)):
+            self.first = min(self.first or moment, moment)
+            self.last = max(self.last or moment, moment)
+        if status in self._seconds and item.started_at and item.ended_at:
+            self._seconds[status].append(max(0.0, (item.ended_at - item.started_at).total_seconds()))
+
+    def durations(self) -> dict[str, Any]:
+        """The distribution of durations."""
+        everything = [seconds for some in self._seconds.values() for seconds in some]
+        bins = bin_durations(everything)
+        counted = {status: Counter(map(bins.index, some)) for status, some in self._seconds.items() if some}
+        return {
+            "edges": [round(edge, 4) for edge in bins.edges],
+            "counts": {
+                status: [counter[index] for index in range(len(bins.edges) - 1)] for status, counter in counted.items()
+            },
+            "percentiles": dict(zip(map(str, _RANKS), percentiles(everything, *_RANKS), strict=False)),
+        }
+
+
+@define
+class _Chosen:
+    """The items that the page tells of one by one."""
+
+    cap: int
+    last: datetime | None
+    _rows: list[dict[str, Any]] = field(factory=list[dict[str, Any]], init=False)
+    _spans: list[tuple[float, float] | None] = field(factory=list[tuple[float, float] | None], init=False)
+
+    def add(self, item: JournalItem, group: int) -> None:
+        """Take an item."""
+        answer, request = item.final_result or "", item.request
+        start = item.started_at or item.ended_at
+        # What hasn't ended goes on as far as the journal knows of anything.
+        end = item.ended_at or (None if start is None else self.last)
+        if start is not None and end is not None:
+            end = max(start, end)  # they may have been told by two clocks
+        self._spans.append(None if start is None or end is None else (start.timestamp(), end.timestamp()))
+        self._rows.append(
+            {
+                "key": item.key,
+                "status": STATUSES.index(_status(item)),
+                "start": _ms(start),
+                "end": _ms(end),
+                "attempts": item.attempts,
+                "task": item.task_id,
+                "workspace": item.workspace_id,
+                "how": " ".join(str(request[name]) for name in ("executor", "model") if request.get(name)),
+                "prompt": _cut(str(request.get("prompt", "")), _LONGEST_PROMPT),
+                "answer": answer[: self.cap],
+                "more": max(0, len(answer) - self.cap),
+                "error": _cut(item.error or "", _LONGEST_ERROR),
+                "group": group,
+            }
+        )
+
+    def columns(self) -> dict[str, list[Any]]:
+        """One list a field."""
+        names = self._rows[0] if self._rows else ()
+        return {name: [row[name] for row in self._rows] for name in names} | {"lane": lay_in_lanes(self._spans)}
+
+
+def _status(item: JournalItem) -> str:
+    word = item.status or item.state
+    return word if word in STATUSES else "other"
+
+
+def _reason(item: JournalItem) -> str | None:
+    """Why an item failed: of a task that gave no error, the beginning of its answer is the best that there is."""
+    return item.error or (item.final_result or "").strip().partition("\n")[0] or None
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} … [{len(text) - longest:,} more characters]"
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1_000)

@@ -1,0 +1,192 @@
+"""`rebyte-async batch`: many tasks from a file, with a journal that survives whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rebyte_async.cli.batch_out import OutcomeFile
+from rebyte_async.cli.batch_reads import check_apart, export, journal_argument, read_locally, report, status
+from rebyte_async.cli.batch_run import BatchJob
+from rebyte_async.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rebyte_async.batch import BatchItem
+
+__all__ = ["batch"]
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+_RUN_EPILOG = """\b
+Example:
+  rebyte-async batch run items.jsonl --journal run.sqlite3 --out outcomes.jsonl --concurrency 64
+
+\b
+A line of ITEMS is a JSON object, such as
+  {"key": "row-17", "prompt": "Summarise the report", "files": ["reports/17.pdf"]}
+It may have executor, model, workspace_id, skills, github_url, branch_name and extra as well.
+
+The same command goes on where it stopped, also after a crash: what has ended isn't run again, and what runs is waited
+for. Ctrl-C stops it in order and leaves the tasks running; with --cancel-remote they are canceled. A second one leaves
+at once. The exit code is 0 when all completed, 6 when an item is ambiguous, else 3 for failed, 4 canceled, 10 skipped.
+"""
+
+_RETRY_EPILOG = """\b
+Examples:
+  rebyte-async batch retry run.sqlite3 --failed
+  rebyte-async batch retry run.sqlite3 --failed --ambiguous --out outcomes.jsonl
+
+The journal keeps what each item asks for, so the file of the items isn't needed. Files to attach are read again.
+"""
+
+
+@click.group()
+def batch() -> None:
+    """Batches: run a file of tasks, nothing lost, nothing paid for twice."""
+
+
+def _run_options(command: _F) -> _F:
+    """Add what the runner takes."""
+    options = (
+        click.option(
+            "--out",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="A file for the outcomes, a JSON object a line; - for stdout.",
+        ),
+        click.option(
+            "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Tasks that run at once."
+        ),
+        click.option("--max-new-tasks", type=click.IntRange(min=0), metavar="N", help="Start so many tasks at most."),
+        click.option(
+            "--workspaces",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Run on N agent computers made for it, rather than on a new one for each item.",
+        ),
+        click.option("--ordered", is_flag=True, help="Give the outcomes in the order of the items."),
+        click.option(
+            "--on-ambiguous",
+            type=click.Choice(["reconcile", "report"]),
+            default="reconcile",
+            show_default=True,
+            help="What to do where it isn't known whether a task was made: look for it, or report the item at once.",
+        ),
+        click.option(
+            "--reconcile-settle",
+            type=click.FloatRange(min=0),
+            default=5,
+            show_default=True,
+            metavar="SECONDS",
+            help="How far two looks at the tasks are apart that must agree.",
+        ),
+        click.option("--cancel-remote", is_flag=True, help="Cancel the running tasks on Ctrl-C."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@batch.command(epilog=_RUN_EPILOG)
+@click.argument("items", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@click.option(
+    "--journal",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file in which every step is written down; made if there is none.",
+)
+@_run_options
+def run(*, items: Path, journal: Path, out: Path | None, ordered: bool, **options: Any) -> int:
+    """Run every line of ITEMS as a task. This costs money."""
+    from rebyte_async.batch import read_jsonl  # noqa: PLC0415 - few commands need batches
+
+    check_apart(items, journal)
+    check_apart(out, items, journal)
+    return BatchJob(
+        journal=journal,
+        out=OutcomeFile(out),
+        options=options,
+        ordered=ordered,
+        items=partial(read_jsonl, items),
+        count=partial(_count_lines, items),
+    ).run()
+
+
+@batch.command(epilog=_RETRY_EPILOG)
+@journal_argument
+@click.option("--failed", is_flag=True, help="Those that failed, and those that ended with an error.")
+@click.option("--canceled", is_flag=True, help="Those that were canceled.")
+@click.option("--ambiguous", is_flag=True, help="Those of which a task may exist: it is looked for first.")
+@_run_options
+def retry(
+    *, journal: Path, failed: bool, canceled: bool, ambiguous: bool, out: Path | None, ordered: bool, **options: Any
+) -> int:
+    """Run items of JOURNAL again that failed, and go on with those that haven't ended. This costs money."""
+    chosen = {"failed": failed, "error": failed, "canceled": canceled, "ambiguous": ambiguous}
+    statuses = [word for word, is_chosen in chosen.items() if is_chosen]
+    if not statuses:
+        raise click.UsageError("say which: --failed, --canceled, --ambiguous, or several of them")
+    check_apart(out, journal)
+    if code := read_locally(journal, lambda _reader: Exit.OK):
+        return code
+
+    total = 0
+
+    async def reopen() -> None:
+        nonlocal total
+        from rebyte_async.batch import Journal  # noqa: PLC0415 - few commands need batches
+
+        async with Journal(journal) as written:
+            count = await written.reopen(statuses)
+        total = await asyncio.to_thread(_count_open, journal)
+        click.echo(f"{count:,} item{'' if count == 1 else 's'} opened again", err=True)
+
+    return BatchJob(
+        journal=journal,
+        out=OutcomeFile(out),
+        options=options,
+        ordered=ordered,
+        items=partial(_open_items, journal),
+        count=lambda: total,
+        prepare=reopen,
+        is_whole=False,
+    ).run()
+
+
+batch.add_command(status)
+batch.add_command(export)
+batch.add_command(report)
+
+
+def _count_lines(path: Path) -> int | None:
+    """The items of a file; None for a pipe, which can be read only once."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        return None
+    with path.open("rb") as file:
+        return sum(1 for line in file if line.strip())
+
+
+def _open_items(journal: Path) -> Iterator[BatchItem]:
+    """The items that hadn't ended when this began."""
+    from rebyte_async.batch import BatchItem as Item  # noqa: PLC0415 - few commands need batches
+    from rebyte_async.batch import read_journal  # noqa: PLC0415 - likewise
+
+    with read_journal(journal) as reader:
+        wanted = {item.position for item in reader.items() if item.status is None}
+        for item in reader.items():
+            if item.position in wanted:
+                yield Item.from_json(item.request)
+
+
+def _count_open(journal: Path) -> int:
+    from rebyte_async.batch import read_journal  # noqa: PLC0415 - few commands need batches
+
+    with read_journal(journal) as reader:
+        counts = reader.counts()
+    return counts.total - sum(counts.statuses.values())

@@ -1,0 +1,187 @@
+"""`rebyte-async batch status`, `export` and `report`: what a journal tells, also while its run goes on."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime  # noqa: TC003 - attrs keeps it
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import frozen
+
+from rebyte_async.cli.batch_out import as_csv, as_jsonl, replace_file
+from rebyte_async.cli.exits import Exit, complain, exit_of, explain
+from rebyte_async.cli.options import json_option
+from rebyte_async.cli.view.bars import busy
+from rebyte_async.cli.view.clean import one_line
+from rebyte_async.cli.view.human import size
+from rebyte_async.cli.view.record import show_record
+from rebyte_async.errors import ConfigurationError, RebyteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rebyte_async.batch import BatchOutcome, JournalReader
+
+__all__ = ["check_apart", "export", "journal_argument", "read_locally", "report", "status"]
+
+journal_argument: Callable[[Any], Any] = click.argument(
+    "journal", type=click.Path(dir_okay=False, path_type=Path), metavar="JOURNAL"
+)
+_SOME = ("completed", "failed", "canceled", "error", "ambiguous")
+
+_EXPORT_EPILOG = """\b
+Examples:
+  rebyte-async batch export run.sqlite3 > outcomes.jsonl
+  rebyte-async batch export run.sqlite3 --format csv --out outcomes.csv
+  rebyte-async batch export run.sqlite3 --status failed --status error | jq -r .error
+"""
+
+_REPORT_EPILOG = """\b
+Example:
+  rebyte-async batch report run.sqlite3 --html report.html
+
+The page needs no network: it can be kept, and sent to others. It shows prompts and answers to whoever opens it.
+It needs an extra:  pip install 'rebyte-async[report]'
+"""
+
+
+@frozen(kw_only=True)
+class _Status:
+    """How far a batch is."""
+
+    journal: str
+    run: str | None
+    """How the run that began last is: `under way`, `ended`, or `broken off`."""
+    items: int
+    completed: int
+    failed: int
+    canceled: int
+    error: int
+    ambiguous: int
+    running: int
+    creating: int
+    waiting: int
+    batch_id: str
+    base_url: str
+    created_at: datetime | None
+    first_started_at: datetime | None
+    last_ended_at: datetime | None
+
+
+def check_apart(out: Path | None, *others: Path) -> None:
+    """Refuse to write one file over another one of the same command.
+
+    Raises:
+        UsageError: They are the same.
+    """
+    if out is not None and out.resolve() in {other.resolve() for other in others}:
+        raise click.UsageError(f"{out} can't be two things at once: give another file")
+
+
+def read_locally(journal: Path, call: Callable[[JournalReader], int]) -> int:
+    """Read a journal, and turn what goes wrong into an exit code."""
+    from rebyte_async.batch import read_journal  # noqa: PLC0415 - few commands need batches
+
+    try:
+        with read_journal(journal) as reader:
+            return call(reader)
+    except BrokenPipeError:
+        raise
+    except RebyteError as error:
+        complain(explain(error))
+        return exit_of(error)
+    except OSError as error:
+        about = f"{error.filename}: " if error.filename else ""
+        complain(one_line(f"{about}{error.strerror or error}"))
+        return Exit.OTHER
+
+
+@click.command()
+@journal_argument
+@json_option
+def status(*, journal: Path, as_json: bool) -> int:
+    """Show how far the batch of JOURNAL is, also while it runs."""
+
+    def call(reader: JournalReader) -> int:
+        show_record(_status(reader), as_json=as_json)
+        return Exit.OK
+
+    return read_locally(journal, call)
+
+
+def _status(reader: JournalReader) -> _Status:
+    with reader.snapshot():
+        counts, last = reader.counts(), reader.last_run()
+    words = {True: "under way", None: "not ended"}
+    run = None if last is None else words.get(last.is_under_way, "ended" if last.ended_at else "broken off")
+    return _Status(
+        journal=str(reader.path),
+        run=run,
+        items=counts.total,
+        **{name: counts.statuses.get(name, 0) for name in _SOME},
+        running=counts.states.get("running", 0),
+        creating=counts.states.get("creating", 0),
+        waiting=counts.states.get("accepted", 0),
+        batch_id=reader.batch_id,
+        base_url=reader.base_url,
+        created_at=reader.created_at,
+        first_started_at=counts.first_started_at,
+        last_ended_at=counts.last_ended_at,
+    )
+
+
+@click.command(epilog=_EXPORT_EPILOG)
+@journal_argument
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@click.option("--status", "statuses", multiple=True, type=click.Choice(_SOME), help="Only these; may be repeated.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file to write; stdout if not given.")
+def export(*, journal: Path, form: str, statuses: tuple[str, ...], out: Path | None) -> int:
+    """Print the outcomes that JOURNAL has, in the order in which the items were taken."""
+    check_apart(out, journal)
+    lines_of = as_csv if form == "csv" else as_jsonl
+
+    def call(reader: JournalReader) -> int:
+        lines = lines_of(_outcomes(reader, statuses))
+        if out is None:
+            sys.stdout.writelines(lines)
+        else:
+            count = replace_file(out, lines) - (form == "csv")
+            click.echo(f"wrote {count:,} outcome{'' if count == 1 else 's'} to {out}", err=True)
+        counts = reader.counts()
+        if not statuses and (rest := counts.total - sum(counts.statuses.values())):
+            click.echo(f"{rest:,} of {counts.total:,} items haven't ended", err=True)
+        return Exit.OK
+
+    return read_locally(journal, call)
+
+
+def _outcomes(reader: JournalReader, statuses: tuple[str, ...]) -> Iterator[BatchOutcome]:
+    for item in reader.items(statuses=statuses or None):
+        if (outcome := item.outcome) is not None:
+            yield outcome
+
+
+@click.command(epilog=_REPORT_EPILOG)
+@journal_argument
+@click.option(
+    "--html", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The page to write.", metavar="FILE"
+)
+def report(*, journal: Path, html: Path) -> int:
+    """Write a page on the batch of JOURNAL: a timeline, durations, failures, and every answer."""
+    check_apart(html, journal)
+
+    def call(reader: JournalReader) -> int:
+        from rebyte_async.batch import write_report  # noqa: PLC0415 - few commands need batches
+
+        try:
+            with busy("writing the report"):
+                count = write_report(reader, html)
+        except ConfigurationError as error:
+            complain(explain(error))
+            return Exit.MISSING_EXTRA
+        click.echo(f"wrote {html} ({size(count)})", err=True)
+        return Exit.OK
+
+    return read_locally(journal, call)

@@ -1,0 +1,303 @@
+"""Creates whose answer is lost: looked for, given to one item each, and never made twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from attrs import frozen
+
+from rebyte_async import AsyncRebyte, errors
+from rebyte_async.batch import BatchItem, Journal
+from rebyte_async.batch.items import intake_of
+from rebyte_async.emulator import Delay, Drop, Emulator, Match, Rewrite, Status, hold
+from rebyte_async.emulator import text as says
+from support.batches import creates, items, outcomes_of, rows, runner_of, texts
+from support.clients import client_of
+
+CREATE = Match("POST", "/tasks")
+CONTENT = Match("GET", "/tasks/[^/]+/content")
+
+
+@pytest.mark.parametrize("fault", [Drop("after"), Drop("before"), Status(500), Status(500, when="after")])
+async def test_a_lost_answer_is_settled(emulator: Emulator, client: AsyncRebyte, fault: Any) -> None:
+    """Whether or not the server did it, the item has one task in the end."""
+    emulator.faults.add(fault, Match("POST", "/tasks", nth=2), times=1)
+    found = await outcomes_of(runner_of(client), items(5))
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    assert texts(emulator) == [f"Do {number}" for number in range(5)]
+    made = fault in (Drop("after"), Status(500, when="after"))
+    assert sorted(outcome.attempts for outcome in found.values()) == [1, 1, 1, 1, 1 if made else 2]
+
+
+async def test_equal_prompts_never_share_a_task(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Half of all creates of one prompt get lost, done and undone: as many tasks as items, each with its own."""
+    emulator.faults.add(Drop("after"), Match("POST", "/tasks", probability=0.3), times=None)
+    emulator.faults.add(Status(500), Match("POST", "/tasks", probability=0.2), times=12)
+    runner = runner_of(client, concurrency=10, tuning={"recreates": 10})
+    found = await outcomes_of(runner, items(40, prompt="Do the same"))
+    assert Counter(outcome.status for outcome in found.values()) == {"completed": 40}
+    assert len(emulator.tasks) == 40
+    assert {outcome.task_id for outcome in found.values()} == {task.id for task in emulator.tasks}
+
+
+async def test_no_create_flies_with_a_text_that_is_in_doubt(emulator: Emulator, client: AsyncRebyte) -> None:
+    """While one is looked for, the others of its text wait."""
+    emulator.faults.add(Drop("after"), Match("POST", "/tasks"), times=1)
+    given = [BatchItem("a0", "same"), *items(6), *(BatchItem(f"a{number}", "same") for number in range(1, 4))]
+    found = await outcomes_of(runner_of(client, concurrency=4, reconcile_settle=0.4), given)
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    looks = [record.number for record in emulator.log.select("GET", "/tasks") if record.query["limit"] == "100"]
+    assert len(looks) == 2
+    same = [record.number for record in emulator.log.select("POST", "/tasks") if b'"same"' in record.body]
+    assert len(same) == 4
+    assert [number for number in same if looks[0] < number < looks[1]] == []
+
+
+async def test_a_stranger_with_the_same_prompt_makes_it_ambiguous(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """Somebody else's task is not taken for one's own; the item isn't made again, and the error names both."""
+    journal = tmp_path / "run.sqlite3"
+    strange = await client.tasks.create("Do 0")
+    emulator.faults.add(Drop("after"), CREATE, times=1)
+    found = await outcomes_of(runner_of(client, journal=journal), items(2))
+    assert (found["k0"].status, found["k1"].status) == ("ambiguous", "completed")
+    error = found["k0"].error or ""
+    assert error.startswith("AmbiguousRequestError: POST ")
+    assert "more than there are items" in error
+    assert strange.id in error
+    assert found["k0"].task_id is None
+    again = await outcomes_of(runner_of(client, journal=journal), items(2))
+    assert again == found
+    assert creates(emulator) == 3
+
+
+@pytest.mark.parametrize("status", [404, 403, 501])
+async def test_where_content_can_not_be_had_it_is_ambiguous(
+    emulator: Emulator, client: AsyncRebyte, status: int
+) -> None:
+    """The item ends as ambiguous, and is never made again by itself."""
+    emulator.faults.add(Status(status, code="odd"), CONTENT, times=None)
+    emulator.faults.add(Drop("after"), CREATE, times=1)
+    found = await outcomes_of(runner_of(client, tuning={"patience": 0.1}), items(1))
+    assert found["k0"].status == "ambiguous"
+    assert "can't be read" in (found["k0"].error or "")
+    assert creates(emulator) == 1
+
+
+async def test_content_that_comes_late_is_waited_for(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A gateway's trouble, and a task that isn't readable yet, are no reason to give up."""
+    emulator.faults.add(Status(502), CONTENT, times=6)
+    emulator.faults.add(Status(404), Match("GET", "/tasks/[^/]+/content", nth=7), times=1)
+    emulator.faults.add(Status(500), Match("GET", "/tasks"), times=3)
+    emulator.faults.add(Drop("after"), CREATE, times=1)
+    found = await outcomes_of(runner_of(client), items(1))
+    assert found["k0"].status == "completed"
+    assert creates(emulator) == 1
+
+
+async def test_a_task_that_turns_up_late_is_found(emulator: Emulator, client: AsyncRebyte) -> None:
+    """One look isn't enough: the service may still be at it when the connection is lost."""
+
+    @frozen
+    class LateRecord:
+        """The connection breaks while the service is still at it."""
+
+        async def around(self, call: Any, answer: Callable[[], Any]) -> Any:
+            """Answer nobody."""
+            await call.data()
+            call.abort()
+            await asyncio.sleep(0.15)
+            return await answer()
+
+    emulator.faults.add(LateRecord(), CREATE, times=1)
+    found = await outcomes_of(runner_of(client, reconcile_settle=0.3), items(1))
+    assert found["k0"].status == "completed"
+    assert len(emulator.tasks) == creates(emulator) == 1
+
+
+async def test_a_service_that_changes_prompts_is_not_taken_at_its_word(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """Where a known task shows another prompt than was sent, a task that doesn't match may still be the item's."""
+    journal = tmp_path / "run.sqlite3"
+    await outcomes_of(runner_of(client, journal=journal), items(1))
+
+    def decorated(content: Any) -> Any:
+        for prompt in content["prompts"]:
+            prompt["userPrompt"] = f"[system] {prompt['userPrompt']}"
+        return content
+
+    emulator.faults.add(Rewrite(decorated), CONTENT, times=None)
+    emulator.faults.add(Drop("after"), CREATE, times=1)
+    found = await outcomes_of(runner_of(client, journal=journal), items(2))
+    assert found["k1"].status == "ambiguous"
+    assert "the service shows prompts otherwise than they were sent" in (found["k1"].error or "")
+    assert creates(emulator) == 2
+
+
+async def test_reporting_looks_for_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """With `on_ambiguous="report"` a lost create is an outcome at once."""
+    emulator.faults.add(Drop("after"), CREATE, times=1)
+    journal = tmp_path / "run.sqlite3"
+    found = await outcomes_of(runner_of(client, on_ambiguous="report", journal=journal), items(2))
+    assert sorted(outcome.status for outcome in found.values()) == ["ambiguous", "completed"]
+    assert emulator.log.select("GET", "/tasks/[^/]+/content") == ()
+    assert creates(emulator) == 2
+    async with Journal(journal) as opened:
+        assert await opened.reopen(["ambiguous"]) == 1
+    found = await outcomes_of(runner_of(client, on_ambiguous="report", journal=journal), items(2))
+    assert sorted(outcome.status for outcome in found.values()) == ["ambiguous", "completed"]
+    async with Journal(journal) as opened:
+        assert await opened.reopen(["ambiguous"]) == 1
+    found = await outcomes_of(runner_of(client, journal=journal), items(2))
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    assert creates(emulator) == 2
+
+
+async def test_a_create_that_gets_lost_again_and_again_is_given_up(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Money is at stake: after three repeats in a run it is ambiguous."""
+    emulator.faults.add(Status(500), CREATE, times=None)
+    found = await outcomes_of(runner_of(client), items(1))
+    assert (found["k0"].status, found["k0"].attempts) == ("ambiguous", 4)
+    assert "4 creates got lost" in (found["k0"].error or "")
+
+
+async def test_doubts_count_against_the_cap(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A create that may have made a task isn't given back, one that was shown to have made none is."""
+    emulator.faults.add(Status(500), Match("POST", "/tasks"), times=1)
+    emulator.faults.add(Drop("after"), Match("POST", "/tasks", nth=2), times=1)
+    found = await outcomes_of(runner_of(client, max_new_tasks=2, concurrency=2), items(4))
+    assert Counter(outcome.status for outcome in found.values()) == {"completed": 2, "skipped": 2}
+    assert len(emulator.tasks) == 2
+
+
+async def _interrupted(journal: Path, url: str, given: list[BatchItem], at: float) -> None:
+    """Have a journal say that creates were about to be sent when its run was killed."""
+    async with Journal(journal, base_url=url) as opened:
+        await opened.begin()
+        entries: Any = await opened.accept([intake_of(item) for item in given])
+        for entry in entries:
+            await opened.intend(entry, None, at)
+
+
+async def test_a_run_begins_with_what_the_last_one_left_in_doubt(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """Of three equal items two had made a task before the kill: the third makes the only new one."""
+    journal, now = tmp_path / "run.sqlite3", datetime.now(UTC).timestamp()
+    given = items(3, prompt="Do the same")
+    await _interrupted(journal, emulator.url, given, now)
+    old = {(await client.tasks.create("Do the same")).id for _ in range(2)}
+    found = await outcomes_of(runner_of(client, journal=journal), [*given, BatchItem("other", "Do another")])
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    assert len(emulator.tasks) == 4
+    assert old < {outcome.task_id for outcome in found.values()}
+    posts = [record.number for record in emulator.log.select("POST", "/tasks")]
+    looks = [record.number for record in emulator.log.select("GET", "/tasks") if record.query["limit"] == "100"]
+    assert len(looks) == 2
+    assert posts[1] < looks[0] < looks[1] < posts[2]
+
+
+async def test_items_in_doubt_need_not_be_given_again(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """They are settled all the same; what made nothing waits until its item is given."""
+    journal, now = tmp_path / "run.sqlite3", datetime.now(UTC).timestamp()
+    await _interrupted(journal, emulator.url, items(2), now)
+    await client.tasks.create("Do 0")
+    assert await outcomes_of(runner_of(client, journal=journal), []) == {}
+    assert [state for _, state in rows(journal, "position, state")] in (["running", "accepted"], ["ended", "accepted"])
+    found = await outcomes_of(runner_of(client, journal=journal), items(2))
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    assert texts(emulator) == ["Do 0", "Do 1"]
+
+
+async def test_tasks_from_before_the_intents_are_not_read(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """The listing is read back to the first intent, less two minutes, and known tasks aren't read at all."""
+    journal = tmp_path / "run.sqlite3"
+    for number in range(4):
+        await client.tasks.create(f"Old {number}")
+    for task in emulator._world.tasks.oldest_first():
+        task.created_at -= timedelta(minutes=3)
+    await outcomes_of(runner_of(client, journal=journal), items(3))
+    await _interrupted(journal, emulator.url, [BatchItem("late", "Late")], datetime.now(UTC).timestamp())
+    emulator.log.clear()
+    found = await outcomes_of(runner_of(client, journal=journal), [BatchItem("late", "Late")])
+    assert found["late"].status == "completed"
+    assert emulator.log.select("GET", "/tasks/[^/]+/content") == ()
+
+
+async def test_a_run_that_can_not_look_starts_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """While it isn't known what the last run made, nothing is made."""
+    journal = tmp_path / "run.sqlite3"
+    await _interrupted(journal, emulator.url, items(1), datetime.now(UTC).timestamp())
+    emulator.faults.add(Status(500), Match("GET", "/tasks"), times=None)
+    runner = runner_of(client, journal=journal, tuning={"patience": 0.05})
+    with pytest.raises(errors.BatchError, match="can't find out what became of the last run's creates"):
+        await outcomes_of(runner, items(3))
+    assert creates(emulator) == 0
+    emulator.faults.clear()
+    assert len(await outcomes_of(runner_of(client, journal=journal), items(3))) == 3
+    assert texts(emulator) == ["Do 0", "Do 1", "Do 2"]
+
+
+@frozen
+class OtherClock:
+    """The whole service's clock is off."""
+
+    by: timedelta
+
+    async def around(self, call: Any, answer: Callable[[], Any]) -> web.StreamResponse:
+        """Answer as if it were another time."""
+        del call
+        response: Any = await answer()
+        response.headers["Date"] = format_datetime(datetime.now(UTC) + self.by, usegmt=True)
+        if isinstance(response, web.Response) and isinstance(response.body, bytes):
+            document = json.loads(response.body or b"{}")
+            for task in [document, *(document.get("data") or ())]:
+                if task.get("createdAt"):
+                    made = datetime.fromisoformat(task["createdAt"]) + self.by
+                    task["createdAt"] = made.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            response.body = json.dumps(document).encode()
+        return response  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+async def test_the_servers_clock_counts(emulator: Emulator, client: AsyncRebyte, hours: int) -> None:
+    """Hours between the two clocks make no task look too old to be the item's, nor too old ones new."""
+    emulator.faults.add(OtherClock(timedelta(hours=hours)), Match(path="/tasks(/[^/]+)?"), times=None)
+    for task in [await client.tasks.create("Do 0") for _ in range(2)]:
+        emulator._world.tasks.get(task.id).created_at -= timedelta(minutes=3)
+    async with client_of(emulator.url) as fresh:
+        emulator.faults.add(Drop("after"), CREATE, times=1)
+        found = await outcomes_of(runner_of(fresh), items(1))
+    assert found["k0"].status == "completed"
+    assert len(emulator.tasks) == 3
+    assert found["k0"].started_at is not None
+    assert abs(found["k0"].started_at - datetime.now(UTC) - timedelta(hours=hours)) < timedelta(minutes=1)
+
+
+async def test_others_in_flight_are_waited_for(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A create of the same text that is still under way is not taken for the lost one's."""
+    emulator.faults.add(Drop("after"), Match("POST", "/tasks"), times=1)
+    emulator.faults.add(Delay(0.4, "after"), Match("POST", "/tasks", nth=2), times=1)
+    emulator.script(says("a"), hold(), times=None)
+    run = runner_of(client, concurrency=4).run(items(2, prompt="Do the same"))
+    async with run:
+        reading = asyncio.ensure_future(anext(run))
+        await emulator.reached(count=2)
+        await asyncio.sleep(0.7)
+        emulator.release()
+        outcomes = [await reading, await anext(run)]
+    assert [outcome.status for outcome in outcomes] == ["completed", "completed"]
+    assert len({outcome.task_id for outcome in outcomes}) == len(emulator.tasks) == 2

@@ -1,0 +1,221 @@
+"""Ending a run before its end: nothing new starts, the journal stays true, and remote tasks go on unless asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rebyte_async import AsyncRebyte, errors
+from rebyte_async.batch import BatchItem, BatchRun, Journal
+from rebyte_async.emulator import Delay, Drop, Emulator, Match, Status, hold
+from rebyte_async.emulator import text as says
+from support.batches import creates, items, outcomes_of, rows, runner_of
+
+
+async def _begun(emulator: Emulator, run: BatchRun, count: int) -> asyncio.Task[object]:
+    """A reader of a run of which so many tasks are open."""
+
+    async def read() -> object:
+        return [outcome async for outcome in run]
+
+    reader = asyncio.get_running_loop().create_task(read())
+    await emulator.reached(count=count)
+    return reader
+
+
+def _is_quiet() -> bool:
+    """Whether no task of a batch is left."""
+    return not [task for task in asyncio.all_tasks() if "batch" in task.get_name()]
+
+
+@pytest.mark.parametrize("way", ["cancel", "timeout", "aclose", "leave"])
+@pytest.mark.parametrize("cancel_remote", [False, True])
+async def test_ending_keeps_the_journal_true(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path, way: str, *, cancel_remote: bool
+) -> None:
+    """However it is ended; the next run goes on, with the tasks or with their cancel."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.script(says("a"), hold(), says("b"), times=None)
+    run = runner_of(client, journal=journal, concurrency=3, cancel_remote=cancel_remote).run(items(8))
+    reader = await _begun(emulator, run, 3)
+    await asyncio.sleep(0.05)
+    if way == "cancel":
+        reader.cancel()
+    elif way == "timeout":
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await reader
+    elif way == "aclose":
+        await run.aclose()
+    else:
+        async with run:
+            pass
+    await asyncio.wait([reader])
+    assert reader.cancelled() or isinstance(reader.exception(), errors.BatchError) or way in {"aclose", "leave"}
+    if not reader.cancelled():
+        reader.exception()
+    assert _is_quiet()
+    assert client.stats().open_streams == 0
+    async with Journal(journal):
+        pass  # nobody holds it any more
+    expected = {"canceled"} if cancel_remote else {"running"}
+    assert {task.status for task in emulator.tasks} == expected
+    assert creates(emulator) == 3
+
+
+async def test_a_canceled_remote_task_is_told_by_the_next_run(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """Its end is in the journal."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.script(says("a"), hold(), prompt="Do [012]", times=None)
+    run = runner_of(client, journal=journal, concurrency=3, cancel_remote=True).run(items(5))
+    reader = await _begun(emulator, run, 3)
+    reader.cancel()
+    await asyncio.wait([reader])
+    found = await outcomes_of(runner_of(client, journal=journal), items(5))
+    assert Counter(outcome.status for outcome in found.values()) == {"canceled": 3, "completed": 2}
+
+
+async def test_a_cancelled_reader_can_not_go_on_by_mistake(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A run that was cancelled doesn't look as if it had come to its end."""
+    emulator.script(says("a"), hold(), times=None)
+    run = runner_of(client).run(items(2))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await anext(run)
+    with pytest.raises(errors.BatchError, match="the run was ended before all of its items had"):
+        await anext(run)
+    assert [outcome async for outcome in run] == []
+    with pytest.raises(errors.BatchError, match="the run is over"):
+        async with run:
+            pass
+
+
+async def test_a_create_in_flight_is_waited_for(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """Its task is known when the run has ended, if the answer comes within a moment."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.faults.add(Delay(0.3, "after"), Match("POST", "/tasks"), times=None)
+    run = runner_of(client, journal=journal).run(items(2))
+    reading = asyncio.ensure_future(anext(run))
+    while len(emulator.tasks) < 2:
+        await asyncio.sleep(0.01)
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert {row[1:] for row in rows(journal, "key, state, task_id IS NOT NULL")} == {("running", 1)}
+
+
+async def test_a_create_in_flight_is_given_up_after_a_moment(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """Then it is in doubt, and the next run finds its task."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.faults.add(Delay(5, "after"), Match("POST", "/tasks"), times=2)
+    run = runner_of(client, journal=journal, tuning={"landing": 0.05}).run(items(2))
+    reading = asyncio.ensure_future(anext(run))
+    while len(emulator.tasks) < 2:
+        await asyncio.sleep(0.01)
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert {row[1:] for row in rows(journal, "key, state, task_id IS NOT NULL")} == {("creating", 0)}
+    found = await outcomes_of(runner_of(client, journal=journal), items(2))
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    assert creates(emulator) == 2
+
+
+async def test_canceling_remote_tasks_is_bounded(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A service that doesn't answer holds up nobody for long, and trouble is only told."""
+    emulator.script(says("a"), hold(), times=None)
+    emulator.faults.add(Delay(30), Match("POST", "/tasks/[^/]+/cancel"), times=1)
+    emulator.faults.add(Status(409), Match("POST", "/tasks/[^/]+/cancel"), times=None)
+    run = runner_of(client, cancel_remote=True, tuning={"cancelling": 0.2}).run(items(3))
+    reader = await _begun(emulator, run, 3)
+    reader.cancel()
+    await asyncio.wait([reader], timeout=5)
+    assert reader.cancelled()
+    assert _is_quiet()
+
+
+async def test_a_lost_cancel_is_repeated(emulator: Emulator, client: AsyncRebyte) -> None:
+    """One that overtakes its own submit does nothing, so it is looked after."""
+    emulator.script(says("a"), hold(), times=None)
+    emulator.faults.add(Drop("before"), Match("POST", "/tasks/[^/]+/cancel"), times=1)
+    run = runner_of(client, cancel_remote=True).run(items(2))
+    reader = await _begun(emulator, run, 2)
+    reader.cancel()
+    await asyncio.wait([reader])
+    assert {task.status for task in emulator.tasks} == {"canceled"}
+
+
+async def test_a_run_that_is_dropped_half_read_warns_and_stops(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Nobody would see its outcomes, so it starts nothing more."""
+
+    async def read_one() -> None:
+        async for _ in runner_of(client, concurrency=2).run(items(200)):
+            break
+
+    with pytest.warns(ResourceWarning, match="a batch run was dropped before its end"):
+        await read_one()
+    while not _is_quiet():
+        await asyncio.sleep(0.01)
+    made = creates(emulator)
+    assert made < 100
+    await asyncio.sleep(0.1)
+    assert creates(emulator) == made
+
+
+async def test_a_run_that_was_left_is_no_leak(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Breaking off inside of the context is fine."""
+    async with runner_of(client, concurrency=2).run(items(200)) as run:
+        async for _ in run:
+            break
+    assert _is_quiet()
+    assert [outcome async for outcome in run] == []
+    assert creates(emulator) < 100
+
+
+@pytest.mark.parametrize("end", ["raises", "hangs"])
+async def test_a_source_that_can_not_be_closed_keeps_nothing_open(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path, end: str
+) -> None:
+    """A generator of the application's own that misbehaves at its end doesn't keep the journal."""
+
+    async def supply() -> AsyncIterator[BatchItem]:
+        try:
+            for item in items(1000):
+                yield item
+        finally:
+            if end == "hangs":
+                await asyncio.Event().wait()
+            raise RuntimeError("not now")
+
+    journal = tmp_path / "run.sqlite3"
+    run = runner_of(client, journal=journal, concurrency=2, tuning={"landing": 0.05}).run(supply())
+    async with run:
+        await anext(run)
+    async with Journal(journal):
+        pass
+    assert creates(emulator) < 300
+
+
+async def test_a_closed_client_ends_the_run(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """The error says so, and nothing is lost."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.script(says("a"), hold(), prompt="Do [01]$", times=None)
+    run = runner_of(client, journal=journal, concurrency=2).run(items(4))
+    reading = asyncio.ensure_future(anext(run))
+    await emulator.reached(count=2)
+    while client.stats().open_streams < 2:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    await client.aclose()
+    emulator.release()
+    outcome = await reading
+    assert outcome.status == "error"
+    with pytest.raises(errors.BatchError, match="the client is closed"):
+        [one async for one in run]
+    assert {state for _, state in rows(journal, "position, state")} <= {"accepted", "running"}

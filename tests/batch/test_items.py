@@ -1,0 +1,139 @@
+"""Items: made, read from JSON lines, and told apart."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rebyte_async import errors
+from rebyte_async.batch import BatchItem, read_jsonl
+from rebyte_async.batch.items import intake_of, prompt_hash
+from rebyte_async.types import FileRef
+
+FULL = {
+    "key": "k",
+    "prompt": "Do it",
+    "executor": "codex",
+    "model": "m",
+    "workspace_id": "w",
+    "files": ["a.csv", {"id": "f1", "filename": "b.csv"}, {"name": "c.csv", "path": "d.csv"}],
+    "skills": ["pdf"],
+    "github_url": "a/b",
+    "branch_name": "dev",
+    "extra": {"effort": "high"},
+}
+
+
+def test_an_item_survives_json() -> None:
+    """What is written down of an item makes the same item again."""
+    item = BatchItem.from_json(FULL)
+    assert item.files == ("a.csv", FileRef("f1", "b.csv"), ("c.csv", "d.csv"))
+    assert item.as_json() == FULL
+    assert BatchItem.from_json(item.as_json()) == item
+    assert BatchItem("k", "Do it").as_json() == {"key": "k", "prompt": "Do it"}
+
+
+def test_nulls_and_absent_fields_are_the_same() -> None:
+    """A line written by a program that writes every field is an item like any other."""
+    nulls = dict.fromkeys(FULL) | {"key": "k", "prompt": "Do it"}
+    assert BatchItem.from_json(nulls) == BatchItem("k", "Do it")
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ([], "must be a JSON object, not list"),
+        ({"key": "k"}, "needs prompt"),
+        ({}, "needs key and prompt"),
+        ({"key": "k", "prompt": "p", "promt": "p"}, "an item has no promt; it has key, prompt, executor"),
+        ({"key": "", "prompt": "p"}, "key must be a string that isn't empty"),
+        ({"key": 7, "prompt": "p"}, "key must be a string that isn't empty, not 7"),
+        ({"key": "k" * 501, "prompt": "p"}, "at most 500 characters"),
+        ({"key": "k", "prompt": " "}, "prompt must be a string"),
+        ({"key": "k", "prompt": "p" * 100_001}, "at most 100,000"),
+        ({"key": "k", "prompt": "p", "model": 3}, "model must be a string"),
+        ({"key": "k", "prompt": "p", "files": "a.csv"}, "files must be a list, not str"),
+        ({"key": "k", "prompt": "p", "files": [{"id": "f1"}]}, 'a file must be a path, {"id"'),
+        ({"key": "k", "prompt": "p", "files": [7]}, "a file must be a path"),
+        ({"key": "k", "prompt": "p", "skills": "pdf"}, "skills must be a list"),
+        ({"key": "k", "prompt": "p", "extra": []}, "extra must be a mapping"),
+        ({"key": "k", "prompt": "p", "extra": {"workspaceId": "w"}}, "an argument of its own: workspaceId"),
+    ],
+)
+def test_what_can_not_be_an_item_is_refused(document: Any, said: str) -> None:
+    """The error names the field, and what would be right."""
+    with pytest.raises(errors.InvalidRequestError) as caught:
+        BatchItem.from_json(document)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("files", [b"x", "a.csv", 7, FileRef("f1", "a"), [("a",)], [(1, b"x")]])
+def test_files_have_to_be_a_list_of_attachments(files: Any) -> None:
+    """A single path, a file by itself or half a pair is a mistake."""
+    with pytest.raises(errors.InvalidRequestError, match="files"):
+        BatchItem("k", "p", files=files)
+
+
+def test_everything_that_goes_into_the_create_is_in_the_fingerprint() -> None:
+    """Two items are the same if their creates are, whatever their keys are."""
+    base = intake_of(BatchItem.from_json(FULL))
+    assert intake_of(BatchItem.from_json(FULL | {"key": "other"})).fingerprint == base.fingerprint
+    for name in FULL.keys() - {"key"}:
+        other = (
+            "Do that" if name == "prompt" else ["x"] if name in {"files", "skills"} else {} if name == "extra" else "x"
+        )
+        assert intake_of(BatchItem.from_json(FULL | {name: other})).fingerprint != base.fingerprint, name
+    mixed = BatchItem("k", "p", extra={"a": {"x": 1, "y": [2, {"q": 1, "p": 2}]}, "b": 2})
+    turned = BatchItem("k", "p", extra={"b": 2, "a": {"y": [2, {"p": 2, "q": 1}], "x": 1}})
+    assert intake_of(mixed).fingerprint == intake_of(turned).fingerprint
+
+
+def test_a_source_without_a_path_counts_by_its_name_and_type() -> None:
+    """Bytes and open files can't be written down; their names can."""
+    file = io.BytesIO(b"x")
+    document = BatchItem("k", "p", files=[("a", b"1"), ("b", file), file, ("c", Path("d"))]).as_json()
+    assert document["files"] == [
+        {"name": "a", "source": "bytes"},
+        {"name": "b", "source": "BytesIO"},
+        {"name": "", "source": "BytesIO"},
+        {"name": "c", "path": "d"},
+    ]
+
+
+def test_what_has_no_json_form_is_refused() -> None:
+    """An item must be possible to write down."""
+    with pytest.raises(errors.InvalidRequestError, match="'k' can't be written as JSON"):
+        intake_of(BatchItem("k", "p", extra={"x": object()}))
+    with pytest.raises(errors.InvalidRequestError, match="can't be written as JSON"):
+        intake_of(BatchItem("k", "half a pair: \ud83d"))
+
+
+def test_prompts_are_compared_without_what_the_service_may_change() -> None:
+    """Line ends and the space around a prompt say nothing."""
+    assert prompt_hash(" a\r\nb\rc\n") == prompt_hash("a\nb\nc")
+    assert prompt_hash("a b") != prompt_hash("a  b")
+
+
+async def test_a_file_of_lines_is_read_as_far_as_it_is_asked_for(tmp_path: Path) -> None:
+    """Lines are items; empty ones are passed over, and a bad one is named."""
+    path = tmp_path / "items.jsonl"
+    lines = [f'{{"key": "k{number}", "prompt": "p"}}' for number in range(700)]
+    path.write_text("\n".join(["", *lines, "  ", '{"key": 1}']), encoding="utf-8")
+    found: list[str] = []
+    with pytest.raises(errors.BatchError, match=rf"{path}, line 703: an item needs prompt"):
+        async for item in read_jsonl(path):
+            found.append(item.key)  # noqa: PERF401 - it ends with an error
+    assert found == [f"k{number}" for number in range(700)]
+
+
+async def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
+    """The file and the line are in the error."""
+    path = tmp_path / "items.jsonl"
+    path.write_text('{"key": "k", "prompt": "p"}\n{"key": \n', encoding="utf-8")
+    with pytest.raises(errors.BatchError, match="line 2: this is no JSON object"):
+        [item async for item in read_jsonl(path)]
+    with pytest.raises(errors.BatchError, match=r"can't read .*No such file"):
+        [item async for item in read_jsonl(tmp_path / "none")]

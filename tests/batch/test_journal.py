@@ -1,0 +1,273 @@
+"""The journal: what is written stays, and what isn't a journal is left alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rebyte_async import AsyncRebyte, errors
+from rebyte_async.batch import BatchItem, Journal
+from rebyte_async.batch._schema import APPLICATION_ID, VERSION
+from rebyte_async.batch.items import intake_of
+from rebyte_async.emulator import Emulator
+from support.batches import creates, items, keys_into, outcomes_of, rows, runner_of
+from support.clients import client_of
+
+
+async def test_a_journal_says_whose_it_is(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
+    """The file's header names its owner and version, and its tables hold every item."""
+    path = tmp_path / "run.sqlite3"
+    await outcomes_of(runner_of(client, journal=path), items(3))
+    assert path.read_bytes()[:16] == b"SQLite format 3\0"
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+    found = rows(path, "key, state, status, attempts, workspace_id IS NOT NULL, task_id IS NOT NULL")
+    assert found == [(f"k{number}", "ended", "completed", 1, 1, 1) for number in range(3)]
+    assert dict(rows(path, "name, value", "meta"))["base_url"] == emulator.url
+    assert [
+        (run, pid, ended > began) for run, pid, began, ended in rows(path, "run, pid, started_at, ended_at", "runs")
+    ] == [(1, os.getpid(), True)]
+
+
+async def test_two_cannot_have_one_journal(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
+    """The second is told who has it, also by way of a link; the first isn't disturbed."""
+    path = tmp_path / "run.sqlite3"
+    async with Journal(path):
+        with pytest.raises(errors.JournalBusyError, match="in use by this process"):
+            await outcomes_of(runner_of(client, journal=path), items(1))
+        (tmp_path / "link").symlink_to(path)
+        with pytest.raises(errors.JournalBusyError):
+            await Journal(tmp_path / "link").open()
+    assert len(await outcomes_of(runner_of(client, journal=path), items(1))) == 1
+    assert creates(emulator) == 1
+
+
+_HOLD = """
+import asyncio, sys
+from rebyte_async.batch import Journal
+async def main():
+    async with Journal(sys.argv[1]):
+        print("open", flush=True)
+        sys.stdin.read()
+asyncio.run(main())
+"""
+
+
+async def test_another_process_holds_a_journal_until_it_dies(client: AsyncRebyte, tmp_path: Path) -> None:
+    """The error names its number; after a SIGKILL the journal is free at once."""
+    path = tmp_path / "run.sqlite3"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdin=pipe, stdout=pipe) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(errors.JournalBusyError, match=f"in use by the process {other.pid}"):
+            await outcomes_of(runner_of(client, journal=path), items(1))
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    assert len(await outcomes_of(runner_of(client, journal=path), items(1))) == 1
+
+
+def _as_sqlite(path: Path, *statements: str) -> None:
+    with sqlite3.connect(path) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("text", "is no journal of a batch: it was left as it is"),
+        ("short", "is no journal of a batch"),
+        ("foreign", "is no journal of a batch"),
+        ("newer", f"has the format 99, and this version of rebyte-async knows {VERSION}"),
+        ("damaged", "is damaged"),
+        ("truncated", "is damaged"),
+    ],
+)
+async def test_what_is_no_sound_journal_is_left_alone(
+    client: AsyncRebyte, emulator: Emulator, tmp_path: Path, kind: str, said: str
+) -> None:
+    """A clear error, nothing sent, and not a byte of the file changed."""
+    path = tmp_path / "run.sqlite3"
+    if kind == "text":
+        path.write_text("my precious notes\n" * 100, encoding="utf-8")
+    elif kind == "short":
+        path.write_bytes(b"SQLite format 3\0")
+    elif kind == "foreign":
+        _as_sqlite(path, "CREATE TABLE recipes (name TEXT)")
+    else:
+        await outcomes_of(runner_of(client, journal=path), items(40, prompt="Do {} " + "x" * 500))
+        data = bytearray(path.read_bytes())
+        if kind == "newer":
+            data[60:64] = (99).to_bytes(4, "big")
+        elif kind == "damaged":
+            for start in range(4096, len(data) - 100, 4096):
+                data[start : start + 100] = b"\xa5" * 100
+        else:
+            del data[len(data) // 2 :]
+        path.write_bytes(data)
+    before, made = path.read_bytes(), creates(emulator)
+    with pytest.raises(errors.JournalError) as caught:
+        await outcomes_of(runner_of(client, journal=path), items(1))
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == before
+    assert creates(emulator) == made
+
+
+async def test_an_empty_file_becomes_a_journal(client: AsyncRebyte, tmp_path: Path) -> None:
+    """What is left of a making that was broken off is no hindrance, and goes."""
+    path = tmp_path / "empty"
+    path.touch()
+    (tmp_path / "empty.making").write_bytes(b"SQLite format 3\0 and no more")
+    (tmp_path / "empty.making-journal").write_bytes(b"rest")
+    assert len(await outcomes_of(runner_of(client, journal=path), items(1))) == 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["empty", "empty.lock"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes into any folder")
+async def test_a_folder_that_can_not_be_written_is_named(client: AsyncRebyte, tmp_path: Path) -> None:
+    """There can be no lock there, so there is no run."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(errors.JournalError, match=r"can't write .*run.sqlite3.lock"):
+        await outcomes_of(runner_of(client, journal=tmp_path / "run.sqlite3"), items(1))
+
+
+@pytest.mark.parametrize(("where", "said"), [("none/run.sqlite3", "there is no folder"), (".", "it is a folder")])
+async def test_a_place_without_a_file_is_named(client: AsyncRebyte, tmp_path: Path, where: str, said: str) -> None:
+    """The error says what is wrong with the path."""
+    with pytest.raises(errors.JournalError, match=said):
+        await outcomes_of(runner_of(client, journal=tmp_path / where), items(1))
+
+
+async def test_a_journal_of_another_service_is_refused(client: AsyncRebyte, tmp_path: Path) -> None:
+    """Its tasks aren't there, so going on would make them again."""
+    path = tmp_path / "run.sqlite3"
+    await outcomes_of(runner_of(client, journal=path), items(1))
+    async with Emulator() as other, client_of(other.url, timeouts=client._transport.timeouts) as elsewhere:
+        with pytest.raises(errors.BatchError, match=r"is of a batch on http.*, and this client talks to http"):
+            await outcomes_of(runner_of(elsewhere, journal=path), items(1))
+        assert len(other.log) == 0
+
+
+async def test_a_changed_item_is_refused(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
+    """The error names the key, and what of it stands in the journal otherwise."""
+    path = tmp_path / "run.sqlite3"
+    await outcomes_of(runner_of(client, journal=path), [BatchItem("k0", "Do 0", model="m")])
+    for changed, said in (
+        (BatchItem("k0", "Do something else", model="m"), r"another prompt \(\"Do 0\"\)"),
+        (BatchItem("k0", "Do 0", model="n"), r"another model \(\"m\"\)"),
+        (BatchItem("k0", "Do 0", model="m", skills=["pdf"]), r"another skills \(null\)"),
+        (BatchItem("k0", "Do it", executor="codex", model="m"), r"another prompt \(\"Do 0\"\) and executor \(null\)"),
+    ):
+        seen: list[str] = []
+        with pytest.raises(errors.BatchError, match=f"the key 'k0' stands in the journal with {said}"):
+            await keys_into(seen, runner_of(client, journal=path).run([BatchItem("new", "New"), changed]))
+        assert seen == ["new"]
+    assert creates(emulator) == 2
+
+
+def _limited(url: str, path: str, told: str) -> None:
+    """Run a batch in a process that can't make files larger than this."""
+    import asyncio
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    async def main() -> None:
+        async with client_of(url) as client:
+            try:
+                async for outcome in runner_of(client, journal=path, concurrency=4).run(_large(300)):
+                    with Path(told).open("a", encoding="utf-8") as file:
+                        file.write(f"{outcome.key}\n")
+            except errors.JournalError as error:
+                with Path(told).open("a", encoding="utf-8") as file:
+                    file.write(f"{error}\n")
+
+    asyncio.run(main())
+
+
+def _large(count: int) -> list[BatchItem]:
+    return items(count, prompt="Do {} " + "x" * 3000)
+
+
+async def test_a_full_disk_loses_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """The run ends with a clear error; what was told is in the journal, and the next run goes on."""
+    path, told = tmp_path / "run.sqlite3", tmp_path / "told"
+    process = multiprocessing.get_context("spawn").Process(target=_limited, args=(emulator.url, str(path), str(told)))
+    process.start()
+    while process.is_alive():
+        import anyio
+
+        await anyio.sleep(0.05)
+    assert process.exitcode == 0
+    *keys, last = told.read_text(encoding="utf-8").splitlines()
+    assert f"can't write the journal {path}" in last
+    assert "What was written before is safe" in last
+    stored = {key for key, status in rows(path, "key, status") if status == "completed"}
+    assert set(keys) <= stored
+    assert len(stored) < 300
+    found = await outcomes_of(runner_of(client, journal=path, concurrency=16), _large(300))
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    assert len(emulator.tasks) == 300
+
+
+async def test_reopened_items_are_made_again(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
+    """What has ended one way or other gets a new task; its old one is never given to another item."""
+    path = tmp_path / "run.sqlite3"
+    from rebyte_async.emulator import fail
+
+    emulator.script(fail("no"), prompt="Do [12]$", times=2)
+    found = await outcomes_of(runner_of(client, journal=path), items(4))
+    old = {key: outcome.task_id for key, outcome in found.items() if outcome.status == "failed"}
+    assert old.keys() == {"k1", "k2"}
+    async with Journal(path) as journal:
+        assert await journal.reopen(["failed"], keys=["k1", "k0"]) == 1
+        assert await journal.reopen(["canceled", "error"]) == 0
+        assert await journal.known([old["k1"] or "", "unknown"]) == {old["k1"]}
+    again = await outcomes_of(runner_of(client, journal=path), items(4))
+    assert {key: outcome.status for key, outcome in again.items()} == {
+        "k0": "completed",
+        "k1": "completed",
+        "k2": "failed",
+        "k3": "completed",
+    }
+    assert again["k1"].task_id not in old.values()
+    assert creates(emulator) == 5
+
+
+async def test_what_is_asked_of_a_closed_journal_is_refused(tmp_path: Path) -> None:
+    """Before it is opened, and after it was closed."""
+    journal = Journal(tmp_path / "run.sqlite3")
+    with pytest.raises(errors.JournalError, match="isn't open"):
+        await journal.reopen(["failed"])
+    async with journal:
+        pass
+    with pytest.raises(errors.JournalError, match="is closed"):
+        await journal.reopen(["failed"])
+
+
+async def test_a_task_belongs_to_one_item(tmp_path: Path) -> None:
+    """The file itself refuses a task for a second item, and the other writes of the same commit stay."""
+    async with Journal(tmp_path / "run.sqlite3") as journal:
+        await journal.begin()
+        accepted: Any = await journal.accept([intake_of(item) for item in items(2)])
+        first, second = accepted
+        await journal.attach(first, "task", None, 1.0)
+        with pytest.raises(sqlite3.IntegrityError):
+            await journal.attach(second, "task", None, 1.0)
+        await journal.finish(first, "completed", final_result="x", now=2.0)
+    assert rows(tmp_path / "run.sqlite3", "key, state, task_id") == [("k0", "ended", "task"), ("k1", "accepted", None)]

@@ -1,0 +1,189 @@
+"""Reading a journal: while it is written, after a kill, and never changing it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rebyte_async.batch import BatchItem, Journal, read_journal
+from rebyte_async.batch._schema import VERSION
+from rebyte_async.errors import JournalError
+from support.journals import BEGIN, made_up, row, write_journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_KILLED = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("UPDATE items SET key = 'written'")
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a journal may be."""
+    return tmp_path / "run #1?.sqlite3"
+
+
+def test_items_come_in_order_and_whole(path: Path) -> None:
+    """Every item comes once, in the order of its acceptance, with what was asked for and what became of it."""
+    rows = made_up(1_234)
+    write_journal(path, rows)
+    with read_journal(path) as reader:
+        items = list(reader.items())
+        assert [item.position for item in items] == list(range(1, 1_235))
+        for item, given in zip(items, rows, strict=True):
+            assert {name: getattr(item, name) for name in ("key", "state", "status", "task_id", "attempts")} == {
+                name: given[name] for name in ("key", "state", "status", "task_id", "attempts")
+            }
+        assert BatchItem.from_json(items[0].request) == BatchItem(
+            "chapter-00000", "Summarise chapter 0 of the report.\nKeep it short.", executor="claude"
+        )
+        assert [item.key for item in reader.items(statuses=["failed", "error"])] == [
+            given["key"] for given in rows if given["status"] in {"failed", "error"}
+        ]
+        assert not list(reader.items(statuses=[]))
+
+
+def test_counts_and_outcomes(path: Path) -> None:
+    """The counts tell of all items, and outcomes are those that have ended, with aware times."""
+    open_ = {"status": None, "final_result": None, "ended_at": None}
+    rows = [
+        row("a", started_at=BEGIN + 1, ended_at=BEGIN + 3),
+        row("b", status="failed", error="No", final_result=None, ended_at=BEGIN + 9),
+        row("c", state="running", **open_),
+        row("d", state="creating", task_id=None, **open_),
+        row("e", state="accepted", task_id=None, started_at=None, **open_),
+    ]
+    with read_journal(write_journal(path, rows)) as reader:
+        counts = reader.counts()
+        assert counts.total == 5
+        assert counts.states == {"ended": 2, "running": 1, "creating": 1, "accepted": 1}
+        assert counts.statuses == {"completed": 1, "failed": 1}
+        assert counts.first_started_at == datetime.fromtimestamp(BEGIN, UTC)
+        assert counts.last_ended_at == datetime.fromtimestamp(BEGIN + 9, UTC)
+        first, second = reader.outcomes()
+        assert (first.key, first.final_result, first.started_at) == (
+            "a",
+            "hello",
+            datetime.fromtimestamp(BEGIN + 1, UTC),
+        )
+        assert (second.status, second.error) == ("failed", "No")
+
+
+async def test_a_live_run_is_seen(path: Path) -> None:
+    """What the run has written is there at once, a snapshot keeps still, and the run isn't disturbed."""
+    async with Journal(path) as journal:
+        await journal.begin()
+        await asyncio.to_thread(_look_at_a_live_run, path, journal.batch_id)
+        await journal.end()
+    await asyncio.to_thread(_look_at_an_ended_run, path)
+
+
+def _look_at_a_live_run(path: Path, batch_id: str) -> None:
+    with read_journal(path) as reader:
+        last = reader.last_run()
+        assert last is not None
+        assert (last.pid, last.is_under_way) == (os.getpid(), True)
+        assert (reader.batch_id, reader.counts().total) == (batch_id, 0)
+        with reader.snapshot():
+            assert reader.counts().total == 0
+            with sqlite3.connect(path) as other:
+                values = row("a")
+                marks = ", ".join("?" * len(values))
+                other.execute(f"INSERT INTO items ({', '.join(values)}) VALUES ({marks})", [*values.values()])
+            other.close()
+            assert reader.counts().total == 0
+        assert reader.counts().total == 1
+        assert [outcome.key for outcome in reader.outcomes()] == ["a"]
+
+
+def _look_at_an_ended_run(path: Path) -> None:
+    with read_journal(path) as reader:
+        last = reader.last_run()
+        assert last is not None
+        assert last.is_under_way is False
+        assert last.ended_at is not None
+
+
+def test_what_a_killed_run_wrote_is_read(path: Path) -> None:
+    """What was committed before a kill stands in the log beside the file, and is read from there."""
+    write_journal(path, [row("before")])
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(path)], check=False)
+    assert killed.returncode == -9
+    with read_journal(path) as reader:
+        assert [item.key for item in reader.items()] == ["written"]
+
+
+def test_reading_changes_nothing(path: Path) -> None:
+    """The file is the same afterwards, and the reader's connection can't write."""
+    write_journal(path, made_up(20))
+    before = path.read_bytes()
+    with read_journal(path) as reader:
+        list(reader.items())
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader._connection.execute("DELETE FROM items")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root writes into any folder")
+def test_a_journal_in_a_folder_that_cant_be_written(path: Path) -> None:
+    """A journal that was put away, on a medium that can't be written, is read too."""
+    write_journal(path, [row("a")])
+    path.parent.chmod(0o500)
+    try:
+        with read_journal(path) as reader:
+            assert reader.counts().total == 1
+    finally:
+        path.parent.chmod(0o700)
+
+
+def test_what_is_no_journal(path: Path, tmp_path: Path) -> None:
+    """Each thing that can't be read as a journal is refused with what it is, and left as it was."""
+    with pytest.raises(JournalError, match=r"there is no journal .*run #1\?\.sqlite3"):
+        read_journal(path)
+    assert not path.exists()
+    with pytest.raises(JournalError, match="is no file"):
+        read_journal(tmp_path)
+    path.write_bytes(b"Not a database at all" * 100)
+    with pytest.raises(JournalError, match="is no journal"):
+        read_journal(path)
+    path.write_bytes(b"")
+    with pytest.raises(JournalError, match="is no journal"):
+        read_journal(path)
+    path.unlink()
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE items (key)")
+    other.close()
+    with pytest.raises(JournalError, match="is no journal"):
+        read_journal(path)
+
+
+def test_a_newer_format_is_refused(path: Path) -> None:
+    """A journal of a version to come says so, rather than being misread."""
+    write_journal(path, [row("a")])
+    with sqlite3.connect(path) as other:
+        other.execute(f"PRAGMA user_version={VERSION + 1}")
+    other.close()
+    with pytest.raises(JournalError, match=f"newer version.*{VERSION + 1}"):
+        read_journal(path)
+
+
+def test_damage_is_told(path: Path) -> None:
+    """Damage in the midst of the file is an error that names it, whenever it is come across."""
+    write_journal(path, made_up(500))
+    content = bytearray(path.read_bytes())
+    for page in range(4 * 4096, len(content), 4096):
+        content[page : page + 4096] = b"\xa5" * 4096
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match=r"run #1\?\.sqlite3.*damaged"), read_journal(path) as reader:
+        list(reader.items())

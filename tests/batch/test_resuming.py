@@ -1,0 +1,96 @@
+"""Running the same batch again: what has ended is told, what runs is waited for, the rest is made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+from rebyte_async import AsyncRebyte
+from rebyte_async.batch import BatchItem
+from rebyte_async.emulator import Emulator, Match, Status, hold
+from rebyte_async.emulator import text as says
+from support.batches import creates, items, outcomes_of, rows, runner_of
+
+
+async def test_a_finished_batch_tells_its_outcomes_again(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """The second run makes nothing, asks nothing, and tells the same."""
+    journal = tmp_path / "run.sqlite3"
+    first = await outcomes_of(runner_of(client, journal=journal), items(20))
+    emulator.log.clear()
+    again = await outcomes_of(runner_of(client, journal=journal), items(20), ordered=True)
+    assert again == first
+    assert list(again) == [f"k{number}" for number in range(20)]
+    assert len(emulator.log) == 0
+    more = await outcomes_of(runner_of(client, journal=journal), items(25))
+    assert {key: more[key] for key in first} == first
+    assert creates(emulator) == 5
+
+
+async def test_running_tasks_are_attached_to_again(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """A run that is left leaves its tasks running; the next one waits for them."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.script(says("a"), hold(), says("b"), times=None)
+    run = runner_of(client, journal=journal, concurrency=4).run(items(6))
+    async with run:
+        reading = asyncio.ensure_future(anext(run))
+        await emulator.reached(count=4)
+        while run.progress.running < 4:
+            await asyncio.sleep(0.01)
+        reading.cancel()
+    open_before = {task.id for task in emulator.tasks}
+    assert Counter(state for _, state in rows(journal, "position, state"))["running"] == 4
+    assert {task.status for task in emulator.tasks} == {"running"}
+    second = runner_of(client, journal=journal, concurrency=4).run(items(6))
+    async with second:
+        reading = asyncio.ensure_future(anext(second))
+        await asyncio.sleep(0.1)
+        assert creates(emulator) == 4, "the open tasks of the last run count"
+        emulator.release()
+        found = [await reading] + [outcome async for outcome in second]
+    assert {outcome.status for outcome in found} == {"completed"}
+    assert open_before < {outcome.task_id for outcome in found}
+    assert creates(emulator) == 6
+
+
+async def test_open_tasks_of_items_that_are_not_given_again_hold_nothing_up(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """The run ends with its own items; it writes down what it sees of the others."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.script(says("a"), hold(), prompt="Do 0", times=None)
+    run = runner_of(client, journal=journal).run(items(2))
+    async with run:
+        assert (await anext(run)).key == "k1"
+    found = await outcomes_of(runner_of(client, journal=journal, concurrency=2), items(4)[1:])
+    assert found.keys() == {"k1", "k2", "k3"}
+    assert rows(journal, "key, state")[0] == ("k0", "running")
+
+
+async def test_an_item_that_can_not_be_followed_is_attached_to_again(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """Giving up a wait is told, and is no end: the next run has the task's own."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.faults.add(Status(503), Match("GET", "/tasks/.*"), times=None)
+    found = await outcomes_of(runner_of(client, journal=journal, tuning={"patience": 0.1}), items(2))
+    assert {outcome.status for outcome in found.values()} == {"error"}
+    assert all((outcome.error or "").startswith("InternalServerError: ") for outcome in found.values())
+    assert all(outcome.task_id for outcome in found.values())
+    emulator.faults.clear()
+    again = await outcomes_of(runner_of(client, journal=journal), items(2))
+    assert {outcome.status for outcome in again.values()} == {"completed"}
+    assert {o.task_id for o in again.values()} == {o.task_id for o in found.values()}
+    assert creates(emulator) == 2
+
+
+async def test_items_may_be_added_and_reordered(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """A key is what counts, not the place."""
+    journal = tmp_path / "run.sqlite3"
+    first = await outcomes_of(runner_of(client, journal=journal), items(5))
+    turned = [*reversed(items(5)), BatchItem("new", "Do more")]
+    second = await outcomes_of(runner_of(client, journal=journal), turned)
+    assert {key: second[key] for key in first} == first
+    assert creates(emulator) == 6

@@ -1,0 +1,173 @@
+"""Batches on agent computers of their own: few machines, one task at a time on each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rebyte_async import AsyncRebyte, errors
+from rebyte_async.batch import BatchItem, Journal
+from rebyte_async.emulator import Drop, Emulator, Match, Status, Turn, hold, pause, succeed
+from rebyte_async.emulator import text as says
+from support.batches import creates, items, outcomes_of, rows, runner_of
+from support.clients import client_of
+
+MAKE = Match("POST", "/agent-computers")
+
+
+class Busy:
+    """Counts the tasks that run at once on each machine."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.now: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        emulator.script(self.starts, self.ends, times=None)
+
+    def starts(self, turn: Turn) -> list[Any]:
+        """A task begins."""
+        self.now[turn.workspace_id] += 1
+        self.most[turn.workspace_id] = max(self.most[turn.workspace_id], self.now[turn.workspace_id])
+        return [says("on it"), pause(0.01)]
+
+    def ends(self, turn: Turn) -> list[Any]:
+        """It ends."""
+        self.now[turn.workspace_id] -= 1
+        return [succeed("x")]
+
+
+async def test_items_share_a_few_machines(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """Three machines for twenty items, never two tasks at once on one; a second run uses the same three."""
+    busy, journal = Busy(emulator), tmp_path / "run.sqlite3"
+    found = await outcomes_of(runner_of(client, journal=journal, workspaces=3), items(20))
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    machines = {computer.id async for computer in client.agent_computers.list()}
+    assert set(busy.most) == machines
+    assert busy.most == dict.fromkeys(machines, 1)
+    await outcomes_of(runner_of(client, journal=journal, workspaces=3), items(40))
+    assert set(busy.most) == machines
+    assert len(machines) == 3
+
+
+async def test_no_more_machines_are_made_than_are_needed(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Two items need two of ten."""
+    assert len(await outcomes_of(runner_of(client, workspaces=10), items(2))) == 2
+    assert len(emulator.log.select("POST", "/agent-computers")) <= 2
+
+
+async def test_given_machines_are_used(emulator: Emulator, client: AsyncRebyte) -> None:
+    """None is made where ids are given."""
+    busy = Busy(emulator)
+    given = [(await client.agent_computers.create()).id for _ in range(2)]
+    await outcomes_of(runner_of(client, workspaces=given), items(8))
+    assert busy.most == dict.fromkeys(given, 1)
+    assert len(emulator.log.select("POST", "/agent-computers")) == 2
+
+
+async def test_an_item_with_a_machine_of_its_own_is_refused(client: AsyncRebyte) -> None:
+    """One or the other."""
+    with pytest.raises(errors.BatchError, match="'k' has a workspace_id of its own, and the batch has workspaces"):
+        await outcomes_of(runner_of(client, workspaces=2), [BatchItem("k", "Do it", workspace_id="w")])
+
+
+@pytest.mark.parametrize("fault", [Drop("after"), Drop("before"), Status(500, when="after")])
+async def test_a_machine_is_made_once(emulator: Emulator, client: AsyncRebyte, fault: Any) -> None:
+    """One whose create got lost is found by its name, which is the batch's own."""
+    emulator.faults.add(fault, MAKE, times=1)
+    found = await outcomes_of(runner_of(client, workspaces=1), items(3))
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    assert len([computer async for computer in client.agent_computers.list()]) == 1
+
+
+async def test_a_machine_that_was_made_before_a_kill_is_found(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """The journal had its intent alone."""
+    journal = tmp_path / "run.sqlite3"
+    async with Journal(journal, base_url=emulator.url) as opened:
+        name = f"batch-{opened.batch_id[:8]}-0"
+        await opened.intend_machine(0, name, datetime.now(UTC).timestamp())
+    made = await client.agent_computers.create(name)
+    await outcomes_of(runner_of(client, journal=journal, workspaces=1), items(2))
+    assert rows(journal, "slot, name, state, workspace_id", "workspaces") == [(0, name, "known", made.id)]
+    assert len(emulator.log.select("POST", "/agent-computers")) == 1
+
+
+async def test_machines_that_do_not_come_up_are_done_without(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """The batch goes on with the others, and ends when there is none."""
+    emulator.provision(error="No capacity")
+    journal = tmp_path / "run.sqlite3"
+    for count in (4, 8):
+        found = await outcomes_of(runner_of(client, journal=journal, workspaces=2), items(count))
+        assert {outcome.status for outcome in found.values()} == {"completed"}
+    assert len(emulator.log.select("POST", "/agent-computers")) == 2
+    for _ in range(2):
+        emulator.provision(error="No capacity")
+    with pytest.raises(errors.BatchError, match="no agent computer to run on: none could be provisioned"):
+        await outcomes_of(runner_of(client, workspaces=2), items(4))
+
+
+async def test_a_machine_that_was_deleted_is_made_anew(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """A journal may outlive its machines."""
+    journal = tmp_path / "run.sqlite3"
+    await outcomes_of(runner_of(client, journal=journal, workspaces=1), items(1))
+    emulator.faults.add(Status(404), Match("GET", "/agent-computers/[^/]+"), times=1)
+    async with client_of(emulator.url) as later:
+        found = await outcomes_of(runner_of(later, journal=journal, workspaces=1), items(3))
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    assert len(emulator.log.select("POST", "/agent-computers")) == 2
+
+
+async def test_a_refused_machine_ends_the_run(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """It is no item's fault."""
+    emulator.faults.add(Status(403, code="insufficient_scopes"), MAKE, times=None)
+    journal = tmp_path / "run.sqlite3"
+    with pytest.raises(errors.BatchError, match="can't make the batch's agent computers: InsufficientScopesError"):
+        await outcomes_of(runner_of(client, journal=journal, workspaces=2), items(4))
+    assert {state for _, state in rows(journal, "position, state")} == {"accepted"}
+
+
+@pytest.mark.parametrize("status", [401, 500])
+async def test_machines_whose_tasks_can_not_be_followed_hold_nobody_up(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path, status: int
+) -> None:
+    """Nothing is put on such a machine, and the run ends where none is left."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.faults.add(Status(status), Match("GET", "/tasks/.*"), times=None)
+    runner = runner_of(client, journal=journal, workspaces=2, tuning={"patience": 0.1})
+    with pytest.raises(errors.BatchError, match="InvalidAPIKeyError" if status == 401 else "can't be followed"):
+        await outcomes_of(runner, items(6))
+    assert creates(emulator) == 2
+    emulator.faults.clear()
+    found = await outcomes_of(runner_of(client, journal=journal, workspaces=2), items(6))
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    assert creates(emulator) == 6
+
+
+async def test_an_open_task_keeps_its_machine(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """After a restart nothing new is put on a machine whose task still runs."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.script(says("a"), hold(), prompt="Do 0", times=None)
+    run = runner_of(client, journal=journal, workspaces=2).run(items(4))
+    async with run:
+        reading = asyncio.ensure_future(anext(run))
+        await emulator.reached()
+        await reading
+    ((_, machine, _),) = [
+        row for row in rows(journal, "key, workspace_id, state") if row[2] == "running" and row[0] == "k0"
+    ]
+    busy = Busy(emulator)
+    again = runner_of(client, journal=journal, workspaces=2).run(items(10))
+    async with again:
+        found = [await anext(again) for _ in range(9)]
+        assert "k0" not in {outcome.key for outcome in found}
+        assert machine not in busy.most
+        emulator.release()
+        assert [outcome.key async for outcome in again] == ["k0"]
+    assert creates(emulator) == 10

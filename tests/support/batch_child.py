@@ -1,0 +1,86 @@
+"""A batch in a process of its own, which may be told to die between two statements of its journal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, frozen
+
+from rebyte_async import AsyncRebyte
+from rebyte_async.batch import BatchItem, BatchRunner, journal
+from support.clients import QUICK
+
+__all__ = ["Job", "items_of", "run"]
+
+
+@frozen(kw_only=True)
+class Job:
+    """What the process shall do."""
+
+    url: str
+    key: str
+    journal: str
+    told: str
+    """The file for the outcomes, one a line as they come."""
+    batch: str
+    """The name that all keys and prompts begin with."""
+    pairs: int
+    adjacent: bool = False
+    """Whether the two of a pair follow each other, so that their creates are sent at the same time."""
+    statement: int | None = None
+    """Before which statement of the journal it dies; None lets it live."""
+
+
+def items_of(job: Job) -> list[BatchItem]:
+    """Pairs with one prompt each: every other pair is equal to the letter, the others differ in the model."""
+    places = [(pair, twin) for twin in "ab" for pair in range(job.pairs)]
+    return [
+        BatchItem(
+            f"{job.batch}-{pair}{twin}",
+            f"{job.batch}: work on {pair}",
+            model=f"{job.batch}-{pair}{twin}" if pair % 2 else None,
+        )
+        for pair, twin in (sorted(places) if job.adjacent else places)
+    ]
+
+
+def run(job: Job) -> None:
+    """Run the batch to its end, or to this process's."""
+    if job.statement is not None:
+        _die_before(job.statement)
+    asyncio.run(_run(job))
+
+
+async def _run(job: Job) -> None:
+    told = os.open(job.told, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    async with AsyncRebyte(job.key, base_url=job.url, retry=QUICK) as client:
+        runner = BatchRunner(client, concurrency=12, journal=Path(job.journal), reconcile_settle=0.25, max_streams=8)
+        async for outcome in runner.run(items_of(job)):
+            os.write(told, json.dumps(asdict(outcome), default=str).encode() + b"\n")
+
+
+def _die_before(statement: int) -> None:
+    """Have SQLite count the statements that it is about to carry out."""
+    left = statement
+
+    def count(_: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    module: Any = journal
+    plain = module.open_file
+
+    def traced(path: Path) -> sqlite3.Connection:
+        connection: sqlite3.Connection = plain(path)
+        connection.set_trace_callback(count)
+        return connection
+
+    module.open_file = traced

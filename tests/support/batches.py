@@ -1,0 +1,67 @@
+"""Batches for tests."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from rebyte_async.batch import BatchItem, BatchOutcome, BatchRun, BatchRunner
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable
+    from pathlib import Path
+
+    from rebyte_async import AsyncRebyte
+    from rebyte_async.emulator import Emulator
+
+__all__ = ["creates", "items", "keys_into", "outcomes_of", "rows", "runner_of", "texts"]
+
+
+def items(count: int, prompt: str = "Do {}", **options: Any) -> list[BatchItem]:
+    """So many items, with the keys k0, k1 and so on."""
+    return [BatchItem(f"k{number}", prompt.format(number), **options) for number in range(count)]
+
+
+def runner_of(client: AsyncRebyte, *, tuning: dict[str, Any] | None = None, **options: Any) -> BatchRunner:
+    """A runner that hardly waits."""
+    options.setdefault("reconcile_settle", 0.05)
+    runner = BatchRunner(client, **options)
+    quick = {"first_poll": 0.02, "longest_poll": 0.1, "first_pause": 0.01, "longest_pause": 0.05, "missing": 0.1}
+    runner._plan = evolve(runner._plan, tuning=evolve(runner._plan.tuning, **(quick | (tuning or {}))))
+    return runner
+
+
+async def outcomes_of(
+    runner: BatchRunner, given: Iterable[BatchItem] | AsyncIterable[BatchItem], **options: Any
+) -> dict[str, BatchOutcome]:
+    """What became of a batch, by key."""
+    found: dict[str, BatchOutcome] = {}
+    async for outcome in runner.run(given, **options):
+        assert outcome.key not in found
+        found[outcome.key] = outcome
+    return found
+
+
+async def keys_into(seen: list[str], run: BatchRun) -> None:
+    """Read a run to its end or to its error, and note the keys."""
+    async for outcome in run:
+        seen.append(outcome.key)  # noqa: PERF401 - what came before an error counts
+
+
+def creates(emulator: Emulator) -> int:
+    """How many tasks were asked for."""
+    return len(emulator.log.select("POST", "/tasks"))
+
+
+def texts(emulator: Emulator) -> list[str]:
+    """What the tasks that were made are about, in order."""
+    return sorted(task.prompts[0] for task in emulator.tasks)
+
+
+def rows(journal: Path, columns: str, table: str = "items") -> list[tuple[Any, ...]]:
+    """What stands in a journal."""
+    with closing(sqlite3.connect(journal)) as connection:
+        return connection.execute(f"SELECT {columns} FROM {table} ORDER BY 1").fetchall()

@@ -1,0 +1,114 @@
+"""A page as a browser makes it of a file, for tests; they are skipped where there is none."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import Counter
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Seen", "open_page"]
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+_QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--virtual-time-budget=10000",
+    "--window-size=1300,1000",
+)
+_VOID = frozenset({"meta", "link", "input", "img", "br", "hr", "base", "source", "embed"})
+
+
+def open_page(page: Path, *, at: str = "", profile: Path) -> Seen:
+    """Open a page, and let its scripts do what they do.
+
+    Args:
+        page: The file.
+        at: What stands in the address behind the `#`.
+        profile: A folder for what the browser keeps.
+    """
+    browser = next(filter(None, map(shutil.which, _NAMES)), None)
+    if browser is None:
+        pytest.skip(f"there is no browser to look at the page with: none of {', '.join(_NAMES)}")
+    address = f"{page.as_uri()}#{at}"
+    # A page of whatever size must be drawn long before the test's own time is over.
+    done = subprocess.run(
+        [browser, *_QUIET, f"--user-data-dir={profile}", "--enable-logging=stderr", "--dump-dom", address],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=50,
+    )
+    seen = Seen([line for line in done.stderr.splitlines() if ":CONSOLE" in line])
+    seen.feed(done.stdout)
+    return seen
+
+
+@define(eq=False)
+class _Element:
+    tag: str
+    attributes: dict[str, str | None]
+    text: str = ""
+
+
+@define(eq=False)
+class Seen(HTMLParser):
+    """What the page had become."""
+
+    console: list[str]
+    """What the browser complained of, such as a script that failed or was refused."""
+    tags: Counter[str] = field(factory=Counter[str], init=False)
+    """How many elements there are of each kind."""
+    attributes: set[str] = field(factory=set[str], init=False)
+    """The names of all attributes."""
+    _open: list[_Element] = field(factory=list[_Element], init=False)
+    _all: list[_Element] = field(factory=list[_Element], init=False)
+
+    def __attrs_post_init__(self) -> None:
+        HTMLParser.__init__(self)
+
+    def texts(self, name: str) -> list[str]:
+        """The text of each element with this id, class or tag, without that of scripts."""
+        return [
+            " ".join(element.text.split())
+            for element in self._all
+            if name in {element.tag, element.attributes.get("id"), *(element.attributes.get("class") or "").split()}
+        ]
+
+    def text(self, name: str) -> str:
+        """The text of the only one."""
+        (text,) = self.texts(name)
+        return text
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take a tag."""
+        element = _Element(tag, dict(attrs))
+        self.tags[tag] += 1
+        self.attributes |= element.attributes.keys()
+        self._all.append(element)
+        if tag not in _VOID:
+            self._open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Take its end."""
+        while self._open and self._open.pop().tag != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        """Take text."""
+        if self._open and self._open[-1].tag not in {"script", "style"}:
+            for element in self._open:
+                element.text += data
