@@ -10,16 +10,20 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 
-from rebyte_async.batch import BatchItem, Journal
+from rebyte_async import AsyncRebyte
+from rebyte_async.batch import BatchItem, BatchRunner, Journal
 from rebyte_async.batch.items import intake_of
+from rebyte_async.emulator import Emulator, pause, text
+from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier
 
 if TYPE_CHECKING:
     from benchmarks.conftest import Figures
@@ -102,3 +106,37 @@ def test_the_journal_alone(figures: Figures, tmp_path: Path) -> None:
     wall, cpu = asyncio.run(main())
     figures.add("the journal alone", "items a second", count / wall, aim=1_000)
     figures.add("the journal alone", "CPU an item, ms", cpu / count * 1000)
+
+
+def test_requests(figures: Figures) -> None:
+    """What 200 tasks of three seconds cost the service in requests, by how their ends are learnt."""
+
+    async def requests(**options: Any) -> float:
+        async with Emulator() as emulator, AsyncRebyte(emulator.api_key, base_url=emulator.url) as client:
+            emulator.script(text("I am at it."), pause(3), text("Done."), times=None)
+            async with WebhookReceiver(WebhookVerifier("s3cret")) as receiver, served(receiver) as url:
+                await client.webhooks.create(url, ["task.completed", "task.failed"], secret="s3cret")
+                told = {"receiver": receiver} if options.pop("told", False) else {}
+                runner = BatchRunner(client, concurrency=200, **options, **told)
+                before = client.stats().requests
+                async for outcome in runner.run(BatchItem(f"k{number}", f"Do {number}") for number in range(200)):
+                    assert outcome.status == "completed"
+                return (client.stats().requests - before) / 200
+
+    for what, options in {
+        "by streams": {},
+        "by reads alone": {"max_streams": 0},
+        "told by webhooks": {"told": True},
+    }.items():
+        figures.add("requests a task", what, asyncio.run(requests(**options)))
+
+
+@asynccontextmanager
+async def served(receiver: WebhookReceiver) -> AsyncGenerator[str]:
+    app = web.Application()
+    receiver.setup(app, "/")
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    await runner.cleanup()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from collections import Counter, deque
 from contextlib import suppress
@@ -69,7 +70,13 @@ class Engine:
         self._intake = CancelScope()
         self._budget = Budget(plan.max_new_tasks)
         self._slots = Slots(plan.concurrency)
-        self._watch = Watch(tasks=client.tasks, gate=transport.gate, tuning=plan.tuning, max_streams=plan.max_streams)
+        self._watch = Watch(
+            tasks=client.tasks,
+            gate=transport.gate,
+            tuning=plan.tuning,
+            max_streams=plan.max_streams,
+            receiver=plan.receiver,
+        )
         self._creates = Creates(
             tasks=client.tasks,
             journal=journal,
@@ -286,7 +293,7 @@ class Engine:
     async def _follow(self, number: int, entry: Entry) -> None:
         """Wait for the end of an item's task."""
         try:
-            outcome = await self._followed(entry)
+            outcome = await self._followed(entry, is_new=True)
         finally:
             self._slots.give()
         self._hand_out(number, outcome)
@@ -330,11 +337,11 @@ class Engine:
             return self._unfinished(entry, "error", in_one_line(error))
         return await self._finish(entry, "error", error=in_one_line(error))
 
-    async def _followed(self, entry: Entry) -> BatchOutcome:
+    async def _followed(self, entry: Entry, *, is_new: bool = False) -> BatchOutcome:
         """Wait for the end of an item's task, and write it down."""
         self._running[entry.position] = entry
         try:
-            end = await self._watch.end_of(entry.task_id or "")
+            end = await self._watch.end_of(entry.task_id or "", is_new=is_new)
         except RebyteError as error:
             self._end(_as_batch_error(error), no_creates=True)
             return self._unfinished(entry, "error", in_one_line(error))
@@ -350,9 +357,9 @@ class Engine:
     async def _finish(
         self, entry: Entry, status: str, *, final_result: str | None = None, error: str | None = None
     ) -> BatchOutcome:
-        await self._journal.finish(
-            entry, status, final_result=final_result, error=error, now=self._transport.clock.now()
-        )
+        # The server's clock, which is known to the second alone, can seem to be before the start that it told.
+        now = max(self._transport.clock.now(), entry.started_at or 0.0)
+        await self._journal.finish(entry, status, final_result=final_result, error=error, now=now)
         self._ends.append(self._transport.gate.clock())
         return entry.outcome()
 
@@ -439,7 +446,7 @@ class Engine:
     def _slowest(self) -> tuple[RunningItem, ...]:
         now = self._transport.clock.now()
         started = [(entry.started_at or now, entry) for entry in self._running.values()]
-        first = sorted(started, key=lambda pair: pair[0])[:_SLOWEST]
+        first = heapq.nsmallest(_SLOWEST, started, key=lambda pair: pair[0])
         return tuple(_running(entry, now - since) for since, entry in first)
 
 

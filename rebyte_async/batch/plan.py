@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
 
 from rebyte_async.batch.tuning import Tuning
+
+if TYPE_CHECKING:
+    from rebyte_async.types import TaskNotices
 
 __all__ = ["Plan"]
 
@@ -22,4 +25,5 @@ class Plan:
     cancel_remote: bool
     max_streams: int
     workspaces: int | tuple[str, ...] | None
+    receiver: TaskNotices | None = None
     tuning: Tuning = field(factory=Tuning)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rebyte_async.batch.sources import Items
+    from rebyte_async.types import TaskNotices
 
 __all__ = ["BatchRunner"]
 
@@ -45,6 +46,8 @@ class BatchRunner:
         max_streams: How many tasks are followed by an event stream each; those beyond it are read from time to time.
         workspaces: How many agent computers to make for the batch, or the ids of some: items then run on these, one
             at a time on each. None has the service provision one for each item without a `workspace_id`.
+        receiver: A `WebhookReceiver` that is told of the ends of tasks. No stream is held open then: a task is read
+            when a delivery tells to, and once a minute in case none comes.
 
     Raises:
         ConfigurationError: A setting can't be right.
@@ -62,11 +65,14 @@ class BatchRunner:
         cancel_remote: bool = False,
         max_streams: int = 256,
         workspaces: int | Sequence[str] | None = None,
+        receiver: TaskNotices | None = None,
     ) -> None:
         if not isinstance(client, AsyncRebyte):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"client must be an AsyncRebyte, not {type(client).__name__}")
         if on_ambiguous not in ("reconcile", "report"):
             raise ConfigurationError(f"on_ambiguous must be 'reconcile' or 'report', not {on_ambiguous!r:.80}")
+        if receiver is not None and not callable(getattr(receiver, "ended", None)):
+            raise ConfigurationError(f"receiver must be a WebhookReceiver, not {type(receiver).__name__}")
         Journal(journal)
         self._client = client
         self._journal = journal
@@ -78,6 +84,7 @@ class BatchRunner:
             cancel_remote=bool(cancel_remote),
             max_streams=_whole("max_streams", max_streams, least=0),
             workspaces=checked_workspaces(workspaces),
+            receiver=receiver,
         )
 
     def run(self, items: Items, *, ordered: bool = False) -> BatchRun:

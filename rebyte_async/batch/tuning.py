@@ -37,6 +37,8 @@ class Tuning:
     """How many such reads there are, over all tasks."""
     polls_at_once: int = 16
     """How many of them are under way at once."""
+    untold: float = 60.0
+    """The interval between two reads of a task whose end is told."""
     missing: float = 10.0
     """How long a task may be unknown to the service before it is taken to be deleted."""
     last_read: float = 30.0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rebyte_async._transport.gate import Gate
     from rebyte_async.batch.tuning import Tuning
     from rebyte_async.resources import Tasks
-    from rebyte_async.types import Task
+    from rebyte_async.types import Task, TaskNotices
 
 __all__ = ["End", "Watch"]
 
@@ -44,6 +44,8 @@ class Watch:
     gate: Gate
     tuning: Tuning
     max_streams: int
+    receiver: TaskNotices | None = None
+    """What is told when tasks have ended, so that none needs a stream."""
     _streams: int = field(default=0, init=False)
     """How many places for streams are taken."""
     _next_poll: float = field(default=0.0, init=False)
@@ -63,12 +65,18 @@ class Watch:
         if (event := self._nudges.get(task_id)) is not None:
             event.set()
 
-    async def end_of(self, task_id: str) -> End:
+    async def end_of(self, task_id: str, *, is_new: bool = False) -> End:
         """Wait until a task has ended, whatever happens on the way.
+
+        Args:
+            task_id: The task.
+            is_new: Whether it was made a moment ago, so that its end can't have been told to nobody.
 
         Raises:
             RebyteError: No task can be followed: the key is refused.
         """
+        if self.receiver is not None:
+            return await self._ended(task_id, await self._told(self.receiver, task_id, is_new=is_new))
         if hopeful := self._streams >= self.max_streams:
             self._hopeful[task_id] = None
         else:
@@ -117,6 +125,10 @@ class Watch:
             if task_id in self._placed:
                 self._placed.discard(task_id)
                 self._free_place()
+        return await self._ended(task_id, task)
+
+    async def _ended(self, task_id: str, task: Task | End) -> End:
+        """The end of a task that was read, with its answer, which may stand in its stream alone."""
         if isinstance(task, End):
             return task
         if task.final_result and task.status == TaskStatus.COMPLETED:
@@ -125,6 +137,24 @@ class Watch:
             if (end := await self._followed(task_id)) is not None and end.status == task.status:
                 return end
         return _end(task.status or "", task.final_result or "", None)
+
+    async def _told(self, receiver: TaskNotices, task_id: str, *, is_new: bool) -> Task | End:
+        """Read a task when its end was told, and now and then in case it isn't."""
+        reads = _Reads(self.tasks, task_id, self.tuning, Trouble(self.tuning, self.gate))
+        word, pause = 0, self.tuning.untold if is_new else 0.0
+        while True:
+            before = word
+            with move_on_after(self._varied(pause)):
+                word = await receiver.ended(task_id, word)
+            if (found := await reads.read(self._polls)) is not None:
+                return found
+            # What can be read may lag behind the word.
+            is_doubtful = word > before and pause >= self.tuning.untold
+            grown = max(self.tuning.first_poll, pause * _GROWTH)
+            pause = self.tuning.first_poll if is_doubtful else min(self.tuning.untold, grown)
+
+    def _varied(self, seconds: float) -> float:
+        return seconds * self.gate.rng.uniform(1 - _JITTER, 1 + _JITTER)
 
     async def _read_until_end(self, task_id: str) -> Task | End:
         reads = _Reads(self.tasks, task_id, self.tuning, Trouble(self.tuning, self.gate))
@@ -140,7 +170,7 @@ class Watch:
 
     async def _rested(self, task_id: str, seconds: float) -> bool:
         """Wait for the next read of a task; whether it has been given a place for its stream instead."""
-        if not await self._nudged(task_id, seconds * self.gate.rng.uniform(1 - _JITTER, 1 + _JITTER)):
+        if not await self._nudged(task_id, self._varied(seconds)):
             # The reads of all tasks are spaced.
             now = self.gate.clock()
             turn = max(now, self._next_poll)

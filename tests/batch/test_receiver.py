@@ -1,0 +1,84 @@
+"""Batches that are told of the ends of their tasks: few requests, and no stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from webhooks.serving import serve_asgi
+
+from rebyte_async import AsyncRebyte, errors
+from rebyte_async.batch import BatchRunner
+from rebyte_async.emulator import DeliveryPolicy, Emulator, fail, text
+from rebyte_async.emulator import error as goes_wrong
+from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier
+from support.batches import creates, items, outcomes_of, runner_of
+
+ENDS = ["task.completed", "task.failed", "task.canceled"]
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    """An emulator that delivers at once."""
+    async with Emulator(pace=0.001, delivery=DeliveryPolicy(backoff=0)) as emulator:
+        emulator.script(text("Done"), times=None)
+        yield emulator
+        emulator.check()
+
+
+@asynccontextmanager
+async def hearing(client: AsyncRebyte) -> AsyncIterator[WebhookReceiver]:
+    """A receiver that is served and registered."""
+    async with WebhookReceiver(WebhookVerifier("s3cret")) as receiver, serve_asgi(receiver) as origin:
+        webhook = await client.webhooks.create(f"{origin}/", ENDS, secret="s3cret")
+        yield receiver
+        await client.webhooks.delete(webhook.id)
+
+
+async def test_a_task_takes_two_requests_and_no_stream(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Its create, and one read when its end was told; without a receiver it is a stream for each."""
+    async with hearing(client) as receiver:
+        found = await outcomes_of(runner_of(client, receiver=receiver, concurrency=20), items(100))
+    assert Counter((outcome.status, outcome.final_result) for outcome in found.values()) == {("completed", "Done"): 100}
+    assert creates(emulator) == 100
+    assert emulator.log.select("GET", "/tasks/[^/]+/events") == ()
+    assert 100 <= len(emulator.log.select("GET", "/tasks/[^/]+")) <= 110, "a read may come before what it looks for"
+
+
+async def test_an_error_is_read_from_the_stream_of_the_task_that_failed(
+    emulator: Emulator, client: AsyncRebyte
+) -> None:
+    """The task's own document doesn't say why."""
+    emulator.script(goes_wrong("the disk is full"), fail(), prompt="Fail")
+    async with hearing(client) as receiver:
+        found = await outcomes_of(runner_of(client, receiver=receiver), items(1, "Fail"))
+    assert (found["k0"].status, found["k0"].error) == ("failed", "the disk is full")
+
+
+async def test_what_is_not_told_is_read_now_and_then(client: AsyncRebyte) -> None:
+    """A receiver that hears nothing costs time, and nothing else."""
+    async with WebhookReceiver(WebhookVerifier("s3cret")) as receiver:
+        runner = runner_of(client, receiver=receiver, tuning={"untold": 0.05})
+        found = await outcomes_of(runner, items(5))
+    assert Counter(outcome.status for outcome in found.values()) == {"completed": 5}
+
+
+async def test_what_ended_while_nobody_heard_is_read_at_once(client: AsyncRebyte, tmp_path: Path) -> None:
+    """The tasks of an earlier run may have ended long ago: their word will not come again."""
+    journal = tmp_path / "run.sqlite3"
+    async with runner_of(client, journal=journal, max_streams=0, tuning={"first_poll": 600.0}).run(items(3)) as run:
+        while run.progress.running < 3:
+            await client.tasks.list()
+    async with WebhookReceiver(WebhookVerifier("s3cret")) as receiver:
+        runner = runner_of(client, journal=journal, receiver=receiver, tuning={"untold": 600.0, "first_poll": 0.01})
+        found = await outcomes_of(runner, items(3))
+    assert Counter(outcome.status for outcome in found.values()) == {"completed": 3}
+
+
+async def test_a_receiver_that_can_not_hear_is_refused(client: AsyncRebyte) -> None:
+    """What has no `ended` is named."""
+    with pytest.raises(errors.ConfigurationError, match="receiver must be a WebhookReceiver, not str"):
+        BatchRunner(client, receiver="https://example.invalid")  # type: ignore[arg-type]
