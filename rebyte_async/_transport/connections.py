@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import socket
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
@@ -17,13 +18,16 @@ from rebyte_async._transport.turns import Turns
 from rebyte_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession
+    from collections.abc import Generator
+
+    from aiohttp import ClientResponse, ClientSession
 
 
 __all__ = ["Connections"]
 
 CALLS_AT_ONCE = 100
 """How many attempts at ordinary calls one client makes at once; more wait for a turn. Streams don't count."""
+_CLOSED = "the client is closed: make a new one, or keep this one open for longer"
 _KEEPALIVE_AFTER = 60
 """Seconds of silence before TCP asks whether the peer is there: address translators drop what is silent for long."""
 
@@ -74,6 +78,8 @@ class Connections:
     """Turns for the attempts of ordinary calls; always one at hand with a given session, whose own limit holds."""
     middlewares: tuple[Any, ...] | None = field(default=None, init=False)
     """What a request goes through, if anything, so that aiohttp doesn't repeat it by itself."""
+    _answers: set[ClientResponse] = field(factory=set["ClientResponse"], init=False)
+    """The answers of ordinary calls that are being read."""
     streams: OpenBodies = field(factory=OpenBodies, init=False)
     """The bodies that are being read as they come: event streams and downloads."""
 
@@ -92,7 +98,7 @@ class Connections:
 
     def _check(self) -> None:
         if self._closed:
-            raise ConfigurationError("the client is closed: make a new one, or keep this one open for longer")
+            raise ConfigurationError(_CLOSED)
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -125,7 +131,7 @@ class Connections:
         """The session to send a request with; `ready` was awaited before."""
         session = self._fresh if fresh else self._kept
         if session is None:
-            raise ConfigurationError("the client is closed: make a new one, or keep this one open for longer")
+            raise ConfigurationError(_CLOSED)
         return session
 
     @property
@@ -133,12 +139,36 @@ class Connections:
         """Whether the session is the application's own, and so never closed here."""
         return self._given is not None
 
+    @contextmanager
+    def reading(self, response: ClientResponse) -> Generator[None]:
+        """Have whoever reads an answer fail when the client is closed, or has been."""
+        if self._closed:
+            response.close()
+        self._answers.add(response)
+        try:
+            yield
+        finally:
+            self._answers.discard(response)
+
+    def check_open(self, response: ClientResponse) -> None:
+        """Let go of an answer whose head came as the client was closed: its body never will.
+
+        Raises:
+            ConfigurationError: It was.
+        """
+        if self._closed:
+            response.close()
+            raise ConfigurationError(_CLOSED)
+
     async def close(self) -> None:
         """Close what is the client's own. Nothing can be sent afterwards."""
         self._closed = True
+        # aiohttp's own close would leave whoever reads from them waiting for ever.
         for stream in self.streams:
-            stream.close()  # aiohttp's own close would leave their readers waiting for ever
+            stream.close()
         if self._given is None:
+            for answer in tuple(self._answers):
+                answer.close()
             for session in (self._kept, self._fresh):
                 if session is not None:
                     await session.close()

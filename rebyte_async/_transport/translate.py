@@ -25,7 +25,7 @@ def is_foreign(error: BaseException) -> bool:
 
     http = aiohttp.http.HttpProcessingError
     return isinstance(error, aiohttp.ClientError | http | OSError | TimeoutError | _LostError) or (
-        isinstance(error, RuntimeError) and str(error) == "Session is closed"
+        isinstance(error, RuntimeError) and str(error) in {"Session is closed", "Connection closed."}
     )
 
 

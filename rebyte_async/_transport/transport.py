@@ -192,8 +192,9 @@ class Transport:
                 body = await response.read()
             else:
                 # The socket's timeout ends a silence; this ends a body that trickles for ever.
-                async with asyncio.timeout(finite(request.silence)):
-                    body = await response.read()
+                with self.connections.reading(response):
+                    async with asyncio.timeout(finite(request.silence)):
+                        body = await response.read()
         except BaseException as error:
             response.close()  # one that was read to its end has given its connection back
             if not is_foreign(error):
@@ -303,6 +304,7 @@ class Transport:
         return self._byte_stream(request, await self._open(request, accept))
 
     def _byte_stream(self, request: Request, response: ClientResponse, silence: float | None = None) -> ByteStream:
+        self.connections.check_open(response)
         return ByteStream(response, request.url, self.counters, self.connections.streams, silence)
 
     async def _open(self, request: Request, accept: Container[int] = _SUCCESS, *, pages: bool = True) -> ClientResponse:
@@ -362,8 +364,9 @@ class Transport:
     async def _refusal(self, request: Request, response: ClientResponse) -> TransportError | APIError:
         """The error for an answer that isn't what was asked for."""
         try:
-            async with asyncio.timeout(finite(self.timeouts.read)):
-                body = await response.read()
+            with self.connections.reading(response):
+                async with asyncio.timeout(finite(self.timeouts.read)):
+                    body = await response.read()
         except Exception as error:
             if not is_foreign(error):
                 raise

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ def _look_at_a_live_run(path: Path, batch_id: str) -> None:
         assert (reader.batch_id, reader.counts().total) == (batch_id, 0)
         with reader.snapshot():
             assert reader.counts().total == 0
-            with sqlite3.connect(path) as other:
+            with closing(sqlite3.connect(path, isolation_level=None)) as other:
                 values = row("a")
                 marks = ", ".join("?" * len(values))
                 other.execute(f"INSERT INTO items ({', '.join(values)}) VALUES ({marks})", [*values.values()])
@@ -161,7 +162,7 @@ def test_what_is_no_journal(path: Path, tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="is no journal"):
         read_journal(path)
     path.unlink()
-    with sqlite3.connect(path) as other:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("CREATE TABLE items (key)")
     other.close()
     with pytest.raises(JournalError, match="is no journal"):
@@ -171,7 +172,7 @@ def test_what_is_no_journal(path: Path, tmp_path: Path) -> None:
 def test_a_newer_format_is_refused(path: Path) -> None:
     """A journal of a version to come says so, rather than being misread."""
     write_journal(path, [row("a")])
-    with sqlite3.connect(path) as other:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute(f"PRAGMA user_version={VERSION + 1}")
     other.close()
     with pytest.raises(JournalError, match=f"newer version.*{VERSION + 1}"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from rebyte_async.batch._schema import APPLICATION_ID, TABLES, VERSION
@@ -51,7 +52,7 @@ def row(key: str, **values: Any) -> dict[str, Any]:
 
 def write_journal(path: Path, rows: Iterable[dict[str, Any]], *, pid: int = 1) -> Path:
     """Write a journal file with these rows, of a run that hasn't ended."""
-    with sqlite3.connect(path, isolation_level=None) as connection:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={VERSION}")

@@ -1,0 +1,59 @@
+"""Closing the client: nobody who waits for something of it waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from random import Random
+
+import pytest
+
+from rebyte_async import AsyncRebyte, errors
+from support.clients import client_of
+from support.raw import RawRequest, RawServer, stream_head
+from support.turns import TASK_ID
+
+
+def server_that_never_ends(rng: Random) -> RawServer:
+    """A server whose answers begin after a moment, and never end."""
+
+    async def handler(request: RawRequest) -> AsyncIterator[bytes]:
+        async def pieces() -> AsyncIterator[bytes]:
+            await asyncio.sleep(rng.random() * 0.01)
+            is_stream = request.path.endswith("/events")
+            yield stream_head() if is_stream else b"HTTP/1.1 201 X\r\nContent-Length: 100\r\n\r\n{"
+            await asyncio.sleep(60)
+
+        return pieces()
+
+    return RawServer(handler)
+
+
+CALLS: dict[str, tuple[Callable[[AsyncRebyte], Awaitable[object]], type[errors.RebyteError]]] = {
+    "get": (lambda client: client.tasks.get(TASK_ID), errors.ConfigurationError),
+    "create": (lambda client: client.tasks.create("Do it"), errors.AmbiguousRequestError),
+    "events": (lambda client: client.tasks.events(TASK_ID).until_done(), errors.ConfigurationError),
+    "read": (lambda client: client.artifacts.read("w", "a"), errors.ConfigurationError),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_closing_ends_what_is_under_way_at_any_moment(name: str) -> None:
+    """Whether a request is on its way, its head has just come, or its body is being read: it fails at once.
+
+    A create that may have been read by the server says so.
+    """
+    call, expected = CALLS[name]
+    rng = Random(name)
+    async with server_that_never_ends(rng) as server:
+        for _ in range(25):
+            client = client_of(server.url)
+            calls = [asyncio.ensure_future(call(client)) for _ in range(4)]
+            while len(server.requests) < 4:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(rng.random() * 0.015)
+            await client.aclose()
+            async with asyncio.timeout(5):
+                found = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(error) for error in found} == {expected}
+            server.requests.clear()
