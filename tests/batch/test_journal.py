@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
-import resource
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from rebyte_async.batch import BatchItem, Journal
 from rebyte_async.batch._schema import APPLICATION_ID, VERSION
 from rebyte_async.batch.items import intake_of
 from rebyte_async.emulator import Emulator
+from support import small_disk
 from support.batches import creates, items, keys_into, outcomes_of, rows, runner_of
 from support.clients import client_of
 
@@ -180,39 +180,15 @@ async def test_a_changed_item_is_refused(client: AsyncRebyte, emulator: Emulator
     assert creates(emulator) == 2
 
 
-def _limited(url: str, path: str, told: str) -> None:
-    """Run a batch in a process that can't make files larger than this."""
-    import asyncio
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-
-    async def main() -> None:
-        async with client_of(url) as client:
-            try:
-                async for outcome in runner_of(client, journal=path, concurrency=4).run(_large(300)):
-                    with Path(told).open("a", encoding="utf-8") as file:
-                        file.write(f"{outcome.key}\n")
-            except errors.JournalError as error:
-                with Path(told).open("a", encoding="utf-8") as file:
-                    file.write(f"{error}\n")
-
-    asyncio.run(main())
-
-
-def _large(count: int) -> list[BatchItem]:
-    return items(count, prompt="Do {} " + "x" * 3000)
-
-
 async def test_a_full_disk_loses_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
     """The run ends with a clear error; what was told is in the journal, and the next run goes on."""
     path, told = tmp_path / "run.sqlite3", tmp_path / "told"
-    process = multiprocessing.get_context("spawn").Process(target=_limited, args=(emulator.url, str(path), str(told)))
+    process = multiprocessing.get_context("spawn").Process(
+        target=small_disk.run, args=(emulator.url, str(path), str(told))
+    )
     process.start()
     while process.is_alive():
-        import anyio
-
-        await anyio.sleep(0.05)
+        await asyncio.sleep(0.05)
     assert process.exitcode == 0
     *keys, last = told.read_text(encoding="utf-8").splitlines()
     assert f"can't write the journal {path}" in last
@@ -220,7 +196,7 @@ async def test_a_full_disk_loses_nothing(emulator: Emulator, client: AsyncRebyte
     stored = {key for key, status in rows(path, "key, status") if status == "completed"}
     assert set(keys) <= stored
     assert len(stored) < 300
-    found = await outcomes_of(runner_of(client, journal=path, concurrency=16), _large(300))
+    found = await outcomes_of(runner_of(client, journal=path, concurrency=16), small_disk.large_items(300))
     assert {outcome.status for outcome in found.values()} == {"completed"}
     assert len(emulator.tasks) == 300
 

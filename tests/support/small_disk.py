@@ -1,0 +1,39 @@
+"""A batch in a process of its own, which can't make files larger than a little."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+from pathlib import Path
+
+from rebyte_async import errors
+from rebyte_async.batch import BatchItem
+from support.batches import items, runner_of
+from support.clients import client_of
+
+__all__ = ["large_items", "run"]
+
+_LIMIT = 300_000
+
+
+def large_items(count: int) -> list[BatchItem]:
+    """So many items of 3 KB."""
+    return items(count, prompt="Do {} " + "x" * 3000)
+
+
+def run(url: str, path: str, told: str) -> None:
+    """Run a batch with the journal `path`, and write to the file `told` what came of it."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_LIMIT, _LIMIT))
+    asyncio.run(_run(url, path, Path(told)))
+
+
+async def _run(url: str, path: str, told: Path) -> None:
+    with told.open("a", encoding="utf-8") as file:
+        async with client_of(url) as client:
+            try:
+                async for outcome in runner_of(client, journal=path, concurrency=4).run(large_items(300)):
+                    file.write(f"{outcome.key}\n")
+            except errors.JournalError as error:
+                file.write(f"{error}\n")
