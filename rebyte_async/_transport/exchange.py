@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from rebyte_async._transport.fresh import never_kept
 from rebyte_async._transport.origin import MAX_REDIRECTS, RedirectRefusedError, redirect_target
 from rebyte_async._transport.outgoing import Outgoing
 
@@ -78,8 +79,8 @@ def _options(request: Request, connections: Connections, url: URL) -> dict[str, 
     if request.bare:
         options["skip_auto_headers"] = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
     if request.fresh and connections.is_given:
-        # Part of the pool's key alone: no kept connection has it, and the header keeps this one from being kept.
-        options["server_hostname"] = url.raw_host
+        options["server_hostname"] = url.raw_host  # part of the pool's key: no connection that was kept has it
+        options["middlewares"] = (*(connections.middlewares or ()), never_kept)
     return options
 
 

@@ -70,7 +70,7 @@ def translate(error: BaseException, method: str, url: URL) -> RebyteError:
         (aiohttp.ClientResponseError, TransportError, "the answer was no HTTP"),
         (aiohttp.ServerDisconnectedError, TransportError, "the connection was lost before the answer"),
         (OSError, TransportError, "the connection was lost before the answer"),
-        (RuntimeError, ConfigurationError, "the aiohttp session that was given to the client is closed"),
+        (RuntimeError, ConfigurationError, "the client is closed, or the aiohttp session that was given to it"),
     ):
         if isinstance(error, known):
             kind, what = found, words

@@ -157,12 +157,18 @@ async def test_an_unreadable_success_of_a_create_is_a_doubt(body: bytes) -> None
     assert isinstance(caught.value.__cause__, errors.DecodeError)
 
 
-async def test_a_create_takes_a_connection_of_its_own() -> None:
-    """A create never goes out on a kept connection, which the server might just have closed."""
-    async with RawServer(Script()) as server, client_of(server.url) as client:
+@pytest.mark.parametrize("given", [False, True], ids=["own", "given"])
+async def test_a_create_takes_a_connection_of_its_own(given: bool) -> None:
+    """A create never goes out on a kept connection, which the server might just have closed.
+
+    In a given session too, and where the server would keep it.
+    """
+    async with RawServer(Script()) as server, aiohttp.ClientSession() as session:
+        client = client_of(server.url, session=session if given else None)
         for _ in range(2):
             await client.tasks.get("t1")
             await client.tasks.create("Do it")
+        await client.aclose()
         reads = {request.peer for request in server.seen("GET")}
         creates = {request.peer for request in server.seen("POST")}
     assert len(reads) == 1
