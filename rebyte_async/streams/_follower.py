@@ -102,6 +102,11 @@ class Follower:
         return self._ending.done
 
     @property
+    def has_more(self) -> bool:
+        """Whether there is something to look at before the next step: what has come, or the end."""
+        return bool(self._connection.frames) or self.intake.has_more or self._ending.done is not None
+
+    @property
     def result(self) -> TaskResult:
         """What there is of the turn."""
         return self.intake.result(self._ending.done)

@@ -90,6 +90,11 @@ class Intake:
         self.place.seen.restart()
         self.turn.restart()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether events wait that came from elsewhere than the stream."""
+        return bool(self._ready)
+
     def next_event(self) -> TaskEvent | None:
         """The next new event out of what has come, or None when more must be got.
 

@@ -139,7 +139,10 @@ class TaskEventStream:
         raise StopAsyncIteration
 
     async def _advance(self) -> None:
-        """One step, which `close` may end from another task. The scope is left before anything is given out."""
+        """Steps up to the next event or the end, which `close` may end from another task.
+
+        The scope is left before anything is given out.
+        """
         self._busy = True
         try:
             # Closing the connection ends a mere wait for bytes; a scope for it would cost more than parsing an event.
@@ -147,6 +150,8 @@ class TaskEventStream:
                 return
             with CancelScope() as self._scope:
                 await self._follower.advance()
+                while not (self._closed or self._follower.has_more):  # one scope costs as much as many a step
+                    await self._follower.advance()
         except RebyteError as error:
             self._failure = error
             error.task_id = error.task_id or self.task_id
