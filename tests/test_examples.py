@@ -113,6 +113,19 @@ def test_resume(emulator: Emulator, tmp_path: Path) -> None:
     assert len(emulator.tasks) == 1
 
 
+def test_batch(emulator: Emulator, tmp_path: Path) -> None:
+    """Each file gets its task once, over several runs; what went wrong is told and is the exit code."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(name, encoding="utf-8")
+    emulator.script(text("Short."), prompt="a.txt")
+    emulator.script(text("Hm."), fail("no disk left"), prompt="b.txt")
+    for _ in range(2):
+        done = run(emulator, "batch.py", str(tmp_path), str(tmp_path / "run.sqlite3"))
+        assert sorted(done.stdout.splitlines()) == ["a.txt: [completed] Short.", "b.txt: [failed] no disk left"]
+        assert (done.returncode, done.stderr) == (1, "")
+    assert len(emulator.tasks) == 2
+
+
 def test_web_relay(emulator: Emulator) -> None:
     """It relays the agent's words, refuses what can't be a prompt, and ends in order on Ctrl-C."""
     emulator.script(text("Hello"), text("there"), prompt="Say hello")

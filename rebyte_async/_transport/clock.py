@@ -22,6 +22,8 @@ class ServerClock:
     _header: str | None = field(default=None, init=False)
     _ahead: float | None = field(default=None, init=False)
     """How far the server's time is ahead of the monotonic clock."""
+    _is_corrected: bool = field(default=False, init=False)
+    """Whether the `Date` of answers was shown to be wrong."""
 
     @property
     def is_known(self) -> bool:
@@ -30,7 +32,7 @@ class ServerClock:
 
     def note(self, header: str | None) -> None:
         """Take in the `Date` of an answer; one that is missing or unreadable is passed over."""
-        if header is None or header == self._header:
+        if header is None or header == self._header or self._is_corrected:
             return
         from email.utils import parsedate_to_datetime  # noqa: PLC0415 - much to import for a program's first moment
 
@@ -39,6 +41,19 @@ class ServerClock:
             self._ahead = parsedate_to_datetime(header).timestamp() - self._monotonic()
         except (ValueError, TypeError, OverflowError):
             return
+
+    def correct(self, made_at: float, sent_at: float, *, slack: float) -> None:
+        """Take in when the server says that it made something: another clock than `Date`'s, and the one that counts.
+
+        Args:
+            made_at: What it says.
+            sent_at: This clock's time when it was asked to.
+            slack: How many seconds the two may be apart. Beyond that `Date` isn't believed any more.
+        """
+        if sent_at - slack <= made_at <= self.now() + slack:
+            return
+        self._is_corrected = True
+        self._ahead = made_at - self._monotonic()
 
     def now(self) -> float:
         """Unix seconds."""

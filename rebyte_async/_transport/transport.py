@@ -225,7 +225,7 @@ class Transport:
         else:
             if _log.isEnabledFor(logging.DEBUG):
                 _log.debug("%s %s: %d", request.method, request.url.path, response.status)
-            if not request.bare:
+            if not request.bare and response.status in _SUCCESS:  # else it may be a gateway's, whose clock is its own
                 self.clock.note(response.headers.get("Date"))
             return response
         if body is not None and body.failure is not None:

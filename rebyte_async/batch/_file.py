@@ -35,6 +35,7 @@ def open_file(path: Path) -> sqlite3.Connection:
         if path.exists() and path.stat().st_size > 0:
             _check(path)
         else:
+            _check_rests(path)
             _make_file(path)
         connection = _connect(path)
     except (OSError, sqlite3.Error) as error:
@@ -53,6 +54,17 @@ def _explained(path: Path, error: Exception) -> JournalError:
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
         return JournalError(f"the journal {path} is damaged: {error}. It was left as it is")
     return JournalError(f"can't open the journal {path}: {error}")
+
+
+def _check_rests(path: Path) -> None:
+    """See that no journal was here before: SQLite would take what is left of its log for the new one's."""
+    for ending in ("-wal", "-journal"):
+        rest = path.with_name(path.name + ending)
+        if rest.exists() and rest.stat().st_size > 0:
+            raise JournalError(
+                f"the journal {path} is gone, and {rest} is left of it: that may be the only record of tasks that were "
+                "paid for. Put the journal back beside it, or move it away to begin a new one"
+            )
 
 
 def _check_owner(path: Path, application: int, version: int) -> None:

@@ -8,30 +8,34 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
+from rebyte_async.batch.halting import HaltingGate, StoppedError
 from rebyte_async.batch.looking import Search
+from rebyte_async.batch.marks import Mark
 from rebyte_async.batch.reconcile import Doubt, Verdict
 from rebyte_async.batch.texts import Texts
 from rebyte_async.batch.trouble import Trouble, in_one_line, is_fatal, is_passing
-from rebyte_async.errors import AmbiguousRequestError, BatchError, JournalError, RebyteError
+from rebyte_async.errors import AmbiguousRequestError, BatchError, JournalError, LimitExceededError, RebyteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from rebyte_async._transport import Transport
     from rebyte_async.batch.entries import Entry
+    from rebyte_async.batch.halting import Halt
     from rebyte_async.batch.items import BatchItem
     from rebyte_async.batch.journal import Journal
     from rebyte_async.batch.plan import Plan
     from rebyte_async.resources import Tasks
+    from rebyte_async.types import Task
     from rebyte_async.types.files import FileRef
 
-__all__ = ["Creates", "StoppedError", "UnclearError"]
+__all__ = ["Creates", "UnclearError"]
 
 
-class StoppedError(BatchError):
-    """An item wasn't started, because the run is ending."""
+_NEWEST = 64
+"""How many tasks are listed to see which was there last: several may be of one instant."""
 
 
 class UnclearError(BatchError):
@@ -57,20 +61,27 @@ class Creates:
     journal: Journal
     transport: Transport
     plan: Plan
-    is_stopped: Callable[[], bool]
-    """Whether no create is to be sent any more."""
+    halt: Halt
+    """Says when no create is to be sent any more."""
     trouble: Trouble = field(init=False)
+    _sender: Tasks = field(init=False)
+    """Sends creates, up to the halt."""
     _texts: Texts = field(factory=Texts, init=False)
     _places: asyncio.Semaphore = field(init=False)
     _search: Search = field(init=False)
     _cases: dict[int, _Case] = field(factory=dict[int, _Case], init=False)
     _flights: set[asyncio.Task[None]] = field(factory=set["asyncio.Task[None]"], init=False)
     _asked_time: asyncio.Lock = field(factory=asyncio.Lock, init=False)
-    _knows_time: bool = field(default=False, init=False)
+    _mark: Mark | None = field(default=None, init=False)
+    """The service's newest task before the first create of the run."""
+    _has_noted: bool = field(default=False, init=False)
+    """Whether it is written down."""
 
     def __attrs_post_init__(self) -> None:
         tuning = self.plan.tuning
         self.trouble = Trouble(tuning, self.transport.gate)
+        gate = HaltingGate.before(self.transport.gate, self.halt)
+        self._sender = evolve(self.tasks, transport=self.transport.view(gate=gate))
         self._places = asyncio.Semaphore(tuning.creates_at_once)
         self._search = Search(
             tasks=self.tasks,
@@ -116,8 +127,13 @@ class Creates:
         await self._cleared(entry.prompt_hash)
         flight = asyncio.get_running_loop().create_task(self._flight(item, entry, files, workspace_id))
         self._flights.add(flight)
-        flight.add_done_callback(self._flights.discard)
+        flight.add_done_callback(self._landed)
         await asyncio.shield(flight)
+
+    def _landed(self, flight: asyncio.Task[None]) -> None:
+        self._flights.discard(flight)
+        if not flight.cancelled():
+            flight.exception()  # seen: whoever made it may have been cancelled
 
     async def _cleared(self, text: bytes) -> None:
         """Wait for a place and for the text to be in no doubt, and take both."""
@@ -132,11 +148,9 @@ class Creates:
     async def _flight(self, item: BatchItem, entry: Entry, files: Sequence[FileRef], workspace_id: str | None) -> None:
         in_doubt = False
         try:
-            await self.know_time()
-            await self.transport.gate.passed()  # a pause after a 429 is no time to be in doubt
-            if self.is_stopped():
-                raise StoppedError("it wasn't started, because the run is ending")
-            await self.journal.intend(entry, workspace_id, self.transport.clock.now())
+            mark = await self._marked()
+            await self.halt.over(self.transport.gate.passed())  # a pause after a 429 is no time to be in doubt
+            await self.journal.intend(entry, workspace_id, max(mark.began, self.transport.clock.now()))
             await self._create(item, entry, files, workspace_id)
         except AmbiguousRequestError:
             in_doubt = True
@@ -147,7 +161,7 @@ class Creates:
 
     async def _create(self, item: BatchItem, entry: Entry, files: Sequence[FileRef], workspace_id: str | None) -> None:
         try:
-            task = await self.tasks.create(
+            task = await self._sender.create(
                 item.prompt,
                 executor=item.executor,
                 model=item.model,
@@ -160,27 +174,58 @@ class Creates:
             )
         except AmbiguousRequestError:
             raise
+        except LimitExceededError as error:
+            await self.journal.withdraw(entry)
+            raise BatchError(f"the batch can't go on: {in_one_line(error)}") from error
         except RebyteError as error:
-            if is_passing(error) or is_fatal(error):
+            if isinstance(error, StoppedError) or is_passing(error) or is_fatal(error):
                 await self.journal.withdraw(entry)
             raise
         self.trouble.over()
-        started = self.transport.clock.now() if task.created_at is None else task.created_at.timestamp()
+        started = self._start_of(task, entry.intent_at)
         await self.journal.attach(entry, task.id, task.workspace_id or workspace_id, started)
 
+    def _start_of(self, task: Task, sent_at: float | None) -> float:
+        """When a task was made, which tells whether the clock is right."""
+        clock = self.transport.clock
+        if task.created_at is None:
+            return clock.now()
+        started = task.created_at.timestamp()
+        if sent_at is not None:
+            clock.correct(started, sent_at, slack=self.plan.tuning.slack)
+        return started
+
     async def know_time(self) -> None:
-        """Have the server tell its time: intents are compared with the times of tasks.
+        """Have the server tell its time, and its newest task: from then on the run may make others.
+
+        Trouble with it is none of the creates': what isn't known then is done without.
 
         Raises:
-            RebyteError: It can't be asked.
+            RebyteError: The key is refused.
         """
-        async with self._asked_time:
-            if not (self._knows_time or self.transport.clock.is_known):
-                await self.trouble.outlast(self._ask_time)
-            self._knows_time = True
+        await self._found_mark()
 
-    async def _ask_time(self) -> None:
-        await self.tasks.list(limit=1)
+    async def _found_mark(self) -> Mark:
+        async with self._asked_time:
+            if self._mark is None:
+                newest: Sequence[Task] = ()
+                try:
+                    newest = (await self.tasks.list(limit=_NEWEST)).data
+                except RebyteError as error:
+                    if is_fatal(error):
+                        raise
+                self._mark = Mark.at(newest, self.transport.clock.now())
+            return self._mark
+
+    async def _marked(self) -> Mark:
+        """The mark, written down before the first create."""
+        await self.halt.over(self.know_time())
+        mark = await self._found_mark()
+        async with self._asked_time:
+            if not self._has_noted:
+                self._mark = await self.journal.note_mark(mark)
+                self._has_noted = True
+        return self._mark or mark
 
     async def _verdict(self, entry: Entry, error: AmbiguousRequestError) -> bool:
         """Whether the create that is in doubt has made a task, which the entry has then.
@@ -233,8 +278,34 @@ class Creates:
             else:
                 case.verdict.set_result(verdicts[case.entry.position])
 
-    async def reconcile(self, entries: Sequence[Entry]) -> dict[int, Verdict]:
+    async def _dated(self, doubts: Sequence[Doubt], *, are_old: bool) -> list[Doubt]:
+        """The doubts, with the times from which on their tasks may have been made."""
+        marks = await self.journal.marks() if are_old else []
+        dated: list[Doubt] = []
+        apart: dict[float, float | None] = {}
+        for doubt in doubts:
+            mark = Mark.of(doubt.intent_at, marks) if are_old else self._mark
+            if mark is None:
+                dated.append(evolve(doubt, earliest=0.0))
+                continue
+            if mark.began not in apart:
+                apart[mark.began] = await self.journal.apart(mark.began)
+            earliest = mark.earliest(doubt.intent_at, apart[mark.began], self.plan.tuning.slack)
+            dated.append(evolve(doubt, earliest=earliest, before=mark.task_ids))
+        return dated
+
+    def _left(self, doubts: Sequence[Doubt]) -> float:
+        """How long the second look has to wait at least: a create may be recorded after the end of its connection."""
+        latest = max(doubt.intent_at for doubt in doubts)
+        late = 2 * self.plan.settle
+        return min(late, latest + late - self.transport.clock.now())
+
+    async def reconcile(self, entries: Sequence[Entry], *, are_old: bool = False) -> dict[int, Verdict]:
         """Find out about creates in doubt, and write it down.
+
+        Args:
+            entries: The items of all creates in doubt.
+            are_old: Whether an earlier run has sent them.
 
         Returns:
             The verdicts by the items' positions. Those that are unclear aren't written down.
@@ -243,7 +314,8 @@ class Creates:
             RebyteError: The tasks can't be listed.
         """
         await self.know_time()
-        verdicts = await self._search.judged([Doubt.of(entry) for entry in entries])
+        doubts = await self._dated([Doubt.of(entry) for entry in entries], are_old=are_old)
+        verdicts = await self._search.judged(doubts, wait=self._left(doubts) if are_old else 0.0)
         for entry in entries:
             verdicts[entry.position] = await self._applied(entry, verdicts[entry.position])
         absent = [entry for entry in entries if verdicts[entry.position] == Verdict()]
@@ -262,7 +334,8 @@ class Creates:
         return verdict
 
     async def land(self) -> None:
-        """Wait for the creates that are under way, for a moment, and give them up then."""
+        """Send no other create. Wait for those that are under way, for a moment, and give them up then."""
+        self.halt.call()
         if not self._flights:
             return
         flights = set(self._flights)

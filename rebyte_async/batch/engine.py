@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from anyio import CancelScope, CapacityLimiter, create_task_group, move_on_after
 
 from rebyte_async.batch.budget import Budget
-from rebyte_async.batch.creating import Creates, StoppedError, UnclearError
+from rebyte_async.batch.creating import Creates, UnclearError
 from rebyte_async.batch.entries import time_of
+from rebyte_async.batch.halting import Halt, StoppedError
 from rebyte_async.batch.items import BatchItem, intake_of
 from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.batch.progress import BatchProgress, RunningItem
@@ -22,7 +23,8 @@ from rebyte_async.batch.slots import Slots
 from rebyte_async.batch.trouble import in_one_line, is_fatal, is_passing
 from rebyte_async.batch.watching import Watch
 from rebyte_async.batch.workspaces import Machines
-from rebyte_async.errors import BatchError, JournalError, RebyteError
+from rebyte_async.errors import BatchError, JournalError, NotFoundError, RebyteError
+from rebyte_async.types.statuses import TaskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from rebyte_async.batch.plan import Plan
     from rebyte_async.batch.sources import Source
     from rebyte_async.client import AsyncRebyte
+    from rebyte_async.types import Task
     from rebyte_async.types.files import FileRef
 
 __all__ = ["Engine"]
@@ -77,12 +80,13 @@ class Engine:
             max_streams=plan.max_streams,
             receiver=plan.receiver,
         )
+        self._halt = Halt()
         self._creates = Creates(
             tasks=client.tasks,
             journal=journal,
             transport=transport,
             plan=plan,
-            is_stopped=self._is_stopped,
+            halt=self._halt,
         )
         self._machines = None if plan.workspaces is None else self._new_machines(client, plan.workspaces)
         self._failure: BaseException | None = None
@@ -111,12 +115,8 @@ class Engine:
             tuning=self._plan.tuning,
             settle=self._plan.settle,
             clock_ready=self._creates.know_time,
-            is_stopped=self._is_stopped,
+            halt=self._halt,
         )
-
-    def _is_stopped(self) -> bool:
-        """Whether no create is to be sent any more."""
-        return self._no_creates is not None
 
     # The life of the run.
 
@@ -140,15 +140,20 @@ class Engine:
     def stop(self) -> None:
         """End the run now: nothing new is started, and what the journal says stays true."""
         self._interrupted = True
+        self._halt.call()
         self._scope.cancel()
 
     async def _opened(self) -> None:
         await self._journal.open()
         await self._journal.begin()
         running = await self._journal.unsettled("running")
-        running += await self._reconciled(await self._journal.unsettled("creating"))
+        doubtful = await self._journal.unsettled("creating")
+        running += await self._reconciled(doubtful)
         if self._machines is not None:
-            await self._machines.open([entry.workspace_id for entry in running])
+            unclear = [entry.workspace_id for entry in doubtful if entry.state == "ended"]
+            await self._machines.open([entry.workspace_id for entry in running] + unclear)
+            for machine in unclear:
+                self._machines.lose(machine, "tasks may run on them that can't be told")
         async with create_task_group() as group:
             group.start_soon(self._guarded, self._creates.settle_doubts)
             for entry in running:
@@ -171,7 +176,7 @@ class Engine:
                 await self._finish(entry, "ambiguous", error=f"AmbiguousRequestError: {reason}")
             return []
         try:
-            verdicts = await self._creates.reconcile(entries)
+            verdicts = await self._creates.reconcile(entries, are_old=True)
         except JournalError:
             raise
         except RebyteError as error:
@@ -187,6 +192,7 @@ class Engine:
             await work(*arguments)
         except Exception as error:  # noqa: BLE001 - raised to whoever reads
             self._failure = self._failure or error
+            self._halt.call()
             self._scope.cancel()
 
     async def _leave(self) -> None:
@@ -208,6 +214,7 @@ class Engine:
         """Take no new items; what runs ends, and then the error is raised."""
         if no_creates and self._no_creates is None:
             self._no_creates = error
+            self._halt.call()
             if self._machines is not None:
                 self._machines.touch()
         if self._failure is None:
@@ -300,20 +307,44 @@ class Engine:
 
     async def _started(self, item: BatchItem, entry: Entry) -> BatchOutcome | None:
         """None when the item has its task, else what became of it."""
-        machine: str | None = None
         try:
             files = await self._uploaded(item)
-            if self._machines is not None:
-                machine = await self._machines.take()
-            await self._creates.make(item, entry, files, machine or item.workspace_id)
+            if self._machines is None:
+                await self._creates.make(item, entry, files, item.workspace_id)
+            else:
+                await self._make_on_one_of(self._machines, item, entry, files)
         except JournalError:
             raise
         except Exception as error:  # noqa: BLE001 - also what a file of the application's own raises
-            self._give_back(machine)
             return await self._not_started(entry, error)
-        if entry.workspace_id != machine:
-            self._give_back(machine)  # the service has put it elsewhere
         return None
+
+    async def _make_on_one_of(
+        self, machines: Machines, item: BatchItem, entry: Entry, files: Sequence[FileRef]
+    ) -> None:
+        """Make an item's task on a machine. One that is gone is done without, and the item has another."""
+        while True:
+            machine = await machines.take()
+            try:
+                await self._creates.make(item, entry, files, machine)
+            except UnclearError:
+                machines.lose(machine, "tasks may run on them that can't be told")
+                raise
+            except NotFoundError as error:
+                is_gone = await machines.is_gone(machine)
+                if is_gone:
+                    machines.lose(machine, in_one_line(error))
+                    await self._journal.withdraw(entry)
+                machines.give_back(machine)
+                if not is_gone:
+                    raise
+            except BaseException:
+                machines.give_back(machine)
+                raise
+            else:
+                if entry.workspace_id != machine:
+                    machines.give_back(machine)  # the service has put it elsewhere
+                return
 
     async def _uploaded(self, item: BatchItem) -> Sequence[FileRef]:
         """Upload an item's files: before the create is written down, since nothing of it is in doubt."""
@@ -347,7 +378,7 @@ class Engine:
             return self._unfinished(entry, "error", in_one_line(error))
         if not end.is_final:
             if self._machines is not None:
-                self._machines.lose(entry.workspace_id)
+                self._machines.lose(entry.workspace_id, "the tasks on them can't be followed")
             return self._unfinished(entry, end.status, end.error)
         outcome = await self._finish(entry, end.status, final_result=end.final_result, error=end.error)
         del self._running[entry.position]
@@ -361,7 +392,14 @@ class Engine:
         now = max(self._transport.clock.now(), entry.started_at or 0.0)
         await self._journal.finish(entry, status, final_result=final_result, error=error, now=now)
         self._ends.append(self._transport.gate.clock())
+        self._forget_ends()
         return entry.outcome()
+
+    def _forget_ends(self) -> None:
+        """Keep the ends that the rate is counted from."""
+        since = self._transport.gate.clock() - _RATE_OVER
+        while self._ends and self._ends[0] < since:
+            self._ends.popleft()
 
     @staticmethod
     def _unfinished(entry: Entry, status: str, error: str | None) -> BatchOutcome:
@@ -416,11 +454,21 @@ class Engine:
                 await self._tasks.cancel(task_id)
                 task = await self._tasks.get(task_id)
                 if task.is_terminal:
-                    await self._finish(entry, str(task.status), final_result=task.final_result or None)
+                    await self._finish_read(entry, task)
                     return
                 await asyncio.sleep(_CANCEL_PAUSE)
         except RebyteError as error:
             _log.warning("can't cancel the task %s: %s", task_id, error)
+
+    async def _finish_read(self, entry: Entry, task: Task) -> None:
+        """Write down the end of a task that had come to it, or was canceled."""
+        if task.status == TaskStatus.CANCELED:
+            await self._finish(entry, TaskStatus.CANCELED.value, final_result=task.final_result or None)
+            return
+        end = await self._watch.ended(task.id, task)
+        if end.status == TaskStatus.COMPLETED and end.final_result is None:
+            return  # its answer may come yet: the next run asks for it
+        await self._finish(entry, end.status, final_result=end.final_result, error=end.error)
 
     # Looking at it.
 
@@ -429,8 +477,7 @@ class Engine:
         """A snapshot."""
         now = self._transport.gate.clock()
         elapsed = now - self._since
-        while self._ends and self._ends[0] < now - _RATE_OVER:
-            self._ends.popleft()
+        self._forget_ends()
         return BatchProgress(
             taken=self._taken,
             running=len(self._running),

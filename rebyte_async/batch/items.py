@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rebyte_async.resources.files import Attachment
     from rebyte_async.resources.sources import Source
 
-__all__ = ["BatchItem", "intake_of", "prompt_hash", "read_jsonl"]
+__all__ = ["BatchItem", "intake_of", "plain_prompt", "prompt_hash", "read_jsonl"]
 
 _LONGEST_KEY = 500
 _LINES_AT_ONCE = 256
@@ -207,17 +208,21 @@ def _in_order(value: Any) -> Any:
     return [_in_order(inner) for inner in cast("list[Any]", value)] if isinstance(value, list) else value  # type: ignore[redundant-cast]
 
 
+def plain_prompt(prompt: str) -> str:
+    """A prompt without what the service may change: it may turn line ends, and trim it."""
+    return re.sub(r"\r\n?", "\n", prompt).strip()
+
+
 def prompt_hash(prompt: str) -> bytes:
-    """What a prompt is compared by: the service may change line ends and trim it."""
-    text = re.sub(r"\r\n?", "\n", prompt).strip()
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    """What a prompt is compared by."""
+    return hashlib.sha256(plain_prompt(prompt).encode("utf-8", "surrogatepass")).digest()
 
 
 async def read_jsonl(path: str | Path) -> AsyncGenerator[BatchItem]:
     """Read items from a file with a JSON object on each line, as they are asked for.
 
     Args:
-        path: The file. Empty lines are passed over.
+        path: The file, in UTF-8. Empty lines, and a mark of the byte order at its beginning, are passed over.
 
     Yields:
         The items, as `BatchItem.from_json` makes them.
@@ -234,8 +239,9 @@ async def read_jsonl(path: str | Path) -> AsyncGenerator[BatchItem]:
         while lines := await asyncio.to_thread(_lines, file):
             for line in lines:
                 number += 1
-                if line.strip():
-                    yield _item_of(line, f"{path}, line {number}")
+                text = line if number > 1 else line.removeprefix(BOM_UTF8)
+                if text.strip():
+                    yield _item_of(text, f"{path}, line {number}")
     finally:
         file.close()
 

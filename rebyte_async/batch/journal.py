@@ -7,14 +7,15 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from rebyte_async.batch._file import open_file, open_temporary
 from rebyte_async.batch._lock import Lock
 from rebyte_async.batch._writer import Writer
 from rebyte_async.batch.entries import COLUMNS, Entry, read_entry
+from rebyte_async.batch.marks import Mark
 from rebyte_async.errors import BatchError, ConfigurationError, JournalError
 
 if TYPE_CHECKING:
@@ -30,6 +31,14 @@ T = TypeVar("T")
 _VALUES = 500
 """How many values one statement holds: old versions of SQLite take 999."""
 _SHOWN = 60
+_APART = 3.0
+"""How many seconds two readings of the server's clock may be apart at most."""
+_TICK = 0.001
+_LATE = 200
+_SAMPLES = 3
+"""How many of the latest tasks are asked how prompts are shown."""
+_ENDS = ("completed", "failed", "canceled", "error", "ambiguous")
+"""What items end as."""
 
 
 @frozen
@@ -62,6 +71,10 @@ class Journal:
     def __init__(self, path: str | os.PathLike[str] | None, *, base_url: str | None = None) -> None:
         if path is not None and not isinstance(path, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"journal must be a path, or None, not {type(path).__name__}")
+        if path is not None and os.fspath(path) in ("", b""):
+            raise ConfigurationError("journal must be a path, or None, not an empty string")
+        if path is not None and "\0" in str(path):
+            raise ConfigurationError(f"journal must be a path, without NUL characters, not {str(path)!r:.80}")
         self.path: Path | None = None if path is None else Path(path)
         """The file."""
         self.batch_id: str = ""
@@ -97,6 +110,8 @@ class Journal:
             raise JournalError(f"can't make the journal {self.path}: there is no folder {path.parent}")
         if path.is_dir():
             raise JournalError(f"can't open the journal {self.path}: it is a folder")
+        if path.exists() and not path.is_file():
+            raise JournalError(f"can't open the journal {self.path}: it is no regular file")
         self._lock = Lock.taken(path)
         return open_file(path)
 
@@ -144,10 +159,13 @@ class Journal:
             How many there were.
 
         Raises:
+            ConfigurationError: A status is none of these, or what should be several words is one string.
             JournalError: The journal isn't open, or can't be written.
         """
-        words = tuple(statuses)
-        names = None if keys is None else tuple(keys)
+        words = _words("statuses", statuses)
+        names = None if keys is None else _words("keys", keys)
+        if unknown := sorted(set(words) - set(_ENDS)):
+            raise ConfigurationError(f"statuses has {', '.join(map(repr, unknown))}; items end as {', '.join(_ENDS)}")
         return await self._write(lambda c: _reopen(c, words, names))
 
     async def begin(self, note: str | None = None) -> None:
@@ -243,10 +261,45 @@ class Journal:
         """Those of the tasks that belong, or belonged, to an item."""
         return await self._write(lambda c: _known(c, task_ids))
 
-    async def sample(self) -> tuple[str, bytes] | None:
-        """A task that is known to be an item's, the latest, and the hash of that item's prompt."""
-        query = "SELECT task_id, prompt_hash FROM items WHERE task_id IS NOT NULL ORDER BY position DESC LIMIT 1"
-        return await self._write(lambda c: c.execute(query).fetchone())
+    async def samples(self) -> list[tuple[str, bytes]]:
+        """Some late tasks of items, and the hashes of their prompts; the longest requests first."""
+        query = (
+            "SELECT task_id, prompt_hash FROM (SELECT * FROM items WHERE task_id IS NOT NULL ORDER BY position DESC "
+            "LIMIT ?) ORDER BY length(request) DESC, position DESC LIMIT ?"
+        )
+        return await self._write(lambda c: c.execute(query, (_LATE, _SAMPLES)).fetchall())
+
+    async def note_mark(self, mark: Mark) -> Mark:
+        """Write down what was there before the run's first create, behind the intents of earlier runs."""
+
+        def job(connection: sqlite3.Connection) -> Mark:
+            query = "SELECT max(intent_at) FROM items WHERE intent_at < ?"
+            # `Date` tells whole seconds, so two readings of it may be in the wrong order.
+            (last,) = connection.execute(query, (mark.began + _APART,)).fetchone()
+            noted = mark if last is None else evolve(mark, began=max(mark.began, last + _TICK))
+            connection.execute("UPDATE runs SET note = ? WHERE run = ?", (noted.as_note(), self._run))
+            return noted
+
+        return await self._write(job)
+
+    async def sent(self, texts: Sequence[bytes]) -> set[bytes]:
+        """Those of some hashes of prompts that are of an item's prompt."""
+        return await self._write(lambda c: _among(c, "items", "prompt_hash", texts))
+
+    async def marks(self) -> list[Mark]:
+        """What was there before the runs that have sent creates, earlier runs than this one."""
+        query = "SELECT note FROM runs WHERE run != ? AND note IS NOT NULL"
+        notes = await self._write(lambda c: c.execute(query, (self._run,)).fetchall())
+        return [mark for (note,) in notes if (mark := Mark.read(note)) is not None]
+
+    async def apart(self, since: float) -> float | None:
+        """By how much at least tasks were made after the intents of their creates, which weren't before a time.
+
+        It is below 0 where the clock of the intents is ahead. None where there is no such task.
+        """
+        query = "SELECT min(started_at - intent_at) FROM items WHERE task_id IS NOT NULL AND intent_at >= ?"
+        (found,) = await self._write(lambda c: c.execute(query, (since,)).fetchone())
+        return cast("float | None", found)
 
     async def machines(self) -> list[Machine]:
         """The agent computers that were made, or are being made, for the batch."""
@@ -343,14 +396,24 @@ def _attach(
 
 
 def _known(connection: sqlite3.Connection, task_ids: Sequence[str]) -> set[str]:
-    found: set[str] = set()
-    for start in range(0, len(task_ids), _VALUES):
-        part = tuple(task_ids[start : start + _VALUES])
+    return {name for table in ("items", "former_tasks") for name in _among(connection, table, "task_id", task_ids)}
+
+
+def _among(connection: sqlite3.Connection, table: str, column: str, values: Sequence[T]) -> set[T]:
+    """Those of some values that stand in a column."""
+    found: set[T] = set()
+    for start in range(0, len(values), _VALUES):
+        part = tuple(values[start : start + _VALUES])
         marks = ",".join("?" * len(part))
-        for table in ("items", "former_tasks"):
-            rows = connection.execute(f"SELECT task_id FROM {table} WHERE task_id IN ({marks})", part)  # noqa: S608
-            found.update(row[0] for row in rows)
+        rows = connection.execute(f"SELECT {column} FROM {table} WHERE {column} IN ({marks})", part)  # noqa: S608
+        found.update(row[0] for row in rows)
     return found
+
+
+def _words(name: str, given: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise ConfigurationError(f"{name} must be several strings, such as [{given!r:.80}], not one")
+    return tuple(given)
 
 
 def _reopen(connection: sqlite3.Connection, statuses: tuple[str, ...], keys: tuple[str, ...] | None) -> int:

@@ -7,10 +7,11 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from anyio import CapacityLimiter, create_task_group
+from anyio import CapacityLimiter, create_task_group, to_thread
 from attrs import define, evolve, field
 
-from rebyte_async.batch.items import prompt_hash
+from rebyte_async.batch.faith import Faith
+from rebyte_async.batch.items import plain_prompt, prompt_hash
 from rebyte_async.batch.reconcile import Candidate, judge
 from rebyte_async.batch.trouble import Trouble, is_fatal, is_passing
 from rebyte_async.errors import RebyteError
@@ -30,7 +31,8 @@ __all__ = ["Search"]
 _log = logging.getLogger("rebyte_async")
 _PAGE = 100
 _RESTLESS = "new tasks kept turning up while looking for this item's"
-_UNFAITHFUL = "the service shows prompts otherwise than they were sent, so its tasks can't be told by them"
+_MANY = 200
+"""How many doubts are too many to be judged in the event loop."""
 
 
 @define(eq=False, kw_only=True)
@@ -43,13 +45,17 @@ class Search:
     tuning: Tuning
     settle: float
     """Seconds between two looks."""
-    _texts: dict[str, bytes] = field(factory=dict[str, bytes], init=False)
-    """What was read, by task: the hash of the first prompt. A task's first prompt stays what it is."""
+    _prompts: dict[str, str] = field(factory=dict[str, str], init=False)
+    """What was read, by task: the first prompt, plain. A task's first prompt stays what it is."""
     _unreadable: set[str] = field(factory=set[str], init=False)
     """Tasks of which even patience brought nothing."""
 
-    async def judged(self, doubts: Sequence[Doubt]) -> dict[int, Verdict]:
+    async def judged(self, doubts: Sequence[Doubt], *, wait: float = 0.0) -> dict[int, Verdict]:
         """The verdict on each doubt, by the items' positions.
+
+        Args:
+            doubts: All that are in doubt.
+            wait: How long the second look has to wait at least.
 
         Raises:
             RebyteError: The tasks can't be listed.
@@ -59,37 +65,55 @@ class Search:
         texts = {doubt.text for doubt in doubts}
         for look in range(self.tuning.passes):
             if look:
-                await self.gate.sleep(self.settle)
+                await self.gate.sleep(max(self.settle, wait if look == 1 else 0.0))
             candidates = await self._look(doubts)
             likely = [one for one in candidates if one.text is None or one.text in texts]
             now = frozenset((candidate.task_id, candidate.text) for candidate in likely)
             if now == before:
                 _log.debug("reconciled %d items with %d tasks in %d looks", len(doubts), len(likely), look + 1)
-                unsure = None if len(likely) == len(candidates) else await self._unsure()
-                return judge(doubts, likely, slack=self.tuning.slack, unsure=unsure)
+                return await self._judged(doubts, candidates, likely)
             before = now
         return judge(doubts, candidates, slack=self.tuning.slack, unsure=_RESTLESS)
 
+    async def _judged(
+        self, doubts: Sequence[Doubt], candidates: Sequence[Candidate], likely: Sequence[Candidate]
+    ) -> dict[int, Verdict]:
+        texts = {doubt.text for doubt in doubts}
+        others = [one for one in candidates if one.text is not None and one.text not in texts]
+        sent = await self.journal.sent([one.text for one in others if one.text is not None])
+        ours = [one for one in others if one.text in sent]  # on their way, or a moment ago
+        others = [one for one in others if one.text not in sent]
+        faith = await self._faith([*likely, *ours]) if others else Faith()
+        verdicts = partial(judge, doubts, [*likely, *others], slack=self.tuning.slack, unsure=faith.unsure)
+        return await to_thread.run_sync(verdicts) if len(doubts) > _MANY else verdicts()
+
+    async def _faith(self, matching: Sequence[Candidate]) -> Faith:
+        """How far tasks show the prompts that were sent: those that match one, and one that is an item's."""
+        shown = [len(candidate.prompt) for candidate in matching if candidate.prompt is not None]
+        for task_id, text in await self.journal.samples():
+            await self._read([task_id])
+            if (prompt := self._prompts.get(task_id)) is None:
+                continue
+            if prompt_hash(prompt) != text:
+                return Faith(is_broken=True)
+            shown.append(len(prompt))
+            break
+        return Faith(longest=max(shown, default=None))
+
     async def _look(self, doubts: Sequence[Doubt]) -> list[Candidate]:
         """The tasks that no item is known to have, with the texts of their prompts."""
-        since = min(doubt.intent_at for doubt in doubts) - self.tuning.slack
+        slack = self.tuning.slack
+        since = min(d.intent_at - slack if d.earliest is None else d.earliest for d in doubts)
         listed = await Trouble(self.tuning, self.gate).outlast(partial(self._listed, since))
         known = await self.journal.known([candidate.task_id for candidate in listed])
         candidates = [candidate for candidate in listed if candidate.task_id not in known]
         await self._read([candidate.task_id for candidate in candidates])
-        found = [evolve(candidate, text=self._texts.get(candidate.task_id)) for candidate in candidates]
-        return await self._placed(found, doubts)
+        return await self._placed([self._with_prompt(candidate) for candidate in candidates], doubts)
 
-    async def _unsure(self) -> str | None:
-        """Why tasks whose text is another may be the items' all the same: because the service changes texts.
-
-        That shows in a task that is known to be an item's.
-        """
-        if (sample := await self.journal.sample()) is None:
-            return None
-        task_id, text = sample
-        await self._read([task_id])
-        return None if self._texts.get(task_id, text) == text else _UNFAITHFUL
+    def _with_prompt(self, candidate: Candidate) -> Candidate:
+        if (prompt := self._prompts.get(candidate.task_id)) is None:
+            return candidate
+        return evolve(candidate, text=prompt_hash(prompt), prompt=prompt)
 
     async def _listed(self, since: float) -> list[Candidate]:
         found: list[Candidate] = []
@@ -111,7 +135,7 @@ class Search:
 
         async with create_task_group() as group:
             for task_id in task_ids:
-                if task_id not in self._texts:
+                if task_id not in self._prompts:
                     group.start_soon(read, task_id)
 
     async def _read_text(self, task_id: str) -> None:
@@ -125,7 +149,7 @@ class Search:
                 self._unreadable.add(task_id)
             return
         if content.prompts and content.prompts[0].user_prompt is not None:
-            self._texts[task_id] = prompt_hash(content.prompts[0].user_prompt)
+            self._prompts[task_id] = plain_prompt(content.prompts[0].user_prompt)
 
     async def _placed(self, candidates: Sequence[Candidate], doubts: Collection[Doubt]) -> list[Candidate]:
         """The candidates with the machines that they run on, where that may tell items apart."""

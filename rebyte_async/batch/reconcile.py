@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Self
 
 from attrs import define, field, frozen
 
+from rebyte_async.batch.items import plain_prompt
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from rebyte_async.batch.entries import Entry
 
-__all__ = ["Candidate", "Doubt", "Verdict", "judge"]
+__all__ = ["Candidate", "Doubt", "Verdict", "judge", "names_of"]
 
 _NAMED = 5
 """How many tasks an error names."""
@@ -35,6 +37,12 @@ class Doubt:
     """The machine that the create asked for; None if it asked for a new one."""
     executor: str | None = None
     model: str | None = None
+    prompt: str = ""
+    """Its prompt, plain."""
+    earliest: float | None = None
+    """When its task can have been made at the earliest, by the clock of tasks; None where that is the intents'."""
+    before: tuple[str, ...] = ()
+    """Tasks of that time that were there before."""
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
@@ -48,6 +56,7 @@ class Doubt:
             workspace_id=entry.workspace_id,
             executor=request.get("executor"),
             model=request.get("model"),
+            prompt=plain_prompt(request.get("prompt", "")),
         )
 
 
@@ -59,6 +68,8 @@ class Candidate:
     created_at: float | None = None
     text: bytes | None = None
     """The hash of its first prompt; None where it can't be read."""
+    prompt: str | None = None
+    """That prompt, plain."""
     workspace_id: str | None = None
     executor: str | None = None
     model: str | None = None
@@ -81,7 +92,11 @@ class _Group:
 
 
 def judge(
-    doubts: Sequence[Doubt], candidates: Sequence[Candidate], *, slack: float, unsure: str | None = None
+    doubts: Sequence[Doubt],
+    candidates: Sequence[Candidate],
+    *,
+    slack: float,
+    unsure: str | Callable[[Doubt, Sequence[Candidate]], str | None] | None = None,
 ) -> dict[int, Verdict]:
     """Give each doubt its verdict, by the items' positions.
 
@@ -89,26 +104,49 @@ def judge(
         doubts: All that are in doubt.
         candidates: All tasks that may be theirs: made since, and no item's.
         slack: How many seconds the clock of the tasks may be behind that of the intents.
-        unsure: Why no doubt may be taken to have made nothing, if none may.
+        unsure: Why no doubt may be taken to have made nothing, if none may; or what says so of a doubt, and of the
+            tasks of no doubt's text that may be its own otherwise.
     """
     verdicts: dict[int, Verdict] = {}
-    unread = [candidate for candidate in candidates if candidate.text is None]
-    for text in dict.fromkeys(doubt.text for doubt in doubts):
-        mine = [doubt for doubt in doubts if doubt.text == text]
-        theirs = [candidate for candidate in candidates if candidate.text == text]
+    theirs, unread, others = _by_text(doubts, candidates)
+    for text, mine in _together(doubts).items():
         fits = _Fits(frozenset(doubt.workspace_id for doubt in mine), slack)
-        for group in _groups(mine, theirs, fits):
+        for group in _groups(mine, theirs.get(text, []), fits):
             verdicts |= _judge_group(group, fits)
         for doubt in mine:
             if verdicts[doubt.position] == Verdict():
-                verdicts[doubt.position] = _remaining([c for c in unread if fits(doubt, c)], unsure)
+                left = [c for c in others if fits(doubt, c)] if callable(unsure) else []
+                why = unsure(doubt, left) if callable(unsure) else unsure
+                verdicts[doubt.position] = _remaining([c for c in unread if fits(doubt, c)], why)
     return verdicts
+
+
+def _together(doubts: Iterable[Doubt]) -> dict[bytes, list[Doubt]]:
+    by_text: dict[bytes, list[Doubt]] = {}
+    for doubt in doubts:
+        by_text.setdefault(doubt.text, []).append(doubt)
+    return by_text
+
+
+def _by_text(
+    doubts: Iterable[Doubt], candidates: Iterable[Candidate]
+) -> tuple[dict[bytes, list[Candidate]], list[Candidate], list[Candidate]]:
+    """The candidates with the text of a doubt, by text; those that can't be read; and the others."""
+    matching: dict[bytes, list[Candidate]] = {doubt.text: [] for doubt in doubts}
+    unread: list[Candidate] = []
+    others: list[Candidate] = []
+    for candidate in candidates:
+        if candidate.text is None:
+            unread.append(candidate)
+        else:
+            matching.get(candidate.text, others).append(candidate)
+    return matching, unread, others
 
 
 def _remaining(unread: Sequence[Candidate], unsure: str | None) -> Verdict:
     """What is left for a doubt that no task matches."""
     if unread:
-        return Verdict(unclear=f"what was asked of {_names(unread)} can't be read, and it may be this item's task")
+        return Verdict(unclear=f"what was asked of {names_of(unread)} can't be read, and it may be this item's task")
     return Verdict(unclear=unsure)
 
 
@@ -121,7 +159,10 @@ class _Fits:
     slack: float
 
     def __call__(self, doubt: Doubt, candidate: Candidate) -> bool:
-        if candidate.created_at is not None and candidate.created_at < doubt.intent_at - self.slack:
+        earliest = doubt.intent_at - self.slack if doubt.earliest is None else doubt.earliest
+        if candidate.created_at is not None and candidate.created_at < earliest:
+            return False
+        if candidate.task_id in doubt.before:
             return False
         if candidate.workspace_id is None:
             return True
@@ -153,7 +194,7 @@ def _groups(
 def _judge_group(group: _Group, fits: Callable[[Doubt, Candidate], bool]) -> dict[int, Verdict]:
     if len(group.candidates) > len(group.doubts):
         return _unclear(
-            group, f"{_names(group.candidates)} may be its task, more than there are items that they may belong to"
+            group, f"{names_of(group.candidates)} may be its task, more than there are items that they may belong to"
         )
     if len({doubt.fingerprint for doubt in group.doubts}) > 1:
         return _told_apart(group, fits)
@@ -176,7 +217,9 @@ def _matched(group: _Group, fits: Callable[[Doubt, Candidate], bool]) -> dict[in
         return False
 
     if not all(place(candidate, set()) for candidate in candidates):
-        return _unclear(group, f"{_names(candidates)} may be its task, and they don't fit the items that are in doubt")
+        return _unclear(
+            group, f"{names_of(candidates)} may be its task, and they don't fit the items that are in doubt"
+        )
     return {doubt.position: Verdict(owners.get(doubt.position)) for doubt in doubts}
 
 
@@ -194,7 +237,7 @@ def _told_apart(group: _Group, fits: Callable[[Doubt, Candidate], bool]) -> dict
             verdicts |= _matched(part, fits)
         else:
             verdicts |= _unclear(
-                part, f"{_names(part.candidates)} may be its task, or that of an item with the same prompt"
+                part, f"{names_of(part.candidates)} may be its task, or that of an item with the same prompt"
             )
     return verdicts
 
@@ -216,7 +259,8 @@ def _unclear(group: _Group, why: str) -> dict[int, Verdict]:
     return {doubt.position: Verdict(unclear=why) for doubt in group.doubts}
 
 
-def _names(candidates: Sequence[Candidate]) -> str:
+def names_of(candidates: Sequence[Candidate]) -> str:
+    """Some tasks, in words."""
     names = ", ".join(candidate.task_id for candidate in candidates[:_NAMED])
     more = f" and {len(candidates) - _NAMED} more" if len(candidates) > _NAMED else ""
     return f"the task {names}" if len(candidates) == 1 else f"the tasks {names}{more}"

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from rebyte_async.batch.items import BatchItem
-from rebyte_async.errors import InvalidRequestError
+from rebyte_async.errors import BatchError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,6 +60,9 @@ class Source:
 
     def end(self, failure: BaseException | None = None) -> None:
         """Take in that there is no other."""
+        if isinstance(failure, asyncio.CancelledError):  # which, raised to the reader, would look as if it was meant
+            cancelled, failure = failure, BatchError("what gives the items was cancelled")
+            failure.__cause__ = cancelled
         self._ended, self._failure = True, failure
         self._changed.set()
 
@@ -142,6 +145,9 @@ class _Awaited(Source):
                 self.add(await anext(iterator))
         except StopAsyncIteration:
             self.end()
+        except asyncio.CancelledError as error:  # its own, or of something that it awaits
+            self.end(error)
+            raise
         except Exception as error:  # noqa: BLE001 - told to whoever reads
             self.end(error)
 

@@ -76,7 +76,7 @@ class Watch:
             RebyteError: No task can be followed: the key is refused.
         """
         if self.receiver is not None:
-            return await self._ended(task_id, await self._told(self.receiver, task_id, is_new=is_new))
+            return await self.ended(task_id, await self._told(self.receiver, task_id, is_new=is_new))
         if hopeful := self._streams >= self.max_streams:
             self._hopeful[task_id] = None
         else:
@@ -125,9 +125,9 @@ class Watch:
             if task_id in self._placed:
                 self._placed.discard(task_id)
                 self._free_place()
-        return await self._ended(task_id, task)
+        return await self.ended(task_id, task)
 
-    async def _ended(self, task_id: str, task: Task | End) -> End:
+    async def ended(self, task_id: str, task: Task | End) -> End:
         """The end of a task that was read, with its answer, which may stand in its stream alone."""
         if isinstance(task, End):
             return task
@@ -149,7 +149,7 @@ class Watch:
             if (found := await reads.read(self._polls)) is not None:
                 return found
             # What can be read may lag behind the word.
-            is_doubtful = word > before and pause >= self.tuning.untold
+            is_doubtful = word > before
             grown = max(self.tuning.first_poll, pause * _GROWTH)
             pause = self.tuning.first_poll if is_doubtful else min(self.tuning.untold, grown)
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import define, field
 
-from rebyte_async.batch.creating import StoppedError
 from rebyte_async.batch.trouble import Trouble, in_one_line, is_passing
 from rebyte_async.errors import (
     AmbiguousRequestError,
     BatchError,
     ConfigurationError,
+    LimitExceededError,
     NotFoundError,
     ProvisionError,
     RebyteError,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from rebyte_async._transport import Transport
+    from rebyte_async.batch.halting import Halt
     from rebyte_async.batch.journal import Journal
     from rebyte_async.batch.tuning import Tuning
     from rebyte_async.resources import AgentComputers
@@ -67,8 +68,8 @@ class Machines:
     tuning: Tuning
     settle: float
     clock_ready: Callable[[], Awaitable[None]]
-    is_stopped: Callable[[], bool]
-    """Whether no machine is to be lent any more."""
+    halt: Halt
+    """Says when no machine is to be lent any more."""
     _free: deque[str] = field(factory=deque[str], init=False)
     _busy: dict[str, int] = field(factory=dict[str, int], init=False)
     """How many tasks run on a machine: more than one only where an earlier run had it so."""
@@ -109,8 +110,7 @@ class Machines:
             BatchError: There is none that works, or none can be made.
         """
         while not self._free:
-            if self.is_stopped():
-                raise StoppedError("it wasn't started, because the run is ending")
+            self.halt.check()
             if self._unmade:
                 if (made := await self._made(self._unmade.popleft())) is not None:
                     self._ours.add(made)
@@ -125,13 +125,23 @@ class Machines:
         self._busy[workspace_id] = 1
         return workspace_id
 
-    def lose(self, workspace_id: str | None) -> None:
-        """What became of the task on a machine isn't known, so nothing else is put on it in this run."""
+    def lose(self, workspace_id: str | None, why: str) -> None:
+        """Put nothing else on a machine in this run: it is gone, or what became of the task on it isn't known."""
         if workspace_id in self._ours:
             self._ours.discard(workspace_id)
             self._alive -= 1
-            self._why = "the tasks on them can't be followed"
+            self._why = why
             self.touch()
+
+    async def is_gone(self, workspace_id: str) -> bool:
+        """Whether there is no such machine, as far as can be told."""
+        try:
+            await Trouble(self.tuning, self.transport.gate).outlast(lambda: self.computers.get(workspace_id))
+        except NotFoundError:
+            return True
+        except RebyteError:
+            return False
+        return False
 
     def touch(self) -> None:
         """Have whoever waits for a machine look."""
@@ -157,10 +167,11 @@ class Machines:
             except NotFoundError:  # it was deleted since
                 workspace_id = await self._id_of(slot, anew=True)
                 await self._ready(workspace_id)
-        except ProvisionError as error:
-            _log.warning("%s; the batch goes on without it", error)
+        except (ProvisionError, LimitExceededError) as error:
+            _log.warning("%s; the batch goes on without this agent computer", error)
             self._alive -= 1
-            self._why = "none could be provisioned"
+            is_limit = isinstance(error, LimitExceededError)
+            self._why = in_one_line(error) if is_limit else "none could be provisioned"
             self.touch()
             return None
         except BaseException as error:

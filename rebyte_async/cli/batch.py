@@ -18,6 +18,7 @@ from rebyte_async.cli.exits import Exit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rebyte_async import AsyncRebyte
     from rebyte_async.batch import BatchItem
 
 __all__ = ["batch"]
@@ -106,8 +107,7 @@ def run(*, items: Path, journal: Path, out: Path | None, ordered: bool, **option
     """Run every line of ITEMS as a task. This costs money."""
     from rebyte_async.batch import read_jsonl  # noqa: PLC0415 - few commands need batches
 
-    check_apart(items, journal)
-    check_apart(out, items, journal)
+    check_apart(journal, out=out, items=items)
     return BatchJob(
         journal=journal,
         out=OutcomeFile(out),
@@ -132,17 +132,18 @@ def retry(
     statuses = [word for word, is_chosen in chosen.items() if is_chosen]
     if not statuses:
         raise click.UsageError("say which: --failed, --canceled, --ambiguous, or several of them")
-    check_apart(out, journal)
+    check_apart(journal, out=out)
     if code := read_locally(journal, lambda _reader: Exit.OK):
         return code
 
     total = 0
 
-    async def reopen() -> None:
+    async def reopen(client: AsyncRebyte) -> None:
         nonlocal total
         from rebyte_async.batch import Journal  # noqa: PLC0415 - few commands need batches
 
-        async with Journal(journal) as written:
+        address = str(client._transport.base)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
+        async with Journal(journal, base_url=address) as written:
             count = await written.reopen(statuses)
         total = await asyncio.to_thread(_count_open, journal)
         click.echo(f"{count:,} item{'' if count == 1 else 's'} opened again", err=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rebyte_async.batch import BatchOutcome
 
-__all__ = ["OutcomeFile", "as_csv", "as_jsonl", "replace_file"]
+__all__ = ["OutcomeFile", "as_csv", "as_jsonl", "beside", "part_of", "replace_file"]
 
 
 def as_jsonl(outcomes: Iterable[BatchOutcome]) -> Iterator[str]:
@@ -130,7 +130,7 @@ class OutcomeFile:
         if self.path is None or self._is_stream:
             return
         self._begun(self.path).flush()
-        with _part_of(self.path).open(encoding="utf-8") as written:
+        with part_of(self.path).open(encoding="utf-8") as written:
             keys = {json.loads(line)["key"] for line in written}
         self.write(outcome for outcome in known if outcome.key not in keys)
         self.replace()
@@ -142,12 +142,12 @@ class OutcomeFile:
         file = self._begun(self.path)
         _to_disk(file)
         file.close()
-        _part_of(self.path).replace(self.path)
+        part_of(self.path).replace(self.path)
 
     def _begun(self, path: Path) -> TextIO:
         file = self._file
         if file is None:
-            place = path if self._is_stream else _part_of(path)
+            place = path if self._is_stream else part_of(path)
             file = self._file = sys.stdout if self._is_stdout else place.open("w", encoding="utf-8")
         return file
 
@@ -156,8 +156,14 @@ class OutcomeFile:
         return self.path is not None and str(self.path) == "-"
 
 
-def _part_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part")
+def part_of(path: Path) -> Path:
+    """Where outcomes go until they are complete."""
+    return beside(path, ".part")
+
+
+def beside(path: Path, ending: str) -> Path:
+    """A file whose name is another one's with something behind it."""
+    return path.with_name(path.name + ending)
 
 
 def _to_disk(file: TextIO) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import frozen
 
-from rebyte_async.cli.batch_out import as_csv, as_jsonl, replace_file
+from rebyte_async.cli.batch_out import as_csv, as_jsonl, beside, part_of, replace_file
 from rebyte_async.cli.exits import Exit, complain, exit_of, explain
 from rebyte_async.cli.options import json_option
 from rebyte_async.cli.view.bars import busy
@@ -20,7 +20,7 @@ from rebyte_async.cli.view.record import show_record
 from rebyte_async.errors import ConfigurationError, RebyteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from rebyte_async.batch import BatchOutcome, JournalReader
 
@@ -29,6 +29,8 @@ __all__ = ["check_apart", "export", "journal_argument", "read_locally", "report"
 journal_argument: Callable[[Any], Any] = click.argument(
     "journal", type=click.Path(dir_okay=False, path_type=Path), metavar="JOURNAL"
 )
+_OF_JOURNAL = ("", "-wal", "-shm", "-journal", ".lock", ".making")
+"""The endings of a journal's files."""
 _SOME = ("completed", "failed", "canceled", "error", "ambiguous")
 
 _EXPORT_EPILOG = """\b
@@ -70,14 +72,24 @@ class _Status:
     last_ended_at: datetime | None
 
 
-def check_apart(out: Path | None, *others: Path) -> None:
+def check_apart(journal: Path, *, out: Path | None = None, items: Path | None = None) -> None:
     """Refuse to write one file over another one of the same command.
 
     Raises:
         UsageError: They are the same.
     """
-    if out is not None and out.resolve() in {other.resolve() for other in others}:
-        raise click.UsageError(f"{out} can't be two things at once: give another file")
+    taken = {beside(journal.resolve(), ending) for ending in _OF_JOURNAL}
+    if items is not None:
+        _refuse(items, {items.resolve()} & taken)
+        taken.add(items.resolve())
+    if out is not None:
+        _refuse(out, {out.resolve(), part_of(out.resolve())} & taken)
+
+
+def _refuse(path: Path, both: Collection[Path]) -> None:
+    if both:
+        names = ", ".join(sorted(str(one) for one in both))
+        raise click.UsageError(f"{path} can't be two things at once, as {names} would be: give another file")
 
 
 def read_locally(journal: Path, call: Callable[[JournalReader], int]) -> int:
@@ -139,7 +151,7 @@ def _status(reader: JournalReader) -> _Status:
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file to write; stdout if not given.")
 def export(*, journal: Path, form: str, statuses: tuple[str, ...], out: Path | None) -> int:
     """Print the outcomes that JOURNAL has, in the order in which the items were taken."""
-    check_apart(out, journal)
+    check_apart(journal, out=out)
     lines_of = as_csv if form == "csv" else as_jsonl
 
     def call(reader: JournalReader) -> int:
@@ -170,7 +182,7 @@ def _outcomes(reader: JournalReader, statuses: tuple[str, ...]) -> Iterator[Batc
 )
 def report(*, journal: Path, html: Path) -> int:
     """Write a page on the batch of JOURNAL: a timeline, durations, failures, and every answer."""
-    check_apart(html, journal)
+    check_apart(journal, out=html)
 
     def call(reader: JournalReader) -> int:
         from rebyte_async.batch import write_report  # noqa: PLC0415 - few commands need batches

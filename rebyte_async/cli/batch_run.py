@@ -61,8 +61,8 @@ class BatchJob:
     """What to run."""
     count: Callable[[], int | None]
     """How many items that is, where it can be told; takes its time."""
-    prepare: Callable[[], Awaitable[None]] | None = None
-    """What is to be done before."""
+    prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None
+    """What is to be done before, when it is known that the run can begin."""
     is_whole: bool = True
     """Whether the run comes to an outcome for every item of the journal."""
     _view: BatchView = field(factory=make_batch_view, init=False)
@@ -112,11 +112,12 @@ class BatchJob:
         return self._outcome()
 
     async def _main(self) -> None:
-        if self.prepare is not None:
-            await self.prepare()
         try:
-            async with api_client() as client, self._ticking():
-                await self._follow(client)
+            async with api_client() as client:
+                if self.prepare is not None:
+                    await self.prepare(client)
+                async with self._ticking():
+                    await self._follow(client)
         except asyncio.CancelledError:
             if self._gone is None:
                 raise

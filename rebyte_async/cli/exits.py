@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import click
 
@@ -30,6 +31,9 @@ from rebyte_async.errors import (
     WaitTimeoutError,
 )
 from rebyte_async.types.files import FileRef
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Exit", "complain", "complain_of", "exit_of", "explain", "forget_output", "of_status"]
 
@@ -130,10 +134,16 @@ def complain(text: str) -> None:
 def complain_of(error: RebyteError) -> None:
     """Say what went wrong, and what had been done before it and so needn't be done again."""
     complain(explain(error))
-    lines = [f"uploaded already:  {_named(item)}" for item in error.uploaded]
+    lines = [f"uploaded already:  {_named(item)}" for item in error.uploaded if item not in _given()]
     lines += [f"downloaded already:  {path}" for path in error.downloaded]
     for line in (*lines, *getattr(error, "__notes__", ())):
         click.echo("  " + clean(line).replace("\n", " "), err=True)
+
+
+def _given() -> Sequence[object]:
+    """What the command line itself names as uploaded before, by `--file-ref`."""
+    context = click.get_current_context(silent=True)
+    return () if context is None else context.params.get("refs", ())
 
 
 def _named(item: object) -> object:

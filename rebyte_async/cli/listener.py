@@ -33,6 +33,7 @@ __all__ = ["Listener", "Wanted"]
 _DESCRIPTION = "rebyte-async webhooks listen"
 _CLEANING_UP = 10.0
 _TOO_LARGE = 413
+_COMPRESSED = 415
 _NOT_READY = 503
 
 
@@ -184,6 +185,9 @@ class Listener:
             return _NOT_READY
         if request.method != "POST":
             return self._refuse(405, f"a delivery is a POST, not a {request.method}", request)
+        codings = [coding for coding in request.headers.getall("Content-Encoding", ()) if coding.lower() != "identity"]
+        if codings:
+            return self._refuse(_COMPRESSED, f"a delivery's body is not to be encoded as {codings[0]}", request)
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:

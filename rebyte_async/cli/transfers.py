@@ -116,6 +116,8 @@ async def download_all(
 def _local(error: OSError, target: Path) -> RebyteError:
     if isinstance(error, RebyteError):  # one that is a TimeoutError too
         return error
+    if isinstance(error, FileExistsError) and str(error.filename) == str(target):
+        return LocalFileError(one_line(f"can't download into {target}: it is no folder"))
     if isinstance(error, FileExistsError):
         return LocalFileError(
             one_line(f"nothing was downloaded: there is already {error.filename}; --force replaces what is there")

@@ -25,6 +25,7 @@ from rebyte_async.resources.sources import (
     Progress,
     Upload,
     check,
+    check_distinct,
     check_progress,
     guessed_type,
     opened,
@@ -218,6 +219,7 @@ class Artifacts:
         check_progress(progress)
         for source in sources:
             await check(source)
+        check_distinct(sources)
         async with AsyncExitStack() as stack:
             uploads = [await stack.enter_async_context(opened(source)) for source in sources]
             tally = Tally(progress, [upload.size for upload in uploads])

@@ -14,7 +14,16 @@ from rebyte_async._transport import is_private_url
 from rebyte_async.errors import DecodeError, InvalidRequestError, RebyteError
 from rebyte_async.resources.bounded import bounded, tell
 from rebyte_async.resources.signed import put_signed
-from rebyte_async.resources.sources import NamedSource, Progress, Source, Upload, check, check_progress, opened
+from rebyte_async.resources.sources import (
+    NamedSource,
+    Progress,
+    Source,
+    Upload,
+    check,
+    check_distinct,
+    check_progress,
+    opened,
+)
 from rebyte_async.resources.tally import Tally
 from rebyte_async.types.files import FileRef
 
@@ -82,7 +91,8 @@ class Files:
         """Upload several files, four at once, as `files=` does.
 
         Args:
-            attachments: Paths, binary files, pairs of a name and a source; what is uploaded already stays as it is.
+            attachments: Paths, binary files, pairs of a name and a source; what is uploaded already stays as it is. One
+                and the same binary file may stand there once.
             progress: Called with the bytes sent of all of them together, and the bytes in all, or 0 while the size of
                 one isn't known.
 
@@ -101,18 +111,20 @@ class Files:
         given = list(attachments)
         # What can't be uploaded is told before anything is sent.
         sizes = [0 if isinstance(item, FileRef) else await check(item) for item in given]
+        check_distinct(given)
         tally = Tally(progress, sizes)
-        calls = [partial(self._ref_of, item, tally.part(index)) for index, item in enumerate(given)]
+        calls = [partial(self._ref_of, item, tally, index) for index, item in enumerate(given)]
         refs, failure = await bounded(calls)
         if failure is not None:
             tell(failure, "uploaded", refs)
             raise failure
         return tuple(refs)
 
-    async def _ref_of(self, item: Attachment, progress: Progress | None) -> FileRef:
+    async def _ref_of(self, item: Attachment, tally: Tally, index: int) -> FileRef:
         if isinstance(item, FileRef):
             return item
-        async with opened(item, progress=progress) as upload:
+        async with opened(item, progress=tally.part(index)) as upload:
+            tally.known(index, upload.size)
             return await self._send(upload)
 
     async def _send(self, upload: Upload) -> FileRef:

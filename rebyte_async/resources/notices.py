@@ -61,5 +61,5 @@ async def _until_end(reader: TaskReader, notices: TaskNotices, poll_interval: fl
         if await reader.has_ended():
             return
         # Word came and the task isn't over, or it couldn't be read: what can be read may lag behind, so soon again.
-        is_doubtful = word > before or not reader.is_sure
-        pause = _FIRST_PAUSE if is_doubtful and pause >= poll_interval else pause * _GROWTH
+        is_doubtful = word > before or (not reader.is_sure and pause >= poll_interval)
+        pause = _FIRST_PAUSE if is_doubtful else pause * _GROWTH

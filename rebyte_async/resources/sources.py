@@ -10,7 +10,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
@@ -22,7 +22,17 @@ from rebyte_async.errors import InvalidRequestError
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["NamedSource", "Progress", "Source", "Upload", "check", "check_progress", "guessed_type", "opened"]
+__all__ = [
+    "NamedSource",
+    "Progress",
+    "Source",
+    "Upload",
+    "check",
+    "check_distinct",
+    "check_progress",
+    "guessed_type",
+    "opened",
+]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes that are through and the bytes in all; starts over when an attempt is repeated."""
@@ -92,6 +102,24 @@ async def check(source: NamedSource) -> int | None:
     if isinstance(inner, str | os.PathLike):
         return await asyncio.to_thread(_file_size, Path(inner))
     return memoryview(inner).nbytes if isinstance(inner, bytes | bytearray | memoryview) else None
+
+
+def check_distinct(sources: Iterable[object]) -> None:
+    """See whether no file stands twice among sources that were checked: two uploads would read past each other.
+
+    Raises:
+        InvalidRequestError: One does.
+    """
+    seen = set[int]()
+    for source in sources:
+        inner: Any = cast("tuple[object, object]", source)[1] if isinstance(source, tuple) else source
+        if hasattr(inner, "read") or hasattr(inner, "__anext__"):
+            if id(inner) in seen:
+                raise InvalidRequestError(
+                    f"the same {type(inner).__name__} is given twice, and can't be read twice at once: "
+                    "give a path or bytes, or open it once for each"
+                )
+            seen.add(id(inner))
 
 
 @asynccontextmanager
@@ -191,8 +219,8 @@ def _file_size(path: Path) -> int | None:
             raise InvalidRequestError(f"can't upload {path}: it is a folder")
         if not stat.S_ISREG(info.st_mode):
             return None  # opening a pipe to see if that works would take from it
-        with path.open("rb"):
-            return info.st_size or None
+        with path.open("rb") as file:
+            return info.st_size or (None if file.read(1) else 0)
     except OSError as error:
         raise InvalidRequestError(f"can't upload {path}: {error.strerror or error}") from error
 

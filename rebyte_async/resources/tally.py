@@ -29,6 +29,12 @@ class Tally:
         """Whom one of them is to tell how far it is."""
         return None if self._progress is None else partial(self._report, self._progress, index)
 
+    def known(self, index: int, size: int) -> None:
+        """The size of one is known now, which it may not have been before."""
+        if self._progress is not None and self._sizes[index] is None:
+            self._sizes[index] = size
+            self._progress(self._done, _sum(self._sizes))
+
     def _report(self, progress: Progress, index: int, count: int, size: int) -> None:
         before = self._counts.get(index, 0)
         if count == before and self._sizes[index] is not None:

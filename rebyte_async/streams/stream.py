@@ -150,7 +150,7 @@ class TaskEventStream:
                 return
             with CancelScope() as self._scope:
                 await self._follower.advance()
-                while not (self._closed or self._follower.has_more):  # one scope costs as much as many a step
+                while self._is_waiting():  # further steps in the same scope, which costs as much as many a step
                     await self._follower.advance()
         except RebyteError as error:
             self._failure = error
@@ -159,6 +159,9 @@ class TaskEventStream:
             raise
         finally:
             self._busy, self._scope = False, None
+
+    def _is_waiting(self) -> bool:
+        return not (self._closed or self._follower.has_more)
 
     async def text(self) -> AsyncIterator[str]:
         """Iterate over the agent's words instead of its events.

@@ -42,11 +42,12 @@ async def refuse_socket(receive: Receive, send: Send) -> None:
     await send({"type": "websocket.close", "code": 1000})
 
 
-async def live(receive: Receive, send: Send, close: Callable[[], Awaitable[None]]) -> None:
+async def live(receive: Receive, send: Send, begin: Callable[[], None], close: Callable[[], Awaitable[None]]) -> None:
     """Begin and end with the server."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            begin()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await close()

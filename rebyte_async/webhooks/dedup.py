@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import define, field
 
 from rebyte_async.errors import ConfigurationError
+from rebyte_async.webhooks.seconds import finite_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ class SeenStore(Protocol):
 
 
 def _positive(_store: object, _attribute: object, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if not (finite_seconds(value) or 0) > 0:
         raise ConfigurationError(f"seconds and limit must be numbers above 0, not {value!r:.80}")
 
 

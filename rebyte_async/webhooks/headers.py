@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias, cast
 
-from attrs import frozen
+from attrs import field, frozen
 
 from rebyte_async.errors import ConfigurationError, SignatureMismatchError
 
@@ -23,7 +23,8 @@ class HeaderValue:
     secret outside of ASCII is recognized either way.
     """
 
-    readings: tuple[bytes, ...]
+    readings: tuple[bytes, ...] = field(repr=False)
+    """One of them may be a secret."""
 
     @property
     def text(self) -> str:
@@ -35,7 +36,7 @@ class HeaderValue:
 class HeaderBag:
     """Headers by name, whatever their case."""
 
-    _values: Mapping[str, tuple[HeaderValue, ...]]
+    _values: Mapping[str, tuple[HeaderValue, ...]] = field(repr=False)
 
     @classmethod
     def of(cls, headers: object) -> HeaderBag:

@@ -13,6 +13,8 @@ from attrs import define, field
 from rebyte_async.errors import SignatureMismatchError, TransportError
 from rebyte_async.webhooks.event import read_event
 from rebyte_async.webhooks.headers import HeaderBag
+from rebyte_async.webhooks.owned import outcome
+from rebyte_async.webhooks.verifier import registered_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,10 +44,17 @@ class KeyedVerifier:
     _clock: Callable[[], float] = time.monotonic
     _proof: Proof = field(init=False)
     _next_read: float = field(default=float("-inf"), init=False)
-    _reading: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    _turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    _reading: asyncio.Task[Proof | Exception] | None = field(default=None, init=False)
+    """The latest read, which goes on when the sender for whom it began has left."""
 
     def __attrs_post_init__(self) -> None:
         self._proof = self._verifier.proof
+
+    def close(self) -> None:
+        """Give up a read that is under way."""
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def verify(
         self, headers: Headers, body: bytes, url: str | None, now: float | datetime | None
@@ -65,7 +74,7 @@ class KeyedVerifier:
         # What fails here needs no key, so that forging it makes nobody read one.
         self._proof.check_secret(bag)
         self._proof.check_time(bag, moment)
-        await self._check_signature(source, bag, body, url)
+        await self._check_signature(source, bag, body, registered_url(url))
         return read_event(body)
 
     async def _check_signature(self, source: PublicKeySource, bag: HeaderBag, body: bytes, url: str | None) -> None:
@@ -89,18 +98,27 @@ class KeyedVerifier:
             return stale
 
     async def _read(self, source: PublicKeySource, stale: Proof) -> Proof:
-        async with self._reading:
+        async with self._turn:
             if self._proof is not stale:
                 return self._proof  # somebody else has just read it
-            if self._clock() < self._next_read:
-                if not stale.keys:
-                    raise TransportError("the public key of the webhooks couldn't be read a moment ago")
-                return stale
-            try:
-                with fail_after(_PATIENCE):
-                    pem = await source()
-                self._proof = stale.with_keys(pem)
-            finally:
-                self._next_read = self._clock() + _AFTER_FAILURE
-            self._next_read = self._clock() + _INTERVAL
-            return self._proof
+            if self._reading is None or self._reading.done():
+                if self._clock() < self._next_read:
+                    if not stale.keys:
+                        raise TransportError("the public key of the webhooks couldn't be read a moment ago")
+                    return stale
+                self._reading = asyncio.create_task(self._read_now(source, stale))
+            found = await outcome(self._reading) or TransportError("the public key isn't read any more: it is closed")
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def _read_now(self, source: PublicKeySource, stale: Proof) -> Proof | Exception:
+        try:
+            with fail_after(_PATIENCE):
+                pem = await source()
+            self._proof = stale.with_keys(pem)
+        except Exception as error:  # noqa: BLE001 - raised for whoever waits; nobody may
+            self._next_read = self._clock() + _AFTER_FAILURE
+            return error
+        self._next_read = self._clock() + _INTERVAL
+        return self._proof

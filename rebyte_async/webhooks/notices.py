@@ -33,11 +33,16 @@ class Notices:
         if not event.may_be_terminal:
             return
         self._count += 1
-        self._words.pop(event.task_id, None)
-        self._words[event.task_id] = (self._count, str(event.event) if event.is_terminal else None)
+        # What may be an end takes nothing back from what was one.
+        _, known = self._words.pop(event.task_id, (0, None))
+        self._words[event.task_id] = (self._count, str(event.event) if event.is_terminal else known)
         if len(self._words) > _KEPT:
             self._words.popitem(last=False)
         self._wake(self._waiting.get(event.task_id, set()))
+
+    def open(self) -> None:
+        """Word may come again."""
+        self._is_closed = False
 
     def close(self) -> None:
         """No more word will come."""
@@ -46,7 +51,7 @@ class Notices:
             self._wake(waiting)
 
     async def next(self, task_id: str, after: int) -> tuple[int, str | None] | None:
-        """The latest word of a task, when it is newer: its number, and the event if that is known to be an end.
+        """The latest word of a task, when it is newer: its number, and the latest event that is known to be an end.
 
         None when no more word will come.
         """

@@ -49,7 +49,10 @@ class Proof:
         Raises:
             ConfigurationError: They are none.
         """
-        return evolve(self, keys=public_keys(given))
+        keys = public_keys(given)
+        if not keys:  # what would fit none of them would be called forged
+            raise ConfigurationError(f"the source of the public key must give a PEM, not {type(given).__name__}")
+        return evolve(self, keys=keys)
 
     def check(self, headers: HeaderBag, body: bytes, url: str | None, now: float) -> None:
         """Check everything.

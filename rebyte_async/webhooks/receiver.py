@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from anyio import move_on_after, sleep_forever
@@ -31,6 +32,7 @@ from rebyte_async.webhooks.incoming import refusal
 from rebyte_async.webhooks.keys import KeyedVerifier
 from rebyte_async.webhooks.notices import Notices
 from rebyte_async.webhooks.receipt import Receipt, ReceiverStats
+from rebyte_async.webhooks.seconds import finite_seconds
 from rebyte_async.webhooks.verifier import WebhookVerifier, body_bytes
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class WebhookReceiver:
 
     It answers at once and works in the background. A genuine delivery that comes again within the window of `seen`
     reaches handlers and readers once. Nothing piles up: what can't be taken is answered with 503, to be sent again.
-    Use it with `async with`, or `aclose` it, so that handlers can end what they began.
+    Use it with `async with`, or `aclose` it, so that handlers can end what they began. Entered again, it is open again.
 
     Args:
         verifier: What tells genuine deliveries from forged ones.
@@ -84,7 +86,7 @@ class WebhookReceiver:
         seen: What remembers deliveries; None for a window of a minute in this process.
         concurrency: How many handlers run at a time.
         backlog: How many calls of handlers may wait; beyond that a delivery is answered with 503.
-        buffer: How many events are kept for `async for`; beyond that the oldest go.
+        buffer: How many events are kept for `async for`, of at most 16 MiB together; beyond that the oldest go.
         read_timeout: Seconds that the body of a delivery may take to come; beyond that is 408.
         drain_timeout: Seconds that `aclose` waits for handlers before it cancels them.
 
@@ -122,7 +124,8 @@ class WebhookReceiver:
         self._seen: SeenStore = SeenWindow() if seen is None else seen
         self._counts = Counter[str]()
         self._handlers = Handlers()
-        self._crew = Crew(concurrency, backlog, self._job_done)
+        self._make_crew = partial(Crew, concurrency, backlog, self._job_done)
+        self._crew = self._make_crew()
         self._inbox = Inbox(buffer)
         self._notices = Notices()
         self._is_closed = False
@@ -269,7 +272,7 @@ class WebhookReceiver:
         return await answer_aiohttp(request, self._take)
 
     def setup(self, app: web.Application, path: str = "/webhooks/rebyte") -> None:
-        """Mount it in an aiohttp application, with which it is closed.
+        """Mount it in an aiohttp application, with which it is opened and closed.
 
         Args:
             app: The application.
@@ -277,21 +280,25 @@ class WebhookReceiver:
         """
         app.router.add_post(path, self.aiohttp_handler)
 
+        async def open_(_app: web.Application) -> None:
+            self._open()
+
         async def close(_app: web.Application) -> None:
             await self.aclose()
 
+        app.on_startup.append(open_)
         app.on_cleanup.append(close)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Be an ASGI application: `Route("/webhooks/rebyte", receiver)` in Starlette, or `uvicorn.run(receiver)`.
 
-        Run by a server itself, it is closed with it. Frameworks don't tell what is mounted in them when they end:
-        use `async with` in their lifespan.
+        Run by a server itself, it is opened and closed with it. Frameworks don't tell what is mounted in them when they
+        end: use `async with` in their lifespan.
         """
         if scope["type"] == "http":
             await answer_http(scope, receive, send, self._take)
         elif scope["type"] == "lifespan":
-            await live(receive, send, self.aclose)
+            await live(receive, send, self._open, self.aclose)
         else:
             await refuse_socket(receive, send)
 
@@ -322,7 +329,7 @@ class WebhookReceiver:
             self._counts["too_large"] += 1
             return Receipt(status=413)
         event = await self._verified(headers, raw, url)
-        return event if isinstance(event, Receipt) else await self._accept(event, raw)
+        return event if isinstance(event, Receipt) else await self._accept(event, raw, url)
 
     async def _verified(self, headers: Headers, body: bytes, url: str | None) -> WebhookEvent | Receipt:
         try:
@@ -348,31 +355,40 @@ class WebhookReceiver:
         _log.error("a webhook delivery couldn't be taken: %s: %s", type(error).__name__, error)
         return Receipt(status=status, error=error)
 
-    async def _accept(self, event: WebhookEvent, body: bytes) -> Receipt:
+    async def _accept(self, event: WebhookEvent, body: bytes, url: str | None) -> Receipt:
+        if self._is_closed:  # while the public key was being read
+            return self._refused(503, ConfigurationError("the receiver is closed"))
         # A repeat is word too: it may be the same words for the end of another turn, and to look twice does no harm.
         self._notices.tell(event)
+        # The crew's own: a delivery that is remembered and then dropped, because its sender left, would never be told.
+        receipt = await self._crew.lead(self._taken(self._crew, event, body, url))
+        return receipt or self._refused(503, ConfigurationError("the receiver was closed meanwhile"))
+
+    async def _taken(self, crew: Crew, event: WebhookEvent, body: bytes, url: str | None) -> Receipt | None:
+        """Tell whoever is to be told, where it is new; None where it is too late for that."""
         handlers = self._handlers.of(event)
-        if not self._crew.reserve(len(handlers)):
+        if not crew.reserve(len(handlers)):
             return self._refused(503, ConfigurationError("the handlers are too far behind: more than backlog wait"))
         try:
-            is_new = await self._is_new(body)
+            is_new = await self._is_new(identity(url, body))
         finally:
-            self._crew.release(len(handlers))
+            crew.release(len(handlers))
+        if crew.is_over:  # the store wouldn't be cancelled
+            return None
         if not is_new:
             self._counts["repeated"] += 1
             return Receipt(status=200, event=event, is_repeat=True)
         self._counts["accepted"] += 1
         for handler in handlers:
-            self._crew.take(Job(handler, event))
-        self._inbox.put(event)
+            crew.take(Job(handler, event))
+        self._inbox.put(event, len(body))
         return Receipt(status=200, event=event)
 
-    async def _is_new(self, body: bytes) -> bool:
+    async def _is_new(self, key: str) -> bool:
         """Whether it is new; in doubt it is: better told twice than not at all."""
-        # Shielded: a delivery that is remembered and then dropped, because its sender left, would never be told.
-        with move_on_after(_STORE_PATIENCE, shield=True):
+        with move_on_after(_STORE_PATIENCE):
             try:
-                return await self._seen.add(identity(self._url, body))
+                return await self._seen.add(key)
             except Exception:  # noqa: BLE001 - an application's store may raise anything
                 _log.exception("what remembers webhook deliveries failed; this one is taken for new")
                 return True
@@ -393,14 +409,29 @@ class WebhookReceiver:
         """What became of the deliveries so far."""
         return ReceiverStats(**self._counts, dropped=self._inbox.dropped)
 
+    def _open(self) -> None:
+        """Take deliveries again after it was closed."""
+        if not self._is_closed:
+            return
+        self._is_closed = False
+        self._keyed, self._crew = KeyedVerifier(self._verifier), self._make_crew()
+        self._notices.open()
+        self._inbox.open()
+
     async def aclose(self) -> None:
-        """Take nothing more, let handlers end for `drain_timeout` seconds, then cancel them; readers end."""
+        """Take nothing more, let handlers end for `drain_timeout` seconds, then cancel them; readers end.
+
+        No handler begins after it. A receiver that is entered again (`async with`), or whose server starts again, is
+        open again, with its handlers and its counters.
+        """
         self._is_closed = True
+        self._keyed.close()
         self._notices.close()
         self._inbox.close()
         await self._crew.drain(self._drain_timeout)
 
     async def __aenter__(self) -> Self:
+        self._open()
         return self
 
     async def __aexit__(
@@ -414,7 +445,7 @@ class WebhookReceiver:
 
 
 def _check_interval(seconds: object) -> None:
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+    if seconds != math.inf and not (finite_seconds(seconds) or 0) > 0:
         raise ConfigurationError(f"poll_interval must be a number of seconds above 0, not {seconds!r:.80}")
 
 
@@ -423,6 +454,6 @@ def _check(counts: Mapping[str, object], seconds: Mapping[str, object]) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r:.80}")
     for name, value in seconds.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not 0 <= cast("float", value) < math.inf:
+        known = finite_seconds(value)
+        if known is None or known < 0:
             raise ConfigurationError(f"{name} must be a number of seconds, at least 0, not {value!r:.80}")

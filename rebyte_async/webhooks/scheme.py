@@ -12,6 +12,7 @@ from typing import Literal
 from attrs import field, frozen
 
 from rebyte_async.errors import ConfigurationError
+from rebyte_async.webhooks.seconds import finite_seconds
 
 __all__ = ["SignatureScheme"]
 
@@ -27,9 +28,10 @@ def tolerance_seconds(value: object) -> float:
     Raises:
         ConfigurationError: It can't.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value <= 0:
+    seconds = math.inf if value == math.inf else finite_seconds(value)
+    if seconds is None or seconds <= 0:
         raise ConfigurationError(f"tolerance must be a number of seconds above 0, not {value!r:.80}")
-    return float(value)
+    return seconds
 
 
 @frozen(kw_only=True)

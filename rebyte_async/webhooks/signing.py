@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rebyte_async import _json
@@ -12,9 +11,12 @@ from rebyte_async.errors import ConfigurationError
 from rebyte_async.webhooks import rsa
 from rebyte_async.webhooks.proof import secret_bytes
 from rebyte_async.webhooks.scheme import SignatureScheme
+from rebyte_async.webhooks.seconds import unix_seconds
 from rebyte_async.webhooks.verifier import body_bytes
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rebyte_async.webhooks.verifier import PublicKey
 
 __all__ = ["SignedDelivery", "sign"]
@@ -61,7 +63,7 @@ def sign(
     """
     if secret is None and private_key is None:
         raise ConfigurationError("give secret, private_key or both: without either there is nothing to make valid")
-    body, stamp = _body(payload), str(_unix_seconds(now))
+    body, stamp = _body(payload), str(int(unix_seconds(time.time() if now is None else now)))
     headers = {"Content-Type": "application/json", scheme.timestamp_header: stamp}
     if secret is not None:
         headers[scheme.secret_header] = secret_bytes(secret)[0].decode()
@@ -75,12 +77,9 @@ def sign(
 
 
 def _body(payload: object) -> bytes:
-    if isinstance(payload, Mapping):
-        return _json.plain_dumps(dict(cast("Mapping[str, Any]", payload)))
-    return payload.encode() if isinstance(payload, str) else body_bytes(payload)
-
-
-def _unix_seconds(now: float | datetime | None) -> int:
-    if isinstance(now, datetime):
-        return int(now.timestamp())
-    return int(time.time() if now is None else now)
+    try:
+        if isinstance(payload, Mapping):
+            return _json.plain_dumps(dict(cast("Mapping[str, Any]", payload)))
+        return payload.encode() if isinstance(payload, str) else body_bytes(payload)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"payload can't be sent as JSON: {error!s:.200}") from error

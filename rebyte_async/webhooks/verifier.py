@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from rebyte_async.errors import ConfigurationError
@@ -14,8 +12,11 @@ from rebyte_async.webhooks.headers import HeaderBag
 from rebyte_async.webhooks.proof import Proof, public_keys, secret_bytes
 from rebyte_async.webhooks.rsa import require_cryptography
 from rebyte_async.webhooks.scheme import SignatureScheme, tolerance_seconds
+from rebyte_async.webhooks.seconds import unix_seconds
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rebyte_async.webhooks.headers import Headers
 
 __all__ = ["PublicKey", "PublicKeySource", "WebhookVerifier"]
@@ -140,12 +141,7 @@ class WebhookVerifier:
         Raises:
             ConfigurationError: It is none.
         """
-        given: object = self._clock() if now is None else now
-        if isinstance(given, datetime) and given.tzinfo is not None:
-            return given.timestamp()
-        if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
-            raise ConfigurationError(f"now must be unix seconds or an aware datetime, not {given!r:.80}")
-        return float(given)
+        return unix_seconds(self._clock() if now is None else now)
 
     def __repr__(self) -> str:
         checked = [("the secret", self.checks_secret), ("the signature", self.checks_signature)]

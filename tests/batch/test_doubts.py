@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -67,14 +68,23 @@ async def test_a_stranger_with_the_same_prompt_makes_it_ambiguous(
 ) -> None:
     """Somebody else's task is not taken for one's own; the item isn't made again, and the error names both."""
     journal = tmp_path / "run.sqlite3"
-    strange = await client.tasks.create("Do 0")
-    emulator.faults.add(Drop("after"), CREATE, times=1)
-    found = await outcomes_of(runner_of(client, journal=journal), items(2))
+    strange: list[str] = []
+
+    async def given() -> AsyncIterator[BatchItem]:
+        first, second = items(2)
+        yield second
+        while not emulator.tasks:
+            await asyncio.sleep(0.01)
+        strange.append((await client.tasks.create("Do 0")).id)
+        emulator.faults.add(Drop("after"), CREATE, times=1)
+        yield first
+
+    found = await outcomes_of(runner_of(client, journal=journal), given())
     assert (found["k0"].status, found["k1"].status) == ("ambiguous", "completed")
     error = found["k0"].error or ""
     assert error.startswith("AmbiguousRequestError: POST ")
     assert "more than there are items" in error
-    assert strange.id in error
+    assert strange[0] in error
     assert found["k0"].task_id is None
     again = await outcomes_of(runner_of(client, journal=journal), items(2))
     assert again == found
@@ -301,3 +311,66 @@ async def test_others_in_flight_are_waited_for(emulator: Emulator, client: Async
         outcomes = [await reading, await anext(run)]
     assert [outcome.status for outcome in outcomes] == ["completed", "completed"]
     assert len({outcome.task_id for outcome in outcomes}) == len(emulator.tasks) == 2
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=3), None])
+async def test_a_wrong_clock_makes_no_task_twice(
+    emulator: Emulator, client: AsyncRebyte, monkeypatch: pytest.MonkeyPatch, ahead: timedelta | None
+) -> None:
+    """All answers tell a wrong one, or none tells any and this machine's is wrong: tasks tell the right one."""
+    if ahead is None:
+        now = time.time() + 3 * 3600
+        monkeypatch.setattr(time, "time", lambda: now)
+
+    @frozen
+    class OtherDate:
+        """The time of a gateway."""
+
+        async def around(self, call: Any, answer: Callable[[], Any]) -> Any:
+            """Tell it."""
+            del call
+            response: Any = await answer()
+            told = "" if ahead is None else format_datetime(datetime.now(UTC) + ahead, usegmt=True)
+            response.headers["Date"] = told
+            return response
+
+    emulator.faults.add(OtherDate(), Match(), times=None)
+    emulator.faults.add(Drop("after"), CREATE, times=1)
+    found = await outcomes_of(runner_of(client, concurrency=1), items(3))
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    assert len(emulator.tasks) == 3
+    assert client._transport.clock.is_known
+    assert abs(client._transport.clock.now() - datetime.now(UTC).timestamp()) < 60
+
+
+async def _with_shown(emulator: Emulator, shown: Callable[[str], str]) -> None:
+    def changed(content: Any) -> Any:
+        for prompt in content["prompts"]:
+            prompt["userPrompt"] = shown(prompt["userPrompt"])
+        return content
+
+    emulator.faults.add(Rewrite(changed), CONTENT, times=None)
+
+
+async def test_nothing_is_absent_before_prompts_are_known_to_be_shown_as_sent(
+    emulator: Emulator, client: AsyncRebyte
+) -> None:
+    """The first create of a batch is lost, and its task shows another prompt: it isn't made again."""
+    await _with_shown(emulator, lambda prompt: f"[api] {prompt}")
+    emulator.faults.add(Drop("after"), CREATE, times=1)
+    found = await outcomes_of(runner_of(client, concurrency=1), items(3))
+    assert Counter(outcome.status for outcome in found.values()) == {"completed": 2, "ambiguous": 1}
+    assert "whether the service shows prompts as they were sent" in (found["k0"].error or "")
+    assert len(emulator.tasks) == 3
+
+
+async def test_a_long_prompt_may_be_shown_cut(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """That short ones are shown as they were sent proves nothing of a long one."""
+    journal = tmp_path / "run.sqlite3"
+    await _with_shown(emulator, lambda prompt: prompt[:2000])
+    await outcomes_of(runner_of(client, journal=journal), [BatchItem("short", "Do it")])
+    emulator.faults.add(Drop("after"), CREATE, times=1)
+    found = await outcomes_of(runner_of(client, journal=journal), [BatchItem("long", "Do it. " * 1000)])
+    assert found["long"].status == "ambiguous"
+    assert "shown otherwise than it was sent" in (found["long"].error or "")
+    assert len(emulator.tasks) == 2

@@ -6,12 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rebyte_async import AsyncRebyte, errors
+from rebyte_async import AsyncRebyte, RetryPolicy, errors
 from rebyte_async.batch import BatchItem, BatchRun, Journal
-from rebyte_async.emulator import Delay, Drop, Emulator, Match, Status, hold
+from rebyte_async.emulator import Delay, Drop, Emulator, Match, Rewrite, Status, hold
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of
 
@@ -219,3 +220,42 @@ async def test_a_closed_client_ends_the_run(emulator: Emulator, client: AsyncReb
     with pytest.raises(errors.BatchError, match="the client is closed"):
         [one async for one in run]
     assert {state for _, state in rows(journal, "position, state")} <= {"accepted", "running"}
+
+
+@pytest.mark.parametrize("asked", [{}, {"Retry-After": "1"}])
+async def test_ending_sends_no_create_that_waits(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path, asked: dict[str, str]
+) -> None:
+    """Neither one that was told to come again later, nor those that wait for the same pause."""
+    journal = tmp_path / "run.sqlite3"
+    slow = client.with_options(retry=RetryPolicy(base_delay=2, max_delay=2))
+    slow._transport.gate.rng.seed(1)
+    emulator.faults.add(Status(429, headers=asked), Match("POST", "/tasks", nth=3), times=1)
+    run = runner_of(slow, journal=journal, concurrency=8, tuning={"landing": 3}).run(items(20))
+    async with run:
+        while not [record for record in emulator.log.select("POST", "/tasks") if record.status == 429]:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.1)
+        sent = creates(emulator)
+    assert creates(emulator) == sent
+    assert {state for _, state in rows(journal, "position, state")} <= {"accepted", "running", "ended"}
+
+
+async def test_canceling_keeps_the_answer_of_a_task_that_had_completed(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """Where it stands in the stream alone, it is read from there."""
+    journal = tmp_path / "run.sqlite3"
+
+    def without(task: Any) -> Any:
+        return {**task, "finalResult": None}
+
+    emulator.faults.add(Rewrite(without), Match("GET", "/tasks/[^/]+"), times=None)
+    emulator.faults.add(Delay(0.5), Match("GET", "/tasks/[^/]+/events"), times=None)
+    run = runner_of(client, journal=journal, cancel_remote=True).run(items(2))
+    async with run:
+        while [task.status for task in emulator.tasks] != ["completed"] * 2:
+            await asyncio.sleep(0.01)
+    emulator.faults.clear()
+    found = await outcomes_of(runner_of(client, journal=journal), items(2))
+    assert all(outcome.status == "completed" and outcome.final_result for outcome in found.values())

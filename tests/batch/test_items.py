@@ -137,3 +137,10 @@ async def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
         [item async for item in read_jsonl(path)]
     with pytest.raises(errors.BatchError, match=r"can't read .*No such file"):
         [item async for item in read_jsonl(tmp_path / "none")]
+
+
+async def test_a_mark_of_the_byte_order_is_passed_over(tmp_path: Path) -> None:
+    """Windows' editors put one at the beginning of a file."""
+    path = tmp_path / "items.jsonl"
+    path.write_text('{"key": "a", "prompt": "Do it"}\n', encoding="utf-8-sig")
+    assert [item.key async for item in read_jsonl(path)] == ["a"]

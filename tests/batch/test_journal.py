@@ -248,3 +248,52 @@ async def test_a_task_belongs_to_one_item(tmp_path: Path) -> None:
             await journal.attach(second, "task", None, 1.0)
         await journal.finish(first, "completed", final_result="x", now=2.0)
     assert rows(tmp_path / "run.sqlite3", "key, state, task_id") == [("k0", "ended", "task"), ("k1", "accepted", None)]
+
+
+@pytest.mark.parametrize("empty", [False, True])
+async def test_the_rest_of_a_journal_is_not_taken_for_a_new_ones(
+    client: AsyncRebyte, emulator: Emulator, tmp_path: Path, empty: bool
+) -> None:
+    """SQLite would play it into the new file; it may be the only record of what was paid for."""
+    path = tmp_path / "run.sqlite3"
+    rest = tmp_path / "run.sqlite3-wal"
+    rest.write_bytes(b"what a kill has left")
+    if empty:
+        path.touch()
+    with pytest.raises(errors.JournalError, match=r"run.sqlite3-wal is left of it.* move it away"):
+        await outcomes_of(runner_of(client, journal=path), items(1))
+    assert rest.read_bytes() == b"what a kill has left"
+    assert creates(emulator) == 0
+    rest.unlink()
+    assert len(await outcomes_of(runner_of(client, journal=path), items(1))) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+async def test_what_is_no_regular_file_is_left_alone(client: AsyncRebyte, tmp_path: Path) -> None:
+    """A pipe has the size 0 too."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(errors.JournalError, match="it is no regular file"):
+        await outcomes_of(runner_of(client, journal=tmp_path / "pipe"), items(1))
+    assert [(file.name, file.is_fifo()) for file in tmp_path.iterdir()] == [("pipe", True)]
+
+
+@pytest.mark.parametrize(("path", "said"), [("", "not an empty string"), ("a\0b", "without NUL characters")])
+async def test_a_path_that_can_not_be_one_is_refused(client: AsyncRebyte, path: str, said: str) -> None:
+    """When the runner is made, before anything costs money."""
+    with pytest.raises(errors.ConfigurationError, match=said):
+        runner_of(client, journal=path)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "keys", "said"),
+    [
+        ("failed", None, r"statuses must be several strings, such as \['failed'\]"),
+        (["failled"], None, "statuses has 'failled'; items end as completed, failed"),
+        (["failed"], "k0", "keys must be several strings"),
+    ],
+)
+async def test_what_is_to_be_opened_again_must_be_clear(tmp_path: Path, statuses: Any, keys: Any, said: str) -> None:
+    """A string is a sequence of letters, none of which is a status."""
+    async with Journal(tmp_path / "run.sqlite3") as journal:
+        with pytest.raises(errors.ConfigurationError, match=said):
+            await journal.reopen(statuses, keys=keys)

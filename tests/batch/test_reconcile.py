@@ -178,3 +178,10 @@ def test_no_task_is_doubled_shared_or_lost(world: tuple[list[Doubt], list[Candid
 def test_a_verdict_of_nothing_is_absent() -> None:
     """The empty verdict is the one of a create that made nothing."""
     assert judge([doubt(1)], [], slack=SLACK) == {1: Verdict()}
+
+
+def test_what_was_there_before_the_first_create_is_no_ones() -> None:
+    """The mark of a run: the tasks of its instant are told by their ids, later ones may be an item's."""
+    one = doubt(1, earliest=1000.0, before=("a", "b"))
+    assert said([one], [task("a"), task("b"), task("z", at=999)]) == {1: None}
+    assert said([one], [task("a"), task("c")]) == {1: "c"}

@@ -382,3 +382,42 @@ async def test_without_a_journal_nothing_is_left_behind(
     found = await outcomes_of(runner_of(client), items(3))
     assert len(found) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_limit_of_the_organization_burns_no_items(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """It is no item's fault: the run ends, and the next one makes them."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.faults.add(Status(400, code="limit_exceeded"), Match("POST", "/tasks"), times=None)
+    with pytest.raises(errors.BatchError, match="the batch can't go on: LimitExceededError") as caught:
+        await outcomes_of(runner_of(client, journal=journal, concurrency=2), items(20))
+    assert isinstance(caught.value.__cause__, errors.LimitExceededError)
+    assert {row[1:] for row in rows(journal, "key, state, attempts")} == {("accepted", 0)}
+    emulator.faults.clear()
+    found = await outcomes_of(runner_of(client, journal=journal), items(20))
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+
+
+async def test_a_source_that_is_cancelled_ends_the_run(client: AsyncRebyte) -> None:
+    """Something that it awaits was cancelled: nobody waits for items that never come."""
+
+    async def supply() -> AsyncIterator[BatchItem]:
+        yield BatchItem("a", "Do it")
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    seen: list[str] = []
+    async with asyncio.timeout(5):
+        with pytest.raises(errors.BatchError, match="what gives the items was cancelled"):
+            await keys_into(seen, runner_of(client).run(supply()))
+    assert seen == ["a"]
+
+
+async def test_a_listing_that_fails_holds_up_no_create(emulator: Emulator, client: AsyncRebyte) -> None:
+    """It is needed where a create gets lost, and not before."""
+    emulator.faults.add(Status(500), Match("GET", "/tasks"), times=None)
+    async with asyncio.timeout(5):
+        found = await outcomes_of(runner_of(client), items(3))
+    assert {outcome.status for outcome in found.values()} == {"completed"}

@@ -171,3 +171,41 @@ async def test_an_open_task_keeps_its_machine(emulator: Emulator, client: AsyncR
         emulator.release()
         assert [outcome.key async for outcome in again] == ["k0"]
     assert creates(emulator) == 10
+
+
+async def test_a_machine_that_is_not_there_swallows_nothing(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Items that met it run on another one, and without another one the batch ends."""
+    good = (await client.agent_computers.create()).id
+    bad = "11111111-1111-4111-8111-111111111111"
+    found = await outcomes_of(runner_of(client, workspaces=[good, bad]), items(8))
+    assert {(outcome.status, outcome.attempts) for outcome in found.values()} == {("completed", 1)}
+    assert creates(emulator) == 9
+    with pytest.raises(errors.BatchError, match="no agent computer to run on: NotFoundError"):
+        await outcomes_of(runner_of(client, workspaces=[bad]), items(3))
+
+
+async def test_nothing_is_put_on_a_machine_on_which_a_task_may_run(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """A create that stays in doubt may have made a task there; the next run has its say."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.faults.add(Drop("after"), Match("POST", "/tasks"), times=1)
+    runner = runner_of(client, journal=journal, workspaces=1, on_ambiguous="report")
+    with pytest.raises(errors.BatchError, match="no agent computer to run on: tasks may run on them"):
+        await outcomes_of(runner, items(3))
+    assert creates(emulator) == 1
+    assert sorted(row[1:] for row in rows(journal, "key, state, coalesce(status, '')")) == [
+        ("accepted", ""),
+        ("accepted", ""),
+        ("ended", "ambiguous"),
+    ]
+
+
+async def test_fewer_machines_than_wanted_will_do(emulator: Emulator, client: AsyncRebyte) -> None:
+    """The organization may have no more than two."""
+    emulator.faults.add(Status(400, code="limit_exceeded"), Match("POST", "/agent-computers", nth=3), times=1)
+    found = await outcomes_of(runner_of(client, workspaces=3), items(8))
+    assert {outcome.status for outcome in found.values()} == {"completed"}
+    emulator.faults.add(Status(400, code="limit_exceeded"), MAKE, times=None)
+    with pytest.raises(errors.BatchError, match="no agent computer to run on: LimitExceededError"):
+        await outcomes_of(runner_of(client, workspaces=3), items(8))

@@ -118,6 +118,13 @@ def test_what_had_arrived_is_told_when_the_rest_fails(
     assert made.code == 8
     assert made.err.splitlines()[-1] == f"  uploaded already:  --file-ref {file.id}={file.filename}"
 
+    rebyte_emulator.faults.add(Status(403), Match("POST", "/tasks"))
+    given = f"{file.id}={file.filename}"
+    again = run_inline("tasks", "create", "x", "--file", str(tmp_path / "a.csv"), "--file-ref", given, env=env)
+    said = [line for line in again.err.splitlines() if "uploaded already" in line]
+    newest = rebyte_emulator.files[-1]
+    assert (again.code, said) == (8, [f"  uploaded already:  --file-ref {newest.id}={newest.filename}"])
+
     (tmp_path / "big.bin").write_bytes(b"x" * 8 * 1024 * 1024)
     rebyte_emulator.faults.add(Status(409), Match("PUT"))
     paths = [str(tmp_path / name) for name in ("a.csv", "big.bin")]
@@ -138,6 +145,19 @@ def test_a_folder_that_can_not_be_written(rebyte_emulator: Emulator, workspace_i
     target = str(tmp_path / "missing" / "a.md")
     finished = run_inline("artifacts", "download", workspace_id, "a.md", "-o", target, env=environment(rebyte_emulator))
     assert (finished.code, finished.err) == (1, f"error: can't write {target}: No such file or directory\n")
+
+
+@pytest.mark.parametrize("options", [(), ("--force",)])
+def test_a_file_is_no_folder(
+    rebyte_emulator: Emulator, workspace_id: str, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Everything goes into a folder; a file in its place isn't replaced, whatever is forced."""
+    rebyte_emulator.put_artifact(workspace_id, "a.md", "x")
+    (target := tmp_path / "afile").write_text("mine")
+    command = ("artifacts", "download", workspace_id, "--all", "-o", str(target), *options)
+    finished = run_inline(*command, env=environment(rebyte_emulator))
+    assert (finished.code, finished.err) == (1, f"error: can't download into {target}: it is no folder\n")
+    assert target.read_text() == "mine"
 
 
 async def test_a_progress_bar_in_a_terminal(emulator: Emulator, tmp_path: Path) -> None:

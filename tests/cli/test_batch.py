@@ -358,3 +358,33 @@ def test_a_refused_create_is_the_items_own_end(emulator: Emulator, tmp_path: Pat
     lines = outcomes(out)
     assert [line["status"] for line in lines.values()] == ["error", "completed"]
     assert "NotFoundError" in lines["k0"]["error"]
+
+
+@pytest.mark.parametrize("ending", [".part", "-wal", ".lock"])
+def test_out_takes_no_place_of_the_journals(emulator: Emulator, tmp_path: Path, ending: str) -> None:
+    """Neither with the file that outcomes go to first, nor over what lies beside a journal."""
+    items = write_items(tmp_path / "items.jsonl", "a")
+    journal, out = (
+        (tmp_path / "o.part", tmp_path / "o") if ending == ".part" else (tmp_path / "j", tmp_path / f"j{ending}")
+    )
+    env = environment(emulator)
+    assert run_inline("batch", "run", str(items), "--journal", str(journal), env=env).code == 0
+    before = journal.read_bytes()
+    clash = run_inline("batch", "run", str(items), "--journal", str(journal), "--out", str(out), env=env)
+    assert (clash.code, "can't be two things at once" in clash.err) == (2, True)
+    assert journal.read_bytes() == before
+    mine = tmp_path / "x.part"
+    items.rename(mine)
+    clash = run_inline("batch", "run", str(mine), "--journal", str(journal), "--out", str(tmp_path / "x"), env=env)
+    assert (clash.code, "x.part would be" in clash.err) == (2, True)
+
+
+def test_retry_forgets_nothing_before_it_can_run(emulator: Emulator, tmp_path: Path) -> None:
+    """Without a key, or with that of another service, the outcomes stay in the journal."""
+    items, journal = write_items(tmp_path / "items.jsonl", "fail"), tmp_path / "j"
+    env = environment(emulator)
+    assert run_inline("batch", "run", str(items), "--journal", str(journal), env=env).code == 3
+    for change in ({"REBYTE_API_KEY": ""}, {"REBYTE_BASE_URL": "http://127.0.0.1:9/v1"}):
+        assert run_inline("batch", "retry", str(journal), "--failed", env=env | change).code != 0
+        status = json.loads(run_inline("batch", "status", str(journal), "--json", env=env).out)
+        assert (status["failed"], status["waiting"]) == (1, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 import signal
@@ -158,6 +159,23 @@ async def test_it_says_why_one_was_refused(emulator: Emulator, client: AsyncReby
         async with session.post(command.url, data=io.BytesIO(b" " * 1_100_000), headers=delivery.headers) as response:
             assert response.status == 413
         assert "refused with 413" in await command.line()
+
+
+async def test_a_compressed_delivery_is_refused_and_not_passed_on(emulator: Emulator) -> None:
+    """As the receiver does: what is passed on would no longer be what the header says."""
+    async with application() as (url, told):
+        options = ("--no-register", "--secret", SECRET, "--forward", url)
+        async with listening(emulator, *options) as command, aiohttp.ClientSession() as session:
+            delivery = sign({"taskId": "t1"}, secret=SECRET)
+            for coding, data in (("gzip", gzip.compress(delivery.body)), ("identity", delivery.body)):
+                headers = {**delivery.headers, "Content-Encoding": coding}
+                async with session.post(command.url, data=data, headers=headers) as response:
+                    assert response.status == (200 if coding == "identity" else 415)
+            assert "refused with 415: a delivery's body is not to be encoded as gzip" in await command.line()
+            assert (await command.line()).endswith("(no event)  t1")
+            assert "answered 202" in await command.line()
+            assert await command.end() == (0, "")
+    assert [event.task_id for event in told] == ["t1"]
 
 
 async def test_a_webhook_that_was_there_stays(emulator: Emulator, client: AsyncRebyte, unused_port: int) -> None:

@@ -362,6 +362,38 @@ async def test_several_files_are_uploaded_at_once(tmp_path: Path) -> None:
     assert {total for _, total in progress} <= {0, every}
 
 
+async def test_the_progress_of_several_counts_empty_ones_in(tmp_path: Path) -> None:
+    """An empty file is of a known size, and so is an iterable once it was read: the total isn't 0 for ever."""
+    (tmp_path / "empty").touch()
+    (tmp_path / "data").write_bytes(DATA)
+    progress: list[tuple[int, int]] = []
+    async with Served(Storage()) as client:
+        await client.files.upload_all([tmp_path / "empty", tmp_path / "data"], progress=lambda *at: progress.append(at))
+        assert {total for _, total in progress} == {len(DATA)}
+        await client.files.upload_all(
+            [("none", iterated(b"")), tmp_path / "data"], progress=lambda *at: progress.append(at)
+        )
+        await client.files.upload_all([("none", iterated(b""))], progress=lambda *at: progress.append(at))
+    assert progress[-2:] == [(len(DATA), len(DATA)), (0, 0)]
+
+
+async def test_one_file_is_not_uploaded_twice_at_once(tmp_path: Path) -> None:
+    """It has one place, and two uploads would read past each other; what can be read twice may stand there twice."""
+    path, storage = tmp_path / "data", Storage()
+    path.write_bytes(DATA)
+    blocks = iterated(b"x")
+    with path.open("rb") as file:
+        async with Served(storage) as client:
+            for twice in ([file, file], [("a", file), ("b", file)], [("a", blocks), ("b", blocks)]):
+                with pytest.raises(errors.InvalidRequestError, match="given twice"):
+                    await client.files.upload_all(twice)
+                with pytest.raises(errors.InvalidRequestError, match="given twice"):
+                    await client.tasks.create("Do it", files=twice)
+            assert not storage.names
+            await client.files.upload_all([path, path, ("a", DATA), ("b", DATA), file])
+    assert [request.body == DATA for request in storage.stored] == [True] * 5
+
+
 async def test_reading_happens_in_threads() -> None:
     """The event loop's thread never touches the source."""
     seen: set[int] = set()

@@ -55,14 +55,31 @@ def test_what_is_no_date_is_passed_over() -> None:
 
 
 async def test_answers_of_the_api_set_the_clock() -> None:
-    """Whatever they answer."""
+    """Those that it gives to what was asked; an error may come from a gateway, whose clock is its own."""
+    status = 404
 
     async def handler(_: RawRequest) -> object:
-        return json_answer({"error": {"code": "not_found", "message": "x"}}, 404, Date="Tue, 01 Jan 2030 12:00:00 GMT")
+        return json_answer({"data": []}, status, Date="Tue, 01 Jan 2030 12:00:00 GMT")
 
     async with RawServer(handler) as server, client_of(server.url) as client:
-        assert not client._transport.clock.is_known
         with pytest.raises(errors.NotFoundError):
-            await client.tasks.get("t1")
+            await client.tasks.list()
+        assert not client._transport.clock.is_known
+        status = 200
+        await client.tasks.list()
         assert abs(client._transport.clock.now() - NOON) < 30
         assert client.with_options()._transport.clock is client._transport.clock
+
+
+def test_a_clock_that_tasks_contradict_is_corrected() -> None:
+    """When the service has made something counts, and what `Date` tells isn't believed any more."""
+    watch = Watch()
+    clock = ServerClock(watch)
+    clock.note("Tue, 01 Jan 2030 12:00:00 GMT")
+    clock.correct(NOON - 60, NOON, slack=120)
+    assert clock.now() == NOON
+    clock.correct(NOON - 3600, NOON, slack=120)
+    assert clock.now() == NOON - 3600
+    clock.note("Tue, 01 Jan 2030 12:00:01 GMT")
+    watch.time += 5
+    assert clock.now() == NOON - 3595

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
-from attrs import define
+from attrs import define, field
 from webhooks.pairs import KeyPair
 
-from rebyte_async.errors import ConnectError, RebyteError, SignatureMismatchError, TransportError
+from rebyte_async.errors import ConfigurationError, ConnectError, RebyteError, SignatureMismatchError, TransportError
 from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier, sign
 from rebyte_async.webhooks.keys import KeyedVerifier
 
@@ -142,3 +143,86 @@ async def test_a_receiver_answers_503_for_want_of_a_key(keys: KeyPair, failure: 
     assert receipt.status == (500 if failure is None else 503)
     assert isinstance(receipt.error, RebyteError if failure is None else type(failure))
     assert receiver.stats().refused == 1
+
+
+@define
+class SlowSource:
+    """Gives a key when it may."""
+
+    pem: str
+    go: asyncio.Event = field(factory=asyncio.Event)
+    reads: int = 0
+
+    async def __call__(self) -> str:
+        """Wait, and give it."""
+        self.reads += 1
+        await self.go.wait()
+        return self.pem
+
+
+async def test_a_read_whose_sender_has_left_goes_on_for_the_others(keys: KeyPair) -> None:
+    """It has not failed, so the next delivery is no reason for 503; and leaving makes nobody read it once more."""
+    source = SlowSource(keys.public)
+    keyed = KeyedVerifier(WebhookVerifier(public_key=source))
+    for _ in range(3):
+        leaving = asyncio.create_task(_verify(keyed, keys))
+        await asyncio.sleep(0.001)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+    staying = asyncio.create_task(_verify(keyed, keys))
+    await asyncio.sleep(0.001)
+    source.go.set()
+    assert await staying == "t1"
+    assert source.reads == 1
+
+
+async def test_closing_gives_a_read_up(keys: KeyPair) -> None:
+    """A delivery that waits for it is to be sent again, and is not remembered; no task is left behind."""
+    source, before = SlowSource(keys.public), asyncio.all_tasks()
+    receiver = WebhookReceiver(WebhookVerifier(public_key=source), url=URL)
+    delivery = sign({"taskId": "t1"}, private_key=keys.private, url=URL)
+    request = asyncio.create_task(receiver.receive(*delivery))
+    await asyncio.sleep(0.001)
+    await receiver.aclose()
+    assert (await request).status == 503
+    assert asyncio.all_tasks() == before
+    source.go.set()
+    async with receiver:
+        assert not (await receiver.receive(*delivery)).is_repeat
+
+
+async def test_a_delivery_whose_key_comes_after_the_close_is_not_remembered(keys: KeyPair) -> None:
+    """It is to be sent again, and is news then."""
+    source = SlowSource(keys.public)
+
+    async def stubborn() -> str:
+        try:
+            return await source()
+        except asyncio.CancelledError:
+            return keys.public
+
+    receiver = WebhookReceiver(WebhookVerifier(public_key=stubborn), url=URL)
+    delivery = sign({"taskId": "t1"}, private_key=keys.private, url=URL)
+    request = asyncio.create_task(receiver.receive(*delivery))
+    await asyncio.sleep(0.001)
+    await receiver.aclose()
+    assert (await request).status == 503
+    source.go.set()
+    async with receiver:
+        assert not (await receiver.receive(*delivery)).is_repeat
+
+
+@pytest.mark.parametrize(
+    "nothing", [None, "", b"", [], lambda: "a key"], ids=["None", "text", "bytes", "list", "function"]
+)
+async def test_a_source_that_gives_nothing_is_a_fault_of_the_set_up(keys: KeyPair, nothing: Any) -> None:
+    """No delivery is called forged for it."""
+
+    async def source() -> Any:
+        return nothing
+
+    receiver = WebhookReceiver(WebhookVerifier(public_key=source), url=URL)
+    receipt = await receiver.receive(*sign({"taskId": "t1"}, private_key=keys.private, url=URL))
+    assert (receipt.status, type(receipt.error)) == (500, ConfigurationError)
+    assert receiver.stats().forged == 0

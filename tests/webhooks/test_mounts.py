@@ -378,6 +378,21 @@ async def test_handlers_end_what_they_began_when_the_server_stops(kind: str) -> 
     assert (await receiver.receive(*sign({"taskId": "t2"}, secret=SECRET))).status == 503
 
 
+@pytest.mark.parametrize("kind", ["aiohttp", "Starlette", "FastAPI", "uvicorn alone"])
+async def test_a_receiver_of_the_module_may_be_served_again_and_again(kind: str) -> None:
+    """As by a test client for each test: each start opens it."""
+    receiver = WebhookReceiver(WebhookVerifier(SECRET))
+    for number in range(2):
+        delivery = sign({"taskId": f"t{number}"}, secret=SECRET)
+        async with (
+            serve(kind, receiver) as url,
+            aiohttp.ClientSession() as session,
+            session.post(url, data=delivery.body, headers=delivery.headers) as response,
+        ):
+            assert response.status == 200
+        assert (await receiver.receive(*delivery)).status == 503
+
+
 async def test_a_websocket_is_refused() -> None:
     """An ASGI server that brings one is told to close it."""
     sent = list[Any]()

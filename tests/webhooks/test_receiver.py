@@ -7,6 +7,8 @@ import functools
 import logging
 import threading
 import time
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -69,7 +71,13 @@ async def test_the_window_ends() -> None:
         assert await window.add(key)
     assert len(window._seen) == 3
     assert await window.add("a")
-    wrongs: list[Any] = [{"seconds": 0}, {"seconds": True}, {"limit": -1}, {"seconds": float("inf")}]
+    wrongs: list[Any] = [
+        {"seconds": 0},
+        {"seconds": True},
+        {"limit": -1},
+        {"seconds": float("inf")},
+        {"seconds": 10**400},
+    ]
     for wrong in wrongs:
         with pytest.raises(ConfigurationError, match="numbers above 0"):
             SeenWindow(**wrong)
@@ -109,6 +117,52 @@ async def test_a_store_that_hangs_holds_nothing_up(
     receiver = WebhookReceiver(VERIFIER, seen=HangingStore())
     assert (await deliver(receiver)).is_repeat is False
     assert "taken for new" in caplog.text
+
+
+@define
+class Remembering:
+    """A store that remembers at once, and takes its time to answer."""
+
+    go: asyncio.Event = field(factory=asyncio.Event)
+    keys: list[str] = field(factory=list)
+
+    async def add(self, key: str) -> bool:
+        """Remember a delivery."""
+        is_new = key not in self.keys
+        self.keys.append(key)
+        await self.go.wait()
+        return is_new
+
+
+async def test_a_request_that_is_cancelled_loses_no_delivery() -> None:
+    """It is remembered, and its repeat would be none: so it is told, although its sender left meanwhile."""
+    store, told = Remembering(), list[str]()
+    receiver = WebhookReceiver(VERIFIER, seen=store)
+
+    @receiver.on
+    async def handler(event: WebhookEvent) -> None:
+        told.append(event.task_id)
+
+    async with receiver:
+        request = asyncio.create_task(deliver(receiver))
+        await asyncio.sleep(0.005)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.005):
+                await deliver(receiver, "t2")
+        store.go.set()
+        assert [(await deliver(receiver, task_id)).is_repeat for task_id in ("t1", "t2")] == [True, True]
+    assert told == ["t1", "t2"]
+    assert receiver.stats().accepted == 2
+
+
+async def test_one_receiver_for_two_urls_takes_the_same_words_for_two_deliveries() -> None:
+    """The URL that is given with a delivery is the one that counts."""
+    receiver, delivery = WebhookReceiver(VERIFIER), sign({"taskId": "t1"}, secret=SECRET)
+    urls = ("https://a.example/1", "https://a.example/2", "https://a.example/1")
+    assert [(await receiver.receive(*delivery, url=url)).is_repeat for url in urls] == [False, False, True]
 
 
 # To whom
@@ -283,6 +337,41 @@ async def test_reading_waits_for_events_and_ends_with_the_receiver() -> None:
     assert sorted(read) == [f"t{number}" for number in range(6)]
 
 
+async def test_large_events_that_nobody_reads_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are bounded together, not in number alone; the latest one is kept however large it is."""
+    monkeypatch.setattr("rebyte_async.webhooks.inbox._MOST_BYTES", 10_000)
+    receiver = WebhookReceiver(VERIFIER)
+    for number in range(10):
+        await receiver.receive(*sign({"taskId": f"t{number}", "pad": "x" * 4_000}, secret=SECRET))
+    reader = aiter(receiver)
+    assert [(await anext(reader)).task_id for _ in range(2)] == ["t8", "t9"]
+    await deliver(receiver, "small")
+    await receiver.receive(*sign({"taskId": "large", "pad": "x" * 40_000}, secret=SECRET))
+    assert (await anext(reader)).task_id == "large"
+    assert receiver.stats().dropped == 1
+
+
+WHOSE = ContextVar("WHOSE", default="nobody")
+
+
+async def test_a_handler_sees_the_context_of_its_own_request() -> None:
+    """Also when it had to wait for the handlers of others."""
+    receiver, told = WebhookReceiver(VERIFIER, concurrency=1), list[tuple[str, str]]()
+
+    @receiver.on
+    async def handler(event: WebhookEvent) -> None:
+        told.append((event.task_id, WHOSE.get()))
+        await asyncio.sleep(0.001)
+
+    async def request(task_id: str) -> None:
+        WHOSE.set(f"request of {task_id}")
+        await deliver(receiver, task_id)
+
+    async with receiver:
+        await asyncio.gather(*(request(f"t{number}") for number in range(4)))
+    assert told == [(f"t{number}", f"request of t{number}") for number in range(4)]
+
+
 # What can't be taken
 
 
@@ -328,6 +417,8 @@ async def test_verifying_alone_does_nothing_else() -> None:
         ({"backlog": -1}, "backlog"),
         ({"buffer": True}, "buffer"),
         ({"read_timeout": -1}, "read_timeout"),
+        ({"read_timeout": 10**400}, "read_timeout"),
+        ({"drain_timeout": float("nan")}, "drain_timeout"),
         ({"drain_timeout": float("inf")}, "drain_timeout"),
     ],
 )
@@ -444,3 +535,98 @@ async def test_a_close_that_is_cancelled_leaves_nothing_behind() -> None:
         await closing
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
+
+
+async def test_two_handlers_that_close_their_receiver_do_not_wait_for_each_other() -> None:
+    """Each waits for the others that go on, and both end."""
+    receiver, ended = WebhookReceiver(VERIFIER, drain_timeout=1_000), list[str]()
+    ready = asyncio.Barrier(2)
+
+    async def close(name: str, _event: WebhookEvent) -> None:
+        await ready.wait()
+        await receiver.aclose()
+        ended.append(name)
+
+    @receiver.on
+    async def other(_event: WebhookEvent) -> None:
+        await asyncio.sleep(0.02)
+        ended.append("other")
+
+    receiver.on(functools.partial(close, "one"))
+    receiver.on(functools.partial(close, "two"))
+    await deliver(receiver)
+    async with asyncio.timeout(10):
+        while len(ended) < 3:
+            await asyncio.sleep(0.001)
+    assert ended[0] == "other"
+
+
+async def test_no_handler_begins_after_the_end() -> None:
+    """What the store was still being asked about when the time was up is answered with 503, and told to nobody."""
+    receiver, told = WebhookReceiver(VERIFIER, seen=Remembering(), drain_timeout=0.01), list[WebhookEvent]()
+    receiver.on(told.append)
+    before = asyncio.all_tasks()
+    request = asyncio.create_task(deliver(receiver))
+    await asyncio.sleep(0.005)
+    await receiver.aclose()
+    assert (await request).status == 503
+    assert (told, asyncio.all_tasks()) == ([], before)
+
+
+async def test_a_store_that_will_not_be_cancelled_begins_nothing_after_the_end_either() -> None:
+    """Its answer comes too late."""
+
+    class Stubborn(Remembering):
+        async def add(self, key: str) -> bool:
+            with suppress(asyncio.CancelledError):
+                await super().add(key)
+            return True
+
+    receiver, told = WebhookReceiver(VERIFIER, seen=Stubborn(), drain_timeout=0.01), list[WebhookEvent]()
+    receiver.on(told.append)
+    request = asyncio.create_task(deliver(receiver))
+    await asyncio.sleep(0.005)
+    await receiver.aclose()
+    assert (await request).status == 503
+    await asyncio.sleep(0.005)
+    assert told == []
+
+
+async def test_a_receiver_that_is_entered_again_is_open_again() -> None:
+    """With its handlers, counters, readers and waits; what was closed stays closed for whoever was told so."""
+    receiver, told = WebhookReceiver(VERIFIER), list[str]()
+    receiver.on(lambda event: told.append(event.task_id))
+    for number in range(3):
+        async with receiver:
+            reader = aiter(receiver)
+            assert (await deliver(receiver, f"t{number}")).status == 200
+            assert (await anext(reader)).task_id == f"t{number}"
+            waiting = asyncio.create_task(receiver.wait(f"w{number}"))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        assert (await deliver(receiver, "late")).status == 503
+        with pytest.raises(StopAsyncIteration):
+            await anext(reader)
+        with pytest.raises(ConfigurationError, match="closed"):
+            await waiting
+    assert told == ["t0", "t1", "t2"]
+    assert (receiver.stats().handled, receiver.stats().refused) == (3, 3)
+
+
+async def test_a_receiver_may_be_entered_again_while_its_end_still_waits() -> None:
+    """The end before cuts nothing off of what comes after it."""
+    receiver, ended, go = WebhookReceiver(VERIFIER, drain_timeout=0.02), list[str](), asyncio.Event()
+
+    @receiver.on
+    async def handler(event: WebhookEvent) -> None:
+        await go.wait()
+        ended.append(event.task_id)
+
+    await deliver(receiver, "before")
+    closing = asyncio.create_task(receiver.aclose())
+    await asyncio.sleep(0.001)
+    async with receiver:
+        assert (await deliver(receiver, "after")).status == 200
+        await closing
+        go.set()
+    assert ended == ["after"]

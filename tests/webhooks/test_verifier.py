@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from rebyte_async.errors import (
 )
 from rebyte_async.types import WebhookEventName
 from rebyte_async.webhooks import SignatureScheme, SignedDelivery, WebhookEvent, WebhookVerifier, sign
+from rebyte_async.webhooks.headers import HeaderBag
 
 SECRET = "s3cret-of-the-tests"
 URL = "https://app.example.com/rebyte?tenant=7"
@@ -345,6 +346,7 @@ def test_halves_of_surrogate_pairs_are_replaced() -> None:
         ({"secret": SECRET, "tolerance": 0}, "tolerance"),
         ({"secret": SECRET, "tolerance": math.nan}, "tolerance"),
         ({"secret": SECRET, "tolerance": "300"}, "tolerance"),
+        ({"secret": SECRET, "tolerance": 10**400}, "tolerance"),
         ({"secret": SECRET, "scheme": "default"}, "SignatureScheme"),
     ],
 )
@@ -412,17 +414,53 @@ def test_a_source_of_the_key_is_for_receivers(genuine: SignedDelivery) -> None:
         WebhookVerifier(public_key=source).verify(*genuine, url=URL, now=NOW)
 
 
+class Nowhere(tzinfo):
+    """A zone that doesn't know its offset, so that a time in it is naive."""
+
+    def utcoffset(self, _moment: datetime | None) -> None:
+        """Unknown."""
+
+    def dst(self, _moment: datetime | None) -> None:
+        """Unknown."""
+
+    def tzname(self, _moment: datetime | None) -> None:
+        """Unknown."""
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        pytest.param(10**400, id="huge"),
+        pytest.param(-(10**400), id="long ago"),
+        math.nan,
+        math.inf,
+        True,
+        "1",
+        pytest.param(datetime(2026, 1, 1), id="naive"),  # noqa: DTZ001 - the point of it
+        pytest.param(datetime(2026, 1, 1, tzinfo=Nowhere()), id="without an offset"),
+    ],
+)
+def test_a_moment_that_is_none_is_refused(now: Any) -> None:
+    """In verifying and in signing alike; a naive time could be that of any zone."""
+    with pytest.raises(ConfigurationError, match="now must be unix seconds or an aware datetime"):
+        WebhookVerifier(SECRET).verify(*sign(PAYLOAD, secret=SECRET), now=now)
+    with pytest.raises(ConfigurationError, match="now must be unix seconds or an aware datetime"):
+        sign(PAYLOAD, secret=SECRET, now=now)
+
+
 def test_secrets_are_never_shown(keys: KeyPair) -> None:
     """Not in a repr, and not in an error about a delivery."""
     verifier = WebhookVerifier([SECRET, "another-secret"], keys.public)
     delivery = sign(PAYLOAD, secret=SECRET, private_key=keys.private, url=URL)
-    shown = [repr(verifier), repr(verifier.proof), repr(delivery), str(delivery)]
+    bag = HeaderBag.of(delivery.headers)
+    shown = [repr(verifier), repr(verifier.proof), repr(delivery), str(delivery), repr(bag)]
+    shown.append(repr(bag.one("X-Webhook-Secret")))
     for headers in (delivery.headers, {"X-Webhook-Secret": "given-by-a-forger"}):
         try:
             verifier.verify(headers, delivery.body, url="https://other.example")
         except RebyteError as error:
             shown += [repr(error), str(error), repr(error.__dict__)]
-    assert len(shown) == 10
+    assert len(shown) == 12
     assert not [text for text in shown if SECRET in text or "another-secret" in text or "forger" in text]
     assert repr(verifier) == "<WebhookVerifier of the secret and the signature>"
 
@@ -509,6 +547,11 @@ def test_signing_says_what_it_needs() -> None:
         sign(PAYLOAD)
     with pytest.raises(ConfigurationError, match="bytes as they came"):
         sign(5, secret=SECRET)  # type: ignore[arg-type]
+    endless: dict[str, Any] = {}
+    endless["itself"] = endless
+    for payload in ("\ud800", {"a": object()}, endless):
+        with pytest.raises(ConfigurationError, match="payload can't be sent"):
+            sign(payload, secret=SECRET)
     with pytest.raises(ConfigurationError, match="private_key"):
         sign(PAYLOAD, private_key="nonsense", url=URL)
     assert sign('{"taskId":"t1"}', secret=SECRET, now=datetime.fromtimestamp(NOW, UTC)) == (

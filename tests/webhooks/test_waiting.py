@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -132,6 +133,45 @@ async def test_a_read_that_lags_behind_is_repeated_soon() -> None:
         assert (await wait_by_notices(reader(read), receiver)).status == "completed"
 
 
+async def test_new_word_hurries_a_wait_whose_pauses_have_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The word of an earlier turn came to nothing; that of the end, which the read lags behind, is followed soon."""
+    monkeypatch.setattr("rebyte_async.resources.notices._FIRST_PAUSE", 0.005)
+    monkeypatch.setattr("rebyte_async.resources.notices._GROWTH", 1e6)
+    receiver, reads, second = WebhookReceiver(VERIFIER), 0, asyncio.Event()
+
+    async def read() -> Task:
+        nonlocal reads
+        reads += 1
+        if reads == 3:
+            second.set()
+        return Task(id="t1", status="completed" if reads == 5 else "running")
+
+    waiting = asyncio.create_task(wait_by_notices(reader(read), receiver, poll_interval=1e9))
+    await asyncio.sleep(0)
+    await deliver(receiver, "t1", turn=1)
+    await second.wait()
+    await asyncio.sleep(0)
+    await deliver(receiver, "t1", turn=2)
+    async with asyncio.timeout(5):
+        assert (await waiting).status == "completed"
+
+
+async def test_a_wait_need_not_poll_at_all() -> None:
+    """With an endless interval there are two reads: at the start, and at the word."""
+    receiver, reads = WebhookReceiver(VERIFIER), 0
+
+    async def read() -> Task:
+        nonlocal reads
+        reads += 1
+        return Task(id="t1", status="completed" if reads > 1 else "running")
+
+    waiting = asyncio.create_task(wait_by_notices(reader(read), receiver, poll_interval=math.inf))
+    await asyncio.sleep(0.005)
+    assert reads == 1
+    await deliver(receiver, "t1")
+    assert (await waiting).status == "completed"
+
+
 async def test_reads_that_fail_are_forgiven_for_a_while(emulator: Emulator) -> None:
     """A service that is down for a moment ends no wait; one that stays down does."""
     retry = RetryPolicy(max_attempts=1)
@@ -190,9 +230,12 @@ async def test_a_wait_has_its_time(emulator: Emulator, client: AsyncRebyte) -> N
     for wrong in (-1, "5", True):
         with pytest.raises(ConfigurationError, match="timeout"):
             await receiver.wait(task.id, timeout=wrong)  # type: ignore[arg-type]
-    for wrong in (-1, 0, "5", True):
+    no_intervals: list[Any] = [-1, 0, "5", True, math.nan, 10**400]
+    for wrong in no_intervals:
         with pytest.raises(ConfigurationError, match="poll_interval"):
-            await receiver.wait(task.id, poll_interval=wrong)  # type: ignore[arg-type]
+            await receiver.wait(task.id, poll_interval=wrong)
+    with pytest.raises(WaitTimeoutError):
+        await receiver.wait(task.id, poll_interval=math.inf, timeout=0.01)
 
 
 # Without a client
@@ -213,6 +256,16 @@ async def test_without_a_client_a_delivery_is_taken_at_its_word() -> None:
     assert await waiting == Task(id="t2", status="canceled")
     with pytest.raises(WaitTimeoutError, match="no delivery told of task t4"):
         await receiver.wait("t4", timeout=0.01)
+
+
+async def test_later_word_takes_no_end_back() -> None:
+    """What names no end, or an event that isn't known, tells nothing against one that was named."""
+    receiver = WebhookReceiver(VERIFIER)
+    for event in ("task.failed", "task.shared", None):
+        await deliver(receiver, "t1", event)
+    assert await receiver.wait("t1", timeout=1) == Task(id="t1", status="failed")
+    await deliver(receiver, "t1", "task.completed")
+    assert await receiver.wait("t1", timeout=1) == Task(id="t1", status="completed")
 
 
 async def test_a_closed_receiver_tells_nothing_more() -> None:
