@@ -24,6 +24,6 @@ def _closing(response_class: Any) -> Any:
 
         async def start(self, connection: Any) -> Any:
             connection.protocol.force_close()  # before the answer is read: behind it, the connection is back already
-            return await super().start(connection)
+            return await response_class.start(self, connection)
 
     return Closing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -30,7 +30,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @asynccontextmanager
-async def hearing(client: AsyncRebyte) -> AsyncIterator[WebhookReceiver]:
+async def hearing(client: AsyncRebyte) -> AsyncGenerator[WebhookReceiver]:
     """A receiver that is served and registered."""
     async with WebhookReceiver(WebhookVerifier("s3cret")) as receiver, serve_asgi(receiver) as origin:
         webhook = await client.webhooks.create(f"{origin}/", ENDS, secret="s3cret")
