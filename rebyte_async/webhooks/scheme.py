@@ -114,10 +114,13 @@ class SignatureScheme:
             return None
 
     def _unbase64(self, digits: str) -> bytes:
-        if self.encoding == "base64url":
-            padded = digits.rstrip("=") + "=" * (-len(digits.rstrip("=")) % 4)
-            return base64.b64decode(padded, altchars=b"-_", validate=True)
-        return base64.b64decode(digits, validate=True)
+        altchars = b"-_" if self.encoding == "base64url" else b"+/"
+        bare = digits.rstrip("=") if self.encoding == "base64url" else digits
+        signature = base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=altchars, validate=True)
+        written = base64.b64encode(signature, altchars=altchars).decode()
+        if bare != (written.rstrip("=") if self.encoding == "base64url" else written):
+            raise ValueError("bits that mean nothing are set")  # every signature has one spelling
+        return signature
 
 
 def _check_header(name: str, value: object) -> None:

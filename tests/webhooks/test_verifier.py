@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from multidict import CIMultiDict
@@ -558,3 +558,12 @@ def test_signing_says_what_it_needs() -> None:
         {"Content-Type": "application/json", "X-Webhook-Timestamp": str(NOW), "X-Webhook-Secret": SECRET},
         b'{"taskId":"t1"}',
     )
+
+
+@pytest.mark.parametrize("encoding", ["base64", "base64url"])
+def test_a_signature_has_one_spelling(encoding: Literal["base64", "base64url"]) -> None:
+    """Bits of the last digit that mean nothing must not be set, or else a changed header would pass."""
+    scheme = SignatureScheme(encoding=encoding)
+    assert scheme.written(b"\0" * 256).endswith("AA==")
+    assert scheme.read("A" * 342 + "==") == b"\0" * 256
+    assert scheme.read("A" * 341 + "B==") is None
