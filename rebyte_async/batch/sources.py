@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -20,7 +21,7 @@ __all__ = ["Items", "Source", "check_items", "source_of"]
 Items: TypeAlias = Iterable[BatchItem] | AsyncIterable[BatchItem]
 
 
-class Source:
+class Source(ABC):
     """Hands out what its iterable gives, a few at a time. Its subclasses say how the iterable is read.
 
     A permit is given for each item that may be read, so that nothing is read ahead of the room for it.
@@ -49,8 +50,9 @@ class Source:
             raise self._failure
         return [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
 
+    @abstractmethod
     def _permit(self, count: int) -> None:
-        raise NotImplementedError
+        """Let so many more items be read."""
 
     def add(self, item: object) -> None:
         """Take in an item."""
@@ -66,7 +68,7 @@ class Source:
         self._ended, self._failure = True, failure
         self._changed.set()
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - what lies in memory needs no closing
         """Read no more."""
 
 
