@@ -13,7 +13,7 @@ from rebyte_async._transport.translate import is_foreign, translate
 from rebyte_async._transport.tuning import pause_by_size_alone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from aiohttp import ClientResponse
     from yarl import URL
@@ -48,7 +48,7 @@ class Answer:
         return _codec.parse(self.body, lambda: f"{self.method} {self.url}")
 
 
-@define(eq=False)
+@define(eq=False, weakref_slot=False)
 class ByteStream:
     """The body of a streaming answer. Own it: `close` it, or its connection stays open."""
 
@@ -59,7 +59,7 @@ class ByteStream:
     """The open bodies of the client, of which this is one while it is open."""
     silence: float | None = None
     """Seconds without a byte that end it; None where aiohttp sees to that, or nobody."""
-    _taken: int = field(default=0, init=False)  # what is unread is no silence of the server's
+    _taken: int = field(default=0, init=False)  # of all that came; what is unread is no silence of the server's
     _came: int = field(default=-1, init=False)
     _since: float = field(default=0.0, init=False)
 
@@ -87,16 +87,24 @@ class ByteStream:
             TransportError: The connection was lost, or silent for too long (`RequestTimeoutError`).
         """
         try:
-            data = await self._response.content.readany()
+            data = await self.coming()
         except Exception as error:
             if not is_foreign(error):
                 raise
             failure = translate(error, "GET", self._url)
         else:
-            self._counters.bytes_received += len(data)
-            self._taken += len(data)
+            self.took(data)
             return data
         raise failure
+
+    def coming(self) -> Coroutine[Any, Any, bytes]:
+        """The next bytes as they come, with aiohttp's own errors, for whoever tells `took` of them."""
+        return self._response.content.readany()
+
+    def took(self, data: bytes) -> None:
+        """Note that bytes were read, which are all that had come."""
+        self._counters.bytes_received += len(data)
+        self._taken = self._response.content.total_bytes
 
     def is_heard(self, now: float) -> bool:
         """Whether it is worth another look: it has brought something, or may be silent for longer. Else it fails.

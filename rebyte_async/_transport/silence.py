@@ -27,7 +27,7 @@ class OpenBodies:
     is one timer for all, which looks now and then what has come.
     """
 
-    _bodies: set[ByteStream] = field(factory=set["ByteStream"], init=False)
+    _bodies: set[ByteStream] = field(factory=set["ByteStream"], init=False, repr=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def add(self, body: ByteStream) -> None:

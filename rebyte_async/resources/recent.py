@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 
 from attrs import define, field
@@ -27,4 +28,5 @@ class Recent:
 
     def forgive_until(self, task_id: str) -> float:
         """Until when, on the same clock, a 404 for the task means that it isn't there yet."""
-        return self._created.get(task_id, float("-inf")) + _GRACE
+        created = self._created.get(task_id)
+        return -math.inf if created is None else created + _GRACE

@@ -1,4 +1,4 @@
-"""The connections of a stream, one after the other: bytes in, frames out."""
+"""The connections of a stream, one after the other: bytes in, frames out, and the waits between them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
+_NO_FRAMES: list[ServerSentEvent] = []  # for all streams that wait; never filled
+
 
 class Connection:
     """At most one open connection, and what it has brought.
@@ -25,24 +27,26 @@ class Connection:
         "_idle",
         "_last_event_id",
         "_parser",
+        "_rest_until",
         "_retry",
-        "_task_id",
-        "_transport",
         "connects",
         "frames",
+        "task_id",
+        "transport",
     )
 
     def __init__(self, transport: Transport, task_id: str, idle: float) -> None:
-        self._transport = transport
-        self._task_id = task_id
+        self.transport = transport
+        self.task_id = task_id
         self._idle = idle
+        self._rest_until = 0.0
         self._body: ByteStream | None = None
         self._parser = SSEParser()
         self._last_event_id = ""
         self.connects = 0
         """How often a connect was tried."""
         self._retry: int | None = None  # what an earlier connection's parser said, as is the id
-        self.frames: list[ServerSentEvent] = []
+        self.frames: list[ServerSentEvent] = _NO_FRAMES
         """What was received and not yet looked at, the first of it last."""
 
     @property
@@ -63,14 +67,35 @@ class Connection:
         """
         self.connects += 1
         if self.connects > 1:
-            self._transport.counters.reconnects += 1
-        self.frames.clear()
+            self.transport.counters.reconnects += 1
+        self.frames = _NO_FRAMES
         self._retry, self._last_event_id = self.retry, self._parser.last_event_id or self._last_event_id
         self._parser = SSEParser()
         # The id is the server's own; it is not known to resume from it (contract §4.1), and a replay does no harm.
         headers = {"Last-Event-ID": self._last_event_id} if self._last_event_id and not whole else {}
-        ids = {"task_id": self._task_id}
-        self._body = await self._transport.stream(_wire.STREAM_EVENTS, ids=ids, idle=self._idle, headers=headers)
+        ids = {"task_id": self.task_id}
+        self._body = await self.transport.stream(_wire.STREAM_EVENTS, ids=ids, idle=self._idle, headers=headers)
+
+    async def receive(self) -> bool:
+        """Read what comes next into `frames`, in the fewest steps: this is what a stream does for nearly every event.
+
+        Returns:
+            Whether something came. Else `read` tells the end of the body, or raises what is wrong.
+
+        Raises:
+            EventTooLargeError: An event is larger than the parser takes.
+        """
+        body = self._body
+        if body is None:
+            return False
+        try:
+            data = await body.coming()
+        except Exception:  # noqa: BLE001 - reading fails again in `read`, which tells the kinds apart
+            return False
+        if data:
+            body.took(data)
+            self._feed(data)
+        return bool(data)
 
     async def read(self, limit: float | None = None) -> bool | None:
         """Read what comes next into `frames`. Cancelling loses nothing.
@@ -87,26 +112,50 @@ class Connection:
         """
         if self._body is None:
             return False
-        if limit is None:
-            data = await self._body.read()
-        else:
-            timer = asyncio.timeout(limit)
-            try:
-                async with timer:
-                    data = await self._body.read()
-            except TimeoutError:
-                if not timer.expired():
-                    raise
-                return None
-        if not data:
-            return False
+        timer = asyncio.timeout(limit)
+        try:
+            async with timer:
+                data = await self._body.read()
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            return None
+        if data:
+            self._feed(data)
+        return bool(data)
+
+    def _feed(self, data: bytes) -> None:
         frames = self._parser.feed(data)
         frames.reverse()
         self.frames = frames + self.frames if self.frames else frames
-        return True
+
+    def take(self) -> ServerSentEvent:
+        """Take the first of the frames, of which there is one."""
+        frames = self.frames
+        frame = frames.pop()
+        if not frames:
+            self.frames = _NO_FRAMES
+        return frame
 
     def close(self) -> None:
         """Close the connection, if there is one."""
         if self._body is not None:
             self._body.close()
             self._body = None
+
+    # --- Waits. One that is cancelled is waited out before the next step: impatience spends no tries. ------------
+
+    async def wait(self, seconds: float) -> None:
+        """Wait now."""
+        self.rest_later(seconds)
+        await self.transport.gate.sleep(seconds)
+        self._rest_until = 0.0
+
+    def rest_later(self, seconds: float) -> None:
+        """Wait before the next step."""
+        self._rest_until = self.transport.gate.clock() + seconds
+
+    async def rest(self) -> None:
+        """Wait for what is left."""
+        if self._rest_until and (left := self._rest_until - self.transport.gate.clock()) > 0:
+            await self.wait(left)

@@ -18,10 +18,8 @@ from rebyte_async.types.events import Done
 from rebyte_async.types.statuses import TERMINAL_STATUSES, TaskStatus, task_status
 
 if TYPE_CHECKING:
-    from rebyte_async._transport import Transport
     from rebyte_async.streams._connection import Connection
     from rebyte_async.streams._intake import Intake
-    from rebyte_async.streams._rest import Rest
     from rebyte_async.types.content import PromptContent
     from rebyte_async.types.tasks import Task
 
@@ -48,22 +46,16 @@ class Ending:
         "_intake",
         "_passed_by",
         "_quiet",
-        "_rest",
         "_strange",
         "_sure",
         "_tail_read",
-        "_task_id",
-        "_transport",
         "done",
         "in_doubt",
     )
 
-    def __init__(self, transport: Transport, task_id: str, connection: Connection, intake: Intake, rest: Rest) -> None:
-        self._transport = transport
-        self._task_id = task_id
+    def __init__(self, connection: Connection, intake: Intake) -> None:
         self._connection = connection
         self._intake = intake
-        self._rest = rest
         self._sure = self._strange = self._quiet = 0  # in a row, without a new event between them
         self.in_doubt = False
         """Whether to look at the task before connecting again."""
@@ -140,7 +132,8 @@ class Ending:
             return
         await self._look()
         if self._drain is None:
-            await self._rest.wait(backoff(self._transport.retry, 1, self._transport.gate.rng) if had_news else PAUSE)
+            transport = self._connection.transport
+            await self._connection.wait(backoff(transport.retry, 1, transport.gate.rng) if had_news else PAUSE)
 
     async def _look(self) -> None:
         """See whether the turn has ended, where the stream hasn't said so."""
@@ -164,28 +157,28 @@ class Ending:
         if status not in TERMINAL_STATUSES:
             self._sure = 0
             self._doubt(status)
-            await self._rest.wait(PAUSE)
+            await self._connection.wait(PAUSE)
             return
         self._sure += 1
         if self._sure < _SURE:
-            await self._rest.wait(PAUSE)
+            await self._connection.wait(PAUSE)
         elif self._intake.other is not None:
             self._passed_by = True
-        elif self._intake.place.seen:
+        elif self._intake.seen:
             await self._has_come(Done(status=TaskStatus(status), last_seq=None, final_result=""), certain=False)
         else:
             self._end = Done(status=TaskStatus(status), last_seq=-1, final_result="")
 
     async def _task(self) -> Task:
         try:
-            return await read_task(self._transport, self._task_id)
+            return await read_task(self._connection.transport, self._connection.task_id)
         except DecodeError as error:
             failure = error
         raise TransportError(f"the task can't be read: {failure}", method="GET") from failure
 
     def _status(self, task: Task) -> str | None:
         """The turn's status in the task's vocabulary; None where the task doesn't know the turn (yet)."""
-        ours = self._intake.place.prompt_id
+        ours = self._intake.prompt_id
         if ours is None or task.prompts is None:
             return task.status
         return next((task_status(prompt.status) for prompt in task.prompts if prompt.id == ours), None)
@@ -193,13 +186,13 @@ class Ending:
     def _is_past(self, task: Task) -> bool:
         """Whether a later turn has been submitted, which is the one that the stream is for from then on."""
         turns = [prompt.id for prompt in task.prompts or ()]
-        return self._intake.place.prompt_id in turns[:-1]
+        return self._intake.prompt_id in turns[:-1]
 
     def _doubt(self, status: str | None) -> None:
         """Bear a turn that the task doesn't know, or a status that nobody knows, for a while."""
         self._strange = 0 if status in _UNDER_WAY else self._strange + 1
         if self._strange >= _PATIENCE:
-            unknown = f"the task has no prompt {self._intake.place.prompt_id}"
+            unknown = f"the task has no prompt {self._intake.prompt_id}"
             what = unknown if status is None else f"its status is {status!r}"
             raise self._intake.interrupted(f"nothing new came and {what}")
 
@@ -229,7 +222,7 @@ class Ending:
         if drain is None:
             return
         if drain.again(self._intake.turn, self._intake.events_seen, failed=failed):
-            await self._rest.wait(PAUSE)
+            await self._connection.wait(PAUSE)
         else:
             self._end = drain.done
 
@@ -240,7 +233,7 @@ class Ending:
             self._intake.bring(await subs.read(every=True))
             self._quiet += 1
             if self._quiet < _MAX_QUIET:
-                self._rest.later(PAUSE)  # what was read is given out before the wait
+                self._connection.rest_later(PAUSE)  # what was read is given out before the wait
             return
         final_result = done.final_result or await self._final_result() or self._intake.last_block
         self._connection.close()
@@ -249,10 +242,10 @@ class Ending:
     async def _final_result(self) -> str:
         """The task's own answer, where the task's last turn is ours."""
         try:
-            task = await read_task(self._transport, self._task_id)
+            task = await read_task(self._connection.transport, self._connection.task_id)
         except RebyteError:
             return ""
-        ours = not task.prompts or self._intake.place.prompt_id in {None, task.prompts[-1].id}
+        ours = not task.prompts or self._intake.prompt_id in {None, task.prompts[-1].id}
         return (ours and task.final_result) or ""
 
     # --- Another turn on the stream ------------------------------------------------------------------------------
@@ -262,7 +255,7 @@ class Ending:
         task = await self._task()
         turns = [prompt.id for prompt in task.prompts or ()]
         intake = self._intake
-        other, ours = intake.other, intake.place.prompt_id
+        other, ours = intake.other, intake.prompt_id
         intake.unsorted = False
         if other in turns and ours in turns:
             self._passed_by = turns.index(other) > turns.index(ours)
@@ -288,7 +281,7 @@ class Ending:
         status = self._status(await self._task())
         if status not in TERMINAL_STATUSES:
             self._doubt(status)
-            await self._rest.wait(PAUSE)
+            await self._connection.wait(PAUSE)
             return
         try:
             tail = await self._content()
@@ -313,16 +306,16 @@ class Ending:
         """What the content says of our turn. Without it nobody knows what the turn's tail was."""
         cause: RebyteError | None = None
         try:
-            content = await read_content(self._transport, self._task_id, include_events=True)
+            content = await read_content(self._connection.transport, self._connection.task_id, include_events=True)
         except DecodeError as error:
             cause = error
         except APIError as error:
-            if is_transient(self._transport.retry, error):
+            if is_transient(self._connection.transport.retry, error):
                 raise
             cause = error
         else:
             for prompt in content.prompts:
-                if prompt.id == self._intake.place.prompt_id and prompt.events is not None:
+                if prompt.id == self._intake.prompt_id and prompt.events is not None:
                     return prompt
         why = "it went on to another turn, and the content doesn't tell how this one ended"
         raise self._intake.interrupted(why) from cause

@@ -22,10 +22,12 @@ from rebyte_async.errors import (
 from rebyte_async.streams._connection import Connection
 from rebyte_async.streams._ending import PAUSE, Ending
 from rebyte_async.streams._intake import Intake
-from rebyte_async.streams._rest import Rest
 from rebyte_async.streams._subprompts import SubPrompts
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
     from rebyte_async._transport import Transport
     from rebyte_async.streams._cursor import Place
     from rebyte_async.types.events import Done
@@ -52,10 +54,7 @@ class Follower:
         "_heard",
         "_idle",
         "_news",
-        "_rest",
         "_steady",
-        "_task_id",
-        "_transport",
         "intake",
     )
 
@@ -69,14 +68,11 @@ class Follower:
         follow_subprompts: bool,
         forgive_until: float,
     ) -> None:
-        self._transport = transport
-        self._task_id = task_id
         self._connection = Connection(transport, task_id, idle_timeout)
         subs = SubPrompts(transport, task_id) if follow_subprompts else None
-        self.intake = Intake(self._connection, task_id, place, subs)
+        self.intake = Intake(self._connection, place, subs)
         """What has come."""
-        self._rest = Rest(transport)
-        self._ending = Ending(transport, task_id, self._connection, self.intake, self._rest)
+        self._ending = Ending(self._connection, self.intake)
         self._forgive_until = forgive_until
         # Of this connection:
         self._before = 0  # how many events had been given out when it was made
@@ -115,8 +111,14 @@ class Follower:
         """Close the connection. What has come and was not given out is left out of the cursor too."""
         self._connection.close()
 
-    async def receive(self) -> bool:
-        """Read more, while there is nothing else to do.
+    @property
+    def is_steady(self) -> bool:
+        """Whether there is nothing to do but to `receive`."""
+        intake = self.intake
+        return self._steady and intake.reported is None and not intake.unsorted and intake.subs is None
+
+    def receive(self) -> Coroutine[Any, Any, bool]:
+        """Read more.
 
         Returns:
             Whether something came. Else a step of `advance` is due, also where reading failed: it fails again there.
@@ -124,13 +126,7 @@ class Follower:
         Raises:
             EventTooLargeError: An event is larger than the parser takes.
         """
-        intake = self.intake
-        if not self._steady or intake.reported is not None or intake.unsorted or intake.subs:
-            return False
-        try:
-            return await self._connection.read() is True
-        except TransportError:
-            return False
+        return self._connection.receive()
 
     async def advance(self) -> None:
         """Make one step towards the next event or the end.
@@ -141,7 +137,7 @@ class Follower:
             EventTooLargeError: An event is larger than the parser takes.
         """
         self._steady = False
-        await self._rest.rest()
+        await self._connection.rest()
         if self.intake.events_seen > self._news:
             self._news = self.intake.events_seen
             self._failures = self._idle = 0
@@ -169,9 +165,9 @@ class Follower:
     async def _connect(self) -> None:
         self._before = self.intake.events_seen
         self.intake.restart()
-        self._heard = self._transport.gate.clock()
+        self._heard = self._connection.transport.gate.clock()
         try:
-            await self._connection.open(whole=self.intake.place.seen.has_nameless)
+            await self._connection.open(whole=self.intake.seen.has_nameless)
         except RequestTimeoutError as error:
             await self._silent(error)
 
@@ -192,7 +188,7 @@ class Follower:
     def _limit(self) -> float | None:
         """Seconds to wait for the stream before something else is due; None where nothing is."""
         if self._ending.is_near:
-            now = self._transport.gate.clock()
+            now = self._connection.transport.gate.clock()
             if self.intake.stirred:
                 self._heard, self.intake.stirred = now, False
             return max(0.0, self._heard + _DRAIN_SILENCE - now)
@@ -202,7 +198,7 @@ class Follower:
         try:
             self.intake.bring(await subs.read())
         except (TransportError, ServerError, RateLimitedError) as error:
-            _log.debug("the sub-prompts of task %s: %s; the next read comes", self._task_id, error)
+            _log.debug("the sub-prompts of task %s: %s; the next read comes", self._connection.task_id, error)
 
     @property
     def _has_news(self) -> bool:
@@ -214,9 +210,9 @@ class Follower:
     async def _recover(self, error: APIError | TransportError) -> None:
         """Go on after a failure, or raise it, or give up."""
         self._connection.close()
-        passes = not isinstance(error, APIError) or is_transient(self._transport.retry, error)
-        if isinstance(error, NotFoundError) and self._transport.gate.clock() < self._forgive_until:
-            await self._rest.wait(PAUSE)
+        passes = not isinstance(error, APIError) or is_transient(self._connection.transport.retry, error)
+        if isinstance(error, NotFoundError) and self._connection.transport.gate.clock() < self._forgive_until:
+            await self._connection.wait(PAUSE)
         elif self._ending.is_draining:
             await self._ending.again(failed=passes)
         elif not passes:
@@ -225,7 +221,7 @@ class Follower:
             await self._failed(error)
 
     async def _failed(self, error: APIError | TransportError) -> None:
-        policy = self._transport.retry
+        policy = self._connection.transport.retry
         self._failures = 0 if self._has_news else self._failures + 1
         self._before = self.intake.events_seen
         if self._failures >= policy.max_attempts:
@@ -233,7 +229,8 @@ class Follower:
             raise self.intake.interrupted(why) from error
         asked = (isinstance(error, APIError) and error.retry_after) or 0.0
         wished = min((self._connection.retry or 0) / 1000, policy.max_delay)
-        await self._rest.wait(max(asked, wished, backoff(policy, max(1, self._failures), self._transport.gate.rng)))
+        jittered = backoff(policy, max(1, self._failures), self._connection.transport.gate.rng)
+        await self._connection.wait(max(asked, wished, jittered))
 
     async def _silent(self, error: RequestTimeoutError) -> None:
         """Nothing came for the idle timeout: look at the task and connect again, once."""

@@ -40,26 +40,27 @@ class Intake:
         "_announced",
         "_connection",
         "_ready",
-        "_task_id",
         "_words",
         "brought",
         "events_seen",
         "other",
         "passed_over",
         "piece",
-        "place",
+        "prompt_id",
         "reported",
+        "seen",
         "stirred",
         "subs",
         "turn",
         "unsorted",
     )
 
-    def __init__(self, connection: Connection, task_id: str, place: Place, subs: SubPrompts | None) -> None:
+    def __init__(self, connection: Connection, place: Place, subs: SubPrompts | None) -> None:
         self._connection = connection
-        self._task_id = task_id
-        self.place = place
-        """The turn, as soon as it is known, and which of its events were given out."""
+        self.prompt_id = place.prompt_id
+        """The turn, as soon as it is known."""
+        self.seen = place.seen
+        """Which of its events were given out."""
         self.subs = subs
         """The turn's delegations, where they are followed."""
         self.turn = Turn()
@@ -87,7 +88,7 @@ class Intake:
         """What it shows that isn't ours and may be skipped."""
         self.reported: Done | None = None
         """Its done frame, behind which no event is given out."""
-        self.place.seen.restart()
+        self.seen.restart()
         self.turn.restart()
 
     @property
@@ -105,9 +106,9 @@ class Intake:
             event, sub_prompt = self._ready.popleft()
             if self._take(event, sub_prompt, aside=True):
                 return event
-        frames = self._connection.frames
-        while frames and self.reported is None and not self.unsorted:
-            name, data, _ = frames.pop()
+        connection = self._connection
+        while connection.frames and self.reported is None and not self.unsorted:
+            name, data, _ = connection.take()
             if name == "event":
                 found: TaskEvent | None = decode_event(data)
             elif name == "done":
@@ -121,11 +122,11 @@ class Intake:
 
     def _sub_prompt(self, event: TaskEvent) -> str | None:
         """The sub-prompt that an event of the stream belongs to; nothing for the turn itself, None for neither."""
-        prompt_id, ours = event.prompt_id, self.place.prompt_id
+        prompt_id, ours = event.prompt_id, self.prompt_id
         if prompt_id == ours or prompt_id is None:
             return ""
         if ours is None:
-            self.place = Place(prompt_id, self.place.seen)
+            self.prompt_id = prompt_id
             return ""
         if prompt_id in self._announced:
             return prompt_id
@@ -137,7 +138,7 @@ class Intake:
         """Note an event of the turn, or of a sub-prompt of it; whether it is new."""
         if sub_prompt is None:
             return False
-        is_new = self.place.seen.add(event, sub_prompt, aside=aside)
+        is_new = self.seen.add(event, sub_prompt, aside=aside)
         self.stirred = True
         if not sub_prompt:
             self.brought = True
@@ -161,13 +162,13 @@ class Intake:
         Args:
             events: The events, each with its sub-prompt, or nothing for the turn itself.
         """
-        self.place.seen.restart(aside=True)
+        self.seen.restart(aside=True)
         self._ready = deque(chain(self._ready or (), events))
 
     @property
     def cursor(self) -> str:
         """The place after the last event that was given out."""
-        return write_cursor(self._task_id, self.place)
+        return write_cursor(self._connection.task_id, Place(self.prompt_id, self.seen))
 
     @property
     def last_block(self) -> str:
@@ -177,7 +178,7 @@ class Intake:
     def result(self, done: Done | None = None) -> TaskResult:
         """What there is of the turn."""
         return TaskResult(
-            task_id=self._task_id,
+            task_id=self._connection.task_id,
             status=task_status(done.status) if done else None,
             final_result=done.final_result if done else "",
             text=self._words.text,
@@ -187,9 +188,9 @@ class Intake:
     def interrupted(self, why: str) -> StreamInterruptedError:
         """The error of a stream that is given up."""
         return StreamInterruptedError(
-            f"the stream of task {self._task_id} was given up before its end: {why}",
-            task_id=self._task_id,
-            cursor=self.cursor if self.place.seen else None,
+            f"the stream of task {self._connection.task_id} was given up before its end: {why}",
+            task_id=self._connection.task_id,
+            cursor=self.cursor if self.seen else None,
             result=self.result(),
             attempts=self._connection.connects,
         )

@@ -84,7 +84,7 @@ class TaskEventStream:
     @property
     def prompt_id(self) -> str | None:
         """The turn that is followed: as given, else that of the first event; None until then."""
-        return self._follower.intake.place.prompt_id
+        return self._follower.intake.prompt_id
 
     @property
     def done(self) -> Done | None:
@@ -135,7 +135,18 @@ class TaskEventStream:
                 return event
             if self._follower.done is not None:
                 break
-            await self._advance()
+            self._busy = True
+            try:
+                # Closing the connection ends a mere wait for bytes: a scope would cost more than parsing an event.
+                if not (self._follower.is_steady and await self._follower.receive()) and not self._closed:
+                    await self._advance()
+            except RebyteError as error:
+                self._failure = error
+                error.task_id = error.task_id or self.task_id
+                self._follower.close()
+                raise
+            finally:
+                self._busy = False
         raise StopAsyncIteration
 
     async def _advance(self) -> None:
@@ -143,22 +154,13 @@ class TaskEventStream:
 
         The scope is left before anything is given out.
         """
-        self._busy = True
         try:
-            # Closing the connection ends a mere wait for bytes; a scope for it would cost more than parsing an event.
-            if await self._follower.receive() or self._closed:
-                return
             with CancelScope() as self._scope:
                 await self._follower.advance()
                 while self._is_waiting():  # further steps in the same scope, which costs as much as many a step
                     await self._follower.advance()
-        except RebyteError as error:
-            self._failure = error
-            error.task_id = error.task_id or self.task_id
-            self._follower.close()
-            raise
         finally:
-            self._busy, self._scope = False, None
+            self._scope = None
 
     def _is_waiting(self) -> bool:
         return not (self._closed or self._follower.has_more)
