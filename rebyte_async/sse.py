@@ -54,7 +54,7 @@ class SSEParser:
         self._retry: int | None = None
         self._start: bytes | None = b""  # what may still become a BOM; None once that is settled
         self._after_cr = False  # the last byte was a CR, so a LF would belong to it
-        self._tail = bytearray()  # the unfinished event, with LF line ends
+        self._tail: bytes | bytearray = b""  # the unfinished event, with LF line ends: a bytearray once it grows
         self._held = b""  # the LF after the tail, kept apart so that an empty line is always found in one piece
 
     @property
@@ -103,13 +103,18 @@ class SSEParser:
         lines, end, rest = (self._held + chunk).rpartition(b"\n\n")
         if end and self._tail:
             lines = b"".join((self._tail, lines))
-            self._tail.clear()
+            self._tail = b""
         self._held = b""
         if rest:
             if rest[-1] == _LF:
                 rest = rest[:-1]
                 self._held = b"\n"
-            self._tail += rest
+            if not self._tail:
+                self._tail = rest
+            elif isinstance(self._tail, bytearray):
+                self._tail += rest
+            else:
+                self._tail = bytearray().join((self._tail, rest))
         if len(lines) + len(self._tail) > self._limit:
             self._check_sizes(lines)
         return lines.decode("utf-8", "replace") if lines else ""
@@ -134,7 +139,7 @@ class SSEParser:
         sizes = [len(event.strip(b"\n")) for event in (*lines.split(b"\n\n"), bytes(self._tail))]
         if max(sizes) > self._limit:
             self._limit = -1
-            self._tail.clear()
+            self._tail = b""
             raise EventTooLargeError(f"an event of the stream is larger than {self._max_event_bytes} bytes")
 
     def _alike(self, text: str) -> list[ServerSentEvent] | None:

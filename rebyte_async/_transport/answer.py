@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
@@ -66,8 +65,6 @@ class ByteStream:
     def __attrs_post_init__(self) -> None:
         self._counters.open_streams += 1
         pause_by_size_alone(self._response.content)
-        if self.silence is not None:
-            self.is_heard(asyncio.get_running_loop().time())
         self._open_ones.add(self)
 
     @property

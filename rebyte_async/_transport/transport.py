@@ -322,7 +322,9 @@ class Transport:
         response = await self._send(request, 1)
         if response.status not in accept:
             return await self._refusal(request, response)
-        if pages or response.content_type != "text/html":
+        # `content_type` would keep what it has parsed for as long as the stream.
+        kind = response.headers.get("Content-Type", "").partition(";")[0]
+        if pages or kind.strip().lower() != "text/html":
             return response
         response.close()
         return _unexpected(request, "a page of HTML came instead of an event stream")

@@ -12,6 +12,7 @@ __all__ = ["Recent"]
 _GRACE = 5.0
 """Seconds after its creation during which a task that isn't found is taken to be not there yet."""
 _KEPT = 10_000
+_NEVER = -math.inf
 
 
 @define(eq=False)
@@ -29,4 +30,4 @@ class Recent:
     def forgive_until(self, task_id: str) -> float:
         """Until when, on the same clock, a 404 for the task means that it isn't there yet."""
         created = self._created.get(task_id)
-        return -math.inf if created is None else created + _GRACE
+        return _NEVER if created is None else created + _GRACE

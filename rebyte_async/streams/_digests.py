@@ -7,7 +7,9 @@ from array import array
 
 __all__ = ["Digests"]
 
-_SLOTS = 8
+_FREE = array("Q", [0])
+"""A free slot."""
+_SLOTS = 2
 """The size of a new table, a power of two; no more than half of a table is ever filled."""
 
 
@@ -19,7 +21,7 @@ class Digests:
     def __init__(self, data: bytes = b"") -> None:
         self._count = 0
         self._mask = _SLOTS - 1
-        self._table = _zeros(_SLOTS)  # 0 for a free slot
+        self._table = _FREE * _SLOTS
         for digest in _swapped(array("Q", data)):
             self.add(digest)
 
@@ -44,7 +46,7 @@ class Digests:
     def _grow(self) -> None:
         digests = self._table
         mask = self._mask = self._mask * 2 + 1
-        table = self._table = _zeros(mask + 1)
+        table = self._table = _FREE * (mask + 1)
         for digest in filter(None, digests):
             slot = digest & mask
             while table[slot]:
@@ -54,10 +56,6 @@ class Digests:
     def __bytes__(self) -> bytes:
         """The digests, ascending, 8 bytes each, little-endian."""
         return _swapped(array("Q", sorted(filter(None, self._table)))).tobytes()
-
-
-def _zeros(count: int) -> array[int]:
-    return array("Q", bytes(8 * count))
 
 
 def _swapped(values: array[int]) -> array[int]:

@@ -72,12 +72,12 @@ class Follower:
         subs = SubPrompts(transport, task_id) if follow_subprompts else None
         self.intake = Intake(self._connection, place, subs)
         """What has come."""
-        self._ending = Ending(self._connection, self.intake)
+        self._ending: Ending | None = None  # from the first sign of an end on
         self._forgive_until = forgive_until
         # Of this connection:
         self._before = 0  # how many events had been given out when it was made
         self._steady = False  # whether it brings something, and nothing is to be done but to read it
-        self._heard = 0.0  # when it was made or brought an event; kept near the end alone
+        self._heard = 0.0  # when it was made or brought an event; near the end alone
         # In a row, without a new event between them:
         self._news = 0  # how many events had been given out when these began
         self._failures = self._idle = 0
@@ -95,17 +95,17 @@ class Follower:
     @property
     def done(self) -> Done | None:
         """The end of the turn, once it has been reached."""
-        return self._ending.done
+        return None if self._ending is None else self._ending.done
 
     @property
     def has_more(self) -> bool:
         """Whether there is something to look at before the next step: what has come, or the end."""
-        return bool(self._connection.frames) or self.intake.has_more or self._ending.done is not None
+        return bool(self._connection.frames) or self.intake.has_more or self.done is not None
 
     @property
     def result(self) -> TaskResult:
         """What there is of the turn."""
-        return self.intake.result(self._ending.done)
+        return self.intake.result(self.done)
 
     def close(self) -> None:
         """Close the connection. What has come and was not given out is left out of the cursor too."""
@@ -141,7 +141,8 @@ class Follower:
         if self.intake.events_seen > self._news:
             self._news = self.intake.events_seen
             self._failures = self._idle = 0
-            self._ending.news()
+            if self._ending is not None:
+                self._ending.news()
         try:
             await self._step()
         except StreamInterruptedError:
@@ -153,19 +154,32 @@ class Follower:
         await self._recover(failure)
 
     async def _step(self) -> None:
-        if await self._ending.step():
+        if self.intake.reported is not None or self.intake.unsorted:
+            self._end()
+        if self._ending is not None and await self._ending.step():
             return
         if self._connection.is_open:
             await self._read()
         else:
             await self._connect()
 
+    def _end(self) -> Ending:
+        """What is known of the turn's end, of which there is a sign now."""
+        if self._ending is None:
+            self._ending = Ending(self._connection, self.intake)
+        return self._ending
+
+    @property
+    def _is_near_end(self) -> bool:
+        return self._ending is not None and self._ending.is_near
+
     # --- Connecting and reading ----------------------------------------------------------------------------------
 
     async def _connect(self) -> None:
         self._before = self.intake.events_seen
         self.intake.restart()
-        self._heard = self._connection.transport.gate.clock()
+        if self._is_near_end:
+            self._heard = self._connection.transport.gate.clock()
         try:
             await self._connection.open(whole=self.intake.seen.has_nameless)
         except RequestTimeoutError as error:
@@ -177,17 +191,17 @@ class Follower:
         except RequestTimeoutError as error:
             await self._silent(error)
             return
-        self._steady = more is True and not self._ending.is_near
+        self._steady = more is True and not self._is_near_end
         if more is False:
-            await self._ending.closed(had_news=self._has_news)
-        elif more is None and self._ending.is_near:
-            await self._ending.drained()
+            await self._end().closed(had_news=self._has_news)
+        elif more is None and self._is_near_end:
+            await self._end().drained()
         elif more is None and self.intake.subs is not None:
             await self._read_subprompts(self.intake.subs)
 
     def _limit(self) -> float | None:
         """Seconds to wait for the stream before something else is due; None where nothing is."""
-        if self._ending.is_near:
+        if self._is_near_end:
             now = self._connection.transport.gate.clock()
             if self.intake.stirred:
                 self._heard, self.intake.stirred = now, False
@@ -213,7 +227,7 @@ class Follower:
         passes = not isinstance(error, APIError) or is_transient(self._connection.transport.retry, error)
         if isinstance(error, NotFoundError) and self._connection.transport.gate.clock() < self._forgive_until:
             await self._connection.wait(PAUSE)
-        elif self._ending.is_draining:
+        elif self._ending is not None and self._ending.is_draining:
             await self._ending.again(failed=passes)
         elif not passes:
             raise error
@@ -235,10 +249,10 @@ class Follower:
     async def _silent(self, error: RequestTimeoutError) -> None:
         """Nothing came for the idle timeout: look at the task and connect again, once."""
         self._connection.close()
-        if self._ending.is_near:
-            await self._ending.drained()
+        if self._is_near_end:
+            await self._end().drained()
             return
         self._idle += 1
         if self._idle >= _MAX_IDLE:
             raise self.intake.interrupted(f"silent for {_MAX_IDLE} idle timeouts in a row") from error
-        self._ending.in_doubt = True
+        self._end().in_doubt = True

@@ -24,6 +24,7 @@ __all__ = ["Seen"]
 
 _NUMBERS = range(-(1 << 63), 1 << 63)
 """The numbers that are kept as ranges. A longer one is no counter, and Python writes out none of any length."""
+_NO_NUMBERS: list[int] = []  # for all streams without any; never filled
 _EMPTY = blake2b(digest_size=8)
 _NUMBER = Struct("<Q")
 
@@ -31,21 +32,24 @@ _NUMBER = Struct("<Q")
 class Seen:
     """The identities of the delivered events of one turn, and of the sub-prompts that were followed with it."""
 
-    __slots__ = ("_digests", "_nameless", "has_nameless", "starts", "stops")
+    __slots__ = ("_digests", "_nameless", "starts", "stops")
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = (), digests: bytes = b"") -> None:
         pairs = sorted(ranges)
-        self.starts = [start for start, _ in pairs]
+        self.starts = [start for start, _ in pairs] or _NO_NUMBERS
         """The first number of each range, ascending."""
-        self.stops = [stop for _, stop in pairs]
+        self.stops = [stop for _, stop in pairs] or _NO_NUMBERS
         """One past the last number of each range."""
         self._digests = Digests(digests)
         self._nameless: tuple[Counter[int], Counter[int]] | None = None  # on the stream, and aside
-        self.has_nameless = False
-        """Whether there are events without an identity, which only a replay from the start tells apart."""
 
     def __bool__(self) -> bool:
         return bool(self.starts or self._digests)
+
+    @property
+    def has_nameless(self) -> bool:
+        """Whether there are events without an identity, which only a replay from the start tells apart."""
+        return self._nameless is not None
 
     def restart(self, *, aside: bool = False) -> None:
         """Note that the turn is replayed from its start: events without an identity are told apart by their count.
@@ -75,7 +79,10 @@ class Seen:
 
     def _add_number(self, number: int) -> bool:
         stops = self.stops
-        if stops and number == stops[-1]:
+        if not stops:
+            self.starts, self.stops = [number], [number + 1]
+            return True
+        if number == stops[-1]:
             stops[-1] += 1
             return True
         index = bisect_right(self.starts, number) - 1
@@ -99,7 +106,6 @@ class Seen:
             del starts[after], stops[after]
 
     def _add_nameless(self, event: TaskEvent, sub_prompt: str, *, aside: bool) -> bool:
-        self.has_nameless = True
         if self._nameless is None:
             self._nameless = (Counter(), Counter())
         counts = self._nameless[aside]

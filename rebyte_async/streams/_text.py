@@ -78,7 +78,7 @@ class TextAssembler:
             return ""
         self._open = True
         if not self._pieces:
-            self._pieces.append(text)
+            self._pieces = [text]
             return text
         self._pieces += (_BETWEEN, text)
         self._block = len(self._pieces) - 1
