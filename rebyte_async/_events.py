@@ -52,7 +52,14 @@ def decode_event(data: bytes | str) -> TaskEvent:
     Raises:
         DecodeError: It is no JSON object with a string `eventType`.
     """
-    return event_from_mapping(_object(data))
+    document: dict[str, Any] | None  # or whatever came
+    try:
+        document = _json.backend.loads(data)
+    except ValueError:
+        document = None
+    if type(document) is not dict:
+        document = _object(data)  # does the same slowly, and says what is wrong
+    return event_from_mapping(document)
 
 
 def decode_done(data: bytes | str) -> Done:
@@ -76,30 +83,32 @@ def event_from_mapping(document: Mapping[str, Any]) -> TaskEvent:
     Raises:
         DecodeError: The object has no string `eventType`.
     """
-    event_type = document.get("eventType")
+    get = document.get
+    event_type = get("eventType")
+    payload: dict[str, Any] | None = get("payload")  # or whatever came
     if type(event_type) is not str:
         raise DecodeError("an event has no eventType", path="$.eventType", body=_excerpt(_json.dumps(document)))
-    payload: Any = document.get("payload")
-    kind = _KINDS.get(event_type) if _is_object(payload) else None
-    if kind is None:
+    kind = _KINDS.get(event_type)
+    if kind is None or type(payload) is not dict:
         return _unknown(document)
     cls, draft, fill = kind
     event: Any = _new(draft)
-    seq, prompt_id, event_key = document.get("seq"), document.get("promptId"), document.get("eventKey")
+    seq, prompt_id, event_key = get("seq"), get("promptId"), get("eventKey")
     event.seq = seq if type(seq) is int else None
     event.event_type = event_type
     event.prompt_id = prompt_id if type(prompt_id) is str else None
     event.event_key = event_key if type(event_key) is str else None
     try:
         time = _read_time(document["timestamp"])
+        event.timestamp = time if time.tzinfo else moment(time)
     except (KeyError, TypeError, ValueError):
-        time = None
-    event.timestamp = time if time and time.tzinfo else moment(time)
+        event.timestamp = None
     event.payload = payload
     if not fill(event, payload):
         return _unknown(document)
     event.__class__ = cls
-    return cast("TaskEvent", event)
+    made: TaskEvent = event
+    return made
 
 
 def _kind(cls: type[TaskEvent], fill: _Fill) -> tuple[type[TaskEvent], type[TaskEvent], _Fill]:

@@ -44,7 +44,17 @@ class SSEParser:
             as one byte, without the line end and the empty line that end it.
     """
 
-    __slots__ = ("_after_cr", "_held", "_limit", "_max_event_bytes", "_retry", "_start", "_tail", "last_event_id")
+    __slots__ = (
+        "_after_cr",
+        "_amid",
+        "_held",
+        "_limit",
+        "_max_event_bytes",
+        "_retry",
+        "_start",
+        "_tail",
+        "last_event_id",
+    )
 
     def __init__(self, max_event_bytes: int = 64 * 1024 * 1024) -> None:
         self.last_event_id: str = ""
@@ -56,6 +66,7 @@ class SSEParser:
         self._after_cr = False  # the last byte was a CR, so a LF would belong to it
         self._tail: bytes | bytearray = b""  # the unfinished event, with LF line ends: a bytearray once it grows
         self._held = b""  # the LF after the tail, kept apart so that an empty line is always found in one piece
+        self._amid = True  # whether what comes next hangs on any of these four
 
     @property
     def retry(self) -> int | None:
@@ -80,7 +91,10 @@ class SSEParser:
             EventTooLargeError: An event outgrew `max_event_bytes`. Events that the same chunk completed before it are
                 given up with it, and every later call raises too: go on with a new parser.
         """
-        text = self._complete(chunk)
+        if not self._amid and chunk[-2:] == b"\n\n" and _CR not in chunk and len(chunk) <= self._limit:
+            text = chunk[:-2].decode("utf-8", "replace")  # whole events, as a live stream brings them
+        else:
+            text = self._complete(chunk)
         if not text:
             return []
         breaks = text.count("\n")
@@ -115,6 +129,7 @@ class SSEParser:
                 self._tail += rest
             else:
                 self._tail = bytearray().join((self._tail, rest))
+        self._amid = bool(self._tail or self._held or self._after_cr or self._start is not None)
         if len(lines) + len(self._tail) > self._limit:
             self._check_sizes(lines)
         return lines.decode("utf-8", "replace") if lines else ""

@@ -111,22 +111,20 @@ class Follower:
         """Close the connection. What has come and was not given out is left out of the cursor too."""
         self._connection.close()
 
-    @property
-    def is_steady(self) -> bool:
-        """Whether there is nothing to do but to `receive`."""
-        intake = self.intake
-        return self._steady and intake.reported is None and not intake.unsorted and intake.subs is None
-
-    def receive(self) -> Coroutine[Any, Any, bool]:
-        """Read more.
+    def receive(self) -> Coroutine[Any, Any, bool] | None:
+        """Read more, where there is nothing else to do.
 
         Returns:
-            Whether something came. Else a step of `advance` is due, also where reading failed: it fails again there.
+            To be awaited: whether something came. Else, and where it is None, a step of `advance` is due, also where
+            reading failed: it fails again there.
 
         Raises:
             EventTooLargeError: An event is larger than the parser takes.
         """
-        return self._connection.receive()
+        intake = self.intake
+        if self._steady and intake.reported is None and not intake.unsorted:
+            return self._connection.receive()
+        return None
 
     async def advance(self) -> None:
         """Make one step towards the next event or the end.
@@ -191,7 +189,7 @@ class Follower:
         except RequestTimeoutError as error:
             await self._silent(error)
             return
-        self._steady = more is True and not self._is_near_end
+        self._steady = more is True and not self._is_near_end and self.intake.subs is None
         if more is False:
             await self._end().closed(had_news=self._has_news)
         elif more is None and self._is_near_end:

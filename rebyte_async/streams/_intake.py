@@ -109,23 +109,27 @@ class Intake:
         connection = self._connection
         while connection.frames and self.reported is None and not self.unsorted:
             name, data, _ = connection.take()
-            if name == "event":
-                found: TaskEvent | None = decode_event(data)
-            elif name == "done":
-                self.reported = decode_done(data)
-                return None
-            else:
-                found = _odd_event(name, data)
-            if found is not None and self._take(found, self._sub_prompt(found)):
+            found = decode_event(data) if name == "event" else self._other_frame(name, data)
+            if found is None:
+                continue
+            owner = "" if found.prompt_id == self.prompt_id else self._owner(found)
+            if owner is not None and self._take(found, owner):
                 return found
         return None
 
-    def _sub_prompt(self, event: TaskEvent) -> str | None:
-        """The sub-prompt that an event of the stream belongs to; nothing for the turn itself, None for neither."""
-        prompt_id, ours = event.prompt_id, self.prompt_id
-        if prompt_id == ours or prompt_id is None:
+    def _other_frame(self, name: str, data: str) -> TaskEvent | None:
+        """The event of a frame that isn't named so, if it is one; a `done` is noted."""
+        if name == "done":
+            self.reported = decode_done(data)
+            return None
+        return _odd_event(name, data)
+
+    def _owner(self, event: TaskEvent) -> str | None:
+        """What an event that doesn't name our turn belongs to: a sub-prompt, the turn after all (""), or neither."""
+        prompt_id = event.prompt_id
+        if prompt_id is None:
             return ""
-        if ours is None:
+        if self.prompt_id is None:
             self.prompt_id = prompt_id
             return ""
         if prompt_id in self._announced:
@@ -134,15 +138,13 @@ class Intake:
         self.unsorted = prompt_id not in self.passed_over
         return None
 
-    def _take(self, event: TaskEvent, sub_prompt: str | None, *, aside: bool = False) -> bool:
+    def _take(self, event: TaskEvent, sub_prompt: str, aside: bool = False) -> bool:
         """Note an event of the turn, or of a sub-prompt of it; whether it is new."""
-        if sub_prompt is None:
-            return False
-        is_new = self.seen.add(event, sub_prompt, aside=aside)
+        is_new = self.seen.add(event, sub_prompt, aside)
         self.stirred = True
         if not sub_prompt:
             self.brought = True
-            self.turn.observe(event, is_new=is_new)
+            self.turn.observe(event, is_new)
         if isinstance(event, _DELEGATING):  # replayed ones too: behind a cursor nobody else knows of them
             self._note_delegation(event)
         if is_new:

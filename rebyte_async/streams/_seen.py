@@ -10,8 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from hashlib import blake2b
-from struct import Struct
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from rebyte_async.streams._digests import Digests
 
@@ -26,7 +25,7 @@ _NUMBERS = range(-(1 << 63), 1 << 63)
 """The numbers that are kept as ranges. A longer one is no counter, and Python writes out none of any length."""
 _NO_NUMBERS: list[int] = []  # for all streams without any; never filled
 _EMPTY = blake2b(digest_size=8)
-_NUMBER = Struct("<Q")
+_number = int.from_bytes
 
 
 class Seen:
@@ -60,7 +59,7 @@ class Seen:
         if self._nameless is not None:
             self._nameless[aside].clear()
 
-    def add(self, event: TaskEvent, sub_prompt: str = "", *, aside: bool = False) -> bool:
+    def add(self, event: TaskEvent, sub_prompt: str = "", aside: bool = False) -> bool:
         """Note an event; True when it is new.
 
         Args:
@@ -68,9 +67,10 @@ class Seen:
             sub_prompt: The sub-prompt that it belongs to, or nothing for the turn itself.
             aside: Whether it comes from a read beside the stream.
         """
-        key, number = event.event_key, event.seq
+        key = event.event_key
         if key is not None:
             return self._digests.add(_digest(f"{sub_prompt}\0{key}"))
+        number = event.seq
         if number is None:
             return self._add_nameless(event, sub_prompt, aside=aside)
         if sub_prompt or number not in _NUMBERS:
@@ -129,5 +129,4 @@ def _written(payload: object) -> str:
 def _digest(identity: str) -> int:
     digest = _EMPTY.copy()  # half the time of making one
     digest.update(identity.encode("utf-8", "surrogatepass"))
-    (number,) = _NUMBER.unpack(digest.digest())
-    return cast("int", number)
+    return _number(digest.digest(), "little")

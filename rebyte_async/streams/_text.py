@@ -46,19 +46,19 @@ class TextAssembler:
     def feed(self, event: TaskEvent) -> str:
         """The piece that an event adds to the text; empty when it adds none."""
         if isinstance(event, TextEvent):
-            return self._append(event.text) if event.is_delta else self._whole(event.text)
+            text = event.text
+            if not event.is_delta:
+                return self._whole(text)
+            self._streamed = True
+            if not self._open:
+                return self._start(text)
+            self._pieces.append(text)
+            return text
         if isinstance(event, ResultEvent):
             return self._result(event.text)
         if isinstance(event, _BLOCK_ENDS):
             self._open = False
         return ""
-
-    def _append(self, text: str) -> str:
-        self._streamed = True
-        if self._open:
-            self._pieces.append(text)
-            return text
-        return self._start(text)
 
     def _whole(self, text: str) -> str:
         if self._open and self._streamed and text.strip() == self.last_block.strip():

@@ -35,7 +35,7 @@ class Turn:
         """Note that the turn is replayed from its start: a text that comes before a known call answers nothing."""
         self._ahead, self._begun = self._calls and self._calls.copy(), False
 
-    def observe(self, event: TaskEvent, *, is_new: bool) -> None:
+    def observe(self, event: TaskEvent, is_new: bool) -> None:
         """Note an event of the turn, whether it is new or replayed."""
         if not self._begun:
             self._begun = True
@@ -44,11 +44,10 @@ class Turn:
             else:
                 self._call_seq = None
         seq = event.seq
-        if isinstance(event, _TEXTS):
-            if event.text and not self._ahead and self._is_behind(seq):
-                self.answered = True
-        elif isinstance(event, ToolUseEvent):
+        if isinstance(event, ToolUseEvent):
             self._call(event)
+        elif not self.answered and isinstance(event, _TEXTS):
+            self.answered = bool(event.text) and not self._ahead and self._is_behind(seq)
         if seq is not None and seq > self._last_seq:
             self._last_seq = seq
 

@@ -128,25 +128,28 @@ class TaskEventStream:
     async def __anext__(self) -> TaskEvent:
         if self._busy:
             raise ConfigurationError("the stream is being read by another task: one consumer reads at a time")
+        follower = self._follower
         while not self._closed:
-            if self._failure is not None:
-                raise self._failure
-            if (event := self._follower.intake.next_event()) is not None:
+            if (event := follower.intake.next_event()) is not None:
                 return event
-            if self._follower.done is not None:
+            coming = follower.receive()
+            if coming is None and follower.done is not None:
                 break
             self._busy = True
             try:
                 # Closing the connection ends a mere wait for bytes: a scope would cost more than parsing an event.
-                if not (self._follower.is_steady and await self._follower.receive()) and not self._closed:
+                if (coming is None or not await coming) and not self._closed:
                     await self._advance()
             except RebyteError as error:
                 self._failure = error
                 error.task_id = error.task_id or self.task_id
-                self._follower.close()
+                self._closed = True
+                follower.close()
                 raise
             finally:
                 self._busy = False
+        if self._failure is not None:
+            raise self._failure
         raise StopAsyncIteration
 
     async def _advance(self) -> None:
@@ -202,7 +205,7 @@ class TaskEventStream:
 
         The remote task goes on. `cursor` stays readable.
         """
-        self._closed = True
+        self._closed, self._failure = True, None
         self._follower.close()
         if self._scope is not None:
             self._scope.cancel()
