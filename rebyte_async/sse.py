@@ -91,16 +91,13 @@ class SSEParser:
             EventTooLargeError: An event outgrew `max_event_bytes`. Events that the same chunk completed before it are
                 given up with it, and every later call raises too: go on with a new parser.
         """
-        if not self._amid and chunk[-2:] == b"\n\n" and _CR not in chunk and len(chunk) <= self._limit:
+        if not self._amid and chunk.endswith(b"\n\n") and _CR not in chunk and len(chunk) <= self._limit:
             text = chunk[:-2].decode("utf-8", "replace")  # whole events, as a live stream brings them
-        else:
-            text = self._complete(chunk)
-        if not text:
+        elif not (text := self._complete(chunk)):
             return []
-        breaks = text.count("\n")
-        if breaks <= 1:  # one event of the forms that nearly all have
+        if text.count("\n") <= 1:  # one event of the forms that nearly all have
             name, _, data = text.rpartition("\n")
-            if data[:6] == "data: " and (not name or name[:7] == "event: "):
+            if data.startswith("data: ") and (not name or name.startswith("event: ")):
                 return [_new(ServerSentEvent, (name[7:] or "message", data[6:], self.last_event_id))]
         elif "\n\n" in text:
             events = self._alike(text)

@@ -58,7 +58,8 @@ class ByteStream:
     """The open bodies of the client, of which this is one while it is open."""
     silence: float | None = None
     """Seconds without a byte that end it; None where aiohttp sees to that, or nobody."""
-    _taken: int = field(default=0, init=False)  # of all that came; what is unread is no silence of the server's
+    taken: int = field(default=0, init=False)
+    """Bytes that were read of it; what is unread is no silence of the server's."""
     _came: int = field(default=-1, init=False)
     _since: float = field(default=0.0, init=False)
 
@@ -90,7 +91,7 @@ class ByteStream:
                 raise
             failure = translate(error, "GET", self._url)
         else:
-            self.took(data)
+            self.took()
             return data
         raise failure
 
@@ -98,10 +99,9 @@ class ByteStream:
         """The next bytes as they come, with aiohttp's own errors, for whoever tells `took` of them."""
         return self._response.content.readany()
 
-    def took(self, data: bytes) -> None:
-        """Note that bytes were read, which are all that had come."""
-        self._counters.bytes_received += len(data)
-        self._taken = self._response.content.total_bytes
+    def took(self) -> None:
+        """Note that what had come was read."""
+        self.taken = self._response.content.total_bytes
 
     def is_heard(self, now: float) -> bool:
         """Whether it is worth another look: it has brought something, or may be silent for longer. Else it fails.
@@ -113,7 +113,7 @@ class ByteStream:
         if content.is_eof() or content.exception() is not None:
             return False
         came = content.total_bytes
-        if came > self._came or came > self._taken:
+        if came > self._came or came > self.taken:
             self._came, self._since = came, now
         elif self.silence is not None and now - self._since >= self.silence:
             from aiohttp import SocketTimeoutError  # noqa: PLC0415 - imported on first use
@@ -127,4 +127,5 @@ class ByteStream:
         if self in self._open_ones:
             self._open_ones.discard(self)
             self._counters.open_streams -= 1
+            self._counters.bytes_received += self.taken
             self._response.close()

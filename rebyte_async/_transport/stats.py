@@ -21,8 +21,12 @@ class Counters:
     bytes_sent: int = 0
     bytes_received: int = 0
 
-    def snapshot(self) -> ClientStats:
-        """The numbers as they are now."""
+    def snapshot(self, reading: int) -> ClientStats:
+        """The numbers as they are now.
+
+        Args:
+            reading: The bytes that were received of the bodies that are open, which aren't counted here yet.
+        """
         return ClientStats(
             requests=self.requests,
             retries=self.retries,
@@ -30,5 +34,5 @@ class Counters:
             in_flight=self.in_flight,
             open_streams=self.open_streams,
             bytes_sent=self.bytes_sent,
-            bytes_received=self.bytes_received,
+            bytes_received=self.bytes_received + reading,
         )

@@ -11,9 +11,10 @@ from rebyte_async.sse import ServerSentEvent, SSEParser
 if TYPE_CHECKING:
     from rebyte_async._transport import ByteStream, Transport
 
-__all__ = ["Connection"]
+__all__ = ["NO_FRAMES", "Connection"]
 
-_NO_FRAMES: list[ServerSentEvent] = []  # for all streams that wait; never filled
+NO_FRAMES: list[ServerSentEvent] = []
+"""The frames of all streams that wait; never filled."""
 
 
 class Connection:
@@ -46,7 +47,7 @@ class Connection:
         self.connects = 0
         """How often a connect was tried."""
         self._retry: int | None = None  # what an earlier connection's parser said, as is the id
-        self.frames: list[ServerSentEvent] = _NO_FRAMES
+        self.frames: list[ServerSentEvent] = NO_FRAMES
         """What was received and not yet looked at, the first of it last."""
 
     @property
@@ -68,7 +69,7 @@ class Connection:
         self.connects += 1
         if self.connects > 1:
             self.transport.counters.reconnects += 1
-        self.frames = _NO_FRAMES
+        self.frames = NO_FRAMES
         self._retry, self._last_event_id = self.retry, self._parser.last_event_id or self._last_event_id
         self._parser = SSEParser()
         # The id is the server's own; it is not known to resume from it (contract §4.1), and a replay does no harm.
@@ -93,7 +94,7 @@ class Connection:
         except Exception:  # noqa: BLE001 - reading fails again in `read`, which tells the kinds apart
             return False
         if data:
-            body.took(data)
+            body.took()
             self._feed(data)
         return bool(data)
 
@@ -128,14 +129,6 @@ class Connection:
         frames = self._parser.feed(data)
         frames.reverse()
         self.frames = frames + self.frames if self.frames else frames
-
-    def take(self) -> ServerSentEvent:
-        """Take the first of the frames, of which there is one."""
-        frames = self.frames
-        frame = frames.pop()
-        if not frames:
-            self.frames = _NO_FRAMES
-        return frame
 
     def close(self) -> None:
         """Close the connection, if there is one."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rebyte_async import _json
 from rebyte_async._events import decode_done, decode_event, event_from_mapping
 from rebyte_async.errors import DecodeError, StreamInterruptedError
+from rebyte_async.streams._connection import NO_FRAMES, Connection
 from rebyte_async.streams._cursor import Place, write_cursor
 from rebyte_async.streams._text import TextAssembler
 from rebyte_async.streams._turn import Turn
@@ -22,7 +23,6 @@ from rebyte_async.types.statuses import task_status
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rebyte_async.streams._connection import Connection
     from rebyte_async.streams._subprompts import SubPrompts
     from rebyte_async.types.events import Done, TaskEvent
 
@@ -106,14 +106,16 @@ class Intake:
             event, sub_prompt = self._ready.popleft()
             if self._take(event, sub_prompt, aside=True):
                 return event
-        connection = self._connection
-        while connection.frames and self.reported is None and not self.unsorted:
-            name, data, _ = connection.take()
+        frames = self._connection.frames
+        while frames and self.reported is None and not self.unsorted:
+            name, data, _ = frames.pop()
             found = decode_event(data) if name == "event" else self._other_frame(name, data)
             if found is None:
                 continue
             owner = "" if found.prompt_id == self.prompt_id else self._owner(found)
             if owner is not None and self._take(found, owner):
+                if not frames:  # of a waiting stream nothing is kept
+                    self._connection.frames = NO_FRAMES
                 return found
         return None
 

@@ -69,13 +69,16 @@ class Seen:
         """
         key = event.event_key
         if key is not None:
-            return self._digests.add(_digest(f"{sub_prompt}\0{key}"))
-        number = event.seq
-        if number is None:
-            return self._add_nameless(event, sub_prompt, aside=aside)
-        if sub_prompt or number not in _NUMBERS:
-            return self._digests.add(_digest(f"{sub_prompt}\0\0{number:x}"))
-        return self._add_number(number)
+            identity = f"{sub_prompt}\0{key}"
+        elif (number := event.seq) is None:
+            identity = self._count(event, sub_prompt, aside=aside)
+        elif sub_prompt or number not in _NUMBERS:
+            identity = f"{sub_prompt}\0\0{number:x}"
+        else:
+            return self._add_number(number)
+        digest = _EMPTY.copy()  # half the time of making one
+        digest.update(identity.encode("utf-8", "surrogatepass"))
+        return self._digests.add(_number(digest.digest(), "little"))
 
     def _add_number(self, number: int) -> bool:
         stops = self.stops
@@ -105,13 +108,15 @@ class Seen:
             stops[index] = stops[after]
             del starts[after], stops[after]
 
-    def _add_nameless(self, event: TaskEvent, sub_prompt: str, *, aside: bool) -> bool:
+    def _count(self, event: TaskEvent, sub_prompt: str, *, aside: bool) -> str:
+        """The identity of an event that has none: what it says, and how often that has come by now."""
         if self._nameless is None:
             self._nameless = (Counter(), Counter())
         counts = self._nameless[aside]
-        content = _digest(f"{sub_prompt}\0\0\0{event.event_type}\0{_written(event.payload)}")
+        said = f"{sub_prompt}\0\0\0{event.event_type}\0{_written(event.payload)}".encode("utf-8", "surrogatepass")
+        content = _number(blake2b(said, digest_size=8).digest(), "little")
         counts[content] += 1
-        return self._digests.add(_digest(f"{content}\0{counts[content]}"))
+        return f"{content}\0{counts[content]}"
 
     def digests(self) -> bytes:
         """The digests, ascending, 8 bytes each, little-endian."""
@@ -124,9 +129,3 @@ def _written(payload: object) -> str:
         return ascii(payload)
     except RecursionError:
         return ""
-
-
-def _digest(identity: str) -> int:
-    digest = _EMPTY.copy()  # half the time of making one
-    digest.update(identity.encode("utf-8", "surrogatepass"))
-    return _number(digest.digest(), "little")
