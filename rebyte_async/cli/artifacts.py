@@ -17,11 +17,11 @@ from rebyte_async.cli.ask import agrees, yes_option
 from rebyte_async.cli.completion import artifact_argument, workspace_argument
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listing import list_once
-from rebyte_async.cli.once import run_once
+from rebyte_async.cli.once import do_once, run_once
 from rebyte_async.cli.options import json_option, list_options
 from rebyte_async.cli.transfers import download, download_all, write_to_stdout
 from rebyte_async.cli.view.bars import make_bars
-from rebyte_async.cli.view.clean import clean, one_line
+from rebyte_async.cli.view.clean import clean
 from rebyte_async.cli.view.document import as_line
 from rebyte_async.cli.view.human import flat, size
 from rebyte_async.cli.view.screens import is_screen
@@ -162,16 +162,13 @@ def delete_artifacts(*, workspace_id: str, name: str | None, is_all: bool, yes: 
     what = f"artifact {name}" if name is not None else "all artifacts"
     if not agrees(f"Delete {what} of workspace {workspace_id}?", yes=yes, must_say_so=is_all):
         return Exit.OTHER
-
-    async def call(client: AsyncRebyte) -> int:
-        if name is not None:
-            await client.artifacts.delete(workspace_id, name)
-        else:
-            await client.artifacts.delete_all(workspace_id)
-        click.echo(one_line(f"{what} of workspace {workspace_id} {'is' if name is not None else 'are'} deleted"))
-        return Exit.OK
-
-    return run_once(call)
+    if name is None:
+        return do_once(
+            lambda client: client.artifacts.delete_all(workspace_id), f"{what} of workspace {workspace_id} are deleted"
+        )
+    return do_once(
+        lambda client: client.artifacts.delete(workspace_id, name), f"{what} of workspace {workspace_id} is deleted"
+    )
 
 
 @artifacts.command()

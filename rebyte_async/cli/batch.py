@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rebyte_async.cli.batch_out import OutcomeFile
 from rebyte_async.cli.batch_reads import check_apart, export, journal_argument, read_locally, report, status
 from rebyte_async.cli.batch_run import BatchJob
 from rebyte_async.cli.exits import Exit
@@ -110,7 +109,7 @@ def run(*, items: Path, journal: Path, out: Path | None, ordered: bool, **option
     check_apart(journal, out=out, items=items)
     return BatchJob(
         journal=journal,
-        out=OutcomeFile(out),
+        out=out,
         options=options,
         ordered=ordered,
         items=partial(read_jsonl, items),
@@ -150,7 +149,7 @@ def retry(
 
     return BatchJob(
         journal=journal,
-        out=OutcomeFile(out),
+        out=out,
         options=options,
         ordered=ordered,
         items=partial(_open_items, journal),

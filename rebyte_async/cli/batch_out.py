@@ -19,7 +19,6 @@ from rebyte_async.cli.view.document import as_document, as_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-    from types import TracebackType
 
     from rebyte_async.batch import BatchOutcome
 
@@ -100,18 +99,16 @@ class OutcomeFile:
     """Whether what is written is gone, so that there is nothing to complete or to replace."""
 
     def __enter__(self) -> Self:
-        if self.path is not None and not self._is_stdout:
+        if self.path is not None and not self.is_stdout:
             self.path = self.path.resolve()
-        self._is_stream = self.path is None or self._is_stdout or _is_device(self.path)
+        self._is_stream = self.path is None or self.is_stdout or _is_device(self.path)
         if self.path is not None and not self._is_stream and not os.access(self.path.parent, os.W_OK):
             reason = errno.EACCES if self.path.parent.is_dir() else errno.ENOENT
             raise OSError(reason, os.strerror(reason), str(self.path))  # before anything costs money
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None and not self._is_stdout:
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None and not self.is_stdout:
             self._file.close()
 
     def write(self, outcomes: Iterable[BatchOutcome]) -> None:
@@ -148,11 +145,12 @@ class OutcomeFile:
         file = self._file
         if file is None:
             place = path if self._is_stream else part_of(path)
-            file = self._file = sys.stdout if self._is_stdout else place.open("w", encoding="utf-8")
+            file = self._file = sys.stdout if self.is_stdout else place.open("w", encoding="utf-8")
         return file
 
     @property
-    def _is_stdout(self) -> bool:
+    def is_stdout(self) -> bool:
+        """Whether outcomes are printed."""
         return self.path is not None and str(self.path) == "-"
 
 

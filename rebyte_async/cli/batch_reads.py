@@ -11,10 +11,9 @@ import click
 from attrs import frozen
 
 from rebyte_async.cli.batch_out import as_csv, as_jsonl, beside, part_of, replace_file
-from rebyte_async.cli.exits import Exit, complain, exit_of, explain
+from rebyte_async.cli.exits import Exit, complain_of
 from rebyte_async.cli.options import json_option
 from rebyte_async.cli.view.bars import busy
-from rebyte_async.cli.view.clean import one_line
 from rebyte_async.cli.view.human import size
 from rebyte_async.cli.view.record import show_record
 from rebyte_async.errors import ConfigurationError, RebyteError
@@ -101,13 +100,8 @@ def read_locally(journal: Path, call: Callable[[JournalReader], int]) -> int:
             return call(reader)
     except BrokenPipeError:
         raise
-    except RebyteError as error:
-        complain(explain(error))
-        return exit_of(error)
-    except OSError as error:
-        about = f"{error.filename}: " if error.filename else ""
-        complain(one_line(f"{about}{error.strerror or error}"))
-        return Exit.OTHER
+    except (RebyteError, OSError) as error:
+        return complain_of(error)
 
 
 @click.command()
@@ -191,7 +185,7 @@ def report(*, journal: Path, html: Path) -> int:
             with busy("writing the report"):
                 count = write_report(reader, html)
         except ConfigurationError as error:
-            complain(explain(error))
+            complain_of(error)
             return Exit.MISSING_EXTRA
         click.echo(f"wrote {html} ({size(count)})", err=True)
         return Exit.OK

@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from attrs import define, field
+from attrs import Factory, define, field
 
-from rebyte_async.cli.exits import Exit, complain, exit_of, explain, forget_output
+from rebyte_async.cli.batch_out import OutcomeFile
+from rebyte_async.cli.exits import Exit, complain_of, exit_of, forget_output
 from rebyte_async.cli.loop import InterruptedBySignal, run_loop
 from rebyte_async.cli.view.batch import counts_in_words, make_batch_view
 from rebyte_async.cli.view.brief import duration
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from rebyte_async import AsyncRebyte
     from rebyte_async.batch import BatchItem, BatchOutcome, BatchProgress, BatchRun
-    from rebyte_async.cli.batch_out import OutcomeFile
     from rebyte_async.cli.view.batch import BatchView
 
 __all__ = ["BatchJob"]
@@ -48,12 +48,16 @@ _AGAIN = {"--failed": ("failed", "error"), "--canceled": ("canceled",), "--ambig
 """What `batch retry` takes for which items."""
 
 
+def _view_of(job: BatchJob) -> BatchView:
+    return make_batch_view(is_alone=not (job.out.is_stdout and sys.stdout.isatty()))
+
+
 @define
 class BatchJob:
     """One run of a batch."""
 
     journal: Path
-    out: OutcomeFile
+    out: OutcomeFile = field(converter=OutcomeFile)
     options: dict[str, Any]
     """Those of the runner."""
     ordered: bool
@@ -65,7 +69,7 @@ class BatchJob:
     """What is to be done before, when it is known that the run can begin."""
     is_whole: bool = True
     """Whether the run comes to an outcome for every item of the journal."""
-    _view: BatchView = field(factory=make_batch_view, init=False)
+    _view: BatchView = field(default=Factory(_view_of, takes_self=True), init=False)
     _run: BatchRun | None = field(default=None, init=False)
     _total: int | None = field(default=None, init=False)
     _gone: OSError | None = field(default=None, init=False)
@@ -85,10 +89,9 @@ class BatchJob:
             forget_output()
             return Exit.BROKEN_PIPE
         except OSError as error:
-            about = f"{error.filename}: " if error.filename else ""
-            complain(one_line(f"{about}{error.strerror or error}"))
+            code = complain_of(error)
             self._say_how_to_go_on()
-            return Exit.OTHER
+            return code
 
     def _run_and_keep(self) -> int:
         try:
@@ -100,7 +103,7 @@ class BatchJob:
         except KeyboardInterrupt:
             return self._interrupted(signal.SIGINT)
         except RebyteError as error:
-            complain(explain(error))
+            complain_of(error)
             if self._run is not None and not isinstance(error, JournalBusyError):
                 self._complete()
                 self._say_how_to_go_on()
@@ -218,6 +221,8 @@ class BatchJob:
         return f"{tasks} may still be running: not known to be canceled" if running else "the tasks are canceled"
 
     def _say_how_to_go_on(self) -> None:
+        if not self.journal.exists():  # nothing was begun
+            return
         click.echo(f"  go on:  {_same_command()}", err=True)
         if self.options.get("cancel_remote"):
             again = _command("batch", "retry", str(self.journal), "--canceled")
@@ -238,8 +243,11 @@ class BatchJob:
             option: sum(progress.ended.get(status, 0) for status in statuses) for option, statuses in _AGAIN.items()
         }
         options = [option for option, count in again.items() if count]
+        why = [f"--status={status}" for status in _AGAIN["--failed"] if progress.ended.get(status)]
         if progress.ended.get("skipped"):
             yield f"  start the skipped ones:  {_same_command()}"
+        if why and self.out.path is None:
+            yield f"  see why:                 {_command('batch', 'export', str(self.journal), *why)}"
         if options:
             yield f"  run those again:         {_command('batch', 'retry', str(self.journal), *options)}"
 

@@ -10,10 +10,10 @@ from rebyte_async.cli.ask import agrees, yes_option
 from rebyte_async.cli.completion import computer_argument
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listing import list_once
-from rebyte_async.cli.once import run_once
-from rebyte_async.cli.options import id_option, json_option, list_options, style_of, text_of, wait_option
+from rebyte_async.cli.once import do_once, run_once, show_once
+from rebyte_async.cli.options import id_option, json_option, list_options, offset_option, style_of, text_of, wait_option
 from rebyte_async.cli.view.bars import busy
-from rebyte_async.cli.view.clean import clean, one_line
+from rebyte_async.cli.view.clean import clean
 from rebyte_async.cli.view.record import show_record
 from rebyte_async.cli.view.table import Column
 
@@ -45,7 +45,7 @@ def computers() -> None:
 
 
 @computers.command("list")
-@click.option("--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Pass over so many.")
+@offset_option
 @list_options(50)
 def list_computers(*, offset: int, limit: int, is_all: bool, as_json: bool) -> int:
     """List the organization's machines, newest first."""
@@ -63,12 +63,7 @@ def list_computers(*, offset: int, limit: int, is_all: bool, as_json: bool) -> i
 @json_option
 def get(*, computer_id: str, as_json: bool) -> int:
     """Show computer COMPUTER_ID."""
-
-    async def call(client: AsyncRebyte) -> int:
-        show_record(await client.agent_computers.get(computer_id), as_json=as_json)
-        return Exit.OK
-
-    return run_once(call)
+    return show_once(lambda client: client.agent_computers.get(computer_id), as_json=as_json)
 
 
 @computers.command(epilog=_CREATE_EPILOG)
@@ -126,13 +121,10 @@ def update(*, computer_id: str, instructions: str | None, shown: tuple[str, ...]
     text = None if instructions is None else text_of(instructions)
     if text is None and not views:
         raise click.UsageError("there is nothing to change: give --instructions, --show or --hide")
-
-    async def call(client: AsyncRebyte) -> int:
-        await client.agent_computers.update(computer_id, agent_instructions=text, views=views or None)
-        click.echo(one_line(f"computer {computer_id} is updated"))
-        return Exit.OK
-
-    return run_once(call)
+    return do_once(
+        lambda client: client.agent_computers.update(computer_id, agent_instructions=text, views=views or None),
+        f"computer {computer_id} is updated",
+    )
 
 
 @computers.command()
@@ -142,10 +134,4 @@ def delete(*, computer_id: str, yes: bool) -> int:
     """Delete computer COMPUTER_ID. On a terminal it asks first. Beyond the documented API: may change."""
     if not agrees(f"Delete computer {computer_id}, with everything on it?", yes=yes):
         return Exit.OTHER
-
-    async def call(client: AsyncRebyte) -> int:
-        await client.agent_computers.delete(computer_id)
-        click.echo(one_line(f"computer {computer_id} is deleted"))
-        return Exit.OK
-
-    return run_once(call)
+    return do_once(lambda client: client.agent_computers.delete(computer_id), f"computer {computer_id} is deleted")

@@ -33,7 +33,7 @@ from rebyte_async.errors import (
 from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Exit", "complain", "complain_of", "exit_of", "explain", "forget_output", "of_status"]
 
@@ -80,13 +80,10 @@ class Exit(IntEnum):
 _BY_STATUS = {"completed": Exit.OK, "failed": Exit.FAILED, "canceled": Exit.CANCELED}
 
 _LOST_COMPUTER = "a computer may have been made: look at rebyte-async computers list before you make another one"
+_WRONG_ADDRESS = "it doesn't exist, or not for this key, or the address is wrong: rebyte-async doctor checks it"
 _LOST_TASK = "a task may be running: look at rebyte-async tasks list before you run it again"
-_BY_ERROR: tuple[tuple[type[RebyteError], Exit, str], ...] = (
-    (
-        AmbiguousRequestError,
-        Exit.AMBIGUOUS,
-        _LOST_TASK,
-    ),
+_BY_ERROR: tuple[tuple[type[RebyteError | OSError], Exit, str], ...] = (
+    (AmbiguousRequestError, Exit.AMBIGUOUS, _LOST_TASK),
     (StreamInterruptedError, Exit.NETWORK, "the task goes on"),
     (ConnectError, Exit.NETWORK, "check the network and REBYTE_BASE_URL"),
     (TransportError, Exit.NETWORK, ""),
@@ -103,9 +100,12 @@ _BY_ERROR: tuple[tuple[type[RebyteError], Exit, str], ...] = (
     (APIError, Exit.REFUSED, ""),
     (DecodeError, Exit.UNREADABLE, ""),
     (RebyteError, Exit.OTHER, ""),
+    (OSError, Exit.OTHER, ""),
 )
 """The first class that fits gives the code and a hint; a class stands before those that it is made from."""
 _COMPUTERS = "/agent-computers"
+_COLLECTIONS = ("/tasks", "/files", "/webhooks", _COMPUTERS)
+"""What is always there, if it is the API that answers."""
 
 
 def of_status(status: str | None) -> Exit:
@@ -113,17 +113,27 @@ def of_status(status: str | None) -> Exit:
     return _BY_STATUS.get(str(status), Exit.OTHER)
 
 
-def exit_of(error: RebyteError) -> Exit:
+def exit_of(error: RebyteError | OSError) -> Exit:
     """The exit code for an error."""
     return _row(error)[0]
 
 
-def explain(error: RebyteError) -> str:
+def explain(error: RebyteError | OSError) -> str:
     """What went wrong and what it means, on one line."""
-    hint = _row(error)[1]
-    if isinstance(error, AmbiguousRequestError) and error.url.endswith(_COMPUTERS):
-        hint = _LOST_COMPUTER
+    if not isinstance(error, RebyteError):
+        about = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return one_line(f"{about}{error.strerror or error}")
+    hint = _hint(error)
     return one_line(f"{error} ({hint})" if hint else str(error))
+
+
+def _hint(error: RebyteError) -> str:
+    """By table, but for what means something else at some addresses."""
+    if isinstance(error, AmbiguousRequestError) and error.url.endswith(_COMPUTERS):
+        return _LOST_COMPUTER
+    if isinstance(error, NotFoundError) and error.url.endswith(_COLLECTIONS):
+        return _WRONG_ADDRESS
+    return _row(error)[1]
 
 
 def complain(text: str) -> None:
@@ -131,13 +141,22 @@ def complain(text: str) -> None:
     click.echo(f"error: {text}", err=True)
 
 
-def complain_of(error: RebyteError) -> None:
-    """Say what went wrong, and what had been done before it and so needn't be done again."""
+def complain_of(error: RebyteError | OSError) -> Exit:
+    """Say what went wrong, and what had been done before it and so needn't be done again.
+
+    Returns:
+        The exit code for it.
+    """
     complain(explain(error))
-    lines = [f"uploaded already:  {_named(item)}" for item in error.uploaded if item not in _given()]
-    lines += [f"downloaded already:  {path}" for path in error.downloaded]
-    for line in (*lines, *getattr(error, "__notes__", ())):
+    for line in (*_done_before(error), *getattr(error, "__notes__", ())):
         click.echo("  " + clean(line).replace("\n", " "), err=True)
+    return exit_of(error)
+
+
+def _done_before(error: RebyteError | OSError) -> Iterator[str]:
+    if isinstance(error, RebyteError):
+        yield from (f"uploaded already:  {_named(item)}" for item in error.uploaded if item not in _given())
+        yield from (f"downloaded already:  {path}" for path in error.downloaded)
 
 
 def _given() -> Sequence[object]:
@@ -160,5 +179,5 @@ def forget_output() -> None:
     os.close(nowhere)
 
 
-def _row(error: RebyteError) -> tuple[Exit, str]:
+def _row(error: RebyteError | OSError) -> tuple[Exit, str]:
     return next((code, hint) for kind, code, hint in _BY_ERROR if isinstance(error, kind))

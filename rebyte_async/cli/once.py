@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rebyte_async.cli.exits import Exit, complain, complain_of, exit_of, forget_output
+from rebyte_async.cli.exits import Exit, complain_of, forget_output
 from rebyte_async.cli.loop import InterruptedBySignal, run_loop
 from rebyte_async.cli.view.clean import one_line
+from rebyte_async.cli.view.record import show_record
 from rebyte_async.cli.watch import api_client
 from rebyte_async.errors import RebyteError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    import attrs
+
     from rebyte_async import AsyncRebyte
 
-__all__ = ["run_main", "run_once"]
+__all__ = ["do_once", "run_main", "run_once", "show_once"]
+
+
+def show_once(read: Callable[[AsyncRebyte], Awaitable[attrs.AttrsInstance]], *, as_json: bool) -> int:
+    """Call for one thing, and show it."""
+
+    async def call(client: AsyncRebyte) -> int:
+        show_record(await read(client), as_json=as_json)
+        return Exit.OK
+
+    return run_once(call)
+
+
+def do_once(act: Callable[[AsyncRebyte], Awaitable[object]], done: str) -> int:
+    """Do what gives nothing to show, and say that it is done."""
+
+    async def call(client: AsyncRebyte) -> int:
+        await act(client)
+        click.echo(one_line(done))
+        return Exit.OK
+
+    return run_once(call)
 
 
 def run_once(call: Callable[[AsyncRebyte], Awaitable[int]], *, interrupted: str | Callable[[], str] = "") -> int:
@@ -59,13 +82,8 @@ def run_main(main: Callable[[], Coroutine[Any, Any, int]], *, interrupted: str |
     except BrokenPipeError:
         forget_output()
         return Exit.BROKEN_PIPE
-    except RebyteError as error:
-        complain_of(error)
-        return exit_of(error)
-    except OSError as error:
-        about = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-        complain(one_line(f"{about}{error.strerror or error}"))
-        return Exit.OTHER
+    except (RebyteError, OSError) as error:
+        return complain_of(error)
 
 
 def _interrupted(what: str | Callable[[], str], number: int) -> int:

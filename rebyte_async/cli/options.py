@@ -21,6 +21,7 @@ __all__ = [
     "json_option",
     "list_options",
     "new_task_options",
+    "offset_option",
     "prompt_of",
     "skills_option",
     "style_of",
@@ -34,6 +35,9 @@ _F = TypeVar("_F", bound="Callable[..., Any]")
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 id_option: Callable[[Any], Any] = click.option("--quiet", "-q", is_flag=True, help="Print the id alone.")
+offset_option: Callable[[Any], Any] = click.option(
+    "--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Pass over so many."
+)
 skills_option: Callable[[Any], Any] = click.option(
     "--skill", "skills", multiple=True, help="A skill such as pdf; may be repeated."
 )

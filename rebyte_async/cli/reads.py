@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from rebyte_async import AsyncRebyte
+    from rebyte_async.errors import AmbiguousRequestError
     from rebyte_async.resources import TaskRun
     from rebyte_async.types.events import TaskEvent
     from rebyte_async.types.tasks import Task
 
-__all__ = ["LOOK", "Source", "cancel_task", "newest_tasks", "readable"]
+__all__ = ["LOOK", "Source", "cancel_task", "note_suspects", "readable"]
 
 Source: TypeAlias = "TaskRun | TaskEventStream"
 
@@ -65,13 +66,23 @@ async def cancel_task(client: AsyncRebyte, task_id: str) -> Task:
     return await client.tasks.get(task_id)
 
 
-async def newest_tasks(client: AsyncRebyte, seconds: float) -> list[str]:
-    """Lines about the tasks that were made in the last seconds, as far as that can be seen soon."""
-    lines: list[str] = []
+async def note_suspects(
+    error: AmbiguousRequestError, client: AsyncRebyte, *, task_id: str | None, seconds: float
+) -> None:
+    """Note on the error of a submit without an answer what it may have started: in its task, or which new one.
+
+    Args:
+        error: The error.
+        client: Reads the newest tasks, as far as that can be done soon.
+        task_id: The task that was given a next turn; None where a new one was to be made.
+        seconds: How long ago the submit began.
+    """
+    if task_id is not None:
+        error.add_note(f"look:  rebyte-async events {task_id}")
+        return
     with suppress(RebyteError), move_on_after(LOOK):
         for task in (await client.tasks.list(limit=10)).data:
             made = task.created_at
             if made is not None and abs(time.time() - made.timestamp()) < seconds + _CLOCKS:
                 about = one_line(f"{made:%H:%M:%S} UTC {task.title or ''}", 60)
-                lines.append(f"  perhaps this one:  rebyte-async events {task.id}  # {about}")
-    return lines
+                error.add_note(f"perhaps this one:  rebyte-async events {task.id}  # {about}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,34 +12,37 @@ from rebyte_async.cli.cancel import cancel
 from rebyte_async.cli.completion import task_argument
 from rebyte_async.cli.exits import Exit, complain, of_status
 from rebyte_async.cli.listing import list_once
-from rebyte_async.cli.once import run_once
+from rebyte_async.cli.once import do_once, run_once, show_once
 from rebyte_async.cli.options import (
     files_options,
     id_option,
     json_option,
     list_options,
     new_task_options,
+    offset_option,
     prompt_of,
     skills_option,
     style_of,
     wait_option,
 )
-from rebyte_async.cli.reads import newest_tasks
+from rebyte_async.cli.reads import note_suspects
 from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view.bars import busy, make_bars
 from rebyte_async.cli.view.clean import clean, one_line
 from rebyte_async.cli.view.content import show_content
-from rebyte_async.cli.view.record import show_record
+from rebyte_async.cli.view.record import show_made, show_record
 from rebyte_async.cli.view.table import Column
 from rebyte_async.errors import AmbiguousRequestError
 from rebyte_async.types.visibility import Visibility
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from rebyte_async import AsyncRebyte
+    from rebyte_async.resources.files import Attachment
     from rebyte_async.types.files import FileRef
+    from rebyte_async.types.prompts import Prompt
     from rebyte_async.types.tasks import Task
 
 __all__ = ["tasks"]
@@ -77,7 +79,7 @@ tasks.add_command(cancel)
 
 
 @tasks.command("list")
-@click.option("--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Pass over so many.")
+@offset_option
 @list_options(50)
 def list_tasks(*, offset: int, limit: int, is_all: bool, as_json: bool) -> int:
     """List the tasks that were made through the API, newest first."""
@@ -95,12 +97,7 @@ def list_tasks(*, offset: int, limit: int, is_all: bool, as_json: bool) -> int:
 @json_option
 def get(*, task_id: str, as_json: bool) -> int:
     """Show task TASK_ID with its status and its turns."""
-
-    async def call(client: AsyncRebyte) -> int:
-        show_record(await client.tasks.get(task_id), as_json=as_json)
-        return Exit.OK
-
-    return run_once(call)
+    return show_once(lambda client: client.tasks.get(task_id), as_json=as_json)
 
 
 @tasks.command(epilog=_CREATE_EPILOG)
@@ -121,29 +118,15 @@ def create(
     **of_new_task: Any,
 ) -> int:
     """Start a task for PROMPT and don't watch it; - reads the prompt from stdin. This costs money."""
-    style = style_of(as_json=as_json, quiet=quiet)
-    text, doubt = prompt_of(prompt), "nothing was started"
-    suspects: list[str] = []
-
-    async def call(client: AsyncRebyte) -> int:
-        nonlocal doubt
-        attached = await upload_files(client, [*paths, *refs], make_bars(quiet=quiet))
-        doubt = "it isn't known whether a task was started: look at rebyte-async tasks list"
-        async with _looking_after(client, suspects):
-            with busy("starting the task"):
-                task = await client.tasks.create(text, skills=skills, files=attached, **of_new_task)
-        doubt = f"task {task.id} is running"
-        if style == "quiet":
-            click.echo(clean(task.id))
-        else:
-            show_record(task, as_json=as_json)
-            _say_how_to_watch(task.id)
-        return Exit.OK
-
-    code = run_once(call, interrupted=lambda: doubt)
-    for line in suspects:
-        click.echo(line, err=True)
-    return code
+    style, text = style_of(as_json=as_json, quiet=quiet), prompt_of(prompt)
+    return _submit_once(
+        lambda client, files: client.tasks.create(text, skills=skills, files=files, **of_new_task),
+        [*paths, *refs],
+        task_id=None,
+        style=style,
+        doing="starting the task",
+        doubt="it isn't known whether a task was started: look at rebyte-async tasks list",
+    )
 
 
 @tasks.command()
@@ -164,23 +147,15 @@ def prompt(
     quiet: bool,
 ) -> int:
     """Give task TASK_ID its next turn, PROMPT, and don't watch it; - reads it from stdin. This costs money."""
-    style = style_of(as_json=as_json, quiet=quiet)
-    text, doubt = prompt_of(prompt), "nothing was started"
-
-    async def call(client: AsyncRebyte) -> int:
-        nonlocal doubt
-        attached = await upload_files(client, [*paths, *refs], make_bars(quiet=quiet))
-        doubt = f"it isn't known whether the turn was started: look at rebyte-async tasks get {task_id}"
-        with busy("giving the task its next turn"):
-            made = await client.tasks.prompt(task_id, text, skills=skills, files=attached)
-        if style == "quiet":
-            click.echo(clean(made.id))
-        else:
-            show_record(made, as_json=as_json)
-            _say_how_to_watch(task_id)
-        return Exit.OK
-
-    return run_once(call, interrupted=lambda: doubt)
+    style, text = style_of(as_json=as_json, quiet=quiet), prompt_of(prompt)
+    return _submit_once(
+        lambda client, files: client.tasks.prompt(task_id, text, skills=skills, files=files),
+        [*paths, *refs],
+        task_id=task_id,
+        style=style,
+        doing="giving the task its next turn",
+        doubt=f"it isn't known whether the turn was started: look at rebyte-async tasks get {task_id}",
+    )
 
 
 @tasks.command()
@@ -214,13 +189,7 @@ def delete(*, task_id: str, yes: bool) -> int:
     """Delete task TASK_ID. On a terminal it asks first."""
     if not agrees(f"Delete task {task_id}?", yes=yes):
         return Exit.OTHER
-
-    async def call(client: AsyncRebyte) -> int:
-        await client.tasks.delete(task_id)
-        click.echo(one_line(f"task {task_id} is deleted"))
-        return Exit.OK
-
-    return run_once(call)
+    return do_once(lambda client: client.tasks.delete(task_id), f"task {task_id} is deleted")
 
 
 @tasks.command()
@@ -229,12 +198,7 @@ def delete(*, task_id: str, yes: bool) -> int:
 @json_option
 def visibility(*, task_id: str, level: str, as_json: bool) -> int:
     """Set who may see task TASK_ID: its owner, the organization, or everyone who has the link."""
-
-    async def call(client: AsyncRebyte) -> int:
-        show_record(await client.tasks.set_visibility(task_id, level), as_json=as_json)
-        return Exit.OK
-
-    return run_once(call)
+    return show_once(lambda client: client.tasks.set_visibility(task_id, level), as_json=as_json)
 
 
 @tasks.command()
@@ -251,16 +215,45 @@ def content(*, task_id: str, with_events: bool, as_json: bool) -> int:
     return run_once(call)
 
 
-def _say_how_to_watch(task_id: str) -> None:
-    click.echo(f"watch it:  rebyte-async events {one_line(task_id)}", err=True)
+def _submit_once(
+    submit: Callable[[AsyncRebyte, Sequence[FileRef]], Awaitable[Task | Prompt]],
+    attachments: Sequence[Attachment],
+    *,
+    task_id: str | None,
+    style: str | None,
+    doing: str,
+    doubt: str,
+) -> int:
+    """Upload files, and start a turn with them that isn't watched.
 
+    Args:
+        submit: Starts it, with what was uploaded.
+        attachments: The files.
+        task_id: The task whose next turn it is; None for a new one.
+        style: How what was made is shown.
+        doing: What is being done, to be shown meanwhile.
+        doubt: What to say after Ctrl-C while the service makes it.
 
-@asynccontextmanager
-async def _looking_after(client: AsyncRebyte, suspects: list[str]) -> AsyncGenerator[None]:
-    """When the answer to a submit is lost, find the tasks that it may have started."""
-    began = time.monotonic()
-    try:
-        yield
-    except AmbiguousRequestError:
-        suspects += await newest_tasks(client, time.monotonic() - began)
-        raise
+    Returns:
+        The exit code.
+    """
+    known = "nothing was started"
+
+    async def call(client: AsyncRebyte) -> int:
+        nonlocal known
+        files = await upload_files(client, attachments, make_bars(quiet=style == "quiet"))
+        known, began = doubt, time.monotonic()
+        try:
+            with busy(doing):
+                made = await submit(client, files)
+        except AmbiguousRequestError as error:
+            await note_suspects(error, client, task_id=task_id, seconds=time.monotonic() - began)
+            raise
+        started = task_id or made.id
+        known = f"task {started} is running"
+        show_made(made, style)
+        if style != "quiet":
+            click.echo(f"watch it:  rebyte-async events {one_line(started)}", err=True)
+        return Exit.OK
+
+    return run_once(call, interrupted=lambda: known)

@@ -16,7 +16,7 @@ from attrs import define, field
 from rebyte_async import AsyncRebyte, TaskEventStream
 from rebyte_async.cli.exits import Exit, complain, complain_of, exit_of, explain, forget_output, of_status
 from rebyte_async.cli.loop import InterruptedBySignal, run_loop
-from rebyte_async.cli.reads import LOOK, cancel_task, newest_tasks, readable
+from rebyte_async.cli.reads import LOOK, cancel_task, note_suspects, readable
 from rebyte_async.cli.view.base import Ending, Stop
 from rebyte_async.cli.view.clean import one_line
 from rebyte_async.errors import AmbiguousRequestError, ConfigurationError, RebyteError
@@ -73,7 +73,6 @@ class Watch:
     _prepared: bool = field(default=False, init=False)
     _hurried: bool = field(default=False, init=False)
     _aftermath: str = field(default="", init=False)
-    _suspects: list[str] = field(factory=list[str], init=False)
 
     def run(self) -> int:
         """Watch to the end.
@@ -110,8 +109,9 @@ class Watch:
             except (asyncio.CancelledError, BrokenPipeError):
                 await self._after(client)
                 raise
-            except AmbiguousRequestError:
-                await self._look_for_it(client)
+            except AmbiguousRequestError as error:
+                seconds = time.monotonic() - self._began
+                await note_suspects(error, client, task_id=self.task_id, seconds=seconds)
                 raise
 
     async def _follow(self, client: AsyncRebyte) -> TaskResult:
@@ -183,13 +183,6 @@ class Watch:
             if task.is_terminal:
                 self._aftermath = f"{task.status}"
 
-    async def _look_for_it(self, client: AsyncRebyte) -> None:
-        """Name the tasks that a submit without an answer may have started."""
-        if self.task_id is not None:
-            self._suspects = [f"  look:  rebyte-async events {self.task_id}"]
-        else:
-            self._suspects = await newest_tasks(client, time.monotonic() - self._began)
-
     def _outcome(self, result: TaskResult | None) -> int:
         if result is None:
             return self._left("TimeoutError", f"the time ran out after {self.timeout:g} s", Exit.TIMEOUT)
@@ -231,8 +224,6 @@ class Watch:
         code, message = exit_of(error), explain(error)
         self._stop(type(error).__name__, message, code)
         complain_of(error)
-        for line in self._suspects:
-            click.echo(line, err=True)
         if self._stream is not None and code in {Exit.NETWORK, Exit.SERVER, Exit.UNREADABLE, Exit.LIMITED}:
             click.echo(f"  watch it again:  rebyte-async events {self.task_id}", err=True)
         return code

@@ -12,12 +12,13 @@ from rebyte_async.cli.completion import webhook_argument
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listen import complete_event, listen
 from rebyte_async.cli.listing import list_once
-from rebyte_async.cli.once import run_once
+from rebyte_async.cli.once import do_once, run_once, show_once
 from rebyte_async.cli.options import id_option, json_option, list_options, style_of, text_of
 from rebyte_async.cli.view.clean import clean, one_line
 from rebyte_async.cli.view.document import as_line
-from rebyte_async.cli.view.record import show_record
+from rebyte_async.cli.view.record import show_made
 from rebyte_async.cli.view.table import Column
+from rebyte_async.errors import ConnectError, TransportError
 from rebyte_async.types.webhooks import WebhookEventName
 
 if TYPE_CHECKING:
@@ -75,12 +76,7 @@ def list_webhooks(*, limit: int | None, is_all: bool, as_json: bool) -> int:
 @json_option
 def get(*, webhook_id: str, as_json: bool) -> int:
     """Show webhook WEBHOOK_ID."""
-
-    async def call(client: AsyncRebyte) -> int:
-        show_record(await client.webhooks.get(webhook_id), as_json=as_json)
-        return Exit.OK
-
-    return run_once(call)
+    return show_once(lambda client: client.webhooks.get(webhook_id), as_json=as_json)
 
 
 @webhooks.command(epilog=_CREATE_EPILOG)
@@ -101,17 +97,20 @@ def get(*, webhook_id: str, as_json: bool) -> int:
 def create(*, url: str, events: tuple[str, ...], secret: str | None, as_json: bool, quiet: bool, **more: Any) -> int:
     """Have URL told of what becomes of every task of the organization."""
     style = style_of(as_json=as_json, quiet=quiet)
+    doubt = "a webhook may have been registered: look at rebyte-async webhooks list"
     hidden = None if secret is None else text_of(secret).rstrip("\r\n")
 
     async def call(client: AsyncRebyte) -> int:
-        webhook = await client.webhooks.create(url, events, secret=hidden, **more)
-        if style == "quiet":
-            click.echo(clean(webhook.id))
-        else:
-            show_record(webhook, as_json=as_json)
+        try:
+            webhook = await client.webhooks.create(url, events, secret=hidden, **more)
+        except TransportError as error:
+            if not isinstance(error, ConnectError):
+                error.add_note(doubt)
+            raise
+        show_made(webhook, style)
         return Exit.OK
 
-    return run_once(call)
+    return run_once(call, interrupted=doubt)
 
 
 @webhooks.command()
@@ -121,13 +120,7 @@ def delete(*, webhook_id: str, yes: bool) -> int:
     """Remove webhook WEBHOOK_ID. On a terminal it asks first."""
     if not agrees(f"Remove webhook {webhook_id}?", yes=yes):
         return Exit.OTHER
-
-    async def call(client: AsyncRebyte) -> int:
-        await client.webhooks.delete(webhook_id)
-        click.echo(one_line(f"webhook {webhook_id} is deleted"))
-        return Exit.OK
-
-    return run_once(call)
+    return do_once(lambda client: client.webhooks.delete(webhook_id), f"webhook {webhook_id} is deleted")
 
 
 @webhooks.command("public-key")

@@ -128,6 +128,15 @@ def test_the_spending_limit(emulator: Emulator, tmp_path: Path) -> None:
     assert len(emulator.tasks) == 5
 
 
+def test_why_items_failed_is_pointed_at(emulator: Emulator, tmp_path: Path) -> None:
+    """Where no file has the outcomes, the command that shows the failures is told, and it shows them."""
+    items, journal = write_items(tmp_path / "items.jsonl", "a", "fail"), str(tmp_path / "j")
+    run = run_inline("batch", "run", str(items), "--journal", journal, env=environment(emulator))
+    why = run.err.splitlines()[1].removeprefix("  see why:                 rebyte-async ")
+    assert why == f"batch export {journal} --status=failed"
+    assert [json.loads(line)["key"] for line in run_inline(*why.split(), env=environment(emulator)).lines] == ["k1"]
+
+
 def test_outcomes_on_stdout(emulator: Emulator, tmp_path: Path) -> None:
     """`--out -` prints each outcome as it comes."""
     items = write_items(tmp_path / "items.jsonl", "a", "b")
@@ -190,7 +199,7 @@ def test_what_can_be_refused_is_refused_before_it_costs(emulator: Emulator, tmp_
     nowhere = run_inline(
         "batch", "run", str(items), "--journal", journal, "--out", str(tmp_path / "no" / "out"), env=env
     )
-    assert (nowhere.code, "no/out: No such file or directory" in nowhere.err) == (1, True)
+    assert (nowhere.code, nowhere.err) == (1, f"error: {tmp_path}/no/out: No such file or directory\n")
     missing = run_inline("batch", "retry", journal, "--failed", env=env)
     assert (missing.code, missing.err) == (1, f"error: there is no journal {journal}\n")
     assert run_inline("batch", "run", str(items), env=env).code == 2

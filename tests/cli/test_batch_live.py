@@ -56,6 +56,19 @@ async def test_the_display(emulator: Emulator, items: Path) -> None:
     assert "Ctrl-C" not in "".join(rest)
 
 
+async def test_outcomes_on_the_terminal(emulator: Emulator, items: Path) -> None:
+    """Where the outcomes go to the terminal themselves, nothing is drawn in between, and each has its own lines."""
+    printed = ("batch", "run", str(items), "--journal", str(items.parent / "j"), "--out", "-")
+    async with start_in_terminal(*printed, env=environment(emulator), width=400) as terminal:
+        await terminal.shows('"status": "failed"')
+        emulator.release()
+        assert await terminal.wait() == 3
+    *lines, summary, again = terminal.screen
+    assert {json.loads(line)["key"] for line in lines} == {"k0", "k1", "k2", "k3"}
+    assert summary.startswith("3 completed, 1 failed in ")
+    assert again.startswith("  run those again:")
+
+
 async def test_a_narrow_terminal(emulator: Emulator, items: Path) -> None:
     """Each line of the display takes one line of the terminal, however narrow that is."""
     async with start_in_terminal(*command(items), env=environment(emulator), width=30) as terminal:

@@ -7,6 +7,7 @@ import json
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
 from aiohttp import web
 from attrs import field, frozen
 from cli.process import environment, run_command, start_command
@@ -14,6 +15,8 @@ from cli.process import environment, run_command, start_command
 from rebyte_async.emulator import Match, hold, init, text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rebyte_async.emulator import Emulator
 
 
@@ -98,6 +101,53 @@ async def test_ctrl_c_while_the_task_is_being_made(emulator: Emulator) -> None:
             "interrupted: it isn't known whether the agent was started;"
             " look at your newest tasks before you run it again\n"
         )
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "doubt"),
+    [
+        (
+            ("tasks", "create", "x"),
+            "/tasks",
+            "it isn't known whether a task was started: look at rebyte-async tasks list",
+        ),
+        (
+            ("tasks", "prompt", "t-1", "x"),
+            "/tasks/t-1/prompts",
+            "it isn't known whether the turn was started: look at rebyte-async tasks get t-1",
+        ),
+        (
+            ("webhooks", "create", "https://example.com", "-e", "task.failed"),
+            "/webhooks",
+            "a webhook may have been registered: look at rebyte-async webhooks list",
+        ),
+    ],
+)
+async def test_ctrl_c_while_something_is_being_made(
+    emulator: Emulator, command: tuple[str, ...], path: str, doubt: str
+) -> None:
+    """A command that only makes something says what isn't known, and where to look."""
+    stuck = Stuck()
+    emulator.faults.add(stuck, Match("POST", path))
+    async with start_command(*command, env=environment(emulator)) as process:
+        await stuck.came.wait()
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+        assert (process.returncode, err.decode()) == (130, f"interrupted: {doubt}\n")
+
+
+async def test_ctrl_c_during_an_upload(emulator: Emulator, tmp_path: Path) -> None:
+    """Until its files are there, no task was asked for, which is plain."""
+    stuck = Stuck()
+    emulator.faults.add(stuck, Match("PUT"))
+    data = tmp_path / "data.csv"
+    await asyncio.to_thread(data.write_text, "a,b\n")
+    async with start_command("tasks", "create", "x", "--file", str(data), env=environment(emulator)) as process:
+        await stuck.came.wait()
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+        assert (process.returncode, err.decode()) == (130, "interrupted: nothing was started\n")
+    assert not emulator.tasks
 
 
 async def test_a_second_ctrl_c_does_not_wait(emulator: Emulator) -> None:

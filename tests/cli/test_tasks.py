@@ -98,6 +98,28 @@ def test_a_lost_answer_points_at_the_list(rebyte_emulator: Emulator) -> None:
     assert second.startswith("  perhaps this one:  rebyte-async events ")
 
 
+def test_a_lost_answer_of_a_next_turn_names_its_task(rebyte_emulator: Emulator) -> None:
+    """A prompt whose answer is lost says where to look."""
+    rebyte_emulator.script(hold(), times=None)
+    env = environment(rebyte_emulator)
+    task_id = run_inline("tasks", "create", "First", "-q", env=env).out.strip()
+    rebyte_emulator.faults.add(Drop("after"), Match("POST", "/tasks/[^/]+/prompts"))
+    finished = run_inline("tasks", "prompt", task_id, "Second", env=env)
+    assert (finished.code, finished.out) == (6, "")
+    assert finished.err.splitlines()[1:] == [f"  look:  rebyte-async events {task_id}"]
+
+
+def test_a_wrong_address_is_told_from_a_wrong_id(rebyte_emulator: Emulator) -> None:
+    """Where not even the tasks are found, the hint is at the address too; where one isn't, at that one alone."""
+    env = environment(rebyte_emulator)
+    assert "(it doesn't exist, or not for this key)" in run_inline("tasks", "get", "nosuch", env=env).err
+    env["REBYTE_BASE_URL"] = rebyte_emulator.url.removesuffix("/v1")
+    for command in (("tasks", "list"), ("run", "x"), ("tasks", "create", "x")):
+        finished = run_inline(*command, env=env)
+        assert finished.code == 9
+        assert "or the address is wrong: rebyte-async doctor checks it" in finished.err
+
+
 def test_what_can_not_be_right(rebyte_emulator: Emulator) -> None:
     """Wrong usage exits with 2 and sends nothing."""
     env = environment(rebyte_emulator)

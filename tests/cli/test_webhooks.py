@@ -8,8 +8,23 @@ from typing import TYPE_CHECKING
 from cli.inline import run_inline
 from cli.process import environment
 
+from rebyte_async.emulator import Drop, Match
+
 if TYPE_CHECKING:
     from rebyte_async.emulator import Emulator
+
+
+def test_a_lost_answer_points_at_the_list(rebyte_emulator: Emulator) -> None:
+    """A webhook whose registering is not known of may be there; one that was never asked for isn't."""
+    env = environment(rebyte_emulator)
+    command = ("webhooks", "create", "https://example.com/hook", "-e", "task.failed")
+    rebyte_emulator.faults.add(Drop("after"), Match("POST", "/webhooks"), times=None)
+    lost = run_inline(*command, env=env)
+    assert lost.code == 7
+    hint = "  a webhook may have been registered: look at rebyte-async webhooks list"
+    assert lost.err.splitlines()[1:] == [hint]
+    refused = run_inline(*command, env=env | {"REBYTE_BASE_URL": "http://127.0.0.1:1/v1"})
+    assert (refused.code, refused.err.count("\n")) == (7, 1)
 
 
 def test_a_webhook_from_create_to_delete(rebyte_emulator: Emulator) -> None:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rebyte_async.types.events import TaskEvent
     from rebyte_async.types.results import TaskResult
 
@@ -76,6 +74,4 @@ class View(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...

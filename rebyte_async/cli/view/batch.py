@@ -17,8 +17,6 @@ from rebyte_async.cli.view.keys import without_echo
 from rebyte_async.cli.view.screens import is_screen, make_console
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.console import Console, RenderableType
     from rich.live import Live
     from rich.text import Text
@@ -49,14 +47,12 @@ class BatchView(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
 
-def make_batch_view() -> BatchView:
-    """What fits stderr."""
-    return _RichBatchView() if is_screen(sys.stderr) else PlainBatchView()
+def make_batch_view(*, is_alone: bool) -> BatchView:
+    """What fits stderr, and whether the run writes nothing else to a terminal: that would break what is drawn."""
+    return _RichBatchView() if is_alone and is_screen(sys.stderr) else PlainBatchView()
 
 
 def counts_in_words(progress: BatchProgress) -> str:
@@ -119,9 +115,7 @@ class PlainBatchView:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
 
@@ -168,9 +162,7 @@ class _RichBatchView:
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
         self._keys.close()

@@ -9,7 +9,6 @@ import click
 from attrs import define
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import TextIO
 
     from rebyte_async.cli.view.base import Ending, Stop
@@ -79,9 +78,7 @@ class JsonView:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     def _write(

@@ -22,7 +22,6 @@ from rebyte_async.types.events import (
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import TextIO
 
     from rebyte_async.cli.view.base import Ending, Stop
@@ -86,9 +85,7 @@ class PlainView:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     def _say(self, piece: str) -> None:

@@ -10,7 +10,6 @@ from attrs import define
 from rebyte_async.cli.view.clean import clean
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import TextIO
 
     from rebyte_async.cli.view.base import Ending, Stop
@@ -56,7 +55,5 @@ class QuietView:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass

@@ -17,7 +17,13 @@ from rebyte_async.cli.view.screens import is_screen, make_console
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["print_prose", "show_record"]
+    from rebyte_async.types.prompts import Prompt
+    from rebyte_async.types.tasks import Task
+    from rebyte_async.types.webhooks import Webhook
+
+    _Made = Task | Prompt | Webhook
+
+__all__ = ["print_prose", "show_made", "show_record"]
 
 _WIDEST = 100
 _LONGEST = 60
@@ -41,6 +47,14 @@ def show_record(item: attrs.AttrsInstance, *, as_json: bool) -> None:
         sys.stdout.write(f"{name}\t{flat(value)}\n")
     for name, text in texts:
         sys.stdout.write(f"\n{name}:\n{clean(text).rstrip()}\n")
+
+
+def show_made(item: _Made, style: str | None) -> None:
+    """Show what was made; its id alone in the style `quiet`."""
+    if style == "quiet":
+        sys.stdout.write(clean(item.id) + "\n")
+    else:
+        show_record(item, as_json=style == "json")
 
 
 def print_prose(console: Console, text: str, style: str = "") -> None:

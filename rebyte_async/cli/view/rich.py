@@ -31,7 +31,6 @@ from rebyte_async.types.events import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from types import TracebackType
 
     from rich.console import Console, RenderableType
 
@@ -155,9 +154,7 @@ class RichView:
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
         self._doing = ""
         self._live.stop()
