@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -39,7 +40,11 @@ class Writer:
         self._closed = closed
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._taken: list[Job] = []
+        """What the thread has in hand."""
         self._broken: JournalError | None = None
+        self._failure: BaseException | None = None
+        """What ended the thread before its time."""
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name="rebyte-batch-journal", daemon=True)
         self._started: asyncio.Future[None] = self._loop.create_future()
@@ -51,7 +56,7 @@ class Writer:
         Raises:
             JournalError: It can't be opened.
         """
-        self._thread.start()
+        self._thread.start()  # where there can be no thread, `stop` has nothing to wait for
         try:
             await asyncio.shield(self._started)
         except asyncio.CancelledError:
@@ -65,37 +70,63 @@ class Writer:
         """
         future = self._loop.create_future()
         if self._stopped:
-            _settle([(future, None, JournalError(f"the journal {self._name} is closed"))])
+            _settle([(future, None, self._why_not())])
         else:
             self._jobs.put((job, future))
         return future
 
     async def stop(self) -> None:
-        """Write what was asked for, close the file, and end the thread."""
+        """Write what was asked for, close the file, and end the thread.
+
+        Raises:
+            BaseException: What `closed` raised.
+        """
         self._stopped = True
+        if self._thread.ident is None:
+            return
         self._jobs.put(None)
         await asyncio.shield(self._ended)
 
     def _work(self) -> None:
+        failure: BaseException | None = None
+        at_the_end: BaseException | None = None
         try:
-            connection = self._open()
-        except Exception as error:  # noqa: BLE001 - handed on to whoever waits
+            self._serve()
+        except BaseException as error:  # noqa: BLE001 - handed on to whoever waits
+            failure = error
+        try:
             self._closed()
-            self._tell([(self._started, None, error), (self._ended, None, None)])
-            return
-        self._tell([(self._started, None, None)])
+        except BaseException as error:  # noqa: BLE001 - handed on to whoever stops it
+            at_the_end = error
+        self._call(partial(self._end, failure), at_the_end)
+
+    def _serve(self) -> None:
+        connection = self._open()
         try:
+            self._tell([(self._started, None, None)])
             while self._turn(connection):
                 pass
         finally:
             with suppress(sqlite3.Error):
                 connection.close()
-            self._closed()
-            self._tell([(self._ended, None, None)])
+
+    def _end(self, failure: BaseException | None, at_the_end: BaseException | None) -> None:
+        """Have nobody wait for a thread that has ended, however it came to that. Runs in the event loop."""
+        self._stopped, self._failure = True, failure
+        left = [future for _, future in self._taken]
+        with suppress(Empty):
+            while True:
+                if (job := self._jobs.get_nowait()) is not None:
+                    left.append(job[1])
+        _settle([(self._started, None, failure), *((future, None, self._why_not()) for future in left)])
+        _settle([(self._ended, None, at_the_end)])
+
+    def _why_not(self) -> BaseException:
+        return self._failure or JournalError(f"the journal {self._name} is closed")
 
     def _turn(self, connection: sqlite3.Connection) -> bool:
         """One commit; False when there is to be no other."""
-        jobs: list[Job] = []
+        jobs = self._taken = list[Job]()
         goes_on = True
         with suppress(Empty):
             job = self._jobs.get()
@@ -111,7 +142,7 @@ class Writer:
             return [(future, None, self._broken) for _, future in jobs]
         try:
             results = self._transaction(connection, jobs)
-        except Exception as error:  # noqa: BLE001 - told to whoever waits for it
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits for it
             if len(jobs) > 1:
                 # One of them can't be written: alone, each gets its own answer.
                 return [result for job in jobs for result in self._committed(connection, [job])]
@@ -130,7 +161,7 @@ class Writer:
             raise
         return results
 
-    def _explained(self, error: Exception) -> Exception:
+    def _explained(self, error: BaseException) -> BaseException:
         """What a failed write is to whoever asked for it. After a failure of the file nothing more is written."""
         if not isinstance(error, sqlite3.Error) or isinstance(error, sqlite3.IntegrityError):
             return error
@@ -142,8 +173,11 @@ class Writer:
         return self._broken
 
     def _tell(self, results: list[Result]) -> None:
+        self._call(_settle, results)
+
+    def _call(self, function: Callable[[T], None], argument: T) -> None:
         with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-            self._loop.call_soon_threadsafe(_settle, results)
+            self._loop.call_soon_threadsafe(function, argument)
 
 
 def _settle(results: list[Result]) -> None:
@@ -153,5 +187,14 @@ def _settle(results: list[Result]) -> None:
         if error is None:
             future.set_result(result)
         else:
-            future.set_exception(error)
+            future.set_exception(_tellable(error))
             future.exception()  # seen: nobody has to wait for a write
+
+
+def _tellable(error: BaseException) -> BaseException:
+    """An error as a future takes it, which refuses a StopIteration before Python 3.12, and whose waiter would hang."""
+    if not isinstance(error, StopIteration):
+        return error
+    told = RuntimeError("a write raised StopIteration")
+    told.__cause__ = error
+    return told

@@ -15,7 +15,7 @@ from rebyte_async.batch.looking import Search
 from rebyte_async.batch.marks import Mark
 from rebyte_async.batch.reconcile import Doubt, Verdict
 from rebyte_async.batch.texts import Texts
-from rebyte_async.batch.trouble import Trouble, in_one_line, is_fatal, is_passing
+from rebyte_async.batch.trouble import StrayCancelError, Trouble, in_one_line, is_fatal, is_passing
 from rebyte_async.errors import AmbiguousRequestError, BatchError, JournalError, LimitExceededError, RebyteError
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class Creates:
             StoppedError: The run is ending.
             UnclearError: A task may have been made, and which can't be told.
             RebyteError: Surely none was made. Where another run may succeed, the entry is as before.
+            BaseException: What nobody reckoned with. The entry is left as it is, for the next run to find out.
         """
         recreates = 0
         while True:
@@ -146,14 +147,15 @@ class Creates:
             self._places.release()
 
     async def _flight(self, item: BatchItem, entry: Entry, files: Sequence[FileRef], workspace_id: str | None) -> None:
-        in_doubt = False
+        in_doubt = True  # also where something was raised that nobody reckoned with
         try:
             mark = await self._marked()
             await self.halt.over(self.transport.gate.passed())  # a pause after a 429 is no time to be in doubt
             await self.journal.intend(entry, workspace_id, max(mark.began, self.transport.clock.now()))
             await self._create(item, entry, files, workspace_id)
-        except AmbiguousRequestError:
-            in_doubt = True
+            in_doubt = False
+        except RebyteError as error:
+            in_doubt = isinstance(error, AmbiguousRequestError)
             raise
         finally:
             self._places.release()
@@ -183,7 +185,10 @@ class Creates:
             raise
         self.trouble.over()
         started = self._start_of(task, entry.intent_at)
-        await self.journal.attach(entry, task.id, task.workspace_id or workspace_id, started)
+        try:
+            await self.journal.attach(entry, task.id, task.workspace_id or workspace_id, started)
+        except sqlite3.IntegrityError as error:
+            raise UnclearError(f"the service told a task, {task.id}, that belongs to another item") from error
 
     def _start_of(self, task: Task, sent_at: float | None) -> float:
         """When a task was made, which tells whether the clock is right."""
@@ -262,7 +267,7 @@ class Creates:
         failure: UnclearError | None = None
         try:
             verdicts = await self.reconcile([case.entry for case in cases])
-        except JournalError:
+        except (JournalError, StrayCancelError):
             raise
         except RebyteError as error:
             verdicts = {}
@@ -334,7 +339,11 @@ class Creates:
         return verdict
 
     async def land(self) -> None:
-        """Send no other create. Wait for those that are under way, for a moment, and give them up then."""
+        """Send no other create. Wait for those that are under way, for a moment, and give them up then.
+
+        Raises:
+            Exception: One of them has failed in a way that nobody reckoned with.
+        """
         self.halt.call()
         if not self._flights:
             return
@@ -343,4 +352,6 @@ class Creates:
             _, late = await asyncio.wait(flights, timeout=self.plan.tuning.landing)
             for flight in late:
                 flight.cancel()
-            await asyncio.gather(*flights, return_exceptions=True)
+            for error in await asyncio.gather(*flights, return_exceptions=True):
+                if isinstance(error, Exception) and not isinstance(error, RebyteError):
+                    raise error

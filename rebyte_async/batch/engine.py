@@ -20,7 +20,7 @@ from rebyte_async.batch.items import BatchItem, intake_of
 from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.batch.progress import BatchProgress, RunningItem
 from rebyte_async.batch.slots import Slots
-from rebyte_async.batch.trouble import in_one_line, is_fatal, is_passing
+from rebyte_async.batch.trouble import first_of, in_one_line, is_fatal, is_passing, no_stray_cancel
 from rebyte_async.batch.watching import Watch
 from rebyte_async.batch.workspaces import Machines
 from rebyte_async.errors import BatchError, JournalError, NotFoundError, RebyteError
@@ -128,14 +128,20 @@ class Engine:
         except asyncio.CancelledError:
             self._interrupted = True
             raise
-        except Exception as error:  # noqa: BLE001 - raised to whoever reads
-            self._failure = self._failure or error
+        except BaseException as error:
+            self._fail(error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
         finally:
-            with CancelScope(shield=True):
-                await self._leave()
-            if self._failure is None and not self._is_complete:
-                self._failure = BatchError("the run was ended before all of its items had; run it again to go on")
-            self._outlet.close(self._failure)
+            try:
+                with CancelScope(shield=True):
+                    await self._leave()
+            except Exception as error:  # noqa: BLE001 - raised to whoever reads
+                self._fail(error)
+            finally:  # whatever happens there, nobody waits for outcomes that never come
+                if self._failure is None and not self._is_complete:
+                    self._failure = BatchError("the run was ended before all of its items had; run it again to go on")
+                self._outlet.close(self._failure)
 
     def stop(self) -> None:
         """End the run now: nothing new is started, and what the journal says stays true."""
@@ -189,26 +195,44 @@ class Engine:
     async def _guarded(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         """Do a part of the work. A failure that is no item's own ends the run."""
         try:
-            await work(*arguments)
-        except Exception as error:  # noqa: BLE001 - raised to whoever reads
-            self._failure = self._failure or error
-            self._halt.call()
-            self._scope.cancel()
+            with no_stray_cancel():
+                await work(*arguments)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._break_off(error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):  # which end the event loop too, at once
+                raise
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or first_of(error)
+
+    def _break_off(self, error: BaseException) -> None:
+        self._fail(error)
+        self._halt.call()
+        self._scope.cancel()
 
     async def _leave(self) -> None:
         """Let the creates that are under way land, cancel what is to be canceled, and let go of everything."""
         try:
-            await self._creates.land()
+            await self._tried(self._creates.land)
             if self._interrupted and self._plan.cancel_remote:
-                await self._cancel_remote()
+                await self._tried(self._cancel_remote)
             if not isinstance(self._failure, JournalError):
-                await self._journal.end()
-        except Exception as error:  # noqa: BLE001 - raised to whoever reads
-            self._failure = self._failure or error
+                await self._tried(self._journal.end)
         finally:
-            with move_on_after(self._plan.tuning.landing), suppress(Exception):  # the application's own generator
-                await self._source.close()
-            await self._journal.aclose()
+            try:
+                with move_on_after(self._plan.tuning.landing), suppress(Exception):  # the application's own generator
+                    await self._source.close()
+            finally:
+                await self._tried(self._journal.aclose)
+
+    async def _tried(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do a part of the leaving. What goes wrong with it is raised to whoever reads, and holds up no other part."""
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - raised to whoever reads
+            self._fail(error)
 
     def _end(self, error: BaseException, *, no_creates: bool = False) -> None:
         """Take no new items; what runs ends, and then the error is raised."""
@@ -230,7 +254,9 @@ class Engine:
             room = await self._outlet.room()
             try:
                 given = await self._source.take(min(room, ahead))
-            except Exception as error:  # noqa: BLE001 - the application's own, raised to it
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the application's own, raised to it
                 self._end(error)
                 return
             if not given:
@@ -306,16 +332,24 @@ class Engine:
         self._hand_out(number, outcome)
 
     async def _started(self, item: BatchItem, entry: Entry) -> BatchOutcome | None:
-        """None when the item has its task, else what became of it."""
+        """None when the item has its task, else what became of it.
+
+        Raises:
+            JournalError: It can't be written down.
+            BaseException: What nobody reckoned with; it is no item's own, and nothing is written down of it.
+        """
         try:
             files = await self._uploaded(item)
+        except Exception as error:  # noqa: BLE001 - also what a file of the application's own raises
+            return await self._not_started(entry, error)
+        try:
             if self._machines is None:
                 await self._creates.make(item, entry, files, item.workspace_id)
             else:
                 await self._make_on_one_of(self._machines, item, entry, files)
         except JournalError:
             raise
-        except Exception as error:  # noqa: BLE001 - also what a file of the application's own raises
+        except RebyteError as error:
             return await self._not_started(entry, error)
         return None
 

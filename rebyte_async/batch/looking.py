@@ -13,7 +13,7 @@ from attrs import define, evolve, field
 from rebyte_async.batch.faith import Faith
 from rebyte_async.batch.items import plain_prompt, prompt_hash
 from rebyte_async.batch.reconcile import Candidate, judge
-from rebyte_async.batch.trouble import Trouble, is_fatal, is_passing
+from rebyte_async.batch.trouble import Trouble, first_of, is_fatal, is_passing, no_stray_cancel
 from rebyte_async.errors import RebyteError
 
 if TYPE_CHECKING:
@@ -131,12 +131,19 @@ class Search:
 
         async def read(task_id: str) -> None:
             async with slots:
-                await self._read_text(task_id)
+                with no_stray_cancel():
+                    await self._read_text(task_id)
 
-        async with create_task_group() as group:
-            for task_id in task_ids:
-                if task_id not in self._prompts:
-                    group.start_soon(read, task_id)
+        failure: BaseException | None = None
+        try:
+            async with create_task_group() as group:
+                for task_id in task_ids:
+                    if task_id not in self._prompts:
+                        group.start_soon(read, task_id)
+        except BaseExceptionGroup as several:  # pyright: ignore[reportUnknownVariableType]
+            failure = first_of(several)
+        if failure is not None:
+            raise failure
 
     async def _read_text(self, task_id: str) -> None:
         trouble = Trouble(self.tuning if not self._unreadable else evolve(self.tuning, patience=0.0), self.gate)

@@ -48,7 +48,8 @@ class BatchRun:
         BatchError: Two items have one key, an item has changed since an earlier run, the key is refused, the service
             couldn't be reached for ten minutes, or the run was cancelled.
         JournalError: The journal can't be used or written.
-        Exception: What the iterable of the items raised.
+        Exception: What the iterable of the items raised; or, and at once, what nobody reckoned with, such as an error
+            of a session or a receiver of the application's own. The next run goes on, and makes nothing twice.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class BatchRun:
             raise
         except BaseException:
             self._over = True
+            await self._stopped()
             raise
         if outcome is None:
             self._over = True

@@ -86,7 +86,7 @@ class _Listed(Source):
             except StopIteration:
                 self.end()
                 return
-            except Exception as error:  # noqa: BLE001 - told to whoever reads
+            except BaseException as error:  # noqa: BLE001 - told to whoever reads
                 self.end(error)
                 return
 
@@ -150,8 +150,10 @@ class _Awaited(Source):
         except asyncio.CancelledError as error:  # its own, or of something that it awaits
             self.end(error)
             raise
-        except Exception as error:  # noqa: BLE001 - told to whoever reads
+        except BaseException as error:  # told to whoever reads, who would wait for ever
             self.end(error)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
 
     async def close(self) -> None:
         if self._task is not None:

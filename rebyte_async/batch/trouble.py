@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar, cast
 
+from anyio import current_effective_deadline
 from attrs import define, field
 
 from rebyte_async.errors import (
     AmbiguousRequestError,
     APIError,
     AuthenticationError,
+    BatchError,
     ConfigurationError,
     InsufficientScopesError,
     InvalidRequestError,
@@ -20,12 +24,12 @@ from rebyte_async.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
     from rebyte_async._transport.gate import Gate
     from rebyte_async.batch.tuning import Tuning
 
-__all__ = ["Trouble", "in_one_line", "is_fatal", "is_passing"]
+__all__ = ["StrayCancelError", "Trouble", "first_of", "in_one_line", "is_fatal", "is_passing", "no_stray_cancel"]
 
 T = TypeVar("T")
 _LONGEST_LINE = 2_000
@@ -49,6 +53,33 @@ def in_one_line(error: BaseException) -> str:
     """An error as an outcome tells it: its class and its message."""
     text = " ".join(str(error).split())[:_LONGEST_LINE]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class StrayCancelError(BatchError):
+    """Something that the batch waited for was cancelled, and the batch wasn't."""
+
+
+@contextmanager
+def no_stray_cancel() -> Generator[None]:
+    """Tell a cancel that nobody asked the current task for: a task group would take it for the end of its work.
+
+    Raises:
+        StrayCancelError: There was one.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if current_effective_deadline() == float("-inf") or (task is not None and task.cancelling() > 0):
+            raise
+        raise StrayCancelError("something that the batch waited for was cancelled") from error
+
+
+def first_of(error: BaseException) -> BaseException:
+    """What a task group has wrapped, as it was raised; of several errors the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
 
 
 @define(eq=False)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +30,42 @@ async def client(emulator: Emulator) -> AsyncIterator[AsyncRebyte]:
     async with client_of(emulator.url) as made:
         emulator.add_key("rbk_test_0123456789")
         yield made
+
+
+@pytest.fixture
+def sealed() -> Iterator[Path]:
+    """A folder that anybody may look into, and that can be sealed: not under `tmp_path`, which is its user's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+        folder.chmod(0o755)
+
+
+_UNPRIVILEGED = """
+import os, sys
+def drop_privileges():
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+"""
+
+
+@pytest.fixture
+def unprivileged() -> Callable[..., str]:
+    """Runs a script in a process of its own; what it prints.
+
+    Root may write anywhere, so the script calls `drop_privileges`: when it has imported all that it needs, since the
+    modules may lie where root alone can read.
+    """
+
+    def run(script: str, *arguments: str) -> str:
+        if os.name != "posix":
+            pytest.skip("a folder can't be sealed by its mode here")
+        command = [sys.executable, "-c", _UNPRIVILEGED + script, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run

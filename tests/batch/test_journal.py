@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +140,36 @@ async def test_an_empty_file_becomes_a_journal(client: AsyncRebyte, tmp_path: Pa
     assert sorted(file.name for file in tmp_path.iterdir()) == ["empty", "empty.lock"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes into any folder")
-async def test_a_folder_that_can_not_be_written_is_named(client: AsyncRebyte, tmp_path: Path) -> None:
-    """There can be no lock there, so there is no run."""
-    tmp_path.chmod(0o500)
-    with pytest.raises(errors.JournalError, match=r"can't write .*run.sqlite3.lock"):
-        await outcomes_of(runner_of(client, journal=tmp_path / "run.sqlite3"), items(1))
+_RUN = """
+import asyncio
+from rebyte_async import AsyncRebyte
+from rebyte_async.batch import BatchItem, BatchRunner
+from rebyte_async.errors import JournalError
+async def main():
+    async with AsyncRebyte("rbk_test_0123456789", base_url=sys.argv[1]) as client:
+        async for outcome in BatchRunner(client).run([BatchItem("k0", "Do 0")]):
+            print(outcome.status)
+        drop_privileges()
+        try:
+            async for outcome in BatchRunner(client, journal=sys.argv[2]).run([BatchItem("k1", "Do 1")]):
+                print(outcome.status)
+        except JournalError as error:
+            print(error)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.usefixtures("client")
+async def test_a_folder_that_can_not_be_written_is_named(
+    emulator: Emulator, sealed: Path, unprivileged: Callable[..., str]
+) -> None:
+    """There can be no lock there, so there is no run; one without a journal needs none."""
+    sealed.chmod(0o555)
+    path = sealed / "run.sqlite3"
+    said = await asyncio.to_thread(unprivileged, _RUN, emulator.url, str(path))
+    assert said.splitlines() == ["completed", f"can't write {path}.lock: Permission denied"]
+    assert creates(emulator) == 1
+    assert list(sealed.iterdir()) == []
 
 
 @pytest.mark.parametrize(("where", "said"), [("none/run.sqlite3", "there is no folder"), (".", "it is a folder")])

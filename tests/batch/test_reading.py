@@ -19,6 +19,7 @@ from rebyte_async.errors import JournalError
 from support.journals import BEGIN, made_up, row, write_journal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _KILLED = """
@@ -136,16 +137,22 @@ def test_reading_changes_nothing(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root writes into any folder")
-def test_a_journal_in_a_folder_that_cant_be_written(path: Path) -> None:
+_READ = """
+import rebyte_async.batch
+rebyte_async.batch.read_journal
+drop_privileges()
+with rebyte_async.batch.read_journal(sys.argv[1]) as reader:
+    print(reader.counts().total, *(item.key for item in reader.items()))
+"""
+
+
+def test_a_journal_in_a_folder_that_cant_be_written(sealed: Path, unprivileged: Callable[..., str]) -> None:
     """A journal that was put away, on a medium that can't be written, is read too."""
-    write_journal(path, [row("a")])
-    path.parent.chmod(0o500)
-    try:
-        with read_journal(path) as reader:
-            assert reader.counts().total == 1
-    finally:
-        path.parent.chmod(0o700)
+    path = write_journal(sealed / "run #1?.sqlite3", [row("a"), row("b")])
+    path.chmod(0o444)
+    sealed.chmod(0o555)
+    assert unprivileged(_READ, str(path)) == "2 a b"
+    assert list(sealed.iterdir()) == [path]
 
 
 def test_what_is_no_journal(path: Path, tmp_path: Path) -> None:
