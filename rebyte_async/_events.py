@@ -87,7 +87,7 @@ def event_from_mapping(document: Mapping[str, Any]) -> TaskEvent:
     event_type = get("eventType")
     payload: dict[str, Any] | None = get("payload")  # or whatever came
     if type(event_type) is not str:
-        raise DecodeError("an event has no eventType", path="$.eventType", body=_excerpt(_json.dumps(document)))
+        raise DecodeError("an event has no eventType", path="$.eventType", body=_written(document))
     kind = _KINDS.get(event_type)
     if kind is None or type(payload) is not dict:
         return _unknown(document)
@@ -237,6 +237,13 @@ def _object(data: bytes | str) -> dict[str, Any]:
     if type(document) is not dict:
         raise DecodeError("the data of a frame is no JSON object", body=_excerpt(data))
     return cast("dict[str, Any]", document)
+
+
+def _written(document: Mapping[str, Any]) -> str:
+    try:
+        return _excerpt(_json.dumps(document))
+    except (TypeError, RecursionError):  # nested too deeply, or a number that is too long
+        return ""
 
 
 def _excerpt(data: bytes | str) -> str:

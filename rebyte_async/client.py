@@ -139,7 +139,7 @@ class AsyncRebyte:
     def stats(self) -> ClientStats:
         """What this client, with all views of it, has done so far."""
         transport = self._transport
-        return transport.counters.snapshot(sum(body.taken for body in transport.connections.streams))
+        return transport.counters.snapshot(sum(body.received for body in transport.connections.streams))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._transport.base}>"

@@ -471,3 +471,10 @@ def test_dumps() -> None:
     for value in (object(), "\ud83d"):
         with pytest.raises(TypeError):
             _json.dumps({"a": value})
+
+
+@pytest.mark.parametrize("inside", ["[" * 300 + "]" * 300, '{"a":"\\ud800","b":' + str(2**80) + "}"])
+def test_no_event_that_cannot_be_written_either(inside: str) -> None:
+    """What is too deep or too long to be shown is the same error, without an excerpt where there is none to be had."""
+    with pytest.raises(DecodeError, match="eventType"):
+        decode_event(f'{{"x": {inside}}}')

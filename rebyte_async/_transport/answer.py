@@ -58,8 +58,7 @@ class ByteStream:
     """The open bodies of the client, of which this is one while it is open."""
     silence: float | None = None
     """Seconds without a byte that end it; None where aiohttp sees to that, or nobody."""
-    taken: int = field(default=0, init=False)
-    """Bytes that were read of it; what is unread is no silence of the server's."""
+    _taken: int = field(default=0, init=False)  # of all that came; what is unread is no silence of the server's
     _came: int = field(default=-1, init=False)
     _since: float = field(default=0.0, init=False)
 
@@ -72,6 +71,11 @@ class ByteStream:
     def status(self) -> int:
         """The answer's status."""
         return self._response.status
+
+    @property
+    def received(self) -> int:
+        """How many bytes have come."""
+        return self._response.content.total_bytes
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -101,7 +105,7 @@ class ByteStream:
 
     def took(self) -> None:
         """Note that what had come was read."""
-        self.taken = self._response.content.total_bytes
+        self._taken = self._response.content.total_bytes
 
     def is_heard(self, now: float) -> bool:
         """Whether it is worth another look: it has brought something, or may be silent for longer. Else it fails.
@@ -113,8 +117,13 @@ class ByteStream:
         if content.is_eof() or content.exception() is not None:
             return False
         came = content.total_bytes
-        if came > self._came or came > self.taken:
+        if came > self._came or came > self._taken:
             self._came, self._since = came, now
+        elif self._is_cut_off():
+            from aiohttp import ClientPayloadError  # noqa: PLC0415 - imported on first use
+
+            content.set_exception(ClientPayloadError("the connection was lost"))
+            return False
         elif self.silence is not None and now - self._since >= self.silence:
             from aiohttp import SocketTimeoutError  # noqa: PLC0415 - imported on first use
 
@@ -122,10 +131,16 @@ class ByteStream:
             return False
         return True
 
+    def _is_cut_off(self) -> bool:
+        """Whether aiohttp has closed the connection and not told the body, as it does where the chunks are garbled."""
+        connection = self._response.connection
+        transport = None if connection is None else connection.transport
+        return transport is None or transport.is_closing()
+
     def close(self) -> None:
         """Close the connection. A `read` that waits elsewhere fails."""
         if self in self._open_ones:
             self._open_ones.discard(self)
             self._counters.open_streams -= 1
-            self._counters.bytes_received += self.taken
+            self._counters.bytes_received += self.received
             self._response.close()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import Factory, define, field
 
 from rebyte_async import _codec
+from rebyte_async._transport.naps import Naps
 from rebyte_async._transport.silence import OpenBodies
 from rebyte_async._transport.translate import single_attempt
 from rebyte_async._transport.turns import Turns
@@ -82,6 +83,8 @@ class Connections:
     """The answers of ordinary calls that are being read."""
     streams: OpenBodies = field(factory=OpenBodies, init=False)
     """The bodies that are being read as they come: event streams and downloads."""
+    naps: Naps = field(factory=Naps, init=False)
+    """The waits between attempts."""
 
     async def ready(self) -> None:
         """Make the sessions if there are none yet.
@@ -163,6 +166,7 @@ class Connections:
     async def close(self) -> None:
         """Close what is the client's own. Nothing can be sent afterwards."""
         self._closed = True
+        self.naps.end(_CLOSED)
         # aiohttp's own close would leave whoever reads from them waiting for ever.
         for stream in self.streams:
             stream.close()

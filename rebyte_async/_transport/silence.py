@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -17,11 +16,13 @@ __all__ = ["OpenBodies"]
 
 _LOOKS = 16
 """How often it is looked, in the time of the shortest silence that is too long."""
+_OFTEN = 5.0
+"""Seconds between two looks at most: a body whose connection was closed behind its back is found by them alone."""
 
 
 @define(eq=False)
 class OpenBodies:
-    """Ends a body that brings nothing for too long: for the given time, and up to an eighth more.
+    """Ends a body that brings nothing for too long: for the given time, and up to an eighth more; or can bring nothing.
 
     aiohttp's own read timeout makes a new timer whenever something comes, which costs more than parsing an event. This
     is one timer for all, which looks now and then what has come.
@@ -32,10 +33,9 @@ class OpenBodies:
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def add(self, body: ByteStream) -> None:
-        """Keep a body until it is discarded, and watch it if its silence has a limit."""
+        """Keep a body until it is discarded, and watch it."""
         self._bodies[body] = None
-        if body.silence is not None:
-            self._look_in(body.silence / _LOOKS)
+        self._look_within(body.silence)
 
     def discard(self, body: ByteStream) -> None:
         """Forget a body."""
@@ -47,8 +47,9 @@ class OpenBodies:
     def __iter__(self) -> Iterator[ByteStream]:
         return iter(tuple(self._bodies))
 
-    def _look_in(self, seconds: float) -> None:
+    def _look_within(self, silence: float | None) -> None:
         loop = asyncio.get_running_loop()
+        seconds = _OFTEN if silence is None else min(_OFTEN, silence / _LOOKS)
         if self._timer is not None:
             if self._timer.when() <= loop.time() + seconds:
                 return
@@ -56,9 +57,7 @@ class OpenBodies:
         self._timer = loop.call_later(seconds, self._look, loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now, shortest, self._timer = loop.time(), math.inf, None
-        for body in self:
-            if body.silence is not None and body.is_heard(now):
-                shortest = min(shortest, body.silence)
-        if shortest < math.inf:
-            self._look_in(shortest / _LOOKS)
+        now, self._timer = loop.time(), None
+        alive = [body.silence for body in self if body.is_heard(now)]
+        if alive:
+            self._look_within(min((silence for silence in alive if silence is not None), default=None))

@@ -60,8 +60,8 @@ _DOWNLOAD_BUFFER = 1024 * 1024
 """The same for a download: small blocks cost a third of its speed."""
 
 
-def _new_gate() -> Gate:
-    return Gate(time.monotonic, asyncio.sleep, Random())  # noqa: S311 - jitter is no secret
+def _new_gate(transport: Transport) -> Gate:
+    return Gate(time.monotonic, transport.connections.naps.sleep, Random())  # noqa: S311 - jitter is no secret
 
 
 @frozen(eq=False, kw_only=True)
@@ -80,7 +80,7 @@ class Transport:
     """What goes to the API's origin alone."""
     root: str = field(default=Factory(lambda self: str(self.base).rstrip("/"), takes_self=True), init=False)
     """What stands before every path."""
-    gate: Gate = field(factory=_new_gate)
+    gate: Gate = field(default=Factory(_new_gate, takes_self=True))
     counters: Counters = field(factory=Counters)
     clock: ServerClock = field(factory=ServerClock)
 

@@ -18,6 +18,7 @@ from rebyte_async.errors import APIError, RateLimitedError, ServerError, Transpo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
+    from io import FileIO
     from pathlib import Path
 
     from rebyte_async._transport import ByteStream, Transport
@@ -123,8 +124,9 @@ async def save(download: Download, target: Path, progress: Progress | None) -> N
         OSError: The file can't be written.
         Exception: As `Download.blocks`.
     """
-    part = await asyncio.to_thread(_Part, target)
+    part = _Part(target)
     try:
+        await asyncio.to_thread(part.begin)
         await _fill(download, part, progress)
         await asyncio.to_thread(part.put_in_place)
     except BaseException:
@@ -153,17 +155,31 @@ async def _fill(download: Download, part: _Part, progress: Progress | None) -> N
 class _Part:
     """A file on its way to its place; its methods block, and may run in any thread.
 
-    The lock is for a write whose caller was cancelled: it may still run while the file is discarded.
+    The lock is for a step whose caller was cancelled: it may still run, or be yet to run, while the file is discarded.
     """
 
     def __init__(self, target: Path) -> None:
         self._target = target
         self._path = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.part")
-        try:
-            self._file = self._path.open("xb", buffering=0)
-        except OSError as error:
-            raise type(error)(error.errno, error.strerror, str(target)) from error
+        self._opened: FileIO | None = None
+        self._is_discarded = False
         self._lock = threading.Lock()
+
+    @property
+    def _file(self) -> FileIO:
+        if self._opened is None:
+            raise ValueError("the file isn't open")
+        return self._opened
+
+    def begin(self) -> None:
+        """Make the file."""
+        with self._lock:
+            if self._is_discarded:
+                return
+            try:
+                self._opened = self._path.open("xb", buffering=0)
+            except OSError as error:
+                raise type(error)(error.errno, error.strerror, str(self._target)) from error
 
     def rewind(self) -> None:
         """Start again."""
@@ -195,5 +211,7 @@ class _Part:
     def discard(self) -> None:
         """Leave nothing behind."""
         with self._lock:
-            self._file.close()
-            self._path.unlink(missing_ok=True)
+            self._is_discarded = True
+            if self._opened is not None:
+                self._opened.close()
+                self._path.unlink(missing_ok=True)

@@ -122,6 +122,10 @@ class TaskRun:
             except asyncio.CancelledError:
                 await self._left()
                 raise
+            except RebyteError:
+                if self._stream is not None:
+                    self._stream.disconnect()
+                raise
         if self._check and result.status == "failed":
             raise TaskFailedError(f"task {result.task_id} failed: {_first_line(result.final_result)}", result=result)
         if self._check and result.status == "canceled":

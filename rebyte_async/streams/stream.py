@@ -164,6 +164,8 @@ class TaskEventStream:
                     await self._follower.advance()
         finally:
             self._scope = None
+            if self._closed:  # while it connected: the connection came all the same
+                self._follower.close()
 
     def _is_waiting(self) -> bool:
         return not (self._closed or self._follower.has_more)
@@ -205,7 +207,7 @@ class TaskEventStream:
 
         The remote task goes on. `cursor` stays readable.
         """
-        self._closed, self._failure = True, None
+        self._closed = True
         self._follower.close()
         if self._scope is not None:
             self._scope.cancel()

@@ -231,6 +231,20 @@ async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_download_that_is_cancelled_as_it_begins_leaves_nothing(tmp_path: Path) -> None:
+    """In whatever moment: the file that a thread was just making is removed as well."""
+    async with RawServer(Shelf()) as server, client_of(server.url) as client:
+        await client.artifacts.read(ID, "a")
+        for moment in range(60):
+            loading = asyncio.ensure_future(client.artifacts.download(ID, "a", tmp_path / f"a{moment}"))
+            for _ in range(moment % 12):
+                await asyncio.sleep(0)
+            loading.cancel()
+            await asyncio.wait([loading])
+        await asyncio.sleep(0.1)  # for what such a thread would have left
+    assert [entry.name for entry in tmp_path.iterdir() if entry.suffix == ".part"] == []
+
+
 async def test_a_download_through_a_signed_url_carries_no_key(tmp_path: Path) -> None:
     """The redirect to the storage is followed without the key."""
     shelf = Shelf(700_000)

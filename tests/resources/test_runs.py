@@ -47,6 +47,19 @@ async def test_awaiting_a_run_gives_its_result(emulator: Emulator, client: Async
     assert client.stats().open_streams == 0
 
 
+async def test_an_awaited_run_that_fails_leaves_no_connection() -> None:
+    """Nobody holds it any more who could close it: here a frame is no event."""
+    task = TaskServer([[b"event: event\ndata: {}\n\n", SILENCE]])
+
+    async def handler(request: RawRequest) -> Any:
+        return json_answer({"id": TASK_ID}, 201) if request.method == "POST" else await task(request)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.DecodeError):
+            await client.tasks.run("Do it")
+        assert client.stats().open_streams == 0
+
+
 async def test_a_run_starts_once(emulator: Emulator, client: AsyncRebyte) -> None:
     """Awaiting and iterating, again and at the same time, is one task."""
     run = client.tasks.run("Do it")

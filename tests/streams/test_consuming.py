@@ -12,10 +12,10 @@ from typing import Any
 import anyio
 import pytest
 
-from rebyte_async import errors
+from rebyte_async import RetryPolicy, errors
 from rebyte_async.types import Done, TaskStatus
 from support.clients import client_of, skipping
-from support.raw import DROP, RawServer
+from support.raw import DROP, RawServer, answer, chunk, stream_head
 from support.turns import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
 
 FRAMES = [text(seq, f"word {seq}") for seq in range(1, 7)]
@@ -186,6 +186,77 @@ async def test_a_stream_that_has_failed_stays_failed() -> None:
         assert len(server.requests) == 4
 
 
+async def test_a_failed_stream_that_was_closed_stays_failed() -> None:
+    """A loop over it says what went wrong, and doesn't end as if the turn had."""
+    async with RawServer(TaskServer([[DROP]])) as server, client_of(server.url) as client:
+        stream = client.tasks.events(TASK_ID)
+        with pytest.raises(errors.StreamInterruptedError):
+            async with stream:
+                await anext(stream)
+        with pytest.raises(errors.StreamInterruptedError):
+            await anext(stream)
+
+
+async def test_closing_while_it_connects_closes_what_comes_of_it() -> None:
+    """In whatever moment of connecting a stream is closed, it has no connection afterwards."""
+    async with RawServer(TaskServer([[FRAMES[0], SILENCE]])) as server, client_of(server.url) as client:
+        await client.tasks.get(TASK_ID)
+        for moment in range(40):
+            stream = client.tasks.events(TASK_ID)
+            reading = asyncio.ensure_future(anext(stream))
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            await stream.close()
+            await asyncio.wait([reading])
+            assert reading.exception() is None or isinstance(reading.exception(), StopAsyncIteration)
+            assert client.stats().open_streams == 0, moment
+
+
+async def test_an_id_that_no_header_can_hold_is_kept_to_oneself() -> None:
+    """The stream is read again from its start then, which loses and repeats nothing."""
+    odd = b"id: \x01\n" + FRAMES[0]
+    task = TaskServer([[odd, FRAMES[1], DROP], [*FRAMES, END]])
+    async with RawServer(task) as server, client_of(server.url) as client:
+        async with client.tasks.events(TASK_ID) as stream:
+            assert [event.seq async for event in stream] == [1, 2, 3, 4, 5, 6]
+        assert "last-event-id" not in {
+            name.lower() for name in server.seen("GET", f"/tasks/{TASK_ID}/events")[1].headers
+        }
+
+
+async def test_every_byte_that_was_given_out_is_counted() -> None:
+    """Also those that came in the moment in which the connection was given up."""
+    for moment in range(7):
+        go = anyio.Event()
+
+        async def handler(_: Any, go: anyio.Event = go) -> Any:
+            async def pieces() -> AsyncIterator[Any]:
+                yield stream_head() + chunk(FRAMES[0])
+                await go.wait()
+                yield chunk(FRAMES[1])
+                await anyio.sleep_forever()
+
+            return pieces()
+
+        async with RawServer(handler) as server, client_of(server.url) as client:
+            stream = client.tasks.events(TASK_ID)
+            got = [await anext(stream)]
+            reading = asyncio.ensure_future(anext(stream))
+            await anyio.sleep(0.01)
+            go.set()
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            stream.disconnect()
+            async with asyncio.timeout(1):
+                while client.stats().open_streams == 0 and not reading.done():
+                    await anyio.sleep(0.001)
+            got += [reading.result()] if reading.done() else []
+            assert client.stats().bytes_received >= sum(len(frame) for frame in FRAMES[: len(got)]), moment
+            reading.cancel()
+            await asyncio.wait([reading])
+            await stream.close()
+
+
 async def test_text_gives_the_agents_words() -> None:
     """Deltas as they come, a blank line between blocks, echoes left out, and the whole is the result's text."""
     frames = [
@@ -222,6 +293,25 @@ async def test_the_final_result_falls_back(final: str, task_result: str | None, 
         result = await client.tasks.events(TASK_ID).until_done()
     assert result.final_result == expected
     assert result.status == "completed"
+
+
+@pytest.mark.parametrize("wait", ["retry", "429", "empty"])
+async def test_a_closed_client_ends_the_waits_of_its_streams(wait: str) -> None:
+    """Also a stream that waits for its next try, however long, says at once that its client was closed."""
+    busy = answer(429, b"{}", Retry_After="100")
+    retry = [b"retry: 100000\n\n", DROP]
+    connects: dict[str, list[Any]] = {"retry": retry, "429": [busy], "empty": [done("succeeded", -1)]}
+    task = TaskServer([connects[wait]], [RUNNING])
+    async with RawServer(task) as server:
+        client = client_of(server.url, retry=RetryPolicy(base_delay=60, max_delay=100))
+        reading = asyncio.ensure_future(anext(client.tasks.events(TASK_ID)))
+        while not task.streams or (wait == "empty" and not task.reads):
+            await anyio.sleep(0.005)
+        await anyio.sleep(0.02)
+        await client.aclose()
+        async with asyncio.timeout(0.9):
+            with pytest.raises(errors.ConfigurationError, match="closed"):
+                await reading
 
 
 async def test_a_closed_client_ends_its_streams_with_an_error() -> None:

@@ -158,3 +158,27 @@ async def test_the_end_of_a_body_is_no_silence() -> None:
         assert await body.read() == b""
         body.close()
         assert client.stats().open_streams == 0
+
+
+@pytest.mark.parametrize("garbage", [b"zz\r\nabc", b"5\r\nabcdefgh\r\n", b"-1\r\n", b"\x00\xff\xfe"])
+async def test_garbled_chunks_are_a_lost_connection(garbage: bytes) -> None:
+    """Closed by aiohttp, which doesn't tell the body; the stream notices soon, and connects again."""
+    connects = 0
+
+    async def handler(_: RawRequest) -> AsyncIterator[bytes]:
+        nonlocal connects
+        connects += 1
+        rest = garbage if connects == 1 else chunk(done("succeeded", 1, "all")) + chunk(b"")
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield stream_head() + chunk(text(1, "first"))
+            await asyncio.sleep(0.02)
+            yield rest
+            await asyncio.sleep(0.1)
+
+        return pieces()
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        async with client.tasks.events(TASK_ID, idle_timeout=8) as stream, asyncio.timeout(6):
+            assert [event.seq async for event in stream] == [1]
+        assert (stream.reconnects, client.stats().open_streams) == (1, 0)
