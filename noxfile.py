@@ -50,7 +50,7 @@ def tests(session: nox.Session) -> None:
     """The test suite on the built wheel, with branch coverage."""
     session.install(".[all]", *group("tests"))
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=INSTALLED)
+    session.run("coverage", "run", "-m", "pytest", "-n2", "--dist=worksteal", *session.posargs, env=INSTALLED)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--fail-under=0" if session.posargs else "--fail-under=95")
 

@@ -7,14 +7,24 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from enum import Enum
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 
-__all__ = ["DROP", "RawRequest", "RawServer", "answer", "chunk", "json_answer", "stream_head"]
+__all__ = ["DROP", "RawRequest", "RawServer", "Sign", "answer", "chunk", "json_answer", "stream_head"]
 
-DROP = object()
+
+class Sign(Enum):
+    """What a server does instead of sending bytes."""
+
+    DROP = "drop"
+    CLOSE = "close"
+    SILENCE = "silence"
+
+
+DROP = Sign.DROP
 """What a handler gives to have the connection reset."""
 
 

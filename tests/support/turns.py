@@ -9,14 +9,14 @@ from typing import Any
 import anyio
 from attrs import define, field
 
-from support.raw import DROP, RawRequest, chunk, json_answer, stream_head
+from support.raw import DROP, RawRequest, Sign, chunk, json_answer, stream_head
 
 __all__ = ["CLOSE", "SILENCE", "TASK_ID", "TaskServer", "done", "event", "text", "tool_result", "tool_use"]
 
 TASK_ID = "t1"
-CLOSE = object()
+CLOSE = Sign.CLOSE
 """Close in an orderly way, without a done."""
-SILENCE = object()
+SILENCE = Sign.SILENCE
 """Send nothing more, and leave the connection open."""
 
 
