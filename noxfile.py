@@ -47,7 +47,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite on the built wheel, with branch coverage."""
+    """The test suite on the built wheel, with branch coverage; `nox -s tests -- -n0` in one process, for a debugger."""
     session.install(".[all]", *group("tests"))
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", "-n2", "--dist=worksteal", *session.posargs, env=INSTALLED)

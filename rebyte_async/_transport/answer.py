@@ -134,8 +134,7 @@ class ByteStream:
     def _is_cut_off(self) -> bool:
         """Whether aiohttp has closed the connection and not told the body, as it does where the chunks are garbled."""
         connection = self._response.connection
-        transport = None if connection is None else connection.transport
-        return transport is None or transport.is_closing()
+        return connection is None or connection.transport is None  # gone only when the end of it was dealt with
 
     def close(self) -> None:
         """Close the connection. A `read` that waits elsewhere fails."""

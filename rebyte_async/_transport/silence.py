@@ -22,7 +22,9 @@ _OFTEN = 5.0
 
 @define(eq=False)
 class OpenBodies:
-    """Ends a body that brings nothing for too long: for the given time, and up to an eighth more; or can bring nothing.
+    """Ends a body that brings nothing for too long: for the given time, and up to an eighth more.
+
+    Also one without a limit whose connection is gone, of which aiohttp doesn't always tell: within ten seconds.
 
     aiohttp's own read timeout makes a new timer whenever something comes, which costs more than parsing an event. This
     is one timer for all, which looks now and then what has come.

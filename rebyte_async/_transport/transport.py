@@ -29,6 +29,7 @@ from rebyte_async._wire import API_KEY_HEADER, HEALTH_PATH, Endpoint, api_error
 from rebyte_async.errors import (
     AmbiguousRequestError,
     APIError,
+    ConfigurationError,
     ConnectError,
     InvalidRequestError,
     RateLimitedError,
@@ -104,7 +105,8 @@ class Transport:
 
         Raises:
             InvalidRequestError: An id can't be right. Nothing was sent.
-            ConfigurationError: The client is closed or belongs to another event loop.
+            ConfigurationError: The client is closed or belongs to another event loop. Where it was closed between two
+                attempts, the `__cause__` is what the last one met.
             ConnectError: No connection could be made.
             AmbiguousRequestError: The answer to a request that must not be repeated was lost.
             RequestTimeoutError: No answer came in time.
@@ -159,7 +161,10 @@ class Transport:
             _give_up(endpoint, request, outcome, failure, attempt)
         _log.debug("%s %s: attempt %d failed, next in %.2f s", endpoint.method, endpoint.template, attempt, delay)
         self.counters.retries += 1
-        await self.gate.sleep(delay)
+        try:
+            await self.gate.sleep(delay)
+        except ConfigurationError as closed:
+            raise closed from failure
 
     def _pause_all(self, error: RateLimitedError, delay: float | None) -> None:
         """One 429 pauses the whole client, for as long as the server asks within what the policy waits out."""

@@ -197,7 +197,7 @@ class Engine:
         try:
             with no_stray_cancel():
                 await work(*arguments)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as error:
             self._break_off(error)
@@ -208,7 +208,7 @@ class Engine:
         self._failure = self._failure or first_of(error)
 
     def _break_off(self, error: BaseException) -> None:
-        self._fail(error)
+        self._failure = self._failure or error
         self._halt.call()
         self._scope.cancel()
 
@@ -254,7 +254,7 @@ class Engine:
             room = await self._outlet.room()
             try:
                 given = await self._source.take(min(room, ahead))
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
                 raise
             except BaseException as error:  # noqa: BLE001 - the application's own, raised to it
                 self._end(error)

@@ -13,7 +13,7 @@ from attrs import define, evolve, field
 from rebyte_async.batch.faith import Faith
 from rebyte_async.batch.items import plain_prompt, prompt_hash
 from rebyte_async.batch.reconcile import Candidate, judge
-from rebyte_async.batch.trouble import Trouble, first_of, is_fatal, is_passing, no_stray_cancel
+from rebyte_async.batch.trouble import Trouble, is_fatal, is_passing, no_stray_cancel
 from rebyte_async.errors import RebyteError
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Search:
                     if task_id not in self._prompts:
                         group.start_soon(read, task_id)
         except BaseExceptionGroup as several:  # pyright: ignore[reportUnknownVariableType]
-            failure = first_of(several)
+            failure = several.exceptions[0]  # as it was raised, also where that was a group
         if failure is not None:
             raise failure
 

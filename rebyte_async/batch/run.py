@@ -91,6 +91,8 @@ class BatchRun:
         except asyncio.CancelledError:
             await self._stopped()
             raise
+        except GeneratorExit:  # nothing can be awaited any more
+            raise
         except BaseException:
             self._over = True
             await self._stopped()

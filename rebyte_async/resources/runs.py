@@ -122,7 +122,7 @@ class TaskRun:
             except asyncio.CancelledError:
                 await self._left()
                 raise
-            except RebyteError:
+            except Exception:
                 if self._stream is not None:
                     self._stream.disconnect()
                 raise

@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
-from rebyte_async import AsyncRebyte, errors
+from rebyte_async import AsyncRebyte, RetryPolicy, errors
 from support.clients import client_of
-from support.raw import RawRequest, RawServer, stream_head
+from support.raw import RawRequest, RawServer, answer, stream_head
 from support.turns import TASK_ID
 
 
@@ -57,3 +57,21 @@ async def test_closing_ends_what_is_under_way_at_any_moment(name: str) -> None:
                 found = await asyncio.gather(*calls, return_exceptions=True)
             assert {type(error) for error in found} == {expected}
             server.requests.clear()
+
+
+async def test_what_the_last_attempt_met_is_the_cause() -> None:
+    """A call that is closed as it waits for its next attempt may have been carried out: the error tells of that one."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return answer(503, b"busy")
+
+    async with RawServer(handler) as server:
+        client = client_of(server.url, retry=RetryPolicy(base_delay=60, max_delay=60))
+        canceling = asyncio.ensure_future(client.tasks.cancel(TASK_ID))
+        async with asyncio.timeout(5):
+            while not client.stats().retries:
+                await asyncio.sleep(0.005)
+        await client.aclose()
+        with pytest.raises(errors.ConfigurationError, match="closed") as caught:
+            await canceling
+        assert isinstance(caught.value.__cause__, errors.ServerError)
