@@ -21,10 +21,20 @@ from rebyte_async.errors import APIError, InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["API_KEY_HEADER", "DEFAULT_BASE_URL", "Endpoint", "api_error", "header", "retry_after_seconds"]
+__all__ = [
+    "API_KEY_HEADER",
+    "DEFAULT_BASE_URL",
+    "NO_HEADER_HOLDS",
+    "Endpoint",
+    "api_error",
+    "header",
+    "retry_after_seconds",
+]
 
 DEFAULT_BASE_URL = "https://api.rebyte.ai/v1"
 API_KEY_HEADER = "API_KEY"
+NO_HEADER_HOLDS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""The control characters that no header's value may hold."""
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")  # not documented: read if one comes
 _MESSAGE_SHOWN = 500
 _UNRESERVED = re.compile(r"[A-Za-z0-9_-]+")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import TYPE_CHECKING
 
 from rebyte_async import _wire
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_FRAMES", "Connection"]
 
-_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-"""What no header may hold."""
 NO_FRAMES: list[ServerSentEvent] = []
 """The frames of all streams that wait; never filled."""
 
@@ -76,7 +73,7 @@ class Connection:
         self._retry, self._last_event_id = self.retry, self._parser.last_event_id or self._last_event_id
         self._parser = SSEParser()
         # The id is the server's own; it is not known to resume from it (contract §4.1), and a replay does no harm.
-        sent = self._last_event_id and not whole and not _UNSENDABLE.search(self._last_event_id)
+        sent = self._last_event_id and not whole and not _wire.NO_HEADER_HOLDS.search(self._last_event_id)
         headers = {"Last-Event-ID": self._last_event_id} if sent else {}
         ids = {"task_id": self.task_id}
         self._body = await self.transport.stream(_wire.STREAM_EVENTS, ids=ids, idle=self._idle, headers=headers)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import evolve, field, frozen
 
+from rebyte_async._wire import NO_HEADER_HOLDS
 from rebyte_async.errors import (
     ConfigurationError,
     MissingSignatureError,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Proof", "public_keys", "secret_bytes"]
 
 _UNIX_SECONDS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
-_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @frozen(kw_only=True)
@@ -153,7 +153,7 @@ def _secret(given: object) -> bytes:
         raise ConfigurationError(f"a secret must be a string, not {type(given).__name__}")
     if not given:
         raise ConfigurationError("a secret must not be empty; without one give None")
-    if given != given.strip() or _CONTROLS.search(given):
+    if given != given.strip() or NO_HEADER_HOLDS.search(given):
         raise ConfigurationError("a secret has spaces around it or a line end, which no header can carry: strip it")
     try:
         return given.encode()

@@ -16,7 +16,7 @@ from rebyte_async.batch import BatchItem, BatchRunner
 from rebyte_async.emulator import Emulator, HtmlPage, Match, Status, Turn, error, fail, hold, pause, succeed
 from rebyte_async.emulator import cancel as ends_canceled
 from rebyte_async.emulator import text as says
-from support.batches import creates, items, keys_into, outcomes_of, rows, runner_of, texts
+from support.batches import creates, items, keys_into, outcomes_of, rows, runner_of, supplied, texts
 
 
 async def test_every_item_has_an_outcome(emulator: Emulator, client: AsyncRebyte) -> None:
@@ -164,16 +164,7 @@ async def test_what_the_iterable_raises_comes_behind_what_ran(client: AsyncRebyt
         yield from items(3)
         raise LookupError("no more of them")
 
-    async def asynchronously() -> AsyncIterator[BatchItem]:
-        for item in supply():
-            yield item
-
-    class Listed(list[BatchItem]):
-        def __iter__(self) -> Iterator[BatchItem]:
-            return supply()
-
-    given: Any = {"list": Listed(), "generator": supply(), "async": asynchronously()}[kind]
-    run = runner_of(client).run(given)
+    run = runner_of(client).run(supplied(kind, supply))
     seen: list[str] = []
     with pytest.raises(LookupError, match="no more of them"):
         await keys_into(seen, run)

@@ -21,7 +21,7 @@ from rebyte_async.batch import BatchItem, Journal
 from rebyte_async.batch._writer import Writer
 from rebyte_async.emulator import Delay, Drop, Emulator, Match, Rewrite, Status, hold
 from rebyte_async.emulator import text as says
-from support.batches import creates, items, keys_into, outcomes_of, rows, runner_of, texts
+from support.batches import creates, items, keys_into, outcomes_of, rows, runner_of, supplied, texts
 from support.clients import client_of
 
 Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
@@ -145,15 +145,7 @@ async def test_what_is_no_exception_ends_the_run_too(client: AsyncRebyte, tmp_pa
         yield from items(3)
         raise error
 
-    async def asynchronously() -> AsyncIterator[BatchItem]:
-        for item in supply():
-            yield item
-
-    class Listed(list[BatchItem]):
-        def __iter__(self) -> Iterator[BatchItem]:
-            return supply()
-
-    given: Any = {"list": Listed(), "generator": supply(), "async": asynchronously()}[kind]
+    given = supplied(kind, supply)
     seen: list[str] = []
     with pytest.raises(Interrupted) as caught:
         async with asyncio.timeout(10):

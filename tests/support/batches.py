@@ -11,18 +11,33 @@ from attrs import evolve
 from rebyte_async.batch import BatchItem, BatchOutcome, BatchRun, BatchRunner
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
     from pathlib import Path
 
     from rebyte_async import AsyncRebyte
     from rebyte_async.emulator import Emulator
 
-__all__ = ["creates", "items", "keys_into", "outcomes_of", "rows", "runner_of", "texts"]
+__all__ = ["creates", "items", "keys_into", "outcomes_of", "rows", "runner_of", "supplied", "texts"]
 
 
 def items(count: int, prompt: str = "Do {}", **options: Any) -> list[BatchItem]:
     """So many items, with the keys k0, k1 and so on."""
     return [BatchItem(f"k{number}", prompt.format(number), **options) for number in range(count)]
+
+
+def supplied(kind: str, supply: Callable[[], Iterator[BatchItem]]) -> Any:
+    """What a generator function yields and raises, as an iterable of a kind: a list, a generator, or an async one."""
+
+    async def asynchronously() -> AsyncIterator[BatchItem]:
+        for item in supply():
+            yield item
+
+    class Listed(list[BatchItem]):
+        def __iter__(self) -> Iterator[BatchItem]:
+            return supply()
+
+    kinds: dict[str, Callable[[], Any]] = {"list": Listed, "generator": supply, "async": asynchronously}
+    return kinds[kind]()
 
 
 def runner_of(client: AsyncRebyte, *, tuning: dict[str, Any] | None = None, **options: Any) -> BatchRunner:
