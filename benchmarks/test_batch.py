@@ -86,13 +86,13 @@ def test_the_journal_alone(figures: Figures, tmp_path: Path) -> None:
     async def one(journal: Journal, number: int) -> None:
         accepted: Any = await journal.accept([intake_of(BatchItem(f"item-{number}", "Summarise it. " * 20))])
         (entry,) = accepted
-        await journal.intend(entry, None, 1.0)
-        await journal.attach(entry, f"task-{number}", "workspace", 1.0)
-        await journal.finish(entry, "completed", final_result="Done. " * 20, now=2.0)
+        await journal.record_intent(entry, None, 1.0)
+        await journal.record_task(entry, f"task-{number}", "workspace", 1.0)
+        await journal.record_outcome(entry, "completed", final_result="Done. " * 20, now=2.0)
 
     async def main() -> tuple[float, float]:
         async with Journal(tmp_path / "run.sqlite3") as journal:
-            await journal.begin()
+            await journal.begin_run()
             left = iter(range(count))
 
             async def work() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rebyte_async.batch.items import BatchItem, read_jsonl
 from rebyte_async.batch.journal import Journal
+from rebyte_async.batch.journal.reader import JournalCounts, JournalItem, JournalReader, JournalRun, read_journal
 from rebyte_async.batch.outcomes import BatchOutcome, BatchStatus
 from rebyte_async.batch.progress import BatchProgress, RunningItem
-from rebyte_async.batch.reading import JournalCounts, JournalItem, JournalReader, JournalRun, read_journal
 from rebyte_async.batch.report import write_report
 from rebyte_async.batch.run import BatchRun
 from rebyte_async.batch.runner import BatchRunner

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from anyio import CancelScope
 from attrs import define, evolve, field, frozen
 
 from rebyte_async.batch.halting import HaltingGate, StoppedError
+from rebyte_async.batch.journal import DuplicateTaskError
 from rebyte_async.batch.looking import Search
 from rebyte_async.batch.marks import Mark
 from rebyte_async.batch.reconcile import Doubt, Verdict
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rebyte_async._transport import Transport
-    from rebyte_async.batch.entries import Entry
     from rebyte_async.batch.halting import Halt
     from rebyte_async.batch.items import BatchItem
     from rebyte_async.batch.journal import Journal
+    from rebyte_async.batch.journal.records import ItemRecord
     from rebyte_async.batch.plan import Plan
     from rebyte_async.resources import Tasks
     from rebyte_async.types import Task
@@ -49,7 +49,7 @@ class UnclearError(BatchError):
 class _Case:
     """An item in doubt, and who waits for the verdict."""
 
-    entry: Entry
+    entry: ItemRecord
     verdict: asyncio.Future[Verdict]
 
 
@@ -96,7 +96,9 @@ class Creates:
         """How many creates are under way or in doubt."""
         return len(self._flights) + len(self._cases)
 
-    async def make(self, item: BatchItem, entry: Entry, files: Sequence[FileRef], workspace_id: str | None) -> None:
+    async def make(
+        self, item: BatchItem, entry: ItemRecord, files: Sequence[FileRef], workspace_id: str | None
+    ) -> None:
         """Make an item's task, once. Afterwards the entry has it.
 
         Raises:
@@ -123,7 +125,9 @@ class Creates:
             else:
                 return
 
-    async def _send(self, item: BatchItem, entry: Entry, files: Sequence[FileRef], workspace_id: str | None) -> None:
+    async def _send(
+        self, item: BatchItem, entry: ItemRecord, files: Sequence[FileRef], workspace_id: str | None
+    ) -> None:
         """One create. It goes on when the caller is cancelled, so that its task is known if there is still time."""
         await self._cleared(entry.prompt_hash)
         flight = asyncio.get_running_loop().create_task(self._flight(item, entry, files, workspace_id))
@@ -146,12 +150,14 @@ class Creates:
                 return
             self._places.release()
 
-    async def _flight(self, item: BatchItem, entry: Entry, files: Sequence[FileRef], workspace_id: str | None) -> None:
+    async def _flight(
+        self, item: BatchItem, entry: ItemRecord, files: Sequence[FileRef], workspace_id: str | None
+    ) -> None:
         in_doubt = True  # also where something was raised that nobody reckoned with
         try:
             mark = await self._marked()
             await self.halt.over(self.transport.gate.passed())  # a pause after a 429 is no time to be in doubt
-            await self.journal.intend(entry, workspace_id, max(mark.began, self.transport.clock.now()))
+            await self.journal.record_intent(entry, workspace_id, max(mark.began, self.transport.clock.now()))
             await self._create(item, entry, files, workspace_id)
             in_doubt = False
         except RebyteError as error:
@@ -161,7 +167,9 @@ class Creates:
             self._places.release()
             self._texts.land(entry.prompt_hash, in_doubt=in_doubt)
 
-    async def _create(self, item: BatchItem, entry: Entry, files: Sequence[FileRef], workspace_id: str | None) -> None:
+    async def _create(
+        self, item: BatchItem, entry: ItemRecord, files: Sequence[FileRef], workspace_id: str | None
+    ) -> None:
         try:
             task = await self._sender.create(
                 item.prompt,
@@ -177,17 +185,17 @@ class Creates:
         except AmbiguousRequestError:
             raise
         except LimitExceededError as error:
-            await self.journal.withdraw(entry)
+            await self.journal.clear_intent(entry)
             raise BatchError(f"the batch can't go on: {in_one_line(error)}") from error
         except RebyteError as error:
             if isinstance(error, StoppedError) or is_passing(error) or is_fatal(error):
-                await self.journal.withdraw(entry)
+                await self.journal.clear_intent(entry)
             raise
         self.trouble.over()
         started = self._start_of(task, entry.intent_at)
         try:
-            await self.journal.attach(entry, task.id, task.workspace_id or workspace_id, started)
-        except sqlite3.IntegrityError as error:
+            await self.journal.record_task(entry, task.id, task.workspace_id or workspace_id, started)
+        except DuplicateTaskError as error:
             raise UnclearError(f"the service told a task, {task.id}, that belongs to another item") from error
 
     def _start_of(self, task: Task, sent_at: float | None) -> float:
@@ -228,11 +236,11 @@ class Creates:
         mark = await self._found_mark()
         async with self._asked_time:
             if not self._has_noted:
-                self._mark = await self.journal.note_mark(mark)
+                self._mark = await self.journal.record_watermark(mark)
                 self._has_noted = True
         return self._mark or mark
 
-    async def _verdict(self, entry: Entry, error: AmbiguousRequestError) -> bool:
+    async def _verdict(self, entry: ItemRecord, error: AmbiguousRequestError) -> bool:
         """Whether the create that is in doubt has made a task, which the entry has then.
 
         Raises:
@@ -285,7 +293,7 @@ class Creates:
 
     async def _dated(self, doubts: Sequence[Doubt], *, are_old: bool) -> list[Doubt]:
         """The doubts, with the times from which on their tasks may have been made."""
-        marks = await self.journal.marks() if are_old else []
+        marks = await self.journal.earlier_watermarks() if are_old else []
         dated: list[Doubt] = []
         apart: dict[float, float | None] = {}
         for doubt in doubts:
@@ -294,7 +302,7 @@ class Creates:
                 dated.append(evolve(doubt, earliest=0.0))
                 continue
             if mark.began not in apart:
-                apart[mark.began] = await self.journal.apart(mark.began)
+                apart[mark.began] = await self.journal.min_clock_offset(mark.began)
             earliest = mark.earliest(doubt.intent_at, apart[mark.began], self.plan.tuning.slack)
             dated.append(evolve(doubt, earliest=earliest, before=mark.task_ids))
         return dated
@@ -305,7 +313,7 @@ class Creates:
         late = 2 * self.plan.settle
         return min(late, latest + late - self.transport.clock.now())
 
-    async def reconcile(self, entries: Sequence[Entry], *, are_old: bool = False) -> dict[int, Verdict]:
+    async def reconcile(self, entries: Sequence[ItemRecord], *, are_old: bool = False) -> dict[int, Verdict]:
         """Find out about creates in doubt, and write it down.
 
         Args:
@@ -324,17 +332,17 @@ class Creates:
         for entry in entries:
             verdicts[entry.position] = await self._applied(entry, verdicts[entry.position])
         absent = [entry for entry in entries if verdicts[entry.position] == Verdict()]
-        await self.journal.forget_creates(absent)
+        await self.journal.clear_intents(absent)
         return verdicts
 
-    async def _applied(self, entry: Entry, verdict: Verdict) -> Verdict:
+    async def _applied(self, entry: ItemRecord, verdict: Verdict) -> Verdict:
         if verdict.task is None:
             return verdict
         task = verdict.task
         started = entry.intent_at if task.created_at is None else task.created_at
         try:
-            await self.journal.attach(entry, task.task_id, task.workspace_id or entry.workspace_id, started)
-        except sqlite3.IntegrityError:
+            await self.journal.record_task(entry, task.task_id, task.workspace_id or entry.workspace_id, started)
+        except DuplicateTaskError:
             return Verdict(unclear=f"the task {task.task_id} belongs to another item")
         return verdict
 

@@ -14,9 +14,9 @@ from anyio import CancelScope, CapacityLimiter, create_task_group, move_on_after
 
 from rebyte_async.batch.budget import Budget
 from rebyte_async.batch.creating import Creates, UnclearError
-from rebyte_async.batch.entries import time_of
 from rebyte_async.batch.halting import Halt, StoppedError
 from rebyte_async.batch.items import BatchItem, intake_of
+from rebyte_async.batch.journal.records import time_of
 from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.batch.progress import BatchProgress, RunningItem
 from rebyte_async.batch.slots import Slots
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from rebyte_async._transport import Transport
-    from rebyte_async.batch.entries import Entry, Intake
     from rebyte_async.batch.journal import Journal
+    from rebyte_async.batch.journal.records import ItemRecord, NewItem
     from rebyte_async.batch.outlet import Outlet
     from rebyte_async.batch.plan import Plan
     from rebyte_async.batch.sources import Source
@@ -97,7 +97,7 @@ class Engine:
         """Whether the run was ended from outside, before its end."""
         self._is_complete = False
         """Whether it came to its end by itself."""
-        self._running: dict[int, Entry] = {}
+        self._running: dict[int, ItemRecord] = {}
         """The entries whose tasks are open, by position."""
         self._old: dict[int, asyncio.Future[BatchOutcome]] = {}
         """What becomes of the tasks of earlier runs, by their items' positions."""
@@ -151,9 +151,9 @@ class Engine:
 
     async def _opened(self) -> None:
         await self._journal.open()
-        await self._journal.begin()
-        running = await self._journal.unsettled("running")
-        doubtful = await self._journal.unsettled("creating")
+        await self._journal.begin_run()
+        running = await self._journal.records_in_state("running")
+        doubtful = await self._journal.records_in_state("creating")
         running += await self._reconciled(doubtful)
         if self._machines is not None:
             unclear = [entry.workspace_id for entry in doubtful if entry.state == "ended"]
@@ -172,7 +172,7 @@ class Engine:
             group.cancel_scope.cancel()
         self._is_complete = not self._scope.cancel_called
 
-    async def _reconciled(self, entries: Sequence[Entry]) -> list[Entry]:
+    async def _reconciled(self, entries: Sequence[ItemRecord]) -> list[ItemRecord]:
         """Settle, before the first create, what earlier runs have left in doubt: those that have a task."""
         if not entries:
             return []
@@ -219,7 +219,7 @@ class Engine:
             if self._interrupted and self._plan.cancel_remote:
                 await self._tried(self._cancel_remote)
             if not isinstance(self._failure, JournalError):
-                await self._tried(self._journal.end)
+                await self._tried(self._journal.end_run)
         finally:
             try:
                 with move_on_after(self._plan.tuning.landing), suppress(Exception):  # the application's own generator
@@ -272,9 +272,9 @@ class Engine:
                 self._end(refusal)
                 return
 
-    def _checked(self, given: Sequence[object]) -> tuple[list[tuple[BatchItem, Intake]], BatchError | None]:
+    def _checked(self, given: Sequence[object]) -> tuple[list[tuple[BatchItem, NewItem]], BatchError | None]:
         """The items up to the first that can't be one, and what is wrong with that."""
-        items: list[tuple[BatchItem, Intake]] = []
+        items: list[tuple[BatchItem, NewItem]] = []
         for item in given:
             if not isinstance(item, BatchItem):
                 return items, BatchError(f"items must give BatchItem, not {type(item).__name__}: {item!r:.80}")
@@ -289,7 +289,7 @@ class Engine:
                 return items, BatchError(error.message)
         return items, None
 
-    async def _dispatch(self, group: TaskGroup, item: BatchItem, entry: Entry) -> None:
+    async def _dispatch(self, group: TaskGroup, item: BatchItem, entry: ItemRecord) -> None:
         """Set an item on its way: what has ended is handed out, what runs is waited for, the others are made."""
         granted = entry.state == "accepted" and await self._budget.reserve()
         if granted:
@@ -312,7 +312,7 @@ class Engine:
 
     # One item.
 
-    async def _make(self, group: TaskGroup, number: int, item: BatchItem, entry: Entry) -> None:
+    async def _make(self, group: TaskGroup, number: int, item: BatchItem, entry: ItemRecord) -> None:
         """Make an item's task, and have someone wait for its end, who has no need of the item."""
         outcome = await self._started(item, entry)
         if outcome is None:
@@ -323,7 +323,7 @@ class Engine:
             self._slots.give()
             self._hand_out(number, outcome)
 
-    async def _follow(self, number: int, entry: Entry) -> None:
+    async def _follow(self, number: int, entry: ItemRecord) -> None:
         """Wait for the end of an item's task."""
         try:
             outcome = await self._followed(entry, is_new=True)
@@ -331,7 +331,7 @@ class Engine:
             self._slots.give()
         self._hand_out(number, outcome)
 
-    async def _started(self, item: BatchItem, entry: Entry) -> BatchOutcome | None:
+    async def _started(self, item: BatchItem, entry: ItemRecord) -> BatchOutcome | None:
         """None when the item has its task, else what became of it.
 
         Raises:
@@ -354,7 +354,7 @@ class Engine:
         return None
 
     async def _make_on_one_of(
-        self, machines: Machines, item: BatchItem, entry: Entry, files: Sequence[FileRef]
+        self, machines: Machines, item: BatchItem, entry: ItemRecord, files: Sequence[FileRef]
     ) -> None:
         """Make an item's task on a machine. One that is gone is done without, and the item has another."""
         while True:
@@ -368,7 +368,7 @@ class Engine:
                 is_gone = await machines.is_gone(machine)
                 if is_gone:
                     machines.lose(machine, in_one_line(error))
-                    await self._journal.withdraw(entry)
+                    await self._journal.clear_intent(entry)
                 machines.give_back(machine)
                 if not is_gone:
                     raise
@@ -386,7 +386,7 @@ class Engine:
             return ()
         return await self._creates.trouble.outlast(lambda: self._tasks.attach(item.files))
 
-    async def _not_started(self, entry: Entry, error: Exception) -> BatchOutcome:
+    async def _not_started(self, entry: ItemRecord, error: Exception) -> BatchOutcome:
         if isinstance(error, UnclearError):
             self._budget.spend()
             text = f"AmbiguousRequestError: {error.message.removeprefix('AmbiguousRequestError: ')}"
@@ -402,7 +402,7 @@ class Engine:
             return self._unfinished(entry, "error", in_one_line(error))
         return await self._finish(entry, "error", error=in_one_line(error))
 
-    async def _followed(self, entry: Entry, *, is_new: bool = False) -> BatchOutcome:
+    async def _followed(self, entry: ItemRecord, *, is_new: bool = False) -> BatchOutcome:
         """Wait for the end of an item's task, and write it down."""
         self._running[entry.position] = entry
         try:
@@ -420,11 +420,11 @@ class Engine:
         return outcome
 
     async def _finish(
-        self, entry: Entry, status: str, *, final_result: str | None = None, error: str | None = None
+        self, entry: ItemRecord, status: str, *, final_result: str | None = None, error: str | None = None
     ) -> BatchOutcome:
         # The server's clock, which is known to the second alone, can seem to be before the start that it told.
         now = max(self._transport.clock.now(), entry.started_at or 0.0)
-        await self._journal.finish(entry, status, final_result=final_result, error=error, now=now)
+        await self._journal.record_outcome(entry, status, final_result=final_result, error=error, now=now)
         self._ends.append(self._transport.gate.clock())
         self._forget_ends()
         return entry.outcome()
@@ -436,7 +436,7 @@ class Engine:
             self._ends.popleft()
 
     @staticmethod
-    def _unfinished(entry: Entry, status: str, error: str | None) -> BatchOutcome:
+    def _unfinished(entry: ItemRecord, status: str, error: str | None) -> BatchOutcome:
         """What is told of an item that isn't written down as ended: the next run goes on with it."""
         return BatchOutcome(
             key=entry.key,
@@ -453,7 +453,7 @@ class Engine:
 
     # The tasks of earlier runs.
 
-    async def _follow_old(self, entry: Entry) -> None:
+    async def _follow_old(self, entry: ItemRecord) -> None:
         """Wait for the task of an earlier run, whether or not its item is given again."""
         try:
             outcome = await self._followed(entry)
@@ -461,7 +461,7 @@ class Engine:
             self._slots.give()
         self._old[entry.position].set_result(outcome)
 
-    async def _await_old(self, number: int, entry: Entry) -> None:
+    async def _await_old(self, number: int, entry: ItemRecord) -> None:
         self._hand_out(number, await self._old[entry.position])
 
     # Ending before the end.
@@ -470,17 +470,17 @@ class Engine:
         """Cancel the tasks that are open, as many as there is time for."""
         slots = CapacityLimiter(_CANCELS_AT_ONCE)
 
-        async def cancel(entry: Entry) -> None:
+        async def cancel(entry: ItemRecord) -> None:
             async with slots:
                 await self._cancel(entry)
 
-        open_ones = await self._journal.unsettled("running")
+        open_ones = await self._journal.records_in_state("running")
         with move_on_after(self._plan.tuning.cancelling):
             async with create_task_group() as group:
                 for entry in open_ones:
                     group.start_soon(cancel, entry)
 
-    async def _cancel(self, entry: Entry) -> None:
+    async def _cancel(self, entry: ItemRecord) -> None:
         """Cancel until it took: a cancel that overtakes its own submit is lost (contract §3, observed)."""
         task_id = entry.task_id or ""
         try:
@@ -494,7 +494,7 @@ class Engine:
         except RebyteError as error:
             _log.warning("can't cancel the task %s: %s", task_id, error)
 
-    async def _finish_read(self, entry: Entry, task: Task) -> None:
+    async def _finish_read(self, entry: ItemRecord, task: Task) -> None:
         """Write down the end of a task that had come to it, or was canceled."""
         if task.status == TaskStatus.CANCELED:
             await self._finish(entry, TaskStatus.CANCELED.value, final_result=task.final_result or None)
@@ -531,7 +531,7 @@ class Engine:
         return tuple(_running(entry, now - since) for since, entry in first)
 
 
-def _running(entry: Entry, seconds: float) -> RunningItem:
+def _running(entry: ItemRecord, seconds: float) -> RunningItem:
     return RunningItem(key=entry.key, task_id=entry.task_id or "", running_for=timedelta(seconds=max(0.0, seconds)))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
 from attrs import field, fields, frozen
 
 from rebyte_async import _json
-from rebyte_async.batch.entries import Intake
+from rebyte_async.batch.journal.records import NewItem
 from rebyte_async.errors import BatchError, InvalidRequestError
 from rebyte_async.resources.arguments import optional_text, prompt_text, skill_names, with_extra
 from rebyte_async.types.files import FileRef
@@ -185,7 +185,7 @@ def _stand_in(name: str, source: object) -> object:
     return {"name": name, "source": _kind(source)}
 
 
-def intake_of(item: BatchItem) -> Intake:
+def intake_of(item: BatchItem) -> NewItem:
     """What is written down of an item.
 
     Raises:
@@ -198,7 +198,7 @@ def intake_of(item: BatchItem) -> Intake:
         fingerprint = hashlib.sha256(_json.plain_dumps(_in_order(asked))).digest()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"the item {item.key!r:.80} can't be written as JSON: {error}") from error
-    return Intake(item.key, fingerprint, request.decode(), prompt_hash(item.prompt))
+    return NewItem(item.key, fingerprint, request.decode(), prompt_hash(item.prompt))
 
 
 def _in_order(value: Any) -> Any:

@@ -80,7 +80,7 @@ class Search:
     ) -> dict[int, Verdict]:
         texts = {doubt.text for doubt in doubts}
         others = [one for one in candidates if one.text is not None and one.text not in texts]
-        sent = await self.journal.sent([one.text for one in others if one.text is not None])
+        sent = await self.journal.known_prompt_hashes([one.text for one in others if one.text is not None])
         ours = [one for one in others if one.text in sent]  # on their way, or a moment ago
         others = [one for one in others if one.text not in sent]
         faith = await self._faith([*likely, *ours]) if others else Faith()
@@ -90,7 +90,7 @@ class Search:
     async def _faith(self, matching: Sequence[Candidate]) -> Faith:
         """How far tasks show the prompts that were sent: those that match one, and one that is an item's."""
         shown = [len(candidate.prompt) for candidate in matching if candidate.prompt is not None]
-        for task_id, text in await self.journal.samples():
+        for task_id, text in await self.journal.recent_task_samples():
             await self._read([task_id])
             if (prompt := self._prompts.get(task_id)) is None:
                 continue
@@ -105,7 +105,7 @@ class Search:
         slack = self.tuning.slack
         since = min(d.intent_at - slack if d.earliest is None else d.earliest for d in doubts)
         listed = await Trouble(self.tuning, self.gate).outlast(partial(self._listed, since))
-        known = await self.journal.known([candidate.task_id for candidate in listed])
+        known = await self.journal.owned_task_ids([candidate.task_id for candidate in listed])
         candidates = [candidate for candidate in listed if candidate.task_id not in known]
         await self._read([candidate.task_id for candidate in candidates])
         return await self._placed([self._with_prompt(candidate) for candidate in candidates], doubts)

@@ -16,7 +16,7 @@ from rebyte_async.batch.items import plain_prompt
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from rebyte_async.batch.entries import Entry
+    from rebyte_async.batch.journal.records import ItemRecord
 
 __all__ = ["Candidate", "Doubt", "Verdict", "judge", "names_of"]
 
@@ -45,7 +45,7 @@ class Doubt:
     """Tasks of that time that were there before."""
 
     @classmethod
-    def of(cls, entry: Entry) -> Self:
+    def of(cls, entry: ItemRecord) -> Self:
         """The doubt about an entry that is `creating`."""
         request = json.loads(entry.request)
         return cls(

@@ -96,7 +96,7 @@ class Machines:
             self._ours.update(self.wanted)
             self._free.extend(workspace_id for workspace_id in self.wanted if workspace_id not in self._busy)
         else:
-            made = {machine.slot: machine.workspace_id for machine in await self.journal.machines()}
+            made = {machine.slot: machine.workspace_id for machine in await self.journal.agent_computers()}
             self._ours.update(self._busy.keys() & set(made.values()))
             # Those that were made before may not be ready yet, or never be.
             self._unmade.extend(slot for slot in range(self.wanted) if made.get(slot) not in self._busy)
@@ -185,7 +185,7 @@ class Machines:
     async def _id_of(self, slot: int, *, anew: bool = False) -> str:
         """Make a machine, or find the one that an earlier create has made."""
         name = f"batch-{self.journal.batch_id[:8]}-{slot}"
-        known = {} if anew else {machine.slot: machine.workspace_id for machine in await self.journal.machines()}
+        known = {} if anew else {machine.slot: machine.workspace_id for machine in await self.journal.agent_computers()}
         if (workspace_id := known.get(slot)) is not None:
             return workspace_id
         trouble = Trouble(self.tuning, self.transport.gate)
@@ -194,7 +194,7 @@ class Machines:
             workspace_id = await self._found(name) if in_doubt else None
             if workspace_id is None:
                 await self.clock_ready()
-                await self.journal.intend_machine(slot, name, self.transport.clock.now())
+                await self.journal.record_agent_computer_intent(slot, name, self.transport.clock.now())
                 try:
                     workspace_id = (await self.computers.create(name)).id
                 except RebyteError as error:
@@ -203,7 +203,7 @@ class Machines:
                         raise
                     await trouble.pause(error)
                     continue
-            await self.journal.know_machine(slot, workspace_id)
+            await self.journal.record_agent_computer(slot, workspace_id)
             return workspace_id
 
     async def _found(self, name: str) -> str | None:

@@ -194,10 +194,10 @@ async def test_doubts_count_against_the_cap(emulator: Emulator, client: AsyncReb
 async def _interrupted(journal: Path, url: str, given: list[BatchItem], at: float) -> None:
     """Have a journal say that creates were about to be sent when its run was killed."""
     async with Journal(journal, base_url=url) as opened:
-        await opened.begin()
+        await opened.begin_run()
         entries: Any = await opened.accept([intake_of(item) for item in given])
         for entry in entries:
-            await opened.intend(entry, None, at)
+            await opened.record_intent(entry, None, at)
 
 
 async def test_a_run_begins_with_what_the_last_one_left_in_doubt(

@@ -17,8 +17,9 @@ import pytest
 
 from rebyte_async import AsyncRebyte, errors
 from rebyte_async.batch import BatchItem, Journal
-from rebyte_async.batch._schema import APPLICATION_ID, VERSION
 from rebyte_async.batch.items import intake_of
+from rebyte_async.batch.journal import DuplicateTaskError
+from rebyte_async.batch.journal.schema import APPLICATION_ID, VERSION
 from rebyte_async.emulator import Emulator
 from support import small_disk
 from support.batches import creates, items, keys_into, outcomes_of, rows, runner_of
@@ -239,7 +240,7 @@ async def test_reopened_items_are_made_again(client: AsyncRebyte, emulator: Emul
     async with Journal(path) as journal:
         assert await journal.reopen(["failed"], keys=["k1", "k0"]) == 1
         assert await journal.reopen(["canceled", "error"]) == 0
-        assert await journal.known([old["k1"] or "", "unknown"]) == {old["k1"]}
+        assert await journal.owned_task_ids([old["k1"] or "", "unknown"]) == {old["k1"]}
     again = await outcomes_of(runner_of(client, journal=path), items(4))
     assert {key: outcome.status for key, outcome in again.items()} == {
         "k0": "completed",
@@ -265,13 +266,13 @@ async def test_what_is_asked_of_a_closed_journal_is_refused(tmp_path: Path) -> N
 async def test_a_task_belongs_to_one_item(tmp_path: Path) -> None:
     """The file itself refuses a task for a second item, and the other writes of the same commit stay."""
     async with Journal(tmp_path / "run.sqlite3") as journal:
-        await journal.begin()
+        await journal.begin_run()
         accepted: Any = await journal.accept([intake_of(item) for item in items(2)])
         first, second = accepted
-        await journal.attach(first, "task", None, 1.0)
-        with pytest.raises(sqlite3.IntegrityError):
-            await journal.attach(second, "task", None, 1.0)
-        await journal.finish(first, "completed", final_result="x", now=2.0)
+        await journal.record_task(first, "task", None, 1.0)
+        with pytest.raises(DuplicateTaskError):
+            await journal.record_task(second, "task", None, 1.0)
+        await journal.record_outcome(first, "completed", final_result="x", now=2.0)
     assert rows(tmp_path / "run.sqlite3", "key, state, task_id") == [("k0", "ended", "task"), ("k1", "accepted", None)]
 
 

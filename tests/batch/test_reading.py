@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rebyte_async.batch import BatchItem, Journal, read_journal
-from rebyte_async.batch._schema import VERSION
+from rebyte_async.batch.journal.schema import VERSION
 from rebyte_async.errors import JournalError
 from support.journals import BEGIN, made_up, row, write_journal
 
@@ -85,9 +85,9 @@ def test_counts_and_outcomes(path: Path) -> None:
 async def test_a_live_run_is_seen(path: Path) -> None:
     """What the run has written is there at once, a snapshot keeps still, and the run isn't disturbed."""
     async with Journal(path) as journal:
-        await journal.begin()
+        await journal.begin_run()
         await asyncio.to_thread(_look_at_a_live_run, path, journal.batch_id)
-        await journal.end()
+        await journal.end_run()
     await asyncio.to_thread(_look_at_an_ended_run, path)
 
 

@@ -18,7 +18,7 @@ from attrs import define, field
 
 from rebyte_async import AsyncRebyte, errors
 from rebyte_async.batch import BatchItem, Journal
-from rebyte_async.batch._writer import Writer
+from rebyte_async.batch.journal.writer import Writer
 from rebyte_async.emulator import Delay, Drop, Emulator, Match, Rewrite, Status, hold
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, keys_into, outcomes_of, rows, runner_of, supplied, texts

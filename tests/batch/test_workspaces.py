@@ -90,7 +90,7 @@ async def test_a_machine_that_was_made_before_a_kill_is_found(
     journal = tmp_path / "run.sqlite3"
     async with Journal(journal, base_url=emulator.url) as opened:
         name = f"batch-{opened.batch_id[:8]}-0"
-        await opened.intend_machine(0, name, datetime.now(UTC).timestamp())
+        await opened.record_agent_computer_intent(0, name, datetime.now(UTC).timestamp())
     made = await client.agent_computers.create(name)
     await outcomes_of(runner_of(client, journal=journal, workspaces=1), items(2))
     assert rows(journal, "slot, name, state, workspace_id", "workspaces") == [(0, name, "known", made.id)]

@@ -7,13 +7,14 @@ import json
 import os
 import signal
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attrs import asdict, frozen
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.batch import BatchItem, BatchRunner, journal
+from rebyte_async.batch import BatchItem, BatchRunner
 from support.clients import QUICK
 
 __all__ = ["Job", "items_of", "run"]
@@ -75,12 +76,9 @@ def _die_before(statement: int) -> None:
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    module: Any = journal
-    plain = module.open_file
+    class Traced(sqlite3.Connection):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.set_trace_callback(count)
 
-    def traced(path: Path) -> sqlite3.Connection:
-        connection: sqlite3.Connection = plain(path)
-        connection.set_trace_callback(count)
-        return connection
-
-    module.open_file = traced
+    setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Traced))  # noqa: B010 - mypy allows no assignment

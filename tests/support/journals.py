@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from rebyte_async.batch._schema import APPLICATION_ID, TABLES, VERSION
+from rebyte_async.batch.journal.schema import APPLICATION_ID, TABLES, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

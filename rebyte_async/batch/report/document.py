@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from rebyte_async.batch.reading import JournalItem, JournalReader
+    from rebyte_async.batch.journal.reader import JournalItem, JournalReader
 
 __all__ = ["STATUSES", "fair_cap", "make_document"]
 

@@ -17,7 +17,7 @@ from rebyte_async.batch.report.document import make_document
 from rebyte_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from rebyte_async.batch.reading import JournalReader
+    from rebyte_async.batch.journal.reader import JournalReader
 
 __all__ = ["write_report"]
 

@@ -1,23 +1,27 @@
-"""The file of a journal: made whole, and looked at before it is written to."""
+"""The file of a journal: locked, made whole, and checked before it is written to."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import struct
+import sys
 import time
 import uuid
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from rebyte_async.batch._schema import APPLICATION_ID, TABLES, VERSION
-from rebyte_async.errors import JournalError
+from attrs import define
+
+from rebyte_async.batch.journal.schema import APPLICATION_ID, TABLES, VERSION
+from rebyte_async.errors import JournalBusyError, JournalError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["open_file", "open_temporary"]
+__all__ = ["Lock", "open_file", "open_temporary"]
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100
@@ -128,3 +132,72 @@ def _make(connection: sqlite3.Connection) -> None:
     facts = {"batch_id": uuid.uuid4().hex, "created_at": repr(time.time())}
     connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
     connection.execute("COMMIT")
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _BEHIND = 1 << 30
+    """Windows keeps others from reading what is locked, so that is a byte behind the holder's number."""
+
+    def _take(file: int) -> None:
+        os.lseek(file, _BEHIND, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _take(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+_HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK})
+"""What the systems say of a lock that another one holds."""
+
+
+@define
+class Lock:
+    """A lock that is held. The file stays when it is let go: to remove it would let two processes hold one each."""
+
+    _file: int
+
+    @classmethod
+    def taken(cls, journal: Path) -> Lock:
+        """Take the lock of a journal.
+
+        Raises:
+            JournalBusyError: Another process holds it, or this one already does.
+            JournalError: There can be no lock file there.
+        """
+        path = journal.with_name(f"{journal.name}.lock")
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        except OSError as error:
+            raise JournalError(f"can't write {path}: {error.strerror or error}") from error
+        try:
+            _take(file)
+        except OSError as error:
+            holder = _holder(file)
+            os.close(file)
+            if error.errno not in _HELD:
+                raise JournalError(f"can't lock {path}: {error.strerror or error}") from error
+            raise JournalBusyError(
+                f"the journal {journal} is in use by {holder}: wait until that run has ended, or give another journal"
+            ) from error
+        with suppress(OSError):
+            os.ftruncate(file, 0)
+            os.lseek(file, 0, os.SEEK_SET)
+            os.write(file, f"{os.getpid()}\n".encode())
+        return cls(file)
+
+    def release(self) -> None:
+        """Let go."""
+        os.close(self._file)
+
+
+def _holder(file: int) -> str:
+    with suppress(OSError, ValueError):
+        os.lseek(file, 0, os.SEEK_SET)
+        number = int(os.read(file, 32))
+        return "this process" if number == os.getpid() else f"the process {number}"
+    return "another process"

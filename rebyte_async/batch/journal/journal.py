@@ -5,27 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from attrs import evolve, frozen
 
-from rebyte_async.batch._file import open_file, open_temporary
-from rebyte_async.batch._lock import Lock
-from rebyte_async.batch._writer import Writer
-from rebyte_async.batch.entries import COLUMNS, Entry, read_entry
+from rebyte_async.batch.journal.file import Lock, open_file, open_temporary
+from rebyte_async.batch.journal.records import COLUMNS, DuplicateTaskError, ItemRecord, read_record
+from rebyte_async.batch.journal.writer import Writer
 from rebyte_async.batch.marks import Mark
 from rebyte_async.errors import BatchError, ConfigurationError, JournalError
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Collection, Iterable, Sequence
     from types import TracebackType
 
-    from rebyte_async.batch.entries import Intake
+    from rebyte_async.batch.journal.records import NewItem
 
-__all__ = ["Journal", "Machine"]
+__all__ = ["AgentComputerRecord", "Journal"]
 
 T = TypeVar("T")
 _VALUES = 500
@@ -42,7 +41,7 @@ _ENDS = ("completed", "failed", "canceled", "error", "ambiguous")
 
 
 @frozen
-class Machine:
+class AgentComputerRecord:
     """An agent computer of the batch, as the journal has it."""
 
     slot: int
@@ -168,7 +167,7 @@ class Journal:
             raise ConfigurationError(f"statuses has {', '.join(map(repr, unknown))}; items end as {', '.join(_ENDS)}")
         return await self._write(lambda c: _reopen(c, words, names))
 
-    async def begin(self, note: str | None = None) -> None:
+    async def begin_run(self, note: str | None = None) -> None:
         """Note that a run begins."""
 
         def job(connection: sqlite3.Connection) -> int:
@@ -179,21 +178,21 @@ class Journal:
 
         self._run = await self._write(job)
 
-    async def end(self) -> None:
+    async def end_run(self) -> None:
         """Note that the run has ended."""
         await self._set("UPDATE runs SET ended_at = ? WHERE run = ?", time.time(), self._run)
 
-    async def unsettled(self, state: str) -> list[Entry]:
+    async def records_in_state(self, state: str) -> list[ItemRecord]:
         """The items that are `creating` or `running`, in the order of their creates; what runs without its request."""
         columns = COLUMNS.replace("request", "''") if state == "running" else COLUMNS
         query = f"SELECT {columns} FROM items WHERE state = ? ORDER BY intent_at, position"  # noqa: S608 - no value stands in it
-        return await self._write(lambda c: [read_entry(row) for row in c.execute(query, (state,))])
+        return await self._write(lambda c: [read_record(row) for row in c.execute(query, (state,))])
 
-    async def accept(self, intakes: Sequence[Intake]) -> list[Entry | BatchError]:
+    async def accept(self, intakes: Sequence[NewItem]) -> list[ItemRecord | BatchError]:
         """Write items down as taken, or say why one of them can't be."""
         return await self._write(lambda c: [_accept(c, intake, self._run) for intake in intakes])
 
-    async def intend(self, entry: Entry, workspace_id: str | None, now: float) -> None:
+    async def record_intent(self, entry: ItemRecord, workspace_id: str | None, now: float) -> None:
         """Write down that a create is about to be sent."""
         await self._set(
             "UPDATE items SET state = 'creating', attempts = attempts + 1, intent_at = ?, workspace_id = ? "
@@ -205,7 +204,7 @@ class Journal:
         entry.state, entry.intent_at, entry.workspace_id = "creating", now, workspace_id
         entry.attempts += 1
 
-    async def withdraw(self, entry: Entry) -> None:
+    async def clear_intent(self, entry: ItemRecord) -> None:
         """Write down that a create surely made nothing, and wasn't read by the server."""
         await self._set(
             "UPDATE items SET state = 'accepted', attempts = attempts - 1, intent_at = NULL, workspace_id = NULL "
@@ -215,16 +214,16 @@ class Journal:
         entry.state, entry.intent_at, entry.workspace_id = "accepted", None, None
         entry.attempts -= 1
 
-    async def attach(self, entry: Entry, task_id: str, workspace_id: str | None, now: float | None) -> None:
+    async def record_task(self, entry: ItemRecord, task_id: str, workspace_id: str | None, now: float | None) -> None:
         """Write down an item's task.
 
         Raises:
-            sqlite3.IntegrityError: The task belongs to another item.
+            DuplicateTaskError: The task belongs to another item.
         """
         await self._write(lambda c: _attach(c, entry.position, task_id, workspace_id, now))
         entry.state, entry.task_id, entry.workspace_id, entry.started_at = "running", task_id, workspace_id, now
 
-    async def forget_creates(self, entries: Collection[Entry]) -> None:
+    async def clear_intents(self, entries: Collection[ItemRecord]) -> None:
         """Write down that creates that were in doubt have surely made nothing."""
         rows = [(entry.position,) for entry in entries]
         await self._write(
@@ -235,8 +234,8 @@ class Journal:
         for entry in entries:
             entry.state, entry.intent_at, entry.workspace_id = "accepted", None, None
 
-    async def finish(
-        self, entry: Entry, status: str, *, final_result: str | None = None, error: str | None = None, now: float
+    async def record_outcome(
+        self, entry: ItemRecord, status: str, *, final_result: str | None = None, error: str | None = None, now: float
     ) -> None:
         """Write down what became of an item."""
         await self._set(
@@ -257,11 +256,11 @@ class Journal:
         )
         entry.started_at = entry.started_at if entry.started_at is not None else entry.intent_at
 
-    async def known(self, task_ids: Sequence[str]) -> set[str]:
+    async def owned_task_ids(self, task_ids: Sequence[str]) -> set[str]:
         """Those of the tasks that belong, or belonged, to an item."""
         return await self._write(lambda c: _known(c, task_ids))
 
-    async def samples(self) -> list[tuple[str, bytes]]:
+    async def recent_task_samples(self) -> list[tuple[str, bytes]]:
         """Some late tasks of items, and the hashes of their prompts; the longest requests first."""
         query = (
             "SELECT task_id, prompt_hash FROM (SELECT * FROM items WHERE task_id IS NOT NULL ORDER BY position DESC "
@@ -269,7 +268,7 @@ class Journal:
         )
         return await self._write(lambda c: c.execute(query, (_LATE, _SAMPLES)).fetchall())
 
-    async def note_mark(self, mark: Mark) -> Mark:
+    async def record_watermark(self, mark: Mark) -> Mark:
         """Write down what was there before the run's first create, behind the intents of earlier runs."""
 
         def job(connection: sqlite3.Connection) -> Mark:
@@ -282,17 +281,17 @@ class Journal:
 
         return await self._write(job)
 
-    async def sent(self, texts: Sequence[bytes]) -> set[bytes]:
+    async def known_prompt_hashes(self, texts: Sequence[bytes]) -> set[bytes]:
         """Those of some hashes of prompts that are of an item's prompt."""
         return await self._write(lambda c: _among(c, "items", "prompt_hash", texts))
 
-    async def marks(self) -> list[Mark]:
+    async def earlier_watermarks(self) -> list[Mark]:
         """What was there before the runs that have sent creates, earlier runs than this one."""
         query = "SELECT note FROM runs WHERE run != ? AND note IS NOT NULL"
         notes = await self._write(lambda c: c.execute(query, (self._run,)).fetchall())
         return [mark for (note,) in notes if (mark := Mark.read(note)) is not None]
 
-    async def apart(self, since: float) -> float | None:
+    async def min_clock_offset(self, since: float) -> float | None:
         """By how much at least tasks were made after the intents of their creates, which weren't before a time.
 
         It is below 0 where the clock of the intents is ahead. None where there is no such task.
@@ -301,12 +300,12 @@ class Journal:
         (found,) = await self._write(lambda c: c.execute(query, (since,)).fetchone())
         return cast("float | None", found)
 
-    async def machines(self) -> list[Machine]:
+    async def agent_computers(self) -> list[AgentComputerRecord]:
         """The agent computers that were made, or are being made, for the batch."""
         query = "SELECT slot, name, workspace_id, intent_at FROM workspaces ORDER BY slot"
-        return await self._write(lambda c: [Machine(*row) for row in c.execute(query)])
+        return await self._write(lambda c: [AgentComputerRecord(*row) for row in c.execute(query)])
 
-    async def intend_machine(self, slot: int, name: str, now: float) -> None:
+    async def record_agent_computer_intent(self, slot: int, name: str, now: float) -> None:
         """Write down that an agent computer is about to be made."""
         await self._set(
             "INSERT OR REPLACE INTO workspaces (slot, name, state, intent_at) VALUES (?, ?, 'creating', ?)",
@@ -315,7 +314,7 @@ class Journal:
             now,
         )
 
-    async def know_machine(self, slot: int, workspace_id: str) -> None:
+    async def record_agent_computer(self, slot: int, workspace_id: str) -> None:
         """Write down an agent computer's id."""
         await self._set("UPDATE workspaces SET state = 'known', workspace_id = ? WHERE slot = ?", workspace_id, slot)
 
@@ -332,7 +331,7 @@ class Journal:
         return await asyncio.shield(self._writer.write(job))
 
 
-def _accept(connection: sqlite3.Connection, intake: Intake, run: int) -> Entry | BatchError:
+def _accept(connection: sqlite3.Connection, intake: NewItem, run: int) -> ItemRecord | BatchError:
     row = connection.execute(f"SELECT {COLUMNS} FROM items WHERE key = ?", (intake.key,)).fetchone()  # noqa: S608
     if row is None:
         added = connection.execute(
@@ -340,7 +339,7 @@ def _accept(connection: sqlite3.Connection, intake: Intake, run: int) -> Entry |
             (intake.key, intake.fingerprint, intake.request, intake.prompt_hash, run),
         )
         return _new_entry(intake, added.lastrowid or 0, run)
-    entry = read_entry(row)
+    entry = read_record(row)
     if entry.run == run:
         return BatchError(f"the key {intake.key!r:.80} comes twice: each item of a batch needs a key of its own")
     if entry.fingerprint != intake.fingerprint:
@@ -353,8 +352,8 @@ def _accept(connection: sqlite3.Connection, intake: Intake, run: int) -> Entry |
     return entry
 
 
-def _new_entry(intake: Intake, position: int, run: int) -> Entry:
-    return Entry(
+def _new_entry(intake: NewItem, position: int, run: int) -> ItemRecord:
+    return ItemRecord(
         position=position,
         key=intake.key,
         fingerprint=intake.fingerprint,
@@ -389,10 +388,13 @@ def _short(value: Any) -> str:
 def _attach(
     connection: sqlite3.Connection, position: int, task_id: str, workspace_id: str | None, now: float | None
 ) -> None:
-    connection.execute(
-        "UPDATE items SET state = 'running', task_id = ?, workspace_id = ?, started_at = ? WHERE position = ?",
-        (task_id, workspace_id, now, position),
-    )
+    try:
+        connection.execute(
+            "UPDATE items SET state = 'running', task_id = ?, workspace_id = ?, started_at = ? WHERE position = ?",
+            (task_id, workspace_id, now, position),
+        )
+    except sqlite3.IntegrityError as error:
+        raise DuplicateTaskError(f"the task {task_id} belongs to another item") from error
 
 
 def _known(connection: sqlite3.Connection, task_ids: Sequence[str]) -> set[str]:

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from rebyte_async.batch._schema import APPLICATION_ID, VERSION
-from rebyte_async.batch.entries import time_of
+from rebyte_async.batch.journal.records import time_of
+from rebyte_async.batch.journal.schema import APPLICATION_ID, VERSION
 from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.errors import JournalError
 

@@ -8,18 +8,23 @@ from typing import Any
 from attrs import define, frozen
 
 from rebyte_async.batch.outcomes import BatchOutcome
+from rebyte_async.errors import JournalError
 
-__all__ = ["COLUMNS", "Entry", "Intake", "read_entry", "time_of"]
+__all__ = ["COLUMNS", "DuplicateTaskError", "ItemRecord", "NewItem", "read_record", "time_of"]
 
 COLUMNS = (
     "position, key, fingerprint, request, prompt_hash, run, state, workspace_id, task_id, attempts, intent_at, status, "
     "final_result, error, started_at, ended_at"
 )
-"""The columns that `read_entry` takes, in its order."""
+"""The columns that `read_record` takes, in its order."""
+
+
+class DuplicateTaskError(JournalError):
+    """A task was to be recorded for an item, and another item of the batch has it."""
 
 
 @frozen
-class Intake:
+class NewItem:
     """What is written down of an item when it is accepted."""
 
     key: str
@@ -30,7 +35,7 @@ class Intake:
 
 
 @define(kw_only=True)
-class Entry:
+class ItemRecord:
     """A row of the journal. The engine keeps it in step with what it has written."""
 
     position: int
@@ -64,9 +69,9 @@ class Entry:
         )
 
 
-def read_entry(row: tuple[Any, ...]) -> Entry:
+def read_record(row: tuple[Any, ...]) -> ItemRecord:
     """The entry of a row that was selected with `COLUMNS`."""
-    return Entry(**dict(zip(_NAMES, row, strict=True)))
+    return ItemRecord(**dict(zip(_NAMES, row, strict=True)))
 
 
 def time_of(seconds: float | None) -> datetime | None:

@@ -163,7 +163,7 @@ class Writer:
 
     def _explained(self, error: BaseException) -> BaseException:
         """What a failed write is to whoever asked for it. After a failure of the file nothing more is written."""
-        if not isinstance(error, sqlite3.Error) or isinstance(error, sqlite3.IntegrityError):
+        if not isinstance(error, sqlite3.Error):
             return error
         self._broken = JournalError(
             f"can't write the journal {self._name}: {error}. What was written before is safe; run the batch again when "
