@@ -15,8 +15,8 @@ import pytest
 from anthropic.types import RawMessageStreamEvent
 from openai.types.responses import ResponseStreamEvent
 
-from rebyte_async import _json
-from rebyte_async._events import decode_event
+from rebyte_async._wire import json as wire_json
+from rebyte_async._wire.events import decode_event
 from rebyte_async.sse import SSEParser
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def with_anthropic(chunks: list[bytes]) -> int:
 def test_typed_events(race: Race, monkeypatch: pytest.MonkeyPatch, backend: str, rate: int) -> None:
     if backend == "json":
         monkeypatch.setitem(sys.modules, "orjson", None)
-    monkeypatch.setattr(_json, "backend", _json.Backend())
+    monkeypatch.setattr(wire_json, "backend", wire_json.Backend())
     contenders = {
         "rebyte-async": partial(typed, stream(event)),
         "openai": partial(with_openai, stream(openai_event)),

@@ -45,8 +45,8 @@ def own_time(report: str, modules: set[str]) -> float:
 
 
 def test_defining_the_events(run: Run, figures: Figures) -> None:
-    modules = {"rebyte_async.types.events", "rebyte_async._events"}
-    reports = [run("-X", "importtime", "-c", "import rebyte_async._events").stderr for _ in range(TIMES)]
+    modules = {"rebyte_async.types.events", "rebyte_async._wire.events"}
+    reports = [run("-X", "importtime", "-c", "import rebyte_async._wire.events").stderr for _ in range(TIMES)]
     figures.add(
         "the events' own modules", "ms", min(own_time(report, modules) for report in reports), aim=8, at_most=True
     )

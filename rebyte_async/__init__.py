@@ -4,8 +4,7 @@ Start with `AsyncRebyte`. The values that the API gives are in `rebyte_async.typ
 `rebyte_async.errors`.
 """
 
-from rebyte_async._retry import RetryPolicy
-from rebyte_async._timeouts import Timeouts
+from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._version import __version__
 from rebyte_async.client import AsyncRebyte
 from rebyte_async.streams import TaskEventStream, merge

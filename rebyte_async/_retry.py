@@ -4,54 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import fields, frozen
+from attrs import frozen
 
-from rebyte_async.errors import APIError, ConfigurationError, RateLimitedError, ServerError
+from rebyte_async.errors import APIError, RateLimitedError, ServerError
 
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["Outcome", "RetryPolicy", "backoff", "is_transient", "next_delay"]
+    from rebyte_async._settings import RetryPolicy
+
+__all__ = ["Outcome", "backoff", "is_transient", "next_delay"]
 
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 _UNAVAILABLE = 503
-
-
-@frozen(kw_only=True)
-class RetryPolicy:
-    """How often and how patiently a client tries again.
-
-    What may be tried again at all is not a setting: a request that starts an agent is repeated only when the server
-    can't have acted on it.
-
-    Raises:
-        ConfigurationError: A value is out of its range.
-    """
-
-    max_attempts: int = 4
-    """Attempts in all, at least 1. For an event stream: failed connects and broken connections in a row that brought
-    nothing new."""
-    base_delay: float = 0.5
-    """The upper bound of the first delay, in seconds; it doubles with each attempt. The delay is drawn evenly from
-    0 to the bound (full jitter)."""
-    max_delay: float = 8
-    """The highest bound, in seconds."""
-    max_retry_after: float = 120
-    """The longest `Retry-After` that is waited out, in seconds; a longer one is raised."""
-    budget: float = 50
-    """How many retries all calls of a client may spend together; a success gives back 0.2. It keeps a fleet from
-    multiplying the load of a sick service."""
-
-    def __attrs_post_init__(self) -> None:
-        for item in fields(RetryPolicy):
-            value: object = getattr(self, item.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                raise ConfigurationError(f"RetryPolicy.{item.name} must be a number, at least 0, not {value!r}")
-        if type(self.max_attempts) is not int or self.max_attempts < 1:
-            raise ConfigurationError(
-                f"RetryPolicy.max_attempts must be a whole number, at least 1, not {self.max_attempts!r}"
-            )
 
 
 @frozen

@@ -7,14 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn, Self, cast
 
-from rebyte_async import _codec, _wire
-from rebyte_async._retry import RetryPolicy
-from rebyte_async._timeouts import Timeouts
+from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._transport import Connections, Transport, base_url
+from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.resources import AgentComputers, Artifacts, Files, Tasks, Webhooks
 from rebyte_async.resources.recent import Recent
-from rebyte_async.types.health import Health
+from rebyte_async.types.service import Health
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
     from yarl import URL
 
-    from rebyte_async.types.stats import ClientStats
+    from rebyte_async.types.service import ClientStats
 
 __all__ = ["AsyncRebyte"]
 
@@ -134,7 +133,7 @@ class AsyncRebyte:
         *Source*: contract §1, observed.
         """
         answer = await self._transport.health()
-        return _codec.decode(Health, answer.json())
+        return models.decode(Health, answer.json())
 
     def stats(self) -> ClientStats:
         """What this client, with all views of it, has done so far."""
@@ -163,7 +162,7 @@ class AsyncRebyte:
 
 
 def _base(given: str | None) -> URL:
-    text = given or os.environ.get("REBYTE_BASE_URL") or os.environ.get("REBYTE_API_URL") or _wire.DEFAULT_BASE_URL
+    text = given or os.environ.get("REBYTE_BASE_URL") or os.environ.get("REBYTE_API_URL") or endpoints.DEFAULT_BASE_URL
     return base_url(text)
 
 

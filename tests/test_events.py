@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebyte_async import _json
-from rebyte_async._events import decode_done, decode_event, event_from_mapping
+from rebyte_async._wire import json as wire_json
+from rebyte_async._wire.events import decode_done, decode_event, event_from_mapping
 from rebyte_async.errors import DecodeError
 from rebyte_async.types import events
 from rebyte_async.types.events import (
@@ -48,8 +48,8 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setitem(sys.modules, "orjson", None)
     else:
         pytest.importorskip("orjson")
-    monkeypatch.setattr(_json, "backend", _json.Backend())
-    assert (_json.backend.loads is _json.plain_loads) == (request.param == "json")
+    monkeypatch.setattr(wire_json, "backend", wire_json.Backend())
+    assert (wire_json.backend.loads is wire_json.plain_loads) == (request.param == "json")
 
 
 def text(**payload: Any) -> dict[str, Any]:
@@ -438,17 +438,17 @@ JSON = st.recursive(
 def test_both_backends_agree(value: Any) -> None:
     """With and without orjson the same documents are written and read."""
     document = json.dumps(value, ensure_ascii=False)
-    assert _json.loads(document) == _json.plain_loads(document) == value
-    assert _json.loads(document.encode()) == _json.plain_loads(document.encode()) == value
-    assert json.loads(_json.dumps(value)) == json.loads(_json.plain_dumps(value)) == value
+    assert wire_json.loads(document) == wire_json.plain_loads(document) == value
+    assert wire_json.loads(document.encode()) == wire_json.plain_loads(document.encode()) == value
+    assert json.loads(wire_json.dumps(value)) == json.loads(wire_json.plain_dumps(value)) == value
 
 
 @pytest.mark.usefixtures("backend")
 def test_what_is_no_unicode() -> None:
     """Bad UTF-8, and half a surrogate pair, are U+FFFD: a string that can't be printed or sent never comes out."""
-    assert _json.loads(b'"a\xffb"') == "a\ufffdb"
-    assert _json.loads(b'"\xed\xa0\x80"') == "\ufffd\ufffd\ufffd"
-    assert _json.loads(r'{"\ud83d": ["\uDE00\ud83d", "\ud83d\ude00", "\\ud83d"]}') == {
+    assert wire_json.loads(b'"a\xffb"') == "a\ufffdb"
+    assert wire_json.loads(b'"\xed\xa0\x80"') == "\ufffd\ufffd\ufffd"
+    assert wire_json.loads(r'{"\ud83d": ["\uDE00\ud83d", "\ud83d\ude00", "\\ud83d"]}') == {
         "\ufffd": ["\ufffd\ufffd", "\U0001f600", "\\ud83d"]
     }
     assert decode_event(b'{"eventType": "text", "payload": {"content": "\xf0\x9f\x8e"}}').payload == {
@@ -461,16 +461,16 @@ def test_what_is_no_unicode() -> None:
 def test_what_is_no_json(data: bytes) -> None:
     """Everything that can't be read is a ValueError."""
     with pytest.raises(ValueError):  # noqa: PT011 - what each says is the backend's
-        _json.loads(data)
+        wire_json.loads(data)
 
 
 @pytest.mark.usefixtures("backend")
 def test_dumps() -> None:
     """JSON is written compact, in UTF-8, and what has no JSON form is a TypeError."""
-    assert _json.dumps({"a": [1, None, "é"]}) == '{"a":[1,null,"é"]}'.encode()
+    assert wire_json.dumps({"a": [1, None, "é"]}) == '{"a":[1,null,"é"]}'.encode()
     for value in (object(), "\ud83d"):
         with pytest.raises(TypeError):
-            _json.dumps({"a": value})
+            wire_json.dumps({"a": value})
 
 
 @pytest.mark.parametrize("inside", ["[" * 300 + "]" * 300, '{"a":"\\ud800","b":' + str(2**80) + "}"])

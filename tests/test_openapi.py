@@ -20,7 +20,8 @@ from hypothesis.strategies import SearchStrategy
 from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from rebyte_async import _wire
+from rebyte_async._wire import endpoints
+from rebyte_async._wire import errors as wire_errors
 from rebyte_async.emulator import ArtifactFormat, Emulator, WebhookFormat, delegate, question, text
 from rebyte_async.emulator.api import API
 
@@ -152,7 +153,7 @@ def read_operations() -> Iterator[Operation]:
 
 
 OPERATIONS = {operation.label: operation for operation in sorted(read_operations(), key=lambda each: each.label)}
-ENDPOINTS = [value for value in vars(_wire).values() if isinstance(value, _wire.Endpoint)]
+ENDPOINTS = [value for value in vars(endpoints).values() if isinstance(value, endpoints.Endpoint)]
 GOLDEN = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(WIRE.glob("*.json"))}
 GOLDEN_EVENTS = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((WIRE / "events").glob("*.json"))
@@ -301,7 +302,7 @@ def test_every_component_is_used() -> None:
 def test_the_client_agrees() -> None:
     """The document has the client's endpoints and no others."""
     client = {shape(endpoint.method, endpoint.template) for endpoint in ENDPOINTS}
-    assert client | {f"GET {_wire.HEALTH_PATH}"} == {operation.shape for operation in OPERATIONS.values()}
+    assert client | {f"GET {endpoints.HEALTH_PATH}"} == {operation.shape for operation in OPERATIONS.values()}
     assert len(client) == len(ENDPOINTS)
     assert not client & AT_THE_ROOT.keys()
 
@@ -330,7 +331,7 @@ def test_what_is_never_repeated() -> None:
 def test_the_codes_of_errors_agree() -> None:
     """The client has a class for every code that the document knows, and each example has a code with its status."""
     schema = DOCUMENT["components"]["schemas"]["ErrorCode"]
-    assert vars(_wire)["_BY_CODE"].keys() == {*schema["x-known-values"], *schema["x-also-seen"]}
+    assert wire_errors.ERRORS_BY_CODE.keys() == {*schema["x-known-values"], *schema["x-also-seen"]}
     shown: dict[str, int] = {}
     for operation in OPERATIONS.values():
         for status, answer in operation.spec["responses"].items():

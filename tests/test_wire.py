@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from rebyte_async import _wire, errors
+from rebyte_async import errors
+from rebyte_async._wire import endpoints
+from rebyte_async._wire.errors import api_error
 from rebyte_async.errors import APIError, InvalidRequestError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -23,7 +25,7 @@ def error_of(status: int, body: Any = None, **headers: str) -> APIError:
     except ValueError:
         document = None
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return _wire.api_error(
+    return api_error(
         status=status,
         headers=named,
         text=text,
@@ -152,11 +154,11 @@ def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> 
 )
 def test_an_id_stays_one_segment(task_id: str, path: str) -> None:
     """Whatever an id holds, it names one resource under the path."""
-    assert _wire.GET_TASK.path(task_id=task_id) == path
+    assert endpoints.GET_TASK.path(task_id=task_id) == path
 
 
 @pytest.mark.parametrize("task_id", ["", " ", ".", "..", None, 5, "\ud800"])
 def test_an_id_that_cannot_be_right_is_refused_by_name(task_id: Any) -> None:
     """The error names the argument."""
     with pytest.raises(InvalidRequestError, match="task_id"):
-        _wire.GET_TASK.path(task_id=task_id)
+        endpoints.GET_TASK.path(task_id=task_id)

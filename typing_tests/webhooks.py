@@ -7,7 +7,7 @@ from aiohttp import web
 from starlette.routing import Route
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.types import Task, TaskNotices, WebhookEventName
+from rebyte_async.types import Task, TaskCompletionHints, WebhookEventName
 from rebyte_async.webhooks import (
     Receipt,
     SeenStore,
@@ -60,5 +60,5 @@ async def receivers(receiver: WebhookReceiver, app: web.Application, own: SeenSt
         assert_type(event, WebhookEvent)
     assert_type(await receiver.wait("t1"), Task)
     assert_type(await receiver.receive({}, b""), Receipt)
-    notices: TaskNotices = receiver
+    notices: TaskCompletionHints = receiver
     assert_type(await notices.ended("t1", after=3), int)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from rebyte_async import _codec
 from rebyte_async._transport.origin import shown
 from rebyte_async._transport.translate import is_foreign, translate
 from rebyte_async._transport.tuning import pause_by_size_alone
+from rebyte_async._wire import models
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -44,7 +44,7 @@ class Answer:
         Raises:
             DecodeError: It is empty, or no JSON.
         """
-        return _codec.parse(self.body, lambda: f"{self.method} {self.url}")
+        return models.parse(self.body, lambda: f"{self.method} {self.url}")
 
 
 @define(eq=False, weakref_slot=False)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
 
-from rebyte_async import _codec
 from rebyte_async._transport.naps import Naps
 from rebyte_async._transport.silence import OpenBodies
 from rebyte_async._transport.translate import single_attempt
 from rebyte_async._transport.turns import Turns
+from rebyte_async._wire import models
 from rebyte_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _KEEPALIVE_AFTER = 60
 
 def _load() -> None:
     importlib.import_module("aiohttp")  # most of the package's import time, so on first use and in a thread
-    _codec.preload()
+    models.preload()
 
 
 def _socket(address: Any) -> socket.socket:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from random import Random
 
-    from rebyte_async._retry import RetryPolicy
+    from rebyte_async._settings import RetryPolicy
 
 __all__ = ["Gate"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define
 
-from rebyte_async.types.stats import ClientStats
+from rebyte_async.types.service import ClientStats
 
 __all__ = ["Counters"]
 

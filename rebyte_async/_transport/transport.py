@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from attrs import Factory, evolve, field, frozen
 from yarl import URL
 
-from rebyte_async import _json
 from rebyte_async._retry import Outcome, next_delay
 from rebyte_async._transport.answer import Answer, ByteStream
 from rebyte_async._transport.clock import ServerClock
@@ -25,7 +24,9 @@ from rebyte_async._transport.stats import Counters
 from rebyte_async._transport.translate import is_foreign, translate
 from rebyte_async._transport.tuning import read_in_small_pieces
 from rebyte_async._version import __version__
-from rebyte_async._wire import API_KEY_HEADER, HEALTH_PATH, Endpoint, api_error
+from rebyte_async._wire import json as wire_json
+from rebyte_async._wire.endpoints import API_KEY_HEADER, HEALTH_PATH, Endpoint
+from rebyte_async._wire.errors import api_error
 from rebyte_async.errors import (
     AmbiguousRequestError,
     APIError,
@@ -42,8 +43,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse
 
-    from rebyte_async._retry import RetryPolicy
-    from rebyte_async._timeouts import Timeouts
+    from rebyte_async._settings import RetryPolicy, Timeouts
     from rebyte_async._transport.connections import Connections
 
 __all__ = ["Transport"]
@@ -413,7 +413,7 @@ class Transport:
 
 def _written(json: Mapping[str, Any]) -> bytes:
     try:
-        return _json.dumps(json)
+        return wire_json.dumps(json)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"the request can't be written as JSON: {error}") from error
 
@@ -424,7 +424,7 @@ def _unexpected(request: Request, what: str) -> TransportError:
 
 def _document(text: str) -> Any:
     try:
-        return _json.loads(text)
+        return wire_json.loads(text)
     except ValueError:
         return None
 

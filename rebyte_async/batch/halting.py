@@ -13,7 +13,7 @@ from rebyte_async.errors import BatchError
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from rebyte_async._retry import RetryPolicy
+    from rebyte_async._settings import RetryPolicy
 
 __all__ = ["Halt", "HaltingGate", "StoppedError"]
 

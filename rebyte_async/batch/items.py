@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
 
 from attrs import field, fields, frozen
 
-from rebyte_async import _json
+from rebyte_async._wire import json
 from rebyte_async.batch.journal.records import NewItem
 from rebyte_async.errors import BatchError, InvalidRequestError
 from rebyte_async.resources.arguments import optional_text, prompt_text, skill_names, with_extra
@@ -193,9 +193,9 @@ def intake_of(item: BatchItem) -> NewItem:
     """
     document = item.as_json()
     try:
-        request = _json.plain_dumps(document)
+        request = json.plain_dumps(document)
         asked = {name: value for name, value in document.items() if name != "key"}
-        fingerprint = hashlib.sha256(_json.plain_dumps(_in_order(asked))).digest()
+        fingerprint = hashlib.sha256(json.plain_dumps(_in_order(asked))).digest()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"the item {item.key!r:.80} can't be written as JSON: {error}") from error
     return NewItem(item.key, fingerprint, request.decode(), prompt_hash(item.prompt))
@@ -252,7 +252,7 @@ def _lines(file: IO[bytes]) -> list[bytes]:
 
 def _item_of(line: bytes, where: str) -> BatchItem:
     try:
-        return BatchItem.from_json(_json.loads(line))
+        return BatchItem.from_json(json.loads(line))
     except InvalidRequestError as error:
         raise BatchError(f"{where}: {error.message}") from error
     except ValueError as error:

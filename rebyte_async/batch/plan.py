@@ -9,7 +9,7 @@ from attrs import field, frozen
 from rebyte_async.batch.tuning import Tuning
 
 if TYPE_CHECKING:
-    from rebyte_async.types import TaskNotices
+    from rebyte_async.types import TaskCompletionHints
 
 __all__ = ["Plan"]
 
@@ -25,5 +25,5 @@ class Plan:
     cancel_remote: bool
     max_streams: int
     workspaces: int | tuple[str, ...] | None
-    receiver: TaskNotices | None = None
+    receiver: TaskCompletionHints | None = None
     tuning: Tuning = field(factory=Tuning)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rebyte_async.batch.sources import Items
-    from rebyte_async.types import TaskNotices
+    from rebyte_async.types import TaskCompletionHints
 
 __all__ = ["BatchRunner"]
 
@@ -65,7 +65,7 @@ class BatchRunner:
         cancel_remote: bool = False,
         max_streams: int = 256,
         workspaces: int | Sequence[str] | None = None,
-        receiver: TaskNotices | None = None,
+        receiver: TaskCompletionHints | None = None,
     ) -> None:
         if not isinstance(client, AsyncRebyte):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"client must be an AsyncRebyte, not {type(client).__name__}")

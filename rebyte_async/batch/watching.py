@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rebyte_async._transport.gate import Gate
     from rebyte_async.batch.tuning import Tuning
     from rebyte_async.resources import Tasks
-    from rebyte_async.types import Task, TaskNotices
+    from rebyte_async.types import Task, TaskCompletionHints
 
 __all__ = ["End", "Watch"]
 
@@ -44,7 +44,7 @@ class Watch:
     gate: Gate
     tuning: Tuning
     max_streams: int
-    receiver: TaskNotices | None = None
+    receiver: TaskCompletionHints | None = None
     """What is told when tasks have ended, so that none needs a stream."""
     _streams: int = field(default=0, init=False)
     """How many places for streams are taken."""
@@ -138,7 +138,7 @@ class Watch:
                 return end
         return _end(task.status or "", task.final_result or "", None)
 
-    async def _told(self, receiver: TaskNotices, task_id: str, *, is_new: bool) -> Task | End:
+    async def _told(self, receiver: TaskCompletionHints, task_id: str, *, is_new: bool) -> Task | End:
         """Read a task when its end was told, and now and then in case it isn't."""
         reads = _Reads(self.tasks, task_id, self.tuning, Trouble(self.tuning, self.gate))
         word, pause = 0, self.tuning.untold if is_new else 0.0

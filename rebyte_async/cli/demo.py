@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rebyte_async.cli.view.base import View
     from rebyte_async.resources import TaskRun
     from rebyte_async.types.files import FileRef
-    from rebyte_async.types.results import TaskResult
+    from rebyte_async.types.tasks import TaskResult
 
 __all__ = ["demo"]
 

@@ -33,7 +33,7 @@ from rebyte_async.cli.view.content import show_content
 from rebyte_async.cli.view.record import show_made, show_record
 from rebyte_async.cli.view.table import Column
 from rebyte_async.errors import AmbiguousRequestError
-from rebyte_async.types.visibility import Visibility
+from rebyte_async.types.tasks import Visibility
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from rebyte_async import AsyncRebyte
     from rebyte_async.resources.files import Attachment
     from rebyte_async.types.files import FileRef
-    from rebyte_async.types.prompts import Prompt
-    from rebyte_async.types.tasks import Task
+    from rebyte_async.types.tasks import Prompt, Task
 
 __all__ = ["tasks"]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from rebyte_async.cli.reads import Source
     from rebyte_async.cli.view.base import View
-    from rebyte_async.types.results import TaskResult
+    from rebyte_async.types.tasks import TaskResult
 
 __all__ = ["Watch", "api_client"]
 

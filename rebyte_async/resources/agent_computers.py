@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from anyio import move_on_after
 from attrs import evolve, field, frozen
 
-from rebyte_async import _codec, _wire
+from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionError, WaitTimeoutError
 from rebyte_async.resources.arguments import optional_text, wait_limit
 from rebyte_async.resources.pages import Listing
@@ -57,7 +57,7 @@ class AgentComputers:
             "icon": optional_text("icon", icon, longest=_MAX_ICON),
         }
         lean = {key: value for key, value in body.items() if value is not None}
-        answer = await self._transport.call(_wire.CREATE_AGENT_COMPUTER, json=lean)
+        answer = await self._transport.call(endpoints.CREATE_AGENT_COMPUTER, json=lean)
         computer = decode_started(AgentComputer, answer)
         self._recent.add(computer.id, self._transport.gate.clock())
         return computer
@@ -77,8 +77,8 @@ class AgentComputers:
 
         async def fetch(limit: int, offset: int) -> Page[AgentComputer]:
             query = {"limit": limit, "offset": offset}
-            answer = await self._transport.call(_wire.LIST_AGENT_COMPUTERS, query=query)
-            return _codec.decode_page(AgentComputer, answer.json(), limit=limit, offset=offset)
+            answer = await self._transport.call(endpoints.LIST_AGENT_COMPUTERS, query=query)
+            return models.decode_page(AgentComputer, answer.json(), limit=limit, offset=offset)
 
         return Listing(fetch, _computer_id, limit, offset)
 
@@ -90,8 +90,8 @@ class AgentComputers:
 
         *Source*: contract §2, documented.
         """
-        answer = await self._transport.call(_wire.GET_AGENT_COMPUTER, ids={"computer_id": computer_id})
-        return _codec.decode(AgentComputer, answer.json())
+        answer = await self._transport.call(endpoints.GET_AGENT_COMPUTER, ids={"computer_id": computer_id})
+        return models.decode(AgentComputer, answer.json())
 
     async def update(
         self,
@@ -113,7 +113,7 @@ class AgentComputers:
         lean = {key: value for key, value in body.items() if value is not None}
         if not lean:
             raise InvalidRequestError("update needs agent_instructions, views, or both")
-        await self._transport.call(_wire.UPDATE_AGENT_COMPUTER, ids={"computer_id": computer_id}, json=lean)
+        await self._transport.call(endpoints.UPDATE_AGENT_COMPUTER, ids={"computer_id": computer_id}, json=lean)
 
     async def delete(self, computer_id: str) -> None:
         """Delete a machine. Beyond the documented API: used in production, may change.
@@ -123,7 +123,7 @@ class AgentComputers:
 
         *Source*: contract §2, observed.
         """
-        await self._transport.call(_wire.DELETE_AGENT_COMPUTER, ids={"computer_id": computer_id})
+        await self._transport.call(endpoints.DELETE_AGENT_COMPUTER, ids={"computer_id": computer_id})
 
     async def wait_ready(self, computer_id: str, *, timeout: float | None = 300) -> AgentComputer:
         """Wait until a machine is ready, by reading it at growing intervals from 1 to 5 seconds.

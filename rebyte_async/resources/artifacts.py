@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from rebyte_async import _codec, _wire
 from rebyte_async._transport import is_private_url
+from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import DecodeError, InvalidRequestError, TransportError
 from rebyte_async.resources.bounded import AT_ONCE, bounded, tell
 from rebyte_async.resources.downloads import Download, save
@@ -31,8 +31,7 @@ from rebyte_async.resources.sources import (
     opened,
 )
 from rebyte_async.resources.tally import Tally
-from rebyte_async.types._names import safe_name
-from rebyte_async.types.artifacts import Artifact, UploadUrl
+from rebyte_async.types.artifacts import Artifact, UploadUrl, safe_name
 from rebyte_async.types.pages import Page
 
 if TYPE_CHECKING:
@@ -78,8 +77,8 @@ class Artifacts:
         """
 
         async def fetch(_limit: int, _offset: int) -> Page[Artifact]:
-            answer = await self._transport.call(_wire.LIST_ARTIFACTS, ids={"workspace_id": workspace_id})
-            items = _codec.decode_items(Artifact, answer.json(), _ITEMS, aliases=_NAMES)
+            answer = await self._transport.call(endpoints.LIST_ARTIFACTS, ids={"workspace_id": workspace_id})
+            items = models.decode_items(Artifact, answer.json(), _ITEMS, aliases=_NAMES)
             return Page(items, len(items), len(items), 0)
 
         return Listing(fetch, _artifact_name)
@@ -244,8 +243,8 @@ class Artifacts:
         if not wanted:
             raise InvalidRequestError("upload_urls needs at least one name")
         body = {"files": [{"name": name, "contentType": kind} for name, kind in wanted]}
-        answer = await self._transport.call(_wire.CREATE_UPLOAD_URLS, ids={"workspace_id": workspace_id}, json=body)
-        targets = _codec.decode_items(_Target, answer.json(), _URLS, aliases={**_NAMES, "url": "uploadUrl"})
+        answer = await self._transport.call(endpoints.CREATE_UPLOAD_URLS, ids={"workspace_id": workspace_id}, json=body)
+        targets = models.decode_items(_Target, answer.json(), _URLS, aliases={**_NAMES, "url": "uploadUrl"})
         if len(targets) != len(wanted):
             raise DecodeError(f"{len(targets)} upload URLs came for {len(wanted)} files", path="$.urls")
         by_name = {target.name: target for target in targets if target.name is not None}
@@ -265,7 +264,7 @@ class Artifacts:
             filename: The artifact's name.
         """
         ids = {"workspace_id": workspace_id, "filename": filename}
-        await self._transport.call(_wire.DELETE_ARTIFACT, ids=ids)
+        await self._transport.call(endpoints.DELETE_ARTIFACT, ids=ids)
 
     async def delete_all(self, workspace_id: str) -> None:
         """Delete every artifact of a workspace.
@@ -273,12 +272,12 @@ class Artifacts:
         Args:
             workspace_id: The workspace.
         """
-        await self._transport.call(_wire.DELETE_ARTIFACTS, ids={"workspace_id": workspace_id})
+        await self._transport.call(endpoints.DELETE_ARTIFACTS, ids={"workspace_id": workspace_id})
 
     def _download(self, workspace_id: str, filename: str) -> Download:
         ids = {"workspace_id": workspace_id, "filename": filename}
-        _wire.GET_ARTIFACT.path(**ids)
-        return Download(self._transport, _wire.GET_ARTIFACT, ids)
+        endpoints.GET_ARTIFACT.path(**ids)
+        return Download(self._transport, endpoints.GET_ARTIFACT, ids)
 
     async def _upload(self, workspace_id: str, uploads: Sequence[Upload]) -> None:
         arrived: set[Upload] = set()
@@ -295,7 +294,7 @@ class Artifacts:
     async def _upload_small(self, workspace_id: str, uploads: Sequence[Upload]) -> None:
         form = Multipart("files", uploads)
         ids = {"workspace_id": workspace_id}
-        await self._transport.upload(_wire.UPLOAD_ARTIFACTS, form, ids=ids, content_type=form.content_type)
+        await self._transport.upload(endpoints.UPLOAD_ARTIFACTS, form, ids=ids, content_type=form.content_type)
 
     async def _upload_large(self, workspace_id: str, uploads: Sequence[Upload], arrived: set[Upload]) -> None:
         async def put(upload: Upload, url: UploadUrl) -> None:

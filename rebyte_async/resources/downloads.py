@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rebyte_async._transport import ByteStream, Transport
-    from rebyte_async._wire import Endpoint
+    from rebyte_async._wire.endpoints import Endpoint
     from rebyte_async.resources.sources import Progress
 
 __all__ = ["Download", "save"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from rebyte_async import _codec, _wire
 from rebyte_async._transport import is_private_url
+from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import DecodeError, InvalidRequestError, RebyteError
 from rebyte_async.resources.bounded import bounded, tell
 from rebyte_async.resources.signed import put_signed
@@ -134,8 +134,8 @@ class Files:
 
     async def _announce(self, upload: Upload) -> _Ticket:
         body = {"filename": upload.name, "contentType": upload.content_type}
-        answer = await self._transport.call(_wire.CREATE_FILE, json=body)
-        ticket = _codec.decode(_Ticket, answer.json())
+        answer = await self._transport.call(endpoints.CREATE_FILE, json=body)
+        ticket = models.decode(_Ticket, answer.json())
         if not is_private_url(ticket.upload_url):
             raise DecodeError("the upload URL is neither https nor on this machine", path="$.uploadUrl")
         return ticket

@@ -1,4 +1,4 @@
-"""Waiting for the end of a task by being told, instead of by its stream: what tells is a `TaskNotices`."""
+"""Waiting for the end of a task by being told, instead of by its stream: what tells is a `TaskCompletionHints`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rebyte_async.resources.arguments import wait_limit
 
 if TYPE_CHECKING:
     from rebyte_async.resources.polling import TaskReader
-    from rebyte_async.types.notices import TaskNotices
     from rebyte_async.types.tasks import Task
+    from rebyte_async.types.webhooks import TaskCompletionHints
 
 __all__ = ["wait_by_notices"]
 
@@ -21,7 +21,7 @@ _GROWTH = 2.0
 
 async def wait_by_notices(
     reader: TaskReader,
-    notices: TaskNotices,
+    notices: TaskCompletionHints,
     *,
     timeout: float | None = None,
     poll_interval: float = 60.0,
@@ -50,7 +50,9 @@ async def wait_by_notices(
     return reader.ended_in(timeout)
 
 
-async def _until_end(reader: TaskReader, notices: TaskNotices, poll_interval: float, *, read_first: bool) -> None:
+async def _until_end(
+    reader: TaskReader, notices: TaskCompletionHints, poll_interval: float, *, read_first: bool
+) -> None:
     if read_first and await reader.has_ended():
         return
     word, pause = 0, poll_interval if reader.is_sure or not read_first else _FIRST_PAUSE

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rebyte_async.resources.tasks import Tasks
     from rebyte_async.streams import TaskEventStream
     from rebyte_async.types.events import TaskEvent
-    from rebyte_async.types.results import TaskResult
+    from rebyte_async.types.tasks import TaskResult
 
 __all__ = ["TaskRun"]
 

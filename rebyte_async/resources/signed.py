@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from rebyte_async import _wire
+from rebyte_async._wire import endpoints
 from rebyte_async.errors import APIError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def put_signed(transport: Transport, upload: Upload, target: T, renew: Cal
     try:
         await transport.put(target, upload, content_type=upload.content_type)
     except APIError as error:
-        if error.status not in _wire.URL_EXPIRED:
+        if error.status not in endpoints.URL_EXPIRED:
             raise
     else:
         return target

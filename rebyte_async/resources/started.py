@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from rebyte_async import _codec
+from rebyte_async._wire import models
 from rebyte_async.errors import AmbiguousRequestError, DecodeError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def decode_started(cls: type[T], answer: Answer) -> T:
         AmbiguousRequestError: The answer can't be read: something was started, and nothing says what.
     """
     try:
-        return _codec.decode(cls, answer.json())
+        return models.decode(cls, answer.json())
     except DecodeError as error:
         failure = error
     raise AmbiguousRequestError(

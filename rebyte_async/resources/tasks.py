@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from attrs import field, frozen
 
-from rebyte_async import _codec, _wire
+from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources.answers import answer_body
 from rebyte_async.resources.arguments import optional_text, prompt_text, skill_names, with_extra
@@ -20,19 +20,17 @@ from rebyte_async.resources.started import decode_started
 from rebyte_async.resources.waiting import wait_for_end
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.streams.reads import about, read_content, read_prompt_events, read_task
-from rebyte_async.types.prompts import Prompt
-from rebyte_async.types.tasks import Task
-from rebyte_async.types.visibility import Visibility, VisibilitySetting
+from rebyte_async.types.tasks import Prompt, Task, Visibility, VisibilitySetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rebyte_async._transport import Transport
-    from rebyte_async.types.content import TaskContent
     from rebyte_async.types.events import QuestionEvent, TaskEvent
     from rebyte_async.types.files import FileRef
-    from rebyte_async.types.notices import TaskNotices
     from rebyte_async.types.pages import Page
+    from rebyte_async.types.tasks import TaskContent
+    from rebyte_async.types.webhooks import TaskCompletionHints
 
 __all__ = ["CreateOptions", "Tasks"]
 
@@ -122,7 +120,7 @@ class Tasks:
         }
         lean = with_extra(body, extra)
         with attaching(await self.attach(files)) as attached:
-            answer = await self._transport.call(_wire.CREATE_TASK, json=lean | attached)
+            answer = await self._transport.call(endpoints.CREATE_TASK, json=lean | attached)
             task = decode_started(Task, answer)
         self._recent.add(task.id, self._transport.gate.clock())
         return task
@@ -142,8 +140,8 @@ class Tasks:
         """
 
         async def fetch(limit: int, offset: int) -> Page[Task]:
-            answer = await self._transport.call(_wire.LIST_TASKS, query={"limit": limit, "offset": offset})
-            return _codec.decode_page(Task, answer.json(), limit=limit, offset=offset)
+            answer = await self._transport.call(endpoints.LIST_TASKS, query={"limit": limit, "offset": offset})
+            return models.decode_page(Task, answer.json(), limit=limit, offset=offset)
 
         return Listing(fetch, _task_id, limit, offset)
 
@@ -186,10 +184,10 @@ class Tasks:
         *Source*: contract §3, documented.
         """
         lean = with_extra({"prompt": prompt_text(prompt), "skills": skill_names(skills), "files": []}, extra)
-        _wire.CREATE_PROMPT.path(task_id=task_id)
+        endpoints.CREATE_PROMPT.path(task_id=task_id)
         with about(task_id), attaching(await self.attach(files)) as attached:
             ids = {"task_id": task_id}
-            answer = await self._transport.call(_wire.CREATE_PROMPT, ids=ids, json=lean | attached)
+            answer = await self._transport.call(endpoints.CREATE_PROMPT, ids=ids, json=lean | attached)
             return Prompt(id=decode_started(_Receipt, answer).prompt_id)
 
     async def attach(self, files: Iterable[Attachment]) -> Sequence[FileRef]:
@@ -206,7 +204,7 @@ class Tasks:
 
         *Source*: contract §3; documented that it exists, its answer unknown.
         """
-        await self._transport.call(_wire.CANCEL_TASK, ids={"task_id": task_id})
+        await self._transport.call(endpoints.CANCEL_TASK, ids={"task_id": task_id})
 
     async def set_visibility(self, task_id: str, visibility: Visibility | str) -> VisibilitySetting:
         """Set who may see a task.
@@ -224,8 +222,8 @@ class Tasks:
         if visibility not in known:
             raise InvalidRequestError(f"visibility must be one of {', '.join(known)}, not {visibility!r:.80}")
         ids = {"task_id": task_id}
-        answer = await self._transport.call(_wire.SET_VISIBILITY, ids=ids, json={"visibility": str(visibility)})
-        return _codec.decode(VisibilitySetting, answer.json())
+        answer = await self._transport.call(endpoints.SET_VISIBILITY, ids=ids, json={"visibility": str(visibility)})
+        return models.decode(VisibilitySetting, answer.json())
 
     async def delete(self, task_id: str) -> None:
         """Delete a task; reads of it are then answered with 404 (guess).
@@ -235,7 +233,7 @@ class Tasks:
 
         *Source*: contract §3, documented.
         """
-        await self._transport.call(_wire.DELETE_TASK, ids={"task_id": task_id})
+        await self._transport.call(endpoints.DELETE_TASK, ids={"task_id": task_id})
 
     def events(
         self,
@@ -272,7 +270,9 @@ class Tasks:
             forgive_until=self._recent.forgive_until(task_id),
         )
 
-    async def wait(self, task_id: str, *, timeout: float | None = None, receiver: TaskNotices | None = None) -> Task:
+    async def wait(
+        self, task_id: str, *, timeout: float | None = None, receiver: TaskCompletionHints | None = None
+    ) -> Task:
         """Wait until a task has ended: by its stream, and by polling where the stream can't be had.
 
         Cancelling the wait does nothing to the remote task.
@@ -374,7 +374,7 @@ class Tasks:
         *Source*: contract §3, observed.
         """
         body = answer_body(question, options, text)
-        await self._transport.call(_wire.ANSWER_QUESTION, ids={"task_id": task_id}, json=body)
+        await self._transport.call(endpoints.ANSWER_QUESTION, ids={"task_id": task_id}, json=body)
 
 
 def _task_id(task: Task) -> str:

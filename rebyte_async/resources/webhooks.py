@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
 
-from rebyte_async import _codec, _json, _wire
-from rebyte_async._redact import excerpt
 from rebyte_async._transport import is_private_url
+from rebyte_async._wire import endpoints, json, models
+from rebyte_async._wire.redact import excerpt
 from rebyte_async.errors import DecodeError, InvalidRequestError
 from rebyte_async.resources.arguments import optional_text
 from rebyte_async.resources.pages import Listing
@@ -65,8 +65,8 @@ class Webhooks:
             "secret": optional_text("secret", secret, longest=_LONGEST),
         }
         lean = {name: value for name, value in body.items() if value is not None}
-        answer = await self._transport.call(_wire.CREATE_WEBHOOK, json=lean)
-        return _codec.decode(Webhook, answer.json())
+        answer = await self._transport.call(endpoints.CREATE_WEBHOOK, json=lean)
+        return models.decode(Webhook, answer.json())
 
     def list(self) -> Listing[Webhook]:
         """List the organization's webhooks.
@@ -78,8 +78,8 @@ class Webhooks:
         """
 
         async def fetch(_limit: int, _offset: int) -> Page[Webhook]:
-            answer = await self._transport.call(_wire.LIST_WEBHOOKS)
-            items = _codec.decode_items(Webhook, answer.json(), _KEYS)
+            answer = await self._transport.call(endpoints.LIST_WEBHOOKS)
+            items = models.decode_items(Webhook, answer.json(), _KEYS)
             return Page(items, len(items), len(items), 0)
 
         return Listing(fetch, _webhook_id)
@@ -92,8 +92,8 @@ class Webhooks:
 
         *Source*: contract §7, documented.
         """
-        answer = await self._transport.call(_wire.GET_WEBHOOK, ids={"webhook_id": webhook_id})
-        return _codec.decode(Webhook, answer.json())
+        answer = await self._transport.call(endpoints.GET_WEBHOOK, ids={"webhook_id": webhook_id})
+        return models.decode(Webhook, answer.json())
 
     async def delete(self, webhook_id: str) -> None:
         """Remove a webhook.
@@ -103,7 +103,7 @@ class Webhooks:
 
         *Source*: contract §7, documented.
         """
-        await self._transport.call(_wire.DELETE_WEBHOOK, ids={"webhook_id": webhook_id})
+        await self._transport.call(endpoints.DELETE_WEBHOOK, ids={"webhook_id": webhook_id})
 
     async def public_key(self) -> str:
         """Read the public key of the deliveries' signature.
@@ -116,7 +116,7 @@ class Webhooks:
 
         *Source*: contract §7: that it exists documented, its form a guess.
         """
-        answer = await self._transport.call(_wire.GET_PUBLIC_KEY)
+        answer = await self._transport.call(endpoints.GET_PUBLIC_KEY)
         return _pem(answer.body)
 
 
@@ -124,7 +124,7 @@ def _pem(body: bytes) -> str:
     """The key out of JSON or plain text, as PEM or as the base64 of one."""
     text = body.decode(errors="replace").strip()
     try:
-        document = _json.loads(text)
+        document = json.loads(text)
     except ValueError:
         document = text
     if isinstance(document, dict):

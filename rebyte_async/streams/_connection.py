@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rebyte_async import _wire
+from rebyte_async._wire import endpoints
 from rebyte_async.sse import ServerSentEvent, SSEParser
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ class Connection:
         self._retry, self._last_event_id = self.retry, self._parser.last_event_id or self._last_event_id
         self._parser = SSEParser()
         # The id is the server's own; it is not known to resume from it (contract §4.1), and a replay does no harm.
-        sent = self._last_event_id and not whole and not _wire.NO_HEADER_HOLDS.search(self._last_event_id)
+        sent = self._last_event_id and not whole and not endpoints.NO_HEADER_HOLDS.search(self._last_event_id)
         headers = {"Last-Event-ID": self._last_event_id} if sent else {}
         ids = {"task_id": self.task_id}
-        self._body = await self.transport.stream(_wire.STREAM_EVENTS, ids=ids, idle=self._idle, headers=headers)
+        self._body = await self.transport.stream(endpoints.STREAM_EVENTS, ids=ids, idle=self._idle, headers=headers)
 
     async def receive(self) -> bool:
         """Read what comes next into `frames`, in the fewest steps: this is what a stream does for nearly every event.

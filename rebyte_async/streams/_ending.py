@@ -20,8 +20,7 @@ from rebyte_async.types.statuses import TERMINAL_STATUSES, TaskStatus, task_stat
 if TYPE_CHECKING:
     from rebyte_async.streams._connection import Connection
     from rebyte_async.streams._intake import Intake
-    from rebyte_async.types.content import PromptContent
-    from rebyte_async.types.tasks import Task
+    from rebyte_async.types.tasks import PromptContent, Task
 
 __all__ = ["PAUSE", "Ending"]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rebyte_async._transport import Transport
     from rebyte_async.streams._cursor import Place
     from rebyte_async.types.events import Done
-    from rebyte_async.types.results import TaskResult
+    from rebyte_async.types.tasks import TaskResult
 
 __all__ = ["Follower"]
 

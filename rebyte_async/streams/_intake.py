@@ -9,16 +9,16 @@ from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from rebyte_async import _json
-from rebyte_async._events import decode_done, decode_event, event_from_mapping
+from rebyte_async._wire import json
+from rebyte_async._wire.events import decode_done, decode_event, event_from_mapping
 from rebyte_async.errors import DecodeError, StreamInterruptedError
 from rebyte_async.streams._connection import NO_FRAMES, Connection
 from rebyte_async.streams._cursor import Place, write_cursor
 from rebyte_async.streams._text import TextAssembler
 from rebyte_async.streams._turn import Turn
 from rebyte_async.types.events import ToolResultEvent, ToolUseEvent
-from rebyte_async.types.results import TaskResult
 from rebyte_async.types.statuses import task_status
+from rebyte_async.types.tasks import TaskResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -210,7 +210,7 @@ def _odd_event(name: str, data: str) -> TaskEvent | None:
     if name != "error":
         return None
     try:
-        payload = _json.loads(data)
+        payload = json.loads(data)
     except ValueError:
         payload = data
     if not isinstance(payload, dict):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from anyio import CancelScope
 
-from rebyte_async import _wire
+from rebyte_async._wire import endpoints
 from rebyte_async.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rebyte_async._transport import Transport
     from rebyte_async.types.events import Done, TaskEvent
-    from rebyte_async.types.results import TaskResult
+    from rebyte_async.types.tasks import TaskResult
 
 __all__ = ["TaskEventStream"]
 
@@ -65,7 +65,7 @@ class TaskEventStream:
         idle_timeout: float | None = None,
         forgive_until: float = 0.0,
     ) -> None:
-        _wire.STREAM_EVENTS.path(task_id=task_id)
+        endpoints.STREAM_EVENTS.path(task_id=task_id)
         self.task_id: str = task_id
         """The task."""
         self._follower = Follower(

@@ -2,7 +2,6 @@
 
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
 from rebyte_async.types.artifacts import Artifact, UploadUrl
-from rebyte_async.types.content import PromptContent, TaskContent
 from rebyte_async.types.events import (
     Done,
     ErrorEvent,
@@ -18,16 +17,19 @@ from rebyte_async.types.events import (
     UnknownEvent,
 )
 from rebyte_async.types.files import FileRef
-from rebyte_async.types.health import Health
-from rebyte_async.types.notices import TaskNotices
 from rebyte_async.types.pages import Page
-from rebyte_async.types.prompts import Prompt
-from rebyte_async.types.results import TaskResult
-from rebyte_async.types.stats import ClientStats
+from rebyte_async.types.service import ClientStats, Health
 from rebyte_async.types.statuses import PromptStatus, TaskStatus
-from rebyte_async.types.tasks import Task
-from rebyte_async.types.visibility import Visibility, VisibilitySetting
-from rebyte_async.types.webhooks import Webhook, WebhookEventName
+from rebyte_async.types.tasks import (
+    Prompt,
+    PromptContent,
+    Task,
+    TaskContent,
+    TaskResult,
+    Visibility,
+    VisibilitySetting,
+)
+from rebyte_async.types.webhooks import TaskCompletionHints, Webhook, WebhookEventName
 
 __all__ = [
     "AgentComputer",
@@ -47,6 +49,7 @@ __all__ = [
     "QuestionOption",
     "ResultEvent",
     "Task",
+    "TaskCompletionHints",
     "TaskContent",
     "TaskEvent",
     "TaskNotices",
@@ -63,3 +66,6 @@ __all__ = [
     "Webhook",
     "WebhookEventName",
 ]
+
+TaskNotices = TaskCompletionHints
+"""The former name of `TaskCompletionHints`."""

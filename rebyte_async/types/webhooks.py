@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from attrs import field, frozen
 
 from rebyte_async.types._fields import moment
 
-__all__ = ["Webhook", "WebhookEventName"]
+__all__ = ["TaskCompletionHints", "Webhook", "WebhookEventName"]
 
 
 class WebhookEventName(StrEnum):
@@ -50,3 +51,22 @@ class Webhook:
     """When a delivery was last tried."""
     failure_count: int | None = None
     """How many deliveries have failed."""
+
+
+class TaskCompletionHints(Protocol):
+    """A source of completion hints: it reports that a task may have ended. `WebhookReceiver` is one."""
+
+    async def ended(self, task_id: str, after: int = 0) -> int:
+        """Wait for a hint that a task has, or may have, ended.
+
+        A hint is no proof: read the task to learn its status. Hints that came before the call count as well, as far as
+        they are remembered. A hint may never come, so ask the service now and then while waiting.
+
+        Args:
+            task_id: The task.
+            after: The number that an earlier call returned: only newer hints count.
+
+        Returns:
+            The number of the latest hint.
+        """
+        ...

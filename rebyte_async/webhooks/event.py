@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from rebyte_async import _json
+from rebyte_async._wire import json
 from rebyte_async.errors import WebhookPayloadError
 from rebyte_async.types.webhooks import WebhookEventName
 
@@ -73,7 +73,7 @@ def read_event(body: bytes) -> WebhookEvent:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         # orjson reads some documents otherwise; what a delivery says shouldn't depend on an extra.
-        document = _json.plain_loads(body.decode("utf-8-sig"))
+        document = json.plain_loads(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise _unreadable("the body is not UTF-8", body) from error
     except ValueError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import evolve, field, frozen
 
-from rebyte_async._wire import NO_HEADER_HOLDS
+from rebyte_async._wire.endpoints import NO_HEADER_HOLDS
 from rebyte_async.errors import (
     ConfigurationError,
     MissingSignatureError,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from rebyte_async import _json
+from rebyte_async._wire import json
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.webhooks import rsa
 from rebyte_async.webhooks.proof import secret_bytes
@@ -79,7 +79,7 @@ def sign(
 def _body(payload: object) -> bytes:
     try:
         if isinstance(payload, Mapping):
-            return _json.plain_dumps(dict(cast("Mapping[str, Any]", payload)))
+            return json.plain_dumps(dict(cast("Mapping[str, Any]", payload)))
         return payload.encode() if isinstance(payload, str) else body_bytes(payload)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"payload can't be sent as JSON: {error!s:.200}") from error

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from rebyte_async import RetryPolicy, errors
 from rebyte_async.types import Artifact, Page, UploadUrl
-from rebyte_async.types._names import safe_name
+from rebyte_async.types.artifacts import safe_name
 from support.clients import KEY, client_of
 from support.golden import Call, assert_golden, form_of
 from support.raw import DROP, RawRequest, RawServer, answer, json_answer

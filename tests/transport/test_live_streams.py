@@ -13,7 +13,7 @@ import pytest
 from rebyte_async import AsyncRebyte
 from rebyte_async._transport.answer import ByteStream
 from rebyte_async._transport.tuning import read_in_small_pieces
-from rebyte_async._wire import STREAM_EVENTS
+from rebyte_async._wire.endpoints import STREAM_EVENTS
 from rebyte_async.errors import RequestTimeoutError
 from support.clients import client_of
 from support.raw import RawRequest, RawServer, chunk, stream_head

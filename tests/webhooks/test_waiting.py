@@ -15,7 +15,7 @@ from rebyte_async.emulator import Emulator, Match, Status, hold, text
 from rebyte_async.errors import ConfigurationError, NotFoundError, ServerError, WaitTimeoutError
 from rebyte_async.resources.notices import wait_by_notices
 from rebyte_async.resources.polling import TaskReader
-from rebyte_async.types import Task, TaskNotices
+from rebyte_async.types import Task, TaskCompletionHints
 from rebyte_async.webhooks import WebhookEvent, WebhookReceiver, WebhookVerifier, sign
 
 SECRET = "s3cret-of-the-tests"
@@ -285,7 +285,7 @@ async def test_a_closed_receiver_tells_nothing_more() -> None:
 async def test_word_is_numbered_bounded_and_a_repeat_is_word_too() -> None:
     """Newer word has a higher number; only so many tasks are remembered, and nobody who waits is."""
     receiver = WebhookReceiver(VERIFIER)
-    notices: TaskNotices = receiver
+    notices: TaskCompletionHints = receiver
     await deliver(receiver, "t1")
     first = await notices.ended("t1")
     assert await notices.ended("t1", first - 1) == first

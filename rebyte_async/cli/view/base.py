@@ -8,7 +8,7 @@ from attrs import frozen
 
 if TYPE_CHECKING:
     from rebyte_async.types.events import TaskEvent
-    from rebyte_async.types.results import TaskResult
+    from rebyte_async.types.tasks import TaskResult
 
 __all__ = ["Ending", "Stop", "View"]
 

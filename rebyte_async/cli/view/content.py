@@ -11,11 +11,11 @@ from rebyte_async.cli.view.clean import clean, one_line
 from rebyte_async.cli.view.document import as_line
 from rebyte_async.cli.view.record import print_prose
 from rebyte_async.cli.view.screens import is_screen, make_console
-from rebyte_async.types.results import TaskResult
 from rebyte_async.types.statuses import task_status
+from rebyte_async.types.tasks import TaskResult
 
 if TYPE_CHECKING:
-    from rebyte_async.types.content import PromptContent, TaskContent
+    from rebyte_async.types.tasks import PromptContent, TaskContent
 
 __all__ = ["show_content"]
 

@@ -17,8 +17,7 @@ from rebyte_async.cli.view.screens import is_screen, make_console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rebyte_async.types.prompts import Prompt
-    from rebyte_async.types.tasks import Task
+    from rebyte_async.types.tasks import Prompt, Task
     from rebyte_async.types.webhooks import Webhook
 
     _Made = Task | Prompt | Webhook

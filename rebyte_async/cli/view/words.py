@@ -11,7 +11,7 @@ from rebyte_async.cli.view.clean import clean
 
 if TYPE_CHECKING:
     from rebyte_async.types.events import TaskEvent
-    from rebyte_async.types.results import TaskResult
+    from rebyte_async.types.tasks import TaskResult
 
 __all__ = ["Words"]
 

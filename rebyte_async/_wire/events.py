@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from rebyte_async import _json
+from rebyte_async._wire import json
 from rebyte_async.errors import DecodeError
 from rebyte_async.types._fields import moment
 from rebyte_async.types.events import (
@@ -54,7 +54,7 @@ def decode_event(data: bytes | str) -> TaskEvent:
     """
     document: dict[str, Any] | None  # or whatever came
     try:
-        document = _json.backend.loads(data)
+        document = json.backend.loads(data)
     except ValueError:
         document = None
     if type(document) is not dict:
@@ -231,7 +231,7 @@ def _unknown(document: Mapping[str, Any]) -> UnknownEvent:
 
 def _object(data: bytes | str) -> dict[str, Any]:
     try:
-        document = _json.loads(data)
+        document = json.loads(data)
     except ValueError as error:
         raise DecodeError("the data of a frame is no JSON", body=_excerpt(data)) from error
     if type(document) is not dict:
@@ -241,7 +241,7 @@ def _object(data: bytes | str) -> dict[str, Any]:
 
 def _written(document: Mapping[str, Any]) -> str:
     try:
-        return _excerpt(_json.dumps(document))
+        return _excerpt(json.dumps(document))
     except (TypeError, RecursionError):  # nested too deeply, or a number that is too long
         return ""
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
 import attrs
 
-from rebyte_async import _json
-from rebyte_async._events import event_from_mapping
-from rebyte_async._redact import excerpt
+from rebyte_async._wire import json
+from rebyte_async._wire.events import event_from_mapping
+from rebyte_async._wire.redact import excerpt
 from rebyte_async.errors import DecodeError
 from rebyte_async.types._fields import moment
 from rebyte_async.types.events import TaskEvent
@@ -149,7 +149,7 @@ def _reader(cls: Hashable) -> Callable[[object, object], Any]:
 def preload() -> None:
     """Import what decoding needs, so that a first call doesn't: meant to be run in a thread."""
     _converter()
-    _json.loads(b"0")
+    json.loads(b"0")
 
 
 def _fault(error: BaseException, path: str) -> tuple[str, str]:
@@ -186,7 +186,7 @@ def decode(cls: type[T], document: object, *, path: str = "$") -> T:
 
 def _dumped(document: object) -> str | None:
     """A document for an error to carry, without the values whose names say that they are secret."""
-    text = _json.dumps(document).decode(errors="replace")
+    text = json.dumps(document).decode(errors="replace")
     text = re.sub(r'("\w*(?:key|secret|token)"\s*:\s*)"(?:[^"\\]|\\.)*"', r'\1"…"', text, flags=re.IGNORECASE)
     return excerpt(text)
 
@@ -200,7 +200,7 @@ def parse(body: bytes, what: Callable[[], str]) -> Any:
     if not body.strip():
         raise DecodeError(f"{what()}: expected JSON, got an empty body", body="")
     try:
-        return _json.loads(body)
+        return json.loads(body)
     except ValueError:
         pass
     raise DecodeError(

@@ -1,10 +1,21 @@
-"""What a client has done so far."""
+"""The service's health, and the counters of a client."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
-__all__ = ["ClientStats"]
+__all__ = ["ClientStats", "Health"]
+
+
+@frozen(kw_only=True)
+class Health:
+    """What the service says of itself.
+
+    *Source*: contract §1, observed.
+    """
+
+    status: str
+    """The service's own word, such as `ok`."""
 
 
 @frozen(kw_only=True)
