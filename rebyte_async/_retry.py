@@ -32,7 +32,7 @@ class Outcome:
     """The answer's `Retry-After`, in seconds."""
 
     @property
-    def untouched(self) -> bool:
+    def was_not_processed(self) -> bool:
         """Whether the server surely did nothing: it was never reached, or it said so."""
         refused = self.status == _UNAVAILABLE and self.retry_after is not None
         return not self.sent or self.status == _TOO_MANY_REQUESTS or refused
@@ -53,17 +53,17 @@ def backoff(policy: RetryPolicy, failures: int, rng: Random) -> float:
     return rng.uniform(0, min(policy.max_delay, policy.base_delay * 2.0 ** min(failures - 1, 60)))
 
 
-def next_delay(policy: RetryPolicy, attempt: int, outcome: Outcome, *, repeatable: bool, rng: Random) -> float | None:
+def next_delay(policy: RetryPolicy, attempt: int, outcome: Outcome, *, idempotent: bool, rng: Random) -> float | None:
     """The delay before the next attempt, in seconds, or None to stop.
 
     Args:
         policy: The limits.
         attempt: How many attempts were made, from 1.
         outcome: What became of the last one.
-        repeatable: Whether the request may reach the server twice.
+        idempotent: Whether the request may reach the server twice.
         rng: The source of the jitter.
     """
-    if attempt >= policy.max_attempts or not outcome.transient or not (repeatable or outcome.untouched):
+    if attempt >= policy.max_attempts or not outcome.transient or not (idempotent or outcome.was_not_processed):
         return None
     if outcome.retry_after is None:
         return backoff(policy, attempt, rng)

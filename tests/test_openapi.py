@@ -325,7 +325,7 @@ def test_keys_are_needed_alike() -> None:
 def test_what_is_never_repeated() -> None:
     """The client never repeats by itself what the document says must not be repeated, and nothing else."""
     never = {operation.shape for operation in OPERATIONS.values() if operation.spec.get("x-never-repeat")}
-    assert {shape(each.method, each.template) for each in ENDPOINTS if not each.repeatable} == never
+    assert {shape(each.method, each.template) for each in ENDPOINTS if not each.idempotent} == never
 
 
 def test_the_codes_of_errors_agree() -> None:

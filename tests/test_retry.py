@@ -23,7 +23,7 @@ def status(code: int, retry_after: float | None = None) -> Outcome:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "repeatable", "again"),
+    ("outcome", "idempotent", "again"),
     [
         (NEVER_SENT, True, True),
         (NEVER_SENT, False, True),
@@ -43,22 +43,22 @@ def status(code: int, retry_after: float | None = None) -> Outcome:
         (status(302), True, False),
     ],
 )
-def test_only_what_is_safe_is_tried_again(outcome: Outcome, *, repeatable: bool, again: bool) -> None:
+def test_only_what_is_safe_is_tried_again(outcome: Outcome, *, idempotent: bool, again: bool) -> None:
     """A request that must not be repeated is tried again only when the server surely did nothing."""
-    assert (next_delay(POLICY, 1, outcome, repeatable=repeatable, rng=Random(1)) is not None) is again
+    assert (next_delay(POLICY, 1, outcome, idempotent=idempotent, rng=Random(1)) is not None) is again
 
 
 def test_attempts_are_bounded() -> None:
     """The last allowed attempt is not followed by another."""
-    assert next_delay(POLICY, 3, LOST, repeatable=True, rng=Random(1)) is not None
-    assert next_delay(POLICY, 4, LOST, repeatable=True, rng=Random(1)) is None
+    assert next_delay(POLICY, 3, LOST, idempotent=True, rng=Random(1)) is not None
+    assert next_delay(POLICY, 4, LOST, idempotent=True, rng=Random(1)) is None
 
 
 def test_retry_after_is_kept_to_the_second_or_not_at_all() -> None:
     """The server's wish is the delay, up to the longest that the policy waits out."""
-    assert next_delay(POLICY, 1, status(429, 7.5), repeatable=False, rng=Random(1)) == 7.5
-    assert next_delay(POLICY, 1, status(429, 120), repeatable=False, rng=Random(1)) == 120
-    assert next_delay(POLICY, 1, status(429, 120.1), repeatable=False, rng=Random(1)) is None
+    assert next_delay(POLICY, 1, status(429, 7.5), idempotent=False, rng=Random(1)) == 7.5
+    assert next_delay(POLICY, 1, status(429, 120), idempotent=False, rng=Random(1)) == 120
+    assert next_delay(POLICY, 1, status(429, 120.1), idempotent=False, rng=Random(1)) is None
 
 
 def test_jitter_fills_the_whole_range_under_a_doubling_bound() -> None:

@@ -138,14 +138,14 @@ class Transport:
                 try:
                     answer = await self._attempt(request, attempt)
                 except (TransportError, APIError) as error:
-                    if doubt and isinstance(error, APIError) and error.status in endpoint.settled_by:
+                    if doubt and isinstance(error, APIError) and error.status in endpoint.success_on_retry:
                         return Answer(error.status, b"", request.method, request.url)
                     failure = error
                 else:
                     self.gate.give_back()
                     return answer
                 outcome = _outcome(failure)
-                doubt = doubt or not outcome.untouched
+                doubt = doubt or not outcome.was_not_processed
                 await self._back_off(endpoint, request, outcome, failure, attempt)
         finally:
             self.counters.in_flight -= 1
@@ -154,7 +154,7 @@ class Transport:
         self, endpoint: Endpoint, request: Request, outcome: Outcome, failure: TransportError | APIError, attempt: int
     ) -> None:
         """Wait for the next attempt, or raise where there is none."""
-        delay = next_delay(self.retry, attempt, outcome, repeatable=endpoint.repeatable, rng=self.gate.rng)
+        delay = next_delay(self.retry, attempt, outcome, idempotent=endpoint.idempotent, rng=self.gate.rng)
         if isinstance(failure, RateLimitedError):
             self._pause_all(failure, delay)
         if delay is None or not self.gate.take(self.retry):
@@ -405,9 +405,9 @@ class Transport:
             headers=headers,
             private=self.private,
             body=body,
-            fresh=not endpoint.repeatable,
+            fresh=not endpoint.idempotent,
             connect=self.timeouts.connect,
-            silence=self.timeouts.read if endpoint.repeatable else self.timeouts.create,
+            silence=self.timeouts.read if endpoint.idempotent else self.timeouts.create,
         )
 
 
@@ -439,7 +439,7 @@ def _give_up(
     endpoint: Endpoint, request: Request, outcome: Outcome, failure: TransportError | APIError, attempts: int
 ) -> NoReturn:
     """Raise the failure, or the doubt that it leaves where the request must not be repeated."""
-    if endpoint.repeatable or outcome.untouched or not outcome.transient:
+    if endpoint.idempotent or outcome.was_not_processed or not outcome.transient:
         raise failure
     raise AmbiguousRequestError(
         f"{request.method} {shown(request.url)} may or may not have been carried out, and repeating it could start a "

@@ -29,9 +29,9 @@ class Endpoint:
     method: str
     template: str
     """The path under the base URL, with `{names}` for the ids."""
-    repeatable: bool = True
+    idempotent: bool = True
     """Whether the request may reach the server twice. Those that may not start something that costs money."""
-    settled_by: frozenset[int] = frozenset()
+    success_on_retry: frozenset[int] = frozenset()
     """The statuses that mean success on a repeat after a lost answer: the first attempt had done it."""
 
     def path(self, **ids: str) -> str:
@@ -57,24 +57,26 @@ def _segment(name: str, value: object) -> str:
 
 
 # Tasks and prompts: contract §3.
-CREATE_TASK = Endpoint("POST", "/tasks", repeatable=False)
+CREATE_TASK = Endpoint("POST", "/tasks", idempotent=False)
 LIST_TASKS = Endpoint("GET", "/tasks")
 GET_TASK = Endpoint("GET", "/tasks/{task_id}")
-DELETE_TASK = Endpoint("DELETE", "/tasks/{task_id}", settled_by=frozenset({404}))
-CREATE_PROMPT = Endpoint("POST", "/tasks/{task_id}/prompts", repeatable=False)
+DELETE_TASK = Endpoint("DELETE", "/tasks/{task_id}", success_on_retry=frozenset({404}))
+CREATE_PROMPT = Endpoint("POST", "/tasks/{task_id}/prompts", idempotent=False)
 CANCEL_TASK = Endpoint("POST", "/tasks/{task_id}/cancel")  # cancelling twice is harmless: guess
 SET_VISIBILITY = Endpoint("PATCH", "/tasks/{task_id}/visibility")
 STREAM_EVENTS = Endpoint("GET", "/tasks/{task_id}/events")
 GET_CONTENT = Endpoint("GET", "/tasks/{task_id}/content")  # observed
 LIST_PROMPT_EVENTS = Endpoint("GET", "/tasks/{task_id}/prompts/{prompt_id}/events")  # observed
-ANSWER_QUESTION = Endpoint("POST", "/tasks/{task_id}/answer", settled_by=frozenset({409}))  # observed
+ANSWER_QUESTION = Endpoint("POST", "/tasks/{task_id}/answer", success_on_retry=frozenset({409}))  # observed
 
 # Agent computers: contract §2.
-CREATE_AGENT_COMPUTER = Endpoint("POST", "/agent-computers", repeatable=False)
+CREATE_AGENT_COMPUTER = Endpoint("POST", "/agent-computers", idempotent=False)
 LIST_AGENT_COMPUTERS = Endpoint("GET", "/agent-computers")
 GET_AGENT_COMPUTER = Endpoint("GET", "/agent-computers/{computer_id}")
 UPDATE_AGENT_COMPUTER = Endpoint("PATCH", "/agent-computers/{computer_id}")  # observed
-DELETE_AGENT_COMPUTER = Endpoint("DELETE", "/agent-computers/{computer_id}", settled_by=frozenset({404}))  # observed
+DELETE_AGENT_COMPUTER = Endpoint(
+    "DELETE", "/agent-computers/{computer_id}", success_on_retry=frozenset({404})
+)  # observed
 
 # Files: contract §5.
 CREATE_FILE = Endpoint("POST", "/files")
@@ -87,14 +89,16 @@ LIST_ARTIFACTS = Endpoint("GET", "/workspaces/{workspace_id}/artifacts")
 GET_ARTIFACT = Endpoint("GET", "/workspaces/{workspace_id}/artifacts/{filename}")
 UPLOAD_ARTIFACTS = Endpoint("POST", "/workspaces/{workspace_id}/artifacts")
 CREATE_UPLOAD_URLS = Endpoint("POST", "/workspaces/{workspace_id}/artifacts/upload-url")
-DELETE_ARTIFACT = Endpoint("DELETE", "/workspaces/{workspace_id}/artifacts/{filename}", settled_by=frozenset({404}))
-DELETE_ARTIFACTS = Endpoint("DELETE", "/workspaces/{workspace_id}/artifacts", settled_by=frozenset({404}))
+DELETE_ARTIFACT = Endpoint(
+    "DELETE", "/workspaces/{workspace_id}/artifacts/{filename}", success_on_retry=frozenset({404})
+)
+DELETE_ARTIFACTS = Endpoint("DELETE", "/workspaces/{workspace_id}/artifacts", success_on_retry=frozenset({404}))
 
 # Webhooks: contract §7. Registering a URL again gives the webhook that is there, so it may be repeated.
 CREATE_WEBHOOK = Endpoint("POST", "/webhooks")
 LIST_WEBHOOKS = Endpoint("GET", "/webhooks")
 GET_WEBHOOK = Endpoint("GET", "/webhooks/{webhook_id}")
-DELETE_WEBHOOK = Endpoint("DELETE", "/webhooks/{webhook_id}", settled_by=frozenset({404}))
+DELETE_WEBHOOK = Endpoint("DELETE", "/webhooks/{webhook_id}", success_on_retry=frozenset({404}))
 GET_PUBLIC_KEY = Endpoint("GET", "/webhooks/public_key")
 
 HEALTH_PATH = "/health"  # at the host's root, without a key: observed
