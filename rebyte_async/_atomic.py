@@ -1,0 +1,128 @@
+"""Files that are replaced whole or not at all: written beside their place, synced, then renamed.
+
+Everything here blocks: call it in a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from io import FileIO
+    from pathlib import Path
+
+__all__ = ["PartFile", "replace_file", "sync_file", "write_file"]
+
+
+class _Syncable(Protocol):
+    def flush(self) -> object: ...
+    def fileno(self) -> int: ...
+
+
+def sync_file(file: _Syncable) -> None:
+    """Have everything that was written to an open file reach the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def replace_file(part: Path, target: Path) -> None:
+    """Rename a finished and synced file to its final name, and have the rename reach the disk."""
+    part.replace(target)
+    with suppress(OSError):  # not every system lets a folder be opened and synced
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Write a file whole or not at all. A link is followed; a pipe or a device is written to directly.
+
+    Raises:
+        OSError: The file can't be written; the old one is as it was.
+    """
+    target = target.resolve()
+    if target.exists() and not target.is_file():
+        target.write_bytes(content)
+        return
+    part = PartFile(target)
+    try:
+        part.open()
+        part.write([content])
+        part.commit()
+    except BaseException:
+        part.discard()
+        raise
+
+
+class PartFile:
+    """A file that takes the name of its target when it is finished, and leaves nothing otherwise.
+
+    Its methods may run in any thread, one at a time. The lock is for a step whose caller was cancelled: that step may
+    still run, or be yet to run, while the file is discarded.
+
+    Args:
+        target: The final name. The part file is beside it, under a name of its own.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._path = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.part")
+        self._opened: FileIO | None = None
+        self._is_discarded = False
+        self._lock = threading.Lock()
+
+    @property
+    def _file(self) -> FileIO:
+        if self._opened is None:
+            raise ValueError("the part file isn't open")
+        return self._opened
+
+    def open(self) -> None:
+        """Create the part file, unless it was discarded before.
+
+        Raises:
+            OSError: It can't be created; the error names the target.
+        """
+        with self._lock:
+            if self._is_discarded:
+                return
+            try:
+                self._opened = self._path.open("xb", buffering=0)
+            except OSError as error:
+                raise type(error)(error.errno, error.strerror, str(self._target)) from error
+
+    def rewind(self) -> None:
+        """Drop what was written."""
+        with self._lock:
+            self._file.seek(0)
+            self._file.truncate()
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """Write all of the pieces, one after the other."""
+        with self._lock:
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:  # an unbuffered file may take less than it is given
+                    view = view[self._file.write(view) or 0 :]
+
+    def commit(self) -> None:
+        """Sync the part file and give it its final name."""
+        with self._lock:
+            sync_file(self._file)
+            self._file.close()
+            replace_file(self._path, self._target)
+
+    def discard(self) -> None:
+        """Close and remove the part file, after a failure of any other method. After `commit` it does nothing."""
+        with self._lock:
+            self._is_discarded = True
+            if self._opened is not None:
+                self._opened.close()
+                self._path.unlink(missing_ok=True)

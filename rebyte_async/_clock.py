@@ -1,0 +1,48 @@
+"""Time as an argument: the clock, the sleep and the random numbers that code is given, and growing intervals."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from random import Random
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+__all__ = ["Time", "intervals"]
+
+
+@frozen
+class Time:
+    """Everything in the package that depends on time or chance, so that a test can replace it.
+
+        skipped = Time(clock=lambda: 0.0, sleep=record, rng=Random(1))
+
+    Give only the parts to replace: the others are this machine's own.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    """Return seconds on a clock that never goes back; only differences mean anything."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Wait for a number of seconds."""
+    rng: Random = field(factory=Random, repr=False)
+    """Random numbers for jitter; not for secrets."""
+    wall: Callable[[], float] = time.time
+    """Return unix seconds by this machine's clock, which may be wrong and may jump."""
+
+
+def intervals(first: float, *, factor: float, longest: float) -> Iterator[float]:
+    """Yield the seconds to wait between reads: `first`, then each `factor` times the one before, up to `longest`.
+
+    Args:
+        first: The first interval, in seconds. It is yielded as given, even if it is above `longest`.
+        factor: How much longer each interval is than the one before, at least 1.
+        longest: The upper limit of the following intervals, in seconds.
+    """
+    seconds = first
+    while True:
+        yield seconds
+        seconds = min(longest, seconds * factor)

@@ -1,0 +1,196 @@
+"""Primitives for waiting that asyncio and anyio don't have, or have at a cost that grows with the waiters.
+
+An `asyncio.Event`, `Lock`, `Queue` or `anyio.CapacityLimiter` is used directly where one of those fits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+__all__ = ["FairSemaphore", "InterruptibleSleep", "Signal", "SingleFlight", "await_shielded"]
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class Signal:
+    """Wakes everyone who waits for a change of something. It keeps no state: only a later `notify` ends a wait.
+
+    Unlike an `asyncio.Event` it needs no clearing, so that several tasks can wait for several conditions.
+    """
+
+    _event: asyncio.Event | None = field(default=None, init=False, repr=False)
+    """The event of those who wait now; None while there are none."""
+
+    def notify(self) -> None:
+        """Wake everyone who waits now."""
+        if self._event is not None:
+            self._event.set()
+            self._event = None
+
+    async def wait(self) -> None:
+        """Wait for the next `notify`."""
+        if self._event is None:
+            self._event = asyncio.Event()
+        await self._event.wait()
+
+    async def wait_for(self, predicate: Callable[[], object]) -> None:
+        """Wait until `predicate` is true: it is asked at once, and after each `notify`.
+
+        It is still true on return: nothing else runs between the last check and the caller.
+        """
+        while not predicate():
+            await self.wait()
+
+
+@define(eq=False)
+class FairSemaphore:
+    """A semaphore that hands permits over in the order of the calls, at a cost that doesn't grow with the waiters.
+
+    `asyncio.Semaphore` searches all of its waiters for the next one: at 128 calls at once, that is a tenth of a call.
+    """
+
+    _free: int
+    """How many permits are free."""
+    _waiters: deque[asyncio.Future[None]] = field(factory=deque["asyncio.Future[None]"], init=False, repr=False)
+
+    def try_acquire(self) -> bool:
+        """Take a permit if one is free."""
+        if self._free:
+            self._free -= 1
+            return True
+        return False
+
+    async def acquire(self) -> None:
+        """Take a permit; wait until there is one. `release` it afterwards."""
+        if self.try_acquire():
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled():  # the permit was handed over before the cancellation arrived
+                self.release()
+            raise
+
+    def release(self) -> None:
+        """Hand a permit to the first waiter, or free it."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._free += 1
+
+
+@define(eq=False)
+class InterruptibleSleep:
+    """Sleeps that `abort` ends early, such as the minutes between two attempts when a client is closed."""
+
+    _sleepers: set[asyncio.Future[None]] = field(factory=set["asyncio.Future[None]"], init=False, repr=False)
+    _error: Callable[[], Exception] | None = field(default=None, init=False)
+    """Makes the error for each sleep, once aborted."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for `seconds`.
+
+        Raises:
+            Exception: The error given to `abort`, before this call or during it.
+        """
+        self._check()
+        sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers.add(sleeper)
+        try:
+            await asyncio.wait([sleeper], timeout=seconds)
+        finally:
+            self._sleepers.discard(sleeper)
+        if sleeper.done():
+            self._check()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error()
+
+    def abort(self, error: Callable[[], Exception]) -> None:
+        """End all sleeps, and every later one, with an error.
+
+        Args:
+            error: Makes the error; called once for each sleep, so that no two share a traceback.
+        """
+        self._error = error
+        for sleeper in self._sleepers:
+            if not sleeper.done():
+                sleeper.set_result(None)
+
+
+@define(eq=False)
+class SingleFlight(Generic[T]):
+    """Runs one thing at a time for all who ask for it: those who ask during a run share its result.
+
+    The run continues when callers are cancelled, also all of them.
+    """
+
+    _task: asyncio.Task[T] | None = field(default=None, init=False)
+
+    async def run(self, factory: Callable[[], Coroutine[object, object, T]]) -> T | None:
+        """Start a run, or join the one that is under way.
+
+        Args:
+            factory: Makes the coroutine to run; not called if a run is under way.
+
+        Returns:
+            The result; None if `cancel` ended the run.
+
+        Raises:
+            Exception: What the coroutine raises, to each caller.
+        """
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(factory())
+            self._task.add_done_callback(_retrieve_exception)
+        return await await_shielded(self._task)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is under way, which a `run` would join."""
+        return self._task is not None and not self._task.done()
+
+    def cancel(self) -> None:
+        """Cancel the run that is under way, if there is one."""
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _retrieve_exception(task: asyncio.Task[T]) -> None:
+    """Keep asyncio from logging the failure of a run whose callers were all cancelled."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def await_shielded(future: asyncio.Future[T]) -> T | None:
+    """Wait for a task or future that has another owner: cancelling this wait doesn't cancel it.
+
+    A shielded `anyio.CancelScope` wouldn't do: it holds off the cancellations of scopes, but not `asyncio.Task.cancel`,
+    which servers use.
+
+    Returns:
+        Its result; None if its owner cancelled it, which `asyncio.shield` alone raises like a cancellation of the
+        caller.
+
+    Raises:
+        Exception: What the task raised.
+    """
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        caller = asyncio.current_task()
+        if not future.cancelled() or (caller is not None and caller.cancelling()):
+            raise
+        return None

@@ -1,0 +1,117 @@
+"""Files that are replaced whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from rebyte_async._atomic import PartFile, replace_file, sync_file, write_file
+
+
+def names(folder: Path) -> list[str]:
+    """The names of all files in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_written_file_replaces_the_old_one(tmp_path: Path) -> None:
+    """Nothing else is left in the folder."""
+    target = tmp_path / "report.html"
+    target.write_bytes(b"the old one, which was longer")
+    write_file(target, b"new")
+    assert target.read_bytes() == b"new"
+    assert names(tmp_path) == ["report.html"]
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    """The file that the link leads to is replaced, and the link stays."""
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    write_file(link, b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+
+
+def test_a_pipe_is_written_to_directly(tmp_path: Path) -> None:
+    """Nothing can take its place."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    write_file(pipe, b"content")
+    reader.join(5)
+    assert read == [b"content"]
+    assert names(tmp_path) == ["pipe"]
+
+
+def test_a_folder_that_is_missing_is_named_by_its_target(tmp_path: Path) -> None:
+    """The name of the part file would puzzle the caller."""
+    target = tmp_path / "missing" / "file"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_file(target, b"new")
+    assert caught.value.filename == str(target)
+
+
+def test_the_target_is_as_it_was_until_the_commit(tmp_path: Path) -> None:
+    """A part file has its own name until then."""
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    part = PartFile(target)
+    part.open()
+    part.write([b"dropped"])
+    part.rewind()
+    part.write([b"ne", b"", b"w"])
+    assert target.read_bytes() == b"old"
+    part.commit()
+    assert target.read_bytes() == b"new"
+    part.discard()
+    assert target.read_bytes() == b"new"
+    assert names(tmp_path) == ["file"]
+
+
+def test_discarding_leaves_nothing(tmp_path: Path) -> None:
+    """Also where the part file is to be created only afterwards, by a step that came late."""
+    target = tmp_path / "file"
+    part = PartFile(target)
+    part.open()
+    part.write([b"some"])
+    part.discard()
+    part.open()
+    late = PartFile(target)
+    late.discard()
+    late.open()
+    with pytest.raises(ValueError, match="isn't open"):
+        late.write([b"some"])
+    assert names(tmp_path) == []
+
+
+def test_a_long_name_leaves_room_for_the_part_files(tmp_path: Path) -> None:
+    """Most systems allow 255 bytes."""
+    target = tmp_path / ("x" * 250)
+    write_file(target, b"new")
+    assert target.read_bytes() == b"new"
+
+
+def test_a_file_of_another_writer_is_synced_and_renamed(tmp_path: Path) -> None:
+    """For those who write their part file themselves."""
+    part, target = tmp_path / "part", tmp_path / "file"
+    with part.open("w", encoding="utf-8") as file:
+        file.write("new")
+        sync_file(file)
+    replace_file(part, target)
+    assert target.read_text(encoding="utf-8") == "new"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    """And no part file."""
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    with pytest.raises(TypeError):
+        write_file(target, "no bytes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
