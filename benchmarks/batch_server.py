@@ -1,6 +1,6 @@
 """The emulator in a process of its own. It prints its URL; its key is rbk_x.
 
-python batch_server.py HOLD: no task ends before so many are open.
+python batch_server.py HOLD: no task ends before HOLD tasks are open.
 """
 
 from __future__ import annotations

@@ -293,7 +293,7 @@ class Worker:
         return taken | {"events": events}
 
     async def neglect(self, port: int, seconds: float) -> dict[str, float]:
-        """Let the server write to streams that nobody reads."""
+        """Let the server write to streams without reading them."""
         gc.collect()
         before = memory()
         await self.go(port)
@@ -334,7 +334,7 @@ async def main(name: str, url: str) -> None:
     worker = Worker(CONTENDERS[name](url))
     async for command, *arguments in commands():
         print(json.dumps(await getattr(worker, command)(*arguments)), flush=True)
-    os._exit(0)  # what is open stays open: the end of the process closes it, and a message about it tells nobody
+    os._exit(0)  # the end of the process closes what is open, and warnings about it would help no reader
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ A stream is ordered by a plan, in the place of the task's id or of the model's n
     {kind}-{events}-{chunk}-{rate}-{keys}
 
 The first event comes at once. The others come with `GET /go`, by kind: `busy` writes them all, in HTTP chunks of
-so many bytes (0: one event each); `live` writes one event at a time, `rate` times a second; `idle` writes none. The
+`chunk` bytes (0: one event each); `live` writes one event at a time, `rate` times a second; `idle` writes none. The
 bytes are made beforehand, so that the server costs next to nothing. It ends with its standard input.
 
-The number of events is a multiple of 10, or else the last is no text, and the turn is read again for want of an answer.
+The number of events is a multiple of 10, or else the last is no text, and the turn is read again to find its final text.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class Connection(asyncio.Protocol):
 
 
 async def run_live(streams: list[Connection]) -> None:
-    """Write the events of streams of one plan, each of them so many times a second, evenly spread."""
+    """Write the events of streams of one plan at the rate of the plan, evenly spread."""
     loop = asyncio.get_running_loop()
     plan = streams[0].plan
     every = pieces(streams[0].api, plan)[1:]

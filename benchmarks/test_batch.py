@@ -34,7 +34,7 @@ HERE = Path(__file__)
 
 @contextmanager
 def emulator(hold: int = 0) -> Generator[str]:
-    """The URL of an emulator; with `hold` no task ends before so many are open."""
+    """The URL of an emulator; with `hold` no task ends before that number of tasks is open."""
     server = [sys.executable, str(HERE.with_name("batch_server.py")), str(hold)]
     with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -111,13 +111,13 @@ def test_the_journal_alone(figures: Figures, tmp_path: Path) -> None:
 def test_requests(figures: Figures) -> None:
     """What 200 tasks of three seconds cost the service in requests, by how their ends are learnt."""
 
-    async def requests(*, max_streams: int = 256, told: bool = False) -> float:
+    async def requests(*, max_streams: int = 256, by_webhooks: bool = False) -> float:
         async with Emulator() as emulator, AsyncRebyte(emulator.api_key, base_url=emulator.url) as client:
             emulator.script(text("I am at it."), pause(3), text("Done."), times=None)
             async with WebhookReceiver(WebhookVerifier("s3cret")) as receiver, served(receiver) as url:
                 await client.webhooks.create(url, ["task.completed", "task.failed"], secret="s3cret")
-                ears = receiver if told else None
-                runner = BatchRunner(client, concurrency=200, max_streams=max_streams, receiver=ears)
+                hints = receiver if by_webhooks else None
+                runner = BatchRunner(client, concurrency=200, max_streams=max_streams, receiver=hints)
                 before = client.stats().requests
                 async for outcome in runner.run(BatchItem(f"k{number}", f"Do {number}") for number in range(200)):
                     assert outcome.status == "completed"
@@ -125,7 +125,7 @@ def test_requests(figures: Figures) -> None:
 
     figures.add("requests a task", "by streams", asyncio.run(requests()))
     figures.add("requests a task", "by reads alone", asyncio.run(requests(max_streams=0)))
-    figures.add("requests a task", "told by webhooks", asyncio.run(requests(told=True)))
+    figures.add("requests a task", "by webhooks", asyncio.run(requests(by_webhooks=True)))
 
 
 @asynccontextmanager

@@ -60,7 +60,7 @@ class Process:
 
 
 class Client(Process):
-    """A contender at work; what it is told to do is explained in `stream_clients.Worker`."""
+    """A contender in a process of its own; `stream_clients.Worker` explains its commands."""
 
     def say(self, *command: Any) -> None:
         assert self.process.stdin
@@ -71,7 +71,7 @@ class Client(Process):
         figure: Figure = json.loads(self.line())
         return figure
 
-    def tell(self, *command: Any) -> Figure:
+    def command(self, *command: Any) -> Figure:
         self.say(*command)
         return self.hear()
 
@@ -117,15 +117,15 @@ def best(measured: list[Figure], what: str) -> float:
 def race_busy(
     server: Server, streams: int, events: int, rounds: dict[str, int], *, chunk: int = 0, keys: bool = True
 ) -> dict[str, list[Figure]]:
-    """Let contenders read so many streams of so many events to their ends, in turns; each so many times."""
+    """Let contenders take turns to read a number of streams of a number of events to their ends, several times each."""
     measured: dict[str, list[Figure]] = defaultdict(list)
     with ExitStack() as stack:
         clients = {name: stack.enter_context(server.client(name)) for name in rounds}
         for turn in range(max(rounds.values())):
             for name, client in clients.items():
                 if turn < rounds[name]:
-                    client.tell("open", streams, plan("busy", events, chunk=chunk, keys=keys))
-                    measured[name].append(client.tell("read", server.port))
+                    client.command("open", streams, plan("busy", events, chunk=chunk, keys=keys))
+                    measured[name].append(client.command("read", server.port))
                     assert measured[name][-1]["events"] == streams * (events - 1)
     return measured
 
@@ -187,7 +187,7 @@ def follow(
         clients = [stack.enter_context(server.client(name, *flags)) for name in names]
         for _ in range(rounds):
             for client in clients:
-                client.tell("open", streams, plan("live", 100, rate=rate))
+                client.command("open", streams, plan("live", 100, rate=rate))
             for client in clients:
                 client.say("follow", server.port, 1.5)
             for name, client in zip(names, clients, strict=True):
@@ -217,18 +217,18 @@ def test_a_thousand_live_streams(server: Server, figures: Figures) -> None:
 
 def test_a_call_beside_a_thousand_streams(server: Server, figures: Figures) -> None:
     with server.client(OURS) as client:
-        client.tell("open", 1000, plan("live", 20, rate=5))
-        idle = client.tell("get", 20)["seconds"]
-        busy = client.tell("read_and_get", server.port, 50)["seconds"]
+        client.command("open", 1000, plan("live", 20, rate=5))
+        idle = client.command("get", 20)["seconds"]
+        busy = client.command("read_and_get", server.port, 50)["seconds"]
     figures.add("slowest GET beside 1,000 idle streams", "ms", idle * 1000, aim=500, at_most=True)
     figures.add("slowest GET beside 1,000 live streams", "ms", busy * 1000, aim=500, at_most=True)
 
 
 def each(server: Server, name: str, streams: int, *flags: str, tls: bool = False) -> float:
-    """KiB for one of so many idle streams."""
+    """Return the KiB that one of a number of idle streams takes."""
     with server.client(name, *flags, tls=tls) as client:
-        client.tell("open", 3, plan("idle"))  # so that what is the process's own is there
-        return client.tell("open", streams, plan("idle"))["memory"] / streams / KIB
+        client.command("open", 3, plan("idle"))  # so that what the process needs anyway is loaded
+        return client.command("open", streams, plan("idle"))["memory"] / streams / KIB
 
 
 def test_idle_streams(server: Server, figures: Figures) -> None:
@@ -251,12 +251,12 @@ def test_streams_that_nobody_reads(server: Server, figures: Figures) -> None:
     held: dict[str, float] = {}
     for name in (OURS, BARE):
         with server.client(name) as client:
-            client.tell("open", 1, plan("idle"))
-            client.tell("close")
-            client.tell("open", 50, plan("busy", 20_000))
-            held[name] = client.tell("neglect", server.port, 2)["memory"] / 50 / KIB
-        figures.add(f"a stream that nobody reads, {name}", "KiB", held[name])
-    figures.add("a stream that nobody reads, memory", f"times {BARE}", held[OURS] / held[BARE], aim=0.5, at_most=True)
+            client.command("open", 1, plan("idle"))
+            client.command("close")
+            client.command("open", 50, plan("busy", 20_000))
+            held[name] = client.command("neglect", server.port, 2)["memory"] / 50 / KIB
+        figures.add(f"an unread stream, {name}", "KiB", held[name])
+    figures.add("an unread stream, memory", f"times {BARE}", held[OURS] / held[BARE], aim=0.5, at_most=True)
 
 
 def test_opening_and_closing(server: Server, figures: Figures) -> None:
@@ -265,8 +265,8 @@ def test_opening_and_closing(server: Server, figures: Figures) -> None:
         clients = {name: stack.enter_context(server.client(name)) for name in (OURS, "openai", BARE)}
         for _ in range(4):
             for name, client in clients.items():
-                opened = client.tell("open", 300, plan("idle"))["cpu"]
-                cost = (opened + client.tell("close")["cpu"]) / 300 * 1000
+                opened = client.command("open", 300, plan("idle"))["cpu"]
+                cost = (opened + client.command("close")["cpu"]) / 300 * 1000
                 measured[name] = min(measured.get(name, cost), cost)
     for name, cost in measured.items():
         aim = 1 if name == OURS else None

@@ -39,7 +39,7 @@ async def main(folder: Path, journal: Path) -> int:
                 print(f"{outcome.key}: [{outcome.status}] {outcome.final_result or outcome.error or ''}")
                 missing += outcome.status != "completed"
         except BatchError as error:
-            print(f"the batch can't go on: {error}", file=sys.stderr)
+            print(f"the batch can't continue: {error}", file=sys.stderr)
             return missing + 1
     return missing
 

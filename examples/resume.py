@@ -1,7 +1,7 @@
 """Follow a task across crashes of this program: its place in the stream is kept in a file.
 
 python examples/resume.py state.json "Build a REST API"     # kill it whenever you like
-python examples/resume.py state.json                        # goes on after the last event that was dealt with
+python examples/resume.py state.json                        # continues after the last event that was handled
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def save(path: Path, task_id: str, cursor: str | None) -> None:
 
 
 async def main(path: Path, prompt: str) -> None:
-    """Go on with the task of the state file, or start one."""
+    """Continue with the task of the state file, or start one."""
     async with AsyncRebyte() as client:
         state = load(path)
         if state is None:
@@ -38,7 +38,7 @@ async def main(path: Path, prompt: str) -> None:
         async with client.tasks.events(task_id, after=state["cursor"]) as stream:
             async for event in stream:
                 print(f"{event.event_type}: {dict(event.payload)}", flush=True)  # deal with the event,
-                save(path, task_id, stream.cursor)  # and only then move the mark behind it
+                save(path, task_id, stream.cursor)  # only after the event was handled
         print(f"[{stream.result.status}] {stream.result.final_result}")
 
 

@@ -1,8 +1,8 @@
-"""Watch an agent work: its words as they come, its tools, and how it ended.
+"""Watch an agent work: its text as it comes, its tools, and how it ended.
 
     python examples/stream_to_terminal.py "Build a REST API"
 
-Ctrl-C ends the watching; the remote task goes on.
+Ctrl-C stops watching; the remote task continues.
 """
 
 from __future__ import annotations

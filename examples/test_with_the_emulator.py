@@ -41,7 +41,7 @@ async def test_a_review(rebyte_emulator: Emulator, rebyte_client: AsyncRebyte) -
 
 
 async def test_an_agent_that_fails(rebyte_emulator: Emulator, rebyte_client: AsyncRebyte) -> None:
-    """A failure is told."""
+    """A failed task is reported as failed."""
     rebyte_emulator.script(text("Nothing here."), fail("the repository is empty"))
     assert await review(rebyte_client, "owner/repo") == "no review: the repository is empty"
 

@@ -1,10 +1,10 @@
-"""A web service that relays the agent's words to its caller as they come.
+"""A web service that relays the agent's text to its caller as it comes.
 
     python examples/web_relay.py --port 8080
     curl -N -d "Build a REST API" http://127.0.0.1:8080/ask
 
 One client serves all requests: it is made when the service starts, in its event loop, and closed when it stops. A
-caller that goes away ends its own stream and nothing else; the remote task goes on.
+caller that goes away ends its own stream and nothing else; the remote task continues.
 """
 
 from __future__ import annotations

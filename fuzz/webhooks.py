@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["rebyte_async"]):
     from rebyte_async.webhooks import SignatureScheme, WebhookReceiver, WebhookVerifier, sign
 
 SECRET = secrets.token_hex()
-"""Nobody can guess it, so whatever is taken for genuine without it is a hole."""
+"""It can't be guessed, so a delivery that passes without it is a hole."""
 URL = "https://app.example.com/rebyte"
 NAMES = ["X-Webhook-Secret", "x-webhook-signature", "X-Webhook-Timestamp", "Content-Length", "Content-Encoding", "Host"]
 SCHEMES = [
@@ -89,7 +89,7 @@ def encoded(data: Any) -> None:
 
 
 def received(data: Any) -> None:
-    """A receiver behind an ASGI server answers everything, and counts each delivery once."""
+    """A receiver in an ASGI server responds to everything, and counts each delivery once."""
     RUNNER.run(_received(data))
 
 
