@@ -8,7 +8,7 @@ The first event comes at once. The others come with `GET /go`, by kind: `busy` w
 `chunk` bytes (0: one event each); `live` writes one event at a time, `rate` times a second; `idle` writes none. The
 bytes are made beforehand, so that the server costs next to nothing. It ends with its standard input.
 
-The number of events is a multiple of 10, or else the last is no text, and the turn is read again to find its final text.
+The number of events is a multiple of 10, or else the last is no text, and the turn is read again for its final text.
 """
 
 from __future__ import annotations
