@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rebyte_async.emulator.artifacts.download import Offer
+from rebyte_async.emulator.artifacts.download import DownloadPlan as Offer
 from rebyte_async.emulator.artifacts.format import ArtifactFormat
 from rebyte_async.emulator.emulator import Emulator
 from rebyte_async.emulator.faults import (
@@ -23,7 +23,6 @@ from rebyte_async.emulator.faults import (
     EmptyDone,
     ExpiredUrl,
     Fault,
-    FaultBook,
     FrameFault,
     HtmlPage,
     LateDelivery,
@@ -52,6 +51,9 @@ from rebyte_async.emulator.faults import (
     UnreadableDelivery,
     WrongLength,
 )
+from rebyte_async.emulator.faults import (
+    FaultRegistry as FaultBook,
+)
 from rebyte_async.emulator.log import Record, TrafficLog
 from rebyte_async.emulator.script import (
     Ask,
@@ -62,7 +64,6 @@ from rebyte_async.emulator.script import (
     Hold,
     Pause,
     Script,
-    Stage,
     Step,
     Steps,
     Turn,
@@ -86,14 +87,17 @@ from rebyte_async.emulator.script import (
     tool_result,
     tool_use,
 )
+from rebyte_async.emulator.script import (
+    ScriptPlayer as Stage,
+)
 from rebyte_async.emulator.state.artifacts import StoredArtifact
 from rebyte_async.emulator.state.files import StoredFile
 from rebyte_async.emulator.state.questions import Answer
 from rebyte_async.emulator.state.tasks import MadeTask
 from rebyte_async.emulator.stream.format import StreamFormat
-from rebyte_async.emulator.webhooks.deliveries import Attempt, Delivery
 from rebyte_async.emulator.webhooks.format import DeliveryPolicy, WebhookFormat
-from rebyte_async.emulator.webhooks.letter import Plan
+from rebyte_async.emulator.webhooks.log import Attempt, Delivery
+from rebyte_async.emulator.webhooks.message import DeliveryPlan as Plan
 
 __all__ = [
     "DOWNLOADS",

@@ -33,7 +33,7 @@ class Keys:
         """The scopes of a key that came with a request.
 
         Raises:
-            Refusal: There is no key, or nobody made it.
+            ApiError: There is no key, or nobody made it.
         """
         if not key:
             raise errors.missing_api_key()
@@ -46,7 +46,7 @@ def require_scope(scopes: frozenset[str] | None, scope: str) -> None:
     """Refuse what a key may not do.
 
     Raises:
-        Refusal: The scope is not among the key's.
+        ApiError: The scope is not among the key's.
     """
     if scopes is not None and scope not in scopes:
         raise errors.insufficient_scopes(scope)

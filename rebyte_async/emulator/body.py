@@ -24,7 +24,7 @@ class Body:
         """Read a request's body.
 
         Raises:
-            Refusal: It isn't declared as JSON, or is no JSON object.
+            ApiError: It isn't declared as JSON, or is no JSON object.
         """
         if content_type != "application/json":
             raise validation_error(f"Content-Type must be application/json, not {content_type!r}.")

@@ -36,11 +36,11 @@ def make_clock(*, deterministic: bool) -> Callable[[], datetime]:
     return TickingClock() if deterministic else real_time
 
 
-def stamp(moment: datetime) -> str:
+def timestamp(moment: datetime) -> str:
     """A time as the API writes it: ISO-8601 UTC with milliseconds and a Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def stamp_or_none(moment: datetime | None) -> str | None:
+def timestamp_or_none(moment: datetime | None) -> str | None:
     """A time as the API writes it, where there may be none yet."""
-    return None if moment is None else stamp(moment)
+    return None if moment is None else timestamp(moment)

@@ -9,30 +9,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from rebyte_async.emulator.artifacts.format import ArtifactFormat
-from rebyte_async.emulator.artifacts.keep import DEFAULT_TYPE, in_memory
+from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE, in_memory
 from rebyte_async.emulator.disk import Disk
-from rebyte_async.emulator.script.scripts import Script
-from rebyte_async.emulator.script.stage import checked
+from rebyte_async.emulator.script.player import checked
+from rebyte_async.emulator.script.script import Script
 from rebyte_async.emulator.server import Server
+from rebyte_async.emulator.service import State
 from rebyte_async.emulator.settings import Settings
-from rebyte_async.emulator.state.computers import Provisioning
+from rebyte_async.emulator.state.agent_computers import Provisioning
 from rebyte_async.emulator.stream.format import StreamFormat
 from rebyte_async.emulator.thread import LoopThread
 from rebyte_async.emulator.webhooks.format import DeliveryPolicy, WebhookFormat
 from rebyte_async.emulator.webhooks.key import SigningKey
-from rebyte_async.emulator.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from types import TracebackType
 
-    from rebyte_async.emulator.faults.book import FaultBook
+    from rebyte_async.emulator.faults.registry import FaultRegistry
     from rebyte_async.emulator.log import TrafficLog
-    from rebyte_async.emulator.script.stage import Steps
+    from rebyte_async.emulator.script.player import Steps
     from rebyte_async.emulator.state.artifacts import StoredArtifact
     from rebyte_async.emulator.state.files import StoredFile
     from rebyte_async.emulator.state.tasks import MadeTask
-    from rebyte_async.emulator.webhooks.deliveries import Delivery, Outcome
+    from rebyte_async.emulator.webhooks.log import Delivery, Outcome
 
 __all__ = ["Emulator"]
 
@@ -105,8 +105,8 @@ class Emulator:
         )
         self._origins: dict[str, str] = {}
         self._disk = Disk(None if folder is None else Path(folder))
-        self._world = self._new_world()
-        self._server = Server(host, port, self._current_world, self._origins)
+        self._state = self._new_state()
+        self._server = Server(host, port, self._current_state, self._origins)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: LoopThread | None = None
 
@@ -126,70 +126,70 @@ class Emulator:
         return self._settings.api_key
 
     @property
-    def faults(self) -> FaultBook:
+    def faults(self) -> FaultRegistry:
         """What goes wrong."""
-        return self._world.faults
+        return self._state.faults
 
     @property
     def log(self) -> TrafficLog:
         """Every request so far."""
-        return self._world.log
+        return self._state.log
 
     @property
     def tasks(self) -> tuple[MadeTask, ...]:
         """The tasks that were made and not deleted, oldest first."""
-        return tuple(task.made() for task in tuple(self._world.tasks.oldest_first()))
+        return tuple(task.made() for task in tuple(self._state.tasks.oldest_first()))
 
     @property
     def files(self) -> tuple[StoredFile, ...]:
         """The files that were uploaded, in the order in which they were announced."""
-        announced = tuple(self._world.files.oldest_first())
+        announced = tuple(self._state.files.oldest_first())
         return tuple(file.stored for file in announced if file.stored is not None)
 
     @property
     def stream(self) -> StreamFormat:
         """How event streams look where the API leaves it open; what is set here holds until `clear`."""
-        return self._world.stream
+        return self._state.stream
 
     @stream.setter
     def stream(self, stream: StreamFormat) -> None:
-        self._world.stream = stream
+        self._state.stream = stream
 
     @property
     def artifact_format(self) -> ArtifactFormat:
         """How artifacts are shown where the API leaves it open; what is set here holds until `clear`."""
-        return self._world.artifact_format
+        return self._state.artifact_format
 
     @artifact_format.setter
     def artifact_format(self, artifact_format: ArtifactFormat) -> None:
-        self._world.artifact_format = artifact_format
+        self._state.artifact_format = artifact_format
 
     @property
     def webhook_format(self) -> WebhookFormat:
         """How webhooks look where the API leaves it open; what is set here holds until `clear`."""
-        return self._world.webhook_format
+        return self._state.webhook_format
 
     @webhook_format.setter
     def webhook_format(self, webhook_format: WebhookFormat) -> None:
-        self._world.webhook_format = webhook_format
+        self._state.webhook_format = webhook_format
 
     @property
     def delivery(self) -> DeliveryPolicy:
         """How stubbornly webhooks are delivered; what is set here holds until `clear`."""
-        return self._world.delivery
+        return self._state.delivery
 
     @delivery.setter
     def delivery(self, delivery: DeliveryPolicy) -> None:
-        self._world.delivery = delivery
+        self._state.delivery = delivery
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
         """What webhooks were told, and what became of it, oldest first; ask again to see how one goes on."""
-        return self._world.deliveries.all()
+        return self._state.deliveries.all()
 
     def artifacts(self, workspace_id: str) -> tuple[StoredArtifact, ...]:
         """The artifacts of a workspace, the oldest name first; none if there is no such workspace."""
-        workspace = self._world.workspaces.find(workspace_id)
+        workspace = self._state.workspaces.find(workspace_id)
         return () if workspace is None else tuple(workspace.artifacts.values())
 
     def put_artifact(
@@ -207,15 +207,15 @@ class Emulator:
             The artifact.
         """
         content = data.encode() if isinstance(data, str) else data
-        workspace = self._world.workspaces.make(workspace_id)
-        workspace.place(in_memory(self._world, workspace, name, content_type, content))
+        workspace = self._state.workspaces.make(workspace_id)
+        workspace.place(in_memory(self._state, workspace, name, content_type, content))
         return workspace.artifact(name)
 
     def script(self, *steps: Steps, prompt: str | re.Pattern[str] | None = None, times: int | None = 1) -> Script:
         """Say what the agent does with prompts to come, of new tasks and of old ones.
 
         Scripts for a number of prompts come first, in the order in which they were given; then those for every prompt,
-        the newest first; a prompt without any gets a short plausible turn. A script without an ending succeeds.
+        the newest first; a prompt without any gets a short default_script turn. A script without an ending succeeds.
 
         Args:
             steps: The steps, single or in lists; one may be a function that takes the `Turn` and returns steps.
@@ -229,17 +229,17 @@ class Emulator:
             TypeError: There is something among the steps that can't be played.
         """
         script = Script(checked(steps), None if prompt is None else re.compile(prompt), times)
-        self._world.scripts.add(script)
+        self._state.scripts.add(script)
         return script
 
     def release(self, name: str = "gate") -> None:
         """Let go on whoever waits, or will wait, in a `hold` of this name."""
-        gate = self._world.gates[name]
+        gate = self._state.gates[name]
         self._soon(gate.opened.set)
 
     async def reached(self, name: str = "gate", *, count: int = 1) -> None:
         """Wait until so many agents have come to a `hold` of this name."""
-        await self._inside(self._world.gates[name].reached(count))
+        await self._inside(self._state.gates[name].reached(count))
 
     async def delivered(
         self,
@@ -260,7 +260,7 @@ class Emulator:
         Returns:
             All deliveries of the kind, oldest first; they may be more than `count`.
         """
-        return await self._inside(self._world.deliveries.settled(event, task_id, outcome, count))
+        return await self._inside(self._state.deliveries.settled(event, task_id, outcome, count))
 
     def add_key(self, key: str | None = None, *, scopes: Iterable[str] | None = None) -> str:
         """Make another key that is let in, until `clear`.
@@ -272,8 +272,8 @@ class Emulator:
         Returns:
             The key.
         """
-        key = key or self._world.ids.token("rbk_")
-        self._world.keys.add(key, None if scopes is None else frozenset(scopes))
+        key = key or self._state.ids.token("rbk_")
+        self._state.keys.add(key, None if scopes is None else frozenset(scopes))
         return key
 
     def provision(self, *, seconds: float = 0.0, hold: str | None = None, error: str | None = None) -> None:
@@ -284,19 +284,19 @@ class Emulator:
             hold: A gate that it waits for, as in `hold`.
             error: Why it doesn't come up; None lets it be ready.
         """
-        self._world.provisionings.append(Provisioning(seconds=seconds, hold=hold, error=error))
+        self._state.provisionings.append(Provisioning(seconds=seconds, hold=hold, error=error))
 
     def expire_urls(self) -> None:
         """Let every signed URL expire that was handed out so far."""
-        self._world.signer.expire()
+        self._state.signer.expire()
 
     def disable_executor(self, name: str) -> None:
         """Refuse tasks for an executor, until `clear`."""
-        self._world.disabled_executors.add(name)
+        self._state.disabled_executors.add(name)
 
     def clear(self) -> None:
         """Forget everything: tasks, keys that were added, scripts, faults, the log; what still runs is stopped."""
-        old, self._world = self._world, self._new_world()
+        old, self._state = self._state, self._new_state()
         if self._loop is not None:
             self._soon(old.close)
 
@@ -306,8 +306,8 @@ class Emulator:
         Raises:
             ExceptionGroup: Something did; its members say what.
         """
-        problems = tuple(self._world.problems)
-        self._world.problems.clear()
+        problems = tuple(self._state.problems)
+        self._state.problems.clear()
         if problems:
             raise ExceptionGroup("the emulator failed", problems)
 
@@ -326,8 +326,8 @@ class Emulator:
 
     async def aclose(self) -> None:
         """Stop all that runs, and close every connection."""
-        self._world.close()
-        await self._world.ended()
+        self._state.close()
+        await self._state.ended()
         await self._server.stop()
         await self._disk.clean()
         self._origins.clear()
@@ -363,11 +363,11 @@ class Emulator:
     def __repr__(self) -> str:
         return f"<Emulator {self._origins.get('api', 'not running')}>"
 
-    def _new_world(self) -> World:
-        return World.make(self._settings, self._origins, self._disk.part())
+    def _new_state(self) -> State:
+        return State.make(self._settings, self._origins, self._disk.part())
 
-    def _current_world(self) -> World:
-        return self._world
+    def _current_state(self) -> State:
+        return self._state
 
     def _origin(self, name: str) -> str:
         self._running()

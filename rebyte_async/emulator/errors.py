@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer and no failure of the emulator
+class ApiError(Exception):
     """A request is answered with the API's error envelope.
 
     *Source*: contract, section 1 (documented).
@@ -21,46 +21,46 @@ def envelope(code: str, message: str) -> dict[str, dict[str, str]]:
     return {"error": {"code": code, "message": message}}
 
 
-def missing_api_key() -> Refusal:
+def missing_api_key() -> ApiError:
     """No key came with the request."""
-    return Refusal(401, "missing_api_key", "The API_KEY header is missing.")
+    return ApiError(401, "missing_api_key", "The API_KEY header is missing.")
 
 
-def invalid_api_key() -> Refusal:
+def invalid_api_key() -> ApiError:
     """The key is none of this service's."""
-    return Refusal(401, "invalid_api_key", "The API key is invalid or expired.")
+    return ApiError(401, "invalid_api_key", "The API key is invalid or expired.")
 
 
-def insufficient_scopes(scope: str) -> Refusal:
+def insufficient_scopes(scope: str) -> ApiError:
     """The key may not do this."""
-    return Refusal(403, "insufficient_scopes", f"The API key lacks the scope {scope}.")
+    return ApiError(403, "insufficient_scopes", f"The API key lacks the scope {scope}.")
 
 
-def agent_disabled(executor: str) -> Refusal:
+def agent_disabled(executor: str) -> ApiError:
     """The organization doesn't use this executor."""
-    return Refusal(403, "agent_disabled", f"The executor {executor} is disabled for this organization.")
+    return ApiError(403, "agent_disabled", f"The executor {executor} is disabled for this organization.")
 
 
-def validation_error(message: str) -> Refusal:
+def validation_error(message: str) -> ApiError:
     """The request doesn't say what it must."""
-    return Refusal(400, "validation_error", message)
+    return ApiError(400, "validation_error", message)
 
 
-def limit_exceeded(message: str) -> Refusal:
+def limit_exceeded(message: str) -> ApiError:
     """The organization has as much as it may have."""
-    return Refusal(400, "limit_exceeded", message)
+    return ApiError(400, "limit_exceeded", message)
 
 
-def not_found(what: str) -> Refusal:
+def not_found(what: str) -> ApiError:
     """There is no such thing, or it isn't this key's."""
-    return Refusal(404, "not_found", f"{what} not found.")
+    return ApiError(404, "not_found", f"{what} not found.")
 
 
-def conflict(message: str) -> Refusal:
+def conflict(message: str) -> ApiError:
     """The request came too late (the code is a guess: only the status was observed)."""
-    return Refusal(409, "conflict", message)
+    return ApiError(409, "conflict", message)
 
 
-def internal_error() -> Refusal:
+def internal_error() -> ApiError:
     """The service itself failed."""
-    return Refusal(500, "internal_error", "Internal server error.")
+    return ApiError(500, "internal_error", "Internal server error.")

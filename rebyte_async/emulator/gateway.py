@@ -11,21 +11,21 @@ from aiohttp import web
 from attrs import define
 
 from rebyte_async.emulator import errors
-from rebyte_async.emulator.answers import refuse
 from rebyte_async.emulator.artifacts.download import Download
 from rebyte_async.emulator.auth import key_of, require_scope
-from rebyte_async.emulator.call import Call
-from rebyte_async.emulator.errors import Refusal
-from rebyte_async.emulator.hooks import RequestFault
+from rebyte_async.emulator.errors import ApiError
+from rebyte_async.emulator.exchange import Exchange
+from rebyte_async.emulator.faults.base import RequestFault
+from rebyte_async.emulator.responses import error_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rebyte_async.emulator.connections import Connection
-    from rebyte_async.emulator.hooks import Answer
+    from rebyte_async.emulator.faults.base import Answer
     from rebyte_async.emulator.log import Entry
     from rebyte_async.emulator.router import Route, Router
-    from rebyte_async.emulator.world import World
+    from rebyte_async.emulator.service import State
 
 _PREFIX = "/v1"
 
@@ -36,43 +36,43 @@ class Gateway:
 
     origin: str
     router: Router
-    world: Callable[[], World]
+    state: Callable[[], State]
 
     async def __call__(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         """Answer one request."""
-        call = self._call(request, connection)
-        call.world.calls.add(call)
+        exchange = self._call(request, connection)
+        exchange.state.exchanges.add(exchange)
         try:
-            return await self._answer(call)
+            return await self._answer(exchange)
         except ConnectionError:
             return web.Response()  # nobody is there to get it
-        except Refusal as refusal:
-            return refuse(refusal)
+        except ApiError as refusal:
+            return error_response(refusal)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a 500 and `check` raises it
-            return _failed(call, error)
+            return _failed(exchange, error)
         finally:
-            call.connection.on_lost = None
-            call.world.calls.discard(call)
-            call.entry.update(ended=True)
+            exchange.connection.on_lost = None
+            exchange.state.exchanges.discard(exchange)
+            exchange.entry.update(ended=True)
 
-    def _call(self, request: web.BaseRequest, connection: Connection) -> Call:
-        world, target = self.world(), request.rel_url.raw_path
+    def _call(self, request: web.BaseRequest, connection: Connection) -> Exchange:
+        state, target = self.state(), request.rel_url.raw_path
         path = target.removeprefix(_PREFIX) if target.startswith(f"{_PREFIX}/") else target
-        return Call(
+        return Exchange(
             request=request,
-            world=world,
+            state=state,
             connection=connection,
             job=asyncio.current_task(),
-            entry=self._log(request, world, path, connection),
+            entry=self._log(request, state, path, connection),
             method=request.method,
             path=path,
             target=target,
             origin=self.origin,
         )
 
-    def _log(self, request: web.BaseRequest, world: World, path: str, connection: Connection) -> Entry:
+    def _log(self, request: web.BaseRequest, state: State, path: str, connection: Connection) -> Entry:
         peer: Any = request.transport.get_extra_info("peername") if request.transport else None
-        return world.log.open(
+        return state.log.open(
             time=datetime.now(UTC),
             origin=self.origin,
             method=request.method,
@@ -84,47 +84,47 @@ class Gateway:
             peer_port=peer[1] if peer else 0,
         )
 
-    async def _answer(self, call: Call) -> web.StreamResponse:
-        call.faults = await call.world.faults.decide(call)
-        call.entry.update(faults=call.faults)
-        response = await self._troubled(call)()
-        if not response.prepared and not call.dropped:
-            await call.drain()
-            response.headers["X-Request-Id"] = call.request_id
-            call.answered(response.status)
+    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
+        exchange.faults = await exchange.state.faults.decide(exchange)
+        exchange.entry.update(faults=exchange.faults)
+        response = await self._troubled(exchange)()
+        if not response.prepared and not exchange.dropped:
+            await exchange.drain()
+            response.headers["X-Request-Id"] = exchange.request_id
+            exchange.answered(response.status)
             if isinstance(response, Download):
-                await response.send(call)
+                await response.send(exchange)
         return response
 
-    def _troubled(self, call: Call) -> Answer:
-        answer: Answer = partial(self._serve, call)
-        for fault in reversed(call.faults):
+    def _troubled(self, exchange: Exchange) -> Answer:
+        answer: Answer = partial(self._serve, exchange)
+        for fault in reversed(exchange.faults):
             if isinstance(fault, RequestFault):
-                answer = partial(fault.around, call, answer)
+                answer = partial(fault.around, exchange, answer)
         return answer
 
-    async def _serve(self, call: Call) -> web.StreamResponse:
+    async def _serve(self, exchange: Exchange) -> web.StreamResponse:
         try:
-            route, call.params = self.router.find(call.method, call.target)
-            self._admit(call, route)
-            return await route.handler(call)
-        except Refusal as refusal:
-            return refuse(refusal)
+            route, exchange.params = self.router.find(exchange.method, exchange.target)
+            self._admit(exchange, route)
+            return await route.handler(exchange)
+        except ApiError as refusal:
+            return error_response(refusal)
 
-    def _admit(self, call: Call, route: Route) -> None:
-        key = key_of(call.request.headers)
+    def _admit(self, exchange: Exchange, route: Route) -> None:
+        key = key_of(exchange.request.headers)
         if self.origin == "storage" and key is not None:
             raise errors.validation_error("An API key came to an origin that it isn't for.")
-        if route.scope is None or call.request.query.get("pass") in call.world.passes:
+        if route.scope is None or exchange.request.query.get("pass") in exchange.state.read_tokens:
             return
-        scopes = call.world.keys.admit(key)
+        scopes = exchange.state.keys.admit(key)
         require_scope(scopes, route.scope)
 
 
-def _failed(call: Call, error: Exception) -> web.StreamResponse:
-    call.world.problems.append(error)
-    if call.entry.record.status is not None:
-        call.abort()  # a stream is under way, and has no other answer
-    response = refuse(errors.internal_error())
-    call.answered(response.status)
+def _failed(exchange: Exchange, error: Exception) -> web.StreamResponse:
+    exchange.state.problems.append(error)
+    if exchange.entry.record.status is not None:
+        exchange.abort()  # a stream is under way, and has no other answer
+    response = error_response(errors.internal_error())
+    exchange.answered(response.status)
     return response

@@ -32,7 +32,7 @@ class Paging:
         """Read `limit` and `offset` from a query.
 
         Raises:
-            Refusal: One of them is no number or out of its range.
+            ApiError: One of them is no number or out of its range.
         """
         limit = _whole(query, "limit", _DEFAULT_LIMIT)
         if not 1 <= limit <= _LARGEST_LIMIT:

@@ -13,9 +13,9 @@ from rebyte_async.emulator.errors import not_found
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.exchange import Exchange
 
-Handler: TypeAlias = Callable[["Call"], Awaitable["web.StreamResponse"]]
+Handler: TypeAlias = Callable[["Exchange"], Awaitable["web.StreamResponse"]]
 
 
 @frozen
@@ -54,7 +54,7 @@ class Router:
         """The endpoint for a request, and its path's parameters.
 
         Raises:
-            Refusal: There is none.
+            ApiError: There is none.
         """
         segments = path.split("/")
         for route in self.routes:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from attrs import define, field
 
-from rebyte_async.emulator.api import API, STORAGE
 from rebyte_async.emulator.connections import ConnectionServer
 from rebyte_async.emulator.gateway import Gateway
+from rebyte_async.emulator.routes import API, STORAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rebyte_async.emulator.router import Router
-    from rebyte_async.emulator.world import World
+    from rebyte_async.emulator.service import State
 
 _BACKLOG = 4096
 _SHUTDOWN_TIMEOUT = 1.0
@@ -28,7 +28,7 @@ class Server:
 
     host: str
     port: int
-    world: Callable[[], World]
+    state: Callable[[], State]
     origins: dict[str, str]
     _numbers: Iterator[int] = field(factory=lambda: count(1), init=False)
     _runners: list[web.ServerRunner] = field(factory=list[web.ServerRunner], init=False)
@@ -49,7 +49,7 @@ class Server:
         self._runners.clear()
 
     async def _listen(self, origin: str, router: Router, port: int) -> None:
-        server = ConnectionServer(Gateway(origin, router, self.world), self._numbers)
+        server = ConnectionServer(Gateway(origin, router, self.state), self._numbers)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         await runner.setup()
         self._runners.append(runner)

@@ -237,7 +237,7 @@ async def test_tasks_from_before_the_intents_are_not_read(
     journal = tmp_path / "run.sqlite3"
     for number in range(4):
         await client.tasks.create(f"Old {number}")
-    for task in emulator._world.tasks.oldest_first():
+    for task in emulator._state.tasks.oldest_first():
         task.created_at -= timedelta(minutes=3)
     await outcomes_of(runner_of(client, journal=journal), items(3))
     await _interrupted(journal, emulator.url, [BatchItem("late", "Late")], datetime.now(UTC).timestamp())
@@ -287,7 +287,7 @@ async def test_the_servers_clock_counts(emulator: Emulator, client: AsyncRebyte,
     """Hours between the two clocks make no task look too old to be the item's, nor too old ones new."""
     emulator.faults.add(OtherClock(timedelta(hours=hours)), Match(path="/tasks(/[^/]+)?"), times=None)
     for task in [await client.tasks.create("Do 0") for _ in range(2)]:
-        emulator._world.tasks.get(task.id).created_at -= timedelta(minutes=3)
+        emulator._state.tasks.get(task.id).created_at -= timedelta(minutes=3)
     async with client_of(emulator.url) as fresh:
         emulator.faults.add(Drop("after"), CREATE, times=1)
         found = await outcomes_of(runner_of(fresh), items(1))

@@ -8,11 +8,11 @@ from aiohttp import web
 from anyio import to_thread
 from attrs import frozen
 
-from rebyte_async.emulator.answers import refuse
 from rebyte_async.emulator.artifacts.names import segment
 from rebyte_async.emulator.artifacts.ranges import Unsatisfiable, span_of
-from rebyte_async.emulator.errors import Refusal
-from rebyte_async.emulator.hooks import DownloadFault
+from rebyte_async.emulator.errors import ApiError
+from rebyte_async.emulator.faults.base import DownloadFault
+from rebyte_async.emulator.responses import error_response
 from rebyte_async.emulator.stream.sinks import CutOff
 
 if TYPE_CHECKING:
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rebyte_async.emulator.artifacts.ranges import Span
-    from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.state.artifacts import StoredArtifact
     from rebyte_async.emulator.stream.sinks import ByteSink, CutManner
 
-__all__ = ["Offer"]
+__all__ = ["DownloadPlan"]
 
 _PIECE = 256 << 10
 
 
 @frozen(kw_only=True)
-class Offer:
+class DownloadPlan:
     """What a download is to look like; faults change it."""
 
     artifact: StoredArtifact
@@ -48,69 +48,69 @@ class Offer:
 class Download(web.StreamResponse):
     """An answer whose body is in a file; it is sent only when no fault has put another answer in its place."""
 
-    def __init__(self, offer: Offer, span: Span | None) -> None:
-        size = offer.artifact.size
-        super().__init__(status=200 if span is None else 206, headers=_headers(offer, span))
-        self._offer = offer
+    def __init__(self, plan: DownloadPlan, span: Span | None) -> None:
+        size = plan.artifact.size
+        super().__init__(status=200 if span is None else 206, headers=_headers(plan, span))
+        self._plan = plan
         self._first, self._size = (0, size) if span is None else (span.start, span.size)
-        if offer.more is not None:
-            self.content_length = max(0, self._size + offer.more)
+        if plan.more is not None:
+            self.content_length = max(0, self._size + plan.more)
 
-    async def send(self, call: Call) -> None:
+    async def send(self, exchange: Exchange) -> None:
         """Send it to its end, or to where a fault ends it; the loss of the connection ends it too."""
-        call.connection.on_lost = call.stop
-        await self.prepare(call.request)
+        exchange.connection.on_lost = exchange.stop
+        await self.prepare(exchange.request)
         try:
-            await self._send(call.troubled(self.write))
+            await self._send(exchange.troubled(self.write))
         except CutOff as cut:
-            await call.cut(self._manner(cut))
+            await exchange.cut(self._manner(cut))
 
     async def _send(self, sink: ByteSink) -> None:
-        async for piece in _pieces(self._offer.artifact, self._first, self._size):
+        async for piece in _pieces(self._plan.artifact, self._first, self._size):
             await sink(piece)
-        if self._offer.more:
+        if self._plan.more:
             raise CutOff("eof")
 
     def _manner(self, cut: CutOff) -> CutManner:
-        return "eof" if cut.manner == "clean" and self._offer.more is not None else cut.manner
+        return "eof" if cut.manner == "clean" and self._plan.more is not None else cut.manner
 
 
-def make_download(call: Call, artifact: StoredArtifact) -> web.StreamResponse:
+def make_download(exchange: Exchange, artifact: StoredArtifact) -> web.StreamResponse:
     """The answer to a request for an artifact: the whole, the part that it wants, or that there is no such part."""
-    offer = _troubled(call, Offer(artifact=artifact, etag=artifact.etag))
+    plan = _troubled(exchange, DownloadPlan(artifact=artifact, etag=artifact.etag))
     try:
-        return Download(offer, _span(call, offer))
+        return Download(plan, _span(exchange, plan))
     except Unsatisfiable:
-        refusal = Refusal(416, "range_not_satisfiable", "The artifact has no such bytes.")
-        response = refuse(refusal)
-        response.headers.update({"Content-Range": f"bytes */{artifact.size}", "ETag": offer.etag})
+        refusal = ApiError(416, "range_not_satisfiable", "The artifact has no such bytes.")
+        response = error_response(refusal)
+        response.headers.update({"Content-Range": f"bytes */{artifact.size}", "ETag": plan.etag})
         return response
 
 
-def _troubled(call: Call, offer: Offer) -> Offer:
-    for fault in reversed(call.faults):
+def _troubled(exchange: Exchange, plan: DownloadPlan) -> DownloadPlan:
+    for fault in reversed(exchange.faults):
         if isinstance(fault, DownloadFault):
-            offer = fault.download(offer)
-    return offer
+            plan = fault.download(plan)
+    return plan
 
 
-def _span(call: Call, offer: Offer) -> Span | None:
-    headers = call.request.headers
-    if not offer.ranges or (offer.if_range and headers.get("If-Range", offer.etag) != offer.etag):
+def _span(exchange: Exchange, plan: DownloadPlan) -> Span | None:
+    headers = exchange.request.headers
+    if not plan.ranges or (plan.if_range and headers.get("If-Range", plan.etag) != plan.etag):
         return None
-    return span_of(headers.get("Range"), offer.artifact.size)
+    return span_of(headers.get("Range"), plan.artifact.size)
 
 
-def _headers(offer: Offer, span: Span | None) -> dict[str, str]:
+def _headers(plan: DownloadPlan, span: Span | None) -> dict[str, str]:
     headers = {
-        "Content-Type": offer.artifact.content_type,
-        "Content-Disposition": f"attachment; filename*=UTF-8''{segment(offer.artifact.name)}",
-        "ETag": offer.etag,
+        "Content-Type": plan.artifact.content_type,
+        "Content-Disposition": f"attachment; filename*=UTF-8''{segment(plan.artifact.name)}",
+        "ETag": plan.etag,
     }
-    if offer.ranges:
+    if plan.ranges:
         headers["Accept-Ranges"] = "bytes"
     if span is not None:
-        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{offer.artifact.size}"
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{plan.artifact.size}"
     return headers
 
 

@@ -47,7 +47,7 @@ class Multipart:
         """Read a request's body.
 
         Raises:
-            Refusal: It isn't declared as multipart/form-data with a boundary.
+            ApiError: It isn't declared as multipart/form-data with a boundary.
         """
         header = Message()
         header["Content-Type"] = content_type
@@ -60,7 +60,7 @@ class Multipart:
         """The parts, one after the other; what nobody reads of one is skipped.
 
         Raises:
-            Refusal: The body is malformed.
+            ApiError: The body is malformed.
         """
         await _skip(self._until_mark())
         while (end := await self._take(2)) == b"\r\n":

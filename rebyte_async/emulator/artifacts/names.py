@@ -15,7 +15,7 @@ def checked_name(name: str) -> str:
     """A name that can be sent to the API and be read from it again.
 
     Raises:
-        Refusal: It can't.
+        ApiError: It can't.
     """
     if name in ("", ".", ".."):
         raise validation_error(f"{name!r} is no filename.")
@@ -30,7 +30,7 @@ def checked_type(content_type: str) -> str:
     """A content type that can stand in a header.
 
     Raises:
-        Refusal: It can't.
+        ApiError: It can't.
     """
     if not content_type.isascii() or not content_type.isprintable():
         raise validation_error("A content type must be printable ASCII.")

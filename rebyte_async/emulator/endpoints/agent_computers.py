@@ -8,98 +8,98 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rebyte_async.emulator.answers import answer_json, answer_nothing
 from rebyte_async.emulator.errors import validation_error
 from rebyte_async.emulator.paging import Paging
+from rebyte_async.emulator.responses import empty_response, json_response
 from rebyte_async.emulator.router import Route
-from rebyte_async.emulator.state.computers import AgentComputer, Provisioning
+from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from rebyte_async.emulator.body import Body
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.world import World
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.service import State
 
 _DEFAULT_NAME = "Agent Computer"
 _LONGEST_NAME = 200
 _LONGEST_ICON = 50
 
 
-async def create(call: Call) -> web.Response:
+async def create(exchange: Exchange) -> web.Response:
     """`POST /agent-computers`: answers at once, the VM comes up later."""
-    computer = _make(call.world, await call.body())
-    call.world.computers.add(computer)
-    call.world.workspaces.make(computer.id)
-    answer = answer_json(computer.written(), 201)
-    call.world.spawn(_provision(call.world, computer))
+    computer = _make(exchange.state, await exchange.body())
+    exchange.state.computers.add(computer)
+    exchange.state.workspaces.make(computer.id)
+    answer = json_response(computer.written(), 201)
+    exchange.state.spawn(_provision(exchange.state, computer))
     return answer
 
 
-async def list_computers(call: Call) -> web.Response:
+async def list_computers(exchange: Exchange) -> web.Response:
     """`GET /agent-computers`: a page, the newest first."""
-    paging = Paging.parse(call.request.query)
-    return answer_json(paging.page(call.world.computers.oldest_first(), AgentComputer.written))
+    paging = Paging.parse(exchange.request.query)
+    return json_response(paging.page(exchange.state.computers.oldest_first(), AgentComputer.written))
 
 
-async def get(call: Call) -> web.Response:
+async def get(exchange: Exchange) -> web.Response:
     """`GET /agent-computers/:id`."""
-    return answer_json(_computer(call).written())
+    return json_response(_computer(exchange).written())
 
 
-async def update(call: Call) -> web.Response:
+async def update(exchange: Exchange) -> web.Response:
     """`PATCH /agent-computers/:id`: its fields are in snake_case, unlike all others."""
-    computer, body = _computer(call), await call.body()
+    computer, body = _computer(exchange), await exchange.body()
     instructions, views = body.optional_string("agent_instructions"), _views(body)
     if instructions is not None:
         computer.agent_instructions = instructions
     computer.views.update(views)
-    computer.updated_at = call.world.clock()
-    return answer_json(computer.written())
+    computer.updated_at = exchange.state.clock()
+    return json_response(computer.written())
 
 
-async def delete(call: Call) -> web.Response:
+async def delete(exchange: Exchange) -> web.Response:
     """`DELETE /agent-computers/:id`: no task can use its workspace any more."""
-    computer = _computer(call)
-    call.world.computers.remove(computer)
-    call.world.workspaces.remove(computer.id)
-    return answer_nothing()
+    computer = _computer(exchange)
+    exchange.state.computers.remove(computer)
+    exchange.state.workspaces.remove(computer.id)
+    return empty_response()
 
 
-def _computer(call: Call) -> AgentComputer:
-    return call.world.computers.get(call.params["computer_id"])
+def _computer(exchange: Exchange) -> AgentComputer:
+    return exchange.state.computers.get(exchange.params["computer_id"])
 
 
-def _make(world: World, body: Body) -> AgentComputer:
+def _make(state: State, body: Body) -> AgentComputer:
     name = body.optional_text("name", longest=_LONGEST_NAME) or _DEFAULT_NAME
     icon = body.optional_text("icon", longest=_LONGEST_ICON)
-    computer_id, now = world.ids.uuid(), world.clock()
+    computer_id, now = state.ids.uuid(), state.clock()
     return AgentComputer(
-        number=world.computers.next_number(),
+        number=state.computers.next_number(),
         id=computer_id,
         name=name,
         icon=icon,
-        url=f"{world.origins['api']}/computer/{computer_id}",
+        url=f"{state.origins['api']}/computer/{computer_id}",
         created_at=now,
         updated_at=now,
     )
 
 
-async def _provision(world: World, computer: AgentComputer) -> None:
-    plan = _plan(world)
+async def _provision(state: State, computer: AgentComputer) -> None:
+    plan = _plan(state)
     await asyncio.sleep(plan.seconds)
     if plan.hold is not None:
-        await world.gates[plan.hold].wait()
+        await state.gates[plan.hold].wait()
     if plan.error is not None:
-        computer.fail(plan.error, world.clock())
+        computer.fail(plan.error, state.clock())
     else:
-        computer.succeed(world.ids.uuid(), world.ids.token("sbx_"), world.clock())
+        computer.succeed(state.ids.uuid(), state.ids.token("sbx_"), state.clock())
 
 
-def _plan(world: World) -> Provisioning:
-    if world.provisionings:
-        return world.provisionings.popleft()
-    return Provisioning(seconds=world.settings.provisioning, hold=None, error=None)
+def _plan(state: State) -> Provisioning:
+    if state.provisionings:
+        return state.provisionings.popleft()
+    return Provisioning(seconds=state.settings.provisioning, hold=None, error=None)
 
 
 def _views(body: Body) -> dict[str, bool]:

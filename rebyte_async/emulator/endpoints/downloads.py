@@ -10,34 +10,36 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from rebyte_async.emulator.artifacts.download import make_download
-from rebyte_async.emulator.artifacts.keep import DEFAULT_TYPE, place, write
+from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE, place, write
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.storage import refuse_upload, refuse_url
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.state.workspaces import Workspace
 
 
-async def get(call: Call) -> web.StreamResponse:
+async def get(exchange: Exchange) -> web.StreamResponse:
     """`GET` of a signed URL: the bytes."""
-    workspace, name = _place(call)
-    return refuse_url(call) or make_download(call, workspace.artifact(name))
+    workspace, name = _place(exchange)
+    return refuse_url(exchange) or make_download(exchange, workspace.artifact(name))
 
 
-async def put(call: Call) -> web.Response:
+async def put(exchange: Exchange) -> web.Response:
     """`PUT uploadUrl`: the same content type as announced, and a length."""
-    workspace, name = _place(call)
-    refusal = refuse_upload(call)
+    workspace, name = _place(exchange)
+    refusal = refuse_upload(exchange)
     if refusal is not None:
         return refusal
-    content_type = call.request.headers.get("Content-Type", DEFAULT_TYPE)
-    await place(call.world, workspace, await write(call.world, workspace, name, content_type, call.chunks()))
+    content_type = exchange.request.headers.get("Content-Type", DEFAULT_TYPE)
+    await place(
+        exchange.state, workspace, await write(exchange.state, workspace, name, content_type, exchange.chunks())
+    )
     return web.Response()
 
 
-def _place(call: Call) -> tuple[Workspace, str]:
-    return call.world.workspaces.get(call.params["workspace_id"]), call.params["filename"]
+def _place(exchange: Exchange) -> tuple[Workspace, str]:
+    return exchange.state.workspaces.get(exchange.params["workspace_id"]), exchange.params["filename"]
 
 
 ROUTES = (

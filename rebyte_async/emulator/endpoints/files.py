@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rebyte_async.emulator.answers import answer_json
 from rebyte_async.emulator.errors import validation_error
+from rebyte_async.emulator.responses import json_response
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.state.files import File, unique_name
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from rebyte_async.emulator.body import Body
-    from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.service import State
     from rebyte_async.emulator.state.files import StoredFile
-    from rebyte_async.emulator.world import World
 
 _LONGEST_FILENAME = 255
 _DEFAULT_TYPE = "application/octet-stream"
 
 
-async def create(call: Call) -> web.Response:
+async def create(exchange: Exchange) -> web.Response:
     """`POST /files`: the filename that it answers is the one to use."""
-    body, world = await call.body(), call.world
-    file = _announced(world, body)
-    world.files.add(file)
-    url = world.signer.sign("PUT", f"{world.origins['storage']}/uploads/{file.id}", file.content_type)
-    return answer_json({"id": file.id, "filename": file.filename, "uploadUrl": url}, 201)
+    body, state = await exchange.body(), exchange.state
+    file = _announced(state, body)
+    state.files.add(file)
+    url = state.signer.sign("PUT", f"{state.origins['storage']}/uploads/{file.id}", file.content_type)
+    return json_response({"id": file.id, "filename": file.filename, "uploadUrl": url}, 201)
 
 
-def attached(world: World, entry: Body) -> StoredFile:
+def attached(state: State, entry: Body) -> StoredFile:
     """The file that a prompt names.
 
     Raises:
-        Refusal: It was never announced, has another name, or wasn't uploaded (that it is refused is a guess).
+        ApiError: It was never announced, has another name, or wasn't uploaded (that it is refused is a guess).
     """
     file_id, filename = entry.text("id"), entry.text("filename")
-    file = world.files.find(file_id)
+    file = state.files.find(file_id)
     if file is None or file.filename != filename:
         raise validation_error(f"files has no file {filename} with the id {file_id}.")
     if file.stored is None:
@@ -48,13 +48,13 @@ def attached(world: World, entry: Body) -> StoredFile:
     return file.stored
 
 
-def _announced(world: World, body: Body) -> File:
+def _announced(state: State, body: Body) -> File:
     filename = body.text("filename", longest=_LONGEST_FILENAME)
     content_type = body.optional_text("contentType") or _DEFAULT_TYPE
     return File(
-        number=world.files.next_number(),
-        id=world.ids.uuid(),
-        filename=unique_name(filename, world.ids.token("")[-8:]),
+        number=state.files.next_number(),
+        id=state.ids.uuid(),
+        filename=unique_name(filename, state.ids.token("")[-8:]),
         content_type=content_type,
     )
 

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rebyte_async.emulator.answers import answer_json
+from rebyte_async.emulator.responses import json_response
 from rebyte_async.emulator.router import Route
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.exchange import Exchange
 
 
-async def get(call: Call) -> web.Response:
+async def get(exchange: Exchange) -> web.Response:
     """`GET /health`."""
-    del call
-    return answer_json({"status": "ok"})
+    del exchange
+    return json_response({"status": "ok"})
 
 
 ROUTES = (Route("GET", "/health", None, get),)

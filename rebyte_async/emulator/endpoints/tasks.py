@@ -9,10 +9,10 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from rebyte_async.emulator import errors, worker
-from rebyte_async.emulator.answers import answer_json, answer_nothing
+from rebyte_async.emulator import agent, errors
 from rebyte_async.emulator.endpoints.prompts import read_prompt
 from rebyte_async.emulator.paging import Paging
+from rebyte_async.emulator.responses import empty_response, json_response
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.state.tasks import Task
 from rebyte_async.emulator.webhooks.announce import announce_created
@@ -21,78 +21,78 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from rebyte_async.emulator.body import Body
-    from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.service import State
     from rebyte_async.emulator.state.workspaces import Workspace
-    from rebyte_async.emulator.world import World
 
 _DEFAULT_EXECUTOR = "claude"
 _REPOSITORY = re.compile(r"(https://github\.com/)?[\w.-]+/[\w.-]+")
 _VISIBILITIES = ("private", "shared", "public")
 
 
-async def create(call: Call) -> web.Response:
+async def create(exchange: Exchange) -> web.Response:
     """`POST /tasks`: answers when the VM is up; the task exists as soon as the request was read."""
-    task = _make(call.world, await call.body())
-    call.world.tasks.add(task)
-    announce_created(call.world, task)
-    answer = answer_json(task.created(), 201)
-    call.world.spawn(_boot(call.world, task))
-    await asyncio.sleep(call.world.settings.boot)
+    task = _make(exchange.state, await exchange.body())
+    exchange.state.tasks.add(task)
+    announce_created(exchange.state, task)
+    answer = json_response(task.created(), 201)
+    exchange.state.spawn(_boot(exchange.state, task))
+    await asyncio.sleep(exchange.state.settings.boot)
     return answer
 
 
-async def list_tasks(call: Call) -> web.Response:
+async def list_tasks(exchange: Exchange) -> web.Response:
     """`GET /tasks`: a page, the newest first."""
-    paging = Paging.parse(call.request.query)
-    return answer_json(paging.page(call.world.tasks.oldest_first(), Task.row))
+    paging = Paging.parse(exchange.request.query)
+    return json_response(paging.page(exchange.state.tasks.oldest_first(), Task.row))
 
 
-async def get(call: Call) -> web.Response:
+async def get(exchange: Exchange) -> web.Response:
     """`GET /tasks/:id`."""
-    return answer_json(call.task().full())
+    return json_response(exchange.task().full())
 
 
-async def cancel(call: Call) -> web.Response:
+async def cancel(exchange: Exchange) -> web.Response:
     """`POST /tasks/:id/cancel`: harmless when the task has ended (the answer's body is a guess)."""
-    task = call.task()
-    canceled = worker.stop(call.world, task)
-    return answer_json({"id": task.id, "status": task.status, "canceledPrompts": canceled})
+    task = exchange.task()
+    canceled = agent.stop(exchange.state, task)
+    return json_response({"id": task.id, "status": task.status, "canceledPrompts": canceled})
 
 
-async def set_visibility(call: Call) -> web.Response:
+async def set_visibility(exchange: Exchange) -> web.Response:
     """`PATCH /tasks/:id/visibility`: a public task has a URL to share."""
-    task, body = call.task(), await call.body()
+    task, body = exchange.task(), await exchange.body()
     task.visibility = body.choice("visibility", _VISIBILITIES)
     answer = {"visibility": task.visibility}
     if task.visibility == "public":
-        answer["shareUrl"] = f"{call.world.origins['api']}/share/{task.id}"
-    return answer_json(answer)
+        answer["shareUrl"] = f"{exchange.state.origins['api']}/share/{task.id}"
+    return json_response(answer)
 
 
-async def delete(call: Call) -> web.Response:
+async def delete(exchange: Exchange) -> web.Response:
     """`DELETE /tasks/:id`: it ends, and no read finds it any more."""
-    task = call.task()
-    worker.stop(call.world, task)
-    call.world.tasks.remove(task)
-    return answer_nothing()
+    task = exchange.task()
+    agent.stop(exchange.state, task)
+    exchange.state.tasks.remove(task)
+    return empty_response()
 
 
-async def _boot(world: World, task: Task) -> None:
-    await asyncio.sleep(world.settings.boot)
-    worker.wake(world, task)
+async def _boot(state: State, task: Task) -> None:
+    await asyncio.sleep(state.settings.boot)
+    agent.wake(state, task)
 
 
-def _make(world: World, body: Body) -> Task:
-    prompt = read_prompt(world, body)
+def _make(state: State, body: Body) -> Task:
+    prompt = read_prompt(state, body)
     executor = body.optional_text("executor") or _DEFAULT_EXECUTOR
-    if executor in world.disabled_executors:
+    if executor in state.disabled_executors:
         raise errors.agent_disabled(executor)
-    workspace, task_id = _workspace(world, body), world.ids.uuid()
+    workspace, task_id = _workspace(state, body), state.ids.uuid()
     return Task(
-        number=world.tasks.next_number(),
+        number=state.tasks.next_number(),
         id=task_id,
         workspace=workspace,
-        url=f"{world.origins['api']}/run/{task_id}",
+        url=f"{state.origins['api']}/run/{task_id}",
         executor=executor,
         model=body.optional_text("model"),
         created_at=prompt.submitted_at,
@@ -102,11 +102,11 @@ def _make(world: World, body: Body) -> Task:
     )
 
 
-def _workspace(world: World, body: Body) -> Workspace:
+def _workspace(state: State, body: Body) -> Workspace:
     workspace_id = body.optional_uuid("workspaceId")
     if workspace_id is None:
-        return world.workspaces.make(world.ids.uuid())
-    return world.workspaces.get(workspace_id)
+        return state.workspaces.make(state.ids.uuid())
+    return state.workspaces.get(workspace_id)
 
 
 def _repository(body: Body) -> str | None:

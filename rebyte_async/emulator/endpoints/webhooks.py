@@ -12,7 +12,7 @@ from aiohttp import web
 from yarl import URL
 
 from rebyte_async.emulator import errors
-from rebyte_async.emulator.answers import answer_json, answer_nothing
+from rebyte_async.emulator.responses import empty_response, json_response
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.state.webhooks import Webhook
 from rebyte_async.emulator.webhooks.announce import EVENTS
@@ -21,73 +21,76 @@ from rebyte_async.emulator.webhooks.loopback import is_loopback
 
 if TYPE_CHECKING:
     from rebyte_async.emulator.body import Body
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.world import World
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.service import State
 
 _LONGEST_TEXT = 500
 _MOST_WEBHOOKS = 3
 
 
-async def create(call: Call) -> web.Response:
+async def create(exchange: Exchange) -> web.Response:
     """`POST /webhooks`: the same URL once more is the webhook that exists (what its status is, is a guess)."""
-    world, webhook = call.world, _make(call.world, await call.body())
-    existing = next((other for other in world.webhooks.oldest_first() if other.url == webhook.url), None)
-    if existing is not None and world.webhook_format.again == "existing":
-        return answer_json(existing.written())
-    if existing is not None and world.webhook_format.again == "conflict":
+    state, webhook = exchange.state, _make(exchange.state, await exchange.body())
+    existing = next((other for other in state.webhooks.oldest_first() if other.url == webhook.url), None)
+    if existing is not None and state.webhook_format.again == "existing":
+        return json_response(existing.written())
+    if existing is not None and state.webhook_format.again == "conflict":
         raise errors.conflict("There is a webhook for this URL.")
-    if len(world.webhooks.oldest_first()) >= _MOST_WEBHOOKS:
+    if len(state.webhooks.oldest_first()) >= _MOST_WEBHOOKS:
         raise errors.limit_exceeded(f"An organization has at most {_MOST_WEBHOOKS} webhooks.")
-    world.webhooks.add(webhook)
-    return answer_json(webhook.written(), 201)
+    state.webhooks.add(webhook)
+    return json_response(webhook.written(), 201)
 
 
-async def list_webhooks(call: Call) -> web.Response:
+async def list_webhooks(exchange: Exchange) -> web.Response:
     """`GET /webhooks`: all of them."""
-    field, items = call.world.webhook_format.items, [hook.written() for hook in call.world.webhooks.oldest_first()]
-    return answer_json(items if field is None else {field: items})
+    field, items = (
+        exchange.state.webhook_format.items,
+        [hook.written() for hook in exchange.state.webhooks.oldest_first()],
+    )
+    return json_response(items if field is None else {field: items})
 
 
-async def get(call: Call) -> web.Response:
+async def get(exchange: Exchange) -> web.Response:
     """`GET /webhooks/:id`."""
-    return answer_json(_webhook(call).written())
+    return json_response(_webhook(exchange).written())
 
 
-async def delete(call: Call) -> web.Response:
+async def delete(exchange: Exchange) -> web.Response:
     """`DELETE /webhooks/:id`: what wasn't delivered by then never is."""
-    webhook = _webhook(call)
+    webhook = _webhook(exchange)
     webhook.is_deleted = True
-    call.world.webhooks.remove(webhook)
+    exchange.state.webhooks.remove(webhook)
     while webhook.held_back:
         webhook.held_back.pop().entry.settle("dropped")
-    return answer_nothing()
+    return empty_response()
 
 
-async def public_key(call: Call) -> web.Response:
+async def public_key(exchange: Exchange) -> web.Response:
     """`GET /webhooks/public_key` (how the key is written is a guess)."""
-    form = call.world.webhook_format
+    form = exchange.state.webhook_format
     try:
-        pem = await call.world.webhook_key.public_pem()
+        pem = await exchange.state.webhook_key.public_pem()
     except NoCryptography:
         message = "The emulator signs nothing without `cryptography`: install rebyte-async[webhooks]."
-        raise errors.Refusal(501, "not_implemented", message) from None
+        raise errors.ApiError(501, "not_implemented", message) from None
     key = base64.b64encode(pem.encode()).decode() if form.public_key_base64 else pem
-    return web.Response(text=key) if form.public_key is None else answer_json({form.public_key: key})
+    return web.Response(text=key) if form.public_key is None else json_response({form.public_key: key})
 
 
-def _webhook(call: Call) -> Webhook:
-    return call.world.webhooks.get(call.params["webhook_id"])
+def _webhook(exchange: Exchange) -> Webhook:
+    return exchange.state.webhooks.get(exchange.params["webhook_id"])
 
 
-def _make(world: World, body: Body) -> Webhook:
+def _make(state: State, body: Body) -> Webhook:
     return Webhook(
-        number=world.webhooks.next_number(),
+        number=state.webhooks.next_number(),
         url=_url(body),
         events=_events(body),
         description=body.optional_text("description", longest=_LONGEST_TEXT),
         secret=body.optional_text("secret", longest=_LONGEST_TEXT),
-        id=world.ids.uuid(),
-        created_at=world.clock(),
+        id=state.ids.uuid(),
+        created_at=state.clock(),
     )
 
 

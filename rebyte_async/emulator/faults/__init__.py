@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rebyte_async.emulator.faults.base import ByteFault, DeliveryFault, DownloadFault, Fault, FrameFault, RequestFault
 from rebyte_async.emulator.faults.bodies import BrokenBody, EmptyBody, HtmlPage
-from rebyte_async.emulator.faults.book import FaultBook, Rule
 from rebyte_async.emulator.faults.cut import Cut, CutBytes, NoDone
 from rebyte_async.emulator.faults.delay import Delay
 from rebyte_async.emulator.faults.deliveries import (
@@ -20,13 +20,15 @@ from rebyte_async.emulator.faults.match import DOWNLOADS, Deliveries, Match
 from rebyte_async.emulator.faults.noise import Duplicate, Noise
 from rebyte_async.emulator.faults.numbering import LateRow, Renumber
 from rebyte_async.emulator.faults.redirect import Redirect
+from rebyte_async.emulator.faults.registry import FaultRegistry, Rule
 from rebyte_async.emulator.faults.replay import ReplayPrevious
 from rebyte_async.emulator.faults.reply import Reply
 from rebyte_async.emulator.faults.silence import Silence
 from rebyte_async.emulator.faults.split import Split
 from rebyte_async.emulator.faults.status import ReadLag, Status
 from rebyte_async.emulator.faults.views import EagerCompletedAt, Respell, Rewrite
-from rebyte_async.emulator.hooks import ByteFault, DeliveryFault, DownloadFault, Fault, FrameFault, RequestFault
+
+FaultBook = FaultRegistry
 
 __all__ = [
     "DOWNLOADS",
@@ -47,6 +49,7 @@ __all__ = [
     "ExpiredUrl",
     "Fault",
     "FaultBook",
+    "FaultRegistry",
     "FrameFault",
     "HtmlPage",
     "LateDelivery",

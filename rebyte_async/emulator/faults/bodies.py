@@ -11,8 +11,8 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.hooks import Answer
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.faults.base import Answer
 
 __all__ = ["BrokenBody", "EmptyBody", "HtmlPage"]
 
@@ -31,10 +31,10 @@ class HtmlPage:
     headers: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
     """Further headers, such as `Retry-After`."""
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer with the page."""
         del answer
-        await call.drain()
+        await exchange.drain()
         page = _PAGE.format(status=self.status, phrase=HTTPStatus(self.status).phrase)
         return web.Response(text=page, status=self.status, content_type="text/html", headers=self.headers)
 
@@ -43,9 +43,9 @@ class HtmlPage:
 class EmptyBody:
     """The request is processed, and the right status comes without a body."""
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer with nothing but the status."""
-        del call
+        del exchange
         response = await answer()
         return response if response.prepared else web.Response(status=response.status)
 
@@ -59,9 +59,9 @@ class BrokenBody:
     content_type: str = "application/json"
     """What it claims to be."""
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer with the right status and the wrong body."""
-        del call
+        del exchange
         response = await answer()
         if response.prepared:
             return response

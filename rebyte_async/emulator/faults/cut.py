@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from attrs import define, frozen
 
 from rebyte_async.emulator.faults.match import STREAMS, Match
-from rebyte_async.emulator.stream.frame import Done, Event
+from rebyte_async.emulator.stream.frames import Done, Event
 from rebyte_async.emulator.stream.sinks import CutOff
 
 if TYPE_CHECKING:
     from typing import ClassVar
 
-    from rebyte_async.emulator.stream.frame import Frame
+    from rebyte_async.emulator.stream.frames import Frame
     from rebyte_async.emulator.stream.sinks import ByteSink, CutManner, FrameSink
 
 __all__ = ["Cut", "CutBytes", "NoDone"]

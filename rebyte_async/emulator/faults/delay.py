@@ -10,8 +10,8 @@ from attrs import frozen
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.hooks import Answer
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.faults.base import Answer
 
 __all__ = ["Delay"]
 
@@ -23,11 +23,11 @@ class Delay:
     seconds: float
     """How late."""
     when: str = "before"
-    """Whether the time passes `before` the request is processed, or `after`."""
+    """Whether the time read_tokens `before` the request is processed, or `after`."""
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Wait, then answer; or the other way round."""
-        await call.data()
+        await exchange.data()
         if self.when == "after":
             response = await answer()
             await asyncio.sleep(self.seconds)

@@ -11,7 +11,7 @@ from rebyte_async.emulator.faults.match import EVERY_DELIVERY, Deliveries
 if TYPE_CHECKING:
     from typing import ClassVar
 
-    from rebyte_async.emulator.webhooks.letter import Plan
+    from rebyte_async.emulator.webhooks.message import DeliveryPlan
 
 __all__ = ["LateDelivery", "RepeatedDelivery", "StaleDelivery", "TamperedDelivery", "UnreadableDelivery"]
 
@@ -25,7 +25,7 @@ class RepeatedDelivery:
 
     where: ClassVar[Deliveries] = EVERY_DELIVERY
 
-    def delivery(self, plan: Plan) -> Plan:
+    def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
         """Send it again."""
         return evolve(plan, copies=self.copies)
 
@@ -39,7 +39,7 @@ class LateDelivery:
 
     where: ClassVar[Deliveries] = EVERY_DELIVERY
 
-    def delivery(self, plan: Plan) -> Plan:
+    def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
         """Hold it back."""
         return evolve(plan, behind=self.behind)
 
@@ -53,7 +53,7 @@ class StaleDelivery:
 
     where: ClassVar[Deliveries] = EVERY_DELIVERY
 
-    def delivery(self, plan: Plan) -> Plan:
+    def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
         """Have an old timestamp."""
         return evolve(plan, age=self.seconds)
 
@@ -68,7 +68,7 @@ class TamperedDelivery:
 
     where: ClassVar[Deliveries] = EVERY_DELIVERY
 
-    def delivery(self, plan: Plan) -> Plan:
+    def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
         """Have it tampered with."""
         return evolve(plan, tampered=self.part)
 
@@ -82,6 +82,6 @@ class UnreadableDelivery:
 
     where: ClassVar[Deliveries] = EVERY_DELIVERY
 
-    def delivery(self, plan: Plan) -> Plan:
+    def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
         """Have another body."""
         return evolve(plan, body=self.body)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from rebyte_async.emulator.faults.match import STREAMS, Match
-from rebyte_async.emulator.stream.frame import Done, Event
+from rebyte_async.emulator.stream.frames import Done, Event
 
 if TYPE_CHECKING:
     from typing import ClassVar
 
     from aiohttp import web
 
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.hooks import Answer
-    from rebyte_async.emulator.stream.frame import Frame
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.faults.base import Answer
+    from rebyte_async.emulator.stream.frames import Frame
     from rebyte_async.emulator.stream.sinks import FrameSink
 
 __all__ = ["EarlyDone", "EmptyDone"]
@@ -29,9 +29,9 @@ class EmptyDone:
 
     where: ClassVar[Match] = STREAMS
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer with the empty `done`."""
-        call.nothing_yet = True
+        exchange.nothing_yet = True
         return await answer()
 
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from rebyte_async.emulator.artifacts.download import Offer
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.hooks import Answer
+    from rebyte_async.emulator.artifacts.download import DownloadPlan
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.faults.base import Answer
     from rebyte_async.emulator.stream.sinks import ByteSink
 
 __all__ = ["ExpiredUrl", "NoRanges", "OtherETag", "Slow", "WrongLength"]
@@ -35,9 +35,9 @@ class WrongLength:
 
     where: ClassVar[Match] = DOWNLOADS
 
-    def download(self, offer: Offer) -> Offer:
+    def download(self, plan: DownloadPlan) -> DownloadPlan:
         """Have the length wrong."""
-        return evolve(offer, more=self.more)
+        return evolve(plan, more=self.more)
 
 
 @frozen
@@ -51,9 +51,9 @@ class OtherETag:
     where: ClassVar[Match] = DOWNLOADS
     _numbers: Iterator[int] = field(factory=lambda: count(1), init=False, repr=False, eq=False)
 
-    def download(self, offer: Offer) -> Offer:
+    def download(self, plan: DownloadPlan) -> DownloadPlan:
         """Have another ETag."""
-        return evolve(offer, etag=f'{offer.etag[:-1]}-{next(self._numbers)}"', if_range=self.heeded)
+        return evolve(plan, etag=f'{plan.etag[:-1]}-{next(self._numbers)}"', if_range=self.heeded)
 
 
 @frozen
@@ -62,9 +62,9 @@ class NoRanges:
 
     where: ClassVar[Match] = DOWNLOADS
 
-    def download(self, offer: Offer) -> Offer:
+    def download(self, plan: DownloadPlan) -> DownloadPlan:
         """Heed no range."""
-        return evolve(offer, ranges=False)
+        return evolve(plan, ranges=False)
 
 
 @frozen
@@ -103,8 +103,8 @@ class ExpiredUrl:
 
     where: ClassVar[Match] = STORAGE
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer that it has expired."""
         del answer
-        await call.drain()
+        await exchange.drain()
         return denied("The URL has expired.")

@@ -8,8 +8,8 @@ from aiohttp import web
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.hooks import Answer
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.faults.base import Answer
 
 __all__ = ["Drop"]
 
@@ -23,10 +23,10 @@ class Drop:
     reset: bool = True
     """Whether by a reset, or by an orderly close."""
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Break the connection."""
         if self.when == "after":
             await answer()
-            await call.drain()
-        call.abort(reset=self.reset)
+            await exchange.drain()
+        exchange.abort(reset=self.reset)
         return web.Response()

@@ -10,7 +10,7 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.exchange import Exchange
 
 __all__ = ["DOWNLOADS", "Deliveries", "Match"]
 
@@ -31,7 +31,7 @@ class Match:
     """A regular expression that is searched for in the body; None for any. With it, the body is read first."""
     origin: Literal["api", "storage"] | None = field(default=None, kw_only=True)
     """Which of the emulator's origins it came to; None for any."""
-    also: Callable[[Call], bool] | None = field(default=None, kw_only=True)
+    also: Callable[[Exchange], bool] | None = field(default=None, kw_only=True)
     """A function that has the last word; None for none."""
     nth: int = field(default=1, kw_only=True)
     """The first request that counts, from 1: those before it are left alone."""
@@ -40,19 +40,19 @@ class Match:
     per_path: bool = field(default=False, kw_only=True)
     """Whether `nth` and the number of times are counted for each path of its own, such as for each task."""
 
-    async def fits(self, call: Call) -> bool:
+    async def fits(self, exchange: Exchange) -> bool:
         """Whether a request is of this kind."""
-        if self.method not in (None, call.method) or self.origin not in (None, call.origin):
+        if self.method not in (None, exchange.method) or self.origin not in (None, exchange.origin):
             return False
-        if self.path is not None and not self.path.fullmatch(call.path):
+        if self.path is not None and not self.path.fullmatch(exchange.path):
             return False
-        if self.also is not None and not self.also(call):
+        if self.also is not None and not self.also(exchange):
             return False
-        return self.body is None or self.body.search((await call.data()).decode(errors="replace")) is not None
+        return self.body is None or self.body.search((await exchange.data()).decode(errors="replace")) is not None
 
-    def key(self, call: Call) -> str:
+    def key(self, exchange: Exchange) -> str:
         """What is counted together."""
-        return call.path if self.per_path else ""
+        return exchange.path if self.per_path else ""
 
 
 @frozen
@@ -71,8 +71,8 @@ class Deliveries:
         return self.event in (None, event)
 
 
-def _brings_bytes(call: Call) -> bool:
-    return call.origin == "storage" or call.world.artifact_format.redirect is None
+def _brings_bytes(exchange: Exchange) -> bool:
+    return exchange.origin == "storage" or exchange.state.artifact_format.redirect is None
 
 
 EVERY_REQUEST = Match()

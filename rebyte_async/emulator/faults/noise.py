@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from attrs import define, frozen
 
 from rebyte_async.emulator.faults.match import STREAMS, Match
-from rebyte_async.emulator.stream.frame import Event, Raw
+from rebyte_async.emulator.stream.frames import Event, Raw
 
 if TYPE_CHECKING:
     from typing import ClassVar
 
-    from rebyte_async.emulator.stream.frame import Frame
+    from rebyte_async.emulator.stream.frames import Frame
     from rebyte_async.emulator.stream.sinks import FrameSink
 
 __all__ = ["Duplicate", "Noise"]

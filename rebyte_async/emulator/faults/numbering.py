@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, evolve, field, frozen
 
 from rebyte_async.emulator.faults.match import STREAMS, Match
-from rebyte_async.emulator.stream.frame import Done, Event
+from rebyte_async.emulator.stream.frames import Done, Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import ClassVar
 
-    from rebyte_async.emulator.stream.frame import Frame
+    from rebyte_async.emulator.stream.frames import Frame
     from rebyte_async.emulator.stream.sinks import FrameSink
 
 __all__ = ["LateRow", "Renumber"]

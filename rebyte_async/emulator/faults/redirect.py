@@ -8,8 +8,8 @@ from aiohttp import web
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.hooks import Answer
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.faults.base import Answer
 
 __all__ = ["Redirect"]
 
@@ -26,14 +26,14 @@ class Redirect:
     to: str | None = None
     """The `Location` itself, absolute or not, instead of one made from `origin`."""
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer with the redirect."""
         del answer
-        await call.drain()
-        return web.Response(status=self.status, headers={"Location": self.to or self._location(call)})
+        await exchange.drain()
+        return web.Response(status=self.status, headers={"Location": self.to or self._location(exchange)})
 
-    def _location(self, call: Call) -> str:
-        target = call.request.rel_url
+    def _location(self, exchange: Exchange) -> str:
+        target = exchange.request.rel_url
         if self.origin == "storage":
-            target = target.update_query({"pass": call.world.make_pass()})
-        return f"{call.world.origins[self.origin]}{target}"
+            target = target.update_query({"pass": exchange.state.issue_read_token()})
+        return f"{exchange.state.origins[self.origin]}{target}"

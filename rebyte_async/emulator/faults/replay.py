@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.hooks import Answer
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.faults.base import Answer
 
 __all__ = ["ReplayPrevious"]
 
@@ -25,7 +25,7 @@ class ReplayPrevious:
 
     where: ClassVar[Match] = STREAMS
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer with the previous turn."""
-        call.turns_back = 1
+        exchange.turns_back = 1
         return await answer()

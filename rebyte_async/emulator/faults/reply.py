@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from rebyte_async.emulator.answers import answer_json
+from rebyte_async.emulator.responses import json_response
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.hooks import Answer
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.faults.base import Answer
 
 __all__ = ["Reply"]
 
@@ -26,8 +26,8 @@ class Reply:
     status: int = 200
     """The HTTP status."""
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer with the JSON."""
         del answer
-        await call.drain()
-        return answer_json(self.data, self.status)
+        await exchange.drain()
+        return json_response(self.data, self.status)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from rebyte_async.emulator import errors
-from rebyte_async.emulator.answers import refuse
 from rebyte_async.emulator.faults.match import Match
+from rebyte_async.emulator.responses import error_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.hooks import Answer
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.faults.base import Answer
 
 __all__ = ["ReadLag", "Status"]
 
@@ -46,13 +46,13 @@ class Status:
     when: str = field(default="before", kw_only=True)
     """`before`: instead of processing the request; `after`: it is processed, and only the answer is this."""
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer with the error."""
         if self.when == "after":
             await answer()
-        await call.drain()
+        await exchange.drain()
         code = self.code or _CODES.get(self.status, "internal_error")
-        response = refuse(errors.Refusal(self.status, code, self.message))
+        response = error_response(errors.ApiError(self.status, code, self.message))
         response.headers.update(self.headers)
         return response
 
@@ -63,7 +63,7 @@ class ReadLag:
 
     where: ClassVar[Match] = Match("GET", r"/tasks/[^/]+(/events|/content)?", per_path=True)
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer that there is no such task."""
-        del call, answer
-        return refuse(errors.not_found("Task"))
+        del exchange, answer
+        return error_response(errors.not_found("Task"))

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from rebyte_async.emulator.answers import answer_json, json_of
 from rebyte_async.emulator.faults.match import Match
 from rebyte_async.emulator.json_types import is_array, is_object
-from rebyte_async.emulator.stream.frame import Done
+from rebyte_async.emulator.responses import json_response, read_json
+from rebyte_async.emulator.stream.frames import Done
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.hooks import Answer
-    from rebyte_async.emulator.stream.frame import Frame
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.faults.base import Answer
+    from rebyte_async.emulator.stream.frames import Frame
     from rebyte_async.emulator.stream.sinks import FrameSink
 
 __all__ = ["EagerCompletedAt", "Respell", "Rewrite"]
@@ -34,12 +34,12 @@ class Rewrite:
     change: Callable[[Any], Any]
     """Takes the JSON, and returns what is answered instead."""
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer with the changed JSON."""
-        del call
+        del exchange
         response = await answer()
-        data = None if response.prepared else json_of(response)
-        return response if data is None else answer_json(self.change(data), response.status)
+        data = None if response.prepared else read_json(response)
+        return response if data is None else json_response(self.change(data), response.status)
 
 
 @frozen
@@ -48,9 +48,9 @@ class EagerCompletedAt:
 
     where: ClassVar[Match] = _READS
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer with the eager times."""
-        return await Rewrite(_complete).around(call, answer)
+        return await Rewrite(_complete).around(exchange, answer)
 
 
 @frozen
@@ -64,9 +64,9 @@ class Respell:
 
     where: ClassVar[Match] = Match(None, r"/tasks/.*")
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer with the other spelling."""
-        return await Rewrite(self._respelled).around(call, answer)
+        return await Rewrite(self._respelled).around(exchange, answer)
 
     def frames(self, sink: FrameSink) -> FrameSink:
         """Spell the last frame's status in the other way."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from rebyte_async.emulator.script.artifacts import WriteArtifact, artifact
 from rebyte_async.emulator.script.delegation import Delegate, delegate
 from rebyte_async.emulator.script.endings import End, cancel, fail, succeed
-from rebyte_async.emulator.script.events import (
+from rebyte_async.emulator.script.player import ScriptPlayer, Step, Steps
+from rebyte_async.emulator.script.questions import Ask, question
+from rebyte_async.emulator.script.script import Script
+from rebyte_async.emulator.script.steps import (
     Comment,
     Emit,
     comment,
@@ -19,11 +22,10 @@ from rebyte_async.emulator.script.events import (
     tool_result,
     tool_use,
 )
-from rebyte_async.emulator.script.questions import Ask, question
-from rebyte_async.emulator.script.scripts import Script
-from rebyte_async.emulator.script.stage import Stage, Step, Steps
 from rebyte_async.emulator.script.turn import Turn
 from rebyte_async.emulator.script.waits import Hold, Pause, hold, pause
+
+Stage = ScriptPlayer
 
 __all__ = [
     "Ask",
@@ -34,6 +36,7 @@ __all__ = [
     "Hold",
     "Pause",
     "Script",
+    "ScriptPlayer",
     "Stage",
     "Step",
     "Steps",

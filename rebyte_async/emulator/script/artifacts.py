@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import field, frozen
 
-from rebyte_async.emulator.artifacts.keep import DEFAULT_TYPE, place, write
+from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE, place, write
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.script.stage import Stage
+    from rebyte_async.emulator.script.player import ScriptPlayer
     from rebyte_async.emulator.script.turn import Turn
 
 __all__ = ["Content", "WriteArtifact", "artifact"]
@@ -26,17 +26,17 @@ class WriteArtifact:
     content: Content | Callable[[Turn], Content] = field(repr=False)
     content_type: str = DEFAULT_TYPE
 
-    async def play(self, stage: Stage) -> None:
+    async def play(self, player: ScriptPlayer) -> None:
         """Write it."""
-        chunks, workspace = _chunks(await self._made(stage)), stage.task.workspace
-        draft = await write(stage.world, workspace, self.name, self.content_type, chunks)
-        await place(stage.world, workspace, draft)
+        chunks, workspace = _chunks(await self._made(player)), player.task.workspace
+        draft = await write(player.state, workspace, self.name, self.content_type, chunks)
+        await place(player.state, workspace, draft)
 
-    async def _made(self, stage: Stage) -> Content:
+    async def _made(self, player: ScriptPlayer) -> Content:
         if not callable(self.content):
             return self.content
-        await stage.machine.load()
-        return self.content(stage.turn)
+        await player.machine.load()
+        return self.content(player.turn)
 
 
 async def _chunks(content: Content) -> AsyncIterator[bytes]:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from rebyte_async.emulator.script.stage import checked
+from rebyte_async.emulator.script.player import checked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rebyte_async.emulator.script.stage import Stage, Steps
+    from rebyte_async.emulator.script.player import ScriptPlayer, Steps
 
 __all__ = ["Delegate", "delegate"]
 
@@ -27,16 +27,16 @@ class Delegate:
     output: str = ""
     extra: Mapping[str, Any] = field(factory=dict[str, Any])
 
-    async def play(self, stage: Stage) -> None:
+    async def play(self, player: ScriptPlayer) -> None:
         """Hand over, wait, and report."""
-        other = stage.delegate(self.prompt)
-        tool_id = stage.world.ids.token("toolu_")
+        other = player.delegate(self.prompt)
+        tool_id = player.state.ids.token("toolu_")
         reference = {"id": tool_id, "subPromptId": other.prompt.id, **self.extra}
-        stage.emit("tool_use", {**reference, "name": self.name, "input": {"prompt": self.prompt}})
+        player.emit("tool_use", {**reference, "name": self.name, "input": {"prompt": self.prompt}})
         await other.play(self.steps)
         other.end("succeeded", None)
-        stage.emit("tool_result", {**reference, "output": self.output or other.final_result})
-        stage.world.spawn(other.play(self.late))
+        player.emit("tool_result", {**reference, "output": self.output or other.final_result})
+        player.state.spawn(other.play(self.late))
 
 
 def delegate(prompt: str, *steps: Steps, late: Steps = (), name: str = "delegate", output: str = "") -> Delegate:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.script.stage import Stage
+    from rebyte_async.emulator.script.player import ScriptPlayer
 
 __all__ = ["End", "cancel", "fail", "succeed"]
 
@@ -19,9 +19,9 @@ class End:
     status: str
     final_result: str | None = None
 
-    async def play(self, stage: Stage) -> None:
+    async def play(self, player: ScriptPlayer) -> None:
         """End it."""
-        stage.end(self.status, self.final_result)
+        player.end(self.status, self.final_result)
 
 
 def succeed(final_result: str | None = None) -> End:

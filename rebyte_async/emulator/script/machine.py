@@ -19,7 +19,7 @@ _LARGEST_LOADED = 64 << 20
 
 
 @define(eq=False)
-class Machine:
+class AgentFilesystem:
     """The machine of a workspace during one turn."""
 
     files: Mapping[str, StoredFile] = field(factory=dict[str, "StoredFile"])

@@ -9,7 +9,7 @@ from attrs import frozen
 from rebyte_async.emulator.state.questions import Question
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.script.stage import Stage
+    from rebyte_async.emulator.script.player import ScriptPlayer
 
 __all__ = ["Ask", "question"]
 
@@ -24,20 +24,20 @@ class Ask:
     action_id: int | None = None
     message_id: str | None = None
 
-    async def play(self, stage: Stage) -> None:
+    async def play(self, player: ScriptPlayer) -> None:
         """Ask, and wait."""
-        question = self._open(stage)
-        stage.task.question = question
-        stage.emit("ask_user_question", self._payload(question))
+        question = self._open(player)
+        player.task.question = question
+        player.emit("ask_user_question", self._payload(question))
         try:
-            stage.answers.append(await question.answer)
+            player.answers.append(await question.answer)
         finally:
-            stage.task.question = None
+            player.task.question = None
 
-    def _open(self, stage: Stage) -> Question:
+    def _open(self, player: ScriptPlayer) -> Question:
         return Question(
-            action_id=stage.world.next_action_id() if self.action_id is None else self.action_id,
-            message_id=self.message_id or stage.world.ids.uuid(),
+            action_id=player.state.next_action_id() if self.action_id is None else self.action_id,
+            message_id=self.message_id or player.state.ids.uuid(),
             options=len(self.options),
             multi_select=self.multi_select,
         )

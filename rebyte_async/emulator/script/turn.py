@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from rebyte_async.emulator.script.machine import Machine
+from rebyte_async.emulator.script.machine import AgentFilesystem
 
 if TYPE_CHECKING:
     from rebyte_async.emulator.state.questions import Answer
@@ -36,7 +36,7 @@ class Turn:
     """The names of the files that came with the prompt."""
     answers: tuple[Answer, ...]
     """What was answered to the questions of this turn so far."""
-    _machine: Machine = field(factory=Machine, alias="machine", repr=False, eq=False)
+    _machine: AgentFilesystem = field(factory=AgentFilesystem, alias="machine", repr=False, eq=False)
 
     def read(self, path: str) -> bytes:
         """The bytes of a file in the agent's machine: of one that came with this prompt, or with an earlier one.

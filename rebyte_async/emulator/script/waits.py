@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.script.stage import Stage
+    from rebyte_async.emulator.script.player import ScriptPlayer
 
 __all__ = ["Hold", "Pause", "hold", "pause"]
 
@@ -19,9 +19,9 @@ class Pause:
 
     seconds: float
 
-    async def play(self, stage: Stage) -> None:
+    async def play(self, player: ScriptPlayer) -> None:
         """Wait."""
-        del stage
+        del player
         await asyncio.sleep(self.seconds)
 
 
@@ -31,9 +31,9 @@ class Hold:
 
     name: str
 
-    async def play(self, stage: Stage) -> None:
+    async def play(self, player: ScriptPlayer) -> None:
         """Wait."""
-        await stage.world.gates[self.name].wait()
+        await player.state.gates[self.name].wait()
 
 
 def pause(seconds: float) -> Pause:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
-from rebyte_async.emulator.clock import stamp, stamp_or_none
+from rebyte_async.emulator.clock import timestamp, timestamp_or_none
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,8 +56,8 @@ class Prompt:
         return {
             "id": self.id,
             "status": self.status,
-            "submittedAt": stamp(self.submitted_at),
-            "completedAt": stamp_or_none(self.completed_at),
+            "submittedAt": timestamp(self.submitted_at),
+            "completedAt": timestamp_or_none(self.completed_at),
         }
 
     def content(self, *, with_events: bool) -> dict[str, Any]:

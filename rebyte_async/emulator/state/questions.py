@@ -39,7 +39,7 @@ class Question:
         """Take the answer.
 
         Raises:
-            Refusal: It chooses what isn't there, too much, or nothing at all.
+            ApiError: It chooses what isn't there, too much, or nothing at all.
         """
         self._check(answer)
         self.answer.set_result(answer)

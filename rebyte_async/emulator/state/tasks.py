@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.clock import stamp, stamp_or_none
+from rebyte_async.emulator.clock import timestamp, timestamp_or_none
 from rebyte_async.emulator.state.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Task:
             "workspaceId": self.workspace_id,
             "url": self.url,
             "status": self.status,
-            "createdAt": stamp(self.created_at),
+            "createdAt": timestamp(self.created_at),
         }
 
     def row(self) -> dict[str, Any]:
@@ -108,8 +108,8 @@ class Task:
             "title": self.prompts[0].text.strip().partition("\n")[0][:_TITLE_LENGTH],
             "executor": self.executor,
             "model": self.model,
-            "createdAt": stamp(self.created_at),
-            "completedAt": stamp_or_none(self.completed_at),
+            "createdAt": timestamp(self.created_at),
+            "completedAt": timestamp_or_none(self.completed_at),
         }
 
     def full(self) -> dict[str, Any]:

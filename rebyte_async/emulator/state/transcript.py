@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from rebyte_async.emulator.clock import stamp
-from rebyte_async.emulator.state.signal import Signal
-from rebyte_async.emulator.stream.frame import Comment, Event
+from rebyte_async.emulator.clock import timestamp
+from rebyte_async.emulator.state.sync import Broadcast
+from rebyte_async.emulator.stream.frames import Comment, Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from rebyte_async.emulator.stream.frame import Frame
+    from rebyte_async.emulator.stream.frames import Frame
 
 
 @define(eq=False)
@@ -25,7 +25,7 @@ class Transcript:
     next_seq: int
     event_keys: bool
     frames: list[Frame] = field(factory=list["Frame"], init=False)
-    changed: Signal = field(factory=Signal, init=False)
+    changed: Broadcast = field(factory=Broadcast, init=False)
 
     @property
     def last_seq(self) -> int:
@@ -34,7 +34,7 @@ class Transcript:
 
     def add(self, event_type: str, payload: Mapping[str, Any], now: datetime) -> None:
         """Write down an event."""
-        data: dict[str, Any] = {"seq": self.next_seq, "timestamp": stamp(now), "promptId": self.prompt_id}
+        data: dict[str, Any] = {"seq": self.next_seq, "timestamp": timestamp(now), "promptId": self.prompt_id}
         if self.event_keys:
             data["eventKey"] = f"{self.prompt_id}:{self.next_seq}"
         self._append(Event({**data, "eventType": event_type, "payload": dict(payload)}))

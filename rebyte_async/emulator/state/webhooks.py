@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from rebyte_async.emulator.clock import stamp, stamp_or_none
+from rebyte_async.emulator.clock import timestamp, timestamp_or_none
 
 if TYPE_CHECKING:
     import asyncio
     from datetime import datetime
 
-    from rebyte_async.emulator.webhooks.letter import Letter
+    from rebyte_async.emulator.webhooks.message import QueuedDelivery
 
 
 @define(eq=False, kw_only=True)
@@ -34,8 +34,8 @@ class Webhook:
     failure_count: int = 0
     is_active: bool = True
     is_deleted: bool = False
-    letters: deque[Letter] = field(factory=deque["Letter"], init=False)
-    held_back: list[Letter] = field(factory=list["Letter"], init=False)
+    letters: deque[QueuedDelivery] = field(factory=deque["QueuedDelivery"], init=False)
+    held_back: list[QueuedDelivery] = field(factory=list["QueuedDelivery"], init=False)
     courier: asyncio.Task[None] | None = field(default=None, init=False)
 
     def wants(self, event: str) -> bool:
@@ -58,7 +58,7 @@ class Webhook:
             "description": self.description,
             "hasSecret": self.secret is not None,
             "isActive": self.is_active,
-            "createdAt": stamp(self.created_at),
-            "lastTriggeredAt": stamp_or_none(self.last_triggered_at),
+            "createdAt": timestamp(self.created_at),
+            "lastTriggeredAt": timestamp_or_none(self.last_triggered_at),
             "failureCount": self.failure_count,
         }

@@ -25,7 +25,7 @@ class Workspace:
         """The artifact of a name.
 
         Raises:
-            Refusal: There is none.
+            ApiError: There is none.
         """
         if name not in self.artifacts:
             raise not_found("Artifact")
@@ -52,7 +52,7 @@ class Workspaces:
         """The workspace of an id.
 
         Raises:
-            Refusal: There is none.
+            ApiError: There is none.
         """
         if workspace_id not in self._by_id:
             raise not_found("Workspace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rebyte_async.emulator.stream.frame import Comment, Done
+from rebyte_async.emulator.stream.frames import Comment, Done
 
 if TYPE_CHECKING:
     from rebyte_async.emulator.state.prompts import Prompt

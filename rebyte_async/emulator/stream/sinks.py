@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.stream.frame import Frame
+    from rebyte_async.emulator.stream.frames import Frame
 
 FrameSink: TypeAlias = Callable[["Frame"], Awaitable[None]]
 ByteSink: TypeAlias = Callable[[bytes], Awaitable[None]]

@@ -10,26 +10,26 @@ from aiohttp import web
 from rebyte_async.emulator.errors import envelope
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.errors import Refusal
+    from rebyte_async.emulator.errors import ApiError
 
 
-def answer_json(data: Any, status: int = 200) -> web.Response:
+def json_response(data: Any, status: int = 200) -> web.Response:
     """An answer with JSON."""
     body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
     return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
 
-def answer_nothing() -> web.Response:
+def empty_response() -> web.Response:
     """An answer without a body."""
     return web.Response(status=204)
 
 
-def refuse(refusal: Refusal) -> web.Response:
+def error_response(refusal: ApiError) -> web.Response:
     """An answer that says what is wrong with the request."""
-    return answer_json(envelope(refusal.code, refusal.message), refusal.status)
+    return json_response(envelope(refusal.code, refusal.message), refusal.status)
 
 
-def json_of(response: web.StreamResponse) -> Any:
+def read_json(response: web.StreamResponse) -> Any:
     """The JSON in an answer that hasn't been sent; None if there is none."""
     body = response.body if isinstance(response, web.Response) else None
     if response.content_type != "application/json" or not isinstance(body, bytes | bytearray):

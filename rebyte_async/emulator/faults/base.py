@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from rebyte_async.emulator.artifacts.download import Offer
-    from rebyte_async.emulator.call import Call
+    from rebyte_async.emulator.artifacts.download import DownloadPlan
+    from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.stream.sinks import ByteSink, FrameSink
-    from rebyte_async.emulator.webhooks.letter import Plan
+    from rebyte_async.emulator.webhooks.message import DeliveryPlan
 
 __all__ = ["ByteFault", "DeliveryFault", "DownloadFault", "Fault", "FrameFault", "RequestFault"]
 
@@ -22,7 +22,7 @@ Answer: TypeAlias = Callable[[], Awaitable["web.StreamResponse"]]
 class RequestFault(Protocol):
     """Troubles a request as a whole."""
 
-    async def around(self, call: Call, answer: Answer) -> web.StreamResponse:
+    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
         """Answer the request; `answer` does it properly."""
         ...
 
@@ -49,7 +49,7 @@ class ByteFault(Protocol):
 class DownloadFault(Protocol):
     """Troubles what a download looks like."""
 
-    def download(self, offer: Offer) -> Offer:
+    def download(self, plan: DownloadPlan) -> DownloadPlan:
         """What is sent instead of `offer`."""
         ...
 
@@ -58,7 +58,7 @@ class DownloadFault(Protocol):
 class DeliveryFault(Protocol):
     """Troubles the delivery of a webhook."""
 
-    def delivery(self, plan: Plan) -> Plan:
+    def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
         """How it is delivered instead of as in `plan`."""
         ...
 

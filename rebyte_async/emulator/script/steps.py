@@ -9,7 +9,7 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rebyte_async.emulator.script.stage import Stage
+    from rebyte_async.emulator.script.player import ScriptPlayer
 
 __all__ = [
     "Comment",
@@ -34,9 +34,9 @@ class Emit:
     event_type: str
     payload: Mapping[str, Any] = field(factory=dict[str, Any])
 
-    async def play(self, stage: Stage) -> None:
+    async def play(self, player: ScriptPlayer) -> None:
         """Say it."""
-        stage.emit(self.event_type, self.payload)
+        player.emit(self.event_type, self.payload)
 
 
 @frozen
@@ -45,10 +45,10 @@ class ToolCall:
 
     payload: Mapping[str, Any]
 
-    async def play(self, stage: Stage) -> None:
+    async def play(self, player: ScriptPlayer) -> None:
         """Say it, and remember the id for the tool's result."""
-        stage.tool_id = self.payload.get("id") or stage.world.ids.token("toolu_")
-        stage.emit("tool_use", {**self.payload, "id": stage.tool_id})
+        player.tool_id = self.payload.get("id") or player.state.ids.token("toolu_")
+        player.emit("tool_use", {**self.payload, "id": player.tool_id})
 
 
 @frozen
@@ -57,9 +57,9 @@ class ToolAnswer:
 
     payload: Mapping[str, Any]
 
-    async def play(self, stage: Stage) -> None:
+    async def play(self, player: ScriptPlayer) -> None:
         """Say it."""
-        stage.emit("tool_result", {**self.payload, "id": self.payload.get("id") or stage.tool_id})
+        player.emit("tool_result", {**self.payload, "id": self.payload.get("id") or player.tool_id})
 
 
 @frozen
@@ -68,9 +68,9 @@ class Comment:
 
     text: str
 
-    async def play(self, stage: Stage) -> None:
+    async def play(self, player: ScriptPlayer) -> None:
         """Send it."""
-        stage.prompt.transcript.remark(self.text)
+        player.prompt.transcript.remark(self.text)
 
 
 def raw(event_type: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> Emit:
@@ -101,7 +101,7 @@ def delta(content: str) -> Emit:
 def tool_use(
     name: str, arguments: Mapping[str, Any] | None = None, *, tool_id: str | None = None, sub_prompt: str | None = None
 ) -> ToolCall:
-    """The agent calls a tool.
+    """The agent exchanges a tool.
 
     Args:
         name: The tool's name.

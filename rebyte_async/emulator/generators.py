@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @define
-class IdMaker:
+class IdGenerator:
     """Makes ids and tokens."""
 
     deterministic: bool = False
@@ -28,7 +28,7 @@ class IdMaker:
         return f"{number:08x}-0000-4000-8000-{number:012x}"
 
     def token(self, prefix: str) -> str:
-        """A name that begins with `prefix`: an API key, a tool call, a signature."""
+        """A name that begins with `prefix`: an API key, a tool exchange, a signature."""
         if not self.deterministic:
             return prefix + secrets.token_hex(12)
         return f"{prefix}{next(self._numbers):024x}"

@@ -12,16 +12,16 @@ from attrs import define, field
 
 from rebyte_async.emulator.body import Body
 from rebyte_async.emulator.errors import validation_error
-from rebyte_async.emulator.hooks import ByteFault
+from rebyte_async.emulator.faults.base import ByteFault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from rebyte_async.emulator.connections import Connection
     from rebyte_async.emulator.log import Entry
+    from rebyte_async.emulator.service import State
     from rebyte_async.emulator.state.tasks import Task
     from rebyte_async.emulator.stream.sinks import ByteSink, CutManner
-    from rebyte_async.emulator.world import World
 
 _LOGGED_BODY = 1 << 20
 _LARGEST_BODY = 16 << 20
@@ -32,11 +32,11 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @define(eq=False, kw_only=True)
-class Call:
-    """A request, the world that it came to, and what the faults want of its answer."""
+class Exchange:
+    """A request, the state that it came to, and what the faults want of its answer."""
 
     request: web.BaseRequest
-    world: World
+    state: State
     connection: Connection
     job: asyncio.Task[object] | None
     """What runs the handler."""
@@ -66,7 +66,7 @@ class Call:
         """The body piece by piece, for one that may be large; it is kept nowhere but in the log, and there in part.
 
         Raises:
-            Refusal: It is malformed.
+            ApiError: It is malformed.
         """
         if self._data is not None:
             yield self._data
@@ -93,7 +93,7 @@ class Call:
         """The body as the JSON object that it has to be.
 
         Raises:
-            Refusal: It is something else.
+            ApiError: It is something else.
         """
         data = await self.data()
         if len(data) > _LARGEST_BODY:
@@ -109,9 +109,9 @@ class Call:
         """The task that the path names.
 
         Raises:
-            Refusal: There is none.
+            ApiError: There is none.
         """
-        return self.world.tasks.get(self.params["task_id"])
+        return self.state.tasks.get(self.params["task_id"])
 
     def answered(self, status: int) -> None:
         """Write down which status was sent."""

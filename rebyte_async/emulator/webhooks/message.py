@@ -12,14 +12,14 @@ from rebyte_async.emulator.webhooks.key import NoCryptography
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from rebyte_async.emulator.webhooks.deliveries import DeliveryEntry
     from rebyte_async.emulator.webhooks.key import SigningKey
+    from rebyte_async.emulator.webhooks.log import DeliveryEntry
 
-__all__ = ["Plan"]
+__all__ = ["DeliveryPlan"]
 
 
 @frozen(kw_only=True)
-class Plan:
+class DeliveryPlan:
     """How something is to be delivered; faults change it."""
 
     copies: int = 1
@@ -35,15 +35,15 @@ class Plan:
 
 
 @define(eq=False)
-class Letter:
+class QueuedDelivery:
     """A delivery on its way."""
 
     entry: DeliveryEntry
-    plan: Plan
+    plan: DeliveryPlan
     waits_for: int = field(default=0, kw_only=True)
     """How many later ones must be over before it is sent."""
 
-    def is_older(self, other: Letter) -> bool:
+    def is_older(self, other: QueuedDelivery) -> bool:
         """Whether it came up before another."""
         return self.entry.delivery.number < other.entry.delivery.number
 

@@ -12,10 +12,10 @@ from rebyte_async.emulator.faults.match import EVERY_REQUEST, Deliveries, Match
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rebyte_async.emulator.call import Call
-    from rebyte_async.emulator.hooks import Fault
+    from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.faults.base import Fault
 
-__all__ = ["FaultBook", "Rule"]
+__all__ = ["FaultRegistry", "Rule"]
 
 
 @define(eq=False)
@@ -31,10 +31,10 @@ class Rule:
     _seen: dict[str, int] = field(factory=dict[str, int], init=False, repr=False)
     _fired: dict[str, int] = field(factory=dict[str, int], init=False, repr=False)
 
-    async def fires(self, call: Call) -> bool:
+    async def fires(self, exchange: Exchange) -> bool:
         """Whether it troubles this request; asking counts."""
         match = self.match
-        return isinstance(match, Match) and await match.fits(call) and self._count(match.key(call))
+        return isinstance(match, Match) and await match.fits(exchange) and self._count(match.key(exchange))
 
     def fires_for(self, event: str) -> bool:
         """Whether it troubles this delivery; asking counts."""
@@ -53,7 +53,7 @@ class Rule:
 
 
 @define(eq=False)
-class FaultBook:
+class FaultRegistry:
     """A collection of faults; several may trouble the same request, the first one outermost."""
 
     seed: int = 0
@@ -90,9 +90,9 @@ class FaultBook:
         """Lift all faults."""
         self._rules.clear()
 
-    async def decide(self, call: Call) -> tuple[Fault, ...]:
+    async def decide(self, exchange: Exchange) -> tuple[Fault, ...]:
         """The faults that trouble a request; asking counts (the emulator's own use)."""
-        return tuple([rule.fault for rule in tuple(self._rules) if await rule.fires(call)])
+        return tuple([rule.fault for rule in tuple(self._rules) if await rule.fires(exchange)])
 
     def decide_delivery(self, event: str) -> tuple[Fault, ...]:
         """The faults that trouble a delivery; asking counts (the emulator's own use)."""

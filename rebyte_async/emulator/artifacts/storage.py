@@ -11,18 +11,18 @@ from rebyte_async.emulator.state.artifacts import StoredArtifact
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
 
+    from rebyte_async.emulator.service import State
     from rebyte_async.emulator.state.workspaces import Workspace
-    from rebyte_async.emulator.world import World
 
 DEFAULT_TYPE = "application/octet-stream"
 
 
 async def write(
-    world: World, workspace: Workspace, name: str, content_type: str, chunks: AsyncIterable[bytes]
+    state: State, workspace: Workspace, name: str, content_type: str, chunks: AsyncIterable[bytes]
 ) -> StoredArtifact:
     """Write an artifact to the disk; nobody sees it until it is placed."""
-    written = await world.disk.write(world.disk.fresh(tail(name)), chunks)
-    now = world.clock()
+    written = await state.disk.write(state.disk.fresh(tail(name)), chunks)
+    now = state.clock()
     return StoredArtifact(
         workspace_id=workspace.id,
         name=name,
@@ -35,20 +35,20 @@ async def write(
     )
 
 
-async def place(world: World, workspace: Workspace, artifact: StoredArtifact) -> None:
+async def place(state: State, workspace: Workspace, artifact: StoredArtifact) -> None:
     """Let an artifact be seen, in place of an older one of its name."""
-    await discard(world, workspace.place(artifact))
+    await discard(state, workspace.place(artifact))
 
 
-async def discard(world: World, artifact: StoredArtifact | None) -> None:
+async def discard(state: State, artifact: StoredArtifact | None) -> None:
     """Remove the bytes of an artifact that nobody sees any more."""
     if artifact is not None and artifact.path is not None:
-        await world.disk.remove(artifact.path)
+        await state.disk.remove(artifact.path)
 
 
-def in_memory(world: World, workspace: Workspace, name: str, content_type: str, data: bytes) -> StoredArtifact:
+def in_memory(state: State, workspace: Workspace, name: str, content_type: str, data: bytes) -> StoredArtifact:
     """An artifact that isn't written to the disk, so that it can be made anywhere without waiting."""
-    now = world.clock()
+    now = state.clock()
     return StoredArtifact(
         workspace_id=workspace.id,
         name=name,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Shelved(Protocol):
+class Member(Protocol):
     """What can stand on a shelf."""
 
     @property
@@ -28,11 +28,11 @@ class Shelved(Protocol):
         ...
 
 
-T = TypeVar("T", bound=Shelved)
+T = TypeVar("T", bound=Member)
 
 
 @define(eq=False)
-class Shelf(Generic[T]):
+class Collection(Generic[T]):
     """Everything of one kind that wasn't deleted; finding and listing cost the same however much there is."""
 
     kind: str
@@ -54,7 +54,7 @@ class Shelf(Generic[T]):
         """What has an id.
 
         Raises:
-            Refusal: Nothing has it.
+            ApiError: Nothing has it.
         """
         if thing_id not in self._by_id:
             raise not_found(self.kind)

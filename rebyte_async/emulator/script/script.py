@@ -9,7 +9,7 @@ from attrs import define, field
 if TYPE_CHECKING:
     import re
 
-    from rebyte_async.emulator.script.stage import Steps
+    from rebyte_async.emulator.script.player import Steps
 
 __all__ = ["Script"]
 

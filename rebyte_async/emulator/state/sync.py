@@ -6,16 +6,30 @@ import asyncio
 
 from attrs import define, field
 
-from rebyte_async.emulator.state.signal import Signal
+
+@define(eq=False)
+class Broadcast:
+    """Wakes all waiters at each `fire`; who looks at the state before waiting misses nothing."""
+
+    _event: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    def fire(self) -> None:
+        """Wake everybody who waits now."""
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Wait for the next exchange."""
+        await self._event.wait()
 
 
 @define(eq=False)
 class Gate:
-    """A latch: who comes before it is opened waits, who comes later passes."""
+    """A latch: who comes before it is opened waits, who comes later read_tokens."""
 
     opened: asyncio.Event = field(factory=asyncio.Event, init=False)
     arrived: int = field(default=0, init=False)
-    arrival: Signal = field(factory=Signal, init=False)
+    arrival: Broadcast = field(factory=Broadcast, init=False)
 
     async def wait(self) -> None:
         """Wait until the gate is open."""

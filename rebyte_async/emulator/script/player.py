@@ -1,4 +1,4 @@
-"""The stage: where the steps of a script are played, one after the other."""
+"""The player: where the steps of a script are played, one after the other."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from attrs import Factory, define, field
 
-from rebyte_async.emulator.script.machine import Machine
+from rebyte_async.emulator.script.machine import AgentFilesystem
 from rebyte_async.emulator.script.turn import Turn
 from rebyte_async.emulator.webhooks.announce import announce
 
 if TYPE_CHECKING:
+    from rebyte_async.emulator.service import State
     from rebyte_async.emulator.state.prompts import Prompt
     from rebyte_async.emulator.state.questions import Answer
     from rebyte_async.emulator.state.tasks import Task
-    from rebyte_async.emulator.world import World
 
-__all__ = ["Stage", "Step"]
+__all__ = ["ScriptPlayer", "Step"]
 
 _TEXT_TYPES = frozenset({"text", "assistant", "message", "response"})
 _TEXT_FIELDS = ("content", "text", "result")
@@ -27,7 +27,7 @@ _TEXT_FIELDS = ("content", "text", "result")
 class Step(Protocol):
     """Something that an agent does."""
 
-    async def play(self, stage: Stage) -> None:
+    async def play(self, player: ScriptPlayer) -> None:
         """Do it."""
         ...
 
@@ -49,16 +49,16 @@ def checked(steps: Steps) -> tuple[Steps, ...]:
 
 
 @define(eq=False)
-class Stage:
+class ScriptPlayer:
     """One turn while it is played; what the steps of a script act on."""
 
-    world: World
+    state: State
     task: Task
     prompt: Prompt
     answers: list[Answer] = field(factory=list["Answer"], init=False)
     tool_id: str = field(default="", init=False)
-    machine: Machine = field(
-        init=False, default=Factory(lambda stage: Machine(stage.task.workspace.files), takes_self=True)
+    machine: AgentFilesystem = field(
+        init=False, default=Factory(lambda player: AgentFilesystem(player.task.workspace.files), takes_self=True)
     )
     _block: str = field(default="", init=False)
     _block_open: bool = field(default=False, init=False)
@@ -98,21 +98,21 @@ class Stage:
 
     def emit(self, event_type: str, payload: Mapping[str, Any]) -> None:
         """Say something."""
-        self.prompt.transcript.add(event_type, payload, self.world.clock())
+        self.prompt.transcript.add(event_type, payload, self.state.clock())
         self._listen(event_type, payload)
 
     def end(self, status: str, final_result: str | None) -> None:
         """End the turn; without a result of its own it ends with what was said last."""
         result = self.final_result if final_result is None else final_result
-        self.prompt.end(status, result, self.world.clock())
-        announce(self.world, self.task)
+        self.prompt.end(status, result, self.state.clock())
+        announce(self.state, self.task)
 
-    def delegate(self, prompt: str) -> Stage:
-        """A stage for another agent, whose prompt is the task's but none of its turns."""
-        other = self.world.make_prompt(prompt)
+    def delegate(self, prompt: str) -> ScriptPlayer:
+        """A player for another agent, whose prompt is the task's but none of its turns."""
+        other = self.state.make_prompt(prompt)
         other.start()
         self.task.delegated[other.id] = other
-        return Stage(self.world, self.task, other)
+        return ScriptPlayer(self.state, self.task, other)
 
     def _listen(self, event_type: str, payload: Mapping[str, Any]) -> None:
         said = next((str(payload[name]) for name in _TEXT_FIELDS if name in payload), "")

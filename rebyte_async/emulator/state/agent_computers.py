@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.clock import stamp
+from rebyte_async.emulator.clock import timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,8 +63,8 @@ class AgentComputer:
             "icon": self.icon,
             "url": self.url,
             "provisionError": self.provision_error,
-            "createdAt": stamp(self.created_at),
-            "updatedAt": stamp(self.updated_at),
+            "createdAt": timestamp(self.created_at),
+            "updatedAt": timestamp(self.updated_at),
             **self._observed(),
         }
 

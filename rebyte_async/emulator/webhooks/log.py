@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import define, evolve, field, frozen
 
-from rebyte_async.emulator.state.signal import Signal
+from rebyte_async.emulator.state.sync import Broadcast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +72,7 @@ class DeliveryEntry:
     """A place in the record, whose delivery is replaced as it goes on."""
 
     delivery: Delivery
-    _changed: Signal
+    _changed: Broadcast
 
     def attempted(self, attempt: Attempt) -> None:
         """Write down an attempt."""
@@ -91,7 +91,7 @@ class DeliveryLog:
     limit: int
     _entries: deque[DeliveryEntry] = field(init=False)
     _count: int = field(default=0, init=False)
-    _changed: Signal = field(factory=Signal, init=False)
+    _changed: Broadcast = field(factory=Broadcast, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._entries = deque(maxlen=self.limit)
