@@ -173,14 +173,7 @@ class Creates:
         try:
             task = await self._sender.create(
                 item.prompt,
-                executor=item.executor,
-                model=item.model,
-                workspace_id=workspace_id,
-                files=files,
-                skills=item.skills,
-                github_url=item.github_url,
-                branch_name=item.branch_name,
-                extra=item.extra,
+                **item.to_arguments(workspace_id=workspace_id, files=files),
             )
         except AmbiguousRequestError:
             raise

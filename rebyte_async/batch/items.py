@@ -7,16 +7,17 @@ import hashlib
 import os
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
 
-from attrs import field, fields, frozen
+from attrs import Attribute, fields, frozen
 
 from rebyte_async._wire import json
 from rebyte_async.batch.journal.records import NewItem
 from rebyte_async.errors import BatchError, InvalidRequestError
-from rebyte_async.resources.arguments import optional_text, prompt_text, skill_names, with_extra
+from rebyte_async.resources.arguments import prompt_text
+from rebyte_async.resources.options import TaskOptions
 from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-    from rebyte_async.resources.files import Attachment
-    from rebyte_async.resources.sources import Source
+    from rebyte_async.resources.sources import Attachment, Source
 
 __all__ = ["BatchItem", "intake_of", "plain_prompt", "prompt_hash", "read_jsonl"]
 
@@ -42,32 +42,22 @@ def _key(key: object) -> str:
     return key
 
 
-def _files(files: object) -> tuple[Attachment, ...]:
-    if not isinstance(files, Iterable) or isinstance(files, str | bytes):
-        raise InvalidRequestError(f"files must be a list, not {type(files).__name__}")
-    given = tuple(cast("Iterable[Attachment]", files))
-    for file in given:
-        if isinstance(file, tuple) and not _is_pair(cast("tuple[object, ...]", file)):
-            raise InvalidRequestError("a pair in files must be a name and a source, such as ('data.csv', data)")
-    return given
+def _put_positional_first(_: type, attributes: list[Attribute[Any]]) -> list[Attribute[Any]]:
+    return sorted(attributes, key=lambda attribute: attribute.kw_only)
 
 
-def _is_pair(parts: tuple[object, ...]) -> bool:
-    return len(parts) == _PAIR and isinstance(parts[0], str)
-
-
-def _skills(skills: object) -> tuple[str, ...]:
-    return tuple(skill_names(skills))
-
-
-@frozen
-class BatchItem:
+@frozen(field_transformer=_put_positional_first)
+class BatchItem(TaskOptions):
     """One task of a batch, under a key that tells it apart from the others.
 
         BatchItem("row-17", "Summarise the attached report", files=["reports/17.pdf"])
 
     The same key must always mean the same task: a resumed run takes the stored outcome of a key that it knows, and
     refuses one whose prompt or anything else has changed.
+
+    All that follows the prompt is a keyword, as in `client.tasks.create`: `CreateOptions` lists them. `workspace_id`
+    doesn't go together with the runner's `workspaces`. `files` are uploaded when the item is started; one that can be
+    read only once, such as an async iterable, is good for one try.
 
     Raises:
         InvalidRequestError: An argument can't be right.
@@ -77,30 +67,10 @@ class BatchItem:
     """Its name within the batch, at most 500 characters."""
     prompt: str
     """What to do, at most 100,000 characters."""
-    executor: str | None = field(default=None, kw_only=True)
-    """The coding agent; this and what follows is as in `client.tasks.create`."""
-    model: str | None = field(default=None, kw_only=True)
-    """The model."""
-    workspace_id: str | None = field(default=None, kw_only=True)
-    """An existing agent computer to run on. Not together with the runner's `workspaces`."""
-    files: tuple[Attachment, ...] = field(default=(), kw_only=True, converter=_files)
-    """What to attach: paths, uploaded files, pairs of a name and a source. They are uploaded when the item's turn has
-    come; one that can be read only once, such as an async iterable, is good for one try."""
-    skills: tuple[str, ...] = field(default=(), kw_only=True, converter=_skills)
-    """Skills, such as `pdf`."""
-    github_url: str | None = field(default=None, kw_only=True)
-    """A repository to check out, as `owner/repo`."""
-    branch_name: str | None = field(default=None, kw_only=True)
-    """Its branch."""
-    extra: Mapping[str, Any] | None = field(default=None, kw_only=True)
-    """Fields for the create's body that are newer than this package."""
 
     def __attrs_post_init__(self) -> None:
         _key(self.key)
         prompt_text(self.prompt)
-        for name in ("executor", "model", "workspace_id", "github_url", "branch_name"):
-            optional_text(name, getattr(self, name))
-        with_extra(dict.fromkeys(_OF_BODY), self.extra)
 
     @classmethod
     def from_json(cls, document: object) -> Self:
@@ -146,7 +116,6 @@ class BatchItem:
 
 
 _NAMES = {item.name: item for item in fields(BatchItem)}
-_OF_BODY = ("prompt", "executor", "model", "workspaceId", "files", "skills", "githubUrl", "branchName")
 
 
 def _file_of(value: object) -> Attachment:

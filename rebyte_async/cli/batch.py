@@ -13,6 +13,7 @@ import click
 from rebyte_async.cli.batch_reads import check_apart, export, journal_argument, read_locally, report, status
 from rebyte_async.cli.batch_run import BatchJob
 from rebyte_async.cli.exits import Exit
+from rebyte_async.resources.options import OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,14 +25,15 @@ __all__ = ["batch"]
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
-_RUN_EPILOG = """\b
+_RUN_EPILOG = f"""\b
 Example:
   rebyte-async batch run items.jsonl --journal run.sqlite3 --out outcomes.jsonl --concurrency 64
 
 \b
 A line of ITEMS is a JSON object, such as
-  {"key": "row-17", "prompt": "Summarise the report", "files": ["reports/17.pdf"]}
-It may have executor, model, workspace_id, skills, github_url, branch_name and extra as well.
+  {{"key": "row-17", "prompt": "Summarise the report", "files": ["reports/17.pdf"]}}
+
+After the prompt it may have {", ".join(OPTIONS)}.
 
 The same command goes on where it stopped, also after a crash: what has ended isn't run again, and what runs is waited
 for. Ctrl-C stops it in order and leaves the tasks running; with --cancel-remote they are canceled. A second one leaves

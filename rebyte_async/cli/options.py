@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rebyte_async.cli.completion import complete_computer
+from rebyte_async.resources.options import OPTIONS
 from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "NEW_TASK_FLAGS",
     "as_option",
     "files_options",
     "id_option",
@@ -32,6 +34,17 @@ __all__ = [
 ]
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
+
+NEW_TASK_FLAGS = {
+    name: "--branch" if name == "branch_name" else f"--{name.replace('_', '-')}"
+    for name, option in OPTIONS.items()
+    if option.is_text
+}
+"""The flags of a new task's options, by the names that `client.tasks.create` has for them."""
+_PRESENTATION: dict[str, dict[str, Any]] = {
+    "workspace_id": {"metavar": "ID", "shell_complete": complete_computer},
+    "github_url": {"metavar": "OWNER/REPO"},
+}
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 id_option: Callable[[Any], Any] = click.option("--quiet", "-q", is_flag=True, help="Print the id alone.")
@@ -91,21 +104,9 @@ def style_of(*, as_json: bool, quiet: bool) -> str | None:
 
 
 def new_task_options(command: _F) -> _F:
-    """Add the options of a new task."""
-    options = (
-        click.option("--executor", help="The coding agent: claude, gemini, codex, opencode, ..."),
-        click.option("--model", help="The model that it uses."),
-        click.option(
-            "--workspace-id",
-            metavar="ID",
-            shell_complete=complete_computer,
-            help="An agent computer to run on; a new one if not given.",
-        ),
-        click.option("--github-url", metavar="OWNER/REPO", help="A repository to check out."),
-        click.option("--branch", "branch_name", help="Its branch."),
-    )
-    for option in reversed(options):
-        command = option(command)
+    """Add the options of a new task, as `TaskOptions` lists them; files and skills have options for single ones."""
+    for name, flag in reversed(NEW_TASK_FLAGS.items()):
+        command = click.option(flag, name, help=OPTIONS[name].summary, **_PRESENTATION.get(name, {}))(command)
     return command
 
 

@@ -8,6 +8,7 @@ import click
 
 from rebyte_async.cli.completion import complete_task
 from rebyte_async.cli.options import (
+    NEW_TASK_FLAGS,
     files_options,
     new_task_options,
     prompt_of,
@@ -29,14 +30,6 @@ if TYPE_CHECKING:
     from rebyte_async.resources import TaskRun
 
 __all__ = ["run"]
-
-_OF_NEW_TASKS = {
-    "executor": "--executor",
-    "model": "--model",
-    "workspace_id": "--workspace-id",
-    "github_url": "--github-url",
-    "branch_name": "--branch",
-}
 
 _EPILOG = """\b
 Examples:
@@ -81,7 +74,7 @@ def run(
     """Run PROMPT on an agent computer and watch it; - reads the prompt from stdin. This costs money."""
     arguments: dict[str, Any] = {name: value for name, value in of_new_task.items() if value is not None}
     if task_id is not None and arguments:
-        given = ", ".join(_OF_NEW_TASKS[name] for name in arguments)
+        given = ", ".join(NEW_TASK_FLAGS[name] for name in arguments)
         raise click.UsageError(f"{given}: not with --task-id, since the task has it already")
     text, attached = prompt_of(prompt), list[FileRef](refs)
     view = make_view(style_of(as_json=as_json, quiet=quiet))

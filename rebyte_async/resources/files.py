@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,11 +10,11 @@ from attrs import field, frozen
 
 from rebyte_async._transport import is_private_url
 from rebyte_async._wire import endpoints, models
-from rebyte_async.errors import DecodeError, InvalidRequestError, RebyteError
+from rebyte_async.errors import DecodeError, RebyteError
 from rebyte_async.resources.bounded import bounded, tell
 from rebyte_async.resources.signed import put_signed
 from rebyte_async.resources.sources import (
-    NamedSource,
+    Attachment,
     Progress,
     Source,
     Upload,
@@ -24,18 +23,16 @@ from rebyte_async.resources.sources import (
     check_progress,
     opened,
 )
+from rebyte_async.resources.sources import attachments as as_attachments
 from rebyte_async.resources.tally import Tally
 from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from rebyte_async._transport import Transport
 
 __all__ = ["Attachment", "Files", "attaching"]
-
-Attachment = FileRef | NamedSource
-"""What `files=` takes: an uploaded file, a path, or a pair of a name and a source."""
 
 
 @frozen(kw_only=True)
@@ -105,10 +102,8 @@ class Files:
 
         *Source*: contract §5, documented.
         """
-        if isinstance(attachments, str | bytes | FileRef) or not isinstance(attachments, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidRequestError(f"files must be a list, not {type(attachments).__name__}")
+        given = as_attachments(attachments)
         check_progress(progress)
-        given = list(attachments)
         # What can't be uploaded is told before anything is sent.
         sizes = [0 if isinstance(item, FileRef) else await check(item) for item in given]
         check_distinct(given)

@@ -16,6 +16,7 @@ from rebyte_async.errors import (
     TaskFailedError,
 )
 from rebyte_async.resources.arguments import prompt_text
+from rebyte_async.resources.options import OPTIONS, PROMPT_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TaskRun"]
 
-_OF_CREATE = frozenset(
-    {"executor", "model", "workspace_id", "files", "skills", "github_url", "branch_name", "extra"},
-)
-_OF_PROMPT = frozenset({"files", "skills", "extra"})
 _ABORT = 30.0
 """Seconds that canceling the remote task may take after the local wait was cancelled."""
 _ABORT_TRIES = 5
@@ -64,7 +61,7 @@ class TaskRun:
         cancel_remote: bool,
         arguments: dict[str, Any],
     ) -> None:
-        allowed = _OF_CREATE if task_id is None else _OF_PROMPT
+        allowed = OPTIONS.keys() if task_id is None else PROMPT_OPTIONS
         if unknown := sorted(arguments.keys() - allowed):
             where = "run" if task_id is None else "run with task_id"
             raise InvalidRequestError(

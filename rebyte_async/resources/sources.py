@@ -18,15 +18,18 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 from attrs import define
 
 from rebyte_async.errors import InvalidRequestError
+from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
 __all__ = [
+    "Attachment",
     "NamedSource",
     "Progress",
     "Source",
     "Upload",
+    "attachments",
     "check",
     "check_distinct",
     "check_progress",
@@ -40,9 +43,26 @@ Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO
 """What can be uploaded: a path, bytes, a binary file, or an async iterable of bytes."""
 NamedSource: TypeAlias = Source | tuple[str, Source]
 """A source with a name of its own, or a pair of a name and a source."""
+Attachment: TypeAlias = FileRef | NamedSource
+"""What `files=` takes: an uploaded file, a path, or a pair of a name and a source."""
 
 _BLOCK = 1024 * 1024
 _MAX_NAME = 255
+
+
+def attachments(files: Iterable[Attachment]) -> tuple[Attachment, ...]:
+    """Return what was given as `files=` as a tuple, after a look at its form.
+
+    Raises:
+        InvalidRequestError: It is no list, or holds a tuple that is no pair of a name and a source.
+    """
+    if isinstance(files, str | bytes | FileRef) or not isinstance(files, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidRequestError(f"files must be a list, not {type(files).__name__}")
+    given = tuple(files)
+    for file in given:
+        if isinstance(file, tuple) and not _is_pair(file):
+            raise InvalidRequestError("a pair in files must be a name and a source, such as ('data.csv', data)")
+    return given
 
 
 @define(eq=False)
@@ -150,8 +170,12 @@ async def _opened(
             yield Upload(name, kind, size, lambda: _file_blocks(file, 0, size), progress)
 
 
+def _is_pair(parts: tuple[Any, ...]) -> bool:
+    return len(parts) == 2 and isinstance(parts[0], str)  # noqa: PLR2004 - a pair
+
+
 def _pair(pair: tuple[Any, ...]) -> tuple[str, Source]:
-    if len(pair) != 2 or not isinstance(pair[0], str):  # noqa: PLR2004 - a pair
+    if not _is_pair(pair):
         raise InvalidRequestError("a pair must be a name and a source, such as ('data.csv', data)")
     return pair[0], pair[1]
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from attrs import field, frozen
 
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources.answers import answer_body
-from rebyte_async.resources.arguments import optional_text, prompt_text, skill_names, with_extra
-from rebyte_async.resources.files import Attachment, Files, attaching
+from rebyte_async.resources.arguments import prompt_text, skill_names, with_extra
+from rebyte_async.resources.files import Files, attaching
 from rebyte_async.resources.notices import wait_by_notices
+from rebyte_async.resources.options import OPTIONS, CreateOptions, TaskOptions, spell_out_options
 from rebyte_async.resources.pages import Listing
 from rebyte_async.resources.polling import TaskReader
 from rebyte_async.resources.recent import Recent
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rebyte_async._transport import Transport
+    from rebyte_async.resources.sources import Attachment
     from rebyte_async.types.events import QuestionEvent, TaskEvent
     from rebyte_async.types.files import FileRef
     from rebyte_async.types.pages import Page
@@ -33,19 +35,6 @@ if TYPE_CHECKING:
     from rebyte_async.types.webhooks import TaskCompletionHints
 
 __all__ = ["CreateOptions", "Tasks"]
-
-
-class CreateOptions(TypedDict, total=False):
-    """The arguments of `Tasks.create` behind the prompt."""
-
-    executor: str | None
-    model: str | None
-    workspace_id: str | None
-    files: Iterable[Attachment]
-    skills: Iterable[str]
-    github_url: str | None
-    branch_name: str | None
-    extra: Mapping[str, Any] | None
 
 
 @frozen(kw_only=True)
@@ -69,32 +58,13 @@ class Tasks:
     _transport: Transport
     _recent: Recent = field(factory=Recent)
 
-    async def create(
-        self,
-        prompt: str,
-        *,
-        executor: str | None = None,
-        model: str | None = None,
-        workspace_id: str | None = None,
-        files: Iterable[Attachment] = (),
-        skills: Iterable[str] = (),
-        github_url: str | None = None,
-        branch_name: str | None = None,
-        extra: Mapping[str, Any] | None = None,
-    ) -> Task:
+    @spell_out_options
+    async def create(self, prompt: str, **options: Unpack[CreateOptions]) -> Task:
         """Start an agent on a new task. This costs money, so it is never repeated when its answer is lost.
 
         Args:
             prompt: What to do, at most 100,000 characters.
-            executor: The coding agent: `claude` (the server's default), `gemini`, `codex`, `opencode`, or a newer one.
-            model: The model, an open set; some deployments ignore it.
-            workspace_id: An existing agent computer to run on, which keeps its files. None provisions a new one.
-            files: What to attach: uploaded files, paths, or pairs of a name and a source; sources are uploaded
-                first. Each is at `/code/<filename>` before the agent starts.
-            skills: Skills such as `pdf`, `deep-research`, or `github:owner/repo#slug` (observed).
-            github_url: A repository to check out, as `owner/repo`.
-            branch_name: Its branch; the server's default is `main`.
-            extra: Fields for the body that are newer than this package, in the API's spelling.
+            **options: Each option of a task is a keyword of its own; `CreateOptions` lists them.
 
         Returns:
             The task, with its `workspace_id`. The call may block until the machine is up: minutes, bounded by
@@ -108,19 +78,12 @@ class Tasks:
 
         *Source*: contract §3, documented.
         """
-        body = {
-            "prompt": prompt_text(prompt),
-            "executor": optional_text("executor", executor),
-            "model": optional_text("model", model),
-            "workspaceId": optional_text("workspace_id", workspace_id),
-            "skills": skill_names(skills),
-            "githubUrl": optional_text("github_url", github_url),
-            "branchName": optional_text("branch_name", branch_name),
-            "files": [],
-        }
-        lean = with_extra(body, extra)
-        with attaching(await self.attach(files)) as attached:
-            answer = await self._transport.call(endpoints.CREATE_TASK, json=lean | attached)
+        if unknown := options.keys() - OPTIONS.keys():
+            raise TypeError(f"create() got an unexpected keyword argument {min(unknown)!r}")
+        checked = TaskOptions(**options)
+        body = checked.to_body(prompt_text(prompt))
+        with attaching(await self.attach(checked.files)) as attached:
+            answer = await self._transport.call(endpoints.CREATE_TASK, json=body | attached)
             task = decode_started(Task, answer)
         self._recent.add(task.id, self._transport.gate.clock())
         return task
@@ -298,6 +261,7 @@ class Tasks:
         # One that was made a moment ago needn't be read before anything has come.
         return await wait_by_notices(reader, receiver, timeout=timeout, read_first=gate.clock() >= forgiven)
 
+    @spell_out_options
     def run(
         self,
         prompt: str,
@@ -305,7 +269,7 @@ class Tasks:
         task_id: str | None = None,
         check: bool = True,
         cancel_remote: bool = False,
-        **as_create: Unpack[CreateOptions],
+        **options: Unpack[CreateOptions],
     ) -> TaskRun:
         """Create a task, or give one its next turn, and follow it to its end.
 
@@ -316,7 +280,7 @@ class Tasks:
             task_id: An existing task, of which this becomes the next turn; None creates one.
             check: Whether awaiting raises when the turn fails or is canceled.
             cancel_remote: Whether the remote task is canceled when the local wait is. By default it goes on.
-            **as_create: The further arguments of `create`; with `task_id`, those of `prompt`.
+            **options: The options of `create`; with `task_id`, those of `prompt`.
 
         Returns:
             A run, which starts when it is awaited (for its `TaskResult`) or iterated (for its events), once for
@@ -328,7 +292,7 @@ class Tasks:
             StreamInterruptedError: The stream was given up; the remote task goes on.
             AmbiguousRequestError: As for `create`.
         """
-        return TaskRun(self, prompt, task_id=task_id, check=check, cancel_remote=cancel_remote, arguments={**as_create})
+        return TaskRun(self, prompt, task_id=task_id, check=check, cancel_remote=cancel_remote, arguments={**options})
 
     async def content(self, task_id: str, *, include_events: bool = False) -> TaskContent:
         """Read a task's questions and answers. Beyond the documented API: used in production, may change.
