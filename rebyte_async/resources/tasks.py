@@ -15,12 +15,18 @@ from rebyte_async.resources.notices import wait_by_notices
 from rebyte_async.resources.options import OPTIONS, CreateOptions, TaskOptions, spell_out_options
 from rebyte_async.resources.pages import Listing
 from rebyte_async.resources.polling import TaskReader
+from rebyte_async.resources.reading import (
+    TransportTurnSource,
+    error_context,
+    read_content,
+    read_prompt_events,
+    read_task,
+)
 from rebyte_async.resources.recent import Recent
 from rebyte_async.resources.runs import TaskRun
 from rebyte_async.resources.started import decode_started
 from rebyte_async.resources.waiting import wait_for_end
 from rebyte_async.streams import TaskEventStream
-from rebyte_async.streams.reads import about, read_content, read_prompt_events, read_task
 from rebyte_async.types.tasks import Prompt, Task, Visibility, VisibilitySetting
 
 if TYPE_CHECKING:
@@ -148,7 +154,7 @@ class Tasks:
         """
         lean = with_extra({"prompt": prompt_text(prompt), "skills": skill_names(skills), "files": []}, extra)
         endpoints.CREATE_PROMPT.path(task_id=task_id)
-        with about(task_id), attaching(await self.attach(files)) as attached:
+        with error_context(task_id), attaching(await self.attach(files)) as attached:
             ids = {"task_id": task_id}
             answer = await self._transport.call(endpoints.CREATE_PROMPT, ids=ids, json=lean | attached)
             return Prompt(id=decode_started(_Receipt, answer).prompt_id)
@@ -224,13 +230,12 @@ class Tasks:
         *Source*: contract §4, observed.
         """
         return TaskEventStream(
-            self._transport,
-            task_id,
+            TransportTurnSource(self._transport, task_id),
             prompt_id=prompt_id,
             after=after,
             follow_subprompts=follow_subprompts,
-            idle_timeout=idle_timeout,
-            forgive_until=self._recent.forgive_until(task_id),
+            idle_timeout=self._transport.timeouts.stream_idle if idle_timeout is None else idle_timeout,
+            not_found_grace_until=self._recent.forgive_until(task_id),
         )
 
     async def wait(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rebyte_async._wire import endpoints
 from rebyte_async.sse import ServerSentEvent, SSEParser
 
 if TYPE_CHECKING:
-    from rebyte_async._transport import ByteStream, Transport
+    from rebyte_async.streams._source import EventBody, TurnSource
 
 __all__ = ["NO_FRAMES", "Connection"]
 
@@ -25,23 +24,21 @@ class Connection:
 
     __slots__ = (
         "_body",
-        "_idle",
+        "_idle_timeout",
         "_last_event_id",
         "_parser",
         "_rest_until",
         "_retry",
         "connects",
         "frames",
-        "task_id",
-        "transport",
+        "source",
     )
 
-    def __init__(self, transport: Transport, task_id: str, idle: float) -> None:
-        self.transport = transport
-        self.task_id = task_id
-        self._idle = idle
+    def __init__(self, source: TurnSource, idle_timeout: float) -> None:
+        self.source = source
+        self._idle_timeout = idle_timeout
         self._rest_until = 0.0
-        self._body: ByteStream | None = None
+        self._body: EventBody | None = None
         self._parser = SSEParser()
         self._last_event_id = ""
         self.connects = 0
@@ -61,22 +58,21 @@ class Connection:
         return self._retry if self._parser.retry is None else self._parser.retry
 
     async def open(self, *, whole: bool = False) -> None:
-        """Connect, in one attempt. Raises as `Transport.stream`.
+        """Connect, in one attempt. Raises as `TurnSource.connect`.
 
         Args:
             whole: Whether nothing but a replay from the start will do.
         """
         self.connects += 1
-        if self.connects > 1:
-            self.transport.counters.reconnects += 1
         self.frames = NO_FRAMES
         self._retry, self._last_event_id = self.retry, self._parser.last_event_id or self._last_event_id
         self._parser = SSEParser()
         # The id is the server's own; it is not known to resume from it (contract §4.1), and a replay does no harm.
-        sent = self._last_event_id and not whole and not endpoints.NO_HEADER_HOLDS.search(self._last_event_id)
-        headers = {"Last-Event-ID": self._last_event_id} if sent else {}
-        ids = {"task_id": self.task_id}
-        self._body = await self.transport.stream(endpoints.STREAM_EVENTS, ids=ids, idle=self._idle, headers=headers)
+        self._body = await self.source.connect(
+            idle_timeout=self._idle_timeout,
+            last_event_id="" if whole else self._last_event_id,
+            is_reconnect=self.connects > 1,
+        )
 
     async def receive(self) -> bool:
         """Read what comes next into `frames`, in the fewest steps: this is what a stream does for nearly every event.
@@ -142,14 +138,14 @@ class Connection:
     async def wait(self, seconds: float) -> None:
         """Wait now."""
         self.rest_later(seconds)
-        await self.transport.gate.sleep(seconds)
+        await self.source.time.sleep(seconds)
         self._rest_until = 0.0
 
     def rest_later(self, seconds: float) -> None:
         """Wait before the next step."""
-        self._rest_until = self.transport.gate.clock() + seconds
+        self._rest_until = self.source.time.clock() + seconds
 
     async def rest(self) -> None:
         """Wait for what is left."""
-        if self._rest_until and (left := self._rest_until - self.transport.gate.clock()) > 0:
+        if self._rest_until and (left := self._rest_until - self.source.time.clock()) > 0:
             await self.wait(left)

@@ -13,7 +13,6 @@ from attrs import evolve
 from rebyte_async._retry import backoff, is_transient
 from rebyte_async.errors import APIError, DecodeError, RebyteError, StreamInterruptedError, TransportError
 from rebyte_async.streams._turn import Drain
-from rebyte_async.streams.reads import read_content, read_task
 from rebyte_async.types.events import Done
 from rebyte_async.types.statuses import TERMINAL_STATUSES, TaskStatus, task_status
 
@@ -131,8 +130,8 @@ class Ending:
             return
         await self._look()
         if self._drain is None:
-            transport = self._connection.transport
-            await self._connection.wait(backoff(transport.retry, 1, transport.gate.rng) if had_news else PAUSE)
+            source = self._connection.source
+            await self._connection.wait(backoff(source.retry, 1, source.time.rng) if had_news else PAUSE)
 
     async def _look(self) -> None:
         """See whether the turn has ended, where the stream hasn't said so."""
@@ -170,7 +169,7 @@ class Ending:
 
     async def _task(self) -> Task:
         try:
-            return await read_task(self._connection.transport, self._connection.task_id)
+            return await self._connection.source.task()
         except DecodeError as error:
             failure = error
         raise TransportError(f"the task can't be read: {failure}", method="GET") from failure
@@ -241,7 +240,7 @@ class Ending:
     async def _final_result(self) -> str:
         """The task's own answer, where the task's last turn is ours."""
         try:
-            task = await read_task(self._connection.transport, self._connection.task_id)
+            task = await self._connection.source.task()
         except RebyteError:
             return ""
         ours = not task.prompts or self._intake.prompt_id in {None, task.prompts[-1].id}
@@ -305,11 +304,11 @@ class Ending:
         """What the content says of our turn. Without it nobody knows what the turn's tail was."""
         cause: RebyteError | None = None
         try:
-            content = await read_content(self._connection.transport, self._connection.task_id, include_events=True)
+            content = await self._connection.source.content()
         except DecodeError as error:
             cause = error
         except APIError as error:
-            if is_transient(self._connection.transport.retry, error):
+            if is_transient(self._connection.source.retry, error):
                 raise
             cause = error
         else:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
-    from rebyte_async._transport import Transport
     from rebyte_async.streams._cursor import Place
+    from rebyte_async.streams._source import TurnSource
     from rebyte_async.types.events import Done
     from rebyte_async.types.tasks import TaskResult
 
@@ -50,30 +50,29 @@ class Follower:
         "_connection",
         "_ending",
         "_failures",
-        "_forgive_until",
         "_heard",
         "_idle",
         "_news",
+        "_not_found_grace_until",
         "_steady",
         "intake",
     )
 
     def __init__(
         self,
-        transport: Transport,
-        task_id: str,
+        source: TurnSource,
         place: Place,
         *,
         idle_timeout: float,
         follow_subprompts: bool,
-        forgive_until: float,
+        not_found_grace_until: float,
     ) -> None:
-        self._connection = Connection(transport, task_id, idle_timeout)
-        subs = SubPrompts(transport, task_id) if follow_subprompts else None
+        self._connection = Connection(source, idle_timeout)
+        subs = SubPrompts(source) if follow_subprompts else None
         self.intake = Intake(self._connection, place, subs)
         """What has come."""
         self._ending: Ending | None = None  # from the first sign of an end on
-        self._forgive_until = forgive_until
+        self._not_found_grace_until = not_found_grace_until
         # Of this connection:
         self._before = 0  # how many events had been given out when it was made
         self._steady = False  # whether it brings something, and nothing is to be done but to read it
@@ -177,7 +176,7 @@ class Follower:
         self._before = self.intake.events_seen
         self.intake.restart()
         if self._is_near_end:
-            self._heard = self._connection.transport.gate.clock()
+            self._heard = self._connection.source.time.clock()
         try:
             await self._connection.open(whole=self.intake.seen.has_nameless)
         except RequestTimeoutError as error:
@@ -200,7 +199,7 @@ class Follower:
     def _limit(self) -> float | None:
         """Seconds to wait for the stream before something else is due; None where nothing is."""
         if self._is_near_end:
-            now = self._connection.transport.gate.clock()
+            now = self._connection.source.time.clock()
             if self.intake.stirred:
                 self._heard, self.intake.stirred = now, False
             return max(0.0, self._heard + _DRAIN_SILENCE - now)
@@ -210,7 +209,7 @@ class Follower:
         try:
             self.intake.bring(await subs.read())
         except (TransportError, ServerError, RateLimitedError) as error:
-            _log.debug("the sub-prompts of task %s: %s; the next read comes", self._connection.task_id, error)
+            _log.debug("the sub-prompts of task %s: %s; the next read comes", self._connection.source.task_id, error)
 
     @property
     def _has_news(self) -> bool:
@@ -222,8 +221,8 @@ class Follower:
     async def _recover(self, error: APIError | TransportError) -> None:
         """Go on after a failure, or raise it, or give up."""
         self._connection.close()
-        passes = not isinstance(error, APIError) or is_transient(self._connection.transport.retry, error)
-        if isinstance(error, NotFoundError) and self._connection.transport.gate.clock() < self._forgive_until:
+        passes = not isinstance(error, APIError) or is_transient(self._connection.source.retry, error)
+        if isinstance(error, NotFoundError) and self._connection.source.time.clock() < self._not_found_grace_until:
             await self._connection.wait(PAUSE)
         elif self._ending is not None and self._ending.is_draining:
             await self._ending.again(failed=passes)
@@ -233,7 +232,7 @@ class Follower:
             await self._failed(error)
 
     async def _failed(self, error: APIError | TransportError) -> None:
-        policy = self._connection.transport.retry
+        policy = self._connection.source.retry
         self._failures = 0 if self._has_news else self._failures + 1
         self._before = self.intake.events_seen
         if self._failures >= policy.max_attempts:
@@ -241,7 +240,7 @@ class Follower:
             raise self.intake.interrupted(why) from error
         asked = (isinstance(error, APIError) and error.retry_after) or 0.0
         wished = min((self._connection.retry or 0) / 1000, policy.max_delay)
-        jittered = backoff(policy, max(1, self._failures), self._connection.transport.gate.rng)
+        jittered = backoff(policy, max(1, self._failures), self._connection.source.time.rng)
         await self._connection.wait(max(asked, wished, jittered))
 
     async def _silent(self, error: RequestTimeoutError) -> None:

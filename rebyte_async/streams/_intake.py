@@ -172,7 +172,7 @@ class Intake:
     @property
     def cursor(self) -> str:
         """The place after the last event that was given out."""
-        return write_cursor(self._connection.task_id, Place(self.prompt_id, self.seen))
+        return write_cursor(self._connection.source.task_id, Place(self.prompt_id, self.seen))
 
     @property
     def last_block(self) -> str:
@@ -182,7 +182,7 @@ class Intake:
     def result(self, done: Done | None = None) -> TaskResult:
         """What there is of the turn."""
         return TaskResult(
-            task_id=self._connection.task_id,
+            task_id=self._connection.source.task_id,
             status=task_status(done.status) if done else None,
             final_result=done.final_result if done else "",
             text=self._words.text,
@@ -192,8 +192,8 @@ class Intake:
     def interrupted(self, why: str) -> StreamInterruptedError:
         """The error of a stream that is given up."""
         return StreamInterruptedError(
-            f"the stream of task {self._connection.task_id} was given up before its end: {why}",
-            task_id=self._connection.task_id,
+            f"the stream of task {self._connection.source.task_id} was given up before its end: {why}",
+            task_id=self._connection.source.task_id,
             cursor=self.cursor if self.seen else None,
             result=self.result(),
             attempts=self._connection.connects,

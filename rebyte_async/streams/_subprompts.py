@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve
 
 from rebyte_async.errors import DecodeError, NotFoundError, TransportError
-from rebyte_async.streams.reads import read_prompt_events
 from rebyte_async.types.events import ToolResultEvent, ToolUseEvent
 
 if TYPE_CHECKING:
-    from rebyte_async._transport import Transport
+    from rebyte_async.streams._source import TurnSource
     from rebyte_async.types.events import TaskEvent
 
 __all__ = ["SubPrompts"]
@@ -40,9 +39,8 @@ class _Delegation:
 class SubPrompts:
     """The delegations of a turn."""
 
-    def __init__(self, transport: Transport, task_id: str) -> None:
-        self._transport = transport
-        self._task_id = task_id
+    def __init__(self, source: TurnSource) -> None:
+        self._source = source
         self._known: dict[str, _Delegation] = {}
         self._by_tool: dict[str, str] = {}
         self._next = 0.0
@@ -67,7 +65,7 @@ class SubPrompts:
         """Seconds until the next read, or None when no delegation is under way."""
         if not any(delegation.is_open for delegation in self._known.values()):
             return None
-        return max(0.0, self._next - self._transport.gate.clock())
+        return max(0.0, self._next - self._source.time.clock())
 
     async def read(self, *, every: bool = False) -> list[tuple[TaskEvent, str]]:
         """The events of the delegations that are under way, or of all, each with its sub-prompt's id.
@@ -77,7 +75,7 @@ class SubPrompts:
         Raises:
             RebyteError: A read failed, after the transport's retries. That a sub-prompt isn't there yet is no error.
         """
-        self._next = self._transport.gate.clock() + _INTERVAL
+        self._next = self._source.time.clock() + _INTERVAL
         found: list[tuple[TaskEvent, str]] = []
         for sub_prompt, delegation in list(self._known.items()):
             if every or delegation.is_open:
@@ -86,7 +84,7 @@ class SubPrompts:
 
     async def _read_one(self, sub_prompt: str, delegation: _Delegation) -> tuple[TaskEvent, ...]:
         try:
-            events = await read_prompt_events(self._transport, self._task_id, sub_prompt)
+            events = await self._source.prompt_events(sub_prompt)
         except NotFoundError:
             events = ()
         except DecodeError as error:

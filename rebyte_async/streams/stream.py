@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from anyio import CancelScope
 
-from rebyte_async._wire import endpoints
+from rebyte_async import _validate
 from rebyte_async.errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
 
-    from rebyte_async._transport import Transport
+    from rebyte_async.streams._source import TurnSource
     from rebyte_async.types.events import Done, TaskEvent
     from rebyte_async.types.tasks import TaskResult
 
@@ -56,25 +56,22 @@ class TaskEventStream:
 
     def __init__(
         self,
-        transport: Transport,
-        task_id: str,
+        source: TurnSource,
         *,
+        idle_timeout: float,
         prompt_id: str | None = None,
         after: str | None = None,
         follow_subprompts: bool = False,
-        idle_timeout: float | None = None,
-        forgive_until: float = 0.0,
+        not_found_grace_until: float = 0.0,
     ) -> None:
-        endpoints.STREAM_EVENTS.path(task_id=task_id)
-        self.task_id: str = task_id
+        self.task_id: str = source.task_id
         """The task."""
         self._follower = Follower(
-            transport,
-            task_id,
-            _place(task_id, prompt_id, after),
-            idle_timeout=_idle(transport.timeouts.stream_idle if idle_timeout is None else idle_timeout),
+            source,
+            _place(source.task_id, prompt_id, after),
+            idle_timeout=_validate.seconds("idle_timeout", idle_timeout, above_zero=True),
             follow_subprompts=follow_subprompts,
-            forgive_until=forgive_until,
+            not_found_grace_until=not_found_grace_until,
         )
         self._busy = False
         self._closed = False
@@ -238,9 +235,3 @@ def _place(task_id: str, prompt_id: object, after: str | None) -> Place:
     if prompt_id is not None and place.prompt_id not in {None, prompt_id}:
         raise InvalidRequestError(f"after is the cursor of the turn {place.prompt_id}, not of {prompt_id}")
     return Place(prompt_id or place.prompt_id, place.seen)
-
-
-def _idle(seconds: object) -> float:
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise InvalidRequestError(f"idle_timeout must be a number of seconds above 0, not {seconds!r:.80}")
-    return seconds

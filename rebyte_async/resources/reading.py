@@ -1,0 +1,99 @@
+"""Reading tasks: the calls that resources and streams share, and what a stream needs of the API, over the transport."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rebyte_async._clock import Time
+from rebyte_async._wire import endpoints, models
+from rebyte_async.errors import RebyteError
+from rebyte_async.types.events import TaskEvent
+from rebyte_async.types.tasks import Task, TaskContent
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from rebyte_async._settings import RetryPolicy
+    from rebyte_async._transport import Transport
+    from rebyte_async.streams import EventBody
+
+__all__ = ["TransportTurnSource", "error_context", "read_content", "read_prompt_events", "read_task"]
+
+
+@contextmanager
+def error_context(task_id: str) -> Generator[None]:
+    """Have the errors of a block name their task."""
+    try:
+        yield
+    except RebyteError as error:
+        error.task_id = error.task_id or task_id
+        raise
+
+
+async def read_task(transport: Transport, task_id: str) -> Task:
+    """Read a task with its prompts. Raises what `Transport.call` raises, and `DecodeError`."""
+    with error_context(task_id):
+        response = await transport.call(endpoints.GET_TASK, ids={"task_id": task_id})
+        return models.decode(Task, response.json())
+
+
+async def read_content(transport: Transport, task_id: str, *, include_events: bool) -> TaskContent:
+    """Read what a task's prompts asked and answered. Raises what `Transport.call` raises, and `DecodeError`."""
+    query = {"include": "events"} if include_events else None
+    with error_context(task_id):
+        response = await transport.call(endpoints.GET_CONTENT, ids={"task_id": task_id}, query=query)
+        return models.decode(TaskContent, response.json())
+
+
+async def read_prompt_events(transport: Transport, task_id: str, prompt_id: str) -> tuple[TaskEvent, ...]:
+    """Read the events of a delegated sub-prompt. Raises what `Transport.call` raises, and `DecodeError`."""
+    ids = {"task_id": task_id, "prompt_id": prompt_id}
+    with error_context(task_id):
+        response = await transport.call(endpoints.LIST_PROMPT_EVENTS, ids=ids)
+        return models.decode_items(TaskEvent, response.json(), ("events",))
+
+
+class TransportTurnSource:
+    """The `TurnSource` of one task: what its stream needs of the API, over the client's transport.
+
+    Raises:
+        InvalidRequestError: The task's id can't be one.
+    """
+
+    __slots__ = ("_transport", "task_id", "time")
+
+    def __init__(self, transport: Transport, task_id: str) -> None:
+        endpoints.STREAM_EVENTS.path(task_id=task_id)  # checks the id before anything is sent
+        self._transport = transport
+        self.task_id: str = task_id
+        """The task."""
+        gate = transport.gate
+        self.time: Time = Time(gate.clock, gate.sleep, gate.rng)
+        """The clock, the sleep and the random numbers of the client."""
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How often and how patiently the client tries again."""
+        return self._transport.retry
+
+    async def connect(self, *, idle_timeout: float, last_event_id: str, is_reconnect: bool) -> EventBody:
+        """Open the task's event stream in one attempt; see `TurnSource.connect`."""
+        if is_reconnect:
+            self._transport.counters.reconnects += 1
+        is_sendable = last_event_id and not endpoints.NO_HEADER_HOLDS.search(last_event_id)
+        headers = {"Last-Event-ID": last_event_id} if is_sendable else {}
+        ids = {"task_id": self.task_id}
+        return await self._transport.stream(endpoints.STREAM_EVENTS, ids=ids, idle=idle_timeout, headers=headers)
+
+    async def task(self) -> Task:
+        """Read the task with its prompts."""
+        return await read_task(self._transport, self.task_id)
+
+    async def content(self) -> TaskContent:
+        """Read the task's content with the events of each turn."""
+        return await read_content(self._transport, self.task_id, include_events=True)
+
+    async def prompt_events(self, prompt_id: str) -> tuple[TaskEvent, ...]:
+        """Read the events of a sub-prompt."""
+        return await read_prompt_events(self._transport, self.task_id, prompt_id)

@@ -1,0 +1,88 @@
+"""What a stream needs of the API, as a Protocol: streams know neither the transport nor the endpoints.
+
+`rebyte_async.resources.reading` has the implementation over the client's transport; tests bring one of a few lines.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from rebyte_async._clock import Time
+    from rebyte_async._settings import RetryPolicy
+    from rebyte_async.types.events import TaskEvent
+    from rebyte_async.types.tasks import Task, TaskContent
+
+__all__ = ["EventBody", "TurnSource"]
+
+
+class EventBody(Protocol):
+    """The open body of an event stream. Cancelling a read loses no bytes."""
+
+    async def read(self) -> bytes:
+        """Read the bytes that come next; empty at the end of the body.
+
+        Raises:
+            TransportError: The connection was lost, or idle for too long (`RequestTimeoutError`).
+        """
+        ...
+
+    def coming(self) -> Coroutine[Any, Any, bytes]:
+        """Read the bytes that come next; fail with any exception where `read` would raise its own.
+
+        The hot path: without the translation of errors a live event costs one coroutine less. A failure is permanent,
+        so that the next `read` raises it in a readable form.
+        """
+        ...
+
+    def took(self) -> None:
+        """Note that the bytes of the last `coming` were taken, so that they are no silence of the server's."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection. A read that waits in another task fails."""
+        ...
+
+
+class TurnSource(Protocol):
+    """One task of the API, as its stream sees it. Every read raises `TransportError`, `APIError` or `DecodeError`."""
+
+    @property
+    def task_id(self) -> str:
+        """The task."""
+        ...
+
+    @property
+    def time(self) -> Time:
+        """The clock, the sleep and the random numbers by which the stream waits."""
+        ...
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How many failures in a row the stream survives, and how long it waits between them."""
+        ...
+
+    async def connect(self, *, idle_timeout: float, last_event_id: str, is_reconnect: bool) -> EventBody:
+        """Open the task's event stream in one attempt.
+
+        Args:
+            idle_timeout: Seconds without a byte after which the body fails.
+            last_event_id: The last id that the server gave, to resume after it; empty to have the turn replayed.
+            is_reconnect: Whether the stream had connected before; for the statistics.
+        """
+        ...
+
+    async def task(self) -> Task:
+        """Read the task with its prompts."""
+        ...
+
+    async def content(self) -> TaskContent:
+        """Read the task's content with the events of each turn."""
+        ...
+
+    async def prompt_events(self, prompt_id: str) -> tuple[TaskEvent, ...]:
+        """Read all events of a delegated sub-prompt."""
+        ...
