@@ -12,7 +12,7 @@ from rebyte_async._transport import Connections, Transport, base_url
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.resources import AgentComputers, Artifacts, Files, Tasks, Webhooks
-from rebyte_async.resources.recent import Recent
+from rebyte_async.resources.waiting import CreationGrace
 from rebyte_async.types.service import Health
 
 if TYPE_CHECKING:
@@ -74,15 +74,15 @@ class AsyncRebyte:
             headers=_headers(headers),
             connections=Connections(session),
         )
-        self._set_up(transport, Recent(), owner=True)
+        self._set_up(transport, CreationGrace(lambda: transport.gate.clock()), owner=True)  # noqa: PLW0108 - replaceable
 
-    def _set_up(self, transport: Transport, recent: Recent, *, owner: bool) -> None:
+    def _set_up(self, transport: Transport, grace: CreationGrace, *, owner: bool) -> None:
         self._transport = transport
-        self._recent = recent
+        self._grace = grace
         self._owner = owner
-        self.tasks: Tasks = Tasks(transport, recent)
+        self.tasks: Tasks = Tasks(transport, grace)
         """Tasks and their events."""
-        self.agent_computers: AgentComputers = AgentComputers(transport, recent)
+        self.agent_computers: AgentComputers = AgentComputers(transport, grace)
         """The machines that tasks run on."""
         self.files: Files = Files(transport)
         """Files to attach to tasks and prompts."""
@@ -119,7 +119,7 @@ class AsyncRebyte:
             retry=retry or mine.retry,
             headers={**mine.headers, **_headers(headers)},
         )
-        view._set_up(transport, self._recent, owner=False)
+        view._set_up(transport, self._grace, owner=False)
         return view
 
     async def health(self) -> Health:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, cast
 from anyio import move_on_after
 from attrs import evolve, field, frozen
 
+from rebyte_async._clock import intervals
+from rebyte_async._validate import optional_seconds, optional_text
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionError, WaitTimeoutError
-from rebyte_async.resources.arguments import optional_text, wait_limit
 from rebyte_async.resources.pages import Listing
-from rebyte_async.resources.recent import Recent
 from rebyte_async.resources.started import decode_started
+from rebyte_async.resources.waiting import CreationGrace
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ __all__ = ["AgentComputers"]
 
 _MAX_NAME = 200
 _MAX_ICON = 50
-_FIRST_INTERVAL = 1.0
-_GROWTH = 1.3
-_LONGEST_INTERVAL = 5.0
 
 
 @frozen(eq=False)
@@ -34,7 +32,7 @@ class AgentComputers:
     """`client.agent_computers`. What every call can raise is told at `Tasks`."""
 
     _transport: Transport
-    _recent: Recent = field(factory=Recent)
+    _grace: CreationGrace = field(factory=CreationGrace)
 
     async def create(self, name: str | None = None, *, icon: str | None = None) -> AgentComputer:
         """Make a machine. This costs money, so it is never repeated when its answer is lost.
@@ -59,7 +57,7 @@ class AgentComputers:
         lean = {key: value for key, value in body.items() if value is not None}
         answer = await self._transport.call(endpoints.CREATE_AGENT_COMPUTER, json=lean)
         computer = decode_started(AgentComputer, answer)
-        self._recent.add(computer.id, self._transport.gate.clock())
+        self._grace.start(computer.id)
         return computer
 
     def list(self, *, limit: int = 50, offset: int = 0) -> Listing[AgentComputer]:
@@ -144,16 +142,14 @@ class AgentComputers:
 
         *Source*: contract §2, documented.
         """
-        wait_limit(timeout)
+        optional_seconds("timeout", timeout)
         computer: AgentComputer | None = None
-        interval = _FIRST_INTERVAL
         with move_on_after(timeout):
-            while True:
+            for seconds in intervals(1.0, factor=1.3, longest=5.0):
                 computer = await self._read(computer_id) or computer
                 if computer is not None and _settled(computer):
                     return computer
-                await self._transport.gate.sleep(interval)
-                interval = min(_LONGEST_INTERVAL, interval * _GROWTH)
+                await self._transport.gate.sleep(seconds)
         status = None if computer is None else computer.status
         raise WaitTimeoutError(
             f"agent computer {computer_id} was not ready after {timeout} s" + (f"; it was {status}" if status else ""),
@@ -165,7 +161,7 @@ class AgentComputers:
         try:
             return await self.get(computer_id)
         except NotFoundError:
-            if self._transport.gate.clock() >= self._recent.forgive_until(computer_id):
+            if not self._grace.covers(computer_id):
                 raise
             return None
 

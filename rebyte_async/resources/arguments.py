@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from rebyte_async.errors import InvalidRequestError
 
-__all__ = ["optional_text", "prompt_text", "skill_names", "wait_limit", "with_extra"]
+__all__ = ["optional_text", "prompt_text", "skill_names", "with_extra"]
 
 MAX_PROMPT = 100_000
 """The longest prompt, in characters (contract §3, documented)."""
@@ -31,14 +31,6 @@ def optional_text(name: str, value: object, *, longest: int | None = None) -> st
     if longest is not None and len(value) > longest:
         raise InvalidRequestError(f"{name} must have at most {longest} characters, not {len(value)}")
     return value
-
-
-def wait_limit(timeout: object) -> None:
-    """Check the time that a wait may take."""
-    if timeout is None:
-        return
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
-        raise InvalidRequestError(f"timeout must be a number of seconds, at least 0, or None, not {timeout!r:.80}")
 
 
 def skill_names(skills: object) -> list[str]:

@@ -17,6 +17,7 @@ from rebyte_async.errors import (
 )
 from rebyte_async.resources.arguments import prompt_text
 from rebyte_async.resources.options import OPTIONS, PROMPT_OPTIONS
+from rebyte_async.resources.waiting import cancel_until_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -31,8 +32,6 @@ __all__ = ["TaskRun"]
 
 _ABORT = 30.0
 """Seconds that canceling the remote task may take after the local wait was cancelled."""
-_ABORT_TRIES = 5
-_ABORT_PAUSE = 0.5
 
 
 class TaskRun:
@@ -175,15 +174,7 @@ class TaskRun:
         self._stream.disconnect()
         if self._cancel_remote:
             with suppress(RebyteError), move_on_after(_ABORT, shield=True):
-                await self._cancel(self._stream.task_id)
-
-    async def _cancel(self, task_id: str) -> None:
-        """Cancel until it took: one that overtakes its own submit is lost (contract §3, observed)."""
-        for _ in range(_ABORT_TRIES):
-            await self._tasks.cancel(task_id)
-            if (await self._tasks.get(task_id)).is_terminal:
-                return
-            await asyncio.sleep(_ABORT_PAUSE)
+                await cancel_until_terminal(self._tasks, self._stream.task_id)
 
 
 def _first_line(text: str) -> str:

@@ -11,10 +11,8 @@ from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources.answers import answer_body
 from rebyte_async.resources.arguments import prompt_text, skill_names, with_extra
 from rebyte_async.resources.files import Files, attaching
-from rebyte_async.resources.notices import wait_by_notices
 from rebyte_async.resources.options import OPTIONS, CreateOptions, TaskOptions, spell_out_options
 from rebyte_async.resources.pages import Listing
-from rebyte_async.resources.polling import TaskReader
 from rebyte_async.resources.reading import (
     TransportTurnSource,
     error_context,
@@ -22,10 +20,9 @@ from rebyte_async.resources.reading import (
     read_prompt_events,
     read_task,
 )
-from rebyte_async.resources.recent import Recent
 from rebyte_async.resources.runs import TaskRun
 from rebyte_async.resources.started import decode_started
-from rebyte_async.resources.waiting import wait_for_end
+from rebyte_async.resources.waiting import CreationGrace, TaskPoller, wait_for_end, wait_with_hints
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.tasks import Prompt, Task, Visibility, VisibilitySetting
 
@@ -62,7 +59,7 @@ class Tasks:
     """
 
     _transport: Transport
-    _recent: Recent = field(factory=Recent)
+    _grace: CreationGrace = field(factory=CreationGrace)
 
     @spell_out_options
     async def create(self, prompt: str, **options: Unpack[CreateOptions]) -> Task:
@@ -91,7 +88,7 @@ class Tasks:
         with attaching(await self.attach(checked.files)) as attached:
             answer = await self._transport.call(endpoints.CREATE_TASK, json=body | attached)
             task = decode_started(Task, answer)
-        self._recent.add(task.id, self._transport.gate.clock())
+        self._grace.start(task.id)
         return task
 
     def list(self, *, limit: int = 50, offset: int = 0) -> Listing[Task]:
@@ -235,7 +232,7 @@ class Tasks:
             after=after,
             follow_subprompts=follow_subprompts,
             idle_timeout=self._transport.timeouts.stream_idle if idle_timeout is None else idle_timeout,
-            not_found_grace_until=self._recent.forgive_until(task_id),
+            not_found_grace_until=self._grace.until(task_id),
         )
 
     async def wait(
@@ -259,12 +256,13 @@ class Tasks:
 
         *Source*: contract §3 and §4.
         """
-        gate, forgiven = self._transport.gate, self._recent.forgive_until(task_id)
-        reader = TaskReader(task_id, lambda: read_task(self._transport, task_id), lambda: gate.clock() < forgiven)
+        poller = TaskPoller(task_id, lambda: read_task(self._transport, task_id), self._grace)
         if receiver is None:
-            return await wait_for_end(reader, self.events(task_id), timeout=timeout, sleep=gate.sleep)
-        # One that was made a moment ago needn't be read before anything has come.
-        return await wait_by_notices(reader, receiver, timeout=timeout, read_first=gate.clock() >= forgiven)
+            sleep = self._transport.gate.sleep
+            return await wait_for_end(poller, self.events(task_id), timeout=timeout, sleep=sleep)
+        # A task that was created a moment ago can't have ended without a hint.
+        read_first = not self._grace.covers(task_id)
+        return await wait_with_hints(poller, receiver, timeout=timeout, read_first=read_first)
 
     @spell_out_options
     def run(

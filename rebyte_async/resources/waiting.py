@@ -1,63 +1,261 @@
-"""Waiting for the end of a task: its stream first, polling where the stream can't be had."""
+"""Wait for the end of a task: by its stream, by reading it at growing intervals, or with completion hints."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from itertools import repeat
+from typing import TYPE_CHECKING, Protocol
 
 from anyio import move_on_after
+from attrs import define, field
 
-from rebyte_async.errors import APIError, DecodeError, TransportError
-from rebyte_async.resources.arguments import wait_limit
+from rebyte_async._clock import intervals
+from rebyte_async._validate import optional_seconds
+from rebyte_async.errors import (
+    APIError,
+    DecodeError,
+    NotFoundError,
+    RateLimitedError,
+    ServerError,
+    TransportError,
+    WaitTimeoutError,
+)
 from rebyte_async.types.tasks import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
-    from rebyte_async.resources.polling import TaskReader
     from rebyte_async.streams import TaskEventStream
+    from rebyte_async.types.webhooks import TaskCompletionHints
 
-__all__ = ["wait_for_end"]
+__all__ = ["CreationGrace", "TaskPoller", "cancel_until_terminal", "wait_for_end", "wait_with_hints"]
 
-_FIRST_INTERVAL = 0.5
-_GROWTH = 1.5
-_LONGEST_INTERVAL = 15.0
+_MAX_FAILURES = 5
+"""How many reads in a row may fail, each after the transport's own retries, before the failure is raised."""
+_MAX_REMEMBERED = 10_000
+_CANCEL_ATTEMPTS = 5
+_CANCEL_INTERVAL = 0.5
+
+
+@define(eq=False)
+class CreationGrace:
+    """Remembers what was just created. For a few seconds, a 404 for it means that it isn't visible yet.
+
+    Args:
+        clock: Returns seconds on the clock that creations and reads are compared by.
+        seconds: How long the grace of each creation lasts.
+    """
+
+    _clock: Callable[[], float] = time.monotonic
+    _seconds: float = 5.0
+    _created: OrderedDict[str, float] = field(factory=OrderedDict[str, float], init=False)
+
+    def start(self, resource_id: str) -> None:
+        """Start the grace of something that was created now."""
+        now = self._clock()
+        self._created[resource_id] = now
+        while self._created and (
+            len(self._created) > _MAX_REMEMBERED or next(iter(self._created.values())) + self._seconds < now
+        ):
+            self._created.popitem(last=False)
+
+    def until(self, resource_id: str) -> float:
+        """Return when the grace ends, on the given clock; `-inf` for what was not created lately."""
+        created = self._created.get(resource_id)
+        return -math.inf if created is None else created + self._seconds
+
+    def covers(self, resource_id: str) -> bool:
+        """Whether a 404 means now that it isn't visible yet."""
+        return self._clock() < self.until(resource_id)
+
+
+@define(eq=False)
+class TaskPoller:
+    """Reads a task until it has ended. It tolerates failures that may pass, and a 404 during the creation grace."""
+
+    task_id: str
+    _read: Callable[[], Awaitable[Task]]
+    _grace: CreationGrace
+    task: Task | None = field(default=None, init=False)
+    """The task as last read. Once it is terminal it is a valid result, even if the time has run out meanwhile."""
+    _failures: int = field(default=0, init=False)
+
+    async def has_ended(self) -> bool:
+        """Read the task once, and return whether it has ended.
+
+        Raises:
+            Exception: The read failed in a way that doesn't pass, or for the fifth time in a row.
+        """
+        try:
+            self.task = await self._read()
+            self._failures = 0
+        except NotFoundError:
+            if not self._grace.covers(self.task_id):
+                raise
+        except (TransportError, RateLimitedError, ServerError, DecodeError):
+            self._failures += 1
+            if self._failures >= _MAX_FAILURES:
+                raise
+        return self.task is not None and self.task.is_terminal
+
+    @property
+    def last_read_succeeded(self) -> bool:
+        """Whether `task` is what the latest read returned."""
+        return self.task is not None and not self._failures
+
+    async def poll(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Read the task at growing intervals until it has ended."""
+        for seconds in intervals(0.5, factor=1.5, longest=15.0):
+            if await self.has_ended():
+                return
+            await sleep(seconds)
+
+    def terminal_task_or_timeout(self, timeout: float | None) -> Task:
+        """Return the task in its terminal state.
+
+        Raises:
+            WaitTimeoutError: No read has shown a terminal state.
+        """
+        if self.task is not None and self.task.is_terminal:
+            return self.task
+        status = None if self.task is None else self.task.status
+        raise WaitTimeoutError(
+            f"task {self.task_id} had not ended after {timeout} s" + (f"; it was {status}" if status else ""),
+            resource_id=self.task_id,
+            last_status=status,
+        )
 
 
 async def wait_for_end(
-    reader: TaskReader,
+    poller: TaskPoller,
     stream: TaskEventStream,
     *,
     timeout: float | None,
     sleep: Callable[[float], Awaitable[None]],
 ) -> Task:
-    """The task of a stream in its terminal state, within `timeout` seconds.
+    """Wait until a task has ended: follow its stream, then read the task, again and again if need be.
+
+    Args:
+        poller: Reads the task.
+        stream: A stream of the task. It is closed afterwards.
+        timeout: Seconds for everything together; None waits as long as it takes.
+        sleep: Waits between two reads.
 
     Raises:
-        WaitTimeoutError: It hadn't ended in time.
-        Exception: As `Tasks.wait`.
+        WaitTimeoutError: The task hadn't ended in time.
+        Exception: The task can't be read.
     """
-    wait_limit(timeout)
+    optional_seconds("timeout", timeout)
     with move_on_after(timeout):
         await _follow(stream)
-        await _poll(reader, sleep)
-    if reader.task is None and stream.done is not None:
+        await poller.poll(sleep)
+    if poller.task is None and stream.done is not None:  # the time ran out while the task was read
         return Task(id=stream.task_id, status=stream.done.status, final_result=stream.done.final_result)
-    return reader.ended_in(timeout)
+    return poller.terminal_task_or_timeout(timeout)
 
 
 async def _follow(stream: TaskEventStream) -> None:
-    """Read the stream to its end, or as far as it goes; what it can't tell, polling will."""
+    """Read a stream to its end, or until it fails. The task is read afterwards in any case."""
     async with stream:
         try:
             async for _ in stream:
                 pass
         except (TransportError, DecodeError, APIError):
-            return  # the stream may be refused where the task is not; polling tells, and raises if that is refused too
+            return  # the stream may be refused where the task is not; if the task is refused as well, its read raises
 
 
-async def _poll(reader: TaskReader, sleep: Callable[[float], Awaitable[None]]) -> None:
-    """Read the task at growing intervals."""
-    interval = _FIRST_INTERVAL
-    while not await reader.has_ended():
-        await sleep(interval)
-        interval = min(_LONGEST_INTERVAL, interval * _GROWTH)
+async def wait_with_hints(
+    poller: TaskPoller,
+    hints: TaskCompletionHints,
+    *,
+    timeout: float | None = None,
+    poll_interval: float = 60.0,
+    read_first: bool = True,
+    first_interval: float = 0.5,
+    factor: float = 2.0,
+) -> Task:
+    """Wait until a task has ended, without a stream: read it when a completion hint comes, and now and then without.
+
+    Args:
+        poller: Reads the task.
+        hints: Reports that the task may have ended.
+        timeout: Seconds for everything together; None waits as long as it takes.
+        poll_interval: Seconds after which the task is read without a hint.
+        read_first: Whether the task is read at the start, because it may have ended long ago. False saves that request
+            for a task that was created a moment ago.
+        first_interval: Seconds until the next read after a hint that the task's state didn't confirm.
+        factor: How much longer each of the following intervals is, up to `poll_interval`.
+
+    Returns:
+        The task in its terminal state.
+
+    Raises:
+        WaitTimeoutError: The task hadn't ended in time.
+        Exception: The task can't be read.
+    """
+    optional_seconds("timeout", timeout)
+
+    def soon() -> Iterator[float]:
+        return intervals(min(first_interval, poll_interval), factor=factor, longest=poll_interval)
+
+    with move_on_after(timeout):
+        if not (read_first and await poller.has_ended()):
+            is_uncertain = read_first and not poller.last_read_succeeded
+            pauses = soon() if is_uncertain else repeat(poll_interval)
+            await _read_on_hints(poller, hints, poll_interval, pauses, soon)
+    return poller.terminal_task_or_timeout(timeout)
+
+
+async def _read_on_hints(
+    poller: TaskPoller,
+    hints: TaskCompletionHints,
+    poll_interval: float,
+    pauses: Iterator[float],
+    soon: Callable[[], Iterator[float]],
+) -> None:
+    seen = 0
+    while True:
+        before, pause = seen, next(pauses)
+        with move_on_after(pause):
+            seen = await hints.ended(poller.task_id, seen)
+        if await poller.has_ended():
+            return
+        # What can be read may lag behind the hint, and a failed read says nothing: in both cases read again soon.
+        if seen > before or (pause >= poll_interval and not poller.last_read_succeeded):
+            pauses = soon()
+
+
+class _Cancelable(Protocol):
+    """The part of `Tasks` that a cancellation takes."""
+
+    async def cancel(self, task_id: str) -> None: ...
+    async def get(self, task_id: str) -> Task: ...
+
+
+async def cancel_until_terminal(
+    tasks: _Cancelable, task_id: str, *, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+) -> Task:
+    """Cancel a task and read it, up to five times, until it has ended.
+
+    A cancel that overtakes the submit of its own turn is lost (contract §3, observed), so one is not enough.
+
+    Args:
+        tasks: Cancels and reads the task.
+        task_id: The task.
+        sleep: Waits half a second after each cancel that had no effect.
+
+    Returns:
+        The task as last read. It is not terminal if no cancel had an effect.
+
+    Raises:
+        RebyteError: It can't be canceled, or not be read.
+    """
+    for _ in range(_CANCEL_ATTEMPTS):
+        await tasks.cancel(task_id)
+        if (task := await tasks.get(task_id)).is_terminal:
+            return task
+        await sleep(_CANCEL_INTERVAL)
+    return await tasks.get(task_id)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from anyio import move_on_after, sleep_forever
 
+from rebyte_async._validate import optional_seconds
 from rebyte_async.errors import (
     ConfigurationError,
     WaitTimeoutError,
     WebhookPayloadError,
     WebhookVerificationError,
 )
-from rebyte_async.resources.arguments import wait_limit
-from rebyte_async.resources.notices import wait_by_notices
-from rebyte_async.resources.polling import TaskReader
+from rebyte_async.resources.waiting import CreationGrace, TaskPoller, wait_with_hints
 from rebyte_async.types.tasks import Task
 from rebyte_async.webhooks.address import checked_url, presumed_url
 from rebyte_async.webhooks.aiohttp_mount import answer_aiohttp
@@ -56,8 +54,6 @@ _log = logging.getLogger("rebyte_async.webhooks")
 
 _F = TypeVar("_F", bound="EventHandler")
 
-_GRACE = 5.0
-"""Seconds after the start of a wait during which a task that isn't found is taken to be not there yet."""
 _STORE_PATIENCE = 5.0
 """Seconds that a store of seen deliveries may take."""
 
@@ -215,14 +211,15 @@ class WebhookReceiver:
             APIError: The task can't be read, such as `NotFoundError`; likewise `TransportError` and `DecodeError` when
                 that lasts.
         """
-        wait_limit(timeout)
+        optional_seconds("timeout", timeout)
         _check_interval(poll_interval)
         reader = client or self._client
         if reader is None:
             return await self._wait_for_word(task_id, timeout)
-        begun, tasks = time.monotonic(), reader.tasks
-        task = TaskReader(task_id, lambda: tasks.get(task_id), lambda: time.monotonic() < begun + _GRACE)
-        return await wait_by_notices(task, self, timeout=timeout, poll_interval=poll_interval)
+        tasks, grace = reader.tasks, CreationGrace()
+        grace.start(task_id)  # another client may have created it a moment ago
+        poller = TaskPoller(task_id, lambda: tasks.get(task_id), grace)
+        return await wait_with_hints(poller, self, timeout=timeout, poll_interval=poll_interval)
 
     async def _wait_for_word(self, task_id: str, timeout: float | None) -> Task:
         number, name = 0, None

@@ -13,8 +13,7 @@ from webhooks.serving import serve_asgi
 from rebyte_async import AsyncRebyte, RetryPolicy
 from rebyte_async.emulator import Emulator, Match, Status, hold, text
 from rebyte_async.errors import ConfigurationError, NotFoundError, ServerError, WaitTimeoutError
-from rebyte_async.resources.notices import wait_by_notices
-from rebyte_async.resources.polling import TaskReader
+from rebyte_async.resources.waiting import CreationGrace, TaskPoller, wait_with_hints
 from rebyte_async.types import Task, TaskCompletionHints
 from rebyte_async.webhooks import WebhookEvent, WebhookReceiver, WebhookVerifier, sign
 
@@ -28,9 +27,12 @@ async def deliver(receiver: WebhookReceiver, task_id: str, event: str | None = "
     assert (await receiver.receive(*sign(payload, secret=SECRET))).status == 200
 
 
-def reader(read: Callable[[], Awaitable[Task]], *, is_new: bool = False) -> TaskReader:
-    """A reader of the task t1."""
-    return TaskReader("t1", read, lambda: is_new)
+def poller(read: Callable[[], Awaitable[Task]], *, is_new: bool = False) -> TaskPoller:
+    """Make a poller of the task t1."""
+    grace = CreationGrace()
+    if is_new:
+        grace.start("t1")
+    return TaskPoller("t1", read, grace)
 
 
 async def test_a_delivery_ends_the_wait_and_the_task_itself_is_the_answer(
@@ -107,7 +109,7 @@ async def test_a_delivery_is_a_hint_and_no_more() -> None:
         reads += 1
         return task
 
-    waiting = asyncio.create_task(wait_by_notices(reader(read), receiver))
+    waiting = asyncio.create_task(wait_with_hints(poller(read), receiver))
     await asyncio.sleep(0)
     for number in range(3):
         await deliver(receiver, "t1", number=number)
@@ -130,13 +132,11 @@ async def test_a_read_that_lags_behind_is_repeated_soon() -> None:
 
     await deliver(receiver, "t1")
     async with asyncio.timeout(30):
-        assert (await wait_by_notices(reader(read), receiver)).status == "completed"
+        assert (await wait_with_hints(poller(read), receiver)).status == "completed"
 
 
-async def test_new_word_hurries_a_wait_whose_pauses_have_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_new_word_hurries_a_wait_whose_pauses_have_grown() -> None:
     """The word of an earlier turn came to nothing; that of the end, which the read lags behind, is followed soon."""
-    monkeypatch.setattr("rebyte_async.resources.notices._FIRST_PAUSE", 0.005)
-    monkeypatch.setattr("rebyte_async.resources.notices._GROWTH", 1e6)
     receiver, reads, second = WebhookReceiver(VERIFIER), 0, asyncio.Event()
 
     async def read() -> Task:
@@ -146,7 +146,9 @@ async def test_new_word_hurries_a_wait_whose_pauses_have_grown(monkeypatch: pyte
             second.set()
         return Task(id="t1", status="completed" if reads == 5 else "running")
 
-    waiting = asyncio.create_task(wait_by_notices(reader(read), receiver, poll_interval=1e9))
+    waiting = asyncio.create_task(
+        wait_with_hints(poller(read), receiver, poll_interval=1e9, first_interval=0.005, factor=1e6)
+    )
     await asyncio.sleep(0)
     await deliver(receiver, "t1", turn=1)
     await second.wait()
@@ -165,7 +167,7 @@ async def test_a_wait_need_not_poll_at_all() -> None:
         reads += 1
         return Task(id="t1", status="completed" if reads > 1 else "running")
 
-    waiting = asyncio.create_task(wait_by_notices(reader(read), receiver, poll_interval=math.inf))
+    waiting = asyncio.create_task(wait_with_hints(poller(read), receiver, poll_interval=math.inf))
     await asyncio.sleep(0.005)
     assert reads == 1
     await deliver(receiver, "t1")
@@ -197,8 +199,8 @@ async def test_a_task_that_is_not_there_is_an_error() -> None:
         return Task(id="t1", status="completed")
 
     with pytest.raises(NotFoundError):
-        await wait_by_notices(reader(read), receiver)
-    assert (await wait_by_notices(reader(read, is_new=True), receiver, poll_interval=0.01)).is_terminal
+        await wait_with_hints(poller(read), receiver)
+    assert (await wait_with_hints(poller(read, is_new=True), receiver, poll_interval=0.01)).is_terminal
 
 
 async def test_a_task_made_a_moment_ago_need_not_be_read_first() -> None:
@@ -210,7 +212,7 @@ async def test_a_task_made_a_moment_ago_need_not_be_read_first() -> None:
         reads += 1
         return Task(id="t1", status="completed")
 
-    waiting = asyncio.create_task(wait_by_notices(reader(read), receiver, read_first=False))
+    waiting = asyncio.create_task(wait_with_hints(poller(read), receiver, read_first=False))
     await asyncio.sleep(0.005)
     assert reads == 0
     await deliver(receiver, "t1")
