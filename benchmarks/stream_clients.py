@@ -28,9 +28,9 @@ SETTLING = 0.3
 
 def loads(data: bytes | str) -> Any:
     """What `rebyte_async` reads JSON with in this process: orjson unless it was taken away."""
-    from rebyte_async._wire import json as wire_json
+    from rebyte_async._wire.json import BACKEND
 
-    return wire_json.backend.loads(data)
+    return BACKEND.loads(data)
 
 
 class Rebyte:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,8 @@ import pytest
 from anthropic.types import RawMessageStreamEvent
 from openai.types.responses import ResponseStreamEvent
 
-from rebyte_async._wire import json as wire_json
 from rebyte_async._wire.events import decode_event
+from rebyte_async._wire.json import Backend
 from rebyte_async.sse import SSEParser
 
 if TYPE_CHECKING:
@@ -76,12 +75,12 @@ def stream(make: Any) -> list[bytes]:
     return [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
 
 
-def typed(chunks: list[bytes]) -> int:
+def typed(chunks: list[bytes], backend: Backend) -> int:
     parser = SSEParser()
     count = 0
     for chunk in chunks:
         for frame in parser.feed(chunk):
-            decode_event(frame.data)
+            decode_event(frame.data, backend)
             count += 1
     return count
 
@@ -105,12 +104,9 @@ def with_anthropic(chunks: list[bytes]) -> int:
 
 
 @pytest.mark.parametrize(("backend", "rate"), [("orjson", 400_000), ("json", 180_000)])
-def test_typed_events(race: Race, monkeypatch: pytest.MonkeyPatch, backend: str, rate: int) -> None:
-    if backend == "json":
-        monkeypatch.setitem(sys.modules, "orjson", None)
-    monkeypatch.setattr(wire_json, "backend", wire_json.Backend())
+def test_typed_events(race: Race, backend: str, rate: int) -> None:
     contenders = {
-        "rebyte-async": partial(typed, stream(event)),
+        "rebyte-async": partial(typed, stream(event), Backend(None if backend == "json" else backend)),
         "openai": partial(with_openai, stream(openai_event)),
         "anthropic": partial(with_anthropic, stream(anthropic_event)),
     }

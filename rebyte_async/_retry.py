@@ -1,7 +1,8 @@
-"""When to try again, and after how long: pure, with the randomness handed in."""
+"""Decide whether to try again, and after how long: pure, with the random numbers as an argument."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -15,55 +16,62 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "backoff", "is_transient", "next_delay"]
 
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERROR = 500
-_UNAVAILABLE = 503
-
 
 @frozen
 class Outcome:
-    """What became of an attempt that didn't succeed."""
+    """How an attempt failed."""
 
     sent: bool
     """Whether the server may have read the request."""
     status: int | None = None
-    """The answer's status, when one came."""
+    """The response's status; None when no response came."""
     retry_after: float | None = None
-    """The answer's `Retry-After`, in seconds."""
+    """The response's `Retry-After`, in seconds."""
 
     @property
     def was_not_processed(self) -> bool:
-        """Whether the server surely did nothing: it was never reached, or it said so."""
-        refused = self.status == _UNAVAILABLE and self.retry_after is not None
-        return not self.sent or self.status == _TOO_MANY_REQUESTS or refused
+        """Whether the server certainly did nothing: the request never reached it, or it said so."""
+        refused = self.status == HTTPStatus.SERVICE_UNAVAILABLE and self.retry_after is not None
+        return not self.sent or self.status == HTTPStatus.TOO_MANY_REQUESTS or refused
 
     @property
-    def transient(self) -> bool:
-        """Whether another attempt may go better."""
-        return self.status is None or self.status == _TOO_MANY_REQUESTS or self.status >= _SERVER_ERROR
+    def is_transient(self) -> bool:
+        """Whether another attempt may succeed."""
+        return (
+            self.status is None
+            or self.status == HTTPStatus.TOO_MANY_REQUESTS
+            or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        )
 
 
 def is_transient(policy: RetryPolicy, error: APIError) -> bool:
-    """Whether an answer may be another one before long."""
+    """Whether the same request may succeed before long, within the policy's `max_retry_after`."""
     return isinstance(error, ServerError | RateLimitedError) and (error.retry_after or 0) <= policy.max_retry_after
 
 
 def backoff(policy: RetryPolicy, failures: int, rng: Random) -> float:
-    """The delay after so many failures (from 1) in a row, in seconds: full jitter under a doubling bound."""
+    """Return the delay after a number of failures in a row, in seconds: full jitter under a doubling bound.
+
+    Args:
+        policy: The limits.
+        failures: How many attempts in a row have failed, from 1.
+        rng: The source of the jitter.
+    """
     return rng.uniform(0, min(policy.max_delay, policy.base_delay * 2.0 ** min(failures - 1, 60)))
 
 
 def next_delay(policy: RetryPolicy, attempt: int, outcome: Outcome, *, idempotent: bool, rng: Random) -> float | None:
-    """The delay before the next attempt, in seconds, or None to stop.
+    """Return the delay before the next attempt, in seconds, or None to stop.
 
     Args:
         policy: The limits.
         attempt: How many attempts were made, from 1.
-        outcome: What became of the last one.
+        outcome: How the last one failed.
         idempotent: Whether the request may reach the server twice.
         rng: The source of the jitter.
     """
-    if attempt >= policy.max_attempts or not outcome.transient or not (idempotent or outcome.was_not_processed):
+    may_repeat = idempotent or outcome.was_not_processed
+    if attempt >= policy.max_attempts or not outcome.is_transient or not may_repeat:
         return None
     if outcome.retry_after is None:
         return backoff(policy, attempt, rng)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from attrs import fields, frozen
 
+from rebyte_async import _validate
 from rebyte_async.errors import ConfigurationError
 
 __all__ = ["RetryPolicy", "Timeouts"]
@@ -13,7 +12,7 @@ __all__ = ["RetryPolicy", "Timeouts"]
 
 @frozen(kw_only=True)
 class Timeouts:
-    """The waits of a client, in seconds. Each is more than 0; `math.inf` waits for ever.
+    """The timeouts of a client, in seconds. Each is above 0; `math.inf` waits for ever.
 
     Waiting for a free connection counts against none of them, so load doesn't look like a network failure.
 
@@ -22,26 +21,26 @@ class Timeouts:
     """
 
     connect: float = 10
-    """Making a connection: name look-up, TCP and TLS together."""
+    """How long making a connection may take: name look-up, TCP and TLS together."""
     read: float = 60
-    """The server's silence during an ordinary call, and the time that the body of its answer may take."""
+    """How long the server may send nothing during an ordinary call, and how long the body of its response may take."""
     create: float = 600
-    """The same for calls that provision or wake a machine: creating a task, a prompt or an agent computer."""
+    """The same for calls that provision or wake an agent computer: creating a task, a prompt or an agent computer."""
     stream_idle: float = 900
-    """Silence on an event stream; heartbeats count as life. Minutes of silence are normal while a tool runs."""
+    """How long an event stream may bring nothing, not even a heartbeat. Minutes of silence are normal while a tool
+    runs."""
 
     def __attrs_post_init__(self) -> None:
         for item in fields(Timeouts):
-            value: object = getattr(self, item.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0 or math.isnan(value):
-                raise ConfigurationError(f"Timeouts.{item.name} must be a number of seconds above 0, not {value!r}")
+            name = f"Timeouts.{item.name}"
+            _validate.seconds(name, getattr(self, item.name), above_zero=True, error=ConfigurationError)
 
 
 @frozen(kw_only=True)
 class RetryPolicy:
-    """How often and how patiently a client tries again.
+    """How often a client tries again, and after which delays.
 
-    What may be tried again at all is not a setting: a request that starts an agent is repeated only when the server
+    Which requests may be tried again is not a setting: a request that starts an agent is repeated only when the server
     can't have acted on it.
 
     Raises:
@@ -49,25 +48,20 @@ class RetryPolicy:
     """
 
     max_attempts: int = 4
-    """Attempts in all, at least 1. For an event stream: failed connects and broken connections in a row that brought
-    nothing new."""
+    """How many attempts a call makes in all, at least 1. For an event stream: how many failed or broken connections in
+    a row may bring nothing new."""
     base_delay: float = 0.5
-    """The upper bound of the first delay, in seconds; it doubles with each attempt. The delay is drawn evenly from
-    0 to the bound (full jitter)."""
+    """The upper bound of the first delay, in seconds. It doubles with each attempt. Each delay is drawn evenly from
+    0 to its bound (full jitter)."""
     max_delay: float = 8
-    """The highest bound, in seconds."""
+    """The highest bound of a delay, in seconds."""
     max_retry_after: float = 120
-    """The longest `Retry-After` that is waited out, in seconds; a longer one is raised."""
+    """The longest `Retry-After` to wait for, in seconds. A response that asks for more is raised as an error."""
     budget: float = 50
-    """How many retries all calls of a client may spend together; a success gives back 0.2. It keeps a fleet from
-    multiplying the load of a sick service."""
+    """How many retries all calls of a client may spend together; each success gives back 0.2. The budget keeps many
+    callers from multiplying the load of a service that is failing."""
 
     def __attrs_post_init__(self) -> None:
+        _validate.count("RetryPolicy.max_attempts", self.max_attempts, error=ConfigurationError)
         for item in fields(RetryPolicy):
-            value: object = getattr(self, item.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                raise ConfigurationError(f"RetryPolicy.{item.name} must be a number, at least 0, not {value!r}")
-        if type(self.max_attempts) is not int or self.max_attempts < 1:
-            raise ConfigurationError(
-                f"RetryPolicy.max_attempts must be a whole number, at least 1, not {self.max_attempts!r}"
-            )
+            _validate.number(f"RetryPolicy.{item.name}", getattr(self, item.name), error=ConfigurationError)

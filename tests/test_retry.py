@@ -1,4 +1,4 @@
-"""When to try again."""
+"""Retries: which attempts are followed by another, after which delay, and the checks of the settings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rebyte_async import RetryPolicy, Timeouts
-from rebyte_async._retry import Outcome, backoff, next_delay
-from rebyte_async.errors import ConfigurationError
+from rebyte_async._retry import Outcome, backoff, is_transient, next_delay
+from rebyte_async.errors import APIError, ConfigurationError, NotFoundError, RateLimitedError, ServerError
 
 POLICY = RetryPolicy()
 NEVER_SENT = Outcome(sent=False)
@@ -18,7 +18,7 @@ LOST = Outcome(sent=True)
 
 
 def status(code: int, retry_after: float | None = None) -> Outcome:
-    """An answer."""
+    """Make the outcome of an attempt that got a response."""
     return Outcome(sent=True, status=code, retry_after=retry_after)
 
 
@@ -43,8 +43,8 @@ def status(code: int, retry_after: float | None = None) -> Outcome:
         (status(302), True, False),
     ],
 )
-def test_only_what_is_safe_is_tried_again(outcome: Outcome, *, idempotent: bool, again: bool) -> None:
-    """A request that must not be repeated is tried again only when the server surely did nothing."""
+def test_only_safe_requests_are_tried_again(outcome: Outcome, *, idempotent: bool, again: bool) -> None:
+    """A request that is not idempotent is tried again only if the server certainly did nothing."""
     assert (next_delay(POLICY, 1, outcome, idempotent=idempotent, rng=Random(1)) is not None) is again
 
 
@@ -54,20 +54,35 @@ def test_attempts_are_bounded() -> None:
     assert next_delay(POLICY, 4, LOST, idempotent=True, rng=Random(1)) is None
 
 
-def test_retry_after_is_kept_to_the_second_or_not_at_all() -> None:
-    """The server's wish is the delay, up to the longest that the policy waits out."""
+def test_retry_after_is_the_delay_up_to_its_limit() -> None:
+    """The server's `Retry-After` is the delay, up to the longest one that the policy waits for."""
     assert next_delay(POLICY, 1, status(429, 7.5), idempotent=False, rng=Random(1)) == 7.5
     assert next_delay(POLICY, 1, status(429, 120), idempotent=False, rng=Random(1)) == 120
     assert next_delay(POLICY, 1, status(429, 120.1), idempotent=False, rng=Random(1)) is None
 
 
 def test_jitter_fills_the_whole_range_under_a_doubling_bound() -> None:
-    """Delays spread from nothing to the bound, which doubles and then stays."""
+    """Delays spread from 0 to the bound, which doubles up to its maximum."""
     rng = Random(5)
     for failures, bound in [(1, 0.5), (2, 1.0), (3, 2.0), (5, 8.0), (9, 8.0), (10_000, 8.0)]:
         delays = [backoff(POLICY, failures, rng) for _ in range(500)]
         assert min(delays) < bound * 0.05
         assert bound * 0.95 < max(delays) <= bound
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ServerError(502), True),
+        (ServerError(503, retry_after=120), True),
+        (ServerError(503, retry_after=121), False),
+        (RateLimitedError(429), True),
+        (NotFoundError(404), False),
+    ],
+)
+def test_an_error_is_transient_within_the_limits(error: APIError, *, expected: bool) -> None:
+    """A 5xx and a 429 may pass before long, unless the server asks to wait for too long."""
+    assert is_transient(POLICY, error) is expected
 
 
 @pytest.mark.parametrize(

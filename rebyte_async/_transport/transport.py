@@ -439,7 +439,7 @@ def _give_up(
     endpoint: Endpoint, request: Request, outcome: Outcome, failure: TransportError | APIError, attempts: int
 ) -> NoReturn:
     """Raise the failure, or the doubt that it leaves where the request must not be repeated."""
-    if endpoint.idempotent or outcome.was_not_processed or not outcome.transient:
+    if endpoint.idempotent or outcome.was_not_processed or not outcome.is_transient:
         raise failure
     raise AmbiguousRequestError(
         f"{request.method} {shown(request.url)} may or may not have been carried out, and repeating it could start a "

@@ -1,6 +1,6 @@
-"""The operations of the API as values: method, path, and what a lost response permits.
+"""The operations of the API as values: method, path, and what may be done when a response is lost.
 
-A path that the contract grades below documented says so beside it.
+What the contract grades below documented says so beside its line.
 """
 
 from __future__ import annotations
@@ -12,39 +12,40 @@ from attrs import frozen
 
 from rebyte_async.errors import InvalidRequestError
 
-__all__ = ["API_KEY_HEADER", "DEFAULT_BASE_URL", "NO_HEADER_HOLDS", "Endpoint"]
+__all__ = ["API_KEY_HEADER", "DEFAULT_BASE_URL", "NOT_IN_HEADERS", "Endpoint"]
 
 DEFAULT_BASE_URL = "https://api.rebyte.ai/v1"
 API_KEY_HEADER = "API_KEY"
-NO_HEADER_HOLDS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-"""The control characters that no header's value may hold."""
-_UNRESERVED = re.compile(r"[A-Za-z0-9_-]+")
-"""What stands for itself in a path, without the dot, which may not stand alone."""
+NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""The control characters that the value of a header can't have."""
+_PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
+"""An id that needs no encoding. The dot isn't in it: a segment of dots alone would change the path."""
 
 
 @frozen
 class Endpoint:
-    """One operation of the API, and what may be done when its answer is lost."""
+    """One operation of the API, and what may be done when its response is lost."""
 
     method: str
     template: str
     """The path under the base URL, with `{names}` for the ids."""
     idempotent: bool = True
-    """Whether the request may reach the server twice. Those that may not start something that costs money."""
+    """Whether the request may reach the server twice without harm. One that starts something that costs money may
+    not."""
     success_on_retry: frozenset[int] = frozenset()
-    """The statuses that mean success on a repeat after a lost answer: the first attempt had done it."""
+    """The statuses that mean success after a response was lost: the first attempt had already done it."""
 
     def path(self, **ids: str) -> str:
-        """The path with each id percent-encoded as one segment.
+        """Return the path, with each id percent-encoded as one segment.
 
         Raises:
             InvalidRequestError: An id is empty, no string, or a dot segment that would change the path.
         """
-        return self.template.format_map({name: _segment(name, value) for name, value in ids.items()})
+        return self.template.format_map({name: _encode_segment(name, value) for name, value in ids.items()})
 
 
-def _segment(name: str, value: object) -> str:
-    if isinstance(value, str) and _UNRESERVED.fullmatch(value):
+def _encode_segment(name: str, value: object) -> str:
+    if isinstance(value, str) and _PLAIN_SEGMENT.fullmatch(value):
         return value  # as nearly all ids are
     if not isinstance(value, str) or not value.strip():
         raise InvalidRequestError(f"{name} must be a string that isn't empty, not {value!r:.80}")
@@ -56,49 +57,50 @@ def _segment(name: str, value: object) -> str:
         raise InvalidRequestError(f"{name} holds a lone surrogate, which no URL can carry: {value!r:.80}") from error
 
 
+_NOT_FOUND = frozenset({404})
+_CONFLICT = frozenset({409})
+
 # Tasks and prompts: contract §3.
 CREATE_TASK = Endpoint("POST", "/tasks", idempotent=False)
 LIST_TASKS = Endpoint("GET", "/tasks")
 GET_TASK = Endpoint("GET", "/tasks/{task_id}")
-DELETE_TASK = Endpoint("DELETE", "/tasks/{task_id}", success_on_retry=frozenset({404}))
+DELETE_TASK = Endpoint("DELETE", "/tasks/{task_id}", success_on_retry=_NOT_FOUND)
 CREATE_PROMPT = Endpoint("POST", "/tasks/{task_id}/prompts", idempotent=False)
-CANCEL_TASK = Endpoint("POST", "/tasks/{task_id}/cancel")  # cancelling twice is harmless: guess
+CANCEL_TASK = Endpoint("POST", "/tasks/{task_id}/cancel")  # GUESS(§3): cancelling twice is harmless
 SET_VISIBILITY = Endpoint("PATCH", "/tasks/{task_id}/visibility")
 STREAM_EVENTS = Endpoint("GET", "/tasks/{task_id}/events")
 GET_CONTENT = Endpoint("GET", "/tasks/{task_id}/content")  # observed
 LIST_PROMPT_EVENTS = Endpoint("GET", "/tasks/{task_id}/prompts/{prompt_id}/events")  # observed
-ANSWER_QUESTION = Endpoint("POST", "/tasks/{task_id}/answer", success_on_retry=frozenset({409}))  # observed
+ANSWER_QUESTION = Endpoint("POST", "/tasks/{task_id}/answer", success_on_retry=_CONFLICT)  # observed
 
 # Agent computers: contract §2.
 CREATE_AGENT_COMPUTER = Endpoint("POST", "/agent-computers", idempotent=False)
 LIST_AGENT_COMPUTERS = Endpoint("GET", "/agent-computers")
 GET_AGENT_COMPUTER = Endpoint("GET", "/agent-computers/{computer_id}")
 UPDATE_AGENT_COMPUTER = Endpoint("PATCH", "/agent-computers/{computer_id}")  # observed
-DELETE_AGENT_COMPUTER = Endpoint(
-    "DELETE", "/agent-computers/{computer_id}", success_on_retry=frozenset({404})
-)  # observed
+DELETE_AGENT_COMPUTER = Endpoint("DELETE", "/agent-computers/{computer_id}", success_on_retry=_NOT_FOUND)  # observed
 
 # Files: contract §5.
 CREATE_FILE = Endpoint("POST", "/files")
 
 URL_EXPIRED = frozenset({400, 401, 403, 404, 410})
-"""What a signed URL may answer when it has expired or is refused: unknown, so for any of these one new URL is tried."""
+"""The statuses with which a storage may refuse an expired URL; after any of these one new URL is tried. GUESS(§5)"""
 
-# Artifacts: contract §6. The paths are documented, every shape is a guess.
+# Artifacts: contract §6. The paths are documented; the bodies are GUESS(§6).
 LIST_ARTIFACTS = Endpoint("GET", "/workspaces/{workspace_id}/artifacts")
 GET_ARTIFACT = Endpoint("GET", "/workspaces/{workspace_id}/artifacts/{filename}")
 UPLOAD_ARTIFACTS = Endpoint("POST", "/workspaces/{workspace_id}/artifacts")
 CREATE_UPLOAD_URLS = Endpoint("POST", "/workspaces/{workspace_id}/artifacts/upload-url")
-DELETE_ARTIFACT = Endpoint(
-    "DELETE", "/workspaces/{workspace_id}/artifacts/{filename}", success_on_retry=frozenset({404})
-)
-DELETE_ARTIFACTS = Endpoint("DELETE", "/workspaces/{workspace_id}/artifacts", success_on_retry=frozenset({404}))
+DELETE_ARTIFACT = Endpoint("DELETE", "/workspaces/{workspace_id}/artifacts/{filename}", success_on_retry=_NOT_FOUND)
+DELETE_ARTIFACTS = Endpoint("DELETE", "/workspaces/{workspace_id}/artifacts", success_on_retry=_NOT_FOUND)
 
-# Webhooks: contract §7. Registering a URL again gives the webhook that is there, so it may be repeated.
+# Webhooks: contract §7. Registering a URL that is registered returns its webhook, so a retry does no harm.
+# GUESS(§7): documented, but one client saw otherwise.
 CREATE_WEBHOOK = Endpoint("POST", "/webhooks")
 LIST_WEBHOOKS = Endpoint("GET", "/webhooks")
 GET_WEBHOOK = Endpoint("GET", "/webhooks/{webhook_id}")
-DELETE_WEBHOOK = Endpoint("DELETE", "/webhooks/{webhook_id}", success_on_retry=frozenset({404}))
+DELETE_WEBHOOK = Endpoint("DELETE", "/webhooks/{webhook_id}", success_on_retry=_NOT_FOUND)
 GET_PUBLIC_KEY = Endpoint("GET", "/webhooks/public_key")
 
-HEALTH_PATH = "/health"  # at the host's root, without a key: observed
+HEALTH_PATH = "/health"
+"""The path at the host's root, asked without a key: observed."""

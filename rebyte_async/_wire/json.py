@@ -1,7 +1,7 @@
-"""JSON in and out: orjson when it is installed (the extra `speed`), the standard library's json otherwise.
+"""Read and write JSON: with orjson where it is installed (the extra `speed`), else with the standard library's json.
 
-Both read the same documents to the same values, with one exception: an integer of more than 64 bits, which orjson
-reads as a float.
+Both read the same documents to the same values, with one exception: orjson reads an integer of more than 64 bits as a
+float.
 """
 
 from __future__ import annotations
@@ -9,86 +9,139 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
-__all__ = ["dumps", "loads"]
-
-
-def loads(data: bytes | str) -> Any:
-    """Read a JSON document. Bytes that are no UTF-8, and halves of surrogate pairs, are U+FFFD.
-
-    Raises:
-        ValueError: It is no JSON, or nested too deeply.
-    """
-    try:
-        return backend.loads(data)
-    except ValueError:
-        # What orjson refuses may still be readable: bad UTF-8, half a surrogate pair.
-        return plain_loads(data)
-
-
-def dumps(value: Any) -> bytes:
-    """Write a JSON document, compact, in UTF-8.
-
-    Raises:
-        TypeError: Something in the value has no JSON form.
-    """
-    return backend.dumps(value)
+__all__ = [
+    "BACKEND",
+    "Backend",
+    "as_array",
+    "as_int",
+    "as_object",
+    "as_str",
+    "dumps",
+    "is_object",
+    "loads",
+    "plain_dumps",
+    "plain_loads",
+]
 
 
 class Backend:
-    """How to read and write. Resolved on first use, because an optional package isn't imported at import time."""
+    """The functions that read and write JSON.
+
+    They are resolved on first use: importing the package imports no optional package.
+
+    Args:
+        module: The name of the module to use where it is installed; None for the standard library's json.
+    """
+
+    def __init__(self, module: str | None = "orjson") -> None:
+        self._name = module
 
     @functools.cached_property
     def loads(self) -> Callable[[bytes | str], Any]:
-        orjson = self._orjson
-        return orjson.loads if orjson else plain_loads
+        """Read a document. Stricter than the function `loads` where the backend is."""
+        module = self._module
+        return module.loads if module else plain_loads
 
     @functools.cached_property
     def dumps(self) -> Callable[[Any], bytes]:
-        orjson = self._orjson
-        return orjson.dumps if orjson else plain_dumps
+        """Write a document."""
+        module = self._module
+        return module.dumps if module else plain_dumps
 
     @functools.cached_property
-    def _orjson(self) -> ModuleType | None:
+    def _module(self) -> ModuleType | None:
+        if self._name is None:
+            return None
         try:
-            return importlib.import_module("orjson")
+            return importlib.import_module(self._name)
         except ImportError:
             return None
 
 
+BACKEND = Backend()
+"""The backend of the package."""
+
+
+def loads(data: bytes | str, backend: Backend = BACKEND) -> Any:
+    """Read a JSON document. Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD.
+
+    Raises:
+        ValueError: The data is no JSON, or is nested too deeply.
+    """
+    try:
+        return backend.loads(data)
+    except ValueError:
+        # orjson refuses bad UTF-8 and half a surrogate pair, which can still be read.
+        return plain_loads(data)
+
+
+def dumps(value: Any, backend: Backend = BACKEND) -> bytes:
+    """Write a JSON document, compact, in UTF-8.
+
+    Raises:
+        TypeError: A part of the value has no JSON form.
+    """
+    return backend.dumps(value)
+
+
 def plain_loads(data: bytes | str) -> Any:
-    """Do what `loads` does, without orjson."""
+    """Read a JSON document as `loads` does, without orjson."""
     text = data if isinstance(data, str) else data.decode("utf-8", "replace")
     try:
-        value = _decoder.decode(text)
-        return _without_surrogates(value) if "\\ud" in text or "\\uD" in text else value
+        value = _DECODER.decode(text)
+        return _replace_surrogates(value) if "\\ud" in text or "\\uD" in text else value
     except RecursionError as error:
         raise ValueError("the JSON document is nested too deeply") from error
 
 
 def plain_dumps(value: Any) -> bytes:
-    """Do what `dumps` does, without orjson."""
+    """Write a JSON document as `dumps` does, without orjson."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except ValueError as error:
         raise TypeError(str(error)) from error
 
 
-def _without_surrogates(value: Any) -> Any:
-    """The value with U+FFFD for halves of surrogate pairs: a string that has one can't be printed, stored or sent."""
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a value is a JSON object."""
+    return isinstance(value, dict)
+
+
+def as_object(value: object) -> dict[str, Any] | None:
+    """Return a JSON object; None for any other value."""
+    return value if is_object(value) else None
+
+
+def as_array(value: object) -> Sequence[Any] | None:
+    """Return a JSON array; None for any other value."""
+    return cast("Sequence[Any]", value) if isinstance(value, list) else None
+
+
+def as_int(value: object) -> int | None:
+    """Return a whole number; None for any other value, true and false included."""
+    return value if type(value) is int else None
+
+
+def as_str(value: object) -> str | None:
+    """Return a string; None for any other value."""
+    return value if isinstance(value, str) else None
+
+
+def _replace_surrogates(value: Any) -> Any:
+    """Replace halves of surrogate pairs by U+FFFD: a string that has one can't be printed, stored or sent."""
     text = json.dumps(value, ensure_ascii=False)
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return value if whole == text else _decoder.decode(whole)
+    return value if whole == text else _DECODER.decode(whole)
 
 
-def _refuse(constant: str) -> NoReturn:
+def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse)
-backend = Backend()
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -1,7 +1,9 @@
-"""The one converter between JSON and the models: strict about types, tolerant of what is new.
+"""Convert JSON to models: strict about types, tolerant of what is new.
 
-Strict: `null` is not "None", `"false"` is not a truth, 3.9 is not 3. Tolerant: unknown fields are passed over and
-optional ones may be missing. cattrs is imported on first use, since it costs more than most programs' start-up.
+Strict: `null` doesn't become "None", `"false"` doesn't become True, and 3.9 doesn't become 3. Tolerant: unknown fields
+are ignored, and optional fields may be missing.
+
+cattrs is imported on first use, because importing it takes longer than most programs take to start.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import attrs
 
 from rebyte_async._wire import json
 from rebyte_async._wire.events import event_from_mapping
-from rebyte_async._wire.redact import excerpt
+from rebyte_async._wire.redact import excerpt, shorten
 from rebyte_async.errors import DecodeError
 from rebyte_async.types._fields import moment
 from rebyte_async.types.events import TaskEvent
@@ -28,38 +30,225 @@ if TYPE_CHECKING:
 __all__ = ["decode", "decode_items", "decode_page", "parse", "preload"]
 
 T = TypeVar("T")
-_PLAIN: tuple[tuple[type[Any], str], ...] = ((str, "a string"), (int, "a whole number"), (bool, "true or false"))
-_READ = 4_000
-"""Bytes of a body that are looked at for what an error keeps of it."""
+_PLAIN_TYPES: tuple[tuple[type[Any], str], ...] = ((str, "a string"), (int, "a whole number"), (bool, "true or false"))
 
 
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)
+def decode(cls: type[T], document: object, *, path: str = "$") -> T:
+    """Convert a JSON value to a model.
+
+    Raises:
+        DecodeError: A required field is missing, or a value has the wrong type; the error's `path` says which.
+    """
+    try:
+        return cast("T", _hook_for(cast("Any", cls))(document, cls))
+    except Exception as error:  # noqa: BLE001 - whatever cattrs raises, the document doesn't fit
+        where, problem = _locate_fault(error, path)
+    raise DecodeError(f"{cls.__name__.lstrip('_')}: {where}: {problem}", path=where, body=_dump_excerpt(document))
 
 
-def _strict(kind: type[T], name: str) -> Callable[[object, object], T]:
+def decode_items(
+    cls: type[T], document: object, keys: Sequence[str], *, aliases: Mapping[str, str] | None = None
+) -> tuple[T, ...]:
+    """Convert a list of models, which may be bare or in an object.
+
+    Args:
+        cls: The model.
+        document: The list, or an object that has it under one of the keys.
+        keys: The keys to look under, in this order.
+        aliases: Other names that fields may have on the wire, with the names that the model has for them.
+
+    Raises:
+        DecodeError: There is no list, or an item doesn't fit the model.
+    """
+    path, items = "$", document
+    fields = json.as_object(document)
+    if fields is not None:
+        key = next((key for key in keys if key in fields), keys[0])
+        path, items = f"$.{key}", fields.get(key)
+    array = json.as_array(items)
+    if array is None:
+        raise DecodeError(f"{path}: expected an array, got {_describe(items)}", path=path, body=_dump_excerpt(document))
+    return tuple(
+        decode(cls, _rename_fields(item, aliases or {}), path=f"{path}[{index}]") for index, item in enumerate(array)
+    )
+
+
+def decode_page(cls: type[T], document: object, *, limit: int, offset: int) -> Page[T]:
+    """Convert one page of a listing.
+
+    Args:
+        cls: The model of its items.
+        document: The page.
+        limit: The limit that was asked for.
+        offset: The offset that was asked for.
+
+    Raises:
+        DecodeError: The document is no page of these models.
+    """
+    data = decode_items(cls, document, ("data",))
+    total: object = (json.as_object(document) or {}).get("total")
+    if total is not None and json.as_int(total) is None:
+        raise DecodeError(f"$.total: expected a whole number, got {_describe(total)}", path="$.total")
+    return Page(data, json.as_int(total), limit, offset)
+
+
+def parse(body: bytes, describe_request: Callable[[], str]) -> Any:
+    """Read the body of a response as JSON.
+
+    Args:
+        body: The body.
+        describe_request: Names the request for an error's message.
+
+    Raises:
+        DecodeError: The body is empty, or no JSON.
+    """
+    if not body.strip():
+        raise DecodeError(f"{describe_request()}: expected JSON, got an empty body", body="")
+    try:
+        return json.loads(body)
+    except ValueError:
+        pass
+    raise DecodeError(f"{describe_request()}: expected JSON, got something else", body=excerpt(shorten(body)))
+
+
+def preload() -> None:
+    """Import what decoding needs, so that the first call doesn't have to. Meant to be run in a thread."""
+    _make_converter()
+    json.loads(b"0")
+
+
+# --- the converter ---
+
+
+@functools.cache
+def _make_converter() -> Converter:
+    from cattrs import Converter  # noqa: PLC0415 - see the module's docstring
+
+    converter = Converter()
+    for kind, name in _PLAIN_TYPES:
+        converter.register_structure_hook(kind, _make_strict_hook(kind, name))
+        converter.register_structure_hook(cast("type[Any]", kind | None), _make_optional_hook(kind, name))
+    converter.register_structure_hook_factory(attrs.has, functools.partial(_make_model_hook, converter))
+    converter.register_structure_hook_factory(_is_tuple, functools.partial(_make_tuple_hook, converter))
+    converter.register_structure_hook_func(lambda kind: kind is TaskEvent, _structure_event)
+    return converter
+
+
+@functools.cache
+def _hook_for(cls: Hashable) -> Callable[[object, object], Any]:
+    """Look up the function that makes a class of JSON; cached, because cattrs' own look-up is slow."""
+    return _make_converter().get_structure_hook(cls)
+
+
+def _make_strict_hook(kind: type[T], name: str) -> Callable[[object, object], T]:
     def hook(value: object, _: object) -> T:
         if type(value) is not kind:
-            raise TypeError(f"expected {name}, got {_shown(value)}")
+            raise TypeError(f"expected {name}, got {_describe(value)}")
         return value
 
     return hook
 
 
-def _optional(kind: type[T], name: str) -> Callable[[object, object], T | None]:
-    """What `_strict` is for a value that may be null: cattrs' own way there costs several times as much."""
+def _make_optional_hook(kind: type[T], name: str) -> Callable[[object, object], T | None]:
+    """Make the hook of `kind | None`: cattrs' own hook for a union takes several times as long."""
 
     def hook(value: object, _: object) -> T | None:
         if value is None or type(value) is kind:
             return value
-        raise TypeError(f"expected {name}, got {_shown(value)}")
+        raise TypeError(f"expected {name}, got {_describe(value)}")
 
     return hook
 
 
-def _shown(value: object) -> str:
-    """A wrong value in a few words, without what it may hold: it could be a secret or a page."""
+def _make_model_hook(converter: Converter, cls: type[Any]) -> Callable[[Any, Any], Any]:
+    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415 - see the module's docstring
+
+    structure = make_dict_structure_fn(
+        cls,
+        converter,
+        _cattrs_prefer_attrib_converters=True,
+        **{item.name: _make_override(item, override) for item in attrs.fields(cls)},
+    )
+
+    def hook(value: object, kind: Any) -> Any:
+        return structure(_require_object(value), kind)
+
+    return hook
+
+
+def _make_override(item: attrs.Attribute[Any], override: Callable[..., Any]) -> Any:
+    """Say how cattrs reads a field: under its camel-cased name, and as a string where the model converts it itself.
+
+    A time is not checked: one that can't be read becomes None.
+    """
+    converter: object = cast("Any", item).converter
+    if converter is None or converter is moment:
+        return override(rename=_to_camel_case(item.name))
+    return override(rename=_to_camel_case(item.name), struct_hook=_make_optional_hook(str, "a string"))
+
+
+def _to_camel_case(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def _is_tuple(kind: Any) -> bool:
+    return get_origin(kind) is tuple
+
+
+def _make_tuple_hook(converter: Converter, kind: Any) -> Callable[[object, object], tuple[Any, ...]]:
+    array: Any = list.__class_getitem__(get_args(kind)[0])
+    structure = converter.get_structure_hook(array)
+
+    def hook(value: object, _: object) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise TypeError(f"expected an array, got {_describe(value)}")
+        return tuple(structure(value, array))
+
+    return hook
+
+
+def _structure_event(value: object, _: object) -> TaskEvent:
+    return event_from_mapping(_require_object(value))
+
+
+def _require_object(value: object) -> dict[str, Any]:
+    if not json.is_object(value):
+        raise TypeError(f"expected an object, got {_describe(value)}")
+    return value
+
+
+def _rename_fields(item: object, aliases: Mapping[str, str]) -> object:
+    fields = json.as_object(item)
+    if fields is None:
+        return item
+    return {aliases[name]: value for name, value in fields.items() if name in aliases} | fields
+
+
+# --- errors ---
+
+
+def _locate_fault(error: BaseException, path: str) -> tuple[str, str]:
+    """Find the first innermost cause in cattrs' tree of errors: where in the document it is, and what is wrong."""
+    from cattrs import AttributeValidationNote, IterableValidationNote  # noqa: PLC0415 - see the module's docstring
+
+    if not isinstance(error, BaseExceptionGroup):
+        if isinstance(error, KeyError):
+            return path, "it is missing"
+        if isinstance(error, DecodeError):
+            return path + error.path.removeprefix("$"), error.message
+        return path, str(error)
+    inner = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    for note in cast("Sequence[object]", getattr(inner, "__notes__", ())):
+        if isinstance(note, AttributeValidationNote):
+            path += f".{_to_camel_case(note.name)}"
+        elif isinstance(note, IterableValidationNote):
+            path += f"[{note.index}]"
+    return _locate_fault(inner, path)
+
+
+def _describe(value: object) -> str:
+    """Describe a wrong value without what it holds, which could be a secret or a page of HTML."""
     match value:
         case None:
             return "null"
@@ -75,189 +264,8 @@ def _shown(value: object) -> str:
             return "an object"
 
 
-def _field(item: attrs.Attribute[Any], override: Callable[..., Any]) -> Any:
-    """How a field is read: by its camel-cased name, and what the model converts itself as the text that it is there.
-
-    A time needs no check: one that is none is None.
-    """
-    converter: object = cast("Any", item).converter
-    if converter is None or converter is moment:
-        return override(rename=_camel(item.name))
-    return override(rename=_camel(item.name), struct_hook=_optional(str, "a string"))
-
-
-def _is_array(kind: Any) -> bool:
-    return get_origin(kind) is tuple
-
-
-def _event(value: object, _: object) -> TaskEvent:
-    if not isinstance(value, dict):
-        raise TypeError(f"expected an object, got {_shown(value)}")
-    return event_from_mapping(cast("Mapping[str, Any]", value))
-
-
-def _model(converter: Converter, cls: type[Any]) -> Callable[[Any, Any], Any]:
-    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415 - see the module's docstring
-
-    structure = make_dict_structure_fn(
-        cls,
-        converter,
-        _cattrs_prefer_attrib_converters=True,
-        **{item.name: _field(item, override) for item in attrs.fields(cls)},
-    )
-
-    def hook(value: object, kind: Any) -> Any:
-        if not isinstance(value, dict):
-            raise TypeError(f"expected an object, got {_shown(value)}")
-        return structure(cast("Mapping[str, Any]", value), kind)
-
-    return hook
-
-
-def _items(converter: Converter, kind: Any) -> Callable[[object, object], tuple[Any, ...]]:
-    array: Any = list.__class_getitem__(get_args(kind)[0])
-    structure = converter.get_structure_hook(array)
-
-    def hook(value: object, _: object) -> tuple[Any, ...]:
-        if not isinstance(value, list):
-            raise TypeError(f"expected an array, got {_shown(value)}")
-        return tuple(structure(value, array))
-
-    return hook
-
-
-@functools.cache
-def _converter() -> Converter:
-    from cattrs import Converter  # noqa: PLC0415 - see the module's docstring
-
-    converter = Converter()
-    for kind, name in _PLAIN:
-        converter.register_structure_hook(kind, _strict(kind, name))
-        converter.register_structure_hook(cast("type[Any]", kind | None), _optional(kind, name))
-    converter.register_structure_hook_factory(attrs.has, functools.partial(_model, converter))
-    converter.register_structure_hook_factory(_is_array, functools.partial(_items, converter))
-    converter.register_structure_hook_func(lambda kind: kind is TaskEvent, _event)
-    return converter
-
-
-@functools.cache
-def _reader(cls: Hashable) -> Callable[[object, object], Any]:
-    """What reads a model, looked up once."""
-    return _converter().get_structure_hook(cls)
-
-
-def preload() -> None:
-    """Import what decoding needs, so that a first call doesn't: meant to be run in a thread."""
-    _converter()
-    json.loads(b"0")
-
-
-def _fault(error: BaseException, path: str) -> tuple[str, str]:
-    """Where in the document, and what is wrong there: the first innermost cause of cattrs' tree of errors."""
-    from cattrs import AttributeValidationNote, IterableValidationNote  # noqa: PLC0415 - see the module's docstring
-
-    if not isinstance(error, BaseExceptionGroup):
-        if isinstance(error, KeyError):
-            return path, "it is missing"
-        if isinstance(error, DecodeError):
-            return path + error.path.removeprefix("$"), error.message
-        return path, str(error)
-    inner = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    for note in cast("Sequence[object]", getattr(inner, "__notes__", ())):
-        if isinstance(note, AttributeValidationNote):
-            path += f".{_camel(note.name)}"
-        elif isinstance(note, IterableValidationNote):
-            path += f"[{note.index}]"
-    return _fault(inner, path)
-
-
-def decode(cls: type[T], document: object, *, path: str = "$") -> T:
-    """Read a JSON value as a model.
-
-    Raises:
-        DecodeError: A required field is missing or a value has another type; `path` says which.
-    """
-    try:
-        return cast("T", _reader(cast("Any", cls))(document, cls))
-    except Exception as error:  # noqa: BLE001 - whatever cattrs raises for a document means the same
-        where, what = _fault(error, path)
-    raise DecodeError(f"{cls.__name__.lstrip('_')}: {where}: {what}", path=where, body=_dumped(document))
-
-
-def _dumped(document: object) -> str | None:
-    """A document for an error to carry, without the values whose names say that they are secret."""
+def _dump_excerpt(document: object) -> str | None:
+    """Write a document for an error to carry, without the values of fields whose names speak of secrets."""
     text = json.dumps(document).decode(errors="replace")
     text = re.sub(r'("\w*(?:key|secret|token)"\s*:\s*)"(?:[^"\\]|\\.)*"', r'\1"…"', text, flags=re.IGNORECASE)
     return excerpt(text)
-
-
-def parse(body: bytes, what: Callable[[], str]) -> Any:
-    """Read the body of an answer as JSON.
-
-    Raises:
-        DecodeError: It is empty, or no JSON.
-    """
-    if not body.strip():
-        raise DecodeError(f"{what()}: expected JSON, got an empty body", body="")
-    try:
-        return json.loads(body)
-    except ValueError:
-        pass
-    raise DecodeError(
-        f"{what()}: expected JSON, got something else", body=excerpt(body[:_READ].decode(errors="replace"))
-    )
-
-
-def decode_items(
-    cls: type[T], document: Any, keys: Sequence[str], *, aliases: Mapping[str, str] | None = None
-) -> tuple[T, ...]:
-    """Read a list of models: under the first of the keys that is there, or bare.
-
-    Args:
-        cls: The model.
-        document: The list, or an object that holds it.
-        keys: Where it may stand, the likeliest first.
-        aliases: Other names of fields, by those names, where the wire isn't sure of one.
-
-    Raises:
-        DecodeError: There is no list, or an item isn't one of the models.
-    """
-    path, items = "$", document
-    fields = _fields(document)
-    if fields is not None:
-        key = next((key for key in keys if key in fields), keys[0])
-        path, items = f"$.{key}", fields.get(key)
-    array = _array(items)
-    if array is None:
-        raise DecodeError(f"{path}: expected an array, got {_shown(items)}", path=path, body=_dumped(document))
-    return tuple(
-        decode(cls, _renamed(item, aliases or {}), path=f"{path}[{index}]") for index, item in enumerate(array)
-    )
-
-
-def _renamed(item: object, aliases: Mapping[str, str]) -> object:
-    fields = _fields(item)
-    if fields is None:
-        return item
-    return {aliases[name]: value for name, value in fields.items() if name in aliases} | dict(fields)
-
-
-def _array(document: object) -> Sequence[Any] | None:
-    return cast("Sequence[Any]", document) if isinstance(document, list) else None
-
-
-def _fields(document: object) -> Mapping[str, Any] | None:
-    return cast("Mapping[str, Any]", document) if isinstance(document, dict) else None
-
-
-def decode_page(cls: type[T], document: object, *, limit: int, offset: int) -> Page[T]:
-    """Read one page of a listing; `limit` and `offset` are what was asked for.
-
-    Raises:
-        DecodeError: It isn't a page of the models.
-    """
-    data = decode_items(cls, document, ("data",))
-    total: object = (_fields(document) or {}).get("total")
-    if total is not None and type(total) is not int:
-        raise DecodeError(f"$.total: expected a whole number, got {_shown(total)}", path="$.total")
-    return Page(data, total, limit, offset)

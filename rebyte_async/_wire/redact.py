@@ -1,26 +1,33 @@
-"""What errors may not show, taken out of what others have said."""
+"""Keep secrets and pages of HTML out of errors, and bodies short."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["excerpt", "is_page", "without_secrets"]
+__all__ = ["excerpt", "is_html", "shorten", "without_secrets"]
 
-_SHOWN = 2_000
+_EXCERPT = 2_000
+"""How many characters of a body an error keeps."""
 
 
-def is_page(text: str) -> bool:
-    """Whether a text is a page of HTML, or has one in it, as gateways send."""
+def is_html(text: str) -> bool:
+    """Whether a text is a page of HTML or quotes one, as gateways send."""
     return re.search(r"\A\s*<|<!doctype|<html|<body|<head", text, re.IGNORECASE) is not None
 
 
 def excerpt(text: str) -> str | None:
-    """The beginning of a body for an error to keep, without secrets; None where there is none, or a page of HTML."""
-    return None if is_page(text) else without_secrets(text)[:_SHOWN] or None
+    """Return the beginning of a body for an error to keep, without secrets; None for an empty one or a page of HTML."""
+    return None if is_html(text) else without_secrets(text)[:_EXCERPT] or None
+
+
+def shorten(data: bytes | str) -> str:
+    """Return the beginning of a body as text, as long as `excerpt` but with all that it holds."""
+    text = data if isinstance(data, str) else data[: 4 * _EXCERPT].decode("utf-8", "replace")
+    return text[:_EXCERPT]
 
 
 def without_secrets(text: str) -> str:
-    """A text without API keys and without the queries of URLs, whoever has put them there."""
+    """Remove API keys and the queries of URLs from a text."""
     text = re.sub(r"rbk_[\w-]+", "rbk_…", text)
     text = re.sub(r"(https?://[^\s\"'<>?]*)\?[^\s\"'<>]*", r"\1?…", text)
     return re.sub(r"\?[^\s\"'<>]*(?:sign|sig=|token|credential)[^\s\"'<>]*", "?…", text, flags=re.IGNORECASE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import evolve, field, frozen
 
-from rebyte_async._wire.endpoints import NO_HEADER_HOLDS
+from rebyte_async._wire.endpoints import NOT_IN_HEADERS
 from rebyte_async.errors import (
     ConfigurationError,
     MissingSignatureError,
@@ -153,7 +153,7 @@ def _secret(given: object) -> bytes:
         raise ConfigurationError(f"a secret must be a string, not {type(given).__name__}")
     if not given:
         raise ConfigurationError("a secret must not be empty; without one give None")
-    if given != given.strip() or NO_HEADER_HOLDS.search(given):
+    if given != given.strip() or NOT_IN_HEADERS.search(given):
         raise ConfigurationError("a secret has spaces around it or a line end, which no header can carry: strip it")
     try:
         return given.encode()

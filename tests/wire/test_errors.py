@@ -1,4 +1,4 @@
-"""Endpoints, and answers that are errors."""
+"""Responses that are errors become the error of their code or status."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 
 from rebyte_async import errors
-from rebyte_async._wire import endpoints
 from rebyte_async._wire.errors import api_error
-from rebyte_async.errors import APIError, InvalidRequestError
+from rebyte_async.errors import APIError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def error_of(status: int, body: Any = None, **headers: str) -> APIError:
-    """The error that an answer becomes."""
+    """Make the error of a response."""
     text = body if isinstance(body, str) else "" if body is None else json.dumps(body)
     try:
         document = json.loads(text)
@@ -63,8 +62,8 @@ def error_of(status: int, body: Any = None, **headers: str) -> APIError:
         (302, None, APIError),
     ],
 )
-def test_a_code_or_else_a_status_makes_the_class(status: int, code: str | None, cls: type[APIError]) -> None:
-    """Every answer has a class, also one with a code that is newer than the package."""
+def test_the_class_is_chosen_by_code_else_by_status(status: int, code: str | None, cls: type[APIError]) -> None:
+    """Every response has a class of error, also with a code that is newer than the package."""
     error = error_of(status, {"error": {"code": code, "message": "why"}} if code else None)
     assert type(error) is cls
     assert (error.status, error.code) == (status, code)
@@ -79,14 +78,26 @@ def test_a_code_or_else_a_status_makes_the_class(status: int, code: str | None, 
         ({"realMessage": "the real one", "message": "the other"}, "the real one"),
         ("plain  words\nin lines", "plain words in lines"),
         ("", "Bad Gateway"),
-        ({"odd": 1}, "Bad Gateway (the answer had no message)"),
-        ([1], "Bad Gateway (the answer had no message)"),
-        ({"error": {"message": 5}}, "Bad Gateway (the answer had no message)"),
+        ({"odd": 1}, "Bad Gateway (the response had no message)"),
+        ([1], "Bad Gateway (the response had no message)"),
+        ({"error": {"message": 5}}, "Bad Gateway (the response had no message)"),
     ],
 )
 def test_the_message_is_found_where_the_server_puts_it(body: Any, message: str) -> None:
     """A message under `error`, on top, or in plain text reads the same."""
     assert error_of(502, body).message == message
+
+
+def test_a_status_without_a_name_has_a_message() -> None:
+    """The error of a status that HTTP doesn't know has a message even if the response has none."""
+    assert error_of(599).message == "an error without a description"
+
+
+def test_the_xml_of_a_storage_is_read() -> None:
+    """The code and the message of a storage's XML are the message; other XML is not shown."""
+    assert error_of(403, "<?xml?><Error><Code>Denied</Code><Message>no</Message></Error>").message == "Denied: no"
+    assert error_of(403, "<Error><Code>Denied</Code></Error>").message == "Denied"
+    assert "<" not in error_of(403, "<Error/>").message
 
 
 @pytest.mark.parametrize(
@@ -99,14 +110,14 @@ def test_the_message_is_found_where_the_server_puts_it(body: Any, message: str) 
     ],
 )
 def test_no_message_shows_a_page_of_html(page: Any) -> None:
-    """A gateway's page becomes a few words, wherever it stands."""
+    """A gateway's page of HTML is replaced by a few words, wherever the response has it."""
     text = str(error_of(502, page))
     assert "<" not in text
     assert "Bad Gateway" in text
 
 
-def test_a_long_answer_is_cut() -> None:
-    """Neither the message nor the kept body grows with the answer."""
+def test_a_long_response_is_cut() -> None:
+    """Neither the message nor the body that the error keeps grows with the response."""
     error = error_of(500, "x" * 100_000)
     assert len(str(error)) < 700
     assert len(error.body or "") == 2_000
@@ -136,29 +147,5 @@ def test_the_request_id_is_read() -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
-    """Both forms give seconds; nonsense gives nothing."""
+    """Both forms become seconds; anything else becomes None."""
     assert error_of(429, None, Retry_After=value).retry_after == seconds
-
-
-@pytest.mark.parametrize(
-    ("task_id", "path"),
-    [
-        ("a-b", "/tasks/a-b"),
-        ("a/b", "/tasks/a%2Fb"),
-        ("a?b#c", "/tasks/a%3Fb%23c"),
-        ("%2f", "/tasks/%252f"),
-        ("ü 字", "/tasks/%C3%BC%20%E5%AD%97"),
-        ("...", "/tasks/..."),
-        ("../x", "/tasks/..%2Fx"),
-    ],
-)
-def test_an_id_stays_one_segment(task_id: str, path: str) -> None:
-    """Whatever an id holds, it names one resource under the path."""
-    assert endpoints.GET_TASK.path(task_id=task_id) == path
-
-
-@pytest.mark.parametrize("task_id", ["", " ", ".", "..", None, 5, "\ud800"])
-def test_an_id_that_cannot_be_right_is_refused_by_name(task_id: Any) -> None:
-    """The error names the argument."""
-    with pytest.raises(InvalidRequestError, match="task_id"):
-        endpoints.GET_TASK.path(task_id=task_id)

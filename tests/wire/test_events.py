@@ -1,22 +1,19 @@
-"""From the data of a frame to an event: golden files, strictness, tolerance, and what an event object is."""
+"""Events decoded from the data of frames: golden files, strictness, tolerance, and the event objects."""
 
 from __future__ import annotations
 
 import copy
 import json
 import pickle
-import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from rebyte_async._wire import json as wire_json
 from rebyte_async._wire.events import decode_done, decode_event, event_from_mapping
+from rebyte_async._wire.json import Backend
 from rebyte_async.errors import DecodeError
 from rebyte_async.types import events
 from rebyte_async.types.events import (
@@ -34,31 +31,20 @@ from rebyte_async.types.events import (
 )
 from rebyte_async.types.statuses import TaskStatus
 
-WIRE = Path(__file__).parent / "wire" / "events"
+WIRE = Path(__file__).parent / "events"
 GOLDEN = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(WIRE.glob("*.json"))}
 EVENTS = {name: golden for name, golden in GOLDEN.items() if "event" in golden}
 DONES = {name: golden for name, golden in GOLDEN.items() if "done" in golden}
 KNOWN = {golden["data"]["eventType"] for golden in EVENTS.values()} - {"hologram", "heartbeat"}
 
 
-@pytest.fixture(params=["orjson", "json"])
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to read JSON: with the extra `speed`, and without it."""
-    if request.param == "json":
-        monkeypatch.setitem(sys.modules, "orjson", None)
-    else:
-        pytest.importorskip("orjson")
-    monkeypatch.setattr(wire_json, "backend", wire_json.Backend())
-    assert (wire_json.backend.loads is wire_json.plain_loads) == (request.param == "json")
-
-
 def text(**payload: Any) -> dict[str, Any]:
-    """A text event of the wire."""
+    """Make the JSON of a text event."""
     return {"eventType": "text", "payload": payload}
 
 
 def expected(golden: dict[str, Any]) -> TaskEvent:
-    """The event of a golden file, made by the public constructor."""
+    """Make the event of a golden file by the public constructor."""
     data, fields = golden["data"], dict(golden["event"]["fields"])
     if "options" in fields:
         fields["options"] = tuple(QuestionOption(**option) for option in fields["options"])
@@ -74,28 +60,30 @@ def expected(golden: dict[str, Any]) -> TaskEvent:
     )
 
 
-# What the wire has.
+# --- golden files ---
 
 
-@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("golden", EVENTS.values(), ids=EVENTS)
-def test_golden_event(golden: dict[str, Any]) -> None:
-    """Every event of the wire, in each spelling, is an object of its class, the same from bytes, text and a mapping."""
+def test_golden_event(golden: dict[str, Any], backend: Backend) -> None:
+    """Each golden event becomes an object of its class, the same one from bytes, from text and from a mapping."""
     wanted = expected(golden)
     document = json.dumps(golden["data"], ensure_ascii=False)
-    for event in (decode_event(document), decode_event(document.encode()), event_from_mapping(golden["data"])):
+    for event in (
+        decode_event(document, backend),
+        decode_event(document.encode(), backend),
+        event_from_mapping(golden["data"]),
+    ):
         assert type(event) is type(wanted)
         assert event == wanted
         assert repr(event) == repr(wanted)
         assert event.payload == golden["data"].get("payload", {})
 
 
-@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("golden", DONES.values(), ids=DONES)
-def test_golden_done(golden: dict[str, Any]) -> None:
-    """Every end of the wire is told in a task's words."""
+def test_golden_done(golden: dict[str, Any], backend: Backend) -> None:
+    """Each golden `done` has a task's status, whatever word the stream used."""
     document = json.dumps(golden["data"])
-    for done in (decode_done(document), decode_done(document.encode())):
+    for done in (decode_done(document, backend), decode_done(document.encode(), backend)):
         assert done == Done(**golden["done"])
         assert type(done.status) is TaskStatus
 
@@ -111,7 +99,7 @@ def test_every_golden_file_is_read() -> None:
     )
 
 
-# What doesn't fit.
+# --- documents that don't fit ---
 
 MISFITS: list[tuple[str, Any]] = [
     ("text", {}),
@@ -157,7 +145,7 @@ MISFITS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("event_type", "payload"), MISFITS)
 def test_a_payload_that_does_not_fit_is_an_unknown_event(event_type: str, payload: dict[str, Any]) -> None:
-    """Nothing is bent to fit, and nothing is lost: the event comes as it is, under its own type."""
+    """No value is bent to fit and none is lost: the event keeps its document, under its own type."""
     document = {"seq": 3, "eventType": event_type, "promptId": "p", "eventKey": "k", "payload": payload}
     event = decode_event(json.dumps(document))
     assert event == UnknownEvent(seq=3, event_type=event_type, prompt_id="p", event_key="k", payload=payload)
@@ -168,7 +156,7 @@ def test_a_payload_that_does_not_fit_is_an_unknown_event(event_type: str, payloa
 @pytest.mark.parametrize("payload", [None, "a", 5, [1], True])
 @pytest.mark.parametrize("event_type", [*sorted(KNOWN), "hologram"])
 def test_a_payload_that_is_no_object(event_type: str, payload: Any) -> None:
-    """An event whose payload is no object has an empty one, and the document as it came."""
+    """An event whose payload is no object has an empty payload and keeps its document."""
     document = {"seq": 3, "eventType": event_type, "payload": payload, "extra": 1}
     event = decode_event(json.dumps(document))
     assert event == UnknownEvent(seq=3, event_type=event_type, payload={})
@@ -177,8 +165,8 @@ def test_a_payload_that_is_no_object(event_type: str, payload: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["3", 3.0, True, None, [3], {}])
-def test_wrong_fields_of_the_envelope_are_none(wrong: Any) -> None:
-    """A field that every event has is None rather than something near it, and the event is still delivered."""
+def test_wrong_common_fields_are_none(wrong: Any) -> None:
+    """A common field with a wrong type is None, and the event is still delivered."""
     document = text(content="a") | {
         "seq": wrong,
         "promptId": 5,
@@ -190,7 +178,6 @@ def test_wrong_fields_of_the_envelope_are_none(wrong: Any) -> None:
     assert decode_event(json.dumps(document)) == UnknownEvent(event_type="hologram", payload={"content": "a"})
 
 
-@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize(
     ("data", "path"),
     [
@@ -209,11 +196,11 @@ def test_wrong_fields_of_the_envelope_are_none(wrong: Any) -> None:
         ('{"eventType": ["text"], "payload": {}}', "$.eventType"),
     ],
 )
-def test_what_is_no_event(data: str, path: str) -> None:
-    """Only what is no JSON object with an eventType is an error, which tells where, and shows the beginning."""
+def test_data_that_is_no_event(data: str, path: str, backend: Backend) -> None:
+    """Data that is no JSON object with an eventType is an error: it says where, and keeps the beginning of the data."""
     for raw in (data, data.encode()):
         with pytest.raises(DecodeError) as caught:
-            decode_event(raw)
+            decode_event(raw, backend)
         assert caught.value.path == path
         body = caught.value.body
         assert body is not None
@@ -230,12 +217,11 @@ def test_the_error_of_a_mapping() -> None:
     assert len(caught.value.body) == 2000
 
 
-@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("data", ["", "[]", "null", "done", '{"status": NaN}'])
-def test_what_is_no_done(data: str) -> None:
-    """An end that is no JSON object is an error."""
+def test_data_that_is_no_done(data: str, backend: Backend) -> None:
+    """A `done` that is no JSON object is an error."""
     with pytest.raises(DecodeError):
-        decode_done(data)
+        decode_done(data, backend)
 
 
 @pytest.mark.parametrize(
@@ -256,15 +242,15 @@ def test_what_is_no_done(data: str) -> None:
     ],
 )
 def test_a_done_with_gaps(document: dict[str, Any], done: Done) -> None:
-    """What is missing or wrong in an end is None or empty; a status that is none of the known ones is a failure."""
+    """A missing or wrong field of a `done` is None or empty; an unknown status means failed."""
     assert decode_done(json.dumps(document)) == done
 
 
-# Details.
+# --- single fields ---
 
 
 def test_null_is_absent() -> None:
-    """Null counts as absent: the next spelling is tried, then the default holds."""
+    """Null counts as absent: the next spelling of the field is tried, then the default holds."""
     document = {"id": None, "tool_id": "t", "name": None, "tool_name": "n", "input": None, "subPromptId": None}
     event = event_from_mapping({"eventType": "tool_use", "payload": document})
     assert event == ToolUseEvent(event_type="tool_use", tool_id="t", name="n", input={}, payload=document)
@@ -279,7 +265,7 @@ def test_null_is_absent() -> None:
 
 
 def test_falsy_values_are_values() -> None:
-    """An empty string, zero, an empty list and false are what the server said, not absence."""
+    """An empty string, zero, an empty list and false are values, not absence."""
     event = event_from_mapping(text(content="", text="b", is_delta=False))
     assert isinstance(event, TextEvent)
     assert event.text == ""
@@ -292,8 +278,8 @@ def test_falsy_values_are_values() -> None:
 
 
 @pytest.mark.parametrize("arguments", ["ls", [1], 5, False, {"command": "ls"}])
-def test_arguments_are_kept_as_they_came(arguments: Any) -> None:
-    """A tool's arguments are whatever JSON the executor made of them."""
+def test_arguments_of_a_tool_are_kept(arguments: Any) -> None:
+    """The arguments of a tool are any JSON, kept as it came."""
     event = event_from_mapping({"eventType": "tool_use", "payload": {"id": "t", "name": "n", "arguments": arguments}})
     assert isinstance(event, ToolUseEvent)
     assert event.input is arguments
@@ -316,7 +302,7 @@ def test_arguments_are_kept_as_they_came(arguments: Any) -> None:
     ],
 )
 def test_action_ids(value: Any, wanted: int | None) -> None:
-    """A question's action id is a number, or a string of digits; any other string leaves None."""
+    """A question's action id is a number or a string of digits; any other string becomes None."""
     payload = {"actionId": value, "messageId": "m", "question": "q"}
     event = event_from_mapping({"eventType": "ask_user_question", "payload": payload})
     assert event == QuestionEvent(
@@ -325,8 +311,8 @@ def test_action_ids(value: Any, wanted: int | None) -> None:
 
 
 @pytest.mark.parametrize("payload", [{"error": "e"}, {"content": "e"}, {"error": {"code": "x", "message": "e"}}])
-def test_errors_in_other_words(payload: dict[str, Any]) -> None:
-    """An error event's message is found where an error's message may be."""
+def test_error_messages_in_other_fields(payload: dict[str, Any]) -> None:
+    """The message of an error event is found in each of the fields that may have it."""
     event = event_from_mapping({"eventType": "error", "payload": payload})
     assert event == ErrorEvent(event_type="error", message="e", payload=payload)
 
@@ -353,13 +339,13 @@ def test_timestamps_are_aware_or_none(stamp: Any, moment: datetime | None) -> No
         assert moment is None or (event.timestamp is not None and event.timestamp.utcoffset() == moment.utcoffset())
 
 
-def test_the_payload_is_the_very_one() -> None:
-    """The payload isn't copied or changed, and fields that nobody knows are in it."""
+def test_the_payload_is_not_copied() -> None:
+    """The payload is the object of the document itself, unknown fields included."""
     document = text(content="a", new={"b": [1, None]})
     assert event_from_mapping(document).payload is document["payload"]
 
 
-# What an event object is.
+# --- event objects ---
 
 
 @pytest.mark.parametrize("golden", EVENTS.values(), ids=EVENTS)
@@ -394,7 +380,7 @@ def test_events_are_frozen(golden: dict[str, Any]) -> None:
 
 
 def test_events_match() -> None:
-    """An event is taken apart by a match statement, by its class and its fields."""
+    """A match statement takes an event apart by its class and its fields."""
     seen: list[str] = []
     for name in ("text", "assistant", "tool_use", "unknown", "thinking"):
         match decode_event(json.dumps(EVENTS[name]["data"])):
@@ -421,60 +407,8 @@ def test_an_event_has_a_readable_repr() -> None:
     assert isinstance(event, ThinkingEvent)
 
 
-# JSON.
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@given(JSON)
-def test_both_backends_agree(value: Any) -> None:
-    """With and without orjson the same documents are written and read."""
-    document = json.dumps(value, ensure_ascii=False)
-    assert wire_json.loads(document) == wire_json.plain_loads(document) == value
-    assert wire_json.loads(document.encode()) == wire_json.plain_loads(document.encode()) == value
-    assert json.loads(wire_json.dumps(value)) == json.loads(wire_json.plain_dumps(value)) == value
-
-
-@pytest.mark.usefixtures("backend")
-def test_what_is_no_unicode() -> None:
-    """Bad UTF-8, and half a surrogate pair, are U+FFFD: a string that can't be printed or sent never comes out."""
-    assert wire_json.loads(b'"a\xffb"') == "a\ufffdb"
-    assert wire_json.loads(b'"\xed\xa0\x80"') == "\ufffd\ufffd\ufffd"
-    assert wire_json.loads(r'{"\ud83d": ["\uDE00\ud83d", "\ud83d\ude00", "\\ud83d"]}') == {
-        "\ufffd": ["\ufffd\ufffd", "\U0001f600", "\\ud83d"]
-    }
-    assert decode_event(b'{"eventType": "text", "payload": {"content": "\xf0\x9f\x8e"}}').payload == {
-        "content": "\ufffd"
-    }
-
-
-@pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize("data", [b"", b"NaN", b"-Infinity", b"{'a': 1}", b"1 2", b"[" * 100_000, b"01", b"\xff"])
-def test_what_is_no_json(data: bytes) -> None:
-    """Everything that can't be read is a ValueError."""
-    with pytest.raises(ValueError):  # noqa: PT011 - what each says is the backend's
-        wire_json.loads(data)
-
-
-@pytest.mark.usefixtures("backend")
-def test_dumps() -> None:
-    """JSON is written compact, in UTF-8, and what has no JSON form is a TypeError."""
-    assert wire_json.dumps({"a": [1, None, "é"]}) == '{"a":[1,null,"é"]}'.encode()
-    for value in (object(), "\ud83d"):
-        with pytest.raises(TypeError):
-            wire_json.dumps({"a": value})
-
-
 @pytest.mark.parametrize("inside", ["[" * 300 + "]" * 300, '{"a":"\\ud800","b":' + str(2**80) + "}"])
-def test_no_event_that_cannot_be_written_either(inside: str) -> None:
-    """What is too deep or too long to be shown is the same error, without an excerpt where there is none to be had."""
+def test_a_document_that_cannot_be_written(inside: str) -> None:
+    """A document that can't be written as JSON again is the same error, without an excerpt."""
     with pytest.raises(DecodeError, match="eventType"):
         decode_event(f'{{"x": {inside}}}')
