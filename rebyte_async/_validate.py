@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""A name of a header (RFC 9110 §5.6.2)."""
+"""A name of a header (RFC 9110, 5.6.2)."""
 _NOT_IN_HEADERS = re.compile(r"[\r\n\0]")
 
 
@@ -145,7 +145,7 @@ def header_value(name: str, value: object, *, error: Callable[[str], Exception] 
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host can only be this machine: a loopback address, or a name of `localhost` (RFC 6761 §6.3)."""
+    """Whether a host can only be this machine: a loopback address, or a name of `localhost` (RFC 6761, 6.3)."""
     if host is None:
         return False
     try:

@@ -81,7 +81,7 @@ class TransportTurnSource:
         """Open the task's event stream in one attempt; see `TurnSource.connect`."""
         if is_reconnect:
             self._transport.counters.reconnects += 1
-        is_sendable = last_event_id and not endpoints.NO_HEADER_HOLDS.search(last_event_id)
+        is_sendable = last_event_id and not endpoints.NOT_IN_HEADERS.search(last_event_id)
         headers = {"Last-Event-ID": last_event_id} if is_sendable else {}
         ids = {"task_id": self.task_id}
         return await self._transport.stream(endpoints.STREAM_EVENTS, ids=ids, idle=idle_timeout, headers=headers)
