@@ -1,8 +1,8 @@
-"""Every error that the package raises, in one tree under `RebyteError`.
+"""The errors that the package raises, in one tree under `RebyteError`.
 
-The branches say where it broke: `ConfigurationError` is the caller's side and nothing was sent;
-`TransportError` is the way between; `APIError` is the server's answer; `DecodeError` is an answer that can't be
-read. Every class pickles, with its cause where that pickles too, so a worker pool can hand errors on.
+The branches say where it failed. `ConfigurationError`: on the caller's side, and nothing was sent. `TransportError`: on
+the way. `APIError`: the server refused the request or failed. `DecodeError`: the response can't be read. Every class
+pickles, with its cause if that pickles, so that a process pool can return errors.
 
 No message or attribute shows an API key, the query of a signed URL, or a page of HTML.
 """
@@ -69,28 +69,28 @@ def _rebuild(
     return error
 
 
-def _pickled(cause: BaseException | None) -> bytes | None:
-    """The cause as bytes that are known to load again, or None: some libraries' errors pickle but don't load."""
+def _pickle_cause(cause: BaseException | None) -> bytes | None:
+    """Pickle the cause if the bytes load again, else return None: some libraries' errors pickle but don't load."""
     if cause is None:
         return None
     try:
         data = pickle.dumps(cause)
         pickle.loads(data)  # noqa: S301 - just written above
-    except Exception:  # noqa: BLE001 - whatever it raises, the cause can't travel and the error still can
+    except Exception:  # noqa: BLE001 - whatever it raises, the error is pickled without its cause
         return None
     return data
 
 
 class RebyteError(Exception):
-    """The root of every error of this package."""
+    """The base of every error of this package."""
 
     task_id: str | None = None
-    """The task that it is about, where that is known."""
+    """The task that the error is about, where it is known."""
     uploaded: tuple[Any, ...] = ()
-    """What was uploaded before a call with several sources failed: of `files=` and `files.upload_all` the `FileRef`s,
-    which can be attached as they are; of `artifacts.upload` the `Artifact`s."""
+    """What a call with several upload sources had uploaded before it failed: the `FileRef`s of `files=` and
+    `files.upload_all`, which can be attached as they are, or the `Artifact`s of `artifacts.upload`."""
     downloaded: tuple[Path, ...] = ()
-    """The files that were complete before `artifacts.download_all` failed."""
+    """The files that `artifacts.download_all` had saved before it failed."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -104,19 +104,19 @@ class RebyteError(Exception):
         return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__.copy(), _pickled(self.__cause__))
+        return _rebuild, (type(self), self.args, self.__dict__.copy(), _pickle_cause(self.__cause__))
 
 
 class ConfigurationError(RebyteError):
-    """The client can't be used like this: a missing key, a refused base URL, a second event loop, a closed client."""
+    """The client can't be used like this: no API key, a refused base URL, a second event loop, a closed client."""
 
 
 class InvalidRequestError(ConfigurationError, ValueError):
-    """An argument that can't be right, such as an empty prompt or a dot as an id. Nothing was sent."""
+    """An argument is invalid, such as an empty prompt or a dot as an id. Nothing was sent."""
 
 
 class TransportError(RebyteError):
-    """The request or its answer didn't make it across the network."""
+    """The request or its response was lost in the network."""
 
     def __init__(self, message: str = "", *, method: str = "", url: str = "", attempts: int = 1) -> None:
         super().__init__(message)
@@ -125,27 +125,27 @@ class TransportError(RebyteError):
         self.url: str = url
         """The URL without its query."""
         self.attempts: int = attempts
-        """How often the request was tried."""
+        """How many attempts were made."""
 
 
 class ConnectError(TransportError):
-    """No connection could be made, so the server has seen nothing of the request."""
+    """No connection could be made, so the server has not seen the request."""
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """The server didn't answer in time. Also a builtin `TimeoutError`."""
+    """The server didn't respond in time. Also a builtin `TimeoutError`."""
 
 
 class AmbiguousRequestError(TransportError):
-    """A request that is not safe to repeat may or may not have reached the server.
+    """A request that is not idempotent failed, and the server may have acted on it or not.
 
-    It was not repeated: repeating it could start, and bill, a second agent. `__cause__` is what happened. Look for
-    the effect (such as the newest tasks) before sending it again.
+    The request was not repeated: that could start, and bill, a second agent. `__cause__` is the error that it failed
+    with. Look for the effect, such as the newest tasks, before you send the request again.
     """
 
 
 class StreamInterruptedError(TransportError):
-    """An event stream was given up before its turn had ended. The remote task is not affected."""
+    """An event stream failed before its turn had ended. The task itself is not affected."""
 
     def __init__(
         self,
@@ -161,24 +161,24 @@ class StreamInterruptedError(TransportError):
         super().__init__(message, method=method, url=url, attempts=attempts)
         self.task_id = task_id
         self.cursor: str | None = cursor
-        """Where to go on: `client.tasks.events(task_id, after=cursor)`. None when nothing had been delivered."""
+        """Where to continue: `client.tasks.events(task_id, after=cursor)`. None when no event had been delivered."""
         self.result: TaskResult | None = result
-        """What had been delivered so far."""
+        """What had been delivered before."""
 
 
 class WaitTimeoutError(RebyteError, TimeoutError):
-    """A wait ran out of its own time. The remote task or computer is not affected. Also a builtin `TimeoutError`."""
+    """A wait took longer than its timeout. The task or agent computer itself is not affected. Also a `TimeoutError`."""
 
     def __init__(self, message: str = "", *, resource_id: str = "", last_status: str | None = None) -> None:
         super().__init__(message)
         self.resource_id: str = resource_id
-        """The task or the agent computer that was waited for."""
+        """The id of the task or agent computer that was waited for."""
         self.last_status: str | None = last_status
-        """Its status as last read, or None when it was never read."""
+        """Its status when it was last read; None when it was never read."""
 
 
 class APIError(RebyteError):
-    """The server refused the request, or failed at it. Subclasses by code, then by status."""
+    """The server refused the request, or failed. The subclass is chosen by the error code, else by the status."""
 
     def __init__(
         self,
@@ -196,19 +196,19 @@ class APIError(RebyteError):
         self.status: int = status
         """The HTTP status."""
         self.code: str | None = code
-        """The server's error code (an open set), or None when it gave none."""
+        """The server's error code (an open set); None when it sent none."""
         self.method: str = method
         """The HTTP method."""
         self.url: str = url
         """The URL without its query."""
         self.request_id: str | None = request_id
-        """The server's id for the request, when it gave one."""
+        """The server's id of the request; None when it sent none."""
         self.retry_after: float | None = retry_after
-        """How long the server asks to wait, in seconds, when it said so."""
+        """How long the server asks to wait, in seconds; None when it doesn't say."""
         self.body: str | None = body
-        """The beginning of the answer's body, at most 2,000 characters; None where it was a page of HTML."""
+        """The beginning of the response's body, at most 2,000 characters; None for a page of HTML."""
         self.attempts: int = attempts
-        """How often the request was tried."""
+        """How many attempts were made."""
 
     def __str__(self) -> str:
         where = f"{self.method} {self.url}: " if self.method else ""
@@ -219,19 +219,19 @@ class APIError(RebyteError):
 
 
 class BadRequestError(APIError):
-    """400, or another 4xx without a class of its own: the request can't be carried out as it is."""
+    """400, or another 4xx that has no own class: the server can't carry out the request as it is."""
 
 
 class ValidationError(BadRequestError):
-    """`validation_error`: the request's body failed the server's validation."""
+    """`validation_error`: the server found the request's body invalid."""
 
 
 class LimitExceededError(BadRequestError):
-    """`limit_exceeded`: a limit of the organization, such as three webhooks."""
+    """`limit_exceeded`: the organization has reached a limit, such as three webhooks."""
 
 
 class AuthenticationError(APIError):
-    """401: the server didn't accept who is asking."""
+    """401: the server didn't accept the API key."""
 
 
 class MissingAPIKeyError(AuthenticationError):
@@ -243,11 +243,11 @@ class InvalidAPIKeyError(AuthenticationError):
 
 
 class PermissionDeniedError(APIError):
-    """403: the key is known but may not do this."""
+    """403: the server knows the API key, but the key may not do this."""
 
 
 class InsufficientScopesError(PermissionDeniedError):
-    """`insufficient_scopes`: the key lacks a scope."""
+    """`insufficient_scopes`: the API key lacks a scope."""
 
 
 class AgentDisabledError(PermissionDeniedError):
@@ -255,19 +255,19 @@ class AgentDisabledError(PermissionDeniedError):
 
 
 class NotFoundError(APIError):
-    """404: absent, or not accessible to this key."""
+    """404: the resource doesn't exist, or the API key has no access to it."""
 
 
 class ConflictError(APIError):
-    """409: the resource is not in a state that allows this, such as an answer that nothing waits for."""
+    """409: the resource's state doesn't allow this, such as an answer when no question is open."""
 
 
 class RateLimitedError(APIError):
-    """429: too many requests; `retry_after` says how long to wait, when the server said so."""
+    """429: too many requests. `retry_after` is how long to wait, if the server says so."""
 
 
 class ServerError(APIError):
-    """5xx: the service, or a gateway before it, failed."""
+    """5xx: the service, or a gateway in front of it, failed."""
 
 
 class InternalServerError(ServerError):
@@ -275,38 +275,38 @@ class InternalServerError(ServerError):
 
 
 class DecodeError(RebyteError):
-    """An answer or an event that doesn't have the form it should have."""
+    """A response or an event doesn't have the expected form."""
 
     def __init__(self, message: str = "", *, path: str = "$", body: str | None = None) -> None:
         super().__init__(message)
         self.path: str = path
-        """Where in the JSON document, as a JSON path such as `$.prompts[0].id`."""
+        """Where in the JSON document the fault is: a JSON path such as `$.prompts[0].id`."""
         self.body: str | None = body
-        """The beginning of what couldn't be read, at most 2,000 characters."""
+        """The beginning of the data that can't be read, at most 2,000 characters."""
 
 
 class EventTooLargeError(DecodeError):
-    """One event of a stream is larger than the parser's limit."""
+    """One event of a stream is larger than the limit of the parser."""
 
 
 class TaskFailedError(RebyteError):
-    """A task that was run to its end failed."""
+    """The task failed."""
 
     def __init__(self, message: str = "", *, result: TaskResult) -> None:
         super().__init__(message)
         self.task_id: str | None = result.task_id
         self.result: TaskResult = result
-        """What the task had produced."""
+        """What the task had produced until then."""
 
 
 class TaskCanceledError(RebyteError):
-    """A task that was run to its end was canceled."""
+    """The task was canceled."""
 
     def __init__(self, message: str = "", *, result: TaskResult) -> None:
         super().__init__(message)
         self.task_id: str | None = result.task_id
         self.result: TaskResult = result
-        """What the task had produced."""
+        """What the task had produced until then."""
 
 
 class ProvisionError(RebyteError):
@@ -315,11 +315,11 @@ class ProvisionError(RebyteError):
     def __init__(self, message: str = "", *, computer: AgentComputer) -> None:
         super().__init__(message)
         self.computer: AgentComputer = computer
-        """The computer as last read; its `provision_error` is the server's reason."""
+        """The agent computer when it was last read; its `provision_error` is the server's reason."""
 
 
 class WebhookVerificationError(RebyteError):
-    """A delivery that can't be shown to be genuine: answer it with 401."""
+    """A delivery is not proven to be genuine: respond with 401."""
 
 
 class MissingSignatureError(WebhookVerificationError):
@@ -327,7 +327,7 @@ class MissingSignatureError(WebhookVerificationError):
 
 
 class SignatureMismatchError(WebhookVerificationError):
-    """The secret or the signature is not the right one."""
+    """The delivery's secret or signature is wrong."""
 
 
 class TimestampToleranceError(WebhookVerificationError):
@@ -335,21 +335,21 @@ class TimestampToleranceError(WebhookVerificationError):
 
 
 class WebhookPayloadError(RebyteError):
-    """A genuine delivery whose body can't be read: sending it again would not help, so answer it with 200."""
+    """The body of a genuine delivery can't be read. Sending it again would not help, so respond with 200."""
 
     def __init__(self, message: str = "", *, body: str | None = None) -> None:
         super().__init__(message)
         self.body: str | None = body
-        """The beginning of what couldn't be read, at most 2,000 characters."""
+        """The beginning of the data that can't be read, at most 2,000 characters."""
 
 
 class BatchError(RebyteError):
-    """A batch can't go on as a whole: two items with one key, a key that the service refuses, a run that was ended."""
+    """The whole batch can't continue: two items have the same key, the service refuses the API key, a run was ended."""
 
 
 class JournalError(BatchError):
-    """A batch's journal can't be used: it is damaged, no journal, of a newer version, or its disk is full."""
+    """The journal of a batch can't be used: it is damaged, no journal, of a newer version, or the disk is full."""
 
 
 class JournalBusyError(JournalError):
-    """A batch's journal is in use by another process, or twice by this one."""
+    """The journal of a batch is in use by another process, or a second time by this one."""

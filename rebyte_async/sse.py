@@ -1,9 +1,9 @@
-"""Server-sent events, from bytes: `SSEParser`, to the letter of the WHATWG rules.
+"""Parse server-sent events from bytes, exactly by the WHATWG rules.
 
-The parser has neither a socket nor a clock. Bytes go in as they come off the wire, cut anywhere, and events come
-out; how the bytes were cut never shows in them.
+The parser has neither a socket nor a clock. It takes the bytes as they arrive, cut anywhere, and returns events, which
+don't depend on where the bytes were cut.
 
-Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+*Source*: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ _BOM = b"\xef\xbb\xbf"
 _MAX_RETRY = 10**18  # ms; int() itself refuses a number of more than 4,300 digits
 _CR = 13
 _LF = 10
-# It makes a NamedTuple in half the time of the class's own constructor, and is typed where it is called.
+# Makes a NamedTuple in half the time that the class' own constructor takes. Typed where it is called.
 _new = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 class ServerSentEvent(NamedTuple):
-    """One event of a stream. A tuple, because making a frozen object would cost more than all the parsing."""
+    """One event of a stream, as parsed. A tuple, because a frozen object would take longer to make than to parse."""
 
     event: str
     """The event's type; `message` when the server named none."""
     data: str
-    """The data lines, joined by line feeds. Bytes that are no UTF-8 are U+FFFD."""
+    """The data lines, joined by line feeds. Bytes that are no UTF-8 become U+FFFD."""
     id: str
-    """The stream's last event id when the event was complete; empty when there was none yet."""
+    """The stream's last event id when the event was complete; empty when the stream had none yet."""
 
 
 class SSEParser:
     """Turn the bytes of an event stream into events.
 
-    Lines end in CR, LF or CRLF; a leading BOM is skipped; an event without data, and one that the stream doesn't
-    finish, isn't given out. The cost is linear in the bytes, however they are cut.
+    Lines end in CR, LF or CRLF. A BOM at the start is skipped. An event without data is not returned, nor one that the
+    stream doesn't finish. The cost is linear in the bytes, wherever they are cut.
 
     Args:
-        max_event_bytes: The largest size of one event, in bytes: all its lines, comments included, a line end counted
-            as one byte, without the line end and the empty line that end it.
+        max_event_bytes: The largest size of one event, in bytes. All its lines count, comments included, and each line
+            end as one byte; the line end and the empty line that end the event don't.
     """
 
     __slots__ = (
@@ -58,23 +58,23 @@ class SSEParser:
 
     def __init__(self, max_event_bytes: int = 64 * 1024 * 1024) -> None:
         self.last_event_id: str = ""
-        """The id to reconnect with. It changes when an event is complete, also one without data."""
+        """The id to reconnect with. It changes when an event is complete, even one without data."""
         self._max_event_bytes = max_event_bytes
-        self._limit = max_event_bytes  # falls to -1 with the first event that is too large: nothing passes any more
+        self._limit = max_event_bytes  # -1 after the first event that is too large: every later call fails
         self._retry: int | None = None
-        self._start: bytes | None = b""  # what may still become a BOM; None once that is settled
-        self._after_cr = False  # the last byte was a CR, so a LF would belong to it
-        self._tail: bytes | bytearray = b""  # the unfinished event, with LF line ends: a bytearray once it grows
-        self._held = b""  # the LF after the tail, kept apart so that an empty line is always found in one piece
-        self._amid = True  # whether what comes next hangs on any of these four
+        self._start: bytes | None = b""  # the beginning of a possible BOM; None once that is decided
+        self._after_cr = False  # the last byte was a CR, so an LF would belong to it
+        self._tail: bytes | bytearray = b""  # the unfinished event, with LF line ends; a bytearray once it has grown
+        self._held = b""  # the LF after the tail, kept apart so that "\n\n" is always found in one piece
+        self._amid = True  # whether any of these four affects the next chunk
 
     @property
     def retry(self) -> int | None:
-        """The reconnection time that the server asked for last, in milliseconds, or None when it never did.
+        """The reconnection time that the server asked for last, in milliseconds; None when it never did.
 
-        Digits alone count; more than 10**18 ms is 10**18 ms.
+        A value with anything but digits is ignored; one above 10**18 ms becomes 10**18 ms.
         """
-        # The rules set it when its line is complete, not when its event is.
+        # By the rules a retry time holds once its line is complete, not its event: look at the lines of the tail.
         lines = (self._tail + self._held).decode("utf-8", "replace").split("\n")
         for line in lines[:-1]:
             if line.startswith("retry:"):
@@ -88,25 +88,25 @@ class SSEParser:
             chunk: The bytes that follow those of the last call, of any length.
 
         Raises:
-            EventTooLargeError: An event outgrew `max_event_bytes`. Events that the same chunk completed before it are
-                given up with it, and every later call raises too: go on with a new parser.
+            EventTooLargeError: An event is larger than `max_event_bytes`. Events that the same chunk completed before
+                it are lost, and every later call raises as well: continue with a new parser.
         """
         if not self._amid and chunk.endswith(b"\n\n") and _CR not in chunk and len(chunk) <= self._limit:
-            text = chunk[:-2].decode("utf-8", "replace")  # whole events, as a live stream brings them
+            text = chunk[:-2].decode("utf-8", "replace")  # whole events, as chunks of a live stream mostly are
         elif not (text := self._complete(chunk)):
             return []
-        if text.count("\n") <= 1:  # one event of the forms that nearly all have
+        if text.count("\n") <= 1:  # one event, of a form that nearly all have
             name, _, data = text.rpartition("\n")
             if data.startswith("data: ") and (not name or name.startswith("event: ")):
                 return [_new(ServerSentEvent, (name[7:] or "message", data[6:], self.last_event_id))]
         elif "\n\n" in text:
-            events = self._alike(text)
+            events = self._interpret_alike(text)
             if events is not None:
                 return events
         return self._interpret(text)
 
     def _complete(self, chunk: bytes) -> str:
-        """Take the chunk in and give out the lines of the events that are now complete, LF between them."""
+        """Add a chunk to the tail; return the lines of the events that are now complete, with LF between them."""
         if self._start is not None:
             chunk = self._skip_bom(chunk)
         if _CR in chunk or self._after_cr:
@@ -154,10 +154,10 @@ class SSEParser:
             self._tail = b""
             raise EventTooLargeError(f"an event of the stream is larger than {self._max_event_bytes} bytes")
 
-    def _alike(self, text: str) -> list[ServerSentEvent] | None:
-        """The events of the text if they differ in one line of data only, as most streams' events do, else None.
+    def _interpret_alike(self, text: str) -> list[ServerSentEvent] | None:
+        """Return the events of a text if they differ only in one line of data, as on most streams, else None.
 
-        A busy stream is cut here into its events in one step, where the general way takes a few for every line.
+        This cuts the text into its events in one step; `_interpret` takes a few steps for every line.
         """
         start = text.find("data: ")
         head = text[: start + 6]
@@ -173,7 +173,7 @@ class SSEParser:
         return [_new(ServerSentEvent, (event, item, event_id)) for item in items]
 
     def _interpret(self, text: str) -> list[ServerSentEvent]:
-        """The events of whole lines, the last of which ends an event."""
+        """Return the events of whole lines, the last of which ends an event."""
         events: list[ServerSentEvent] = []
         event = event_line = event_name = ""
         data: list[str] = []
@@ -186,11 +186,11 @@ class SSEParser:
                     data = []
                 event = ""
                 continue
-            if line == event_line:  # a stream has few types, so the same line comes again and again
+            if line == event_line:  # a stream has few types, so this line is often the same
                 event = event_name
                 continue
             field, _, value = line.partition(": ")
-            if ":" in field:  # the first colon had no space after it
+            if ":" in field:  # the first colon has no space after it
                 field, _, value = line.partition(":")
             if field == "data":
                 data.append(value)

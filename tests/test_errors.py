@@ -1,4 +1,4 @@
-"""The error tree."""
+"""The tree of errors: pickling, bases and messages."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SPECIAL = {
 }
 
 
-def made(cls: type[RebyteError]) -> RebyteError:
-    """An error with its required arguments and a message."""
+def make(cls: type[RebyteError]) -> RebyteError:
+    """Make an error with its required arguments and a message."""
     required = {
         name: SPECIAL[name]
         for name, parameter in inspect.signature(cls).parameters.items()
@@ -32,8 +32,8 @@ def made(cls: type[RebyteError]) -> RebyteError:
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_every_error_survives_pickling_with_its_cause(cls: type[RebyteError]) -> None:
-    """A worker pool can hand any error on, with all that it says."""
-    error = made(cls)
+    """A process pool can return any error, with its attributes, notes and cause."""
+    error = make(cls)
     error.__cause__ = ConnectionResetError(104, "reset")
     error.add_note("a note")
     copy = pickle.loads(pickle.dumps(error))
@@ -46,15 +46,15 @@ def test_every_error_survives_pickling_with_its_cause(cls: type[RebyteError]) ->
 
 
 class StubbornError(Exception):
-    """Pickles, but doesn't load."""
+    """An error that pickles, but doesn't load."""
 
     def __init__(self, *, needed: int) -> None:
         super().__init__()
         self.needed = needed
 
 
-def test_a_cause_that_does_not_pickle_is_left_behind() -> None:
-    """The error still travels when its cause can't."""
+def test_a_cause_that_does_not_pickle_is_left_out() -> None:
+    """An error whose cause doesn't pickle pickles without it."""
     error = errors.TransportError("lost")
     error.__cause__ = StubbornError(needed=1)
     copy = pickle.loads(pickle.dumps(error))
@@ -64,19 +64,19 @@ def test_a_cause_that_does_not_pickle_is_left_behind() -> None:
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_everything_is_a_rebyte_error(cls: type[RebyteError]) -> None:
-    """One `except RebyteError` catches the whole package."""
+    """One `except RebyteError` catches every error of the package."""
     assert issubclass(cls, RebyteError)
 
 
 @pytest.mark.parametrize("cls", [errors.RequestTimeoutError, errors.WaitTimeoutError])
 def test_timeouts_are_builtin_timeouts_too(cls: type[RebyteError]) -> None:
-    """Code that knows only the builtin class catches ours, and sees our message."""
-    error = made(cls)
+    """`except TimeoutError` catches them, with their message."""
+    error = make(cls)
     assert isinstance(error, TimeoutError)
     assert str(error) == "what happened"
 
 
-def test_an_api_error_tells_all_in_one_line() -> None:
-    """Method, URL, status, code, message, request id and attempts are in the text."""
+def test_an_api_error_says_everything_in_one_line() -> None:
+    """The text has method, URL, status, code, message, request id and attempts."""
     error = APIError(503, "busy", "try later", "GET", "https://api.invalid/v1/tasks", "req-1", 2.0, "{}", 4)
     assert str(error) == "GET https://api.invalid/v1/tasks: 503 busy: try later (request req-1) after 4 attempts"

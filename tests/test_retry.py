@@ -81,7 +81,7 @@ def test_jitter_fills_the_whole_range_under_a_doubling_bound() -> None:
     ],
 )
 def test_an_error_is_transient_within_the_limits(error: APIError, *, expected: bool) -> None:
-    """A 5xx and a 429 may pass before long, unless the server asks to wait for too long."""
+    """A 5xx and a 429 are transient, unless the server asks for a longer wait than the policy allows."""
     assert is_transient(POLICY, error) is expected
 
 

@@ -1,4 +1,4 @@
-"""The parser of event streams: the standard's examples, every rule by itself, and everything at every cut."""
+"""The parser of event streams: the standard's examples, each rule by itself, and streams cut everywhere."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ Event = tuple[str, str, str]
 
 
 def cut(data: bytes, places: Iterable[int]) -> list[bytes]:
-    """The bytes, cut at these places."""
+    """Cut the bytes at these places."""
     edges = [0, *sorted({place % (len(data) + 1) for place in places}), len(data)]
     return [data[start:end] for start, end in pairwise(edges)]
 
 
 def byte_by_byte(data: bytes) -> list[bytes]:
-    """The bytes, one by one."""
+    """Cut the bytes into single ones."""
     return [data[index : index + 1] for index in range(len(data))]
 
 
 def whole(data: bytes) -> list[bytes]:
-    """The bytes, in one piece."""
+    """Keep the bytes in one piece."""
     return [data]
 
 
 def parse(chunks: Iterable[bytes], parser: SSEParser | None = None) -> list[ServerSentEvent]:
-    """All events of the chunks."""
+    """Return all events of the chunks."""
     parser = parser or SSEParser()
     return [event for chunk in chunks for event in parser.feed(chunk)]
 
 
 def check(data: bytes, expected: list[Event]) -> None:
-    """The events are these for the whole, for single bytes, for every single cut, and in the transcription."""
+    """Assert the events: of the whole, of single bytes, for each single cut, and by the standard's transcription."""
     assert EventStream.read(data).dispatched == expected
     assert parse([data]) == expected
     assert parse(byte_by_byte(data)) == expected
@@ -53,7 +53,7 @@ def check(data: bytes, expected: list[Event]) -> None:
         assert parse([data[:place], b"", data[place:]]) == expected
 
 
-# The standard's own examples.
+# --- the standard's own examples ---
 
 
 def test_stock_ticker() -> None:
@@ -62,7 +62,7 @@ def test_stock_ticker() -> None:
 
 
 def test_ids_and_comments() -> None:
-    """A comment is nothing, an id stays until it is replaced, an empty id resets it, a second space is data."""
+    """A comment is ignored, an id holds until it is replaced, an empty id resets it, a second space is data."""
     data = b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"
     check(data, [("message", "first event", "1"), ("message", "second event", ""), ("message", " third event", "")])
 
@@ -83,7 +83,7 @@ def test_named_events() -> None:
     check(data, [("add", "73857293", ""), ("remove", "2153", ""), ("message", "113411", "")])
 
 
-# Every rule by itself.
+# --- each rule by itself ---
 
 CASES: dict[str, tuple[bytes, list[Event]]] = {
     "nothing": (b"", []),
@@ -178,7 +178,7 @@ def test_rule(data: bytes, expected: list[Event]) -> None:
 )
 @pytest.mark.parametrize("chunks", [whole, byte_by_byte])
 def test_retry(value: bytes, expected: int | None, chunks: Callable[[bytes], list[bytes]]) -> None:
-    """Only ASCII digits are a retry time, and no number is too long."""
+    """Only ASCII digits are a retry time, with any number of digits."""
     for data in (b"retry: " + value + b"\n\n", b"retry:" + value + b"\n", b"retry: " + value + b"\r"):
         parser = SSEParser()
         assert parse(chunks(data), parser) == []
@@ -186,7 +186,7 @@ def test_retry(value: bytes, expected: int | None, chunks: Callable[[bytes], lis
 
 
 def test_retry_counts_when_its_line_ends() -> None:
-    """As the standard has it, retry holds from the end of its line on, the last id from the end of its event on."""
+    """By the standard, retry holds from the end of its line, the last id from the end of its event."""
     parser = SSEParser()
     seen = [(parser.retry, parser.last_event_id)]
     for chunk in (b"id: 1\nretry: 10", b"\n", b"retry: x\nretry: 20\n: retry: 30\nretry: 4", b"0\n\n"):
@@ -196,7 +196,7 @@ def test_retry_counts_when_its_line_ends() -> None:
 
 
 def test_last_event_id_may_be_carried_over() -> None:
-    """A parser of a new connection goes on with the id of the last one."""
+    """The parser of a new connection can continue with the id of the last one."""
     parser = SSEParser()
     parser.last_event_id = "41"
     assert parse([b"data: a\n\ndata: b\n\n", b"id: 42\n\n"], parser) == [("message", "a", "41"), ("message", "b", "41")]
@@ -204,7 +204,7 @@ def test_last_event_id_may_be_carried_over() -> None:
 
 
 def test_events_come_with_the_byte_that_completes_them() -> None:
-    """No event waits for what follows: a CR that ends an event ends it at once, and its LF is no line of its own."""
+    """An event is returned with its last byte: a CR ends it at once, and an LF after that CR ends no other line."""
     parser = SSEParser()
     assert parser.feed(b"data: a\r\n\r") == [("message", "a", "")]
     assert parser.feed(b"\n") == []
@@ -213,7 +213,7 @@ def test_events_come_with_the_byte_that_completes_them() -> None:
 
 
 def test_an_event_is_a_tuple_with_names() -> None:
-    """An event has names, unpacks, and matches."""
+    """An event has named fields, unpacks and compares like a tuple."""
     (parsed,) = SSEParser().feed(b"event: e\nid: 1\ndata: a\n\n")
     assert type(parsed) is ServerSentEvent
     assert parsed == ServerSentEvent(event="e", data="a", id="1")
@@ -221,7 +221,7 @@ def test_an_event_is_a_tuple_with_names() -> None:
     assert repr(parsed) == "ServerSentEvent(event='e', data='a', id='1')"
 
 
-# Against the transcription.
+# --- against the standard's transcription ---
 
 PIECES = st.sampled_from(
     [
@@ -233,7 +233,9 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 STREAMS = st.one_of(
     st.lists(PIECES, max_size=60).map(b"".join),
-    st.lists(PIECES, max_size=12).map(b"".join).map(lambda data: data * 4),  # what repeats takes the short way
+    st.lists(PIECES, max_size=12)
+    .map(b"".join)
+    .map(lambda data: data * 4),  # repeated pieces take the parser's short way
     st.binary(max_size=40),
 )
 CUTS = st.lists(st.integers(0, 400), max_size=30)
@@ -243,7 +245,7 @@ CUTS = st.lists(st.integers(0, 400), max_size=30)
 @given(STREAMS, CUTS)
 @example(b"\xef\xbb\xbfdata: a\r\n\r\n", [1, 2, 12])
 def test_every_stream_at_every_cut_is_what_the_standard_says(data: bytes, places: list[int]) -> None:
-    """Events, last id and retry are those of the literal transcription, whole, byte by byte and at random cuts."""
+    """Events, last id and retry are those of the transcription: whole, byte by byte and at random cuts."""
     expected = EventStream.read(data)
     for chunks in ([data], byte_by_byte(data), cut(data, places)):
         parser = SSEParser()
@@ -254,15 +256,15 @@ def test_every_stream_at_every_cut_is_what_the_standard_says(data: bytes, places
 
 @given(st.binary(max_size=60))
 def test_the_transcription_decodes_like_python(data: bytes) -> None:
-    """The transcription's own decoder agrees with Python's."""
+    """The decoder of the transcription agrees with Python's."""
     assert decode_utf8(data) == data.decode("utf-8-sig", "replace")
 
 
-# The limit.
+# --- the limit ---
 
 
 def passes(chunks: Iterable[bytes], limit: int) -> bool:
-    """Whether a parser with this limit takes the chunks."""
+    """Whether a parser with this limit accepts the chunks."""
     parser = SSEParser(max_event_bytes=limit)
     try:
         parse(chunks, parser)
@@ -273,7 +275,7 @@ def passes(chunks: Iterable[bytes], limit: int) -> bool:
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
 def test_the_limit_is_exact(end: bytes) -> None:
-    """An event of just the limit passes, one byte more doesn't, whichever line ends it has."""
+    """An event of exactly the limit passes, one byte more doesn't, with each kind of line end."""
     event = end.join([b"event: e", b":", b"data: abc"])
     size = len(b"event: e\n:\ndata: abc")
     for data in (event + end + end, end * 3 + event + end * 3 + event + end * 2, BOM + event + end * 2):
@@ -285,13 +287,13 @@ def test_the_limit_is_exact(end: bytes) -> None:
 @settings(max_examples=300, deadline=None)
 @given(STREAMS, CUTS, st.integers(0, 30))
 def test_whether_an_event_is_too_large_does_not_depend_on_cuts(data: bytes, places: list[int], limit: int) -> None:
-    """The same streams are refused, however they are cut."""
+    """The same streams are refused, wherever they are cut."""
     assert passes([data], limit) == passes(byte_by_byte(data), limit) == passes(cut(data, places), limit)
 
 
 @pytest.mark.parametrize("endless", [b"data: xxxxxxxx", b"x", b"data: x\n", b": ping\n", b"x\r"])
-def test_what_never_ends_is_refused(endless: bytes) -> None:
-    """A line, or an event, that never ends is refused once it is larger than the limit, and isn't kept."""
+def test_an_endless_event_is_refused(endless: bytes) -> None:
+    """A line or an event that doesn't end is refused once it is larger than the limit."""
     parser = SSEParser(max_event_bytes=1000)
     for _ in range(1000 // len(endless)):
         assert parser.feed(endless) == []
@@ -300,7 +302,7 @@ def test_what_never_ends_is_refused(endless: bytes) -> None:
 
 
 def test_after_a_refusal_the_parser_stays_closed() -> None:
-    """After the error every call raises it, the id is that of the last event given out, and it is a DecodeError."""
+    """After a refusal every call raises a DecodeError, and the last id is that of the last event returned."""
     parser = SSEParser(max_event_bytes=10)
     assert parser.feed(b"id: 1\ndata\n\n") == [("message", "", "1")]
     for chunk in (b"id: 2\ndata:\n\ndata: 789ab\n\n", b"", b"data: a\n\n"):
@@ -311,15 +313,15 @@ def test_after_a_refusal_the_parser_stays_closed() -> None:
 
 
 def test_many_small_events_are_no_large_one() -> None:
-    """The limit is for one event: a chunk of many may be larger."""
+    """The limit is for one event: a chunk of many events may be larger."""
     assert len(parse([b"data: 4567\n\n" * 1000], SSEParser(max_event_bytes=10))) == 1000
 
 
-# Linear cost, by counting what is executed.
+# --- linear cost, by counting calls ---
 
 
 def work(chunks: list[bytes]) -> int:
-    """How many functions, built-in ones included, are called to parse the chunks."""
+    """Count the calls of functions, built-in ones included, while the chunks are parsed."""
     parser = SSEParser()
     calls = 0
 
@@ -338,33 +340,33 @@ def work(chunks: list[bytes]) -> int:
 
 
 def long_line(size: int) -> list[bytes]:
-    """One long line, in chunks."""
+    """Make one long line, in chunks."""
     return cut(b"data: " + b"x" * size + b"\n\n", range(0, size, 64))
 
 
 def single_bytes(size: int) -> list[bytes]:
-    """One line, byte by byte."""
+    """Make one line, byte by byte."""
     return byte_by_byte(b"data: " + b"x" * (size // 8) + b"\n\n")
 
 
 def short_lines(size: int) -> list[bytes]:
-    """Many short lines of data, in chunks."""
+    """Make many short lines of data, in chunks."""
     return cut(b"data: x\n" * (size // 8) + b"\n", range(0, size, 64))
 
 
 def comments(size: int) -> list[bytes]:
-    """Many comments before the data, in chunks."""
+    """Make many comments before the data, in chunks."""
     return cut(b": x\r\n" * (size // 8) + b"data: x\r\n\r\n", range(0, size, 64))
 
 
 @pytest.mark.parametrize("make", [long_line, single_bytes, short_lines, comments])
 def test_twice_the_bytes_are_twice_the_work(make: Callable[[int], list[bytes]]) -> None:
-    """An event of twice the size takes twice as many calls, not four times."""
+    """An event of twice the size takes twice as many calls, not four times as many."""
     assert work(make(1 << 15)) < 2.1 * work(make(1 << 14))
 
 
 def test_a_growing_event_is_not_copied_with_every_chunk() -> None:
-    """Hardly any of the chunks that an unfinished event grows by makes the parser allocate as much as is there."""
+    """Hardly any chunk of a large unfinished event makes the parser copy the whole event."""
     parser = SSEParser()
     chunk = b"data: " + b"x" * 1000
     parser.feed(chunk * 1000)

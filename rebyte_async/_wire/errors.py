@@ -61,7 +61,7 @@ def api_error(
         document: The body as JSON, or None where it isn't JSON.
         method: The request's method.
         url: The request's URL without its query.
-        attempts: How often the request was sent.
+        attempts: How many attempts were made.
         now: The current time, for a `Retry-After` that is a date.
     """
     code, message = _read_code_and_message(document)

@@ -1,4 +1,4 @@
-"""The values that the API gives, as frozen attrs classes: one noun a module, all importable from here."""
+"""The values that the API returns, as frozen attrs classes. All of them can be imported from here."""
 
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
 from rebyte_async.types.artifacts import Artifact, UploadUrl

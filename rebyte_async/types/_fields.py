@@ -1,4 +1,4 @@
-"""How values of the wire become values of a field, the same in every model."""
+"""Converters of fields that several models share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ __all__ = ["moment", "text"]
 
 
 def moment(value: datetime | str | None) -> datetime | None:
-    """Read a time as an aware datetime; None where it is absent or unreadable, since no one should fail over a date."""
+    """Convert a time to an aware datetime, in UTC where no zone is named.
+
+    A time that is absent or can't be read becomes None: a response must not fail because of a date.
+    """
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -20,7 +23,11 @@ def moment(value: datetime | str | None) -> datetime | None:
 
 
 def text(value: object) -> str | None:
-    """A string or nothing, and no other type in its place."""
+    """Return a string or None as it is.
+
+    Raises:
+        TypeError: The value is of another type.
+    """
     if value is None or isinstance(value, str):
         return value
     raise TypeError(f"expected a string, got {value!r:.80}")

@@ -1,4 +1,4 @@
-"""Agent computers: long-lived machines on which tasks run."""
+"""Agent computers: the virtual machines on which tasks run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["AgentComputer", "AgentComputerStatus", "agent_computer_status"]
 
 
 class AgentComputerStatus(StrEnum):
-    """How far a computer is: an open set of which these are known."""
+    """The known statuses of an agent computer; the service may use others."""
 
     PROVISIONING = "provisioning"
     READY = "ready"
@@ -25,46 +25,46 @@ _KNOWN = {member.value: member for member in AgentComputerStatus}
 
 
 def agent_computer_status(value: str | None) -> AgentComputerStatus | str | None:
-    """A computer's status; unknown words stay as they are."""
-    word = text(value)
-    return None if word is None else _KNOWN.get(word, word)
+    """Convert a status to its member of the enum; an unknown one stays a string."""
+    status = text(value)
+    return None if status is None else _KNOWN.get(status, status)
 
 
 @frozen(kw_only=True)
 class AgentComputer:
-    """A long-lived virtual machine that many tasks can share; its `id` is the `workspace_id` to give a task.
+    """A long-lived virtual machine that many tasks can share. Its `id` is the `workspace_id` of its tasks.
 
     *Source*: contract §2; documented except where a field says otherwise.
     """
 
     id: str
-    """The computer's id, and the workspace id of its tasks (observed)."""
+    """The agent computer's id, and the workspace id of its tasks (observed)."""
     name: str | None = None
     """Its name, at most 200 characters."""
     status: AgentComputerStatus | str | None = field(default=None, converter=agent_computer_status)
     """`provisioning`, then `ready` or `error`."""
     sandbox_id: str | None = None
-    """The id of the machine behind it, once there is one."""
+    """The id of the sandbox that it runs in, once there is one."""
     icon: str | None = None
     """Its icon, at most 50 characters."""
     url: str | None = None
     """Its page in Rebyte's application."""
     provision_error: str | None = None
-    """Why it couldn't be provisioned, when the status is `error`."""
+    """Why it could not be provisioned, when the status is `error`."""
     created_at: datetime | None = field(default=None, converter=moment)
     """When it was created."""
     updated_at: datetime | None = field(default=None, converter=moment)
     """When it last changed."""
     sandbox_base_url: str | None = None
-    """Where the machine itself answers (observed)."""
+    """The URL of the sandbox itself (observed)."""
     sandbox_api_key: str | None = field(default=None, repr=False)
-    """The key of the machine itself (observed): a secret, left out of the repr."""
+    """The key of the sandbox itself (observed): a secret, left out of the repr."""
     agent_instructions: str | None = None
-    """Standing instructions for its agents (observed)."""
+    """Instructions for every agent that runs on it (observed)."""
     views: Any = None
     """Its views, in the server's own form (observed)."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether tasks can run on it."""
+        """Whether tasks can run on it now."""
         return self.status == AgentComputerStatus.READY

@@ -13,7 +13,7 @@ __all__ = ["Artifact", "UploadUrl", "safe_name"]
 
 _PORTS = {f"{name}{digit}" for name in ("COM", "LPT") for digit in "0123456789¹²³"}
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | _PORTS)
-"""Names that are devices on Windows, with any extension."""
+"""Names of devices on Windows, which they are with any extension."""
 _UNSAFE = re.compile(r"[%/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -21,7 +21,7 @@ _UNSAFE = re.compile(r"[%/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
 class Artifact:
     """A file in a workspace.
 
-    *Source*: contract §6, guess: only the endpoints are documented, so everything but the name may be None.
+    *Source*: contract §6, guess: only the endpoints are documented, so every field but the name may be None.
     """
 
     name: str
@@ -35,20 +35,21 @@ class Artifact:
     updated_at: datetime | None = field(default=None, converter=moment)
     """When it last changed."""
     url: str | None = field(default=None, repr=False)
-    """A link to it, where the server gives one; it may carry its own authorization, so the repr leaves it out."""
+    """A link to the file, where the server gives one. It may carry its own authorization, so the repr leaves it out."""
 
     @property
     def local_name(self) -> str:
-        """Its name as that of a file in a folder, under which the downloads put it there.
+        """The name under which a download into a folder saves the artifact.
 
-        What could lead out of the folder or isn't a file everywhere is percent-encoded; two names never meet.
+        Characters that could lead out of the folder, and names that are no files on some system, are percent-encoded.
+        Two artifacts never get the same local name.
         """
         return safe_name(self.name)
 
 
 @frozen(kw_only=True)
 class UploadUrl:
-    """Where to PUT an artifact.
+    """Where to upload one artifact with PUT.
 
     *Source*: contract §6, guess.
     """
@@ -58,20 +59,20 @@ class UploadUrl:
     content_type: str
     """The media type that the upload must carry."""
     upload_url: str = field(repr=False)
-    """The address, which carries its own authorization: the API key never goes there. Left out of the repr."""
+    """The address. It carries its own authorization, so the API key is never sent there. Left out of the repr."""
 
 
 def safe_name(name: str) -> str:
-    """A server's name as the name of a file in one folder, and nowhere else.
+    """Convert a name from the server to the name of a file directly in a folder.
 
-    A plain name stays as it is. In any other, what could lead out of the folder or isn't a file everywhere
-    (separators, dots alone, device names, control characters) is percent-encoded, so that two names never meet.
+    A plain name stays as it is. Separators, control characters, names of dots alone and names of devices are
+    percent-encoded, and so is the percent sign, so that two names never become the same.
     """
     stem = name.split(".", 1)[0].rstrip(" ").upper()
     if stem in _DEVICES or not name.strip(". ") or name.endswith((".", " ")):
-        return _encoded(name)
-    return _UNSAFE.sub(lambda match: _encoded(match[0]), name)
+        return _percent_encode(name)
+    return _UNSAFE.sub(lambda match: _percent_encode(match[0]), name)
 
 
-def _encoded(text: str) -> str:
+def _percent_encode(text: str) -> str:
     return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass"))

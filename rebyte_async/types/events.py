@@ -1,9 +1,9 @@
-"""What an agent does in a turn, as events, and how the turn ended.
+"""The events of a turn, and the `Done` that ends it.
 
-An event that is newer than this package, or whose payload doesn't fit its type, is an `UnknownEvent`: nothing is
-lost, since every event keeps its payload as it came.
+An event of a type that is newer than this package, or whose payload doesn't fit its type, is an `UnknownEvent`. Every
+event keeps its payload as it came, so no part of it is lost.
 
-Source: contract §4, observed.
+*Source*: contract §4, observed.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ __all__ = [
 
 @attrs.frozen(kw_only=True, match_args=False)
 class TaskEvent:
-    """What every event of a task has."""
+    """The fields that every event of a task has."""
 
     _own_type: ClassVar[str] = "unknown"
 
     seq: int | None = None
     """The position within the prompt, from 0 or 1 on. The server may renumber it. None when absent."""
     event_type: str = attrs.field(default=attrs.Factory(lambda self: self._own_type, takes_self=True))
-    """The type as the server named it, an open set; the class' own where an application makes one."""
+    """The type as the server named it (an open set). An event made by an application has the type of its class."""
     prompt_id: str | None = None
-    """The prompt whose turn this belongs to. None when absent."""
+    """The prompt of the turn that the event belongs to. None when absent."""
     event_key: str | None = None
-    """The event's identity, also across renumbering. None when absent, as with older servers."""
+    """The event's identity, which it keeps when the server renumbers. None when absent, as from older servers."""
     timestamp: datetime | None = None
-    """When it happened, aware (UTC where the server named no zone). None when absent or unreadable."""
+    """When it happened, as an aware datetime (UTC where the server names no zone). None when absent or unreadable."""
     payload: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
-    """The payload as it came, fields included that this package doesn't know. Empty when there was no object."""
+    """The payload as it came, with fields that this package doesn't know. Empty when it was no object."""
 
 
 @attrs.frozen(kw_only=True, match_args=False)
@@ -61,7 +61,7 @@ class InitEvent(TaskEvent):
     _own_type: ClassVar[str] = "init"
 
     session_id: str | None = None
-    """The executor's own session."""
+    """The id of the executor's own session."""
     model: str | None = None
     """The model that it uses."""
     cwd: str | None = None
@@ -82,7 +82,7 @@ class ThinkingEvent(TaskEvent):
 
 @attrs.frozen(kw_only=True, match_args=False)
 class TextEvent(TaskEvent):
-    """A piece of the agent's answer."""
+    """A piece of the text that the agent writes."""
 
     __match_args__ = ("text", "is_delta")
 
@@ -91,7 +91,7 @@ class TextEvent(TaskEvent):
     text: str
     """The text."""
     is_delta: bool = False
-    """True when it goes on where the text before it ended; False when it is a block of its own."""
+    """True when the text continues the text before it; False when it is a block by itself."""
 
 
 @attrs.frozen(kw_only=True, match_args=False)
@@ -107,45 +107,45 @@ class ToolUseEvent(TaskEvent):
     name: str
     """The tool's name."""
     input: Any = attrs.field(factory=dict[str, Any], hash=False)
-    """The arguments, as the JSON that came: an object as a rule, empty when absent."""
+    """The arguments, as the JSON that came: usually an object. Empty when absent."""
     sub_prompt_id: str | None = None
-    """The prompt that the call delegates to, which has events of its own. None when it delegates nothing."""
+    """The sub-prompt that the call delegates to, which has its own events. None when the call delegates nothing."""
 
 
 @attrs.frozen(kw_only=True, match_args=False)
 class ToolResultEvent(TaskEvent):
-    """A tool has answered."""
+    """A tool has returned its result."""
 
     __match_args__ = ("tool_id", "output", "is_error", "sub_prompt_id")
 
     _own_type: ClassVar[str] = "tool_result"
 
     tool_id: str
-    """The id of the call that it answers."""
+    """The id of the tool call that this is the result of."""
     output: Any = attrs.field(default=None, hash=False)
-    """What the tool said: a string as a rule (often JSON text), else the JSON that came. None when absent."""
+    """The tool's output: usually a string (often JSON text), else the JSON that came. None when absent."""
     is_error: bool = False
     """True when the tool failed."""
     sub_prompt_id: str | None = None
-    """The prompt that the call had delegated to. Some of its events may still be on the way."""
+    """The sub-prompt that the call had delegated to. Some of its events may not have arrived yet."""
 
 
 @attrs.frozen(kw_only=True, match_args=False)
 class ResultEvent(TaskEvent):
-    """The agent's own summary of the turn. Often an echo of the last text, sometimes the only place that has it."""
+    """The agent's own summary of the turn. Often it repeats the last text; sometimes only it has that text."""
 
     __match_args__ = ("text", "status", "duration_ms", "usage")
 
     _own_type: ClassVar[str] = "result"
 
     text: str = ""
-    """The result. Empty when absent."""
+    """The summary. Empty when absent."""
     status: str | None = None
-    """How the agent thinks it went. An open set. None when absent."""
+    """How the agent judges the turn (an open set). None when absent."""
     duration_ms: float | None = None
     """How long the turn took, in milliseconds. None when absent."""
     usage: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
-    """What it consumed, such as `input_tokens`. None when absent."""
+    """What the turn consumed, such as `input_tokens`. None when absent."""
 
 
 @attrs.frozen
@@ -155,34 +155,34 @@ class QuestionOption:
     label: str
     """The answer."""
     description: str | None = None
-    """What choosing it means. None when absent."""
+    """What choosing this answer means. None when absent."""
 
 
 @attrs.frozen(kw_only=True, match_args=False)
 class QuestionEvent(TaskEvent):
-    """The agent asks the user, and waits. `client.tasks.answer` answers."""
+    """The agent asks the user, and waits for the answer: give it with `client.tasks.answer`."""
 
     __match_args__ = ("action_id", "message_id", "question", "options", "multi_select")
 
     _own_type: ClassVar[str] = "ask_user_question"
 
     action_id: int | None = None
-    """The number to answer with. None when it is absent or no number."""
+    """The `action_id` for the answer. None when it is absent or no number."""
     message_id: str
-    """The message to answer with."""
+    """The `message_id` for the answer."""
     question: str
     """The question."""
     options: tuple[QuestionOption, ...] = ()
-    """The answers on offer, in order: an answer names them by position."""
+    """The answers to choose from, in order: `client.tasks.answer` names them by position."""
     multi_select: bool = False
     """True when several may be chosen."""
 
 
 @attrs.frozen(kw_only=True, match_args=False)
 class ErrorEvent(TaskEvent):
-    """Something went wrong in the turn. Not its end: that is `Done`.
+    """An error in the turn. It doesn't end the turn: only `Done` does.
 
-    Source: a guess; no public client is known to have seen one.
+    *Source*: contract §4, guess: no public client is known to have seen one.
     """
 
     __match_args__ = ("message",)
@@ -198,16 +198,16 @@ class UnknownEvent(TaskEvent):
     """An event of a type that this package doesn't know, or whose payload doesn't fit its type."""
 
     document: Mapping[str, Any] = attrs.field(factory=dict[str, Any], eq=False, repr=False)
-    """The whole event as it came, since a part of it may be in no other field."""
+    """The whole event as it came: parts of it may be in no other field."""
 
 
 @attrs.frozen
 class Done:
-    """The end of a turn."""
+    """The end of a turn, as the stream reports it."""
 
     status: TaskStatus
-    """`completed`, `failed` or `canceled`: in a task's words, whatever words the stream had used."""
+    """`completed`, `failed` or `canceled`: a task's status, whatever word the stream used."""
     last_seq: int | None = None
-    """The `seq` of the last event; -1 when there was none yet. None when absent."""
+    """The `seq` of the turn's last event; -1 when it had none yet. None when absent."""
     final_result: str = ""
-    """The turn's result. Empty when absent."""
+    """The turn's final result. Empty when absent."""

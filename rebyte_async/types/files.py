@@ -1,4 +1,4 @@
-"""Uploaded files."""
+"""Files that were uploaded for tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["FileRef"]
 
 @frozen
 class FileRef:
-    """A file that was uploaded and can be attached to a task or a prompt.
+    """An uploaded file, which can be attached to a task or a prompt.
 
     *Source*: contract §5, documented.
     """
@@ -17,4 +17,4 @@ class FileRef:
     id: str
     """The file's id."""
     filename: str
-    """The name that the server gave it, made unique: the agent finds it at `/code/<filename>`."""
+    """The unique name that the server gave the file: the agent finds it at `/code/<filename>`."""

@@ -15,14 +15,14 @@ T = TypeVar("T")
 class Page(Generic[T]):
     """One page of a listing, newest first.
 
-    *Source*: contract §1, documented for tasks, guessed for agent computers.
+    *Source*: contract §1, documented for tasks, guess for agent computers.
     """
 
     data: tuple[T, ...]
-    """The items."""
+    """The items of this page."""
     total: int | None
-    """How many there are in all; None where the server doesn't say."""
+    """How many items there are on all pages; None where the server doesn't say."""
     limit: int
-    """How many items a page holds at most."""
+    """The largest number of items on a page."""
     offset: int
-    """How many items stand before this page."""
+    """The number of items before this page."""

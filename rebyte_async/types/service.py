@@ -9,30 +9,30 @@ __all__ = ["ClientStats", "Health"]
 
 @frozen(kw_only=True)
 class Health:
-    """What the service says of itself.
+    """The service's own report of its health.
 
     *Source*: contract §1, observed.
     """
 
     status: str
-    """The service's own word, such as `ok`."""
+    """The service's own status, such as `ok`."""
 
 
 @frozen(kw_only=True)
 class ClientStats:
-    """The counters of a client and of all views that share its connections."""
+    """The counters of a client, together with all views of it that share its connections."""
 
     requests: int
-    """Requests sent, each attempt and each followed redirect counted."""
+    """Requests sent; each attempt and each redirect counts."""
     retries: int
-    """Attempts beyond the first of a call."""
+    """Attempts after the first one of each call."""
     reconnects: int
-    """Connects of event streams beyond the first of each."""
+    """Connects after the first one of each event stream."""
     in_flight: int
-    """Ordinary calls that are under way now, waiting ones included."""
+    """Ordinary calls that are in flight now, waiting ones included."""
     open_streams: int
     """Streaming connections that are open now."""
     bytes_sent: int
-    """Bytes of the bodies sent."""
+    """Bytes sent as bodies."""
     bytes_received: int
-    """Bytes of the bodies received, after decompression."""
+    """Bytes received as bodies, after decompression."""

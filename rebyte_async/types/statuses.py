@@ -1,9 +1,9 @@
-"""The statuses of tasks and prompts: open sets of which the known members have names.
+"""The statuses of tasks and prompts.
 
-A status field holds a member of the enum, or a plain string where the service has learnt a new word. Members are
-strings themselves, so `task.status == "completed"` always works.
+A field of a status has a member of the enum, or a plain string for a status that this package doesn't know. Members
+are strings, so `task.status == "completed"` always works.
 
-Source: contract §3 (documented; the alternative spellings observed).
+*Source*: contract §3, documented; the alternative spellings observed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["TERMINAL_STATUSES", "PromptStatus", "TaskStatus", "prompt_status", "
 
 
 class TaskStatus(StrEnum):
-    """What a task is doing: `RUNNING` while any of its prompts is pending or running, else its latest prompt's end."""
+    """The status of a task: `RUNNING` while a prompt of it is pending or running, else how its latest prompt ended."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -25,7 +25,7 @@ class TaskStatus(StrEnum):
 
 
 class PromptStatus(StrEnum):
-    """What one prompt (one turn of a task) is doing. A prompt's `SUCCEEDED` is a task's `COMPLETED`."""
+    """The status of one prompt. A prompt's `SUCCEEDED` is a task's `COMPLETED`."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -35,7 +35,7 @@ class PromptStatus(StrEnum):
 
 
 TERMINAL_STATUSES = frozenset({"completed", "succeeded", "failed", "canceled"})
-"""The statuses, of tasks and of prompts, after which nothing more happens by itself."""
+"""The statuses of tasks and prompts that have ended."""
 
 _TASK = {member.value: member for member in TaskStatus} | {
     "succeeded": TaskStatus.COMPLETED,
@@ -48,12 +48,12 @@ _PROMPT = {member.value: member for member in PromptStatus} | {
 
 
 def task_status(value: str | None) -> TaskStatus | str | None:
-    """A task's status in the task's vocabulary, also from a prompt's or a stream's; unknown words stay as they are."""
-    word = text(value)
-    return None if word is None else _TASK.get(word, word)
+    """Convert a status in any spelling, also a prompt's, to a `TaskStatus`; an unknown one stays a string."""
+    status = text(value)
+    return None if status is None else _TASK.get(status, status)
 
 
 def prompt_status(value: str | None) -> PromptStatus | str | None:
-    """A prompt's status in the prompt's vocabulary; unknown words stay as they are."""
-    word = text(value)
-    return None if word is None else _PROMPT.get(word, word)
+    """Convert a status in any spelling, also a task's, to a `PromptStatus`; an unknown one stays a string."""
+    status = text(value)
+    return None if status is None else _PROMPT.get(status, status)

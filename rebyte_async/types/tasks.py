@@ -1,4 +1,4 @@
-"""Tasks, their prompts, what they hold and how they ended."""
+"""Tasks and their prompts: status, content, final result and visibility."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ __all__ = ["Prompt", "PromptContent", "Task", "TaskContent", "TaskResult", "Visi
 
 @frozen(kw_only=True)
 class Prompt:
-    """One turn of a task: what was asked, and how far it is.
+    """One prompt of a task, with the status of its turn.
 
     *Source*: contract §3, documented.
     """
 
     id: str
-    """The prompt's id; the events of its turn carry it as `prompt_id`."""
+    """The prompt's id; the events of its turn have it as `prompt_id`."""
     status: PromptStatus | str | None = field(default=None, converter=prompt_status)
-    """How far the turn is; None in the answer to a submit, which doesn't say."""
+    """The status of the turn; None in the response to a submit, which doesn't say."""
     submitted_at: datetime | None = field(default=None, converter=moment)
     """When it was submitted."""
     completed_at: datetime | None = field(default=None, converter=moment)
-    """When it ended. Don't infer the end from it: the service was seen to fill it in while the turn ran (observed)."""
+    """When the turn ended. Use `is_terminal` to learn whether it has: the service was seen to set this while the turn
+    ran (observed)."""
 
     @property
     def is_terminal(self) -> bool:
@@ -38,43 +39,43 @@ class Prompt:
 
 @frozen(kw_only=True)
 class Task:
-    """A task, as any endpoint gives it. What an endpoint leaves out is None.
+    """A task, from any endpoint. A field that the endpoint leaves out is None.
 
-    *Source*: contract §3; the fields documented except where their text says otherwise.
+    *Source*: contract §3, documented except where a field says otherwise.
     """
 
     id: str
     """The task's id."""
     workspace_id: str | None = None
-    """The agent computer it runs on. `create` gives it; the reads may leave it out (unknown)."""
+    """The agent computer that the task runs on. `create` returns it; reads may leave it out (guess)."""
     url: str | None = None
     """The task's page in Rebyte's application."""
     title: str | None = None
     """A short title, made by the service."""
     executor: str | None = None
-    """The coding agent, such as `claude` (an open set); may be None in any answer (observed)."""
+    """The coding agent, such as `claude` (an open set). It may be None in any response (observed)."""
     model: str | None = None
-    """The model it uses (an open set)."""
+    """The model that the agent uses (an open set)."""
     status: TaskStatus | str | None = field(default=None, converter=task_status)
-    """What the task is doing, or None where the endpoint doesn't say, as in a listing."""
+    """The task's status; None where the endpoint doesn't say, as in a listing."""
     created_at: datetime | None = field(default=None, converter=moment)
     """When it was created."""
     completed_at: datetime | None = field(default=None, converter=moment)
-    """When it was completed. Don't infer the end from it; use `is_terminal`."""
+    """When it was completed. Use `is_terminal` to learn whether it has ended."""
     prompts: tuple[Prompt, ...] | None = None
-    """Its turns, oldest first; `get` gives them."""
+    """Its prompts, oldest first; only `get` returns them."""
     final_result: str | None = None
-    """The answer of its latest turn, once there is one (observed)."""
+    """The final result of its latest turn, once there is one (observed)."""
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the status says that the task has ended. False when there is no status, or an unknown one."""
+        """Whether the status says that the task has ended. False when the status is None or unknown."""
         return self.status in TERMINAL_STATUSES
 
 
 @frozen(kw_only=True)
 class PromptContent:
-    """One turn with what was asked and answered.
+    """One turn with its prompt text and its response.
 
     *Source*: contract §3, observed: used in production, not documented.
     """
@@ -82,17 +83,17 @@ class PromptContent:
     id: str
     """The prompt's id."""
     status: PromptStatus | str | None = field(default=None, converter=prompt_status)
-    """How far the turn is."""
+    """The status of the turn."""
     user_prompt: str | None = None
     """The text that was submitted."""
     submitted_at: datetime | None = field(default=None, converter=moment)
     """When it was submitted."""
     completed_at: datetime | None = field(default=None, converter=moment)
-    """When it ended; may be filled in while the turn runs."""
+    """When the turn ended; it may be set while the turn still runs."""
     response: str | None = None
-    """The answer, or None while there is none."""
+    """What the agent said at the end of the turn; None before it has."""
     events: tuple[TaskEvent, ...] | None = None
-    """The turn's events, when they were asked for."""
+    """The turn's events, when the read asked for them."""
 
     @property
     def is_terminal(self) -> bool:
@@ -110,32 +111,32 @@ class TaskContent:
     id: str
     """The task's id."""
     status: TaskStatus | str | None = field(default=None, converter=task_status)
-    """What the task is doing."""
+    """The task's status."""
     prompts: tuple[PromptContent, ...] = ()
     """Its turns, oldest first."""
 
 
 @frozen
 class TaskResult:
-    """The end of one turn of a task, or, on an error, what there was of it."""
+    """The result of one turn of a task. On an error: what had been delivered of the turn."""
 
     task_id: str
     """The task."""
     status: TaskStatus | str | None
     """How the turn ended (`completed`, `failed`, `canceled`); None when it was given up before its end."""
     final_result: str
-    """The agent's answer: the server's, or the last text where the server gave none; empty if there was neither."""
+    """What the agent said at the end: from the server, else the last text. Empty when there was neither."""
     text: str
-    """Everything the agent said in what was followed, blocks divided by a blank line, echoes left out."""
+    """All text that the agent wrote in the turn, with a blank line between blocks and without repetitions."""
     events_seen: int
     """How many events were delivered."""
 
 
 class Visibility(StrEnum):
-    """Who may see a task; a new one is `SHARED`."""
+    """Who may see a task. A new task is `SHARED`."""
 
     PRIVATE = "private"
-    """The key's owner alone."""
+    """Only the owner of the API key."""
     SHARED = "shared"
     """The whole organization."""
     PUBLIC = "public"
@@ -144,12 +145,12 @@ class Visibility(StrEnum):
 
 @frozen(kw_only=True)
 class VisibilitySetting:
-    """A task's visibility as the server has set it.
+    """The visibility of a task, as the server has set it.
 
     *Source*: contract §3, documented.
     """
 
     visibility: str
-    """The visibility: one of `Visibility`, or a word that is newer than this package."""
+    """The visibility: a member of `Visibility`, or one that is newer than this package."""
     share_url: str | None = None
-    """The public link; only where the visibility is public."""
+    """The public link; None unless the visibility is public."""

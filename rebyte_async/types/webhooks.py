@@ -1,4 +1,4 @@
-"""Webhooks: where the service reports what becomes of tasks."""
+"""Webhooks, to which the service reports the events of tasks, and the completion hints that they give."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["TaskCompletionHints", "Webhook", "WebhookEventName"]
 
 
 class WebhookEventName(StrEnum):
-    """What a webhook can be told of.
+    """The events that a webhook can be registered for.
 
     *Source*: contract §7, documented.
     """
@@ -28,7 +28,7 @@ class WebhookEventName(StrEnum):
 
 @frozen(kw_only=True)
 class Webhook:
-    """A registered webhook. Its secret is never given back.
+    """A registered webhook. The service never returns its secret.
 
     *Source*: contract §7, documented.
     """
@@ -36,19 +36,19 @@ class Webhook:
     id: str
     """The webhook's id."""
     url: str | None = None
-    """Where deliveries go."""
+    """Where deliveries are sent."""
     events: tuple[str, ...] = ()
-    """What it is told of: members of `WebhookEventName`, or newer words."""
+    """The events that it is registered for: members of `WebhookEventName`, or newer names."""
     description: str | None = None
-    """What it is for, at most 500 characters."""
+    """Its description, at most 500 characters."""
     has_secret: bool | None = None
-    """Whether deliveries carry a secret."""
+    """Whether it has a secret that deliveries carry."""
     is_active: bool | None = None
     """Whether deliveries are sent."""
     created_at: datetime | None = field(default=None, converter=moment)
     """When it was registered."""
     last_triggered_at: datetime | None = field(default=None, converter=moment)
-    """When a delivery was last tried."""
+    """When a delivery was last attempted."""
     failure_count: int | None = None
     """How many deliveries have failed."""
 

@@ -53,7 +53,7 @@ def test_a_status_must_be_a_string() -> None:
     ("event", "path"), [({"payload": {}}, "$.prompts[0].events[0].eventType"), (5, "$.prompts[0].events[0]")]
 )
 def test_a_wrong_event_of_a_turn_is_named(event: Any, path: str) -> None:
-    """The path of an event's error goes on from the path of the event."""
+    """The path of an event's error continues the path of the event."""
     with pytest.raises(DecodeError) as caught:
         models.decode(TaskContent, {"id": "t", "prompts": [{"id": "p", "events": [event]}]})
     assert caught.value.path == path
@@ -92,7 +92,7 @@ def test_a_list_is_found_bare_or_under_a_key() -> None:
 
 
 def test_a_field_may_have_another_name() -> None:
-    """An alias stands in for a field's name, and yields to the name itself."""
+    """An alias is read as the field's name, unless the name itself is there."""
     document = [{"filename": "a", "size": 1}, {"filename": "b", "name": "c"}]
     items = models.decode_items(Artifact, document, ("artifacts",), aliases={"filename": "name"})
     assert [item.name for item in items] == ["a", "c"]
