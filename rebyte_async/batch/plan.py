@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
 
-from rebyte_async.batch.tuning import Tuning
+from rebyte_async.batch.settings import Tuning
 
 if TYPE_CHECKING:
     from rebyte_async.types import TaskCompletionHints

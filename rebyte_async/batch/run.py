@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Self
 
 from anyio import CancelScope
 
-from rebyte_async.batch.engine import Engine
+from rebyte_async.batch.inputs import check_items, source_of
 from rebyte_async.batch.journal import Journal
-from rebyte_async.batch.outlet import Outlet
+from rebyte_async.batch.outputs import Outlet
 from rebyte_async.batch.progress import BatchProgress
-from rebyte_async.batch.sources import check_items, source_of
+from rebyte_async.batch.scheduler import Engine
 from rebyte_async.errors import BatchError
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from rebyte_async._transport import Transport
+    from rebyte_async.batch.inputs import Items
     from rebyte_async.batch.outcomes import BatchOutcome
     from rebyte_async.batch.plan import Plan
-    from rebyte_async.batch.sources import Items
     from rebyte_async.client import AsyncRebyte
 
 __all__ = ["BatchRun"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from rebyte_async.batch.agent_computers import checked_workspaces
 from rebyte_async.batch.journal import Journal
 from rebyte_async.batch.plan import Plan
 from rebyte_async.batch.run import BatchRun
-from rebyte_async.batch.workspaces import checked_workspaces
 from rebyte_async.client import AsyncRebyte
 from rebyte_async.errors import ConfigurationError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from rebyte_async.batch.sources import Items
+    from rebyte_async.batch.inputs import Items
     from rebyte_async.types import TaskCompletionHints
 
 __all__ = ["BatchRunner"]

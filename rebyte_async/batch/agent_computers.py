@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import define, field
 
-from rebyte_async.batch.trouble import Trouble, in_one_line, is_passing
+from rebyte_async.batch.failures import Trouble, in_one_line, is_passing
 from rebyte_async.errors import (
     AmbiguousRequestError,
     BatchError,
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from rebyte_async._transport import Transport
-    from rebyte_async.batch.halting import Halt
     from rebyte_async.batch.journal import Journal
-    from rebyte_async.batch.tuning import Tuning
+    from rebyte_async.batch.settings import Tuning
+    from rebyte_async.batch.stopping import Halt
     from rebyte_async.resources import AgentComputers
 
 __all__ = ["Machines", "checked_workspaces"]

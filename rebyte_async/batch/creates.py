@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING
 from anyio import CancelScope
 from attrs import define, evolve, field, frozen
 
-from rebyte_async.batch.halting import HaltingGate, StoppedError
+from rebyte_async.batch.failures import StrayCancelError, Trouble, in_one_line, is_fatal, is_passing
 from rebyte_async.batch.journal import DuplicateTaskError
-from rebyte_async.batch.looking import Search
+from rebyte_async.batch.limits import Texts
 from rebyte_async.batch.marks import Mark
-from rebyte_async.batch.reconcile import Doubt, Verdict
-from rebyte_async.batch.texts import Texts
-from rebyte_async.batch.trouble import StrayCancelError, Trouble, in_one_line, is_fatal, is_passing
+from rebyte_async.batch.matching import Doubt, Verdict
+from rebyte_async.batch.search import Search
+from rebyte_async.batch.stopping import HaltingGate, StoppedError
 from rebyte_async.errors import AmbiguousRequestError, BatchError, JournalError, LimitExceededError, RebyteError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rebyte_async._transport import Transport
-    from rebyte_async.batch.halting import Halt
     from rebyte_async.batch.items import BatchItem
     from rebyte_async.batch.journal import Journal
     from rebyte_async.batch.journal.records import ItemRecord
     from rebyte_async.batch.plan import Plan
+    from rebyte_async.batch.stopping import Halt
     from rebyte_async.resources import Tasks
     from rebyte_async.types import Task
     from rebyte_async.types.files import FileRef

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 from anyio import CapacityLimiter, create_task_group, to_thread
 from attrs import define, evolve, field
 
-from rebyte_async.batch.faith import Faith
+from rebyte_async.batch.evidence import Faith
+from rebyte_async.batch.failures import Trouble, is_fatal, is_passing, no_stray_cancel
 from rebyte_async.batch.items import plain_prompt, prompt_hash
-from rebyte_async.batch.reconcile import Candidate, judge
-from rebyte_async.batch.trouble import Trouble, is_fatal, is_passing, no_stray_cancel
+from rebyte_async.batch.matching import Candidate, judge
 from rebyte_async.errors import RebyteError
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from rebyte_async._transport.gate import Gate
     from rebyte_async.batch.journal import Journal
-    from rebyte_async.batch.reconcile import Doubt, Verdict
-    from rebyte_async.batch.tuning import Tuning
+    from rebyte_async.batch.matching import Doubt, Verdict
+    from rebyte_async.batch.settings import Tuning
     from rebyte_async.resources import Tasks
     from rebyte_async.types import Task
 

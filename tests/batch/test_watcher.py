@@ -10,8 +10,8 @@ from typing import Any
 from attrs import evolve
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.batch.tuning import Tuning
-from rebyte_async.batch.watching import Watch
+from rebyte_async.batch.settings import Tuning
+from rebyte_async.batch.watcher import Watch
 from rebyte_async.emulator import Drop, Emulator, HtmlPage, Match, Rewrite, Status, error, fail, hold, succeed
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of

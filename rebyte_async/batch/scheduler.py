@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, CapacityLimiter, create_task_group, move_on_after
 
+from rebyte_async.batch.agent_computers import Machines
 from rebyte_async.batch.budget import Budget
-from rebyte_async.batch.creating import Creates, UnclearError
-from rebyte_async.batch.halting import Halt, StoppedError
+from rebyte_async.batch.creates import Creates, UnclearError
+from rebyte_async.batch.failures import first_of, in_one_line, is_fatal, is_passing, no_stray_cancel
 from rebyte_async.batch.items import BatchItem, intake_of
 from rebyte_async.batch.journal.records import time_of
 from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.batch.progress import BatchProgress, RunningItem
 from rebyte_async.batch.slots import Slots
-from rebyte_async.batch.trouble import first_of, in_one_line, is_fatal, is_passing, no_stray_cancel
-from rebyte_async.batch.watching import Watch
-from rebyte_async.batch.workspaces import Machines
+from rebyte_async.batch.stopping import Halt, StoppedError
+from rebyte_async.batch.watcher import Watch
 from rebyte_async.errors import BatchError, JournalError, NotFoundError, RebyteError
 from rebyte_async.types.statuses import TaskStatus
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from rebyte_async._transport import Transport
+    from rebyte_async.batch.inputs import Source
     from rebyte_async.batch.journal import Journal
     from rebyte_async.batch.journal.records import ItemRecord, NewItem
-    from rebyte_async.batch.outlet import Outlet
+    from rebyte_async.batch.outputs import Outlet
     from rebyte_async.batch.plan import Plan
-    from rebyte_async.batch.sources import Source
     from rebyte_async.client import AsyncRebyte
     from rebyte_async.types import Task
     from rebyte_async.types.files import FileRef

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebyte_async.batch.reconcile import Candidate, Doubt, Verdict, judge
+from rebyte_async.batch.matching import Candidate, Doubt, Verdict, judge
 
 SLACK = 120.0
 

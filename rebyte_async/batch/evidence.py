@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from rebyte_async.batch.reconcile import names_of
+from rebyte_async.batch.matching import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rebyte_async.batch.reconcile import Candidate, Doubt
+    from rebyte_async.batch.matching import Candidate, Doubt
 
 __all__ = ["Faith"]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from anyio import move_on_after
 from attrs import define, field, frozen
 
-from rebyte_async.batch.trouble import Trouble, in_one_line, is_fatal, is_passing
+from rebyte_async.batch.failures import Trouble, in_one_line, is_fatal, is_passing
 from rebyte_async.errors import APIError, DecodeError, NotFoundError, RebyteError, TransportError
 from rebyte_async.types.events import ErrorEvent
 from rebyte_async.types.statuses import TaskStatus
 
 if TYPE_CHECKING:
     from rebyte_async._transport.gate import Gate
-    from rebyte_async.batch.tuning import Tuning
+    from rebyte_async.batch.settings import Tuning
     from rebyte_async.resources import Tasks
     from rebyte_async.types import Task, TaskCompletionHints
 

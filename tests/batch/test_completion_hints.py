@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rebyte_async.batch.tuning import Tuning
-from rebyte_async.batch.watching import Watch
+from rebyte_async.batch.settings import Tuning
+from rebyte_async.batch.watcher import Watch
 from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier, sign
 from support.clients import client_of
 from support.raw import RawRequest, RawServer, json_answer
@@ -18,7 +18,7 @@ SECRET = "s3cret-of-the-tests"
 
 async def test_word_hurries_reads_whose_pauses_have_grown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A read right after the word may lag behind it, so it is repeated soon, however long the pauses were before."""
-    monkeypatch.setattr("rebyte_async.batch.watching._GROWTH", 1e6)
+    monkeypatch.setattr("rebyte_async.batch.watcher._GROWTH", 1e6)
     receiver, reads, second = WebhookReceiver(WebhookVerifier(SECRET)), 0, asyncio.Event()
 
     async def api(_request: RawRequest) -> Any:

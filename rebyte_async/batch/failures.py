@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
     from rebyte_async._transport.gate import Gate
-    from rebyte_async.batch.tuning import Tuning
+    from rebyte_async.batch.settings import Tuning
 
 __all__ = ["StrayCancelError", "Trouble", "first_of", "in_one_line", "is_fatal", "is_passing", "no_stray_cancel"]
 
