@@ -21,7 +21,7 @@ from aiohttp import web
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.batch import BatchItem, BatchRunner, Journal
-from rebyte_async.batch.items import intake_of
+from rebyte_async.batch.items import to_new_item
 from rebyte_async.emulator import Emulator, pause, text
 from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier
 
@@ -84,7 +84,7 @@ def test_the_journal_alone(figures: Figures, tmp_path: Path) -> None:
     count, at_once = 5_000, 64
 
     async def one(journal: Journal, number: int) -> None:
-        accepted: Any = await journal.accept([intake_of(BatchItem(f"item-{number}", "Summarise it. " * 20))])
+        accepted: Any = await journal.accept([to_new_item(BatchItem(f"item-{number}", "Summarise it. " * 20))])
         (entry,) = accepted
         await journal.record_intent(entry, None, 1.0)
         await journal.record_task(entry, f"task-{number}", "workspace", 1.0)

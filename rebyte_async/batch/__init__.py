@@ -1,4 +1,4 @@
-"""Batches: thousands of tasks, nothing lost, nothing paid for twice."""
+"""Batches: thousands of tasks, with none lost and none paid for twice."""
 
 from __future__ import annotations
 

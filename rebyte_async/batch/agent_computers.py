@@ -1,8 +1,7 @@
-"""The agent computers of a batch: made once, or given, and used by one task at a time each."""
+"""The agent computers of a batch: created once, or given by id, and used by one task at a time each."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import define, field
 
-from rebyte_async.batch.failures import Trouble, in_one_line, is_passing
+from rebyte_async._sync import Signal
+from rebyte_async.batch.failures import Outage, is_transient, summarize_error
 from rebyte_async.errors import (
     AmbiguousRequestError,
     BatchError,
@@ -26,19 +26,23 @@ from rebyte_async.resources.arguments import optional_text
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from rebyte_async._transport import Transport
+    from rebyte_async._clock import Time
+    from rebyte_async._transport.clock import ServerClock
     from rebyte_async.batch.journal import Journal
     from rebyte_async.batch.settings import Tuning
-    from rebyte_async.batch.stopping import Halt
+    from rebyte_async.batch.stopping import StopSignal
     from rebyte_async.resources import AgentComputers
 
-__all__ = ["Machines", "checked_workspaces"]
+__all__ = ["UNDECIDED_TASKS", "AgentComputerPool", "check_workspaces"]
 
 _log = logging.getLogger("rebyte_async")
+_PAGE_SIZE = 100
+UNDECIDED_TASKS = "undecided creates may have started tasks on them"
+"""Why agent computers are removed whose creates of tasks can't be decided."""
 
 
-def checked_workspaces(workspaces: object) -> int | tuple[str, ...] | None:
-    """The runner's `workspaces`: how many, or which ones.
+def check_workspaces(workspaces: object) -> int | tuple[str, ...] | None:
+    """Check the runner's `workspaces`: how many agent computers, or the ids of some.
 
     Raises:
         ConfigurationError: It is neither.
@@ -58,177 +62,195 @@ def checked_workspaces(workspaces: object) -> int | tuple[str, ...] | None:
 
 
 @define(eq=False, kw_only=True)
-class Machines:
-    """Lends agent computers to items, and makes them as they are needed."""
+class AgentComputerPool:
+    """Lends agent computers to items, and creates them as they are needed.
+
+    The pool of a journal has numbered slots. The agent computer of a slot has a name that only this batch uses, so that
+    one whose create was ambiguous is found by its name, and is not created twice.
+    """
 
     wanted: int | tuple[str, ...]
+    """How many agent computers to create, or the ids of existing ones."""
     computers: AgentComputers
     journal: Journal
-    transport: Transport
+    clock: ServerClock
+    time: Time
     tuning: Tuning
     settle: float
-    clock_ready: Callable[[], Awaitable[None]]
-    halt: Halt
-    """Says when no machine is to be lent any more."""
+    """Seconds between two searches for an agent computer whose create was ambiguous."""
+    before_create: Callable[[], Awaitable[None]]
+    """Awaited before an agent computer is created; afterwards the server's time is known."""
+    stop: StopSignal
+    """Once it is given, no agent computer is lent."""
     _free: deque[str] = field(factory=deque[str], init=False)
     _busy: dict[str, int] = field(factory=dict[str, int], init=False)
-    """How many tasks run on a machine: more than one only where an earlier run had it so."""
-    _unmade: deque[int] = field(factory=deque[int], init=False)
-    """The slots of machines that aren't made yet, or not known to be ready."""
-    _ours: set[str] = field(factory=set[str], init=False)
-    """The machines that the batch may use."""
+    """How many tasks run on an agent computer: more than one only where an earlier run had it so."""
+    _unready_slots: deque[int] = field(factory=deque[int], init=False)
+    """The slots whose agent computers aren't created yet, or may not be ready."""
+    _usable: set[str] = field(factory=set[str], init=False)
+    """The agent computers that may get tasks."""
     _alive: int = field(default=0, init=False)
-    """How many machines there are, or may yet be."""
-    _why: str = field(default="", init=False)
-    """What became of the others."""
-    _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
+    """How many agent computers there are or may still be."""
+    _loss_reason: str = field(default="", init=False)
+    """Why the latest of the others was lost."""
+    _changed: Signal = field(factory=Signal, init=False)
 
     async def open(self, busy: Sequence[str | None]) -> None:
-        """Find out which machines there are.
+        """Read from the journal which agent computers there are.
 
         Args:
-            busy: Those that tasks of the batch still run on.
+            busy: The agent computers on which tasks of the batch still run, one entry for each task.
         """
         for workspace_id in busy:
             if workspace_id is not None:
                 self._busy[workspace_id] = self._busy.get(workspace_id, 0) + 1
         if isinstance(self.wanted, tuple):
-            self._ours.update(self.wanted)
+            self._usable.update(self.wanted)
             self._free.extend(workspace_id for workspace_id in self.wanted if workspace_id not in self._busy)
         else:
-            made = {machine.slot: machine.workspace_id for machine in await self.journal.agent_computers()}
-            self._ours.update(self._busy.keys() & set(made.values()))
-            # Those that were made before may not be ready yet, or never be.
-            self._unmade.extend(slot for slot in range(self.wanted) if made.get(slot) not in self._busy)
+            known = await self._read_slots()
+            self._usable.update(self._busy.keys() & set(known.values()))
+            # Agent computers that an earlier run created may not be ready, so they are waited for like new ones.
+            self._unready_slots.extend(slot for slot in range(self.wanted) if known.get(slot) not in self._busy)
         self._alive = self.wanted if isinstance(self.wanted, int) else len(self.wanted)
 
-    async def take(self) -> str:
-        """Borrow a machine; waits until there is one.
+    async def _read_slots(self) -> dict[int, str | None]:
+        return {computer.slot: computer.workspace_id for computer in await self.journal.agent_computers()}
+
+    async def acquire(self) -> str:
+        """Borrow an agent computer; wait until there is one.
 
         Raises:
             StoppedError: The run is ending.
-            BatchError: There is none that works, or none can be made.
+            BatchError: No agent computer works, or none can be created.
         """
         while not self._free:
-            self.halt.check()
-            if self._unmade:
-                if (made := await self._made(self._unmade.popleft())) is not None:
-                    self._ours.add(made)
-                    self._busy[made] = 1
-                    return made
+            self.stop.check()
+            if self._unready_slots:
+                if (workspace_id := await self._prepare(self._unready_slots.popleft())) is not None:
+                    self._usable.add(workspace_id)
+                    self._busy[workspace_id] = 1
+                    return workspace_id
             elif self._alive == 0:
-                raise BatchError(f"the batch has no agent computer to run on: {self._why}")
+                raise BatchError(f"the batch has no agent computer to run on: {self._loss_reason}")
             else:
-                self._changed.clear()
                 await self._changed.wait()
         workspace_id = self._free.popleft()
         self._busy[workspace_id] = 1
         return workspace_id
 
-    def lose(self, workspace_id: str | None, why: str) -> None:
-        """Put nothing else on a machine in this run: it is gone, or what became of the task on it isn't known."""
-        if workspace_id in self._ours:
-            self._ours.discard(workspace_id)
+    def release(self, workspace_id: str | None) -> None:
+        """Note that a task which ran on an agent computer has ended."""
+        if workspace_id is None or workspace_id not in self._busy:
+            return
+        self._busy[workspace_id] -= 1
+        if self._busy[workspace_id] == 0:
+            del self._busy[workspace_id]
+            if workspace_id in self._usable:
+                self._free.append(workspace_id)
+                self.notify()
+
+    def remove(self, workspace_id: str | None, reason: str) -> None:
+        """Lend an agent computer no more in this run: it is gone, or its task can't be followed."""
+        if workspace_id in self._usable:
+            self._usable.discard(workspace_id)
             self._alive -= 1
-            self._why = why
-            self.touch()
+            self._loss_reason = reason
+            self.notify()
 
     async def is_gone(self, workspace_id: str) -> bool:
-        """Whether there is no such machine, as far as can be told."""
+        """Return whether the service certainly has no such agent computer."""
         try:
-            await Trouble(self.tuning, self.transport.gate).outlast(lambda: self.computers.get(workspace_id))
+            await self._new_outage().retry_through(lambda: self.computers.get(workspace_id))
         except NotFoundError:
             return True
         except RebyteError:
             return False
         return False
 
-    def touch(self) -> None:
-        """Have whoever waits for a machine look."""
-        self._changed.set()
+    def notify(self) -> None:
+        """Have `acquire` check again: whether an agent computer is free, and whether the run is ending."""
+        self._changed.notify()
 
-    def give_back(self, workspace_id: str | None) -> None:
-        """A task that ran on a machine has ended."""
-        if workspace_id is None or workspace_id not in self._busy:
-            return
-        self._busy[workspace_id] -= 1
-        if self._busy[workspace_id] == 0:
-            del self._busy[workspace_id]
-            if workspace_id in self._ours:
-                self._free.append(workspace_id)
-                self.touch()
+    def _new_outage(self) -> Outage:
+        return Outage(self.time, self.tuning)
 
-    async def _made(self, slot: int) -> str | None:
-        """Make the machine of a slot and wait until it is ready; None where it can't be provisioned."""
+    async def _prepare(self, slot: int) -> str | None:
+        """Create the agent computer of a slot, or find it, and wait until it is ready; None if it never will be."""
         try:
-            workspace_id = await self._id_of(slot)
+            workspace_id = await self._ensure_created(slot)
             try:
-                await self._ready(workspace_id)
-            except NotFoundError:  # it was deleted since
-                workspace_id = await self._id_of(slot, anew=True)
-                await self._ready(workspace_id)
+                await self._wait_ready(workspace_id)
+            except NotFoundError:  # it was deleted after an earlier run
+                workspace_id = await self._ensure_created(slot, anew=True)
+                await self._wait_ready(workspace_id)
         except (ProvisionError, LimitExceededError) as error:
-            _log.warning("%s; the batch goes on without this agent computer", error)
+            _log.warning("%s; the batch continues without this agent computer", error)
             self._alive -= 1
             is_limit = isinstance(error, LimitExceededError)
-            self._why = in_one_line(error) if is_limit else "none could be provisioned"
-            self.touch()
+            self._loss_reason = summarize_error(error) if is_limit else "none could be provisioned"
+            self.notify()
             return None
         except BaseException as error:
-            self._unmade.append(slot)
-            self.touch()
+            self._unready_slots.append(slot)
+            self.notify()
             if isinstance(error, RebyteError) and not isinstance(error, BatchError):
-                raise BatchError(f"can't make the batch's agent computers: {in_one_line(error)}") from error
+                raise BatchError(f"can't create the batch's agent computers: {summarize_error(error)}") from error
             raise
         return workspace_id
 
-    async def _id_of(self, slot: int, *, anew: bool = False) -> str:
-        """Make a machine, or find the one that an earlier create has made."""
+    async def _ensure_created(self, slot: int, *, anew: bool = False) -> str:
+        """Return the id of a slot's agent computer, creating it unless an earlier create has.
+
+        Args:
+            slot: The slot.
+            anew: Whether to create another one in place of the known one.
+        """
         name = f"batch-{self.journal.batch_id[:8]}-{slot}"
-        known = {} if anew else {machine.slot: machine.workspace_id for machine in await self.journal.agent_computers()}
+        known = {} if anew else await self._read_slots()
         if (workspace_id := known.get(slot)) is not None:
             return workspace_id
-        trouble = Trouble(self.tuning, self.transport.gate)
-        in_doubt = slot in known
+        outage = self._new_outage()
+        is_ambiguous = slot in known  # the journal has an intent without a result
         while True:
-            workspace_id = await self._found(name) if in_doubt else None
+            workspace_id = await self._find(name) if is_ambiguous else None
             if workspace_id is None:
-                await self.clock_ready()
-                await self.journal.record_agent_computer_intent(slot, name, self.transport.clock.now())
+                await self.before_create()
+                await self.journal.record_agent_computer_intent(slot, name, self.clock.now())
                 try:
                     workspace_id = (await self.computers.create(name)).id
                 except RebyteError as error:
-                    in_doubt = isinstance(error, AmbiguousRequestError)
-                    if not (in_doubt or is_passing(error)) or trouble.is_too_long():
+                    is_ambiguous = isinstance(error, AmbiguousRequestError)
+                    if not (is_ambiguous or is_transient(error)) or outage.has_timed_out():
                         raise
-                    await trouble.pause(error)
+                    await outage.wait(error)
                     continue
             await self.journal.record_agent_computer(slot, workspace_id)
             return workspace_id
 
-    async def _found(self, name: str) -> str | None:
-        """The machine of a name, which is the batch's own; looked for twice, since it may turn up late."""
-        for look in range(2):
-            if look:
-                await self.transport.gate.sleep(self.settle)
-            found = await Trouble(self.tuning, self.transport.gate).outlast(lambda: self._listed(name))
+    async def _find(self, name: str) -> str | None:
+        """Find an agent computer by its name, in two listings, since it may become visible late."""
+        for number in range(2):
+            if number:
+                await self.time.sleep(self.settle)
+            found = await self._new_outage().retry_through(lambda: self._list_for(name))
             if found is not None:
                 return found
         return None
 
-    async def _listed(self, name: str) -> str | None:
-        async for computer in self.computers.list(limit=100):
+    async def _list_for(self, name: str) -> str | None:
+        async for computer in self.computers.list(limit=_PAGE_SIZE):
             if computer.name == name:
                 return computer.id
         return None
 
-    async def _ready(self, workspace_id: str) -> None:
-        trouble = Trouble(self.tuning, self.transport.gate)
+    async def _wait_ready(self, workspace_id: str) -> None:
+        outage = self._new_outage()
         while True:
             try:
-                await trouble.outlast(lambda: self.computers.wait_ready(workspace_id))
+                await outage.retry_through(lambda: self.computers.wait_ready(workspace_id))
             except WaitTimeoutError:
-                if trouble.is_too_long():
+                if outage.has_timed_out():
                     raise
             else:
                 return

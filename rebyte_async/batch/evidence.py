@@ -1,52 +1,121 @@
-"""Whether tasks show the prompts that were sent, so that they can be told by them."""
+"""What limits the search for an ambiguous create's task: when it can have been made, and whether prompts identify it.
+
+Pure: both are computed from values that others have read.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Self
 
-from attrs import frozen
+from attrs import field, frozen
 
-from rebyte_async.batch.matching import names_of
+from rebyte_async.batch.matching import describe_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from rebyte_async.batch.matching import Candidate, Doubt
+    from rebyte_async.batch.matching import AmbiguousCreate, Candidate
+    from rebyte_async.types import Task
 
-__all__ = ["Faith"]
+__all__ = ["PromptFidelity", "Watermark"]
 
-_BROKEN = "the service shows prompts otherwise than they were sent, so its tasks can't be told by them"
-_UNKNOWN = "nothing tells yet whether the service shows prompts as they were sent"
+_ALTERED = "the service shows prompts otherwise than they were sent, so prompts don't identify its tasks"
+_UNVERIFIED = "it is not known yet whether the service shows prompts as they were sent"
+
+
+def _to_ids(task_ids: Iterable[str]) -> tuple[str, ...]:
+    return tuple(task_ids)
 
 
 @frozen(kw_only=True)
-class Faith:
-    """What is known of it."""
+class Watermark:
+    """The newest task of the service before a run sent its first create.
 
-    is_broken: bool = False
-    """Whether a task of an item shows another prompt than was sent."""
-    longest: int | None = None
-    """The length of the longest prompt that is known to be shown as it was sent; None where none is."""
+    It is a lower bound for when an ambiguous create can have made its task. It is taken from other tasks' timestamps
+    because no clock is trusted: neither this machine's nor that of the `Date` header.
+    """
 
-    def unsure(self, doubt: Doubt, others: Sequence[Candidate]) -> str | None:
-        """Why a doubt may not be taken to have made nothing, if it may not.
+    taken_at: float
+    """Time of the watermark on the intent clock: later than every intent of earlier runs, not later than any of this
+    run."""
+    created_at: float | None = None
+    """When the newest task was created; None where there was no task, or none with a time."""
+    task_ids: tuple[str, ...] = field(default=(), converter=_to_ids)
+    """The newest task, and others that were created in the same instant."""
+
+    @classmethod
+    def of_newest(cls, newest: Sequence[Task], taken_at: float) -> Self:
+        """Take the watermark from the newest tasks of the service."""
+        times = {task.id: task.created_at.timestamp() for task in newest if task.created_at is not None}
+        latest = max(times.values(), default=None)
+        same = tuple(task_id for task_id, time in times.items() if time == latest)
+        return cls(taken_at=taken_at, created_at=latest, task_ids=same)
+
+    @classmethod
+    def from_note(cls, note: str | None) -> Self | None:
+        """Read the watermark from a run's note in the journal; None where there is none or it can't be read."""
+        try:
+            fields = json.loads(note or "")
+            return cls(taken_at=fields.pop("began"), **fields)
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return None
+
+    def as_note(self) -> str:
+        """Write the watermark as a run's note in the journal."""
+        return json.dumps({"began": self.taken_at, "created_at": self.created_at, "task_ids": self.task_ids})
+
+    @classmethod
+    def at_intent(cls, intent_at: float, watermarks: Iterable[Self]) -> Self | None:
+        """Choose the watermark of the run that recorded an intent. One of an earlier run would be safe too."""
+        earlier = [watermark for watermark in watermarks if watermark.taken_at <= intent_at]
+        return max(earlier, key=lambda watermark: watermark.taken_at, default=None)
+
+    def earliest_task_time(self, intent_at: float, min_clock_offset: float | None, slack: float) -> float:
+        """Return when the task of a create can have been made at the earliest, by the clock of tasks.
 
         Args:
-            doubt: The doubt.
-            others: Tasks that may be its own, if it weren't for their prompts.
+            intent_at: When the intent of the create was recorded, by the clock of intents.
+            min_clock_offset: The least observed time from an intent to the creation of its task, in seconds: below 0
+                where the clock of intents is ahead. None where no create of the run has got its task yet, so that
+                nothing says whether the clocks agree.
+            slack: How many seconds the clocks within one service may be apart.
+        """
+        floor = self.created_at or 0.0
+        if min_clock_offset is None:
+            return floor
+        return max(floor, intent_at + min(0.0, min_clock_offset) - slack)
+
+
+@frozen(kw_only=True)
+class PromptFidelity:
+    """Whether the service shows prompts unchanged, so that tasks can be matched to items by their prompts."""
+
+    is_violated: bool = False
+    """Whether the task of an item shows another prompt than was sent."""
+    verified_length: int | None = None
+    """The length of the longest prompt that is known to be shown as it was sent; None where there is none."""
+
+    def doubt_absence(self, create: AmbiguousCreate, others: Sequence[Candidate]) -> str | None:
+        """Say why a create without a match may still have made a task; None where it certainly made none.
+
+        Args:
+            create: The ambiguous create.
+            others: Tasks that show another prompt and fit the create otherwise.
         """
         if not others:
             return None
-        if self.is_broken:
-            return _BROKEN
-        if self.longest is None:
-            return f"{names_of(others)} may be its task: {_UNKNOWN}"
-        if self.longest >= len(doubt.prompt):
+        if self.is_violated:
+            return _ALTERED
+        if self.verified_length is None:
+            return f"{describe_tasks(others)} may be its task: {_UNVERIFIED}"
+        if self.verified_length >= len(create.prompt):
             return None
-        like = [other for other in others if _is_like(other.prompt or "", doubt.prompt)]
-        return f"{names_of(like)} may be its task, shown otherwise than it was sent" if like else None
+        # Longer prompts than those seen so far may be shown cut, or with something around them.
+        altered = [other for other in others if _may_be_altered(other.prompt or "", create.prompt)]
+        return f"{describe_tasks(altered)} may be its task, shown otherwise than it was sent" if altered else None
 
 
-def _is_like(shown: str, sent: str) -> bool:
-    """Whether a prompt may be another one, cut or with something around it."""
+def _may_be_altered(shown: str, sent: str) -> bool:
+    """Return whether a shown prompt may be the sent one, cut or with something around it."""
     return sent in shown or sent.startswith(shown) or sent.endswith(shown)

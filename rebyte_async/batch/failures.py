@@ -1,4 +1,4 @@
-"""What to do about a service that doesn't answer as it should."""
+"""Failures of a batch: which are waited out, which end the run, and how outcomes describe them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,36 @@ from rebyte_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from rebyte_async._transport.gate import Gate
+    from rebyte_async._clock import Time
     from rebyte_async.batch.settings import Tuning
 
-__all__ = ["StrayCancelError", "Trouble", "first_of", "in_one_line", "is_fatal", "is_passing", "no_stray_cancel"]
+__all__ = [
+    "ForeignCancellationError",
+    "Outage",
+    "UnresolvedCreateError",
+    "as_batch_error",
+    "is_fatal",
+    "is_transient",
+    "reject_foreign_cancellation",
+    "summarize_error",
+    "unwrap_group",
+]
 
 T = TypeVar("T")
-_LONGEST_LINE = 2_000
+_LONGEST_SUMMARY = 2_000
+_MAX_DOUBLINGS = 20
+"""Keeps the exponent of a delay small, in an outage of any length."""
+
+
+class UnresolvedCreateError(BatchError):
+    """An ambiguous create stays undecided: it may have made a task, or nothing says which task it made."""
+
+    is_final: bool = True
+    """Whether it stays undecided; False where the search for the task failed, so that another run may decide it."""
+
+
+class ForeignCancellationError(BatchError):
+    """Something that the batch awaits was cancelled, while the batch itself was not."""
 
 
 def is_fatal(error: Exception) -> bool:
@@ -42,29 +65,41 @@ def is_fatal(error: Exception) -> bool:
     return isinstance(error, AuthenticationError | InsufficientScopesError | ConfigurationError)
 
 
-def is_passing(error: Exception) -> bool:
-    """Whether the same call may go better later. Not for a create whose fate is in doubt."""
+def is_transient(error: Exception) -> bool:
+    """Whether the same call may succeed later. An ambiguous create is not transient: it must not be repeated."""
     if isinstance(error, AmbiguousRequestError):
         return False
     return isinstance(error, TransportError | RateLimitedError | ServerError)
 
 
-def in_one_line(error: BaseException) -> str:
-    """An error as an outcome tells it: its class and its message."""
-    text = " ".join(str(error).split())[:_LONGEST_LINE]
+def summarize_error(error: BaseException) -> str:
+    """Describe an error on one line, as outcomes do: its class and its message."""
+    text = " ".join(str(error).split())[:_LONGEST_SUMMARY]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-class StrayCancelError(BatchError):
-    """Something that the batch waited for was cancelled, and the batch wasn't."""
+def as_batch_error(error: Exception) -> BatchError:
+    """Return the error that ends a run because of `error`, which no single item caused."""
+    if isinstance(error, BatchError):
+        return error
+    result = BatchError(f"the batch can't continue: {summarize_error(error)}")
+    result.__cause__ = error
+    return result
+
+
+def unwrap_group(error: BaseException) -> BaseException:
+    """Return the error that a task group has wrapped; of several errors the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
 
 
 @contextmanager
-def no_stray_cancel() -> Generator[None]:
-    """Tell a cancel that nobody asked the current task for: a task group would take it for the end of its work.
+def reject_foreign_cancellation() -> Generator[None]:
+    """Convert a CancelledError that did not target this task into an error; a task group would swallow it.
 
     Raises:
-        StrayCancelError: There was one.
+        ForeignCancellationError: Something awaited here was cancelled, but not this task.
     """
     try:
         yield
@@ -72,66 +107,61 @@ def no_stray_cancel() -> Generator[None]:
         task = asyncio.current_task()
         if current_effective_deadline() == float("-inf") or (task is not None and task.cancelling() > 0):
             raise
-        raise StrayCancelError("something that the batch waited for was cancelled") from error
-
-
-def first_of(error: BaseException) -> BaseException:
-    """What a task group has wrapped, as it was raised; of several errors the first."""
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error
+        raise ForeignCancellationError("something that the batch awaits was cancelled") from error
 
 
 @define(eq=False)
-class Trouble:
-    """Passing trouble, which several may share: how long to wait, and when to give up."""
+class Outage:
+    """A period in which calls fail transiently. Several calls may share one: how long to wait, and when to give up."""
 
+    time: Time
     tuning: Tuning
-    gate: Gate
     _since: float | None = field(default=None, init=False)
+    """When the first failure without a success since then was."""
     _failures: int = field(default=0, init=False)
 
-    def over(self) -> None:
-        """Note that the service has answered."""
+    def reset(self) -> None:
+        """Note that the service works."""
         self._since, self._failures = None, 0
 
-    def is_too_long(self) -> bool:
-        """Note a failure; whether trouble has lasted for so long that nobody should wait any more."""
-        now = self.gate.clock()
+    def has_timed_out(self) -> bool:
+        """Note a failure; return whether the outage has lasted so long that waiting should end."""
+        now = self.time.clock()
         if self._since is None:
             self._since = now
         self._failures += 1
-        return now - self._since >= self.tuning.patience
+        return now - self._since >= self.tuning.outage_timeout
 
-    async def pause(self, error: RebyteError) -> None:
-        """Wait before trying again."""
+    async def wait(self, error: RebyteError) -> None:
+        """Wait before the next attempt: half to all of a growing delay, and as long as the error asks for."""
         asked = error.retry_after if isinstance(error, APIError) else None
-        bound = min(self.tuning.longest_pause, self.tuning.first_pause * 2.0 ** min(self._failures - 1, 20))
-        drawn = self.gate.rng.uniform(bound / 2, bound)
-        await self.gate.sleep(max(drawn, min(asked or 0.0, self.tuning.patience)))
+        doublings = min(self._failures - 1, _MAX_DOUBLINGS)
+        longest = min(self.tuning.longest_retry_delay, self.tuning.first_retry_delay * 2.0**doublings)
+        drawn = self.time.rng.uniform(longest / 2, longest)
+        await self.time.sleep(max(drawn, min(asked or 0.0, self.tuning.outage_timeout)))
 
-    async def outlast(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def should_retry(self, error: RebyteError) -> bool:
+        """Wait, and return True, if a failed call is to be made again; return False at once if not."""
+        if not is_transient(error):
+            self.reset()
+            return False
+        if self.has_timed_out():
+            return False
+        await self.wait(error)
+        return True
+
+    async def retry_through(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call that may be repeated until it succeeds.
 
         Raises:
-            RebyteError: It failed for good, or for too long.
+            RebyteError: The call failed permanently, or the outage lasted too long.
         """
         while True:
             try:
                 result = await call()
             except RebyteError as error:
-                if not await self.passes(error):
+                if not await self.should_retry(error):
                     raise
             else:
-                self.over()
+                self.reset()
                 return result
-
-    async def passes(self, error: RebyteError) -> bool:
-        """Wait before a call that failed is made again; False, and at once, where it isn't to be."""
-        if not is_passing(error):
-            self.over()
-            return False
-        if self.is_too_long():
-            return False
-        await self.pause(error)
-        return True

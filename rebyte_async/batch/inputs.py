@@ -1,4 +1,4 @@
-"""Where items come from: any iterable, read as far as there is room and no further."""
+"""Readers of items: any iterable, read as far as there is room and no further."""
 
 from __future__ import annotations
 
@@ -10,70 +10,71 @@ from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
+from rebyte_async._sync import Signal
 from rebyte_async.batch.items import BatchItem
 from rebyte_async.errors import BatchError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Items", "Source", "check_items", "source_of"]
+__all__ = ["AsyncReader", "ItemReader", "Items", "SequenceReader", "ThreadReader", "check_items", "open_reader"]
 
 Items: TypeAlias = Iterable[BatchItem] | AsyncIterable[BatchItem]
 
 
-class Source(ABC):
-    """Hands out what its iterable gives, a few at a time. Its subclasses say how the iterable is read.
+class ItemReader(ABC):
+    """Reads the items of an iterable, a few at a time. Its subclasses know how the iterable is read.
 
-    A permit is given for each item that may be read, so that nothing is read ahead of the room for it.
+    One permit is given for each item that may be read, so that nothing is read ahead of the room for it.
     """
 
     def __init__(self) -> None:
         self._ready: deque[object] = deque()
         self._permits = 0
+        """How many permits are given and not used."""
         self._ended = False
         self._failure: BaseException | None = None
-        self._changed = asyncio.Event()
+        self._changed = Signal()
 
-    async def take(self, most: int) -> list[object]:
-        """The next items: as many as are there, at least one; none at the end.
+    async def read(self, limit: int) -> list[object]:
+        """Return the next items: those that are ready, from one to `limit`; none at the end.
 
         Raises:
             BaseException: What the iterable raised.
         """
-        while not self._ready and not self._ended:
-            self._changed.clear()
-            if self._permits < most:
-                more, self._permits = most - self._permits, most
-                self._permit(more)
-            await self._changed.wait()
+        if not self._ready and not self._ended:
+            if self._permits < limit:
+                more, self._permits = limit - self._permits, limit
+                self._permit(more)  # a sequence is read within this call
+            await self._changed.wait_for(lambda: self._ready or self._ended)
         if not self._ready and self._failure is not None:
             raise self._failure
-        return [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
+        return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
 
     @abstractmethod
     def _permit(self, count: int) -> None:
-        """Let so many more items be read."""
+        """Allow `count` more items to be read."""
 
-    def add(self, item: object) -> None:
-        """Take in an item."""
+    def _add(self, item: object) -> None:
+        """Take an item that was read."""
         self._permits -= 1
         self._ready.append(item)
-        self._changed.set()
+        self._changed.notify()
 
-    def end(self, failure: BaseException | None = None) -> None:
-        """Take in that there is no other."""
-        if isinstance(failure, asyncio.CancelledError):  # which, raised to the reader, would look as if it was meant
-            cancelled, failure = failure, BatchError("what gives the items was cancelled")
+    def _end(self, failure: BaseException | None = None) -> None:
+        """Note that there is no further item."""
+        if isinstance(failure, asyncio.CancelledError):  # raised to the reader, it would look like the reader's own
+            cancelled, failure = failure, BatchError("the iterable of the items was cancelled")
             failure.__cause__ = cancelled
         self._ended, self._failure = True, failure
-        self._changed.set()
+        self._changed.notify()
 
-    async def close(self) -> None:  # noqa: B027 - what lies in memory needs no closing
-        """Read no more."""
+    async def close(self) -> None:  # noqa: B027 - what is in memory needs no closing
+        """Read no further."""
 
 
-class _Listed(Source):
-    """What lies in memory needs no thread."""
+class SequenceReader(ItemReader):
+    """Reads what is in memory, which needs no thread."""
 
     def __init__(self, items: Iterator[object]) -> None:
         super().__init__()
@@ -82,17 +83,22 @@ class _Listed(Source):
     def _permit(self, count: int) -> None:
         for _ in range(count):
             try:
-                self.add(next(self._items))
+                self._add(next(self._items))
             except StopIteration:
-                self.end()
+                self._end()
                 return
-            except BaseException as error:  # noqa: BLE001 - told to whoever reads
-                self.end(error)
+            except BaseException as error:  # noqa: BLE001 - raised by `read`
+                self._end(error)
                 return
 
 
-class _Threaded(Source):
-    """Any other iterable may block, so it is read in a thread of its own: a daemon, since it may block for ever."""
+class ThreadReader(ItemReader):
+    """Reads any other iterable in a thread, since it may block.
+
+    `asyncio.to_thread` wouldn't do. The interpreter waits for its threads when it exits, so an iterable that blocks
+    forever, such as one that reads a terminal, would keep the process alive; this thread is a daemon. And a generator
+    would meet another thread for each item, which some, such as those with a SQLite connection, don't allow.
+    """
 
     def __init__(self, items: Iterable[object]) -> None:
         super().__init__()
@@ -112,21 +118,22 @@ class _Threaded(Source):
         try:
             iterator = iter(self._items)
             while self._permitted.acquire() and not self._closed:
-                self._loop.call_soon_threadsafe(self.add, next(iterator))
+                self._loop.call_soon_threadsafe(self._add, next(iterator))
         except StopIteration:
             pass
-        except BaseException as error:  # noqa: BLE001 - told to whoever reads
+        except BaseException as error:  # noqa: BLE001 - raised by `read`
             failure = error
-        with suppress(RuntimeError):  # the loop is closed, and nobody reads any more
-            self._loop.call_soon_threadsafe(self.end, failure)
+        with suppress(RuntimeError):  # the loop is closed, so there is no reader left
+            self._loop.call_soon_threadsafe(self._end, failure)
 
     async def close(self) -> None:
+        """Read no further. A read that blocks is abandoned with its thread."""
         self._closed = True
         self._permitted.release()
 
 
-class _Awaited(Source):
-    """An async iterable is read in a task of its own, so that one item doesn't wait for the next."""
+class AsyncReader(ItemReader):
+    """Reads an async iterable in a task, so that one item doesn't wait for the next."""
 
     def __init__(self, items: AsyncIterable[object]) -> None:
         super().__init__()
@@ -144,18 +151,19 @@ class _Awaited(Source):
         try:
             iterator: AsyncIterator[object] = aiter(self._items)
             while await self._permitted.acquire():
-                self.add(await anext(iterator))
+                self._add(await anext(iterator))
         except StopAsyncIteration:
-            self.end()
-        except asyncio.CancelledError as error:  # its own, or of something that it awaits
-            self.end(error)
+            self._end()
+        except asyncio.CancelledError as error:  # this task was cancelled, or something that the iterable awaits
+            self._end(error)
             raise
-        except BaseException as error:  # told to whoever reads, who would wait for ever
-            self.end(error)
+        except BaseException as error:  # raised by `read`, which would wait forever
+            self._end(error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
 
     async def close(self) -> None:
+        """Cancel a read that waits, and close the iterable."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -164,7 +172,7 @@ class _Awaited(Source):
 
 
 def check_items(items: object) -> None:
-    """See whether items can be read from something.
+    """Do nothing if items can be read from `items`.
 
     Raises:
         InvalidRequestError: They can't.
@@ -174,10 +182,10 @@ def check_items(items: object) -> None:
         raise InvalidRequestError(f"items must be an iterable of BatchItem, sync or async, not {kind}")
 
 
-def source_of(items: Items) -> Source:
-    """How to read an iterable, in the event loop that reads from it."""
+def open_reader(items: Items) -> ItemReader:
+    """Return the reader for an iterable. It belongs to the running event loop."""
     if isinstance(items, AsyncIterable):
-        return _Awaited(items)
+        return AsyncReader(items)
     if isinstance(items, list | tuple | deque):
-        return _Listed(iter(items))
-    return _Threaded(items)
+        return SequenceReader(iter(items))
+    return ThreadReader(items)

@@ -1,4 +1,4 @@
-"""What a batch is made of: a prompt with a key of its own."""
+"""The items of a batch: made by code or read from a file, and written as the journal keeps them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
 
 from attrs import Attribute, fields, frozen
 
+from rebyte_async._validate import text
 from rebyte_async._wire import json
 from rebyte_async.batch.journal.records import NewItem
 from rebyte_async.errors import BatchError, InvalidRequestError
@@ -27,19 +28,11 @@ if TYPE_CHECKING:
 
     from rebyte_async.resources.sources import Attachment, Source
 
-__all__ = ["BatchItem", "intake_of", "plain_prompt", "prompt_hash", "read_jsonl"]
+__all__ = ["BatchItem", "plain_prompt", "prompt_hash", "read_jsonl", "to_new_item"]
 
 _LONGEST_KEY = 500
-_LINES_AT_ONCE = 256
+_LINES_PER_READ = 256
 _PAIR = 2
-
-
-def _key(key: object) -> str:
-    if not isinstance(key, str) or not key.strip():
-        raise InvalidRequestError(f"key must be a string that isn't empty, not {key!r:.80}")
-    if len(key) > _LONGEST_KEY:
-        raise InvalidRequestError(f"key must have at most {_LONGEST_KEY} characters, not {len(key):,}")
-    return key
 
 
 def _put_positional_first(_: type, attributes: list[Attribute[Any]]) -> list[Attribute[Any]]:
@@ -48,7 +41,7 @@ def _put_positional_first(_: type, attributes: list[Attribute[Any]]) -> list[Att
 
 @frozen(field_transformer=_put_positional_first)
 class BatchItem(TaskOptions):
-    """One task of a batch, under a key that tells it apart from the others.
+    """One task of a batch, under a key that identifies it.
 
         BatchItem("row-17", "Summarise the attached report", files=["reports/17.pdf"])
 
@@ -69,15 +62,15 @@ class BatchItem(TaskOptions):
     """What to do, at most 100,000 characters."""
 
     def __attrs_post_init__(self) -> None:
-        _key(self.key)
+        text("key", self.key, longest=_LONGEST_KEY)
         prompt_text(self.prompt)
 
     @classmethod
     def from_json(cls, document: object) -> Self:
         """Make an item from a JSON object with the fields of this class.
 
-        `files` has paths, `{"id": …, "filename": …}` for what was uploaded before, or `{"name": …, "path": …}` for a
-        file that shall have another name.
+        `files` has paths, `{"id": …, "filename": …}` for an uploaded file, or `{"name": …, "path": …}` for a file that
+        gets another name.
 
         Args:
             document: The decoded object.
@@ -94,20 +87,21 @@ class BatchItem(TaskOptions):
             raise InvalidRequestError(f"an item needs {' and '.join(missing)}")
         if not isinstance(files := given.get("files") or [], list):
             raise InvalidRequestError(f"files must be a list, not {_kind(files)}")
-        given["files"] = [_file_of(value) for value in cast("list[object]", files)]
+        given["files"] = [_parse_file(value) for value in cast("list[object]", files)]
         given["skills"] = given.get("skills") or []
         return cls(given.pop("key"), given.pop("prompt"), **given)
 
     def as_json(self) -> dict[str, Any]:
-        """The item as `from_json` takes it, without what isn't set.
+        """Return the item as `from_json` takes it, without what isn't set.
 
-        A source that is neither a path nor uploaded can't be written down: its name and type stand for it.
+        An upload source that is neither a path nor an uploaded file can't be written as JSON: its name and type are
+        given in its place.
         """
         document: dict[str, Any] = {}
         for name in _NAMES:
             value: Any = getattr(self, name)
             if name == "files":
-                value = [_shown_file(file) for file in self.files]
+                value = [_describe_file(file) for file in self.files]
             elif name == "skills":
                 value = list(self.skills)
             if value is not None and value != []:
@@ -118,7 +112,7 @@ class BatchItem(TaskOptions):
 _NAMES = {item.name: item for item in fields(BatchItem)}
 
 
-def _file_of(value: object) -> Attachment:
+def _parse_file(value: object) -> Attachment:
     if isinstance(value, str):
         return value
     given = cast("dict[str, object]", value) if isinstance(value, dict) else {}
@@ -133,13 +127,13 @@ def _file_of(value: object) -> Attachment:
             )
 
 
-def _shown_file(file: Attachment) -> object:
+def _describe_file(file: Attachment) -> object:
     if isinstance(file, FileRef):
         return {"id": file.id, "filename": file.filename}
     if isinstance(file, tuple):
         name, source = file
-        return {"name": name, "path": os.fspath(source)} if _is_path(source) else _stand_in(name, source)
-    return os.fspath(file) if _is_path(file) else _stand_in(str(getattr(file, "name", "")), file)
+        return {"name": name, "path": os.fspath(source)} if _is_path(source) else _describe_source(name, source)
+    return os.fspath(file) if _is_path(file) else _describe_source(str(getattr(file, "name", "")), file)
 
 
 def _is_path(source: Source) -> TypeGuard[str | os.PathLike[str]]:
@@ -150,54 +144,54 @@ def _kind(value: object) -> str:
     return type(value).__name__
 
 
-def _stand_in(name: str, source: object) -> object:
+def _describe_source(name: str, source: object) -> object:
     return {"name": name, "source": _kind(source)}
 
 
-def intake_of(item: BatchItem) -> NewItem:
-    """What is written down of an item.
+def to_new_item(item: BatchItem) -> NewItem:
+    """Return an item as the journal keeps it.
 
     Raises:
-        InvalidRequestError: Its `extra` can't be written as JSON.
+        InvalidRequestError: The item's `extra` can't be written as JSON.
     """
     document = item.as_json()
     try:
         request = json.plain_dumps(document)
         asked = {name: value for name, value in document.items() if name != "key"}
-        fingerprint = hashlib.sha256(json.plain_dumps(_in_order(asked))).digest()
+        fingerprint = hashlib.sha256(json.plain_dumps(_sort_names(asked))).digest()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"the item {item.key!r:.80} can't be written as JSON: {error}") from error
     return NewItem(item.key, fingerprint, request.decode(), prompt_hash(item.prompt))
 
 
-def _in_order(value: Any) -> Any:
-    """The same document with the names of its objects in order, so that it always has the same bytes."""
+def _sort_names(value: Any) -> Any:
+    """Sort the names of all objects in a document, so that equal documents have the same bytes."""
     if isinstance(value, Mapping):
-        return {name: _in_order(inner) for name, inner in sorted(cast("Mapping[str, Any]", value).items())}
-    return [_in_order(inner) for inner in cast("list[Any]", value)] if isinstance(value, list) else value  # type: ignore[redundant-cast]
+        return {name: _sort_names(inner) for name, inner in sorted(cast("Mapping[str, Any]", value).items())}
+    return [_sort_names(inner) for inner in cast("list[Any]", value)] if isinstance(value, list) else value  # type: ignore[redundant-cast]
 
 
 def plain_prompt(prompt: str) -> str:
-    """A prompt without what the service may change: it may turn line ends, and trim it."""
+    """Return a prompt without what the service may change: it may convert line ends, and trim white space."""
     return re.sub(r"\r\n?", "\n", prompt).strip()
 
 
 def prompt_hash(prompt: str) -> bytes:
-    """What a prompt is compared by."""
+    """Return the hash by which prompts are compared."""
     return hashlib.sha256(plain_prompt(prompt).encode("utf-8", "surrogatepass")).digest()
 
 
 async def read_jsonl(path: str | Path) -> AsyncGenerator[BatchItem]:
-    """Read items from a file with a JSON object on each line, as they are asked for.
+    """Read items lazily from a file with one JSON object on each line.
 
     Args:
-        path: The file, in UTF-8. Empty lines, and a mark of the byte order at its beginning, are passed over.
+        path: The file, in UTF-8. Empty lines, and a byte order mark at the start, are skipped.
 
     Yields:
         The items, as `BatchItem.from_json` makes them.
 
     Raises:
-        BatchError: The file can't be read, or a line is no item; the error names the line.
+        BatchError: The file can't be read, or a line is not an item; the error names the line.
     """
     try:
         file = await asyncio.to_thread(open, path, "rb")
@@ -205,21 +199,21 @@ async def read_jsonl(path: str | Path) -> AsyncGenerator[BatchItem]:
         raise BatchError(f"can't read {path}: {error.strerror or error}") from error
     try:
         number = 0
-        while lines := await asyncio.to_thread(_lines, file):
+        while lines := await asyncio.to_thread(_read_lines, file):
             for line in lines:
                 number += 1
-                text = line if number > 1 else line.removeprefix(BOM_UTF8)
-                if text.strip():
-                    yield _item_of(text, f"{path}, line {number}")
+                content = line if number > 1 else line.removeprefix(BOM_UTF8)
+                if content.strip():
+                    yield _parse_line(content, f"{path}, line {number}")
     finally:
         file.close()
 
 
-def _lines(file: IO[bytes]) -> list[bytes]:
-    return list(islice(file, _LINES_AT_ONCE))
+def _read_lines(file: IO[bytes]) -> list[bytes]:
+    return list(islice(file, _LINES_PER_READ))
 
 
-def _item_of(line: bytes, where: str) -> BatchItem:
+def _parse_line(line: bytes, where: str) -> BatchItem:
     try:
         return BatchItem.from_json(json.loads(line))
     except InvalidRequestError as error:

@@ -1,75 +1,56 @@
-"""Which task is whose: the rule by which tasks are given to items whose create is in doubt. Pure.
+"""Decide which task belongs to which ambiguous create. Pure: values in, verdicts out.
 
-The rule, for items and tasks with one prompt text: a task belongs to one item only; a stranger's task may be among
-them; and what can't be told apart is not guessed at.
+The rule, for creates and tasks with the same prompt: a task belongs to at most one item; any task may be a stranger's;
+and where two answers are possible, none is given. So a task is never made twice, and never shared.
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import define, field, frozen
-
-from rebyte_async.batch.items import plain_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from rebyte_async.batch.journal.records import ItemRecord
+__all__ = ["AmbiguousCreate", "Candidate", "Verdict", "describe_tasks", "match_tasks"]
 
-__all__ = ["Candidate", "Doubt", "Verdict", "judge", "names_of"]
-
-_NAMED = 5
-"""How many tasks an error names."""
+_MAX_NAMED = 5
+"""How many tasks an error message names."""
 
 
 @frozen(kw_only=True)
-class Doubt:
-    """An item whose create may have made a task."""
+class AmbiguousCreate:
+    """A create whose response was lost: its task may exist or not."""
 
     position: int
-    text: bytes
-    """The hash of its prompt."""
+    """The item's position in the journal."""
+    prompt_hash: bytes
     fingerprint: bytes
+    """The hash of everything that the item asks for. Items with equal fingerprints are interchangeable."""
     intent_at: float
     workspace_id: str | None = None
-    """The machine that the create asked for; None if it asked for a new one."""
+    """The agent computer that the create asked for; None if it asked for a new one."""
     executor: str | None = None
     model: str | None = None
     prompt: str = ""
-    """Its prompt, plain."""
+    """The prompt, as `plain_prompt` returns it."""
     earliest: float | None = None
-    """When its task can have been made at the earliest, by the clock of tasks; None where that is the intents'."""
-    before: tuple[str, ...] = ()
-    """Tasks of that time that were there before."""
-
-    @classmethod
-    def of(cls, entry: ItemRecord) -> Self:
-        """The doubt about an entry that is `creating`."""
-        request = json.loads(entry.request)
-        return cls(
-            position=entry.position,
-            text=entry.prompt_hash,
-            fingerprint=entry.fingerprint,
-            intent_at=entry.intent_at or 0.0,
-            workspace_id=entry.workspace_id,
-            executor=request.get("executor"),
-            model=request.get("model"),
-            prompt=plain_prompt(request.get("prompt", "")),
-        )
+    """The earliest creation time of its task, by the clock of tasks; None for the intent less the slack."""
+    older_task_ids: tuple[str, ...] = ()
+    """Tasks that were created at about `earliest`, but before the run."""
 
 
 @frozen(kw_only=True)
 class Candidate:
-    """A task that no item is known to have."""
+    """A task that belongs to no known item, so that it may be the one of an ambiguous create."""
 
     task_id: str
     created_at: float | None = None
-    text: bytes | None = None
-    """The hash of its first prompt; None where it can't be read."""
+    prompt_hash: bytes | None = None
+    """The hash of the task's first prompt; None where the prompt can't be read."""
     prompt: str | None = None
-    """That prompt, plain."""
+    """That prompt, as `plain_prompt` returns it."""
     workspace_id: str | None = None
     executor: str | None = None
     model: str | None = None
@@ -77,139 +58,165 @@ class Candidate:
 
 @frozen
 class Verdict:
-    """What is known of a doubt: its task, or that there is none, or why it can't be told."""
+    """The decision on one ambiguous create: matched, absent or undecidable."""
 
     task: Candidate | None = None
-    unclear: str | None = None
+    """The task of the create."""
+    reason: str | None = None
+    """Why it can't be decided."""
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether the create certainly made no task."""
+        return self.task is None and self.reason is None
+
+
+_Fits: TypeAlias = "Callable[[AmbiguousCreate, Candidate], bool]"
+"""Whether a task may belong to a create, prompts aside."""
+_DoubtAbsence: TypeAlias = "Callable[[AmbiguousCreate, Sequence[Candidate]], str | None]"
 
 
 @define(eq=False)
-class _Group:
-    """Doubts and candidates of which none can be told apart from another by its text alone."""
+class _Component:
+    """A connected component of ambiguous creates and candidate tasks that share one prompt hash."""
 
-    doubts: list[Doubt] = field(factory=list[Doubt])
+    creates: list[AmbiguousCreate] = field(factory=list[AmbiguousCreate])
     candidates: list[Candidate] = field(factory=list[Candidate])
 
 
-def judge(
-    doubts: Sequence[Doubt],
+def match_tasks(
+    creates: Sequence[AmbiguousCreate],
     candidates: Sequence[Candidate],
     *,
     slack: float,
-    unsure: str | Callable[[Doubt, Sequence[Candidate]], str | None] | None = None,
+    doubt_absence: _DoubtAbsence | None = None,
 ) -> dict[int, Verdict]:
-    """Give each doubt its verdict, by the items' positions.
+    """Decide on every ambiguous create.
 
     Args:
-        doubts: All that are in doubt.
-        candidates: All tasks that may be theirs: made since, and no item's.
-        slack: How many seconds the clock of the tasks may be behind that of the intents.
-        unsure: Why no doubt may be taken to have made nothing, if none may; or what says so of a doubt, and of the
-            tasks of no doubt's text that may be its own otherwise.
+        creates: All ambiguous creates.
+        candidates: All tasks that may be theirs: created since, and of no known item.
+        slack: How many seconds the clock of the tasks may be behind the clock of the intents.
+        doubt_absence: Says why a create without a match may still have made a task, or returns None. It is given the
+            create, and those tasks with another prompt that fit it otherwise.
+
+    Returns:
+        The verdicts, by the items' positions.
     """
     verdicts: dict[int, Verdict] = {}
-    theirs, unread, others = _by_text(doubts, candidates)
-    for text, mine in _together(doubts).items():
-        fits = _Fits(frozenset(doubt.workspace_id for doubt in mine), slack)
-        for group in _groups(mine, theirs.get(text, []), fits):
-            verdicts |= _judge_group(group, fits)
-        for doubt in mine:
-            if verdicts[doubt.position] == Verdict():
-                left = [c for c in others if fits(doubt, c)] if callable(unsure) else []
-                why = unsure(doubt, left) if callable(unsure) else unsure
-                verdicts[doubt.position] = _remaining([c for c in unread if fits(doubt, c)], why)
+    matching, unreadable, others = _partition(creates, candidates)
+    for prompt_hash, same in _group_by_prompt(creates).items():
+        fits = _fit_rule(same, slack)
+        for component in _connect(same, matching.get(prompt_hash, []), fits):
+            verdicts |= _match_component(component, fits)
+        for create in same:
+            if verdicts[create.position].is_absent:
+                verdicts[create.position] = _confirm_absence(create, unreadable, others, fits, doubt_absence)
     return verdicts
 
 
-def _together(doubts: Iterable[Doubt]) -> dict[bytes, list[Doubt]]:
-    by_text: dict[bytes, list[Doubt]] = {}
-    for doubt in doubts:
-        by_text.setdefault(doubt.text, []).append(doubt)
-    return by_text
-
-
-def _by_text(
-    doubts: Iterable[Doubt], candidates: Iterable[Candidate]
-) -> tuple[dict[bytes, list[Candidate]], list[Candidate], list[Candidate]]:
-    """The candidates with the text of a doubt, by text; those that can't be read; and the others."""
-    matching: dict[bytes, list[Candidate]] = {doubt.text: [] for doubt in doubts}
-    unread: list[Candidate] = []
-    others: list[Candidate] = []
-    for candidate in candidates:
-        if candidate.text is None:
-            unread.append(candidate)
-        else:
-            matching.get(candidate.text, others).append(candidate)
-    return matching, unread, others
-
-
-def _remaining(unread: Sequence[Candidate], unsure: str | None) -> Verdict:
-    """What is left for a doubt that no task matches."""
-    if unread:
-        return Verdict(unclear=f"what was asked of {names_of(unread)} can't be read, and it may be this item's task")
-    return Verdict(unclear=unsure)
-
-
-@frozen
-class _Fits:
-    """Whether a task may be the one of a doubt, text apart."""
-
-    named: Collection[str | None]
-    """The machines that the doubted creates asked for."""
-    slack: float
-
-    def __call__(self, doubt: Doubt, candidate: Candidate) -> bool:
-        earliest = doubt.intent_at - self.slack if doubt.earliest is None else doubt.earliest
-        if candidate.created_at is not None and candidate.created_at < earliest:
-            return False
-        if candidate.task_id in doubt.before:
-            return False
-        if candidate.workspace_id is None:
-            return True
-        if doubt.workspace_id is None:
-            # It asked for a machine of its own, so not for one that another one named.
-            return candidate.workspace_id not in self.named
-        return doubt.workspace_id == candidate.workspace_id
-
-
-def _groups(
-    doubts: Sequence[Doubt], candidates: Sequence[Candidate], fits: Callable[[Doubt, Candidate], bool]
-) -> list[_Group]:
-    """The connected parts: doubts that share a candidate, directly or by way of others, stand together."""
-    groups: list[_Group] = [_Group([doubt]) for doubt in doubts]
-    for candidate in candidates:
-        touched = [group for group in groups if any(fits(doubt, candidate) for doubt in group.doubts)]
-        if not touched:
-            continue  # surely a stranger's
-        groups = [group for group in groups if group not in touched]
-        groups.append(
-            _Group(
-                [doubt for group in touched for doubt in group.doubts],
-                [*(other for group in touched for other in group.candidates), candidate],
-            )
-        )
+def _group_by_prompt(creates: Iterable[AmbiguousCreate]) -> dict[bytes, list[AmbiguousCreate]]:
+    groups: dict[bytes, list[AmbiguousCreate]] = {}
+    for create in creates:
+        groups.setdefault(create.prompt_hash, []).append(create)
     return groups
 
 
-def _judge_group(group: _Group, fits: Callable[[Doubt, Candidate], bool]) -> dict[int, Verdict]:
-    if len(group.candidates) > len(group.doubts):
-        return _unclear(
-            group, f"{names_of(group.candidates)} may be its task, more than there are items that they may belong to"
+def _partition(
+    creates: Iterable[AmbiguousCreate], candidates: Iterable[Candidate]
+) -> tuple[dict[bytes, list[Candidate]], list[Candidate], list[Candidate]]:
+    """Part the candidates into those with a create's prompt, by its hash, those without a known prompt, and others."""
+    matching: dict[bytes, list[Candidate]] = {create.prompt_hash: [] for create in creates}
+    unreadable: list[Candidate] = []
+    others: list[Candidate] = []
+    for candidate in candidates:
+        if candidate.prompt_hash is None:
+            unreadable.append(candidate)
+        else:
+            matching.get(candidate.prompt_hash, others).append(candidate)
+    return matching, unreadable, others
+
+
+def _fit_rule(creates: Iterable[AmbiguousCreate], slack: float) -> _Fits:
+    """Return the test whether a task fits one of `creates`, which have the same prompt."""
+    named = frozenset(create.workspace_id for create in creates)
+
+    def fits(create: AmbiguousCreate, candidate: Candidate) -> bool:
+        earliest = create.intent_at - slack if create.earliest is None else create.earliest
+        if candidate.created_at is not None and candidate.created_at < earliest:
+            return False
+        if candidate.task_id in create.older_task_ids:
+            return False
+        if candidate.workspace_id is None:
+            return True
+        if create.workspace_id is None:
+            # The create asked for a new agent computer, so its task can't run on one that another create named.
+            return candidate.workspace_id not in named
+        return create.workspace_id == candidate.workspace_id
+
+    return fits
+
+
+def _confirm_absence(
+    create: AmbiguousCreate,
+    unreadable: Iterable[Candidate],
+    others: Iterable[Candidate],
+    fits: _Fits,
+    doubt_absence: _DoubtAbsence | None,
+) -> Verdict:
+    """Decide whether a create that no task matches has really made none."""
+    if suspects := [candidate for candidate in unreadable if fits(create, candidate)]:
+        names = describe_tasks(suspects)
+        return Verdict(reason=f"the prompt of {names} can't be read, and {_it_may_be(suspects)} this item's task")
+    if doubt_absence is None:
+        return Verdict()
+    return Verdict(reason=doubt_absence(create, [candidate for candidate in others if fits(create, candidate)]))
+
+
+def _it_may_be(candidates: Sequence[Candidate]) -> str:
+    return "it may be" if len(candidates) == 1 else "one of them may be"
+
+
+def _connect(creates: Sequence[AmbiguousCreate], candidates: Sequence[Candidate], fits: _Fits) -> list[_Component]:
+    """Return the connected components: creates that share a candidate, directly or through others, are together."""
+    components: list[_Component] = [_Component([create]) for create in creates]
+    for candidate in candidates:
+        touched = [one for one in components if any(fits(create, candidate) for create in one.creates)]
+        if not touched:
+            continue  # it fits no create, so it is certainly a stranger's
+        components = [one for one in components if one not in touched]
+        components.append(
+            _Component(
+                [create for one in touched for create in one.creates],
+                [*(other for one in touched for other in one.candidates), candidate],
+            )
         )
-    if len({doubt.fingerprint for doubt in group.doubts}) > 1:
-        return _told_apart(group, fits)
-    return _matched(group, fits)
+    return components
 
 
-def _matched(group: _Group, fits: Callable[[Doubt, Candidate], bool]) -> dict[int, Verdict]:
-    """Equal items get a task each, in order, and some may go without; but no task goes without an item."""
-    doubts = sorted(group.doubts, key=lambda doubt: (doubt.intent_at, doubt.position))
-    candidates = sorted(group.candidates, key=lambda candidate: (candidate.created_at or 0.0, candidate.task_id))
+def _match_component(component: _Component, fits: _Fits) -> dict[int, Verdict]:
+    if len(component.candidates) > len(component.creates):
+        # At least one is a stranger's, and nothing says which.
+        names = describe_tasks(component.candidates)
+        return _undecidable(component, f"{names} may be its task, more than there are items that they may belong to")
+    if len({create.fingerprint for create in component.creates}) > 1:
+        return _match_by_options(component, fits)
+    return _match_interchangeable(component, fits)
+
+
+def _match_interchangeable(component: _Component, fits: _Fits) -> dict[int, Verdict]:
+    """Give equal items one task each, in order. Some items may stay without a task, but no task without an item.
+
+    This is a maximum bipartite matching by augmenting paths: a task whose fitting items are all taken may move the
+    task of one of them to another item.
+    """
+    creates = sorted(component.creates, key=lambda create: (create.intent_at, create.position))
+    candidates = sorted(component.candidates, key=lambda candidate: (candidate.created_at or 0.0, candidate.task_id))
     owners: dict[int, Candidate] = {}
 
     def place(candidate: Candidate, tried: set[int]) -> bool:
-        fitting = [doubt.position for doubt in doubts if fits(doubt, candidate) and doubt.position not in tried]
-        for position in sorted(fitting, key=owners.__contains__):  # the free ones first, else others have to move
+        fitting = [create.position for create in creates if fits(create, candidate) and create.position not in tried]
+        for position in sorted(fitting, key=owners.__contains__):  # free items first, so that few tasks move
             tried.add(position)
             if position not in owners or place(owners[position], tried):
                 owners[position] = candidate
@@ -217,50 +224,54 @@ def _matched(group: _Group, fits: Callable[[Doubt, Candidate], bool]) -> dict[in
         return False
 
     if not all(place(candidate, set()) for candidate in candidates):
-        return _unclear(
-            group, f"{names_of(candidates)} may be its task, and they don't fit the items that are in doubt"
+        return _undecidable(
+            component, f"{describe_tasks(candidates)} may be its task, and they don't fit the ambiguous creates"
         )
-    return {doubt.position: Verdict(owners.get(doubt.position)) for doubt in doubts}
+    return {create.position: Verdict(owners.get(create.position)) for create in creates}
 
 
-def _told_apart(group: _Group, fits: Callable[[Doubt, Candidate], bool]) -> dict[int, Verdict]:
-    """Items that differ: by the executor and the model that the tasks say they have, else not at all.
+def _match_by_options(component: _Component, fits: _Fits) -> dict[int, Verdict]:
+    """Match items that differ by the executor and the model that the tasks report.
 
-    These words only choose among the items. They never make a task a stranger's: some deployments ignore them.
+    These two only choose among the items. They never make a task a stranger's: some deployments ignore them.
     """
-    said = {candidate.task_id: _best(group.doubts, candidate, fits) for candidate in group.candidates}
-    parts = _groups(group.doubts, group.candidates, lambda doubt, candidate: doubt.position in said[candidate.task_id])
+    preferred = {one.task_id: _preferred_positions(component.creates, one, fits) for one in component.candidates}
+    parts = _connect(
+        component.creates,
+        component.candidates,
+        lambda create, candidate: create.position in preferred[candidate.task_id],
+    )
     verdicts: dict[int, Verdict] = {}
     for part in parts:
-        alike = len({doubt.fingerprint for doubt in part.doubts}) == 1
-        if alike and len(part.candidates) <= len(part.doubts):
-            verdicts |= _matched(part, fits)
+        are_equal = len({create.fingerprint for create in part.creates}) == 1
+        if are_equal and len(part.candidates) <= len(part.creates):
+            verdicts |= _match_interchangeable(part, fits)
         else:
-            verdicts |= _unclear(
-                part, f"{names_of(part.candidates)} may be its task, or that of an item with the same prompt"
+            verdicts |= _undecidable(
+                part, f"{describe_tasks(part.candidates)} may be its task, or that of an item with the same prompt"
             )
     return verdicts
 
 
-def _best(doubts: Iterable[Doubt], candidate: Candidate, fits: Callable[[Doubt, Candidate], bool]) -> Collection[int]:
-    """The doubts that a candidate speaks for most clearly: all that it may be, if it says nothing."""
-    scores = {doubt.position: _score(doubt, candidate) for doubt in doubts if fits(doubt, candidate)}
+def _preferred_positions(creates: Iterable[AmbiguousCreate], candidate: Candidate, fits: _Fits) -> Collection[int]:
+    """Return the positions of the creates that agree best with a task: all that fit, if the task reports nothing."""
+    scores = {create.position: _score_options(create, candidate) for create in creates if fits(create, candidate)}
     top = max(scores.values(), default=0)
     return {position for position, score in scores.items() if score == top}
 
 
-def _score(doubt: Doubt, candidate: Candidate) -> int:
-    """How many of the words that were asked for the task has, less those that it has otherwise."""
-    pairs = ((doubt.executor, candidate.executor), (doubt.model, candidate.model))
+def _score_options(create: AmbiguousCreate, candidate: Candidate) -> int:
+    """Count the options in which a task agrees with a create, less those in which it differs."""
+    pairs = ((create.executor, candidate.executor), (create.model, candidate.model))
     return sum((1 if wanted == has else -1) for wanted, has in pairs if wanted is not None and has is not None)
 
 
-def _unclear(group: _Group, why: str) -> dict[int, Verdict]:
-    return {doubt.position: Verdict(unclear=why) for doubt in group.doubts}
+def _undecidable(component: _Component, reason: str) -> dict[int, Verdict]:
+    return {create.position: Verdict(reason=reason) for create in component.creates}
 
 
-def names_of(candidates: Sequence[Candidate]) -> str:
-    """Some tasks, in words."""
-    names = ", ".join(candidate.task_id for candidate in candidates[:_NAMED])
-    more = f" and {len(candidates) - _NAMED} more" if len(candidates) > _NAMED else ""
+def describe_tasks(candidates: Sequence[Candidate]) -> str:
+    """Name some tasks for a message."""
+    names = ", ".join(candidate.task_id for candidate in candidates[:_MAX_NAMED])
+    more = f" and {len(candidates) - _MAX_NAMED} more" if len(candidates) > _MAX_NAMED else ""
     return f"the task {names}" if len(candidates) == 1 else f"the tasks {names}{more}"

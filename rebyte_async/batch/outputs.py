@@ -1,55 +1,67 @@
-"""Where outcomes wait for whoever reads them."""
+"""The queue in which outcomes wait to be read."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from rebyte_async._sync import Signal
+
 if TYPE_CHECKING:
     from rebyte_async.batch.outcomes import BatchOutcome
 
-__all__ = ["Outlet"]
+__all__ = ["OutcomeQueue"]
 
 
 @define(eq=False)
-class Outlet:
-    """A queue between the engine and its reader, who slows the intake down by not reading.
+class OutcomeQueue:
+    """Passes outcomes from the scheduler to the application, which slows the taking of items down by not reading.
 
-    It knows neither of them, so that a reader who goes away can be noticed.
+    It refers to neither side, so that a run which the application drops can be noticed.
     """
 
     window: int
-    """How many items may be taken and not yet read."""
+    """How many items may be taken whose outcomes aren't read yet."""
     ordered: bool
-    """Whether outcomes are given out in the order in which their items were taken."""
+    """Whether outcomes come in the order in which their items were taken."""
     _taken: int = field(default=0, init=False)
     _read: int = field(default=0, init=False)
     _ready: deque[BatchOutcome] = field(factory=deque["BatchOutcome"], init=False)
     _early: dict[int, BatchOutcome] = field(factory=dict[int, "BatchOutcome"], init=False)
-    """Outcomes that came before that of an earlier item, by the items' numbers."""
+    """In an ordered queue, the outcomes that came before an earlier item's, by the items' numbers."""
     _next: int = field(default=0, init=False)
-    _closed: bool = field(default=False, init=False)
+    """In an ordered queue, the number of the item whose outcome is due."""
+    _is_closed: bool = field(default=False, init=False)
     _failure: BaseException | None = field(default=None, init=False)
-    _filled: asyncio.Event = field(factory=asyncio.Event, init=False)
-    _emptied: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _filled: Signal = field(factory=Signal, init=False)
+    _emptied: Signal = field(factory=Signal, init=False)
 
-    async def room(self) -> int:
-        """How many more items may be taken; waits until it is one."""
-        while self._taken - self._read >= self.window:
-            self._emptied.clear()
-            await self._emptied.wait()
+    async def wait_for_room(self) -> int:
+        """Wait until an item may be taken.
+
+        Returns:
+            How many items may be taken now, at least one.
+        """
+        await self._emptied.wait_for(lambda: self._room > 0)
+        return self._room
+
+    @property
+    def _room(self) -> int:
         return self.window - (self._taken - self._read)
 
-    def take(self) -> int:
-        """Note that an item was taken. Its number goes with its outcome."""
+    def register(self) -> int:
+        """Note that an item was taken.
+
+        Returns:
+            The item's number, which `put` needs.
+        """
         self._taken += 1
         return self._taken - 1
 
     def put(self, number: int, outcome: BatchOutcome) -> None:
-        """Hand over the outcome of an item."""
+        """Add the outcome of an item."""
         if not self.ordered:
             self._ready.append(outcome)
         else:
@@ -58,32 +70,30 @@ class Outlet:
                 self._ready.append(due)
                 self._next += 1
         if self._ready:
-            self._filled.set()
+            self._filled.notify()
 
     def close(self, failure: BaseException | None = None) -> None:
-        """Hand over nothing more; the failure is raised behind what was handed over."""
-        if self._closed:
+        """Add no further outcome. `failure` is raised after those that were added."""
+        if self._is_closed:
             return
-        # Where the run ended before its time, what waits for its turn is better told out of turn than not at all.
+        # Where the run ended early, outcomes that wait for their order are better given out of order than not given.
         self._ready.extend(self._early[number] for number in sorted(self._early))
         self._early.clear()
-        self._closed, self._failure = True, failure
-        self._filled.set()
+        self._is_closed, self._failure = True, failure
+        self._filled.notify()
 
     async def get(self) -> BatchOutcome | None:
-        """The next outcome; None when there is no other.
+        """Return the next outcome; None when there is no other.
 
         Raises:
-            BaseException: What ended the run.
+            BaseException: What ended the run; once.
         """
-        while not self._ready:
-            if self._closed:
-                failure, self._failure = self._failure, None
-                if failure is not None:
-                    raise failure
-                return None
-            self._filled.clear()
-            await self._filled.wait()
+        await self._filled.wait_for(lambda: self._ready or self._is_closed)
+        if not self._ready:
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
+            return None
         self._read += 1
-        self._emptied.set()
+        self._emptied.notify()
         return self._ready.popleft()

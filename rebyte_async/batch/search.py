@@ -1,4 +1,4 @@
-"""Looking for the tasks of items whose create is in doubt: lists and reads until two looks agree."""
+"""Search for the tasks of ambiguous creates: list and read tasks until two listings agree."""
 
 from __future__ import annotations
 
@@ -10,129 +10,141 @@ from typing import TYPE_CHECKING, Any, cast
 from anyio import CapacityLimiter, create_task_group, to_thread
 from attrs import define, evolve, field
 
-from rebyte_async.batch.evidence import Faith
-from rebyte_async.batch.failures import Trouble, is_fatal, is_passing, no_stray_cancel
+from rebyte_async.batch.evidence import PromptFidelity
+from rebyte_async.batch.failures import Outage, is_fatal, is_transient, reject_foreign_cancellation
 from rebyte_async.batch.items import plain_prompt, prompt_hash
-from rebyte_async.batch.matching import Candidate, judge
+from rebyte_async.batch.matching import Candidate, match_tasks
 from rebyte_async.errors import RebyteError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
-    from rebyte_async._transport.gate import Gate
+    from rebyte_async._clock import Time
     from rebyte_async.batch.journal import Journal
-    from rebyte_async.batch.matching import Doubt, Verdict
+    from rebyte_async.batch.matching import AmbiguousCreate, Verdict
     from rebyte_async.batch.settings import Tuning
     from rebyte_async.resources import Tasks
     from rebyte_async.types import Task
 
-__all__ = ["Search"]
+__all__ = ["TaskSearch"]
 
 _log = logging.getLogger("rebyte_async")
-_PAGE = 100
-_RESTLESS = "new tasks kept turning up while looking for this item's"
-_MANY = 200
-"""How many doubts are too many to be judged in the event loop."""
+_PAGE_SIZE = 100
+_UNSTABLE = "new tasks kept appearing while this item's task was searched for"
 
 
 @define(eq=False, kw_only=True)
-class Search:
-    """Looks for tasks that no item is known to have."""
+class TaskSearch:
+    """Finds the tasks that belong to no known item, with their prompts, and matches them to ambiguous creates.
+
+    A task may become visible some time after its create. So nothing is decided by one listing: the tasks that may
+    match have to be the same in two listings, `settle` seconds apart.
+    """
 
     tasks: Tasks
     journal: Journal
-    gate: Gate
+    time: Time
     tuning: Tuning
     settle: float
-    """Seconds between two looks."""
+    """Seconds between two listings."""
     _prompts: dict[str, str] = field(factory=dict[str, str], init=False)
-    """What was read, by task: the first prompt, plain. A task's first prompt stays what it is."""
+    """The first prompts that were read, by task id. A task's first prompt doesn't change."""
     _unreadable: set[str] = field(factory=set[str], init=False)
-    """Tasks of which even patience brought nothing."""
+    """Tasks whose content couldn't be read in the time that an outage may last."""
 
-    async def judged(self, doubts: Sequence[Doubt], *, wait: float = 0.0) -> dict[int, Verdict]:
-        """The verdict on each doubt, by the items' positions.
+    async def decide(self, creates: Sequence[AmbiguousCreate], *, min_wait: float = 0.0) -> dict[int, Verdict]:
+        """Decide on every create.
 
         Args:
-            doubts: All that are in doubt.
-            wait: How long the second look has to wait at least.
+            creates: All ambiguous creates.
+            min_wait: The least number of seconds between the first two listings.
+
+        Returns:
+            The verdicts, by the items' positions.
 
         Raises:
             RebyteError: The tasks can't be listed.
         """
-        before: object = None
+        previous: object = None
         candidates: list[Candidate] = []
-        texts = {doubt.text for doubt in doubts}
-        for look in range(self.tuning.passes):
-            if look:
-                await self.gate.sleep(max(self.settle, wait if look == 1 else 0.0))
-            candidates = await self._look(doubts)
-            likely = [one for one in candidates if one.text is None or one.text in texts]
-            now = frozenset((candidate.task_id, candidate.text) for candidate in likely)
-            if now == before:
-                _log.debug("reconciled %d items with %d tasks in %d looks", len(doubts), len(likely), look + 1)
-                return await self._judged(doubts, candidates, likely)
-            before = now
-        return judge(doubts, candidates, slack=self.tuning.slack, unsure=_RESTLESS)
+        hashes = {create.prompt_hash for create in creates}
+        for number in range(self.tuning.max_listings):
+            if number:
+                await self.time.sleep(max(self.settle, min_wait if number == 1 else 0.0))
+            candidates = await self._find_candidates(creates)
+            likely = [one for one in candidates if one.prompt_hash is None or one.prompt_hash in hashes]
+            current = frozenset((candidate.task_id, candidate.prompt_hash) for candidate in likely)
+            if current == previous:
+                _log.debug("reconciled %d items with %d tasks in %d listings", len(creates), len(likely), number + 1)
+                return await self._match(creates, candidates, likely)
+            previous = current
+        return match_tasks(creates, candidates, slack=self.tuning.clock_slack, doubt_absence=lambda *_: _UNSTABLE)
 
-    async def _judged(
-        self, doubts: Sequence[Doubt], candidates: Sequence[Candidate], likely: Sequence[Candidate]
+    async def _match(
+        self, creates: Sequence[AmbiguousCreate], candidates: Sequence[Candidate], likely: Sequence[Candidate]
     ) -> dict[int, Verdict]:
-        texts = {doubt.text for doubt in doubts}
-        others = [one for one in candidates if one.text is not None and one.text not in texts]
-        sent = await self.journal.known_prompt_hashes([one.text for one in others if one.text is not None])
-        ours = [one for one in others if one.text in sent]  # on their way, or a moment ago
-        others = [one for one in others if one.text not in sent]
-        faith = await self._faith([*likely, *ours]) if others else Faith()
-        verdicts = partial(judge, doubts, [*likely, *others], slack=self.tuning.slack, unsure=faith.unsure)
-        return await to_thread.run_sync(verdicts) if len(doubts) > _MANY else verdicts()
+        hashes = {create.prompt_hash for create in creates}
+        others = [one for one in candidates if one.prompt_hash is not None and one.prompt_hash not in hashes]
+        known = await self.journal.known_prompt_hashes([one.prompt_hash for one in others if one.prompt_hash])
+        # Tasks of items whose create is in flight, or succeeded a moment ago.
+        ours = [one for one in others if one.prompt_hash in known]
+        others = [one for one in others if one.prompt_hash not in known]
+        fidelity = await self._check_fidelity([*likely, *ours]) if others else PromptFidelity()
+        match = partial(
+            match_tasks,
+            creates,
+            [*likely, *others],
+            slack=self.tuning.clock_slack,
+            doubt_absence=fidelity.doubt_absence,
+        )
+        return await to_thread.run_sync(match) if len(creates) > self.tuning.inline_matches else match()
 
-    async def _faith(self, matching: Sequence[Candidate]) -> Faith:
-        """How far tasks show the prompts that were sent: those that match one, and one that is an item's."""
+    async def _check_fidelity(self, matching: Sequence[Candidate]) -> PromptFidelity:
+        """Check whether prompts are shown as sent: by tasks that match one, and by one recent task of an item."""
         shown = [len(candidate.prompt) for candidate in matching if candidate.prompt is not None]
-        for task_id, text in await self.journal.recent_task_samples():
-            await self._read([task_id])
+        for task_id, sent_hash in await self.journal.recent_task_samples():
+            await self._read_prompts([task_id])
             if (prompt := self._prompts.get(task_id)) is None:
                 continue
-            if prompt_hash(prompt) != text:
-                return Faith(is_broken=True)
+            if prompt_hash(prompt) != sent_hash:
+                return PromptFidelity(is_violated=True)
             shown.append(len(prompt))
             break
-        return Faith(longest=max(shown, default=None))
+        return PromptFidelity(verified_length=max(shown, default=None))
 
-    async def _look(self, doubts: Sequence[Doubt]) -> list[Candidate]:
-        """The tasks that no item is known to have, with the texts of their prompts."""
-        slack = self.tuning.slack
-        since = min(d.intent_at - slack if d.earliest is None else d.earliest for d in doubts)
-        listed = await Trouble(self.tuning, self.gate).outlast(partial(self._listed, since))
-        known = await self.journal.owned_task_ids([candidate.task_id for candidate in listed])
-        candidates = [candidate for candidate in listed if candidate.task_id not in known]
-        await self._read([candidate.task_id for candidate in candidates])
-        return await self._placed([self._with_prompt(candidate) for candidate in candidates], doubts)
+    async def _find_candidates(self, creates: Sequence[AmbiguousCreate]) -> list[Candidate]:
+        """List the tasks that belong to no known item, and read their prompts."""
+        slack = self.tuning.clock_slack
+        since = min(one.intent_at - slack if one.earliest is None else one.earliest for one in creates)
+        listed = await Outage(self.time, self.tuning).retry_through(partial(self._list_since, since))
+        owned = await self.journal.owned_task_ids([candidate.task_id for candidate in listed])
+        candidates = [candidate for candidate in listed if candidate.task_id not in owned]
+        await self._read_prompts([candidate.task_id for candidate in candidates])
+        with_prompts = [self._with_prompt(candidate) for candidate in candidates]
+        if all(create.workspace_id is None for create in creates):
+            return with_prompts  # agent computers can't tell these creates apart, so they needn't be known
+        hashes = {create.prompt_hash for create in creates}
+        return [await self._with_workspace(one) if one.prompt_hash in hashes else one for one in with_prompts]
 
-    def _with_prompt(self, candidate: Candidate) -> Candidate:
-        if (prompt := self._prompts.get(candidate.task_id)) is None:
-            return candidate
-        return evolve(candidate, text=prompt_hash(prompt), prompt=prompt)
-
-    async def _listed(self, since: float) -> list[Candidate]:
+    async def _list_since(self, since: float) -> list[Candidate]:
+        """List tasks, the newest first, until one that was created before `since`."""
         found: list[Candidate] = []
-        listing = cast("AsyncGenerator[Task]", aiter(self.tasks.list(limit=_PAGE)))
+        listing = cast("AsyncGenerator[Task]", aiter(self.tasks.list(limit=_PAGE_SIZE)))
         async with aclosing(listing):
             async for task in listing:
-                candidate = _candidate(task)
+                candidate = _to_candidate(task)
                 if candidate.created_at is not None and candidate.created_at < since:
                     break
                 found.append(candidate)
         return found
 
-    async def _read(self, task_ids: Sequence[str]) -> None:
-        slots = CapacityLimiter(self.tuning.reads_at_once)
+    async def _read_prompts(self, task_ids: Sequence[str]) -> None:
+        slots = CapacityLimiter(self.tuning.max_parallel_reads)
 
         async def read(task_id: str) -> None:
             async with slots:
-                with no_stray_cancel():
-                    await self._read_text(task_id)
+                with reject_foreign_cancellation():
+                    await self._read_prompt(task_id)
 
         failure: BaseException | None = None
         try:
@@ -141,35 +153,34 @@ class Search:
                     if task_id not in self._prompts:
                         group.start_soon(read, task_id)
         except BaseExceptionGroup as several:  # pyright: ignore[reportUnknownVariableType]
-            failure = several.exceptions[0]  # as it was raised, also where that was a group
+            failure = several.exceptions[0]  # as it was raised, even if that was a group
         if failure is not None:
             raise failure
 
-    async def _read_text(self, task_id: str) -> None:
-        trouble = Trouble(self.tuning if not self._unreadable else evolve(self.tuning, patience=0.0), self.gate)
+    async def _read_prompt(self, task_id: str) -> None:
+        # Once a task stayed unreadable through a whole outage, others get one attempt each, else many would add up.
+        tuning = evolve(self.tuning, outage_timeout=0.0) if self._unreadable else self.tuning
         try:
-            content = await trouble.outlast(lambda: self.tasks.content(task_id))
+            content = await Outage(self.time, tuning).retry_through(lambda: self.tasks.content(task_id))
         except RebyteError as error:
             if is_fatal(error):
                 raise
-            if is_passing(error):
+            if is_transient(error):
                 self._unreadable.add(task_id)
             return
         if content.prompts and content.prompts[0].user_prompt is not None:
             self._prompts[task_id] = plain_prompt(content.prompts[0].user_prompt)
 
-    async def _placed(self, candidates: Sequence[Candidate], doubts: Collection[Doubt]) -> list[Candidate]:
-        """The candidates with the machines that they run on, where that may tell items apart."""
-        if all(doubt.workspace_id is None for doubt in doubts):
-            return list(candidates)
-        texts = {doubt.text for doubt in doubts}
-        return [await self._with_machine(one) if one.text in texts else one for one in candidates]
+    def _with_prompt(self, candidate: Candidate) -> Candidate:
+        if (prompt := self._prompts.get(candidate.task_id)) is None:
+            return candidate
+        return evolve(candidate, prompt_hash=prompt_hash(prompt), prompt=prompt)
 
-    async def _with_machine(self, candidate: Candidate) -> Candidate:
+    async def _with_workspace(self, candidate: Candidate) -> Candidate:
         if candidate.workspace_id is not None:
             return candidate
         try:
-            task = await Trouble(self.tuning, self.gate).outlast(lambda: self.tasks.get(candidate.task_id))
+            task = await Outage(self.time, self.tuning).retry_through(lambda: self.tasks.get(candidate.task_id))
         except RebyteError as error:
             if is_fatal(error):
                 raise
@@ -177,7 +188,7 @@ class Search:
         return evolve(candidate, workspace_id=task.workspace_id)
 
 
-def _candidate(task: Task) -> Candidate:
-    facts: dict[str, Any] = {"workspace_id": task.workspace_id, "executor": task.executor, "model": task.model}
+def _to_candidate(task: Task) -> Candidate:
+    fields: dict[str, Any] = {"workspace_id": task.workspace_id, "executor": task.executor, "model": task.model}
     created_at = None if task.created_at is None else task.created_at.timestamp()
-    return Candidate(task_id=task.id, created_at=created_at, **facts)
+    return Candidate(task_id=task.id, created_at=created_at, **fields)

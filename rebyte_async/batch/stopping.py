@@ -1,4 +1,4 @@
-"""The end of creating: what waits to send a create is woken then, and sends none."""
+"""The end of creating: once the stop signal is given, no create is sent, and what waits to send one is woken."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rebyte_async._settings import RetryPolicy
 
-__all__ = ["Halt", "HaltingGate", "StoppedError"]
+__all__ = ["HaltingGate", "StopSignal", "StoppedError"]
 
 
 class StoppedError(BatchError):
@@ -23,71 +23,74 @@ class StoppedError(BatchError):
 
 
 @define(eq=False)
-class Halt:
-    """Says that no create is to be sent any more."""
+class StopSignal:
+    """Says that no further create may be sent. It can't be taken back."""
 
-    is_called: bool = field(default=False, init=False)
-    _waits: set[CancelScope] = field(factory=set[CancelScope], init=False)
+    is_set: bool = field(default=False, init=False)
+    reason: BaseException | None = field(default=None, init=False)
+    """The first error that ruled out further creates, if an error did."""
+    _guards: set[CancelScope] = field(factory=set[CancelScope], init=False)
 
-    def call(self) -> None:
-        """Have no create be sent any more."""
-        self.is_called = True
-        for scope in self._waits:
+    def trigger(self, reason: BaseException | None = None) -> None:
+        """Allow no further create, and end every wait under `guard`."""
+        self.reason = self.reason or reason
+        self.is_set = True
+        for scope in self._guards:
             scope.cancel()
 
-    async def over(self, wait: Awaitable[None]) -> None:
-        """Wait for something that comes before a create.
+    async def guard(self, waiting: Awaitable[None]) -> None:
+        """Await something that precedes a create; the signal ends the wait.
 
         Raises:
-            StoppedError: There is to be no create any more.
+            StoppedError: The signal was given, before this call or during it.
         """
         with CancelScope() as scope:
-            self._waits.add(scope)
+            self._guards.add(scope)
             try:
-                if self.is_called:
+                if self.is_set:
                     scope.cancel()
-                await wait
+                await waiting
             finally:
-                self._waits.discard(scope)
+                self._guards.discard(scope)
         self.check()
 
     def check(self) -> None:
-        """See whether a create may be sent.
+        """Do nothing if a create may be sent.
 
         Raises:
-            StoppedError: None is to be sent any more.
+            StoppedError: The signal was given.
         """
-        if self.is_called:
+        if self.is_set:
             raise StoppedError("it wasn't started, because the run is ending")
 
 
 @define(eq=False)
 class HaltingGate(Gate):
-    """The client's gate, for creates: what stands before it when the run ends doesn't pass.
+    """The client's gate, for creates: what waits for it when the stop signal is given fails with StoppedError.
 
-    An attempt that waits here hasn't been sent, and one that is to be repeated has surely made nothing.
+    An attempt that waits here hasn't been sent, and one that is to be repeated has certainly made nothing.
     """
 
     real: Gate
-    halt: Halt
+    stop: StopSignal
 
     @classmethod
-    def before(cls, real: Gate, halt: Halt) -> HaltingGate:
-        """The gate that is passed on the way to the real one."""
+    def before(cls, real: Gate, stop: StopSignal) -> HaltingGate:
+        """Return the gate that waits for the real one under the stop signal."""
 
         async def sleep(seconds: float) -> None:
-            await halt.over(real.sleep(seconds))
+            await stop.guard(real.sleep(seconds))
 
-        return cls(real.clock, sleep, real.rng, real, halt)
+        return cls(real.clock, sleep, real.rng, real, stop)
 
     def pause(self, seconds: float) -> None:
-        """Let nothing of the client start for so long."""
+        """Pause the whole client."""
         self.real.pause(seconds)
 
     @property
     def is_open(self) -> bool:
         """Whether a create may be sent at once."""
-        return self.real.is_open and not self.halt.is_called
+        return self.real.is_open and not self.stop.is_set
 
     async def passed(self) -> None:
         """Wait until no pause is on.
@@ -95,12 +98,12 @@ class HaltingGate(Gate):
         Raises:
             StoppedError: The run is ending.
         """
-        await self.halt.over(self.real.passed())
+        await self.stop.guard(self.real.passed())
 
     def take(self, policy: RetryPolicy) -> bool:
-        """Pay for a retry from the client's purse."""
+        """Spend from the client's retry budget."""
         return self.real.take(policy)
 
     def give_back(self) -> None:
-        """Note a success."""
+        """Refund the client's retry budget."""
         self.real.give_back()

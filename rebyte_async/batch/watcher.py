@@ -1,4 +1,4 @@
-"""Waiting for the end of tasks: by their streams up to a bound, and by spaced reads beyond it."""
+"""Wait for the ends of tasks: by streams up to a limit, by spaced reads beyond it, or by completion hints."""
 
 from __future__ import annotations
 
@@ -8,230 +8,253 @@ from typing import TYPE_CHECKING
 from anyio import move_on_after
 from attrs import define, field, frozen
 
-from rebyte_async.batch.failures import Trouble, in_one_line, is_fatal, is_passing
+from rebyte_async._clock import intervals
+from rebyte_async.batch.failures import Outage, is_fatal, is_transient, summarize_error
 from rebyte_async.errors import APIError, DecodeError, NotFoundError, RebyteError, TransportError
 from rebyte_async.types.events import ErrorEvent
 from rebyte_async.types.statuses import TaskStatus
 
 if TYPE_CHECKING:
-    from rebyte_async._transport.gate import Gate
+    from rebyte_async._clock import Time
     from rebyte_async.batch.settings import Tuning
     from rebyte_async.resources import Tasks
     from rebyte_async.types import Task, TaskCompletionHints
 
-__all__ = ["End", "Watch"]
-
-_GROWTH = 1.5
-_JITTER = 0.1
+__all__ = ["TaskEnd", "TaskWatcher"]
 
 
 @frozen(kw_only=True)
-class End:
-    """What a task came to."""
+class TaskEnd:
+    """How the wait for a task ended."""
 
     status: str
     final_result: str | None = None
     error: str | None = None
     is_final: bool = True
-    """Whether it stays so; False where the wait was given up and another one may bring more."""
+    """Whether the task has ended; False where the wait was given up, so that another run may see the task's end."""
+
+
+@define(eq=False)
+class _Poll:
+    """A task that is read at intervals."""
+
+    wakeup: asyncio.Event = field(factory=asyncio.Event, init=False)
+    """Set to end the wait before the next read."""
+    has_stream_slot: bool = field(default=False, init=False)
+    """Whether it was granted a stream slot and hasn't used it yet."""
 
 
 @define(eq=False, kw_only=True)
-class Watch:
-    """Waits for tasks, for all items of a run together."""
+class TaskWatcher:
+    """Waits for the tasks of a run. All items share one, so that its limits hold for the run.
+
+    A task takes one of these ways to its end:
+
+        hints given ─────────▶ read on a hint, and every minute ──▶ end
+        stream slot free ────▶ stream ──▶ end
+                                  └─ brings no end ──▶ read at growing intervals ──▶ end
+        no stream slot free ─▶ read at growing intervals ──▶ end
+                                  └─ a slot becomes free ──▶ stream, as above
+    """
 
     tasks: Tasks
-    gate: Gate
+    time: Time
     tuning: Tuning
     max_streams: int
-    receiver: TaskCompletionHints | None = None
-    """What is told when tasks have ended, so that none needs a stream."""
+    hints: TaskCompletionHints | None = None
+    """Reports that tasks may have ended, so that none needs a stream."""
     _streams: int = field(default=0, init=False)
-    """How many places for streams are taken."""
+    """How many stream slots are taken."""
     _next_poll: float = field(default=0.0, init=False)
-    _polls: asyncio.Semaphore = field(init=False)
-    _nudges: dict[str, asyncio.Event] = field(factory=dict[str, asyncio.Event], init=False)
-    """What wakes whoever rests between two reads, by task."""
-    _hopeful: dict[str, None] = field(factory=dict[str, None], init=False)
-    """The tasks that are read for want of a place, the longest waiting first."""
-    _placed: set[str] = field(factory=set[str], init=False)
-    """Those of them that have been given one."""
+    """The earliest time of the next read, so that all tasks' reads together are spaced."""
+    _read_permits: asyncio.Semaphore = field(init=False)
+    _polls: dict[str, _Poll] = field(factory=dict[str, _Poll], init=False)
+    """The tasks that are read at intervals, by id."""
+    _waiting_for_stream: dict[str, None] = field(factory=dict[str, None], init=False)
+    """Those of them that wait for a stream slot, the longest waiting first."""
 
     def __attrs_post_init__(self) -> None:
-        self._polls = asyncio.Semaphore(self.tuning.polls_at_once)
+        self._read_permits = asyncio.Semaphore(self.tuning.max_parallel_polls)
 
-    def nudge(self, task_id: str) -> None:
-        """Take a hint that a task may have ended: it is read at once, if it is one that is read from time to time."""
-        if (event := self._nudges.get(task_id)) is not None:
-            event.set()
+    def wake(self, task_id: str) -> None:
+        """Read a task at once, if it is one that is read at intervals: it may have ended."""
+        if (poll := self._polls.get(task_id)) is not None:
+            poll.wakeup.set()
 
-    async def end_of(self, task_id: str, *, is_new: bool = False) -> End:
-        """Wait until a task has ended, whatever happens on the way.
+    async def wait_for_end(self, task_id: str, *, is_new: bool = False) -> TaskEnd:
+        """Wait until a task has ended, or can't be followed any longer.
 
         Args:
             task_id: The task.
-            is_new: Whether it was made a moment ago, so that its end can't have been told to nobody.
+            is_new: Whether the task was created a moment ago, so that no hint of its end can have been missed.
 
         Raises:
             RebyteError: No task can be followed: the key is refused.
         """
-        if self.receiver is not None:
-            return await self.ended(task_id, await self._told(self.receiver, task_id, is_new=is_new))
-        if hopeful := self._streams >= self.max_streams:
-            self._hopeful[task_id] = None
-        else:
+        if self.hints is not None:
+            found = await self._wait_with_hints(self.hints, task_id, is_new=is_new)
+        elif self._streams < self.max_streams:
             self._streams += 1
-            if (end := await self._streamed(task_id)) is not None:
+            if (end := await self._stream_in_slot(task_id)) is not None:
                 return end
-        return await self._polled(task_id, hopeful=hopeful and self.max_streams > 0)
+            found = await self._poll_until_end(task_id, wants_stream=False)
+        else:
+            found = await self._poll_until_end(task_id, wants_stream=self.max_streams > 0)
+        return found if isinstance(found, TaskEnd) else await self.complete(found)
 
-    async def _streamed(self, task_id: str) -> End | None:
-        """Follow a task's stream, in a place that is taken; None where it doesn't bring the end."""
+    async def complete(self, task: Task) -> TaskEnd:
+        """Return the end of a task that was read in a terminal state.
+
+        Not every deployment puts the final result into the task, and none puts a failure's message there. So the stream
+        is read for them, within a time limit.
+        """
+        if task.final_result and task.status == TaskStatus.COMPLETED:
+            return _to_end(task.status, task.final_result, None)
+        with move_on_after(self.tuning.final_read_timeout):
+            if (end := await self._stream(task.id)) is not None and end.status == task.status:
+                return end
+        return _to_end(task.status or "", task.final_result or "", None)
+
+    # --- Streams ---
+
+    async def _stream_in_slot(self, task_id: str) -> TaskEnd | None:
+        """Follow a task's stream in a slot that is taken, and release the slot."""
         try:
-            return await self._followed(task_id)
+            return await self._stream(task_id)
         finally:
-            self._free_place()
+            self._release_slot()
 
-    def _free_place(self) -> None:
-        """Pass a place on, to the task that has waited longest for one."""
-        for task_id in self._hopeful:
-            del self._hopeful[task_id]
-            self._placed.add(task_id)
-            self.nudge(task_id)
-            return
-        self._streams -= 1
-
-    async def _followed(self, task_id: str) -> End | None:
-        said: str | None = None
+    async def _stream(self, task_id: str) -> TaskEnd | None:
+        """Follow a task's stream to its end; None where the stream doesn't bring the end."""
+        last_error: str | None = None
         try:
             async with self.tasks.events(task_id) as stream:
                 async for event in stream:
                     if isinstance(event, ErrorEvent):
-                        said = event.message
+                        last_error = event.message
         except (TransportError, DecodeError, APIError):
             return None
-        return None if stream.done is None else _end(stream.done.status, stream.done.final_result, said)
+        return None if stream.done is None else _to_end(stream.done.status, stream.done.final_result, last_error)
 
-    async def _polled(self, task_id: str, *, hopeful: bool) -> End:
-        """Read a task again and again until it has ended, or until there is a place for its stream that tells."""
-        self._nudges[task_id] = asyncio.Event()
-        if not hopeful:
-            self._hopeful.pop(task_id, None)
+    def _release_slot(self) -> None:
+        """Hand a stream slot to the task that has waited longest, or free it."""
+        for task_id in self._waiting_for_stream:
+            del self._waiting_for_stream[task_id]
+            self._polls[task_id].has_stream_slot = True
+            self.wake(task_id)
+            return
+        self._streams -= 1
+
+    # --- Reads ---
+
+    async def _poll_until_end(self, task_id: str, *, wants_stream: bool) -> Task | TaskEnd:
+        """Read a task at growing intervals, until it has ended or the stream that it was granted brings its end."""
+        poll = self._polls[task_id] = _Poll()
+        if wants_stream:
+            self._waiting_for_stream[task_id] = None
+        reads = self._new_reads(task_id)
+        tuning = self.tuning
+        waits = intervals(tuning.first_poll_interval, factor=tuning.poll_growth, longest=tuning.longest_poll_interval)
         try:
-            task = await self._read_until_end(task_id)
+            while True:
+                await self._wait_for_read(poll, next(waits))
+                if poll.has_stream_slot:
+                    poll.has_stream_slot = False
+                    if (end := await self._stream_in_slot(task_id)) is not None:
+                        return end
+                if (found := await reads.read(self._read_permits)) is not None:
+                    return found
         finally:
-            del self._nudges[task_id]
-            self._hopeful.pop(task_id, None)
-            if task_id in self._placed:
-                self._placed.discard(task_id)
-                self._free_place()
-        return await self.ended(task_id, task)
+            del self._polls[task_id]
+            self._waiting_for_stream.pop(task_id, None)
+            if poll.has_stream_slot:
+                self._release_slot()
 
-    async def ended(self, task_id: str, task: Task | End) -> End:
-        """The end of a task that was read, with its answer, which may stand in its stream alone."""
-        if isinstance(task, End):
-            return task
-        if task.final_result and task.status == TaskStatus.COMPLETED:
-            return _end(task.status, task.final_result, None)
-        with move_on_after(self.tuning.last_read):
-            if (end := await self._followed(task_id)) is not None and end.status == task.status:
-                return end
-        return _end(task.status or "", task.final_result or "", None)
+    async def _wait_for_read(self, poll: _Poll, seconds: float) -> None:
+        """Wait until a task is to be read: for its interval, then for its place among all tasks' reads."""
+        if not await _wait_for_wakeup(poll, self._jitter(seconds)):
+            now = self.time.clock()
+            due = max(now, self._next_poll)
+            self._next_poll = due + 1 / self.tuning.polls_per_second
+            await _wait_for_wakeup(poll, due - now)
+        poll.wakeup.clear()
 
-    async def _told(self, receiver: TaskCompletionHints, task_id: str, *, is_new: bool) -> Task | End:
-        """Read a task when its end was told, and now and then in case it isn't."""
-        reads = _Reads(self.tasks, task_id, self.tuning, Trouble(self.tuning, self.gate))
-        word, pause = 0, self.tuning.untold if is_new else 0.0
+    async def _wait_with_hints(self, hints: TaskCompletionHints, task_id: str, *, is_new: bool) -> Task | TaskEnd:
+        """Read a task when a hint says that it may have ended, and at intervals in case no hint comes."""
+        reads = self._new_reads(task_id)
+        first, longest = self.tuning.first_poll_interval, self.tuning.hint_poll_interval
+        version, interval = 0, longest if is_new else 0.0
         while True:
-            before = word
-            with move_on_after(self._varied(pause)):
-                word = await receiver.ended(task_id, word)
-            if (found := await reads.read(self._polls)) is not None:
+            previous = version
+            with move_on_after(self._jitter(interval)):
+                version = await hints.ended(task_id, version)
+            if (found := await reads.read(self._read_permits)) is not None:
                 return found
-            # What can be read may lag behind the word.
-            is_doubtful = word > before
-            grown = max(self.tuning.first_poll, pause * _GROWTH)
-            pause = self.tuning.first_poll if is_doubtful else min(self.tuning.untold, grown)
+            # The service's reads may lag behind its hints, so a task is read again soon after a hint.
+            was_hinted = version > previous
+            interval = first if was_hinted else min(longest, max(first, interval * self.tuning.poll_growth))
 
-    def _varied(self, seconds: float) -> float:
-        return seconds * self.gate.rng.uniform(1 - _JITTER, 1 + _JITTER)
+    def _jitter(self, seconds: float) -> float:
+        return seconds * self.time.rng.uniform(1 - self.tuning.poll_jitter, 1 + self.tuning.poll_jitter)
 
-    async def _read_until_end(self, task_id: str) -> Task | End:
-        reads = _Reads(self.tasks, task_id, self.tuning, Trouble(self.tuning, self.gate))
-        interval = self.tuning.first_poll
-        while True:
-            if await self._rested(task_id, interval):
-                self._placed.discard(task_id)
-                if (end := await self._streamed(task_id)) is not None:
-                    return end
-            if (found := await reads.read(self._polls)) is not None:
-                return found
-            interval = min(self.tuning.longest_poll, interval * _GROWTH)
+    def _new_reads(self, task_id: str) -> _Reads:
+        return _Reads(self.tasks, task_id, self.tuning, Outage(self.time, self.tuning))
 
-    async def _rested(self, task_id: str, seconds: float) -> bool:
-        """Wait for the next read of a task; whether it has been given a place for its stream instead."""
-        if not await self._nudged(task_id, self._varied(seconds)):
-            # The reads of all tasks are spaced.
-            now = self.gate.clock()
-            turn = max(now, self._next_poll)
-            self._next_poll = turn + 1 / self.tuning.polls_a_second
-            await self._nudged(task_id, turn - now)
-        self._nudges[task_id].clear()
-        return task_id in self._placed
 
-    async def _nudged(self, task_id: str, seconds: float) -> bool:
-        """Wait for so long; whether someone had a reason to end that early."""
-        nudge = self._nudges[task_id]
-        with move_on_after(seconds):
-            await nudge.wait()
-        return nudge.is_set()
+async def _wait_for_wakeup(poll: _Poll, seconds: float) -> bool:
+    """Wait for at most `seconds`; return whether the poll was woken."""
+    with move_on_after(seconds):
+        await poll.wakeup.wait()
+    return poll.wakeup.is_set()
 
 
 @define(eq=False)
 class _Reads:
-    """The reads of one task, and the trouble with them."""
+    """The reads of one task, with their failures."""
 
     tasks: Tasks
     task_id: str
     tuning: Tuning
-    trouble: Trouble
-    _missing_since: float | None = field(default=None, init=False)
+    outage: Outage
+    _not_found_since: float | None = field(default=None, init=False)
 
-    async def read(self, turns: asyncio.Semaphore) -> Task | End | None:
-        """Read it in turn: the task when it has ended, an end when it is given up, None while it goes on.
+    async def read(self, permits: asyncio.Semaphore) -> Task | TaskEnd | None:
+        """Read the task once.
+
+        Returns:
+            The task if it has ended, an end if it can't be followed any longer, None while it runs.
 
         Raises:
             RebyteError: No task can be read.
         """
         try:
-            async with turns:
+            async with permits:
                 task = await self.tasks.get(self.task_id)
         except NotFoundError as error:
-            return self._missing(error)
+            return self._tolerate_not_found(error)
         except RebyteError as error:
-            return await self._failed(error)
-        self.trouble.over()
-        self._missing_since = None
+            return await self._tolerate_failure(error)
+        self.outage.reset()
+        self._not_found_since = None
         return task if task.is_terminal else None
 
-    def _missing(self, error: NotFoundError) -> End | None:
-        """A task that was just made may not be there yet; a deleted one stays away."""
-        now = self.trouble.gate.clock()
-        if self._missing_since is None:
-            self._missing_since = now
-        gone = now - self._missing_since >= self.tuning.missing
-        return End(status="error", error=in_one_line(error)) if gone else None
+    def _tolerate_not_found(self, error: NotFoundError) -> TaskEnd | None:
+        """Wait for a task that isn't visible yet; a task that stays unknown was deleted."""
+        now = self.outage.time.clock()
+        if self._not_found_since is None:
+            self._not_found_since = now
+        is_deleted = now - self._not_found_since >= self.tuning.not_found_grace
+        return TaskEnd(status="error", error=summarize_error(error)) if is_deleted else None
 
-    async def _failed(self, error: RebyteError) -> End | None:
+    async def _tolerate_failure(self, error: RebyteError) -> TaskEnd | None:
         if is_fatal(error):
             raise error
-        if not (is_passing(error) or isinstance(error, DecodeError)) or self.trouble.is_too_long():
-            return End(status="error", error=in_one_line(error), is_final=False)
-        await self.trouble.pause(error)
+        if not (is_transient(error) or isinstance(error, DecodeError)) or self.outage.has_timed_out():
+            return TaskEnd(status="error", error=summarize_error(error), is_final=False)
+        await self.outage.wait(error)
         return None
 
 
-def _end(status: str, final_result: str, said: str | None) -> End:
-    failed = status == TaskStatus.FAILED
-    error = " ".join(said.split()) if failed and said else None
-    return End(status=str(status), final_result=final_result or None, error=error)
+def _to_end(status: str, final_result: str, last_error: str | None) -> TaskEnd:
+    error = " ".join(last_error.split()) if status == TaskStatus.FAILED and last_error else None
+    return TaskEnd(status=str(status), final_result=final_result or None, error=error)

@@ -70,7 +70,7 @@ async def test_given_machines_are_used(emulator: Emulator, client: AsyncRebyte) 
 
 async def test_an_item_with_a_machine_of_its_own_is_refused(client: AsyncRebyte) -> None:
     """One or the other."""
-    with pytest.raises(errors.BatchError, match="'k' has a workspace_id of its own, and the batch has workspaces"):
+    with pytest.raises(errors.BatchError, match="'k' has its own workspace_id, and the batch has workspaces"):
         await outcomes_of(runner_of(client, workspaces=2), [BatchItem("k", "Do it", workspace_id="w")])
 
 
@@ -128,7 +128,7 @@ async def test_a_refused_machine_ends_the_run(emulator: Emulator, client: AsyncR
     """It is no item's fault."""
     emulator.faults.add(Status(403, code="insufficient_scopes"), MAKE, times=None)
     journal = tmp_path / "run.sqlite3"
-    with pytest.raises(errors.BatchError, match="can't make the batch's agent computers: InsufficientScopesError"):
+    with pytest.raises(errors.BatchError, match="can't create the batch's agent computers: InsufficientScopesError"):
         await outcomes_of(runner_of(client, journal=journal, workspaces=2), items(4))
     assert {state for _, state in rows(journal, "position, state")} == {"accepted"}
 
@@ -140,7 +140,7 @@ async def test_machines_whose_tasks_can_not_be_followed_hold_nobody_up(
     """Nothing is put on such a machine, and the run ends where none is left."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Status(status), Match("GET", "/tasks/.*"), times=None)
-    runner = runner_of(client, journal=journal, workspaces=2, tuning={"patience": 0.1})
+    runner = runner_of(client, journal=journal, workspaces=2, tuning={"outage_timeout": 0.1})
     with pytest.raises(errors.BatchError, match="InvalidAPIKeyError" if status == 401 else "can't be followed"):
         await outcomes_of(runner, items(6))
     assert creates(emulator) == 2
@@ -191,7 +191,9 @@ async def test_nothing_is_put_on_a_machine_on_which_a_task_may_run(
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Drop("after"), Match("POST", "/tasks"), times=1)
     runner = runner_of(client, journal=journal, workspaces=1, on_ambiguous="report")
-    with pytest.raises(errors.BatchError, match="no agent computer to run on: tasks may run on them"):
+    with pytest.raises(
+        errors.BatchError, match="no agent computer to run on: undecided creates may have started tasks on them"
+    ):
         await outcomes_of(runner, items(3))
     assert creates(emulator) == 1
     assert sorted(row[1:] for row in rows(journal, "key, state, coalesce(status, '')")) == [

@@ -18,7 +18,7 @@ from attrs import frozen
 
 from rebyte_async import AsyncRebyte, errors
 from rebyte_async.batch import BatchItem, Journal
-from rebyte_async.batch.items import intake_of
+from rebyte_async.batch.items import to_new_item
 from rebyte_async.emulator import Delay, Drop, Emulator, Match, Rewrite, Status, hold
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of, texts
@@ -43,7 +43,7 @@ async def test_equal_prompts_never_share_a_task(emulator: Emulator, client: Asyn
     """Half of all creates of one prompt get lost, done and undone: as many tasks as items, each with its own."""
     emulator.faults.add(Drop("after"), Match("POST", "/tasks", probability=0.3), times=None)
     emulator.faults.add(Status(500), Match("POST", "/tasks", probability=0.2), times=12)
-    runner = runner_of(client, concurrency=10, tuning={"recreates": 10})
+    runner = runner_of(client, concurrency=10, tuning={"max_recreates": 10})
     found = await outcomes_of(runner, items(40, prompt="Do the same"))
     assert Counter(outcome.status for outcome in found.values()) == {"completed": 40}
     assert len(emulator.tasks) == 40
@@ -98,7 +98,7 @@ async def test_where_content_can_not_be_had_it_is_ambiguous(
     """The item ends as ambiguous, and is never made again by itself."""
     emulator.faults.add(Status(status, code="odd"), CONTENT, times=None)
     emulator.faults.add(Drop("after"), CREATE, times=1)
-    found = await outcomes_of(runner_of(client, tuning={"patience": 0.1}), items(1))
+    found = await outcomes_of(runner_of(client, tuning={"outage_timeout": 0.1}), items(1))
     assert found["k0"].status == "ambiguous"
     assert "can't be read" in (found["k0"].error or "")
     assert creates(emulator) == 1
@@ -179,7 +179,7 @@ async def test_a_create_that_gets_lost_again_and_again_is_given_up(emulator: Emu
     emulator.faults.add(Status(500), CREATE, times=None)
     found = await outcomes_of(runner_of(client), items(1))
     assert (found["k0"].status, found["k0"].attempts) == ("ambiguous", 4)
-    assert "4 creates got lost" in (found["k0"].error or "")
+    assert "the responses of 4 creates were lost" in (found["k0"].error or "")
 
 
 async def test_doubts_count_against_the_cap(emulator: Emulator, client: AsyncRebyte) -> None:
@@ -195,7 +195,7 @@ async def _interrupted(journal: Path, url: str, given: list[BatchItem], at: floa
     """Have a journal say that creates were about to be sent when its run was killed."""
     async with Journal(journal, base_url=url) as opened:
         await opened.begin_run()
-        entries: Any = await opened.accept([intake_of(item) for item in given])
+        entries: Any = await opened.accept([to_new_item(item) for item in given])
         for entry in entries:
             await opened.record_intent(entry, None, at)
 
@@ -252,8 +252,8 @@ async def test_a_run_that_can_not_look_starts_nothing(emulator: Emulator, client
     journal = tmp_path / "run.sqlite3"
     await _interrupted(journal, emulator.url, items(1), datetime.now(UTC).timestamp())
     emulator.faults.add(Status(500), Match("GET", "/tasks"), times=None)
-    runner = runner_of(client, journal=journal, tuning={"patience": 0.05})
-    with pytest.raises(errors.BatchError, match="can't find out what became of the last run's creates"):
+    runner = runner_of(client, journal=journal, tuning={"outage_timeout": 0.05})
+    with pytest.raises(errors.BatchError, match="can't find out which tasks the last run's creates made"):
         await outcomes_of(runner, items(3))
     assert creates(emulator) == 0
     emulator.faults.clear()

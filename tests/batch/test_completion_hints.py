@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-
+from rebyte_async._clock import Time
 from rebyte_async.batch.settings import Tuning
-from rebyte_async.batch.watcher import Watch
+from rebyte_async.batch.watcher import TaskWatcher
 from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier, sign
 from support.clients import client_of
 from support.raw import RawRequest, RawServer, json_answer
@@ -16,9 +15,8 @@ from support.raw import RawRequest, RawServer, json_answer
 SECRET = "s3cret-of-the-tests"
 
 
-async def test_word_hurries_reads_whose_pauses_have_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_word_hurries_reads_whose_pauses_have_grown() -> None:
     """A read right after the word may lag behind it, so it is repeated soon, however long the pauses were before."""
-    monkeypatch.setattr("rebyte_async.batch.watcher._GROWTH", 1e6)
     receiver, reads, second = WebhookReceiver(WebhookVerifier(SECRET)), 0, asyncio.Event()
 
     async def api(_request: RawRequest) -> Any:
@@ -29,10 +27,10 @@ async def test_word_hurries_reads_whose_pauses_have_grown(monkeypatch: pytest.Mo
         return json_answer({"id": "t1", "status": "completed" if reads == 4 else "running"})
 
     async with RawServer(api) as server, client_of(server.url) as client:
-        tuning = Tuning(first_poll=0.01, untold=1e9, last_read=0.01)
-        watch = Watch(tasks=client.tasks, gate=client._transport.gate, tuning=tuning, max_streams=0, receiver=receiver)
+        tuning = Tuning(first_poll_interval=0.01, poll_growth=1e6, hint_poll_interval=1e9, final_read_timeout=0.01)
+        watcher = TaskWatcher(tasks=client.tasks, time=Time(), tuning=tuning, max_streams=0, hints=receiver)
         async with asyncio.timeout(10):
-            waiting = asyncio.create_task(watch.end_of("t1"))
+            waiting = asyncio.create_task(watcher.wait_for_end("t1"))
             await second.wait()
             await asyncio.sleep(0.05)  # until its answer has come
             await receiver.receive(*sign({"taskId": "t1", "event": "task.completed"}, secret=SECRET))

@@ -89,7 +89,7 @@ async def test_a_cancelled_reader_can_not_go_on_by_mistake(emulator: Emulator, c
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await anext(run)
-    with pytest.raises(errors.BatchError, match="the run was ended before all of its items had"):
+    with pytest.raises(errors.BatchError, match="the run was ended before all of its items had outcomes"):
         await anext(run)
     assert [outcome async for outcome in run] == []
     with pytest.raises(errors.BatchError, match="the run is over"):
@@ -116,7 +116,7 @@ async def test_a_create_in_flight_is_given_up_after_a_moment(
     """Then it is in doubt, and the next run finds its task."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Delay(5, "after"), Match("POST", "/tasks"), times=2)
-    run = runner_of(client, journal=journal, tuning={"landing": 0.05}).run(items(2))
+    run = runner_of(client, journal=journal, tuning={"create_drain_timeout": 0.05}).run(items(2))
     reading = asyncio.ensure_future(anext(run))
     while len(emulator.tasks) < 2:
         await asyncio.sleep(0.01)
@@ -133,7 +133,7 @@ async def test_canceling_remote_tasks_is_bounded(emulator: Emulator, client: Asy
     emulator.script(says("a"), hold(), times=None)
     emulator.faults.add(Delay(30), Match("POST", "/tasks/[^/]+/cancel"), times=1)
     emulator.faults.add(Status(409), Match("POST", "/tasks/[^/]+/cancel"), times=None)
-    run = runner_of(client, cancel_remote=True, tuning={"cancelling": 0.2}).run(items(3))
+    run = runner_of(client, cancel_remote=True, tuning={"cancel_timeout": 0.2}).run(items(3))
     reader = await _begun(emulator, run, 3)
     reader.cancel()
     await asyncio.wait([reader], timeout=5)
@@ -195,7 +195,7 @@ async def test_a_source_that_can_not_be_closed_keeps_nothing_open(
             raise RuntimeError("not now")
 
     journal = tmp_path / "run.sqlite3"
-    run = runner_of(client, journal=journal, concurrency=2, tuning={"landing": 0.05}).run(supply())
+    run = runner_of(client, journal=journal, concurrency=2, tuning={"create_drain_timeout": 0.05}).run(supply())
     async with run:
         await anext(run)
     async with Journal(journal):
@@ -231,7 +231,7 @@ async def test_ending_sends_no_create_that_waits(
     slow = client.with_options(retry=RetryPolicy(base_delay=2, max_delay=2))
     slow._transport.gate.rng.seed(1)
     emulator.faults.add(Status(429, headers=asked), Match("POST", "/tasks", nth=3), times=1)
-    run = runner_of(slow, journal=journal, concurrency=8, tuning={"landing": 3}).run(items(20))
+    run = runner_of(slow, journal=journal, concurrency=8, tuning={"create_drain_timeout": 3}).run(items(20))
     async with run:
         while not [record for record in emulator.log.select("POST", "/tasks") if record.status == 429]:
             await asyncio.sleep(0.005)

@@ -10,7 +10,7 @@ import pytest
 
 from rebyte_async import errors
 from rebyte_async.batch import BatchItem, read_jsonl
-from rebyte_async.batch.items import intake_of, prompt_hash
+from rebyte_async.batch.items import prompt_hash, to_new_item
 from rebyte_async.types import FileRef
 
 FULL = {
@@ -79,16 +79,16 @@ def test_files_have_to_be_a_list_of_attachments(files: Any) -> None:
 
 def test_everything_that_goes_into_the_create_is_in_the_fingerprint() -> None:
     """Two items are the same if their creates are, whatever their keys are."""
-    base = intake_of(BatchItem.from_json(FULL))
-    assert intake_of(BatchItem.from_json(FULL | {"key": "other"})).fingerprint == base.fingerprint
+    base = to_new_item(BatchItem.from_json(FULL))
+    assert to_new_item(BatchItem.from_json(FULL | {"key": "other"})).fingerprint == base.fingerprint
     for name in FULL.keys() - {"key"}:
         other = (
             "Do that" if name == "prompt" else ["x"] if name in {"files", "skills"} else {} if name == "extra" else "x"
         )
-        assert intake_of(BatchItem.from_json(FULL | {name: other})).fingerprint != base.fingerprint, name
+        assert to_new_item(BatchItem.from_json(FULL | {name: other})).fingerprint != base.fingerprint, name
     mixed = BatchItem("k", "p", extra={"a": {"x": 1, "y": [2, {"q": 1, "p": 2}]}, "b": 2})
     turned = BatchItem("k", "p", extra={"b": 2, "a": {"y": [2, {"p": 2, "q": 1}], "x": 1}})
-    assert intake_of(mixed).fingerprint == intake_of(turned).fingerprint
+    assert to_new_item(mixed).fingerprint == to_new_item(turned).fingerprint
 
 
 def test_a_source_without_a_path_counts_by_its_name_and_type() -> None:
@@ -106,9 +106,9 @@ def test_a_source_without_a_path_counts_by_its_name_and_type() -> None:
 def test_what_has_no_json_form_is_refused() -> None:
     """An item must be possible to write down."""
     with pytest.raises(errors.InvalidRequestError, match="'k' can't be written as JSON"):
-        intake_of(BatchItem("k", "p", extra={"x": object()}))
+        to_new_item(BatchItem("k", "p", extra={"x": object()}))
     with pytest.raises(errors.InvalidRequestError, match="can't be written as JSON"):
-        intake_of(BatchItem("k", "half a pair: \ud83d"))
+        to_new_item(BatchItem("k", "half a pair: \ud83d"))
 
 
 def test_prompts_are_compared_without_what_the_service_may_change() -> None:

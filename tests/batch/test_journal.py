@@ -17,7 +17,7 @@ import pytest
 
 from rebyte_async import AsyncRebyte, errors
 from rebyte_async.batch import BatchItem, Journal
-from rebyte_async.batch.items import intake_of
+from rebyte_async.batch.items import to_new_item
 from rebyte_async.batch.journal import DuplicateTaskError
 from rebyte_async.batch.journal.schema import APPLICATION_ID, VERSION
 from rebyte_async.emulator import Emulator
@@ -267,7 +267,7 @@ async def test_a_task_belongs_to_one_item(tmp_path: Path) -> None:
     """The file itself refuses a task for a second item, and the other writes of the same commit stay."""
     async with Journal(tmp_path / "run.sqlite3") as journal:
         await journal.begin_run()
-        accepted: Any = await journal.accept([intake_of(item) for item in items(2)])
+        accepted: Any = await journal.accept([to_new_item(item) for item in items(2)])
         first, second = accepted
         await journal.record_task(first, "task", None, 1.0)
         with pytest.raises(DuplicateTaskError):

@@ -61,7 +61,7 @@ async def test_an_error_is_read_from_the_stream_of_the_task_that_failed(
 async def test_what_is_not_told_is_read_now_and_then(client: AsyncRebyte) -> None:
     """A receiver that hears nothing costs time, and nothing else."""
     async with WebhookReceiver(WebhookVerifier("s3cret")) as receiver:
-        runner = runner_of(client, receiver=receiver, tuning={"untold": 0.05})
+        runner = runner_of(client, receiver=receiver, tuning={"hint_poll_interval": 0.05})
         found = await outcomes_of(runner, items(5))
     assert Counter(outcome.status for outcome in found.values()) == {"completed": 5}
 
@@ -69,11 +69,18 @@ async def test_what_is_not_told_is_read_now_and_then(client: AsyncRebyte) -> Non
 async def test_what_ended_while_nobody_heard_is_read_at_once(client: AsyncRebyte, tmp_path: Path) -> None:
     """The tasks of an earlier run may have ended long ago: their word will not come again."""
     journal = tmp_path / "run.sqlite3"
-    async with runner_of(client, journal=journal, max_streams=0, tuning={"first_poll": 600.0}).run(items(3)) as run:
+    async with runner_of(client, journal=journal, max_streams=0, tuning={"first_poll_interval": 600.0}).run(
+        items(3)
+    ) as run:
         while run.progress.running < 3:
             await client.tasks.list()
     async with WebhookReceiver(WebhookVerifier("s3cret")) as receiver:
-        runner = runner_of(client, journal=journal, receiver=receiver, tuning={"untold": 600.0, "first_poll": 0.01})
+        runner = runner_of(
+            client,
+            journal=journal,
+            receiver=receiver,
+            tuning={"hint_poll_interval": 600.0, "first_poll_interval": 0.01},
+        )
         found = await outcomes_of(runner, items(3))
     assert Counter(outcome.status for outcome in found.values()) == {"completed": 3}
 

@@ -75,7 +75,7 @@ async def test_an_item_that_can_not_be_followed_is_attached_to_again(
     """Giving up a wait is told, and is no end: the next run has the task's own."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Status(503), Match("GET", "/tasks/.*"), times=None)
-    found = await outcomes_of(runner_of(client, journal=journal, tuning={"patience": 0.1}), items(2))
+    found = await outcomes_of(runner_of(client, journal=journal, tuning={"outage_timeout": 0.1}), items(2))
     assert {outcome.status for outcome in found.values()} == {"error"}
     assert all((outcome.error or "").startswith("InternalServerError: ") for outcome in found.values())
     assert all(outcome.task_id for outcome in found.values())

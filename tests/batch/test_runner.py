@@ -271,7 +271,7 @@ async def test_a_refused_key_ends_the_run(emulator: Emulator, client: AsyncRebyt
     emulator.faults.add(Status(401), Match("POST", "/tasks"), times=None)
     journal = tmp_path / "run.sqlite3"
     seen: list[str] = []
-    with pytest.raises(errors.BatchError, match="the batch can't go on: InvalidAPIKeyError") as caught:
+    with pytest.raises(errors.BatchError, match="the batch can't continue: InvalidAPIKeyError") as caught:
         async for outcome in runner_of(client, journal=journal, concurrency=2).run(items(50)):
             assert outcome.status == "error"
             seen.append(outcome.key)
@@ -297,8 +297,8 @@ async def test_trouble_that_does_not_end_ends_the_run(client: AsyncRebyte, emula
     """After the time of patience nothing more is tried, and nothing is burnt."""
     emulator.faults.add(Status(503, headers={"Retry-After": "0"}), Match("POST", "/tasks"), times=None)
     journal = tmp_path / "run.sqlite3"
-    runner = runner_of(client, journal=journal, concurrency=2, tuning={"patience": 0.2})
-    with pytest.raises(errors.BatchError, match="the batch can't go on: InternalServerError"):
+    runner = runner_of(client, journal=journal, concurrency=2, tuning={"outage_timeout": 0.2})
+    with pytest.raises(errors.BatchError, match="the batch can't continue: InternalServerError"):
         await outcomes_of(runner, items(10))
     assert {state for _, state in rows(journal, "position, state")} == {"accepted"}
 
@@ -381,7 +381,7 @@ async def test_a_limit_of_the_organization_burns_no_items(
     """It is no item's fault: the run ends, and the next one makes them."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Status(400, code="limit_exceeded"), Match("POST", "/tasks"), times=None)
-    with pytest.raises(errors.BatchError, match="the batch can't go on: LimitExceededError") as caught:
+    with pytest.raises(errors.BatchError, match="the batch can't continue: LimitExceededError") as caught:
         await outcomes_of(runner_of(client, journal=journal, concurrency=2), items(20))
     assert isinstance(caught.value.__cause__, errors.LimitExceededError)
     assert {row[1:] for row in rows(journal, "key, state, attempts")} == {("accepted", 0)}
@@ -401,7 +401,7 @@ async def test_a_source_that_is_cancelled_ends_the_run(client: AsyncRebyte) -> N
 
     seen: list[str] = []
     async with asyncio.timeout(5):
-        with pytest.raises(errors.BatchError, match="what gives the items was cancelled"):
+        with pytest.raises(errors.BatchError, match="the iterable of the items was cancelled"):
             await keys_into(seen, runner_of(client).run(supply()))
     assert seen == ["a"]
 

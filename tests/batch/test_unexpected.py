@@ -176,7 +176,7 @@ async def test_an_error_of_the_receiver_ends_the_run(
     journal = tmp_path / "run.sqlite3"
     emulator.script(says("a"), hold(), says("b"), times=None)
     raised = await _broken(client, journal, items(9), concurrency=3, receiver=BrokenNotices(error))
-    assert raised is error or str(raised) == "something that the batch waited for was cancelled"
+    assert raised is error or str(raised) == "something that the batch awaits was cancelled"
     emulator.release()
     found = await outcomes_of(runner_of(client, journal=journal, concurrency=9), items(3))
     assert {outcome.status for outcome in found.values()} == {"completed"}
@@ -250,7 +250,7 @@ async def test_a_key_that_is_refused_while_looking_ends_the_run(
     emulator.faults.add(Status(401), Match("GET", "/tasks/[^/]+/content"), times=None)
     raised = await _broken(client, journal, items(3))
     assert isinstance(raised, errors.BatchError)
-    assert "can't find out what became of the last run's creates: InvalidAPIKeyError" in str(raised)
+    assert "can't find out which tasks the last run's creates made: InvalidAPIKeyError" in str(raised)
     emulator.faults.clear()
     found = await outcomes_of(runner_of(client, journal=journal), items(3))
     assert {outcome.status for outcome in found.values()} == {"completed"}
@@ -272,7 +272,7 @@ async def test_a_task_that_is_told_twice_is_ambiguous(emulator: Emulator, client
         "k1": "ambiguous",
         "k2": "completed",
     }
-    assert f"{ids[0]}, that belongs to another item" in (found["k1"].error or "")
+    assert f"the task {ids[0]}, which another item has" in (found["k1"].error or "")
 
 
 @pytest.mark.parametrize("error", [TypeError("no such thing"), StopIteration(), SystemExit(3)])

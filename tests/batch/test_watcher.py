@@ -7,11 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve
-
 from rebyte_async import AsyncRebyte
+from rebyte_async._clock import Time
 from rebyte_async.batch.settings import Tuning
-from rebyte_async.batch.watcher import Watch
+from rebyte_async.batch.watcher import TaskWatcher
 from rebyte_async.emulator import Drop, Emulator, HtmlPage, Match, Rewrite, Status, error, fail, hold, succeed
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of
@@ -37,7 +36,7 @@ async def test_streams_are_bounded_and_the_rest_is_read(emulator: Emulator, clie
 async def test_a_place_for_a_stream_passes_on(emulator: Emulator, client: AsyncRebyte) -> None:
     """Tasks that are read for want of a stream get one as others end, long before their next read."""
     emulator.script(says("a"), hold(), times=None)
-    tuning = {"first_poll": 600.0, "longest_poll": 600.0}
+    tuning = {"first_poll_interval": 600.0, "longest_poll_interval": 600.0}
     run = runner_of(client, concurrency=40, max_streams=3, tuning=tuning).run(items(40))
     async with run:
         reading = asyncio.ensure_future(anext(run))
@@ -51,7 +50,7 @@ async def test_a_place_for_a_stream_passes_on(emulator: Emulator, client: AsyncR
 async def test_thousands_of_open_tasks_take_few_sockets(emulator: Emulator, client: AsyncRebyte) -> None:
     """What waits for 1,000 tasks has no more connections open than it has streams and calls."""
     emulator.script(says("a"), hold(), says("b"), times=None)
-    tuning = {"first_poll": 1.0, "longest_poll": 1.0, "polls_a_second": 1000.0}
+    tuning = {"first_poll_interval": 1.0, "longest_poll_interval": 1.0, "polls_per_second": 1000.0}
     run = runner_of(client, concurrency=1000, max_streams=20, tuning=tuning).run(items(1000))
     async with run:
         reading = asyncio.ensure_future(anext(run))
@@ -125,7 +124,7 @@ async def test_a_deleted_task_is_an_end(emulator: Emulator, client: AsyncRebyte,
 async def test_a_task_that_is_not_there_yet_is_waited_for(emulator: Emulator, client: AsyncRebyte) -> None:
     """A read right after the create may come too early."""
     emulator.faults.add(Status(404), Match("GET", "/tasks/[^/]+(/events)?", per_path=True), times=2)
-    found = await outcomes_of(runner_of(client, max_streams=0, tuning={"missing": 2.0}), items(3))
+    found = await outcomes_of(runner_of(client, max_streams=0, tuning={"not_found_grace": 2.0}), items(3))
     assert {outcome.status for outcome in found.values()} == {"completed"}
 
 
@@ -153,13 +152,12 @@ async def test_a_hint_makes_for_an_early_read(emulator: Emulator, client: AsyncR
     """Whoever knows that a task may have ended can say so, and the next read comes at once."""
     emulator.script(says("a"), hold(), times=None)
     task = await client.tasks.create("Do it")
-    tuning = evolve(Tuning(), first_poll=30.0)
-    watch = Watch(tasks=client.tasks, gate=client._transport.gate, tuning=tuning, max_streams=0)
-    waiting = asyncio.ensure_future(watch.end_of(task.id))
+    watcher = TaskWatcher(tasks=client.tasks, time=Time(), tuning=Tuning(first_poll_interval=30.0), max_streams=0)
+    waiting = asyncio.ensure_future(watcher.wait_for_end(task.id))
     await emulator.reached()
     emulator.release()
     while (await client.tasks.get(task.id)).status == "running":
         await asyncio.sleep(0.01)
-    watch.nudge("another")
-    watch.nudge(task.id)
+    watcher.wake("another")
+    watcher.wake(task.id)
     assert (await waiting).status == "completed"

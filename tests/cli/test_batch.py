@@ -156,7 +156,7 @@ def test_a_wrong_key_keeps_what_was_known(emulator: Emulator, tmp_path: Path) ->
     assert refused.code == 8
     warning, error, *_ = refused.err.splitlines()
     assert warning.startswith("warning: the batch takes no new items: ")
-    assert error.startswith("error: the batch can't go on: InvalidAPIKeyError: ")
+    assert error.startswith("error: the batch can't continue: InvalidAPIKeyError: ")
     assert "  go on:  rebyte-async batch run " in refused.err
     assert {line["status"] for line in outcomes(out).values()} >= {"completed"}
     assert {"k0", "k1"} <= outcomes(out).keys()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from rebyte_async.batch import BatchItem, BatchOutcome, BatchRun, BatchRunner
+from rebyte_async.batch.settings import Tuning
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from rebyte_async.emulator import Emulator
 
 __all__ = ["creates", "items", "keys_into", "outcomes_of", "rows", "runner_of", "supplied", "texts"]
+
+
+QUICK_TUNING = Tuning(
+    first_poll_interval=0.02,
+    longest_poll_interval=0.1,
+    first_retry_delay=0.01,
+    longest_retry_delay=0.05,
+    not_found_grace=0.1,
+)
 
 
 def items(count: int, prompt: str = "Do {}", **options: Any) -> list[BatchItem]:
@@ -43,10 +53,7 @@ def supplied(kind: str, supply: Callable[[], Iterator[BatchItem]]) -> Any:
 def runner_of(client: AsyncRebyte, *, tuning: dict[str, Any] | None = None, **options: Any) -> BatchRunner:
     """A runner that hardly waits."""
     options.setdefault("reconcile_settle", 0.05)
-    runner = BatchRunner(client, **options)
-    quick = {"first_poll": 0.02, "longest_poll": 0.1, "first_pause": 0.01, "longest_pause": 0.05, "missing": 0.1}
-    runner._plan = evolve(runner._plan, tuning=evolve(runner._plan.tuning, **(quick | (tuning or {}))))
-    return runner
+    return BatchRunner(client, _tuning=evolve(QUICK_TUNING, **(tuning or {})), **options)
 
 
 async def outcomes_of(

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from attrs import evolve, frozen
 
+from rebyte_async.batch.evidence import Watermark
 from rebyte_async.batch.journal.file import Lock, open_file, open_temporary
 from rebyte_async.batch.journal.records import COLUMNS, DuplicateTaskError, ItemRecord, read_record
 from rebyte_async.batch.journal.writer import Writer
-from rebyte_async.batch.marks import Mark
 from rebyte_async.errors import BatchError, ConfigurationError, JournalError
 
 if TYPE_CHECKING:
@@ -268,14 +268,14 @@ class Journal:
         )
         return await self._write(lambda c: c.execute(query, (_LATE, _SAMPLES)).fetchall())
 
-    async def record_watermark(self, mark: Mark) -> Mark:
+    async def record_watermark(self, mark: Watermark) -> Watermark:
         """Write down what was there before the run's first create, behind the intents of earlier runs."""
 
-        def job(connection: sqlite3.Connection) -> Mark:
+        def job(connection: sqlite3.Connection) -> Watermark:
             query = "SELECT max(intent_at) FROM items WHERE intent_at < ?"
             # `Date` tells whole seconds, so two readings of it may be in the wrong order.
-            (last,) = connection.execute(query, (mark.began + _APART,)).fetchone()
-            noted = mark if last is None else evolve(mark, began=max(mark.began, last + _TICK))
+            (last,) = connection.execute(query, (mark.taken_at + _APART,)).fetchone()
+            noted = mark if last is None else evolve(mark, taken_at=max(mark.taken_at, last + _TICK))
             connection.execute("UPDATE runs SET note = ? WHERE run = ?", (noted.as_note(), self._run))
             return noted
 
@@ -285,11 +285,11 @@ class Journal:
         """Those of some hashes of prompts that are of an item's prompt."""
         return await self._write(lambda c: _among(c, "items", "prompt_hash", texts))
 
-    async def earlier_watermarks(self) -> list[Mark]:
+    async def earlier_watermarks(self) -> list[Watermark]:
         """What was there before the runs that have sent creates, earlier runs than this one."""
         query = "SELECT note FROM runs WHERE run != ? AND note IS NOT NULL"
         notes = await self._write(lambda c: c.execute(query, (self._run,)).fetchall())
-        return [mark for (note,) in notes if (mark := Mark.read(note)) is not None]
+        return [mark for (note,) in notes if (mark := Watermark.from_note(note)) is not None]
 
     async def min_clock_offset(self, since: float) -> float | None:
         """By how much at least tasks were made after the intents of their creates, which weren't before a time.

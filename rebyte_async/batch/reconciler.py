@@ -1,0 +1,251 @@
+"""Decide on ambiguous creates, and record each decision before anything depends on it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from attrs import define, evolve, field, frozen
+
+from rebyte_async.batch.evidence import Watermark
+from rebyte_async.batch.failures import (
+    ForeignCancellationError,
+    UnresolvedCreateError,
+    is_fatal,
+    summarize_error,
+)
+from rebyte_async.batch.items import plain_prompt
+from rebyte_async.batch.journal import DuplicateTaskError
+from rebyte_async.batch.matching import AmbiguousCreate, Verdict
+from rebyte_async.batch.search import TaskSearch
+from rebyte_async.errors import JournalError, RebyteError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rebyte_async._clock import Time
+    from rebyte_async._transport.clock import ServerClock
+    from rebyte_async.batch.journal import Journal
+    from rebyte_async.batch.journal.records import ItemRecord
+    from rebyte_async.batch.limits import PromptLocks
+    from rebyte_async.batch.settings import Settings
+    from rebyte_async.errors import AmbiguousRequestError
+    from rebyte_async.resources import Tasks
+    from rebyte_async.types import Task
+
+__all__ = ["Reconciler", "RunWatermark"]
+
+
+@define(eq=False, kw_only=True)
+class RunWatermark:
+    """The watermark of this run: taken once, before its first create, and recorded before its first intent."""
+
+    tasks: Tasks
+    journal: Journal
+    clock: ServerClock
+    newest_tasks: int
+    """How many tasks are listed to find the newest."""
+    value: Watermark | None = field(default=None, init=False)
+    _is_recorded: bool = field(default=False, init=False)
+    _lock: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+
+    async def take(self) -> None:
+        """List the newest tasks. The response also gives the server's time.
+
+        If the listing fails, the watermark has no task, and ambiguous creates are searched for without that bound.
+
+        Raises:
+            RebyteError: The key is refused.
+        """
+        await self._take()
+
+    async def record(self) -> Watermark:
+        """Return the watermark, which is in the journal then."""
+        watermark = await self._take()
+        async with self._lock:
+            if not self._is_recorded:
+                self.value = await self.journal.record_watermark(watermark)
+                self._is_recorded = True
+        return self.value or watermark
+
+    async def _take(self) -> Watermark:
+        async with self._lock:
+            if self.value is None:
+                newest: Sequence[Task] = ()
+                try:
+                    newest = (await self.tasks.list(limit=self.newest_tasks)).data
+                except RebyteError as error:
+                    if is_fatal(error):
+                        raise
+                self.value = Watermark.of_newest(newest, self.clock.now())
+            return self.value
+
+
+@frozen(eq=False)
+class _Case:
+    """An ambiguous create of this run, and the future that its sender awaits."""
+
+    record: ItemRecord
+    verdict: asyncio.Future[Verdict]
+
+
+@define(eq=False, kw_only=True)
+class Reconciler:
+    """Decides on ambiguous creates: those of this run as they arise, those of earlier runs before the first create."""
+
+    tasks: Tasks
+    journal: Journal
+    clock: ServerClock
+    time: Time
+    settings: Settings
+    locks: PromptLocks
+    watermark: RunWatermark
+    _search: TaskSearch = field(init=False)
+    _cases: dict[int, _Case] = field(factory=dict[int, _Case], init=False)
+    """The undecided creates, by the items' positions."""
+
+    def __attrs_post_init__(self) -> None:
+        self._search = TaskSearch(
+            tasks=self.tasks,
+            journal=self.journal,
+            time=self.time,
+            tuning=self.settings.tuning,
+            settle=self.settings.settle,
+        )
+
+    @property
+    def open_cases(self) -> int:
+        """How many ambiguous creates of this run are undecided."""
+        return len(self._cases)
+
+    async def resolve(self, record: ItemRecord, error: AmbiguousRequestError) -> bool:
+        """Wait for the decision on an ambiguous create of this run, which `run` makes.
+
+        Returns:
+            Whether it made a task, which the record has then.
+
+        Raises:
+            UnresolvedCreateError: It can't be decided.
+        """
+        if self.settings.on_ambiguous == "report":
+            self.locks.resolve(record.prompt_hash)
+            raise UnresolvedCreateError(summarize_error(error)) from error
+        case = _Case(record, asyncio.get_running_loop().create_future())
+        self._cases[record.position] = case
+        self.locks.notify()
+        verdict = await case.verdict
+        if verdict.reason is not None:
+            raise UnresolvedCreateError(f"{summarize_error(error)}; {verdict.reason}") from error
+        return verdict.task is not None
+
+    async def run(self) -> None:
+        """Decide on ambiguous creates as they arise, until cancelled."""
+        while True:
+            await self.locks.wait_for(self._ready_cases)
+            await self._decide(self._ready_cases())
+
+    def _ready_cases(self) -> list[_Case]:
+        """Return the cases that can be decided: no create with their prompt is in flight, and all have been reported.
+
+        Else a task of a create in flight could be taken for that of an ambiguous one.
+        """
+        counts = Counter(case.record.prompt_hash for case in self._cases.values())
+        ready = {prompt for prompt, count in counts.items() if self.locks.are_all_ambiguous(prompt, count)}
+        return [case for case in self._cases.values() if case.record.prompt_hash in ready]
+
+    async def _decide(self, cases: Sequence[_Case]) -> None:
+        failure: UnresolvedCreateError | None = None
+        try:
+            verdicts = await self.reconcile([case.record for case in cases])
+        except (JournalError, ForeignCancellationError):
+            raise
+        except RebyteError as error:
+            verdicts = {}
+            failure = UnresolvedCreateError(f"the search for its task failed: {summarize_error(error)}")
+            failure.is_final = False
+        for case in cases:
+            del self._cases[case.record.position]
+            self.locks.resolve(case.record.prompt_hash)
+            if case.verdict.cancelled():
+                continue
+            if failure is not None:
+                case.verdict.set_exception(failure)
+            else:
+                case.verdict.set_result(verdicts[case.record.position])
+
+    async def reconcile(self, records: Sequence[ItemRecord], *, are_old: bool = False) -> dict[int, Verdict]:
+        """Decide on ambiguous creates, and record which have a task and which made none.
+
+        Args:
+            records: The items of all ambiguous creates.
+            are_old: Whether earlier runs sent them.
+
+        Returns:
+            The verdicts, by the items' positions. Those that are undecidable aren't recorded.
+
+        Raises:
+            RebyteError: The tasks can't be listed.
+        """
+        await self.watermark.take()
+        creates = await self._bound([_to_ambiguous_create(record) for record in records], are_old=are_old)
+        min_wait = self._remaining_arrival_time(creates) if are_old else 0.0
+        verdicts = await self._search.decide(creates, min_wait=min_wait)
+        for record in records:
+            verdicts[record.position] = await self._record_match(record, verdicts[record.position])
+        absent = [record for record in records if verdicts[record.position].is_absent]
+        await self.journal.clear_intents(absent)
+        return verdicts
+
+    async def _bound(self, creates: Sequence[AmbiguousCreate], *, are_old: bool) -> list[AmbiguousCreate]:
+        """Add the earliest times at which the creates can have made their tasks."""
+        earlier = await self.journal.earlier_watermarks() if are_old else []
+        bounded: list[AmbiguousCreate] = []
+        offsets: dict[float, float | None] = {}
+        for create in creates:
+            watermark = Watermark.at_intent(create.intent_at, earlier) if are_old else self.watermark.value
+            if watermark is None:
+                bounded.append(evolve(create, earliest=0.0))
+                continue
+            taken_at = watermark.taken_at
+            if taken_at not in offsets:
+                offsets[taken_at] = await self.journal.min_clock_offset(taken_at)
+            slack = self.settings.tuning.clock_slack
+            earliest = watermark.earliest_task_time(create.intent_at, offsets[taken_at], slack)
+            bounded.append(evolve(create, earliest=earliest, older_task_ids=watermark.task_ids))
+        return bounded
+
+    def _remaining_arrival_time(self, creates: Sequence[AmbiguousCreate]) -> float:
+        """Return for how many seconds a task of the latest create may still appear.
+
+        The service may record a create only after the connection was lost, such as by the kill of an earlier run.
+        """
+        latest = max(create.intent_at for create in creates)
+        longest = 2 * self.settings.settle
+        return min(longest, latest + longest - self.clock.now())
+
+    async def _record_match(self, record: ItemRecord, verdict: Verdict) -> Verdict:
+        if verdict.task is None:
+            return verdict
+        task = verdict.task
+        started_at = record.intent_at if task.created_at is None else task.created_at
+        try:
+            await self.journal.record_task(record, task.task_id, task.workspace_id or record.workspace_id, started_at)
+        except DuplicateTaskError:
+            return Verdict(reason=f"the task {task.task_id} belongs to another item")
+        return verdict
+
+
+def _to_ambiguous_create(record: ItemRecord) -> AmbiguousCreate:
+    request = json.loads(record.request)
+    return AmbiguousCreate(
+        position=record.position,
+        prompt_hash=record.prompt_hash,
+        fingerprint=record.fingerprint,
+        intent_at=record.intent_at or 0.0,
+        workspace_id=record.workspace_id,
+        executor=request.get("executor"),
+        model=request.get("model"),
+        prompt=plain_prompt(request.get("prompt", "")),
+    )
