@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from attrs import define, field
 
 from rebyte_async._sync import Signal
+from rebyte_async._validate import optional_text
 from rebyte_async.batch.failures import Outage, is_transient, summarize_error
 from rebyte_async.errors import (
     AmbiguousRequestError,
@@ -21,7 +22,6 @@ from rebyte_async.errors import (
     RebyteError,
     WaitTimeoutError,
 )
-from rebyte_async.resources.arguments import optional_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -17,8 +17,7 @@ from rebyte_async._validate import text
 from rebyte_async._wire import json
 from rebyte_async.batch.journal.records import NewItem
 from rebyte_async.errors import BatchError, InvalidRequestError
-from rebyte_async.resources.arguments import prompt_text
-from rebyte_async.resources.options import TaskOptions
+from rebyte_async.resources.options import TaskOptions, check_prompt
 from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class BatchItem(TaskOptions):
 
     def __attrs_post_init__(self) -> None:
         text("key", self.key, longest=_LONGEST_KEY)
-        prompt_text(self.prompt)
+        check_prompt(self.prompt)
 
     @classmethod
     def from_json(cls, document: object) -> Self:

@@ -1,4 +1,4 @@
-"""Agent computers: create, read, and wait until they are ready."""
+"""Agent computers: create, read, change, delete, and wait until they are ready."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from rebyte_async._clock import intervals
 from rebyte_async._validate import optional_seconds, optional_text
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionError, WaitTimeoutError
-from rebyte_async.resources.pages import Listing
-from rebyte_async.resources.started import decode_started
-from rebyte_async.resources.waiting import CreationGrace
+from rebyte_async.resources.creation import CreationGrace, decode_created
+from rebyte_async.resources.listing import Listing
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
 
 if TYPE_CHECKING:
@@ -29,24 +28,24 @@ _MAX_ICON = 50
 
 @frozen(eq=False)
 class AgentComputers:
-    """`client.agent_computers`. What every call can raise is told at `Tasks`."""
+    """`client.agent_computers`. `Tasks` lists what every call can raise."""
 
     _transport: Transport
     _grace: CreationGrace = field(factory=CreationGrace)
 
     async def create(self, name: str | None = None, *, icon: str | None = None) -> AgentComputer:
-        """Make a machine. This costs money, so it is never repeated when its answer is lost.
+        """Create an agent computer. This costs money, so it is never repeated when the response is lost.
 
         Args:
-            name: Its name, at most 200 characters; None for the server's default, "Agent Computer".
-            icon: Its icon, at most 50 characters.
+            name: The name, at most 200 characters. None takes the server's default, "Agent Computer".
+            icon: The icon, at most 50 characters.
 
         Returns:
-            The computer, at once and still `provisioning`: see `wait_ready`.
+            The agent computer, at once and still `provisioning`: see `wait_ready`.
 
         Raises:
-            AmbiguousRequestError: The answer was lost. A machine may have been made: look through `list()` before
-                trying again.
+            AmbiguousRequestError: The response was lost. An agent computer may have been created: look through
+                `list()` before you try again.
 
         *Source*: contract §2, documented.
         """
@@ -54,42 +53,42 @@ class AgentComputers:
             "name": optional_text("name", name, longest=_MAX_NAME),
             "icon": optional_text("icon", icon, longest=_MAX_ICON),
         }
-        lean = {key: value for key, value in body.items() if value is not None}
-        answer = await self._transport.call(endpoints.CREATE_AGENT_COMPUTER, json=lean)
-        computer = decode_started(AgentComputer, answer)
+        sent = {key: value for key, value in body.items() if value is not None}
+        response = await self._transport.call(endpoints.CREATE_AGENT_COMPUTER, json=sent)
+        computer = decode_created(AgentComputer, response)
         self._grace.start(computer.id)
         return computer
 
     def list(self, *, limit: int = 50, offset: int = 0) -> Listing[AgentComputer]:
-        """List the organization's machines, newest first.
+        """List the organization's agent computers, newest first.
 
         Args:
             limit: Items on a page, 1 to 100.
-            offset: Items to pass over.
+            offset: How many items to skip.
 
         Returns:
-            A listing: `await` it for one page, `async for` over it for every computer.
+            A listing: `await` it for one page, `async for` over it for every agent computer.
 
         *Source*: contract §2, documented; its paging a guess.
         """
 
         async def fetch(limit: int, offset: int) -> Page[AgentComputer]:
             query = {"limit": limit, "offset": offset}
-            answer = await self._transport.call(endpoints.LIST_AGENT_COMPUTERS, query=query)
-            return models.decode_page(AgentComputer, answer.json(), limit=limit, offset=offset)
+            response = await self._transport.call(endpoints.LIST_AGENT_COMPUTERS, query=query)
+            return models.decode_page(AgentComputer, response.json(), limit=limit, offset=offset)
 
         return Listing(fetch, _computer_id, limit, offset)
 
     async def get(self, computer_id: str) -> AgentComputer:
-        """Read a machine.
+        """Read an agent computer.
 
         Args:
-            computer_id: The computer.
+            computer_id: The agent computer.
 
         *Source*: contract §2, documented.
         """
-        answer = await self._transport.call(endpoints.GET_AGENT_COMPUTER, ids={"computer_id": computer_id})
-        return models.decode(AgentComputer, answer.json())
+        response = await self._transport.call(endpoints.GET_AGENT_COMPUTER, ids={"computer_id": computer_id})
+        return models.decode(AgentComputer, response.json())
 
     async def update(
         self,
@@ -98,46 +97,46 @@ class AgentComputers:
         agent_instructions: str | None = None,
         views: Mapping[str, bool] | None = None,
     ) -> None:
-        """Change a machine. Beyond the documented API: used in production, may change.
+        """Change an agent computer. Beyond the documented API: used in production, may change.
 
         Args:
-            computer_id: The computer.
-            agent_instructions: Standing instructions for its agents; None leaves them.
-            views: Which views are on, by id; None leaves them.
+            computer_id: The agent computer.
+            agent_instructions: Standing instructions for its agents; None leaves them as they are.
+            views: Which views are on, by their ids; None leaves them as they are.
 
         *Source*: contract §2, observed; the fields are in snake case on the wire.
         """
-        body = {"agent_instructions": _instructions(agent_instructions), "views": _switches(views)}
-        lean = {key: value for key, value in body.items() if value is not None}
-        if not lean:
+        body = {"agent_instructions": _check_instructions(agent_instructions), "views": _check_views(views)}
+        sent = {key: value for key, value in body.items() if value is not None}
+        if not sent:
             raise InvalidRequestError("update needs agent_instructions, views, or both")
-        await self._transport.call(endpoints.UPDATE_AGENT_COMPUTER, ids={"computer_id": computer_id}, json=lean)
+        await self._transport.call(endpoints.UPDATE_AGENT_COMPUTER, ids={"computer_id": computer_id}, json=sent)
 
     async def delete(self, computer_id: str) -> None:
-        """Delete a machine. Beyond the documented API: used in production, may change.
+        """Delete an agent computer. Beyond the documented API: used in production, may change.
 
         Args:
-            computer_id: The computer.
+            computer_id: The agent computer.
 
         *Source*: contract §2, observed.
         """
         await self._transport.call(endpoints.DELETE_AGENT_COMPUTER, ids={"computer_id": computer_id})
 
     async def wait_ready(self, computer_id: str, *, timeout: float | None = 300) -> AgentComputer:
-        """Wait until a machine is ready, by reading it at growing intervals from 1 to 5 seconds.
+        """Wait until an agent computer is ready. It is read at growing intervals from 1 to 5 seconds.
 
-        Cancelling the wait does nothing to the machine.
+        Cancelling the wait does nothing to the agent computer.
 
         Args:
-            computer_id: The computer.
-            timeout: Seconds for everything together; None waits as long as it takes. It mostly takes 60 to 80
-                (observed).
+            computer_id: The agent computer.
+            timeout: Seconds for everything together; None waits as long as it takes. Provisioning mostly takes 60 to
+                80 seconds (observed).
 
         Returns:
-            The computer, ready.
+            The agent computer, ready.
 
         Raises:
-            ProvisionError: It couldn't be provisioned; the error has the computer with the server's reason.
+            ProvisionError: It couldn't be provisioned. The error has the agent computer with the server's reason.
             WaitTimeoutError: It wasn't ready in time.
 
         *Source*: contract §2, documented.
@@ -147,7 +146,7 @@ class AgentComputers:
         with move_on_after(timeout):
             for seconds in intervals(1.0, factor=1.3, longest=5.0):
                 computer = await self._read(computer_id) or computer
-                if computer is not None and _settled(computer):
+                if computer is not None and _is_ready(computer):
                     return computer
                 await self._transport.gate.sleep(seconds)
         status = None if computer is None else computer.status
@@ -158,6 +157,7 @@ class AgentComputers:
         )
 
     async def _read(self, computer_id: str) -> AgentComputer | None:
+        """Read an agent computer; None while it isn't visible yet."""
         try:
             return await self.get(computer_id)
         except NotFoundError:
@@ -166,13 +166,13 @@ class AgentComputers:
             return None
 
 
-def _instructions(given: object) -> str | None:
+def _check_instructions(given: object) -> str | None:
     if given is None or isinstance(given, str):
         return given
     raise InvalidRequestError(f"agent_instructions must be a string, or None, not {given!r:.80}")
 
 
-def _switches(views: object) -> dict[str, bool] | None:
+def _check_views(views: object) -> dict[str, bool] | None:
     if views is None:
         return None
     given = cast("Mapping[object, object]", views) if isinstance(views, Mapping) else {"": views}
@@ -183,7 +183,8 @@ def _switches(views: object) -> dict[str, bool] | None:
     return {str(name): bool(value) for name, value in given.items()}
 
 
-def _settled(computer: AgentComputer) -> bool:
+def _is_ready(computer: AgentComputer) -> bool:
+    """Whether the wait is over; raises when the agent computer will never be ready."""
     if computer.status == AgentComputerStatus.ERROR:
         reason = computer.provision_error or "the server gave no reason"
         raise ProvisionError(

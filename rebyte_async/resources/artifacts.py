@@ -1,4 +1,4 @@
-"""Workspace artifacts: the files that tasks leave, and those given to them."""
+"""Artifacts: the files that tasks leave in their workspaces, and files given to tasks there."""
 
 from __future__ import annotations
 
@@ -12,25 +12,30 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from rebyte_async import _validate
 from rebyte_async._transport import is_private_url
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import DecodeError, InvalidRequestError, TransportError
-from rebyte_async.resources.bounded import AT_ONCE, bounded, tell
 from rebyte_async.resources.downloads import Download, save
+from rebyte_async.resources.listing import Listing
 from rebyte_async.resources.multipart import Multipart
-from rebyte_async.resources.pages import Listing
-from rebyte_async.resources.signed import put_signed
 from rebyte_async.resources.sources import (
     NamedSource,
     Progress,
     Upload,
-    check,
-    check_distinct,
     check_progress,
-    guessed_type,
-    opened,
+    guess_media_type,
+    open_upload,
+    preflight,
+    reject_shared_files,
 )
-from rebyte_async.resources.tally import Tally
+from rebyte_async.resources.transfers import (
+    DEFAULT_CONCURRENCY,
+    AggregateProgress,
+    attach_partial_results,
+    gather_limited,
+    put_signed,
+)
 from rebyte_async.types.artifacts import Artifact, UploadUrl, safe_name
 from rebyte_async.types.pages import Page
 
@@ -41,16 +46,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Artifacts"]
 
-# Every shape is a guess (contract §6): the likeliest first.
-_ITEMS = ("artifacts", "data", "files")
-_URLS = ("urls", "data", "files")
-_NAMES = {"filename": "name"}
+# GUESS(§6): the names in all shapes, the likeliest first.
+_LIST_KEYS = ("artifacts", "data", "files")
+_URL_KEYS = ("urls", "data", "files")
+_ALIASES = {"filename": "name"}
 _LARGE = 8 * 1024 * 1024
-"""From this size on, in bytes, an artifact is uploaded by a signed URL of its own, past the API's servers."""
+"""From this size on, in bytes, an artifact is sent to a signed URL, not through the API's servers."""
 
 
 @frozen(kw_only=True)
-class _Target:
+class _SignedUrl:
     """One of the URLs that were asked for."""
 
     upload_url: str = field(repr=False)
@@ -59,9 +64,9 @@ class _Target:
 
 @frozen(eq=False)
 class Artifacts:
-    """`client.artifacts`. What every call can raise is told at `Tasks`.
+    """`client.artifacts`. `Tasks` lists what every call can raise.
 
-    *Source*: contract §6. Only the endpoints are documented; every shape is a guess, and read tolerantly.
+    *Source*: contract §6, guess: only the endpoints are documented, so every shape is read tolerantly.
     """
 
     _transport: Transport
@@ -73,12 +78,14 @@ class Artifacts:
             workspace_id: The workspace: a task's `workspace_id`, or an agent computer's id.
 
         Returns:
-            A listing: `await` it for a page that holds them all, or `async for` over it.
+            A listing: `await` it for a page with all artifacts, or `async for` over it.
+
+        *Source*: contract §6, guess.
         """
 
         async def fetch(_limit: int, _offset: int) -> Page[Artifact]:
-            answer = await self._transport.call(endpoints.LIST_ARTIFACTS, ids={"workspace_id": workspace_id})
-            items = models.decode_items(Artifact, answer.json(), _ITEMS, aliases=_NAMES)
+            response = await self._transport.call(endpoints.LIST_ARTIFACTS, ids={"workspace_id": workspace_id})
+            items = models.decode_items(Artifact, response.json(), _LIST_KEYS, aliases=_ALIASES)
             return Page(items, len(items), len(items), 0)
 
         return Listing(fetch, _artifact_name)
@@ -91,27 +98,29 @@ class Artifacts:
         *,
         progress: Progress | None = None,
     ) -> Path:
-        """Download an artifact to a file, which is there whole or not at all.
+        """Download an artifact to a file, which is complete or doesn't change.
 
-        It is written to a temporary file in the same folder, resumed where it was cut, checked by its length, and then
-        put in place at once; what was there before stays until then.
+        The artifact is written to a temporary file in the same folder, resumed where it was cut, checked by its length,
+        and then renamed. Until then an older file of the same name stays.
 
         Args:
             workspace_id: The workspace.
             filename: The artifact's name, which may hold slashes.
-            destination: The file to write, or a folder that exists; in a folder the file takes the artifact's name,
-                with what could lead out of it percent-encoded.
-            progress: Called with the bytes received and the bytes in all, or 0 where the server doesn't say.
+            destination: The file to write, or an existing folder. In a folder, the file gets the artifact's name, with
+                everything that could lead out of the folder percent-encoded.
+            progress: Called with the bytes received and the bytes in all; 0 in all where the server doesn't say.
 
         Returns:
             The file.
 
         Raises:
             OSError: The file can't be written.
+
+        *Source*: contract §6, guess.
         """
         check_progress(progress)
-        target = await asyncio.to_thread(_target, Path(destination), filename)
-        await save(self._download(workspace_id, filename), target, progress)
+        target = await asyncio.to_thread(_resolve_target, Path(destination), filename)
+        await save(self._start_download(workspace_id, filename), target, progress)
         return target
 
     async def download_all(
@@ -119,141 +128,156 @@ class Artifacts:
         workspace_id: str,
         folder: str | os.PathLike[str],
         *,
-        concurrency: int = AT_ONCE,
+        concurrency: int = DEFAULT_CONCURRENCY,
         overwrite: bool = True,
         progress: Progress | None = None,
     ) -> tuple[Path, ...]:
-        """Download every artifact of a workspace into a folder, which is made if it isn't there.
+        """Download every artifact of a workspace into a folder, which is created if need be.
 
         Args:
             workspace_id: The workspace.
-            folder: The folder. A name with slashes becomes a file in it whose name has them percent-encoded.
-            concurrency: How many at once, at least 1.
-            overwrite: Whether files that are there are replaced. Their names come from the server.
-            progress: Called with the bytes received of all of them together, and the bytes in all, or 0 while the
-                server hasn't said the size of one.
+            folder: The folder. An artifact whose name has slashes becomes a file in it, with the slashes
+                percent-encoded.
+            concurrency: How many artifacts are downloaded at once, at least 1.
+            overwrite: Whether existing files are replaced. Mind that the server chooses the names.
+            progress: Called with the bytes received of all artifacts together, and the bytes in all; 0 in all while
+                the server hasn't said the size of one.
 
         Returns:
-            The files, in the listing's order.
+            The files, in the order of the listing.
 
         Raises:
             OSError: A file can't be written.
-            FileExistsError: Without `overwrite`, one is there. Nothing was downloaded.
-            RebyteError: A download failed; the error's `downloaded` has the files that were complete. An `OSError` has
+            FileExistsError: Without `overwrite`, a file exists. Nothing was downloaded.
+            RebyteError: A download failed. The error's `downloaded` has the files that are complete; an `OSError` has
                 them in a note.
+
+        *Source*: contract §6, guess.
         """
-        if type(concurrency) is not int or concurrency < 1:
-            raise InvalidRequestError(f"concurrency must be a whole number, at least 1, not {concurrency!r:.40}")
+        _validate.count("concurrency", concurrency)
         check_progress(progress)
         place = Path(folder)
         await asyncio.to_thread(place.mkdir, parents=True, exist_ok=True)
         sizes = {artifact.name: artifact.size async for artifact in self.list(workspace_id)}
         if not overwrite:
             await asyncio.to_thread(_check_absent, place, sizes)
-        tally = Tally(progress, list(sizes.values()))
+        total = AggregateProgress(progress, list(sizes.values()))
         calls = [
-            partial(self.download, workspace_id, name, place, progress=tally.part(index))
+            partial(self.download, workspace_id, name, place, progress=total.part(index))
             for index, name in enumerate(sizes)
         ]
-        paths, failure = await bounded(calls, concurrency)
+        paths, failure = await gather_limited(calls, concurrency)
         if failure is not None:
-            tell(failure, "downloaded", paths)
+            attach_partial_results(failure, "downloaded", paths)
             raise failure
         return tuple(paths)
 
     async def read(self, workspace_id: str, filename: str) -> bytes:
-        """Read an artifact into memory, resumed where it is cut.
+        """Read an artifact into memory. The download is resumed where it is cut.
 
         Args:
             workspace_id: The workspace.
             filename: The artifact's name.
+
+        Returns:
+            The artifact's bytes.
+
+        *Source*: contract §6, guess.
         """
         body = bytearray()
-        async with aclosing(self._download(workspace_id, filename).blocks()) as blocks:
-            async for place, data in blocks:
-                del body[place:]
+        async with aclosing(self._start_download(workspace_id, filename).chunks()) as chunks:
+            async for offset, data in chunks:
+                del body[offset:]
                 body += data
         return bytes(body)
 
     async def stream(self, workspace_id: str, filename: str) -> AsyncGenerator[bytes, None]:
-        """Read an artifact as it comes, resumed where it is cut.
+        """Read an artifact piece by piece. The download is resumed where it is cut.
 
         Args:
             workspace_id: The workspace.
             filename: The artifact's name.
 
         Yields:
-            Its bytes, in blocks of any size.
+            The artifact's bytes, in chunks of any size.
 
         Raises:
-            TransportError: It was cut, and the server can't go on from there: what was given can't be taken back.
+            TransportError: The download was cut, and the server can't resume it. It can't start again, because the
+                caller has its first part already.
+
+        *Source*: contract §6, guess.
         """
         given = 0
-        async with aclosing(self._download(workspace_id, filename).blocks()) as blocks:
-            async for place, data in blocks:
-                if place < given:
+        async with aclosing(self._start_download(workspace_id, filename).chunks()) as chunks:
+            async for offset, data in chunks:
+                if offset < given:
                     raise TransportError(f"{filename}: the download was cut and could not be resumed", method="GET")
-                given = place + len(data)
+                given = offset + len(data)
                 yield data
 
     async def upload(
         self, workspace_id: str, *sources: NamedSource, progress: Progress | None = None
     ) -> tuple[Artifact, ...]:
-        """Upload artifacts: those below 8 MiB together in one form, larger ones by signed URLs, four at once.
+        """Upload artifacts: those below 8 MiB together in one form, larger ones to signed URLs, four at once.
 
         Args:
             workspace_id: The workspace.
             *sources: Paths, binary files, or pairs of a name and a source.
-            progress: Called with the bytes sent of all of them together, and the bytes in all.
+            progress: Called with the bytes sent of all artifacts together, and the bytes in all.
 
         Returns:
-            What was uploaded, with name, size and media type.
+            The artifacts, with name, size and media type.
 
         Raises:
             InvalidRequestError: There is no source, or one can't be read or has no name. Nothing was sent.
-            RebyteError: An upload failed; the error's `uploaded` has those that had arrived.
+            RebyteError: An upload failed. The error's `uploaded` has the artifacts that were uploaded.
+
+        *Source*: contract §6, guess.
         """
         if not sources:
             raise InvalidRequestError("upload needs at least one source")
         check_progress(progress)
-        for source in sources:
-            await check(source)
-        check_distinct(sources)
+        checked = [await preflight(source) for source in sources]
+        reject_shared_files(checked)
         async with AsyncExitStack() as stack:
-            uploads = [await stack.enter_async_context(opened(source)) for source in sources]
-            tally = Tally(progress, [upload.size for upload in uploads])
+            uploads = [await stack.enter_async_context(open_upload(source)) for source in checked]
+            total = AggregateProgress(progress, [upload.size for upload in uploads])
             for index, upload in enumerate(uploads):
-                upload.progress = tally.part(index)
+                upload.progress = total.part(index)
             await self._upload(workspace_id, uploads)
-            return tuple(_uploaded(upload) for upload in uploads)
+            return tuple(_uploaded_artifact(upload) for upload in uploads)
 
     async def upload_urls(self, workspace_id: str, files: Iterable[str | tuple[str, str]]) -> tuple[UploadUrl, ...]:
         """Ask for signed URLs, to PUT artifacts by other means.
 
         Args:
             workspace_id: The workspace.
-            files: The names, whose media types are guessed, or pairs of a name and a media type.
+            files: Names, whose media types are guessed, or pairs of a name and a media type.
 
         Returns:
-            A URL for each, in order. The PUT must carry the same Content-Type, and no API key.
+            A URL for each file, in order. The PUT must have the same Content-Type, and no API key.
+
+        *Source*: contract §6, guess.
         """
         if isinstance(files, str):
             raise InvalidRequestError(f"files must be a list of names, not the string {files!r:.80}")
-        wanted = await asyncio.to_thread(lambda: [_wanted(item) for item in files])
+        wanted = await asyncio.to_thread(lambda: [_name_and_type(item) for item in files])
         if not wanted:
             raise InvalidRequestError("upload_urls needs at least one name")
         body = {"files": [{"name": name, "contentType": kind} for name, kind in wanted]}
-        answer = await self._transport.call(endpoints.CREATE_UPLOAD_URLS, ids={"workspace_id": workspace_id}, json=body)
-        targets = models.decode_items(_Target, answer.json(), _URLS, aliases={**_NAMES, "url": "uploadUrl"})
-        if len(targets) != len(wanted):
-            raise DecodeError(f"{len(targets)} upload URLs came for {len(wanted)} files", path="$.urls")
-        by_name = {target.name: target for target in targets if target.name is not None}
-        chosen = [by_name.get(name, target) for (name, _), target in zip(wanted, targets, strict=True)]
-        if not all(is_private_url(target.upload_url) for target in chosen):
+        ids = {"workspace_id": workspace_id}
+        response = await self._transport.call(endpoints.CREATE_UPLOAD_URLS, ids=ids, json=body)
+        aliases = {**_ALIASES, "url": "uploadUrl"}
+        urls = models.decode_items(_SignedUrl, response.json(), _URL_KEYS, aliases=aliases)
+        if len(urls) != len(wanted):
+            raise DecodeError(f"the server sent {len(urls)} upload URLs for {len(wanted)} files", path="$.urls")
+        by_name = {url.name: url for url in urls if url.name is not None}
+        chosen = [by_name.get(name, url) for (name, _), url in zip(wanted, urls, strict=True)]
+        if not all(is_private_url(url.upload_url) for url in chosen):
             raise DecodeError("an upload URL is neither https nor on this machine", path="$.urls")
         return tuple(
-            UploadUrl(name=name, content_type=kind, upload_url=target.upload_url)
-            for (name, kind), target in zip(wanted, chosen, strict=True)
+            UploadUrl(name=name, content_type=kind, upload_url=url.upload_url)
+            for (name, kind), url in zip(wanted, chosen, strict=True)
         )
 
     async def delete(self, workspace_id: str, filename: str) -> None:
@@ -262,6 +286,8 @@ class Artifacts:
         Args:
             workspace_id: The workspace.
             filename: The artifact's name.
+
+        *Source*: contract §6, documented.
         """
         ids = {"workspace_id": workspace_id, "filename": filename}
         await self._transport.call(endpoints.DELETE_ARTIFACT, ids=ids)
@@ -271,54 +297,57 @@ class Artifacts:
 
         Args:
             workspace_id: The workspace.
+
+        *Source*: contract §6, documented.
         """
         await self._transport.call(endpoints.DELETE_ARTIFACTS, ids={"workspace_id": workspace_id})
 
-    def _download(self, workspace_id: str, filename: str) -> Download:
+    def _start_download(self, workspace_id: str, filename: str) -> Download:
         ids = {"workspace_id": workspace_id, "filename": filename}
-        endpoints.GET_ARTIFACT.path(**ids)
+        endpoints.GET_ARTIFACT.path(**ids)  # checks both before anything is sent
         return Download(self._transport, endpoints.GET_ARTIFACT, ids)
 
     async def _upload(self, workspace_id: str, uploads: Sequence[Upload]) -> None:
-        arrived: set[Upload] = set()
+        done: set[Upload] = set()
         try:
             if small := [upload for upload in uploads if upload.size < _LARGE]:
-                await self._upload_small(workspace_id, small)
-                arrived.update(small)
+                await self._upload_as_form(workspace_id, small)
+                done.update(small)
             if large := [upload for upload in uploads if upload.size >= _LARGE]:
-                await self._upload_large(workspace_id, large, arrived)
+                await self._upload_to_urls(workspace_id, large, done)
         except Exception as failure:
-            tell(failure, "uploaded", [_uploaded(upload) for upload in uploads if upload in arrived])
+            uploaded = [_uploaded_artifact(upload) for upload in uploads if upload in done]
+            attach_partial_results(failure, "uploaded", uploaded)
             raise
 
-    async def _upload_small(self, workspace_id: str, uploads: Sequence[Upload]) -> None:
+    async def _upload_as_form(self, workspace_id: str, uploads: Sequence[Upload]) -> None:
         form = Multipart("files", uploads)
         ids = {"workspace_id": workspace_id}
         await self._transport.upload(endpoints.UPLOAD_ARTIFACTS, form, ids=ids, content_type=form.content_type)
 
-    async def _upload_large(self, workspace_id: str, uploads: Sequence[Upload], arrived: set[Upload]) -> None:
+    async def _upload_to_urls(self, workspace_id: str, uploads: Sequence[Upload], done: set[Upload]) -> None:
         async def put(upload: Upload, url: UploadUrl) -> None:
-            await put_signed(self._transport, upload, url, partial(self._url_for, workspace_id, upload))
-            arrived.add(upload)
+            await put_signed(self._transport, upload, url, partial(self._renew_url, workspace_id, upload))
+            done.add(upload)
 
         urls = await self.upload_urls(workspace_id, [(upload.name, upload.content_type) for upload in uploads])
-        _, failure = await bounded([partial(put, *pair) for pair in zip(uploads, urls, strict=True)])
+        _, failure = await gather_limited([partial(put, *pair) for pair in zip(uploads, urls, strict=True)])
         if failure is not None:
             raise failure
 
-    async def _url_for(self, workspace_id: str, upload: Upload) -> UploadUrl:
+    async def _renew_url(self, workspace_id: str, upload: Upload) -> UploadUrl:
         (url,) = await self.upload_urls(workspace_id, [(upload.name, upload.content_type)])
         return url
 
 
-def _target(destination: Path, filename: str) -> Path:
+def _resolve_target(destination: Path, filename: str) -> Path:
     return destination / safe_name(filename) if destination.is_dir() else destination
 
 
-def _wanted(item: object) -> tuple[str, str]:
+def _name_and_type(item: object) -> tuple[str, str]:
     match item:
         case str(name) | (str(name),) if name.strip():
-            return name, guessed_type(name)
+            return name, guess_media_type(name)
         case (str(name), str(kind)) if name.strip() and kind.strip():
             return name, kind
         case _:
@@ -331,7 +360,7 @@ def _check_absent(folder: Path, names: Iterable[str]) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
-def _uploaded(upload: Upload) -> Artifact:
+def _uploaded_artifact(upload: Upload) -> Artifact:
     return Artifact(name=upload.name, size=upload.size, content_type=upload.content_type)
 
 

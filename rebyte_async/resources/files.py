@@ -11,20 +11,20 @@ from attrs import field, frozen
 from rebyte_async._transport import is_private_url
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import DecodeError, RebyteError
-from rebyte_async.resources.bounded import bounded, tell
-from rebyte_async.resources.signed import put_signed
 from rebyte_async.resources.sources import (
     Attachment,
+    CheckedSource,
     Progress,
     Source,
     Upload,
-    check,
-    check_distinct,
+    check_attachments,
     check_progress,
-    opened,
+    check_source,
+    open_upload,
+    preflight,
+    reject_shared_files,
 )
-from rebyte_async.resources.sources import attachments as as_attachments
-from rebyte_async.resources.tally import Tally
+from rebyte_async.resources.transfers import AggregateProgress, attach_partial_results, gather_limited, put_signed
 from rebyte_async.types.files import FileRef
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
     from rebyte_async._transport import Transport
 
-__all__ = ["Attachment", "Files", "attaching"]
+__all__ = ["Attachment", "Files", "attachments_body", "upload_attachments"]
 
 
 @frozen(kw_only=True)
-class _Ticket:
-    """The answer to an announced file."""
+class _CreatedFile:
+    """The response to the announcement of a file."""
 
     id: str
     filename: str
@@ -46,7 +46,7 @@ class _Ticket:
 
 @frozen(eq=False)
 class Files:
-    """`client.files`. What every call can raise is told at `Tasks`."""
+    """`client.files`. `Tasks` lists what every call can raise."""
 
     _transport: Transport
 
@@ -60,27 +60,30 @@ class Files:
     ) -> FileRef:
         """Upload a file, to be attached to a task or a prompt.
 
-        It is read in blocks of 1 MiB, in a thread, and again from its start when an attempt fails; what has no length
-        or can't be read again is first written to a temporary file. A signed URL that is refused is replaced once.
+        The file is read in chunks of 1 MiB, in a thread, and again from its start when an attempt fails. A source that
+        has no length or can't be read again is first written to a temporary file. A signed URL that is refused is
+        replaced once.
 
         Args:
-            source: A path, bytes, a binary file (read from where it stands, and not closed), or an async iterable of
-                bytes.
-            filename: Its name, at most 255 characters; None takes the source's own, which bytes and iterables don't
-                have.
-            content_type: Its media type; None guesses it by the name.
+            source: A path, bytes, a binary file (read from its current position, and not closed), or an async iterable
+                of bytes.
+            filename: The file's name, at most 255 characters. None takes the source's own, which bytes and iterables
+                don't have.
+            content_type: The media type; None guesses it by the name.
             progress: Called with the bytes sent and the bytes in all.
 
         Returns:
             The file, under the name that the server made unique: the agent finds it at `/code/<filename>`.
 
         Raises:
-            InvalidRequestError: The source can't be read, isn't bytes, or has no name. Nothing was sent.
+            InvalidRequestError: The source can't be read, doesn't give bytes, or has no name. Nothing was sent.
 
         *Source*: contract §5, documented.
         """
-        async with opened(source, filename=filename, content_type=content_type, progress=progress) as upload:
-            return await self._send(upload)
+        checked = check_source(source, filename=filename, content_type=content_type)
+        check_progress(progress)
+        async with open_upload(checked, progress) as upload:
+            return await _send(self._transport, upload)
 
     async def upload_all(
         self, attachments: Iterable[Attachment], *, progress: Progress | None = None
@@ -88,59 +91,68 @@ class Files:
         """Upload several files, four at once, as `files=` does.
 
         Args:
-            attachments: Paths, binary files, pairs of a name and a source; what is uploaded already stays as it is. One
-                and the same binary file may stand there once.
-            progress: Called with the bytes sent of all of them together, and the bytes in all, or 0 while the size of
-                one isn't known.
+            attachments: Paths, binary files, pairs of a name and a source. Uploaded files are returned as they are.
+                The same binary file may be given once only.
+            progress: Called with the bytes sent of all files together, and the bytes in all; 0 in all while the size
+                of one isn't known.
 
         Returns:
             The files, in the given order.
 
         Raises:
             InvalidRequestError: One of them can't be uploaded. Nothing was sent.
-            RebyteError: An upload failed; the error's `uploaded` has those that succeeded.
+            RebyteError: An upload failed. The error's `uploaded` has the files that were uploaded.
 
         *Source*: contract §5, documented.
         """
-        given = as_attachments(attachments)
-        check_progress(progress)
-        # What can't be uploaded is told before anything is sent.
-        sizes = [0 if isinstance(item, FileRef) else await check(item) for item in given]
-        check_distinct(given)
-        tally = Tally(progress, sizes)
-        calls = [partial(self._ref_of, item, tally, index) for index, item in enumerate(given)]
-        refs, failure = await bounded(calls)
-        if failure is not None:
-            tell(failure, "uploaded", refs)
-            raise failure
-        return tuple(refs)
+        return await upload_attachments(self._transport, attachments, progress)
 
-    async def _ref_of(self, item: Attachment, tally: Tally, index: int) -> FileRef:
+
+async def upload_attachments(
+    transport: Transport, files: Iterable[Attachment], progress: Progress | None = None
+) -> tuple[FileRef, ...]:
+    """Upload what isn't uploaded yet; `Files.upload_all` documents it."""
+    given = check_attachments(files)
+    check_progress(progress)
+    # All sources are checked before the first one is sent.
+    checked = [item if isinstance(item, FileRef) else await preflight(item) for item in given]
+    reject_shared_files(item for item in checked if isinstance(item, CheckedSource))
+    total = AggregateProgress(progress, [0 if isinstance(item, FileRef) else item.size for item in checked])
+
+    async def upload(index: int, item: FileRef | CheckedSource) -> FileRef:
         if isinstance(item, FileRef):
             return item
-        async with opened(item, progress=tally.part(index)) as upload:
-            tally.known(index, upload.size)
-            return await self._send(upload)
+        async with open_upload(item, total.part(index)) as opened:
+            total.set_size(index, opened.size)
+            return await _send(transport, opened)
 
-    async def _send(self, upload: Upload) -> FileRef:
-        announce = partial(self._announce, upload)
-        ticket = await put_signed(self._transport, upload, await announce(), announce)
-        return FileRef(ticket.id, ticket.filename)
-
-    async def _announce(self, upload: Upload) -> _Ticket:
-        body = {"filename": upload.name, "contentType": upload.content_type}
-        answer = await self._transport.call(endpoints.CREATE_FILE, json=body)
-        ticket = models.decode(_Ticket, answer.json())
-        if not is_private_url(ticket.upload_url):
-            raise DecodeError("the upload URL is neither https nor on this machine", path="$.uploadUrl")
-        return ticket
+    refs, failure = await gather_limited([partial(upload, index, item) for index, item in enumerate(checked)])
+    if failure is not None:
+        attach_partial_results(failure, "uploaded", refs)
+        raise failure
+    return tuple(refs)
 
 
 @contextmanager
-def attaching(refs: Sequence[FileRef]) -> Generator[dict[str, list[dict[str, str]]]]:
-    """The attachments as fields of a body; when the call that takes them fails, the error has them."""
+def attachments_body(refs: Sequence[FileRef]) -> Generator[dict[str, list[dict[str, str]]]]:
+    """Yield the attachments as fields of a request body. An error of the block gets them as its `uploaded`."""
     try:
         yield {"files": [{"id": ref.id, "filename": ref.filename} for ref in refs]} if refs else {}
     except RebyteError as error:
         error.uploaded = tuple(refs)
         raise
+
+
+async def _send(transport: Transport, upload: Upload) -> FileRef:
+    announce = partial(_announce, transport, upload)
+    created = await put_signed(transport, upload, await announce(), announce)
+    return FileRef(created.id, created.filename)
+
+
+async def _announce(transport: Transport, upload: Upload) -> _CreatedFile:
+    body = {"filename": upload.name, "contentType": upload.content_type}
+    response = await transport.call(endpoints.CREATE_FILE, json=body)
+    created = models.decode(_CreatedFile, response.json())
+    if not is_private_url(created.upload_url):
+        raise DecodeError("the upload URL is neither https nor on this machine", path="$.uploadUrl")
+    return created

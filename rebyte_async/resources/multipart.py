@@ -1,4 +1,7 @@
-"""Several sources as one multipart body of known length."""
+"""Several uploads as one multipart form of known length.
+
+aiohttp's MultipartWriter knows no length before it has written, and can't be sent again.
+"""
 
 from __future__ import annotations
 
@@ -37,16 +40,16 @@ class Multipart:
         return sum(len(self._head(part)) + part.size + 2 for part in self._parts) + len(self._end)
 
     async def blocks(self) -> AsyncIterator[bytes]:
-        """The body from its start."""
+        """Read the body from its start."""
         for part in self._parts:
             yield self._head(part)
-            async for block in part.blocks():
-                yield block
+            async for chunk in part.blocks():
+                yield chunk
             yield b"\r\n"
         yield self._end
 
     def sent(self, count: int) -> None:
-        """Tell the parts how much of each is through."""
+        """Report to each part how many of its own bytes are sent."""
         for part in self._parts:
             count -= len(self._head(part))
             part.sent(max(0, min(count, part.size)))

@@ -1,7 +1,7 @@
 """The options of a new task, listed once for `create`, `run`, batch items and the command line.
 
-A new option takes an entry in `CreateOptions` (type and documentation, which editors and the reference show) and one
-in `TaskOptions` (name on the wire, check, and the line that `help` and the command line show).
+A new option needs an entry in `CreateOptions` (its type and documentation, for type checkers, editors and the
+reference) and one in `TaskOptions` (its name on the wire, its check, and its line for `help` and the command line).
 """
 
 from __future__ import annotations
@@ -13,12 +13,27 @@ from typing import Any, TypedDict, TypeVar, Unpack, cast
 
 from attrs import Attribute, Converter, field, fields, frozen
 
-from rebyte_async.resources.arguments import optional_text, skill_names, with_extra
-from rebyte_async.resources.sources import Attachment, attachments
+from rebyte_async._validate import optional_text, text
+from rebyte_async.errors import InvalidRequestError
+from rebyte_async.resources.sources import Attachment, check_attachments
 
-__all__ = ["OPTIONS", "PROMPT_OPTIONS", "CreateOptions", "Option", "TaskOptions", "spell_out_options"]
+__all__ = [
+    "OPTIONS",
+    "CreateOptions",
+    "Option",
+    "TaskOptions",
+    "check_prompt",
+    "check_skills",
+    "reject_unknown_options",
+    "spell_out_options",
+    "to_body",
+]
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., Any])
+_MAX_PROMPT = 100_000
+"""The longest prompt, in characters (contract §3, documented)."""
+_PROMPT_OPTIONS = ("files", "skills", "extra")
+"""The options of a next turn. All others belong to the task."""
 
 
 class CreateOptions(TypedDict, total=False):
@@ -59,12 +74,8 @@ def _option(wire_name: str | None, summary: str, *, is_text: bool = False) -> di
     return {"option": Option(wire_name=wire_name, summary=summary, is_text=is_text)}
 
 
-def _check_text(value: str | None, attribute: Attribute[Any]) -> str | None:
-    return optional_text(attribute.name, value)
-
-
 def _text(wire_name: str, summary: str) -> Any:
-    """Declare an optional string. It must not be empty."""
+    """Declare an optional string, which must not be empty."""
     return field(
         default=None,
         converter=Converter(_check_text, takes_field=True),
@@ -72,12 +83,16 @@ def _text(wire_name: str, summary: str) -> Any:
     )
 
 
+def _check_text(value: str | None, attribute: Attribute[Any]) -> str | None:
+    return optional_text(attribute.name, value)
+
+
 def _skills(skills: Iterable[str]) -> tuple[str, ...]:
-    return tuple(skill_names(skills))
+    return tuple(check_skills(skills))
 
 
 def _extra(extra: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    with_extra(dict.fromkeys(["prompt", *_WIRE_NAMES.values()]), extra)
+    to_body(dict.fromkeys(["prompt", *_WIRE_NAMES.values()]), extra)
     return extra
 
 
@@ -94,7 +109,7 @@ class TaskOptions:
     workspace_id: str | None = _text("workspaceId", "An agent computer to run on; a new one if not given.")
     files: tuple[Attachment, ...] = field(
         default=(),
-        converter=attachments,
+        converter=check_attachments,
         metadata=_option("files", "Files to attach: uploaded files, paths, pairs of a name and a source."),
     )
     skills: tuple[str, ...] = field(default=(), converter=_skills, metadata=_option("skills", "Skills such as pdf."))
@@ -114,20 +129,55 @@ class TaskOptions:
     def to_body(self, prompt: str) -> dict[str, Any]:
         """Return the body of a create, without options that aren't set, and without files, which are uploaded first."""
         sent = {wire_name: getattr(self, name) for name, wire_name in _WIRE_NAMES.items()}
-        return with_extra({"prompt": prompt, **sent, "files": [], "skills": list(self.skills)}, self.extra)
+        return to_body({"prompt": prompt, **sent, "files": [], "skills": list(self.skills)}, self.extra)
 
 
 OPTIONS: dict[str, Option] = {item.name: item.metadata["option"] for item in fields(TaskOptions)}
 """All options by their names, in the order of `create`'s signature."""
-PROMPT_OPTIONS = frozenset({"files", "skills", "extra"})
-"""The options that a next turn takes as well: the others belong to the task."""
 _WIRE_NAMES = {name: option.wire_name for name, option in OPTIONS.items() if option.wire_name is not None}
 
 
-def spell_out_options(call: _F) -> _F:
-    """Show `inspect.signature` and `help` each option in place of `**options`.
+def check_prompt(prompt: object) -> str:
+    """Check the text of a prompt."""
+    return text("prompt", prompt, longest=_MAX_PROMPT)
 
-    Type checkers and editors expand `**options: Unpack[CreateOptions]` themselves. Code that runs doesn't.
+
+def check_skills(skills: object) -> list[str]:
+    """Check the names of skills."""
+    if isinstance(skills, str) or not isinstance(skills, Iterable):
+        raise InvalidRequestError(f"skills must be a list of names, such as ['pdf'], not {skills!r:.80}")
+    names = list(cast("Iterable[object]", skills))
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidRequestError(f"skills must be names, such as 'pdf', not {name!r:.80}")
+    return [str(name) for name in names]
+
+
+def to_body(fields: Mapping[str, Any], extra: object) -> dict[str, Any]:
+    """Return the fields that are neither None nor an empty list, with those of `extra`, which must be others."""
+    body = {name: value for name, value in fields.items() if value is not None and value != []}
+    if extra is None:
+        return body
+    if not isinstance(extra, Mapping):
+        raise InvalidRequestError(f"extra must be a mapping of JSON fields, not {type(extra).__name__}")
+    added = {str(name): value for name, value in cast("Mapping[object, Any]", extra).items()}
+    if own := sorted(added.keys() & fields.keys()):
+        raise InvalidRequestError(f"extra must not hold fields that have an argument: {', '.join(own)}")
+    return body | added
+
+
+def reject_unknown_options(given: Iterable[str], *, is_next_turn: bool) -> None:
+    """Reject what a run doesn't take as an option."""
+    allowed = sorted(_PROMPT_OPTIONS if is_next_turn else OPTIONS)
+    if unknown := sorted(set(given).difference(allowed)):
+        call = "run with task_id" if is_next_turn else "run"
+        raise InvalidRequestError(f"{call} doesn't take {', '.join(unknown)}; it takes {', '.join(allowed)}")
+
+
+def spell_out_options(call: F) -> F:
+    """Show each option to `inspect.signature` and `help`, in place of `**options`.
+
+    Type checkers and editors expand `**options: Unpack[CreateOptions]` themselves; code that runs doesn't.
     """
     signature = inspect.signature(call)
     *named, _ = signature.parameters.values()
@@ -135,7 +185,7 @@ def spell_out_options(call: _F) -> _F:
         inspect.Parameter(
             item.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=() if item.default == () else None,
+            default=item.default,
             annotation=CreateOptions.__annotations__[item.name].__forward_arg__,
         )
         for item in fields(TaskOptions)

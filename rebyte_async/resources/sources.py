@@ -1,6 +1,6 @@
-"""What can be uploaded: paths, bytes, binary files, async iterables, as bodies of known length.
+"""Upload sources: paths, bytes, binary files and async iterables, opened as bodies of known length.
 
-Everything that touches a disk runs in a thread, so that the event loop never stands still.
+Everything that touches a disk runs in a thread, so that it never blocks the event loop.
 """
 
 from __future__ import annotations
@@ -12,46 +12,81 @@ import re
 import stat
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
+from typing import IO, Any, TypeAlias, cast
 
-from attrs import define
+from attrs import define, frozen
 
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.types.files import FileRef
 
-if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
 __all__ = [
     "Attachment",
+    "CheckedSource",
     "NamedSource",
     "Progress",
     "Source",
     "Upload",
-    "attachments",
-    "check",
-    "check_distinct",
+    "check_attachments",
     "check_progress",
-    "guessed_type",
-    "opened",
+    "check_source",
+    "guess_media_type",
+    "open_upload",
+    "preflight",
+    "reject_shared_files",
 ]
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the bytes that are through and the bytes in all; starts over when an attempt is repeated."""
+"""Called with the bytes transferred and the bytes in all. It starts over when an attempt is repeated."""
 Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | AsyncIterable[bytes]
 """What can be uploaded: a path, bytes, a binary file, or an async iterable of bytes."""
 NamedSource: TypeAlias = Source | tuple[str, Source]
-"""A source with a name of its own, or a pair of a name and a source."""
+"""A source that has a name, or a pair of a name and a source."""
 Attachment: TypeAlias = FileRef | NamedSource
 """What `files=` takes: an uploaded file, a path, or a pair of a name and a source."""
 
-_BLOCK = 1024 * 1024
+_CHUNK_SIZE = 1024 * 1024
 _MAX_NAME = 255
 
 
-def attachments(files: Iterable[Attachment]) -> tuple[Attachment, ...]:
-    """Return what was given as `files=` as a tuple, after a look at its form.
+@frozen(eq=False)
+class CheckedSource:
+    """A source that can be uploaded, as far as that shows without reading it."""
+
+    name: str
+    source: Source
+    content_type: str | None = None
+    """The given media type; None to guess it by the name."""
+    size: int | None = None
+    """The size in bytes, where `preflight` could see it."""
+
+
+@define(eq=False)
+class Upload:
+    """An open source: it can be sent again and again, each time from its start."""
+
+    name: str
+    content_type: str
+    size: int
+    _read: Callable[[], AsyncIterator[bytes]]
+    progress: Progress | None = None
+
+    def blocks(self) -> AsyncIterator[bytes]:
+        """Read the source from its start."""
+        return self._read()
+
+    def sent(self, count: int) -> None:
+        """Report how many bytes of the current attempt are sent."""
+        if self.progress is not None:
+            self.progress(count, self.size)
+
+
+# --- Checks: nothing is read, nothing is sent -------------------------------------------------------------------------
+
+
+def check_attachments(files: Iterable[Attachment]) -> tuple[Attachment, ...]:
+    """Check the form of what was given as `files=`, and return it as a tuple.
 
     Raises:
         InvalidRequestError: It is no list, or holds a tuple that is no pair of a name and a source.
@@ -65,160 +100,82 @@ def attachments(files: Iterable[Attachment]) -> tuple[Attachment, ...]:
     return given
 
 
-@define(eq=False)
-class Upload:
-    """A source that is ready to be sent, as often as it takes."""
+def check_source(source: NamedSource, *, filename: str | None = None, content_type: str | None = None) -> CheckedSource:
+    """Check that a source can be uploaded, as far as its type and its name show.
 
-    name: str
-    content_type: str
-    size: int
-    _read: Callable[[], AsyncIterator[bytes]]
-    progress: Progress | None = None
-    """Whom to tell how much is through."""
-
-    def blocks(self) -> AsyncIterator[bytes]:
-        """Its bytes from the start."""
-        return self._read()
-
-    def sent(self, count: int) -> None:
-        """Pass the progress on."""
-        if self.progress is not None:
-            self.progress(count, self.size)
-
-
-def opened(
-    source: NamedSource,
-    *,
-    filename: str | None = None,
-    content_type: str | None = None,
-    progress: Progress | None = None,
-) -> AbstractAsyncContextManager[Upload]:
-    """Make a source ready to be sent.
-
-    A file is read from where it stands, and not closed. What has no length or can't be read again is first written to
-    a temporary file.
+    Args:
+        source: The source, or a pair of a name and a source.
+        filename: The name; None takes that of the pair, or the source's own.
+        content_type: The media type; None guesses it by the name when the source is opened.
 
     Raises:
-        InvalidRequestError: It can't be read, isn't bytes, or has no name.
+        InvalidRequestError: It can't be uploaded, or has no name.
     """
     if isinstance(source, tuple):
-        filename, source = _pair(source)
-    name = _name(source, filename)
-    check_progress(progress)
-    return _opened(source, name, None if content_type is None else _media_type(content_type), progress)
+        if not _is_pair(source):
+            raise InvalidRequestError("a pair must be a name and a source, such as ('data.csv', data)")
+        filename, source = source
+    _check_type(source)
+    name = _check_name(filename if filename is not None else _own_name(source))
+    return CheckedSource(name, source, None if content_type is None else _check_media_type(content_type))
 
 
-async def check(source: NamedSource) -> int | None:
-    """See whether a source can be uploaded, as far as that can be seen without reading it.
-
-    Returns:
-        Its size in bytes, where that can be seen too.
+async def preflight(source: NamedSource) -> CheckedSource:
+    """Check a source and look at the file system, to reject what can't be uploaded before anything is sent.
 
     Raises:
-        InvalidRequestError: It can't.
+        InvalidRequestError: It can't be uploaded.
     """
-    name, inner = _pair(source) if isinstance(source, tuple) else (None, source)
-    _name(inner, name)
+    checked = check_source(source)
+    inner, size = checked.source, None
     if isinstance(inner, str | os.PathLike):
-        return await asyncio.to_thread(_file_size, Path(inner))
-    return memoryview(inner).nbytes if isinstance(inner, bytes | bytearray | memoryview) else None
+        size = await asyncio.to_thread(_file_size, Path(inner))
+    elif isinstance(inner, bytes | bytearray | memoryview):
+        size = memoryview(inner).nbytes
+    return CheckedSource(checked.name, inner, checked.content_type, size)
 
 
-def check_distinct(sources: Iterable[object]) -> None:
-    """See whether no file stands twice among sources that were checked: two uploads would read past each other.
+def reject_shared_files(sources: Iterable[CheckedSource]) -> None:
+    """Reject sources that share a file or an iterator: two uploads at once would each get parts of its bytes.
 
     Raises:
-        InvalidRequestError: One does.
+        InvalidRequestError: One is given twice.
     """
     seen = set[int]()
-    for source in sources:
-        inner: Any = cast("tuple[object, object]", source)[1] if isinstance(source, tuple) else source
-        if hasattr(inner, "read") or hasattr(inner, "__anext__"):
-            if id(inner) in seen:
+    for source in (checked.source for checked in sources):
+        if hasattr(source, "read") or hasattr(source, "__anext__"):
+            if id(source) in seen:
                 raise InvalidRequestError(
-                    f"the same {type(inner).__name__} is given twice, and can't be read twice at once: "
+                    f"the same {type(source).__name__} is given twice, and can't be read twice at once: "
                     "give a path or bytes, or open it once for each"
                 )
-            seen.add(id(inner))
+            seen.add(id(source))
 
 
-@asynccontextmanager
-async def _opened(
-    source: Source, name: str, content_type: str | None, progress: Progress | None
-) -> AsyncGenerator[Upload]:
-    kind = await asyncio.to_thread(guessed_type, name) if content_type is None else content_type
-    if isinstance(source, bytes | bytearray | memoryview):
-        view = memoryview(source)
-        data = view.cast("B") if view.c_contiguous else memoryview(bytes(view))
-        yield Upload(name, kind, len(data), lambda: _slices(data), progress)
-    elif isinstance(source, str | os.PathLike):
-        path = Path(source)
-        known = await asyncio.to_thread(_file_size, path)
-        if known is not None:
-            yield Upload(name, kind, known, lambda: _path_blocks(path, known), progress)
-            return
-        async with _spooled(_path_blocks(path, None)) as (file, size):
-            yield Upload(name, kind, size, lambda: _file_blocks(file, 0, size), progress)
-    elif isinstance(source, AsyncIterable):
-        async with _spooled(source) as (file, size):
-            yield Upload(name, kind, size, lambda: _file_blocks(file, 0, size), progress)
-    elif (place := await asyncio.to_thread(_place, source)) is not None:
-        start, size = place
-        yield Upload(name, kind, size, lambda: _file_blocks(source, start, size), progress)
-    else:
-        async with _spooled(_file_blocks(source, None, None)) as (file, size):
-            yield Upload(name, kind, size, lambda: _file_blocks(file, 0, size), progress)
+def check_progress(progress: object) -> None:
+    """Check that a progress callback can be called."""
+    if progress is not None and not callable(progress):
+        raise InvalidRequestError(f"progress must be a function of two numbers, not {progress!r:.80}")
 
 
 def _is_pair(parts: tuple[Any, ...]) -> bool:
     return len(parts) == 2 and isinstance(parts[0], str)  # noqa: PLR2004 - a pair
 
 
-def _pair(pair: tuple[Any, ...]) -> tuple[str, Source]:
-    if not _is_pair(pair):
-        raise InvalidRequestError("a pair must be a name and a source, such as ('data.csv', data)")
-    return pair[0], pair[1]
-
-
-def _name(source: Any, given: str | None) -> str:
-    own = _own_name(source)
-    known = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview | AsyncIterable)
-    if not known and not callable(getattr(source, "read", None)):
+def _check_type(source: Any) -> None:
+    if isinstance(source, str | os.PathLike | bytes | bytearray | memoryview | AsyncIterable):
+        return
+    if not callable(getattr(source, "read", None)):
         raise InvalidRequestError(
             f"can't upload {type(source).__name__}: give a path, bytes, a binary file or an async iterable of bytes"
         )
-    if not known:
-        _check_file(source)
-    name = given if given is not None else own
-    if not isinstance(name, str) or not name.strip():
-        raise InvalidRequestError("the source has no name of its own: give filename, or a pair of a name and a source")
-    if len(name) > _MAX_NAME:
-        raise InvalidRequestError(f"filename must have at most {_MAX_NAME} characters, not {len(name)}")
-    if re.search("[\ud800-\udfff]", name):
-        raise InvalidRequestError(f"the name {name!r:.80} isn't Unicode: give another one, with the source as a pair")
-    return name
-
-
-def _check_file(file: Any) -> None:
-    if isinstance(file, io.TextIOBase):
+    if isinstance(source, io.TextIOBase):
         raise InvalidRequestError("can't upload a file that was opened as text: open it with 'rb'")
-    if getattr(file, "closed", False):
+    if getattr(source, "closed", False):
         raise InvalidRequestError("can't upload a file that is closed")
-    readable, writable = getattr(file, "readable", None), getattr(file, "writable", None)
+    readable, writable = getattr(source, "readable", None), getattr(source, "writable", None)
     if callable(readable) and callable(writable) and writable() and not readable():
         raise InvalidRequestError("can't upload a file that was opened for writing: open it with 'rb'")
-
-
-def _media_type(given: object) -> str:
-    if not isinstance(given, str) or not re.fullmatch(r"[!-~]+(?:[ -~]*[!-~])?", given):
-        raise InvalidRequestError(f"content_type must be a media type, such as 'text/csv', not {given!r:.80}")
-    return given
-
-
-def check_progress(given: object) -> None:
-    """See whether what is to be told of the progress can be."""
-    if given is not None and not callable(given):
-        raise InvalidRequestError(f"progress must be a function of two numbers, not {given!r:.80}")
 
 
 def _own_name(source: object) -> object:
@@ -228,29 +185,86 @@ def _own_name(source: object) -> object:
     return Path(name).name if isinstance(name, str) else None
 
 
-def guessed_type(name: str) -> str:
-    """The media type that a name suggests. Reads the system's list of them, once: run it in a thread."""
+def _check_name(name: object) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidRequestError("the source has no name: give filename, or a pair of a name and a source")
+    if len(name) > _MAX_NAME:
+        raise InvalidRequestError(f"filename must have at most {_MAX_NAME} characters, not {len(name)}")
+    if re.search("[\ud800-\udfff]", name):
+        raise InvalidRequestError(f"the name {name!r:.80} isn't Unicode: give another one, with the source as a pair")
+    return name
+
+
+def _check_media_type(given: object) -> str:
+    if not isinstance(given, str) or not re.fullmatch(r"[!-~]+(?:[ -~]*[!-~])?", given):
+        raise InvalidRequestError(f"content_type must be a media type, such as 'text/csv', not {given!r:.80}")
+    return given
+
+
+# --- Opening ----------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def open_upload(checked: CheckedSource, progress: Progress | None = None) -> AsyncGenerator[Upload]:
+    """Open a source, so that it can be sent as often as it takes.
+
+    A file is read from its current position, and not closed. A source without a length, or one that can't be read
+    again, is first written to a temporary file.
+
+    Raises:
+        InvalidRequestError: It can't be read, or yields something other than bytes.
+    """
+    source, content_type = checked.source, checked.content_type
+    if content_type is None:
+        content_type = await asyncio.to_thread(guess_media_type, checked.name)
+    upload = partial(Upload, checked.name, content_type, progress=progress)
+
+    if isinstance(source, bytes | bytearray | memoryview):
+        view = memoryview(source)
+        data = view.cast("B") if view.c_contiguous else memoryview(bytes(view))
+        yield upload(len(data), lambda: _slices(data))
+        return
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if (known := await asyncio.to_thread(_file_size, path)) is not None:
+            yield upload(known, lambda: _path_chunks(path, known))
+            return
+        chunks: AsyncIterable[bytes] = _path_chunks(path, None)
+    elif isinstance(source, AsyncIterable):
+        chunks = source
+    elif (place := await asyncio.to_thread(_seekable_range, source)) is not None:
+        start, length = place
+        yield upload(length, lambda: _file_chunks(source, start, length))
+        return
+    else:
+        chunks = _file_chunks(source, None, None)
+    async with _spool(chunks) as (file, size):
+        yield upload(size, lambda: _file_chunks(file, 0, size))
+
+
+def guess_media_type(name: str) -> str:
+    """Return the media type that a name suggests. The first call reads the system's list: run it in a thread."""
     import mimetypes  # noqa: PLC0415 - an import that only uploads need
 
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 def _file_size(path: Path) -> int | None:
-    """The size of a file, or None where that isn't known before it is read: of a pipe, or one the system makes up."""
+    """Return the size of a file; None for pipes and for files that the system generates while they are read."""
     try:
         info = path.stat()
         if stat.S_ISDIR(info.st_mode):
             raise InvalidRequestError(f"can't upload {path}: it is a folder")
         if not stat.S_ISREG(info.st_mode):
-            return None  # opening a pipe to see if that works would take from it
+            return None  # opening a pipe to see if that works would take bytes from it
         with path.open("rb") as file:
             return info.st_size or (None if file.read(1) else 0)
     except OSError as error:
         raise InvalidRequestError(f"can't upload {path}: {error.strerror or error}") from error
 
 
-def _place(file: IO[bytes]) -> tuple[int, int] | None:
-    """Where a file stands and how much follows, or None where it can't be read again."""
+def _seekable_range(file: IO[bytes]) -> tuple[int, int] | None:
+    """Return a file's position and how many bytes follow it; None where it can't be read again."""
     with suppress(OSError, AttributeError, ValueError):
         if file.seekable():
             start = file.tell()
@@ -261,53 +275,56 @@ def _place(file: IO[bytes]) -> tuple[int, int] | None:
 
 
 async def _slices(data: memoryview) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), _BLOCK):
-        yield bytes(data[start : start + _BLOCK])
+    for start in range(0, len(data), _CHUNK_SIZE):
+        yield bytes(data[start : start + _CHUNK_SIZE])
 
 
-async def _path_blocks(path: Path, size: int | None) -> AsyncIterator[bytes]:
+async def _path_chunks(path: Path, size: int | None) -> AsyncIterator[bytes]:
     file = await asyncio.to_thread(path.open, "rb")
     try:
-        async for block in _file_blocks(file, None, size):
-            yield block
+        async for chunk in _file_chunks(file, None, size):
+            yield chunk
     finally:
         file.close()
 
 
-async def _file_blocks(file: IO[bytes], start: int | None, size: int | None) -> AsyncIterator[bytes]:
-    """The bytes of a file: from a place, or from where it stands; of a size, or to its end."""
+async def _file_chunks(file: IO[bytes], start: int | None, size: int | None) -> AsyncIterator[bytes]:
+    """Read `size` bytes of a file, or all of it; from `start`, or from its current position."""
     if start is not None:
         await asyncio.to_thread(file.seek, start)
     count = 0
     while size is None or count < size:
-        wanted = _BLOCK if size is None else min(_BLOCK, size - count)
-        block: Any = await asyncio.to_thread(file.read, wanted)
-        if not block:
+        wanted = _CHUNK_SIZE if size is None else min(_CHUNK_SIZE, size - count)
+        chunk: Any = await asyncio.to_thread(file.read, wanted)
+        if not chunk:
             break
-        if not isinstance(block, bytes):
-            raise InvalidRequestError(f"the source gave {type(block).__name__}, not bytes")
-        count += len(block)
-        yield block
+        _check_chunk(chunk, bytes)
+        count += len(chunk)
+        yield chunk
     if size is not None and count < size:
         raise InvalidRequestError(f"the source became shorter while it was read: {count:,} bytes of {size:,}")
+
+
+@asynccontextmanager
+async def _spool(chunks: AsyncIterable[bytes]) -> AsyncGenerator[tuple[IO[bytes], int]]:
+    """Write all chunks to a temporary file, and yield it with its size."""
+    file = await asyncio.to_thread(_temporary_file)
+    try:
+        size = 0
+        async for chunk in chunks:
+            _check_chunk(chunk, bytes | bytearray | memoryview)
+            size += await asyncio.to_thread(file.write, chunk)
+        yield file, size
+    finally:
+        file.close()
+
+
+def _check_chunk(chunk: object, kinds: Any) -> None:
+    if not isinstance(chunk, kinds):
+        raise InvalidRequestError(f"the source gave {type(chunk).__name__}, not bytes")
 
 
 def _temporary_file() -> IO[bytes]:
     import tempfile  # noqa: PLC0415 - an import that only uploads need
 
     return tempfile.TemporaryFile()
-
-
-@asynccontextmanager
-async def _spooled(blocks: AsyncIterable[bytes]) -> AsyncGenerator[tuple[IO[bytes], int]]:
-    """A temporary file with all of the blocks, and its size."""
-    file = await asyncio.to_thread(_temporary_file)
-    try:
-        size = 0
-        async for block in blocks:
-            if not isinstance(block, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise InvalidRequestError(f"the source gave {type(block).__name__}, not bytes")
-            size += await asyncio.to_thread(file.write, block)
-        yield file, size
-    finally:
-        file.close()

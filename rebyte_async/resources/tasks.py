@@ -1,4 +1,4 @@
-"""Tasks: create, read, prompt, follow, cancel."""
+"""Tasks: create, read, prompt, follow, cancel, answer."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from attrs import field, frozen
 
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import InvalidRequestError
-from rebyte_async.resources.answers import answer_body
-from rebyte_async.resources.arguments import prompt_text, skill_names, with_extra
-from rebyte_async.resources.files import Files, attaching
-from rebyte_async.resources.options import OPTIONS, CreateOptions, TaskOptions, spell_out_options
-from rebyte_async.resources.pages import Listing
+from rebyte_async.resources.creation import CreationGrace, decode_created
+from rebyte_async.resources.files import attachments_body, upload_attachments
+from rebyte_async.resources.listing import Listing
+from rebyte_async.resources.options import (
+    OPTIONS,
+    CreateOptions,
+    TaskOptions,
+    check_prompt,
+    check_skills,
+    reject_unknown_options,
+    spell_out_options,
+    to_body,
+)
 from rebyte_async.resources.reading import (
     TransportTurnSource,
     error_context,
@@ -21,8 +29,7 @@ from rebyte_async.resources.reading import (
     read_task,
 )
 from rebyte_async.resources.runs import TaskRun
-from rebyte_async.resources.started import decode_started
-from rebyte_async.resources.waiting import CreationGrace, TaskPoller, wait_for_end, wait_with_hints
+from rebyte_async.resources.waiting import TaskPoller, cancel_until_terminal, wait_for_end, wait_with_hints
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.tasks import Prompt, Task, Visibility, VisibilitySetting
 
@@ -41,8 +48,8 @@ __all__ = ["CreateOptions", "Tasks"]
 
 
 @frozen(kw_only=True)
-class _Receipt:
-    """The answer to a new prompt."""
+class _CreatedPrompt:
+    """The response to a new prompt."""
 
     prompt_id: str
 
@@ -51,11 +58,16 @@ class _Receipt:
 class Tasks:
     """`client.tasks`.
 
-    Every call raises, beside what it names: `InvalidRequestError` before anything is sent, for an argument that can't
-    be right; `AuthenticationError`, `PermissionDeniedError`, `NotFoundError`, `RateLimitedError`, `ServerError` and
-    other `APIError`s as the server answers; `ConnectError`, `RequestTimeoutError` and other `TransportError`s where no
-    answer came; `DecodeError` where it can't be read; `ConfigurationError` on a closed client or a second event loop.
-    Cancelling a call locally does nothing to a remote task, except where a call says otherwise.
+    Besides the errors that a call lists, every call can raise:
+
+    - `InvalidRequestError`, before anything is sent, for an argument that can't be right;
+    - `AuthenticationError`, `PermissionDeniedError`, `NotFoundError`, `RateLimitedError`, `ServerError` and other
+      `APIError`s, as the server responds;
+    - `ConnectError`, `RequestTimeoutError` and other `TransportError`s, without a response;
+    - `DecodeError`, for a response that can't be read;
+    - `ConfigurationError`, on a closed client or a second event loop.
+
+    Cancelling a call locally does nothing to a remote task, except where the call says otherwise.
     """
 
     _transport: Transport
@@ -63,51 +75,52 @@ class Tasks:
 
     @spell_out_options
     async def create(self, prompt: str, **options: Unpack[CreateOptions]) -> Task:
-        """Start an agent on a new task. This costs money, so it is never repeated when its answer is lost.
+        """Start an agent on a new task. This costs money, so it is never repeated when the response is lost.
 
         Args:
             prompt: What to do, at most 100,000 characters.
-            **options: Each option of a task is a keyword of its own; `CreateOptions` lists them.
+            **options: The options of the task. `CreateOptions` documents each of them.
 
         Returns:
-            The task, with its `workspace_id`. The call may block until the machine is up: minutes, bounded by
+            The task, with its `workspace_id`. The call may wait until the agent computer runs: minutes, limited by
             `Timeouts.create`.
 
         Raises:
-            AmbiguousRequestError: The answer was lost. A task may be running: look through `list()` before trying
+            AmbiguousRequestError: The response was lost. A task may be running: look through `list()` before you try
                 again.
             AgentDisabledError: The executor is disabled for the organization.
-            RebyteError: An upload failed, and nothing was started; the error's `uploaded` has those that succeeded.
+            RebyteError: An upload failed, and nothing was started. The error's `uploaded` has the files that were
+                uploaded.
 
         *Source*: contract §3, documented.
         """
         if unknown := options.keys() - OPTIONS.keys():
             raise TypeError(f"create() got an unexpected keyword argument {min(unknown)!r}")
         checked = TaskOptions(**options)
-        body = checked.to_body(prompt_text(prompt))
-        with attaching(await self.attach(checked.files)) as attached:
-            answer = await self._transport.call(endpoints.CREATE_TASK, json=body | attached)
-            task = decode_started(Task, answer)
+        body = checked.to_body(check_prompt(prompt))
+        with attachments_body(await self.attach(checked.files)) as attached:
+            response = await self._transport.call(endpoints.CREATE_TASK, json=body | attached)
+            task = decode_created(Task, response)
         self._grace.start(task.id)
         return task
 
     def list(self, *, limit: int = 50, offset: int = 0) -> Listing[Task]:
-        """List the tasks that were made through the API, newest first.
+        """List the tasks that were created through the API, newest first.
 
         Args:
             limit: Items on a page, 1 to 100.
-            offset: Items to pass over.
+            offset: How many items to skip.
 
         Returns:
-            A listing: `await` it for one page, `async for` over it for every task. A task in it may have no `status`
+            A listing: `await` it for one page, `async for` over it for every task. A listed task may have no `status`
             and no `workspace_id`.
 
         *Source*: contract §3, documented.
         """
 
         async def fetch(limit: int, offset: int) -> Page[Task]:
-            answer = await self._transport.call(endpoints.LIST_TASKS, query={"limit": limit, "offset": offset})
-            return models.decode_page(Task, answer.json(), limit=limit, offset=offset)
+            response = await self._transport.call(endpoints.LIST_TASKS, query={"limit": limit, "offset": offset})
+            return models.decode_page(Task, response.json(), limit=limit, offset=offset)
 
         return Listing(fetch, _task_id, limit, offset)
 
@@ -130,9 +143,9 @@ class Tasks:
         files: Iterable[Attachment] = (),
         extra: Mapping[str, Any] | None = None,
     ) -> Prompt:
-        """Give a task its next turn, while it runs or after its end; a stopped machine is woken.
+        """Give a task its next turn, while it runs or after its end. A stopped agent computer is woken.
 
-        This costs money, so it is never repeated when its answer is lost.
+        This costs money, so it is never repeated when the response is lost.
 
         Args:
             task_id: The task.
@@ -142,33 +155,42 @@ class Tasks:
             extra: Fields for the body that are newer than this package, in the API's spelling.
 
         Returns:
-            The prompt, of which the server tells only the id: `events(task_id, prompt_id=prompt.id)` follows it.
+            The prompt. The server sends its id alone: `events(task_id, prompt_id=prompt.id)` follows it.
 
         Raises:
-            AmbiguousRequestError: The answer was lost. The turn may be running: look at `get(task_id).prompts`.
+            AmbiguousRequestError: The response was lost. The turn may be running: look at `get(task_id).prompts`.
 
         *Source*: contract §3, documented.
         """
-        lean = with_extra({"prompt": prompt_text(prompt), "skills": skill_names(skills), "files": []}, extra)
-        endpoints.CREATE_PROMPT.path(task_id=task_id)
-        with error_context(task_id), attaching(await self.attach(files)) as attached:
+        body = to_body({"prompt": check_prompt(prompt), "skills": check_skills(skills), "files": []}, extra)
+        endpoints.CREATE_PROMPT.path(task_id=task_id)  # checks the id before anything is uploaded
+        with error_context(task_id), attachments_body(await self.attach(files)) as attached:
             ids = {"task_id": task_id}
-            answer = await self._transport.call(endpoints.CREATE_PROMPT, ids=ids, json=lean | attached)
-            return Prompt(id=decode_started(_Receipt, answer).prompt_id)
+            response = await self._transport.call(endpoints.CREATE_PROMPT, ids=ids, json=body | attached)
+            return Prompt(id=decode_created(_CreatedPrompt, response).prompt_id)
 
     async def attach(self, files: Iterable[Attachment]) -> Sequence[FileRef]:
-        """Upload what isn't uploaded yet: for a run, so that nothing has been started while it uploads."""
-        return await Files(self._transport).upload_all(files)
+        """Upload what isn't uploaded yet, as `create` does before it starts anything.
+
+        Args:
+            files: What `create` takes as `files`.
+
+        Returns:
+            The uploaded files, in the given order.
+
+        *Source*: contract §5, documented.
+        """
+        return await upload_attachments(self._transport, files)
 
     async def cancel(self, task_id: str) -> None:
-        """Cancel what a task is doing. Harmless on one that has ended (guess).
+        """Cancel what a task is doing. GUESS(§3): on a task that has ended, this does nothing.
 
-        A cancel that overtakes its own submit is lost (observed): right after a create, look whether it took.
+        A cancel that overtakes its own submit is lost (observed). Right after a create, check that it had an effect.
 
         Args:
             task_id: The task.
 
-        *Source*: contract §3; documented that it exists, its answer unknown.
+        *Source*: contract §3, documented; its response a guess.
         """
         await self._transport.call(endpoints.CANCEL_TASK, ids={"task_id": task_id})
 
@@ -180,7 +202,7 @@ class Tasks:
             visibility: `private`, `shared` or `public`.
 
         Returns:
-            The visibility as set; for `public`, with the link to share.
+            The new visibility. For `public`, it has the link to share.
 
         *Source*: contract §3, documented.
         """
@@ -188,11 +210,11 @@ class Tasks:
         if visibility not in known:
             raise InvalidRequestError(f"visibility must be one of {', '.join(known)}, not {visibility!r:.80}")
         ids = {"task_id": task_id}
-        answer = await self._transport.call(endpoints.SET_VISIBILITY, ids=ids, json={"visibility": str(visibility)})
-        return models.decode(VisibilitySetting, answer.json())
+        response = await self._transport.call(endpoints.SET_VISIBILITY, ids=ids, json={"visibility": str(visibility)})
+        return models.decode(VisibilitySetting, response.json())
 
     async def delete(self, task_id: str) -> None:
-        """Delete a task; reads of it are then answered with 404 (guess).
+        """Delete a task. GUESS(§3): reading it afterwards is a 404.
 
         Args:
             task_id: The task.
@@ -210,16 +232,16 @@ class Tasks:
         follow_subprompts: bool = False,
         idle_timeout: float | None = None,
     ) -> TaskEventStream:
-        """Follow a turn of a task: its events, each once and in order, to its end.
+        """Follow a turn of a task: its events, each once and in order, to the end of the turn.
 
         Args:
             task_id: The task.
-            prompt_id: The turn to follow. None follows the one whose event comes first, which right after a
-                `prompt` can still be the turn before it.
-            after: The `cursor` of an earlier stream of the same task: what it had delivered is left out.
-            follow_subprompts: Whether the events of delegations are given as well, with their own `prompt_id`.
-            idle_timeout: Seconds of silence after which it connects again, and after twice of which in a row it is
-                given up; None for `Timeouts.stream_idle`.
+            prompt_id: The turn to follow. None follows the turn of the first event, which right after a `prompt` can
+                still be the turn before it.
+            after: The `cursor` of an earlier stream of the same task. What that stream had delivered is left out.
+            follow_subprompts: Whether to deliver the events of delegations as well, with their own `prompt_id`.
+            idle_timeout: Seconds without a byte after which the stream connects again. After two such periods in a row
+                it is given up. None takes `Timeouts.stream_idle`.
 
         Returns:
             The stream: use it with `async with`. Nothing is sent until it is read from.
@@ -238,23 +260,23 @@ class Tasks:
     async def wait(
         self, task_id: str, *, timeout: float | None = None, receiver: TaskCompletionHints | None = None
     ) -> Task:
-        """Wait until a task has ended: by its stream, and by polling where the stream can't be had.
+        """Wait until a task has ended: by its stream, or by reading it at intervals where the stream fails.
 
         Cancelling the wait does nothing to the remote task.
 
         Args:
             task_id: The task.
             timeout: Seconds for everything together; None waits as long as it takes.
-            receiver: A `WebhookReceiver` that is told of the end. No stream is held open then: the task is read when
-                a delivery tells to, and once a minute in case none comes.
+            receiver: A `WebhookReceiver` that receives the task's deliveries. Then no stream is held open: the task is
+                read after each delivery that may report its end, and once a minute in case none arrives.
 
         Returns:
             The task in its terminal state.
 
         Raises:
-            WaitTimeoutError: It hadn't ended in time.
+            WaitTimeoutError: The task hadn't ended in time.
 
-        *Source*: contract §3 and §4.
+        *Source*: contract §3 and §4, observed.
         """
         poller = TaskPoller(task_id, lambda: read_task(self._transport, task_id), self._grace)
         if receiver is None:
@@ -280,25 +302,49 @@ class Tasks:
 
         Args:
             prompt: What to do, at most 100,000 characters.
-            task_id: An existing task, of which this becomes the next turn; None creates one.
-            check: Whether awaiting raises when the turn fails or is canceled.
-            cancel_remote: Whether the remote task is canceled when the local wait is. By default it goes on.
-            **options: The options of `create`; with `task_id`, those of `prompt`.
+            task_id: An existing task, of which this becomes the next turn. None creates a task.
+            check: Whether awaiting raises an error when the turn fails or is canceled.
+            cancel_remote: Whether the remote task is canceled when the local wait is. By default it continues.
+            **options: The options of `create`. With `task_id`: `files`, `skills` and `extra` alone.
 
         Returns:
-            A run, which starts when it is awaited (for its `TaskResult`) or iterated (for its events), once for
-            both.
+            A run. It starts when it is awaited (for its `TaskResult`) or iterated (for its events), once for both.
 
         Raises:
-            TaskFailedError: From awaiting with `check`: the turn failed. It carries the result.
-            TaskCanceledError: Likewise: it was canceled.
-            StreamInterruptedError: The stream was given up; the remote task goes on.
+            TaskFailedError: Raised by awaiting, with `check`: the turn failed. The error carries the result.
+            TaskCanceledError: Likewise: the turn was canceled.
+            StreamInterruptedError: The stream was given up. The remote task continues.
             AmbiguousRequestError: As for `create`.
+
+        *Source*: contract §3 and §4, documented.
         """
-        return TaskRun(self, prompt, task_id=task_id, check=check, cancel_remote=cancel_remote, arguments={**options})
+        check_prompt(prompt)
+        reject_unknown_options(options, is_next_turn=task_id is not None)
+        arguments: dict[str, Any] = {**options}
+
+        async def upload() -> None:
+            if "files" in arguments:
+                arguments["files"] = await self.attach(arguments["files"])
+
+        async def submit() -> TaskEventStream:
+            if task_id is None:
+                return self.events((await self.create(prompt, **arguments)).id)
+            turn = await self.prompt(task_id, prompt, **arguments)
+            return self.events(task_id, prompt_id=turn.id)
+
+        return TaskRun(
+            upload=upload,
+            submit=submit,
+            cancel=lambda task_id: cancel_until_terminal(self, task_id),
+            task_id=task_id,
+            check=check,
+            cancel_remote=cancel_remote,
+        )
 
     async def content(self, task_id: str, *, include_events: bool = False) -> TaskContent:
-        """Read a task's questions and answers. Beyond the documented API: used in production, may change.
+        """Read what a task's prompts asked, and its final results.
+
+        Beyond the documented API: used in production, may change.
 
         Args:
             task_id: The task.
@@ -327,22 +373,43 @@ class Tasks:
         options: Iterable[int | str] = (),
         text: str | None = None,
     ) -> None:
-        """Answer a question that the agent waits on. Beyond the documented API: used in production, may change.
+        """Answer a question that the agent waits for. Beyond the documented API: used in production, may change.
 
         Args:
             task_id: The task.
-            question: The question, as its event gave it.
+            question: The question, as its event delivered it.
             options: The chosen options, by index from 0 or by label.
-            text: An answer in one's own words.
+            text: An answer in the user's own words.
 
         Raises:
-            ConflictError: Nothing waits for this answer any more.
+            ConflictError: The agent no longer waits for this answer.
 
         *Source*: contract §3, observed.
         """
-        body = answer_body(question, options, text)
+        body = _answer_body(question, options, text)
         await self._transport.call(endpoints.ANSWER_QUESTION, ids={"task_id": task_id}, json=body)
 
 
 def _task_id(task: Task) -> str:
     return task.id
+
+
+def _answer_body(question: QuestionEvent, options: Iterable[int | str], text: str | None) -> dict[str, Any]:
+    if question.action_id is None or not question.message_id:
+        raise InvalidRequestError("the question came without an action id or a message id, so it can't be answered")
+    chosen = [_option_index(question, option) for option in options]
+    if not chosen and text is None:
+        raise InvalidRequestError("an answer needs options, text, or both")
+    answer: dict[str, Any] = {"selectedOptions": chosen}
+    if text is not None:
+        answer["customResponse"] = text
+    return {"messageId": question.message_id, "actionId": question.action_id, "answer": answer}
+
+
+def _option_index(question: QuestionEvent, option: object) -> int:
+    labels = [choice.label for choice in question.options]
+    if isinstance(option, str) and option in labels:
+        return labels.index(option)
+    if isinstance(option, int) and not isinstance(option, bool) and 0 <= option < len(labels):
+        return option
+    raise InvalidRequestError(f"{option!r:.80} is no option of the question; they are {labels!r:.300}")

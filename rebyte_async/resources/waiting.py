@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import time
-from collections import OrderedDict
 from itertools import repeat
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,48 +25,16 @@ from rebyte_async.types.tasks import Task
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from rebyte_async.resources.creation import CreationGrace
     from rebyte_async.streams import TaskEventStream
     from rebyte_async.types.webhooks import TaskCompletionHints
 
-__all__ = ["CreationGrace", "TaskPoller", "cancel_until_terminal", "wait_for_end", "wait_with_hints"]
+__all__ = ["TaskPoller", "cancel_until_terminal", "wait_for_end", "wait_with_hints"]
 
 _MAX_FAILURES = 5
 """How many reads in a row may fail, each after the transport's own retries, before the failure is raised."""
-_MAX_REMEMBERED = 10_000
 _CANCEL_ATTEMPTS = 5
 _CANCEL_INTERVAL = 0.5
-
-
-@define(eq=False)
-class CreationGrace:
-    """Remembers what was just created. For a few seconds, a 404 for it means that it isn't visible yet.
-
-    Args:
-        clock: Returns seconds on the clock that creations and reads are compared by.
-        seconds: How long the grace of each creation lasts.
-    """
-
-    _clock: Callable[[], float] = time.monotonic
-    _seconds: float = 5.0
-    _created: OrderedDict[str, float] = field(factory=OrderedDict[str, float], init=False)
-
-    def start(self, resource_id: str) -> None:
-        """Start the grace of something that was created now."""
-        now = self._clock()
-        self._created[resource_id] = now
-        while self._created and (
-            len(self._created) > _MAX_REMEMBERED or next(iter(self._created.values())) + self._seconds < now
-        ):
-            self._created.popitem(last=False)
-
-    def until(self, resource_id: str) -> float:
-        """Return when the grace ends, on the given clock; `-inf` for what was not created lately."""
-        created = self._created.get(resource_id)
-        return -math.inf if created is None else created + self._seconds
-
-    def covers(self, resource_id: str) -> bool:
-        """Whether a 404 means now that it isn't visible yet."""
-        return self._clock() < self.until(resource_id)
 
 
 @define(eq=False)

@@ -1,4 +1,4 @@
-"""Webhooks: register, read, and the key that signs their deliveries."""
+"""Webhooks: register, read, delete, and the key that signs their deliveries."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 from attrs import frozen
 
 from rebyte_async._transport import is_private_url
+from rebyte_async._validate import optional_text
 from rebyte_async._wire import endpoints, json, models
 from rebyte_async._wire.redact import excerpt
 from rebyte_async.errors import DecodeError, InvalidRequestError
-from rebyte_async.resources.arguments import optional_text
-from rebyte_async.resources.pages import Listing
+from rebyte_async.resources.listing import Listing
 from rebyte_async.types.pages import Page
 from rebyte_async.types.webhooks import Webhook, WebhookEventName
 
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Webhooks"]
 
-_LONGEST = 500
-_KEYS = ("webhooks", "data")  # unknown: either, or a bare list
-_PEM = "-----BEGIN"
+_MAX_TEXT = 500
+# GUESS(§7): the list is under one of these keys, or bare; the public key is under one of these, or plain text.
+_LIST_KEYS = ("webhooks", "data")
+_PUBLIC_KEY_FIELDS = ("publicKey", "public_key", "key")
+_PEM_START = "-----BEGIN"
 
 
 @frozen(eq=False)
 class Webhooks:
-    """`client.webhooks`. What every call can raise is told at `Tasks`."""
+    """`client.webhooks`. `Tasks` lists what every call can raise."""
 
     _transport: Transport
 
@@ -42,16 +44,18 @@ class Webhooks:
         description: str | None = None,
         secret: str | None = None,
     ) -> Webhook:
-        """Register a webhook for every task of the organization. A URL that is registered already gives that webhook.
+        """Register a webhook for every task of the organization.
+
+        Registering a URL again returns the existing webhook.
 
         Args:
-            url: Where deliveries go: https, or http on this machine for trying things out.
-            events: What to be told of, at least one of `WebhookEventName`, or a newer word.
-            description: What it is for, at most 500 characters.
+            url: Where deliveries are sent: https, or http on this machine for trials.
+            events: The events to deliver, at least one: members of `WebhookEventName`, or newer names.
+            description: A note for people, at most 500 characters.
             secret: A secret that each delivery repeats in `X-Webhook-Secret`, at most 500 characters.
 
         Returns:
-            The webhook; the secret is never given back.
+            The webhook. The server never returns the secret.
 
         Raises:
             LimitExceededError: The organization has three webhooks already.
@@ -59,27 +63,27 @@ class Webhooks:
         *Source*: contract §7, documented.
         """
         body = {
-            "url": _target(url),
-            "events": _event_names(events),
-            "description": optional_text("description", description, longest=_LONGEST),
-            "secret": optional_text("secret", secret, longest=_LONGEST),
+            "url": _check_url(url),
+            "events": _check_events(events),
+            "description": optional_text("description", description, longest=_MAX_TEXT),
+            "secret": optional_text("secret", secret, longest=_MAX_TEXT),
         }
-        lean = {name: value for name, value in body.items() if value is not None}
-        answer = await self._transport.call(endpoints.CREATE_WEBHOOK, json=lean)
-        return models.decode(Webhook, answer.json())
+        sent = {name: value for name, value in body.items() if value is not None}
+        response = await self._transport.call(endpoints.CREATE_WEBHOOK, json=sent)
+        return models.decode(Webhook, response.json())
 
     def list(self) -> Listing[Webhook]:
         """List the organization's webhooks.
 
         Returns:
-            A listing: `await` it for a page that holds them all, or `async for` over it.
+            A listing: `await` it for a page with all webhooks, or `async for` over it.
 
-        *Source*: contract §7, documented; the shape unknown.
+        *Source*: contract §7, documented; its shape a guess.
         """
 
         async def fetch(_limit: int, _offset: int) -> Page[Webhook]:
-            answer = await self._transport.call(endpoints.LIST_WEBHOOKS)
-            items = models.decode_items(Webhook, answer.json(), _KEYS)
+            response = await self._transport.call(endpoints.LIST_WEBHOOKS)
+            items = models.decode_items(Webhook, response.json(), _LIST_KEYS)
             return Page(items, len(items), len(items), 0)
 
         return Listing(fetch, _webhook_id)
@@ -92,11 +96,11 @@ class Webhooks:
 
         *Source*: contract §7, documented.
         """
-        answer = await self._transport.call(endpoints.GET_WEBHOOK, ids={"webhook_id": webhook_id})
-        return models.decode(Webhook, answer.json())
+        response = await self._transport.call(endpoints.GET_WEBHOOK, ids={"webhook_id": webhook_id})
+        return models.decode(Webhook, response.json())
 
     async def delete(self, webhook_id: str) -> None:
-        """Remove a webhook.
+        """Delete a webhook.
 
         Args:
             webhook_id: The webhook.
@@ -106,22 +110,22 @@ class Webhooks:
         await self._transport.call(endpoints.DELETE_WEBHOOK, ids={"webhook_id": webhook_id})
 
     async def public_key(self) -> str:
-        """Read the public key of the deliveries' signature.
+        """Read the public key that the signatures of deliveries are verified with.
 
         Returns:
             The key in PEM.
 
         Raises:
-            DecodeError: The answer holds no such key.
+            DecodeError: The response holds no such key.
 
-        *Source*: contract §7: that it exists documented, its form a guess.
+        *Source*: contract §7, documented; its form a guess.
         """
-        answer = await self._transport.call(endpoints.GET_PUBLIC_KEY)
-        return _pem(answer.body)
+        response = await self._transport.call(endpoints.GET_PUBLIC_KEY)
+        return _read_pem(response.body)
 
 
-def _pem(body: bytes) -> str:
-    """The key out of JSON or plain text, as PEM or as the base64 of one."""
+def _read_pem(body: bytes) -> str:
+    """Take the key from JSON or plain text, as PEM or as the base64 of one."""
     text = body.decode(errors="replace").strip()
     try:
         document = json.loads(text)
@@ -129,25 +133,25 @@ def _pem(body: bytes) -> str:
         document = text
     if isinstance(document, dict):
         fields = cast("dict[str, Any]", document)
-        document = next((fields[name] for name in ("publicKey", "public_key", "key") if name in fields), None)
+        document = next((fields[name] for name in _PUBLIC_KEY_FIELDS if name in fields), None)
     found = document.strip() if isinstance(document, str) else ""
-    if not found.startswith(_PEM):
+    if not found.startswith(_PEM_START):
         try:
             found = base64.b64decode(found, validate=True).decode().strip()
         except (binascii.Error, ValueError):
             found = ""
-    if not found.startswith(_PEM):
-        raise DecodeError("the answer holds no public key in PEM", path="$.publicKey", body=excerpt(text))
+    if not found.startswith(_PEM_START):
+        raise DecodeError("the response holds no public key in PEM", path="$.publicKey", body=excerpt(text))
     return found
 
 
-def _target(url: object) -> str:
+def _check_url(url: object) -> str:
     if not isinstance(url, str) or not is_private_url(url):
         raise InvalidRequestError(f"url must be https, or http on this machine, not {url!r:.200}")
     return url
 
 
-def _event_names(events: object) -> list[str]:
+def _check_events(events: object) -> list[str]:
     if isinstance(events, str) or not isinstance(events, Iterable):
         raise InvalidRequestError(f"events must be a list, such as ['task.completed'], not {events!r:.80}")
     names = list(cast("Iterable[object]", events))

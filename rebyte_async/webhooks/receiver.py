@@ -17,7 +17,8 @@ from rebyte_async.errors import (
     WebhookPayloadError,
     WebhookVerificationError,
 )
-from rebyte_async.resources.waiting import CreationGrace, TaskPoller, wait_with_hints
+from rebyte_async.resources.creation import CreationGrace
+from rebyte_async.resources.waiting import TaskPoller, wait_with_hints
 from rebyte_async.types.tasks import Task
 from rebyte_async.webhooks.address import checked_url, presumed_url
 from rebyte_async.webhooks.aiohttp_mount import answer_aiohttp

@@ -60,7 +60,7 @@ def test_nulls_and_absent_fields_are_the_same() -> None:
         ({"key": "k", "prompt": "p", "files": [7]}, "a file must be a path"),
         ({"key": "k", "prompt": "p", "skills": "pdf"}, "skills must be a list"),
         ({"key": "k", "prompt": "p", "extra": []}, "extra must be a mapping"),
-        ({"key": "k", "prompt": "p", "extra": {"workspaceId": "w"}}, "an argument of its own: workspaceId"),
+        ({"key": "k", "prompt": "p", "extra": {"workspaceId": "w"}}, "fields that have an argument: workspaceId"),
     ],
 )
 def test_what_can_not_be_an_item_is_refused(document: Any, said: str) -> None:

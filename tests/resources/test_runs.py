@@ -10,10 +10,10 @@ from typing import Any
 import anyio
 import pytest
 
-from rebyte_async import AsyncRebyte, errors
+from rebyte_async import AsyncRebyte, RetryPolicy, errors
 from rebyte_async.emulator import Drop, Emulator, Match, Status, fail, hold, pause, succeed
 from rebyte_async.emulator import text as says
-from rebyte_async.types import TextEvent
+from rebyte_async.types import TaskResult, TextEvent
 from support.clients import client_of, skipping
 from support.raw import DROP, RawRequest, RawServer, answer, json_answer
 from support.turns import SILENCE, TASK_ID, TaskServer, done, text
@@ -63,9 +63,13 @@ async def test_an_awaited_run_that_fails_leaves_no_connection() -> None:
 async def test_a_run_starts_once(emulator: Emulator, client: AsyncRebyte) -> None:
     """Awaiting and iterating, again and at the same time, is one task."""
     run = client.tasks.run("Do it")
+
+    async def wait() -> TaskResult:
+        return await run
+
     assert run.task_id is None
     events = [event async for event in run]
-    first, second = await asyncio.gather(run._result(), run._result())
+    first, second = await asyncio.gather(wait(), wait())
     assert first == second == await run
     assert first.events_seen == len(events)
     assert [event async for event in run] == []
@@ -208,7 +212,7 @@ async def test_wait_polls_where_the_stream_cannot_be_had(emulator: Emulator, cli
         emulator.clear()
         emulator.faults.add(Status(status), match=Match("GET", "/events"), times=None)
         task = await client.tasks.create("Do it")
-        quick = client.with_options(retry=type(client._transport.retry)(max_attempts=2, base_delay=0.01))
+        quick = client.with_options(retry=RetryPolicy(max_attempts=2, base_delay=0.01))
         assert (await quick.tasks.wait(task.id, timeout=10)).is_terminal
 
 
@@ -311,21 +315,24 @@ async def test_a_run_that_is_cancelled_while_it_uploads_has_started_nothing(
     emulator: Emulator, client: AsyncRebyte
 ) -> None:
     """No create was sent, so there is no doubt, and awaiting again may start it."""
-    from collections.abc import AsyncIterator as Blocks
 
-    async def endless() -> Blocks[bytes]:
-        while True:
+    class SlowAtFirst:
+        """Bytes that never end when they are first read, and are few when they are read again."""
+
+        def __init__(self) -> None:
+            self.is_first = True
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            endless, self.is_first = self.is_first, False
             yield b"x"
-            await anyio.sleep(0.01)
+            while endless:
+                await anyio.sleep(0.01)
+                yield b"x"
 
-    async def short() -> Blocks[bytes]:
-        yield b"x"
-
-    run = client.tasks.run("Do it", files=[("a", endless())], cancel_remote=True)
+    run = client.tasks.run("Do it", files=[("a", SlowAtFirst())], cancel_remote=True)
     with anyio.move_on_after(0.1):
         await run
     assert creates(emulator) == 0
-    run._arguments["files"] = [("a", short())]
     assert (await run).status == "completed"
     assert creates(emulator) == 1
 

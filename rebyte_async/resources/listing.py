@@ -1,4 +1,4 @@
-"""Listings: await one for a page, iterate over it for everything."""
+"""Listings: await one for a page, iterate over it for every item."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import frozen
 
+from rebyte_async._validate import count
 from rebyte_async.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ _MAX_LIMIT = 100
 
 @frozen(eq=False)
 class Listing(Generic[T]):
-    """A listing that has not been asked for yet.
+    """A listing that has not been requested yet.
 
-    `await` it for the page that its `limit` and `offset` name. `async for` gives every item from `offset` on, page
+    `await` it for the page that its `limit` and `offset` select. `async for` gives every item from `offset` on, page
     by page, each once: items that new ones push to the next page are not repeated, and items that move up because
     others were deleted are not missed.
 
@@ -32,6 +33,7 @@ class Listing(Generic[T]):
     """
 
     _fetch: Callable[[int, int], Awaitable[Page[T]]]
+    """Requests a page by its limit and offset."""
     _identity: Callable[[T], str]
     _limit: int | None = None
     """None for a listing that the server doesn't page."""
@@ -42,8 +44,7 @@ class Listing(Generic[T]):
             return
         if type(self._limit) is not int or not 1 <= self._limit <= _MAX_LIMIT:
             raise InvalidRequestError(f"limit must be a whole number from 1 to {_MAX_LIMIT}, not {self._limit!r:.40}")
-        if type(self._offset) is not int or self._offset < 0:
-            raise InvalidRequestError(f"offset must be a whole number, at least 0, not {self._offset!r:.40}")
+        count("offset", self._offset, minimum=0)
 
     def __await__(self) -> Generator[object, None, Page[T]]:
         return self._fetch(self._limit or 0, self._offset).__await__()
@@ -58,7 +59,7 @@ class Listing(Generic[T]):
         while True:
             page = await self._fetch(self._limit, offset)
             if total is not None and page.total is not None and page.total < total and offset > self._offset:
-                # Items were deleted since, and what stood here has moved up into pages that were read already.
+                # Items were deleted meanwhile, so unread items have moved up into pages that were read already.
                 offset, total = max(self._offset, offset - (total - page.total)), page.total
                 continue
             known = len(seen)
@@ -67,8 +68,12 @@ class Listing(Generic[T]):
                     seen.add(self._identity(item))
                     yield item
             offset, total = offset + len(page.data), page.total
-            # Without a total, a page that isn't full is the last one, and one without anything new comes from a server
-            # that doesn't page. With one, a page may well hold less than was asked for, or nothing new.
-            last = len(seen) == known or len(page.data) < self._limit if total is None else offset >= total
-            if last or not page.data:
+            if not page.data or self._is_last(page, offset, has_new=len(seen) > known):
                 return
+
+    def _is_last(self, page: Page[T], offset: int, *, has_new: bool) -> bool:
+        """Whether nothing follows a page, which ends at `offset`."""
+        if page.total is not None:  # such a page may be short, or bring nothing new, and not be the last
+            return offset >= page.total
+        # A page without anything new comes from a server that doesn't page.
+        return not has_new or len(page.data) < (self._limit or 0)

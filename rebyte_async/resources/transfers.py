@@ -1,0 +1,124 @@
+"""Several transfers at once: a limit, one progress for all, what was done before a failure, and signed URLs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from anyio import CapacityLimiter, create_task_group
+from attrs import define, field
+
+from rebyte_async._wire import endpoints
+from rebyte_async.errors import APIError, RebyteError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from rebyte_async._transport import Signed, Transport
+    from rebyte_async.resources.sources import Progress, Upload
+
+__all__ = ["DEFAULT_CONCURRENCY", "AggregateProgress", "attach_partial_results", "gather_limited", "put_signed"]
+
+T = TypeVar("T")
+S = TypeVar("S", bound="Signed")
+DEFAULT_CONCURRENCY = 4
+"""How many transfers of one call run at once."""
+
+
+async def gather_limited(
+    calls: Sequence[Callable[[], Awaitable[T]]], limit: int = DEFAULT_CONCURRENCY
+) -> tuple[list[T], Exception | None]:
+    """Make the calls, at most `limit` at once, and start no more after the first failure.
+
+    Returns:
+        The results of the calls that succeeded, in the order of the calls, and the first failure.
+    """
+    limiter = CapacityLimiter(limit)
+    results: dict[int, T] = {}
+    failures: list[Exception] = []
+
+    async def make(index: int) -> None:
+        async with limiter:
+            if failures:
+                return
+            try:
+                results[index] = await calls[index]()
+            except Exception as error:  # noqa: BLE001 - returned as it is: the task group would wrap it
+                failures.append(error)
+
+    async with create_task_group() as group:
+        for index in range(len(calls)):
+            group.start_soon(make, index)
+    return [results[index] for index in sorted(results)], failures[0] if failures else None
+
+
+def attach_partial_results(failure: Exception, name: str, done: Sequence[object]) -> None:
+    """Have a failure show what was done before it: as an attribute of our own errors, as a note on any other."""
+    if isinstance(failure, RebyteError):
+        setattr(failure, name, tuple(done))
+    elif done:
+        failure.add_note(f"{name} before that: {', '.join(map(str, done))}")
+
+
+@define(eq=False)
+class AggregateProgress:
+    """Adds up the progress of several transfers. The total is reported as 0 while the size of one isn't known.
+
+    Args:
+        progress: Called with the sums; None to report nothing.
+        sizes: The size of each transfer in bytes, or None where it isn't known yet.
+    """
+
+    _progress: Progress | None
+    _sizes: list[int | None]
+    _counts: dict[int, int] = field(factory=dict[int, int], init=False)
+    """The bytes transferred, by the index of the transfer."""
+    _done: int = field(default=0, init=False)
+
+    def part(self, index: int) -> Progress | None:
+        """Return the progress callback for one of the transfers."""
+        return None if self._progress is None else partial(self._report, self._progress, index)
+
+    def set_size(self, index: int, size: int) -> None:
+        """Take in the size of a transfer that wasn't known before."""
+        if self._progress is not None and self._sizes[index] is None:
+            self._sizes[index] = size
+            self._progress(self._done, self._total())
+
+    def _report(self, progress: Progress, index: int, count: int, size: int) -> None:
+        before = self._counts.get(index, 0)
+        if count == before and self._sizes[index] is not None:
+            return
+        self._counts[index] = count
+        self._done += count - before
+        if size:
+            self._sizes[index] = size
+        progress(self._done, self._total())
+
+    def _total(self) -> int:
+        known = [size for size in self._sizes if size is not None]
+        return sum(known) if len(known) == len(self._sizes) else 0
+
+
+async def put_signed(transport: Transport, upload: Upload, target: S, renew: Callable[[], Awaitable[S]]) -> S:
+    """Send an upload to a signed URL. A URL that is refused, mostly because it has expired, is replaced once.
+
+    Args:
+        transport: Sends the requests.
+        upload: What to send.
+        target: The signed URL.
+        renew: Asks for another signed URL.
+
+    Returns:
+        The target that accepted the upload.
+    """
+    try:
+        await transport.put(target, upload, content_type=upload.content_type)
+    except APIError as error:
+        if error.status not in endpoints.URL_EXPIRED:
+            raise
+    else:
+        return target
+    target = await renew()
+    await transport.put(target, upload, content_type=upload.content_type)
+    return target
