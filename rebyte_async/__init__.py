@@ -8,6 +8,6 @@ from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._version import __version__
 from rebyte_async.client import AsyncRebyte
 from rebyte_async.streams import TaskEventStream, merge
-from rebyte_async.streams._text import TextAssembler
+from rebyte_async.streams.text import TextAssembler
 
 __all__ = ["AsyncRebyte", "RetryPolicy", "TaskEventStream", "TextAssembler", "Timeouts", "__version__", "merge"]

@@ -1,7 +1,7 @@
-"""The place in a stream as an opaque string: which events were delivered, so that the others can follow.
+"""The position in a stream as an opaque string: which events were delivered, so that the others can follow.
 
-The string is safe in URLs, file names and JSON. Its form, from left to right with dots between: a version, a check
-sum of the task's id, the prompt, the ranges of numbers, the digests of keys, and a check sum of it all.
+The string is safe in URLs, file names and JSON. Its form, from left to right with dots between: a version, a checksum
+of the task's id, the prompt, the ranges of numbers, the digests of keys, and a checksum of it all.
 """
 
 from __future__ import annotations
@@ -12,56 +12,59 @@ from typing import NamedTuple
 from zlib import crc32
 
 from rebyte_async.errors import InvalidRequestError
-from rebyte_async.streams._seen import Seen
+from rebyte_async.streams._dedup import DeliveredSet
 
-__all__ = ["Place", "read_cursor", "write_cursor"]
+__all__ = ["CursorPosition", "read_cursor", "write_cursor"]
 
 _VERSION = "1"
+_PARTS = 5  # without the checksum of it all
 
 
-class Place(NamedTuple):
+class CursorPosition(NamedTuple):
     """What a cursor says."""
 
     prompt_id: str | None
-    seen: Seen
+    delivered: DeliveredSet
 
 
-def _text(data: bytes) -> str:
-    return urlsafe_b64encode(data).decode().rstrip("=")
+def write_cursor(task_id: str, position: CursorPosition) -> str:
+    """Write the cursor of a position in a task's stream."""
+    delivered = position.delivered
+    ranges = "_".join(f"{start}~{stop}" for start, stop in zip(delivered.starts, delivered.stops, strict=True))
+    # The "p" tells an empty prompt id from none.
+    prompt = "" if position.prompt_id is None else "p" + _encode(position.prompt_id.encode("utf-8", "surrogatepass"))
+    head = ".".join((_VERSION, _checksum(task_id), prompt, ranges, _encode(delivered.digests())))
+    return f"{head}.{_checksum(head)}"
 
 
-def _bytes(text: str) -> bytes:
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-def _sum(text: str) -> str:
-    return f"{crc32(text.encode('utf-8', 'surrogatepass')):08x}"
-
-
-def write_cursor(task_id: str, place: Place) -> str:
-    """The cursor for a place in a task's stream."""
-    ranges = "_".join(f"{start}~{stop}" for start, stop in zip(place.seen.starts, place.seen.stops, strict=True))
-    prompt = "" if place.prompt_id is None else "p" + _text(place.prompt_id.encode("utf-8", "surrogatepass"))
-    head = ".".join((_VERSION, _sum(task_id), prompt, ranges, _text(place.seen.digests())))
-    return f"{head}.{_sum(head)}"
-
-
-def read_cursor(task_id: str, cursor: str) -> Place:
-    """The place that a cursor stands for.
+def read_cursor(task_id: str, cursor: str) -> CursorPosition:
+    """Read the position that a cursor says.
 
     Raises:
         InvalidRequestError: It is no cursor of this package, is damaged, or is of another task.
     """
     head, _, check = str(cursor).rpartition(".")
     parts = head.split(".")
-    if len(parts) != 5 or parts[0] != _VERSION or check != _sum(head):  # noqa: PLR2004 - the five parts of the form
+    if len(parts) != _PARTS or parts[0] != _VERSION or check != _checksum(head):
         raise InvalidRequestError("after must be the cursor of a stream of this package, unchanged")
     _, task, prompt, ranges, digests = parts
-    if task != _sum(task_id):
+    if task != _checksum(task_id):
         raise InvalidRequestError(f"after is the cursor of another task's stream, not of {task_id!r:.80}")
     try:
-        prompt_id = _bytes(prompt[1:]).decode("utf-8", "surrogatepass") if prompt else None
+        prompt_id = _decode(prompt[1:]).decode("utf-8", "surrogatepass") if prompt else None
         pairs = [(int(start), int(stop)) for start, stop in re.findall(r"(-?\d+)~(-?\d+)", ranges)]
-        return Place(prompt_id, Seen(pairs, _bytes(digests)))
+        return CursorPosition(prompt_id, DeliveredSet(pairs, _decode(digests)))
     except ValueError as error:
         raise InvalidRequestError("after must be the cursor of a stream of this package, unchanged") from error
+
+
+def _encode(data: bytes) -> str:
+    return urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _decode(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _checksum(text: str) -> str:
+    return f"{crc32(text.encode('utf-8', 'surrogatepass')):08x}"

@@ -1,6 +1,6 @@
 """Delegations: the events of sub-prompts, which a task's own stream doesn't carry (contract §3, observed).
 
-They are read from an endpoint of their own while the turn runs, and once more at its end: late ones can appear after
+They are read from an endpoint of their own while the turn runs, and once more at its end: late events can appear after
 the delegation's tool result.
 """
 
@@ -11,29 +11,31 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve
 
 from rebyte_async.errors import DecodeError, NotFoundError, TransportError
-from rebyte_async.types.events import ToolResultEvent, ToolUseEvent
+from rebyte_async.types.events import ToolResultEvent
 
 if TYPE_CHECKING:
     from rebyte_async.streams._source import TurnSource
-    from rebyte_async.types.events import TaskEvent
+    from rebyte_async.types.events import TaskEvent, ToolUseEvent
 
 __all__ = ["SubPrompts"]
 
 _INTERVAL = 1.0
 """Seconds between two reads of the delegations that are under way."""
-_QUIET = 3
-"""Reads without anything new after its result, until a delegation is left alone up to the end of the turn."""
+_MAX_QUIET_READS = 3
+"""Reads in a row without a new event, after a delegation's result, until it is left alone up to the turn's end."""
 
 
 @define
 class _Delegation:
-    seen: int = 0
-    finished: bool = False
-    quiet: int = 0
+    events: int = 0
+    """How many events the longest read had."""
+    is_finished: bool = False
+    """Whether its tool result has come."""
+    quiet_reads: int = 0
 
     @property
     def is_open(self) -> bool:
-        return self.quiet < _QUIET
+        return self.quiet_reads < _MAX_QUIET_READS
 
 
 class SubPrompts:
@@ -42,43 +44,45 @@ class SubPrompts:
     def __init__(self, source: TurnSource) -> None:
         self._source = source
         self._known: dict[str, _Delegation] = {}
-        self._by_tool: dict[str, str] = {}
-        self._next = 0.0
+        self._by_tool: dict[str, str] = {}  # the sub-prompt that each tool call delegates to
+        self._next_read = 0.0
 
     def __bool__(self) -> bool:
         return bool(self._known)
 
-    def note(self, event: TaskEvent) -> None:
-        """Look for a delegation's start or result in an event."""
-        if not isinstance(event, ToolUseEvent | ToolResultEvent):
-            return
+    def note(self, event: ToolUseEvent | ToolResultEvent) -> None:
+        """Take note of an event if it begins a delegation or brings its result."""
+        # A result needn't name the sub-prompt: its call did.
         sub_prompt = event.sub_prompt_id or self._by_tool.get(event.tool_id or "")
         if sub_prompt is None:
             return
         delegation = self._known.setdefault(sub_prompt, _Delegation())
         if isinstance(event, ToolResultEvent):
-            delegation.finished = True
+            delegation.is_finished = True
         elif event.tool_id:
             self._by_tool[event.tool_id] = sub_prompt
 
     def due_in(self) -> float | None:
-        """Seconds until the next read, or None when no delegation is under way."""
+        """Return the seconds until the next read, or None when no delegation is under way."""
         if not any(delegation.is_open for delegation in self._known.values()):
             return None
-        return max(0.0, self._next - self._source.time.clock())
+        return max(0.0, self._next_read - self._source.time.clock())
 
-    async def read(self, *, every: bool = False) -> list[tuple[TaskEvent, str]]:
-        """The events of the delegations that are under way, or of all, each with its sub-prompt's id.
+    async def read(self, *, include_quiet: bool = False) -> list[tuple[TaskEvent, str]]:
+        """Read the events of the delegations, each with its sub-prompt's id.
 
-        Those that were given before come first and again: telling them apart is the stream's work.
+        A read brings all events of a delegation, those that were delivered before too: `TurnState` leaves them out.
+
+        Args:
+            include_quiet: Whether to read the delegations too that have brought nothing for some reads.
 
         Raises:
-            RebyteError: A read failed, after the transport's retries. That a sub-prompt isn't there yet is no error.
+            RebyteError: A read failed, after the transport's retries. That a sub-prompt isn't there yet is no failure.
         """
-        self._next = self._source.time.clock() + _INTERVAL
+        self._next_read = self._source.time.clock() + _INTERVAL
         found: list[tuple[TaskEvent, str]] = []
         for sub_prompt, delegation in list(self._known.items()):
-            if every or delegation.is_open:
+            if include_quiet or delegation.is_open:
                 found.extend((event, sub_prompt) for event in await self._read_one(sub_prompt, delegation))
         return found
 
@@ -87,10 +91,12 @@ class SubPrompts:
             events = await self._source.prompt_events(sub_prompt)
         except NotFoundError:
             events = ()
-        except DecodeError as error:
-            raise TransportError(f"the sub-prompt can't be read: {error}", method="GET") from error
-        news = len(events) > delegation.seen
-        delegation.seen = max(delegation.seen, len(events))
-        if delegation.finished:
-            delegation.quiet = 0 if news else delegation.quiet + 1
+        except DecodeError as error:  # likely a gateway's page, which passes: a stream isn't ended by one
+            raise TransportError(
+                f"the events of sub-prompt {sub_prompt} can't be read: {error}", method="GET"
+            ) from error
+        has_news = len(events) > delegation.events
+        delegation.events = max(delegation.events, len(events))
+        if delegation.is_finished:
+            delegation.quiet_reads = 0 if has_news else delegation.quiet_reads + 1
         return tuple(event if event.prompt_id else evolve(event, prompt_id=sub_prompt) for event in events)

@@ -1,68 +1,87 @@
-"""Whether a turn that says it has ended has shown everything (contract §4.5, observed)."""
+"""What has come of a turn: frames in, new events out. No clock, no socket.
+
+A `TurnState` knows which events are the turn's, which of them are new, and what they say about its end; it decides
+nothing. What can't be decided from the frames alone stops it (`blocked_by`) until the reader has dealt with that.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from rebyte_async.types.events import ResultEvent, TaskEvent, TextEvent, ToolUseEvent
-from rebyte_async.types.statuses import TaskStatus
+from rebyte_async._wire import json
+from rebyte_async._wire.events import decode_done, decode_event, event_from_mapping
+from rebyte_async.errors import DecodeError
+from rebyte_async.streams._cursor import CursorPosition, write_cursor
+from rebyte_async.streams.text import TextAssembler
+from rebyte_async.types.events import ResultEvent, TextEvent, ToolResultEvent, ToolUseEvent
+from rebyte_async.types.statuses import task_status
+from rebyte_async.types.tasks import TaskResult
 
 if TYPE_CHECKING:
-    from rebyte_async.types.events import Done
+    from collections.abc import Iterable
 
-__all__ = ["Drain", "Turn"]
+    from rebyte_async.sse import ServerSentEvent
+    from rebyte_async.streams._subprompts import SubPrompts
+    from rebyte_async.types.events import Done, TaskEvent
 
-_TRIES = {"completed": 8, "failed": 2}
-_FRUITLESS = 2
+__all__ = ["NO_FRAMES", "TailState", "TurnState"]
+
+NO_FRAMES: list[ServerSentEvent] = []
+"""The queue of every stream that waits; never filled, so that a thousand idle streams share one list."""
+_UNNAMED = "message"
+_DELEGATING = (ToolUseEvent, ToolResultEvent)
 _TEXTS = (TextEvent, ResultEvent)
+_NONE: frozenset[str] = frozenset()
 
 
-class Turn:
-    """What the events of a turn tell of its end, replays included."""
+class TailState:
+    """What the events of a turn say about its end, replayed ones included (contract §4.5)."""
 
-    __slots__ = ("_ahead", "_begun", "_call_seq", "_calls", "_last_seq", "answered")
+    __slots__ = ("_ahead", "_call_seq", "_calls", "_has_begun", "_last_seq", "has_final_text")
 
     def __init__(self) -> None:
-        self.answered = False
+        self.has_final_text = False
         """Whether text has come after the last tool call."""
         self._last_seq = -1
-        self._calls: set[str | int] | None = None
-        self._ahead: set[str | int] | None = None  # the known calls that the replay hasn't reached yet
-        self._begun = False
+        self._calls: set[str | int] | None = None  # the tool calls that are known
+        self._ahead: set[str | int] | None = None  # those of them that this replay hasn't reached yet
+        self._has_begun = False  # whether this replay has brought an event
         self._call_seq: int | None = None  # the number of the last call, in the numbering of this replay
 
     def restart(self) -> None:
-        """Note that the turn is replayed from its start: a text that comes before a known call answers nothing."""
-        self._ahead, self._begun = self._calls and self._calls.copy(), False
+        """Expect a replay: a text that it shows before a call that is known isn't after the last call."""
+        self._ahead, self._has_begun = self._calls and self._calls.copy(), False
 
     def observe(self, event: TaskEvent, is_new: bool) -> None:
-        """Note an event of the turn, whether it is new or replayed."""
-        if not self._begun:
-            self._begun = True
-            if is_new:  # the server went on where it had stopped instead of replaying
+        """Take note of an event of the turn, new or replayed."""
+        if not self._has_begun:
+            self._has_begun = True
+            if is_new:  # the server resumed where it had stopped instead of replaying: no known call will come again
                 self._ahead = None
-            else:
+            else:  # a replay may number the events differently (contract §4.2)
                 self._call_seq = None
         seq = event.seq
         if isinstance(event, ToolUseEvent):
-            self._call(event)
-        elif not self.answered and isinstance(event, _TEXTS):
-            self.answered = bool(event.text) and not self._ahead and self._is_behind(seq)
+            self._observe_call(event)
+        elif not self.has_final_text and isinstance(event, _TEXTS):
+            self.has_final_text = bool(event.text) and not self._ahead and self._is_after_last_call(seq)
         if seq is not None and seq > self._last_seq:
             self._last_seq = seq
 
-    def _is_behind(self, seq: int | None) -> bool:
-        """Whether a text comes after the last call, and is no repeated or late one from before it."""
+    def _is_after_last_call(self, seq: int | None) -> bool:
+        """Whether a text is after the last call by its number too: else it is a repeated or late one from before."""
         return seq is None or self._call_seq is None or seq > self._call_seq
 
-    def _call(self, event: ToolUseEvent) -> None:
+    def _observe_call(self, event: ToolUseEvent) -> None:
         identity = event.seq if event.event_key is None else event.event_key
         call = event.tool_id if identity is None else identity
         if self._calls is None:
             self._calls = set()
-        if identity in self._calls and identity not in (self._ahead or ()):  # it came twice
+        if identity in self._calls and identity not in (self._ahead or ()):  # the same call, twice on one connection
             return
-        self.answered = False
+        self.has_final_text = False
         self._calls.add(call)
         if self._ahead:
             self._ahead.discard(call)
@@ -70,49 +89,222 @@ class Turn:
             self._call_seq = event.seq
 
     def reaches(self, last_seq: int | None) -> bool:
-        """Whether the last event that the server speaks of has come; True when it speaks of none."""
+        """Whether the last event that the server announced has come; True when it announced none."""
         return last_seq is None or self._last_seq >= last_seq
 
 
-class Drain:
-    """Decides whether the end of a turn is read again, since it can be readable a moment before its tail is.
+class TurnState:
+    """The events of a turn as they come, whatever connection or read they come by."""
 
-    A completed turn is complete when text has come after its last tool call, and the last event that the server
-    speaks of. Until then it is read again, 8 times at most; 2 tries in a row without anything new are enough when it
-    may well be complete. A failed one is complete with its last event, and read again at most twice; a canceled one
-    never.
-    """
+    __slots__ = (
+        "_announced",
+        "_frames",
+        "_had_activity",
+        "_ignored_prompt_ids",
+        "_injected",
+        "_text",
+        "blocked_by",
+        "delivered",
+        "events_seen",
+        "foreign_prompt_id",
+        "piece",
+        "prompt_id",
+        "saw_turn_event",
+        "subprompts",
+        "tail",
+        "task_id",
+    )
 
-    __slots__ = ("_fruitless", "_seen", "_tries", "certain", "done")
+    def __init__(self, task_id: str, position: CursorPosition, subprompts: SubPrompts | None) -> None:
+        self.task_id = task_id
+        """The task."""
+        self.prompt_id = position.prompt_id
+        """The turn, as soon as it is known."""
+        self.delivered = position.delivered
+        """Which of its events were delivered."""
+        self.subprompts = subprompts
+        """The turn's delegations, where they are followed."""
+        self.tail = TailState()
+        """What the events say about the turn's end."""
+        self.piece = ""
+        """What the last event added to the text."""
+        self.events_seen = 0
+        """How many events were delivered."""
+        self._text = TextAssembler()
+        self._announced = _NONE  # the sub-prompts that the turn's tool calls named
+        # From a read beside the stream, each with its sub-prompt; they are delivered before any frame.
+        self._injected: deque[tuple[TaskEvent, str]] | None = None
+        self._had_activity = False
+        self.restart()
 
-    def __init__(self, done: Done, *, certain: bool) -> None:
-        self.done = done
-        """The end, as last told."""
-        self.certain = certain
-        """Whether the stream has told it, and not only the task's status."""
-        self._tries = 0
-        self._fruitless = 0
-        self._seen = -1
+    def restart(self) -> None:
+        """Expect the turn from its first event, on a new connection; drop what an earlier one had brought."""
+        self._frames = NO_FRAMES  # received and not yet decoded, the first of them last: `pop` is quickest at the end
+        self._ignored_prompt_ids = _NONE  # the earlier turns that this connection shows
+        self.saw_turn_event = False
+        """Whether this connection has brought an event of the turn, new or replayed."""
+        self.foreign_prompt_id: str | None = None
+        """Another turn that this connection shows."""
+        self.blocked_by: Done | str | None = None
+        """What the reader must deal with before more frames are decoded, and then `unblock`.
 
-    def again(self, turn: Turn, events_seen: int, *, failed: bool = False) -> bool:
-        """Whether to read once more; counts the try.
+        A done frame; or the prompt id of another turn, while it is open whether that turn is earlier or later.
+        """
+        self.delivered.restart()
+        self.tail.restart()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to look at before the next read."""
+        return bool(self._frames or self._injected)
+
+    def add_frames(self, frames: list[ServerSentEvent]) -> None:
+        """Queue frames. The list is taken over."""
+        frames.reverse()
+        self._frames = frames + self._frames if self._frames else frames
+
+    def next_event(self, frames: list[ServerSentEvent] = NO_FRAMES) -> TaskEvent | None:
+        """Return the next new event out of what has come, or None where more must be read.
+
+        This is the hot path: it is one function, and does the work of `add_frames`, so that an event passes few.
 
         Args:
-            turn: What has come.
-            events_seen: How many events were given out.
-            failed: Whether the last try failed on the way. Then it says nothing about the turn, and only counts.
-        """
-        if failed:
-            return self._count()
-        self._fruitless = self._fruitless + 1 if events_seen == self._seen else 0
-        self._seen = events_seen
-        reached = self.certain and turn.reaches(self.done.last_seq)
-        complete = reached and (turn.answered or self.done.status == TaskStatus.FAILED)
-        plausible = turn.answered or (reached and self.done.final_result)
-        if complete or (plausible and self._fruitless >= _FRUITLESS):
-            return False
-        return self._count()
+            frames: Frames to queue first. The list is taken over.
 
-    def _count(self) -> bool:
-        self._tries += 1
-        return self._tries <= _TRIES.get(self.done.status, 0)
+        Raises:
+            DecodeError: A frame is no JSON object with an event type. The frames after it are kept.
+        """
+        if frames:
+            frames.reverse()
+            self._frames = frames + self._frames if self._frames else frames
+        while True:
+            if self._injected:
+                event, sub_prompt = self._injected.popleft()
+                is_new = self.delivered.add(event, sub_prompt, True)
+            elif self._frames and self.blocked_by is None:
+                name, data, _ = self._frames.pop()
+                found = decode_event(data) if name == "event" else self._decode_other(name, data)
+                if found is None:
+                    continue
+                owner = "" if found.prompt_id == self.prompt_id else self._classify(found)
+                if owner is None:
+                    continue
+                event, sub_prompt = found, owner
+                is_new = self.delivered.add(event, sub_prompt)
+            else:
+                return None
+            self._had_activity = True
+            if not sub_prompt:
+                self.saw_turn_event = True
+                self.tail.observe(event, is_new)
+            if isinstance(event, _DELEGATING):  # replayed ones too: after a resume nothing else names the sub-prompt
+                self._note_delegation(event)
+            if is_new:
+                self.events_seen += 1
+                self.piece = "" if sub_prompt else self._text.feed(event)
+                self._frames = self._frames or NO_FRAMES  # a stream that waits keeps no list of its own
+                return event
+
+    def _decode_other(self, name: str, data: str) -> TaskEvent | None:
+        """Decode a frame that isn't named `event`: return its event, if it has one; block on a `done`."""
+        if name == "done":
+            self.blocked_by = decode_done(data)
+            return None
+        return _decode_odd(name, data)
+
+    def _classify(self, event: TaskEvent) -> str | None:
+        """Return the owner of an event that doesn't name our turn: a sub-prompt, the turn after all (""), or None."""
+        prompt_id = event.prompt_id
+        if prompt_id is None:
+            return ""
+        if self.prompt_id is None:  # bind the stream to the turn of its first event
+            self.prompt_id = prompt_id
+            return ""
+        if prompt_id in self._announced:
+            return prompt_id
+        self.foreign_prompt_id = prompt_id
+        if prompt_id not in self._ignored_prompt_ids:
+            self.blocked_by = prompt_id
+        return None
+
+    def _note_delegation(self, event: ToolUseEvent | ToolResultEvent) -> None:
+        if event.sub_prompt_id is not None:
+            self._announced |= {event.sub_prompt_id}
+        if self.subprompts is not None:
+            self.subprompts.note(event)
+
+    # --- What the reader decides ---------------------------------------------------------------------------------
+
+    def unblock(self) -> None:
+        """Decode frames again: `blocked_by` was dealt with."""
+        self.blocked_by = None
+
+    def ignore_turn(self, prompt_id: str) -> None:
+        """Skip the events of an earlier turn that this connection shows."""
+        self._ignored_prompt_ids |= {prompt_id}
+
+    def discard_frames(self) -> None:
+        """Drop what was received and not yet decoded."""
+        self._frames = NO_FRAMES
+
+    def take_activity(self) -> bool:
+        """Return whether an event of the turn, new or replayed, was decoded since the last call."""
+        had_activity, self._had_activity = self._had_activity, False
+        return had_activity
+
+    def inject(self, events: Iterable[tuple[TaskEvent, str]]) -> None:
+        """Have events delivered that were read beside the stream; those that were delivered before are left out.
+
+        Args:
+            events: All that the read brought, from the first, each with its sub-prompt; empty for the turn itself.
+        """
+        self.delivered.restart(out_of_band=True)
+        self._injected = deque(chain(self._injected or (), events))
+
+    def inject_turn(self, events: Iterable[TaskEvent]) -> None:
+        """Have the events of the turn delivered as its content has them: a replay of the whole turn."""
+        self.tail.restart()
+        self.inject((event, "") for event in events)
+
+    # --- What there is -------------------------------------------------------------------------------------------
+
+    @property
+    def cursor(self) -> str:
+        """The position after the last event that was delivered."""
+        return write_cursor(self.task_id, CursorPosition(self.prompt_id, self.delivered))
+
+    @property
+    def last_block(self) -> str:
+        """The last block of the text."""
+        return self._text.last_block
+
+    def result(self, done: Done | None = None) -> TaskResult:
+        """Return what there is of the turn."""
+        return TaskResult(
+            task_id=self.task_id,
+            status=task_status(done.status) if done else None,
+            final_result=done.final_result if done else "",
+            text=self._text.text,
+            events_seen=self.events_seen,
+        )
+
+
+def _decode_odd(name: str, data: str) -> TaskEvent | None:
+    """Decode a frame of another name; None for one that is no event, such as a ping.
+
+    GUESS(§7): an `error` frame is an error event, whatever its data.
+    """
+    try:
+        return decode_event(data)
+    except DecodeError:
+        if name == _UNNAMED:
+            raise
+    if name != "error":
+        return None
+    try:
+        payload = json.loads(data)
+    except ValueError:
+        payload = data
+    if not isinstance(payload, dict):
+        payload = {"message": str(payload)}
+    return event_from_mapping({"eventType": "error", "payload": payload})

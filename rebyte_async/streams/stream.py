@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Self
 from anyio import CancelScope
 
 from rebyte_async import _validate
-from rebyte_async.errors import (
-    ConfigurationError,
-    InvalidRequestError,
-    RebyteError,
-    StreamInterruptedError,
-)
-from rebyte_async.streams._cursor import Place, read_cursor
-from rebyte_async.streams._follower import Follower
-from rebyte_async.streams._seen import Seen
+from rebyte_async.errors import ConfigurationError, InvalidRequestError, RebyteError, StreamInterruptedError
+from rebyte_async.streams._connection import Connection
+from rebyte_async.streams._cursor import CursorPosition, read_cursor
+from rebyte_async.streams._dedup import DeliveredSet
+from rebyte_async.streams._reader import TurnReader
+from rebyte_async.streams._subprompts import SubPrompts
+from rebyte_async.streams._turn import NO_FRAMES, TurnState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
 
+    from rebyte_async.sse import ServerSentEvent
     from rebyte_async.streams._source import TurnSource
     from rebyte_async.types.events import Done, TaskEvent
     from rebyte_async.types.tasks import TaskResult
@@ -39,20 +38,20 @@ class TaskEventStream:
                 ...
         print(stream.done.final_result)
 
-    Lost connections are mended by connecting again and leaving out what was delivered. Iteration ends only when the
-    turn has ended, or when `close` is called; whenever the stream gives up it raises. It connects when it is first
-    read from. One consumer reads at a time; any task may call `close`. Closing never affects the remote task.
+    When a connection is lost, the stream connects again and leaves out what it has delivered. Iteration ends only when
+    the turn has ended, or when `close` is called; a stream that gives up raises. It connects when it is first read
+    from. One consumer reads at a time; any task may call `close`. Closing never affects the remote task.
 
     Raises, from iteration:
-        StreamInterruptedError: The stream was given up; the error has the `cursor` to go on from.
-        DecodeError: A frame was no JSON object with an event type. Iteration can go on behind it.
-        APIError: The server refuses for good: 401, 403, 404 and other 4xx.
+        StreamInterruptedError: The stream was given up; the error has the `cursor` to resume from.
+        DecodeError: A frame was no JSON object with an event type. Iteration can continue with the event after it.
+        APIError: The server refuses, and will refuse again: 401, 403, 404 and other 4xx.
         ConfigurationError: The client is closed, or two consumers read at once.
 
     *Source*: contract §4, observed.
     """
 
-    __slots__ = ("__weakref__", "_busy", "_closed", "_failure", "_follower", "_scope", "task_id")
+    __slots__ = ("__weakref__", "_busy", "_closed", "_connection", "_failure", "_reader", "_scope", "_turn", "task_id")
 
     def __init__(
         self,
@@ -64,15 +63,23 @@ class TaskEventStream:
         follow_subprompts: bool = False,
         not_found_grace_until: float = 0.0,
     ) -> None:
+        """Prepare a stream; nothing is sent.
+
+        Args:
+            source: What the stream needs of the API.
+            idle_timeout: Seconds without a byte after which it connects again.
+            prompt_id: The turn; None for that of the first event.
+            after: The cursor of an earlier stream of the task.
+            follow_subprompts: Whether the events of delegations are delivered as well.
+            not_found_grace_until: Until when, on the source's clock, a 404 means that the task isn't visible yet.
+        """
         self.task_id: str = source.task_id
         """The task."""
-        self._follower = Follower(
-            source,
-            _place(source.task_id, prompt_id, after),
-            idle_timeout=_validate.seconds("idle_timeout", idle_timeout, above_zero=True),
-            follow_subprompts=follow_subprompts,
-            not_found_grace_until=not_found_grace_until,
-        )
+        position = _position(source.task_id, prompt_id, after)
+        idle_timeout = _validate.seconds("idle_timeout", idle_timeout, above_zero=True)
+        self._connection = Connection(source, idle_timeout)
+        self._turn = TurnState(source.task_id, position, SubPrompts(source) if follow_subprompts else None)
+        self._reader = TurnReader(source, self._connection, self._turn, not_found_grace_until=not_found_grace_until)
         self._busy = False
         self._closed = False
         self._failure: RebyteError | None = None
@@ -81,35 +88,35 @@ class TaskEventStream:
     @property
     def prompt_id(self) -> str | None:
         """The turn that is followed: as given, else that of the first event; None until then."""
-        return self._follower.intake.prompt_id
+        return self._turn.prompt_id
 
     @property
     def done(self) -> Done | None:
         """The end of the turn, or None while it hasn't been reached."""
-        return self._follower.done
+        return self._reader.done
 
     @property
     def cursor(self) -> str:
-        """The place after the last event that was delivered, for `client.tasks.events(task_id, after=cursor)`.
+        """The position after the last event that was delivered, for `client.tasks.events(task_id, after=cursor)`.
 
-        An opaque string, good in any process: a few bytes where events are numbered, about 11 for each event with a
+        An opaque string, valid in any process: a few bytes where events are numbered, about 11 for each event with a
         key. Making it takes time in proportion.
         """
-        return self._follower.intake.cursor
+        return self._turn.cursor
 
     @property
     def reconnects(self) -> int:
         """How often it connected after the first time."""
-        return self._follower.reconnects
+        return max(0, self._connection.connects - 1)
 
     @property
     def result(self) -> TaskResult:
         """What there is of the turn so far; its `status` is None until the end."""
-        return self._follower.result
+        return self._turn.result(self.done)
 
     def __repr__(self) -> str:
         state = self.done.status if self.done else "closed" if self._closed else "open"
-        return f"<TaskEventStream of task {self.task_id}: {self._follower.intake.events_seen} events, {state}>"
+        return f"<TaskEventStream of task {self.task_id}: {self._turn.events_seen} events, {state}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -125,23 +132,27 @@ class TaskEventStream:
     async def __anext__(self) -> TaskEvent:
         if self._busy:
             raise ConfigurationError("the stream is being read by another task: one consumer reads at a time")
-        follower = self._follower
+        turn, reader = self._turn, self._reader
+        frames: list[ServerSentEvent] | None = None
         while not self._closed:
-            if (event := follower.intake.next_event()) is not None:
+            if (event := turn.next_event(frames or NO_FRAMES)) is not None:
                 return event
-            coming = follower.receive()
-            if coming is None and follower.done is not None:
+            # Nearly every event of a live stream takes the short way: receive, decode, deliver. Anything else is a
+            # step of the reader, in a cancel scope, which costs more than parsing an event. The short way needs none:
+            # closing the connection ends a mere wait for bytes.
+            is_short = reader.is_steady and turn.blocked_by is None
+            if not is_short and reader.done is not None:
                 break
             self._busy = True
             try:
-                # Closing the connection ends a mere wait for bytes: a scope would cost more than parsing an event.
-                if (coming is None or not await coming) and not self._closed:
+                frames = await self._connection.receive() if is_short else None
+                if frames is None and not self._closed:
                     await self._advance()
             except RebyteError as error:
                 self._failure = error
                 error.task_id = error.task_id or self.task_id
                 self._closed = True
-                follower.close()
+                self._connection.close()
                 raise
             finally:
                 self._busy = False
@@ -150,22 +161,22 @@ class TaskEventStream:
         raise StopAsyncIteration
 
     async def _advance(self) -> None:
-        """Steps up to the next event or the end, which `close` may end from another task.
+        """Take steps up to the next event or the end; `close` may end them from another task.
 
-        The scope is left before anything is given out.
+        The scope is left before an event is delivered: none is held across a yield.
         """
         try:
             with CancelScope() as self._scope:
-                await self._follower.advance()
-                while self._is_waiting():  # further steps in the same scope, which costs as much as many a step
-                    await self._follower.advance()
+                await self._reader.advance()
+                while self._needs_step():  # in the same scope, which costs as much as many a step
+                    await self._reader.advance()
         finally:
             self._scope = None
-            if self._closed:  # while it connected: the connection came all the same
-                self._follower.close()
+            if self._closed:  # closed while it connected: the connection may have been made all the same
+                self._connection.close()
 
-    def _is_waiting(self) -> bool:
-        return not (self._closed or self._follower.has_more)
+    def _needs_step(self) -> bool:
+        return not (self._closed or self._reader.has_more)
 
     async def text(self) -> AsyncIterator[str]:
         """Iterate over the agent's words instead of its events.
@@ -175,14 +186,14 @@ class TaskEventStream:
             result's `text`.
         """
         async for _ in self:
-            if self._follower.intake.piece:
-                yield self._follower.intake.piece
+            if self._turn.piece:
+                yield self._turn.piece
 
     async def until_done(self) -> TaskResult:
         """Read to the end of the turn.
 
         Returns:
-            What the turn came to.
+            How the turn ended, and what the agent said.
 
         Raises:
             StreamInterruptedError: The stream was given up, or closed before the end.
@@ -202,36 +213,37 @@ class TaskEventStream:
     async def close(self) -> None:
         """End the stream and its connection; a consumer that waits in another task sees the iteration end.
 
-        The remote task goes on. `cursor` stays readable.
+        The remote task continues. `cursor` stays readable; events that were received and not yet delivered are not
+        covered by it.
         """
         self._closed = True
-        self._follower.close()
+        self._connection.close()
         if self._scope is not None:
             self._scope.cancel()
 
     def disconnect(self) -> None:
-        """Close the connection alone: the next read connects again, and goes on where this one stopped."""
-        self._follower.close()
+        """Close the connection alone: the next read connects again, and continues where this one stopped."""
+        self._connection.close()
 
     async def aclose(self) -> None:
-        """The same as `close`, for `contextlib.aclosing`."""
+        """Do the same as `close`, for `contextlib.aclosing`."""
         await self.close()
 
     def __del__(self) -> None:
-        follower = getattr(self, "_follower", None)
-        if follower is not None and follower.is_connected:
+        connection = getattr(self, "_connection", None)  # missing where the constructor raised
+        if connection is not None and connection.is_open:
             warnings.warn(
                 f"{self!r} was never closed: use it with `async with`", ResourceWarning, source=self, stacklevel=2
             )
-            follower.close()
+            connection.close()
 
 
-def _place(task_id: str, prompt_id: object, after: str | None) -> Place:
+def _position(task_id: str, prompt_id: object, after: str | None) -> CursorPosition:
     if prompt_id is not None and (not isinstance(prompt_id, str) or not prompt_id):
         raise InvalidRequestError(f"prompt_id must be a string that isn't empty, or None, not {prompt_id!r:.80}")
     if after is None:
-        return Place(prompt_id, Seen())
-    place = read_cursor(task_id, after)
-    if prompt_id is not None and place.prompt_id not in {None, prompt_id}:
-        raise InvalidRequestError(f"after is the cursor of the turn {place.prompt_id}, not of {prompt_id}")
-    return Place(prompt_id or place.prompt_id, place.seen)
+        return CursorPosition(prompt_id, DeliveredSet())
+    position = read_cursor(task_id, after)
+    if prompt_id is not None and position.prompt_id not in {None, prompt_id}:
+        raise InvalidRequestError(f"after is the cursor of the turn {position.prompt_id}, not of {prompt_id}")
+    return CursorPosition(prompt_id or position.prompt_id, position.delivered)

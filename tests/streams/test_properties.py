@@ -21,10 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rebyte_async import AsyncRebyte, RetryPolicy, errors
-from rebyte_async.streams._cursor import Place, read_cursor, write_cursor
-from rebyte_async.streams._seen import Seen
-from rebyte_async.streams._text import TextAssembler
+from rebyte_async.streams._cursor import CursorPosition, read_cursor, write_cursor
+from rebyte_async.streams._dedup import DeliveredSet
 from rebyte_async.streams.stream import TaskEventStream
+from rebyte_async.streams.text import TextAssembler
 from rebyte_async.types import (
     Done,
     ResultEvent,
@@ -537,15 +537,17 @@ IDENTITIES = st.fixed_dictionaries({}, optional={"seq": NUMBERS, "event_key": KE
 )
 def test_what_was_seen_is_a_set(steps: list[Any]) -> None:
     """Any numbers and keys in any order are new exactly once, through any number of cursors."""
-    seen, model = Seen(), set[Any]()
+    seen, model = DeliveredSet(), set[Any]()
     counts: dict[Any, int] = {}
     for step in steps:
         if step == "again":
             seen.restart()
-            seen.restart(aside=True)
+            seen.restart(out_of_band=True)
             counts.clear()
         elif step == "reload":
-            seen = read_cursor(TASK_ID, json.loads(json.dumps(write_cursor(TASK_ID, Place("p", seen))))).seen
+            seen = read_cursor(
+                TASK_ID, json.loads(json.dumps(write_cursor(TASK_ID, CursorPosition("p", seen))))
+            ).delivered
             counts.clear()
         else:
             names, sub_prompt, content, aside = step
@@ -554,7 +556,7 @@ def test_what_was_seen_is_a_set(steps: list[Any]) -> None:
                 counts[aside, sub_prompt, content] = counts.get((aside, sub_prompt, content), 0) + 1
                 identity = content, counts[aside, sub_prompt, content], "nameless"
             event = TextEvent(event_type="text", text="", payload={"content": content}, **names)
-            assert seen.add(event, sub_prompt, aside=aside) == ((sub_prompt, identity) not in model)
+            assert seen.add(event, sub_prompt, out_of_band=aside) == ((sub_prompt, identity) not in model)
             model.add((sub_prompt, identity))
         ranges = [place for pair in zip(seen.starts, seen.stops, strict=True) for place in pair]
         assert ranges == sorted(set(ranges)), "the ranges are ascending, with gaps between them"
@@ -566,7 +568,7 @@ def test_what_was_seen_is_a_set(steps: list[Any]) -> None:
 def test_an_event_without_identity_is_known_by_any_payload(payload: Any) -> None:
     """No payload that JSON can carry keeps an event from being told apart."""
     event = UnknownEvent(event_type="x", payload={"a": payload})
-    seen = Seen()
+    seen = DeliveredSet()
     assert seen.add(event)
     seen.restart()
     assert not seen.add(event)
@@ -587,12 +589,16 @@ SEENS = st.builds(_events, st.lists(NUMBERS, max_size=6), st.lists(KEYS, max_siz
 def test_a_damaged_cursor_is_refused(data: st.DataObject) -> None:
     """A cursor that was changed anywhere is an InvalidRequestError: it neither loads nor breaks anything."""
     events, prompt_id = data.draw(SEENS), data.draw(st.none() | st.text(max_size=4))
-    seen = Seen()
+    seen = DeliveredSet()
     for event in events:
         seen.add(event)
-    cursor = write_cursor(TASK_ID, Place(prompt_id, seen))
+    cursor = write_cursor(TASK_ID, CursorPosition(prompt_id, seen))
     place = read_cursor(TASK_ID, cursor)
-    assert (place.prompt_id, place.seen.starts, place.seen.digests()) == (prompt_id, seen.starts, seen.digests())
+    assert (place.prompt_id, place.delivered.starts, place.delivered.digests()) == (
+        prompt_id,
+        seen.starts,
+        seen.digests(),
+    )
     start = data.draw(st.integers(0, len(cursor)))
     stop = data.draw(st.integers(start, min(len(cursor), start + 4)))
     damaged = cursor[:start] + data.draw(st.text(max_size=4)) + cursor[stop:]

@@ -1,0 +1,81 @@
+"""When to stop reading the end of a turn again (contract §4.5, observed)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from rebyte_async.types.statuses import TaskStatus
+
+if TYPE_CHECKING:
+    from rebyte_async.streams._turn import TailState
+    from rebyte_async.types.events import Done
+
+__all__ = ["DrainPolicy"]
+
+_MAX_TRIES = {"completed": 8, "failed": 2}
+"""How often the end of a turn is read again, by its status; a canceled turn's never.
+
+At a second each, a completed turn gets 8 seconds for its tail. A failed turn often has no more text to wait for.
+"""
+_MAX_FRUITLESS = 2
+"""Tries in a row without a new event that suffice where the turn may well be complete already."""
+
+
+class DrainPolicy:
+    """Decides whether the end of a turn is read once more, since the end can be readable a moment before its tail is.
+
+    A completed turn is complete when text has come after its last tool call, and the last event that the server
+    announced. Until then it is read again, up to 8 times; 2 tries in a row without anything new suffice when it is
+    plausible that nothing is missing. A failed turn is complete with its last event, and is read again at most twice.
+    """
+
+    __slots__ = ("_events_before", "_fruitless", "_is_certain", "_tries", "done")
+
+    def __init__(self, done: Done, *, is_certain: bool) -> None:
+        self.done = done
+        """The end, as last reported."""
+        self._is_certain = is_certain
+        self._tries = 0
+        self._fruitless = 0  # in a row
+        self._events_before = -1  # how many events had been delivered at the last decision
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether a done frame or the content reported the end, and not only the task's status."""
+        return self._is_certain
+
+    def confirm(self, done: Done) -> None:
+        """Replace the end by that of a later done frame; the tries so far still count."""
+        self.done, self._is_certain = done, True
+
+    def add_final_result(self, text: str) -> None:
+        """Add the final result that the content has, unless a done frame had brought one."""
+        if not self.done.final_result:
+            self.done = evolve(self.done, final_result=text)
+
+    def should_retry(self, tail: TailState, events_seen: int, *, has_failed: bool = False) -> bool:
+        """Decide whether to read once more, and count the try.
+
+        Args:
+            tail: What the events so far say about the end of the turn.
+            events_seen: How many events were delivered.
+            has_failed: Whether the last try broke on the way. Then it says nothing about the turn, and only counts:
+                what wasn't readable may still come.
+        """
+        if not has_failed:
+            self._fruitless = self._fruitless + 1 if events_seen == self._events_before else 0
+            self._events_before = events_seen
+            if self._is_complete(tail):
+                return False
+        self._tries += 1
+        return self._tries <= _MAX_TRIES.get(self.done.status, 0)
+
+    def _is_complete(self, tail: TailState) -> bool:
+        # The task's status alone announces no number, so it can't say that the last event has come.
+        has_last = self._is_certain and tail.reaches(self.done.last_seq)
+        if has_last and (tail.has_final_text or self.done.status == TaskStatus.FAILED):
+            return True
+        is_plausible = tail.has_final_text or (has_last and bool(self.done.final_result))
+        return is_plausible and self._fruitless >= _MAX_FRUITLESS

@@ -1,0 +1,334 @@
+"""The driver of a stream: connects, reads, waits and survives failures, one step at a time.
+
+A step leaves a state from which the next one can continue, so a cancelled step loses nothing: what was read is in the
+`TurnState`, the phase is in the `CompletionDetector`, and a wait that was cancelled is waited out before the next step.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from rebyte_async._retry import backoff, is_transient
+from rebyte_async.errors import (
+    APIError,
+    DecodeError,
+    NotFoundError,
+    RateLimitedError,
+    RebyteError,
+    RequestTimeoutError,
+    ServerError,
+    StreamInterruptedError,
+    TransportError,
+)
+from rebyte_async.streams._completion import CompletionDetector
+from rebyte_async.streams._connection import ReadEnd
+from rebyte_async.streams._phases import (
+    CONTINUE,
+    PAUSE,
+    Action,
+    BackOff,
+    GiveUp,
+    IgnoreTurn,
+    InjectTail,
+    LeaveStream,
+    Phase,
+    ReadContent,
+    ReadResult,
+    ReadSubPrompts,
+    ReadTask,
+    ScheduleWait,
+    Wait,
+)
+from rebyte_async.types.events import Done
+
+if TYPE_CHECKING:
+    from rebyte_async.streams._connection import Connection
+    from rebyte_async.streams._source import TurnSource
+    from rebyte_async.streams._turn import TurnState
+    from rebyte_async.types.tasks import Task
+
+__all__ = ["TurnReader"]
+
+_log = logging.getLogger("rebyte_async")
+_MAX_DRAIN_SILENCE = 5.0
+"""Seconds without an event that end a try to read the tail, heartbeats or not: a replay comes at once."""
+_MAX_IDLE_PERIODS = 2
+"""Idle timeouts in a row, nothing new between them, after which a stream is given up."""
+
+
+class TurnReader:
+    """Gets more of a turn, until its end."""
+
+    __slots__ = (
+        "_completion",
+        "_connection",
+        "_events_at_connect",
+        "_events_at_progress",
+        "_failures",
+        "_idle_periods",
+        "_last_activity",
+        "_not_found_grace_until",
+        "_source",
+        "_turn",
+        "_wait_until",
+        "is_steady",
+    )
+
+    def __init__(
+        self, source: TurnSource, connection: Connection, turn: TurnState, *, not_found_grace_until: float
+    ) -> None:
+        self._source = source
+        self._connection = connection
+        self._turn = turn
+        self._completion = CompletionDetector(turn)
+        self._not_found_grace_until = not_found_grace_until
+        self._wait_until = 0.0  # when a wait that was scheduled or cancelled is over; 0 for none
+        # Of this connection:
+        self.is_steady = False
+        """Whether it brings something and there is nothing to do but read it: the stream then does so without steps."""
+        self._events_at_connect = 0  # how many had been delivered when it was made
+        self._last_activity = 0.0  # when it was made or brought an event; known while draining
+        # In a row, without a new event between them:
+        self._events_at_progress = 0  # how many had been delivered when these were last set to 0
+        self._failures = self._idle_periods = 0
+
+    @property
+    def done(self) -> Done | None:
+        """The end of the turn, once it has been reached."""
+        return self._completion.done
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to look at before the next step: what has come, or the end."""
+        return self._turn.has_more or self._completion.done is not None
+
+    @property
+    def _is_draining(self) -> bool:
+        return self._completion.phase is Phase.DRAINING
+
+    async def advance(self) -> None:
+        """Take one step towards the next event or the end.
+
+        Raises:
+            StreamInterruptedError: The stream is given up.
+            APIError: The server refuses, and will refuse again.
+            EventTooLargeError: An event is larger than the parser takes.
+        """
+        self.is_steady = False
+        await self._wait_pending()
+        if self._turn.events_seen > self._events_at_progress:
+            self._events_at_progress = self._turn.events_seen
+            self._failures = self._idle_periods = 0
+            self._completion.on_progress()
+        try:
+            await self._perform(await self._step())
+        except StreamInterruptedError:
+            raise
+        except (TransportError, APIError) as error:
+            failure = error
+        else:
+            return
+        await self._recover(failure)  # outside the handler, so that a cancelled wait doesn't show the failure
+
+    async def _step(self) -> Action:
+        action = self._completion.next_action()
+        if action is not None:
+            return action
+        match self._turn.blocked_by:
+            case Done() as done:
+                self._turn.unblock()
+                self._connection.close()
+                return self._completion.on_done_frame(done)
+            case str():
+                task = await self._read_task()
+                self._turn.unblock()  # after the read, so that one that fails is repeated
+                return self._completion.on_foreign_turn(task)
+            case None if self._connection.is_open:
+                return await self._read()
+            case None:
+                return await self._connect()
+
+    async def _perform(self, action: Action) -> None:
+        """Carry out an action, and those that follow from what it finds."""
+        while True:
+            match action:
+                case ReadTask(then):
+                    action = then(await self._read_task())
+                case ReadContent():
+                    action = await self._read_content(action)
+                case ReadSubPrompts(then):
+                    await self._read_subprompts(include_quiet=True)
+                    action = then()
+                case ReadResult(then):
+                    action = then(await self._read_result())
+                case LeaveStream(then):
+                    self._connection.close()
+                    self._turn.discard_frames()
+                    action = then
+                case _:
+                    await self._conclude(action)
+                    return
+
+    async def _conclude(self, action: Action) -> None:
+        """Carry out an action that finds nothing, with which a step ends."""
+        match action:
+            case Wait(seconds):
+                await self._wait(seconds)
+            case BackOff():
+                await self._wait(backoff(self._source.retry, 1, self._source.time.rng))
+            case ScheduleWait(seconds):
+                self._schedule_wait(seconds)
+            case InjectTail(content):
+                self._turn.inject_turn(content.events or ())
+            case IgnoreTurn(prompt_id):
+                self._turn.ignore_turn(prompt_id)
+            case GiveUp(reason, cause):
+                raise self._interrupted(reason) from cause
+            case _:
+                pass
+
+    # --- Connecting and reading ----------------------------------------------------------------------------------
+
+    async def _connect(self) -> Action:
+        self._events_at_connect = self._turn.events_seen
+        self._turn.restart()
+        if self._is_draining:
+            self._last_activity = self._source.time.clock()
+        try:
+            # Events without an identity are told apart by their count in a replay from the start.
+            await self._connection.open(needs_replay=self._turn.delivered.has_events_without_identity)
+        except RequestTimeoutError as error:
+            return self._on_idle(error)
+        return CONTINUE
+
+    async def _read(self) -> Action:
+        try:
+            frames = await self._connection.read(self._seconds_to_read())
+        except RequestTimeoutError as error:
+            return self._on_idle(error)
+        if frames is ReadEnd.BODY:
+            self._connection.close()
+            return self._completion.on_closed(has_news=self._has_news)
+        if frames is ReadEnd.LIMIT:
+            if self._is_draining:
+                self._connection.close()
+                return self._completion.on_quiet_drain()
+            await self._try_reading_subprompts()
+            return CONTINUE
+        self._turn.add_frames(frames)
+        self.is_steady = not self._is_draining and self._turn.subprompts is None
+        return CONTINUE
+
+    def _seconds_to_read(self) -> float | None:
+        """Return the seconds to wait for the stream before something else is due; None where nothing is."""
+        if self._is_draining:
+            now = self._source.time.clock()
+            if self._turn.take_activity():
+                self._last_activity = now
+            return max(0.0, self._last_activity + _MAX_DRAIN_SILENCE - now)
+        return None if self._turn.subprompts is None else self._turn.subprompts.due_in()
+
+    def _on_idle(self, error: RequestTimeoutError) -> Action:
+        """Look at the task and connect again after an idle timeout; give up after a second one in a row."""
+        self._connection.close()
+        if self._is_draining:
+            return self._completion.on_quiet_drain()
+        self._idle_periods += 1
+        if self._idle_periods >= _MAX_IDLE_PERIODS:
+            return GiveUp(f"nothing came for {_MAX_IDLE_PERIODS} idle timeouts in a row", error)
+        return self._completion.on_idle()
+
+    @property
+    def _has_news(self) -> bool:
+        """Whether this connection has brought a new event."""
+        return self._turn.events_seen > self._events_at_connect
+
+    # --- Reads beside the stream -----------------------------------------------------------------------------------
+
+    async def _read_task(self) -> Task:
+        try:
+            return await self._source.task()
+        except DecodeError as error:  # likely a gateway's page: it counts as a failure that passes
+            failure = error
+        raise TransportError(f"the task can't be read: {failure}", method="GET") from failure
+
+    async def _read_result(self) -> Task | None:
+        try:
+            return await self._source.task()
+        except RebyteError:
+            return None
+
+    async def _read_content(self, action: ReadContent) -> Action:
+        try:
+            content = await self._source.content()
+        except DecodeError as error:
+            return action.then(None, error)
+        except APIError as error:
+            if is_transient(self._source.retry, error):
+                raise
+            return action.then(None, error)
+        return action.then(content, None)
+
+    async def _read_subprompts(self, *, include_quiet: bool = False) -> None:
+        subprompts = self._turn.subprompts
+        if subprompts is not None:
+            self._turn.inject(await subprompts.read(include_quiet=include_quiet))
+
+    async def _try_reading_subprompts(self) -> None:
+        try:
+            await self._read_subprompts()
+        except (TransportError, ServerError, RateLimitedError) as error:
+            _log.debug("the sub-prompts of task %s can't be read now: %s", self._source.task_id, error)
+
+    # --- Failures --------------------------------------------------------------------------------------------------
+
+    async def _recover(self, error: APIError | TransportError) -> None:
+        """Continue after a failure, or raise it, or give up."""
+        self._connection.close()
+        passes = not isinstance(error, APIError) or is_transient(self._source.retry, error)
+        if isinstance(error, NotFoundError) and self._source.time.clock() < self._not_found_grace_until:
+            await self._wait(PAUSE)
+        elif self._is_draining:
+            await self._perform(self._completion.on_failed_drain(is_transient=passes))
+        elif not passes:
+            raise error
+        else:
+            await self._back_off(error)
+
+    async def _back_off(self, error: APIError | TransportError) -> None:
+        policy = self._source.retry
+        # A connection that brought something new ends the row; a second failure after it begins the next one.
+        self._failures = 0 if self._has_news else self._failures + 1
+        self._events_at_connect = self._turn.events_seen
+        if self._failures >= policy.max_attempts:
+            reason = f"{self._failures} connections in a row brought nothing new; the last: {error}"
+            raise self._interrupted(reason) from error
+        by_response = (isinstance(error, APIError) and error.retry_after) or 0.0
+        by_stream = min((self._connection.retry or 0) / 1000, policy.max_delay)
+        jittered = backoff(policy, max(1, self._failures), self._source.time.rng)
+        await self._wait(max(by_response, by_stream, jittered))
+
+    def _interrupted(self, reason: str) -> StreamInterruptedError:
+        turn = self._turn
+        return StreamInterruptedError(
+            f"the stream of task {turn.task_id} was given up before its end: {reason}",
+            task_id=turn.task_id,
+            cursor=turn.cursor if turn.delivered else None,
+            result=turn.result(),
+            attempts=self._connection.connects,
+        )
+
+    # --- Waits: one that is cancelled is waited out before the next step, so that impatience spends no tries ---------
+
+    async def _wait(self, seconds: float) -> None:
+        self._schedule_wait(seconds)
+        await self._source.time.sleep(seconds)
+        self._wait_until = 0.0
+
+    def _schedule_wait(self, seconds: float) -> None:
+        self._wait_until = self._source.time.clock() + seconds
+
+    async def _wait_pending(self) -> None:
+        if self._wait_until and (left := self._wait_until - self._source.time.clock()) > 0:
+            await self._wait(left)
