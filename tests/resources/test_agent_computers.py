@@ -54,7 +54,7 @@ CASES: dict[str, tuple[Call, Any]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_an_endpoint_sends_and_reads_what_the_contract_says(name: str) -> None:
+async def test_endpoints_follow_the_contract(name: str) -> None:
     """The request is the contract's to the field, and its answer becomes the documented value."""
     await assert_golden(name, *CASES[name])
 
@@ -75,7 +75,7 @@ class Machine:
         return found if isinstance(found, bytes) or found is DROP else json_answer({"id": ID, **found})
 
 
-async def test_waiting_ends_when_the_machine_is_ready() -> None:
+async def test_the_wait_ends_when_the_agent_computer_is_ready() -> None:
     """It is read at growing intervals until it says so."""
     machine = Machine(*[{"status": "provisioning"}] * 9, {"status": "ready"})
     async with RawServer(machine) as server, client_of(server.url) as client:
@@ -86,7 +86,7 @@ async def test_waiting_ends_when_the_machine_is_ready() -> None:
     assert (skipped.slept[0], max(skipped.slept)) == (1.0, 5.0)
 
 
-async def test_a_machine_that_does_not_come_up_is_an_error_with_the_reason() -> None:
+async def test_a_failed_provisioning_is_an_error_with_its_reason() -> None:
     """The error has the server's words, and the computer."""
     machine = Machine({"status": "provisioning"}, {"status": "error", "provisionError": "no capacity"})
     async with RawServer(machine) as server, client_of(server.url) as client:
@@ -96,7 +96,7 @@ async def test_a_machine_that_does_not_come_up_is_an_error_with_the_reason() -> 
     assert caught.value.computer.provision_error == "no capacity"
 
 
-async def test_waiting_has_one_deadline() -> None:
+async def test_the_wait_has_one_deadline() -> None:
     """A machine that never gets ready, and reads that hang, end with the time."""
     machine = Machine({"status": "provisioning"})
 
@@ -112,7 +112,7 @@ async def test_waiting_has_one_deadline() -> None:
     assert (caught.value.resource_id, caught.value.last_status) == (ID, "provisioning")
 
 
-async def test_a_404_is_forgiven_right_after_the_create_and_at_no_other_time() -> None:
+async def test_the_creation_grace_covers_a_404() -> None:
     """A machine that this client has just made may not be readable yet."""
     missing = json_answer({}, 404)
     machine = Machine(missing, missing, {"status": "ready"})
@@ -126,7 +126,7 @@ async def test_a_404_is_forgiven_right_after_the_create_and_at_no_other_time() -
 
 
 @pytest.mark.parametrize("failure", [DROP, answer(500)], ids=["lost", "500"])
-async def test_making_a_machine_is_never_repeated(failure: Any) -> None:
+async def test_a_create_is_never_repeated(failure: Any) -> None:
     """A machine costs money, so a lost answer is a doubt."""
 
     async def handler(_: RawRequest) -> Any:
@@ -138,14 +138,14 @@ async def test_making_a_machine_is_never_repeated(failure: Any) -> None:
         assert len(server.requests) == 1
 
 
-def test_the_machines_own_key_never_shows() -> None:
+def test_the_sandbox_key_is_in_no_repr() -> None:
     """The sandbox key is a secret."""
     computer = AgentComputer(id=ID, sandbox_api_key="sk_secret")
     assert "sk_secret" not in repr(computer)
     assert computer.sandbox_api_key == "sk_secret"
 
 
-async def test_the_machines_own_key_is_not_in_an_error() -> None:
+async def test_the_sandbox_key_is_in_no_error() -> None:
     """An answer that can't be read is kept without it."""
 
     async def handler(_: RawRequest) -> bytes:

@@ -77,13 +77,13 @@ CASES: dict[str, tuple[Call, Any]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_an_endpoint_sends_and_reads_what_the_contract_says(name: str) -> None:
+async def test_endpoints_follow_the_contract(name: str) -> None:
     """The request is the contract's to the field, and its answer becomes the documented value."""
     await assert_golden(name, *CASES[name])
 
 
 @pytest.mark.parametrize("key", ["artifacts", "data", "files", None])
-async def test_the_list_may_stand_anywhere(key: str | None) -> None:
+async def test_the_list_is_found_under_any_key(key: str | None) -> None:
     """Under any of the guessed names, or bare."""
     items = [{"filename": "a"}, {"name": "b", "size": 3}]
 
@@ -133,7 +133,7 @@ class Shelf:
             yield DROP
 
 
-async def test_a_download_is_put_in_place_whole(tmp_path: Path) -> None:
+async def test_a_download_is_whole(tmp_path: Path) -> None:
     """The file has the artifact's bytes, the progress ends at all of them, and nothing else is left in the folder."""
     shelf = Shelf()
     progress: list[tuple[int, int]] = []
@@ -148,7 +148,7 @@ async def test_a_download_is_put_in_place_whole(tmp_path: Path) -> None:
     assert server.requests[0].target == f"/v1/workspaces/{ID}/artifacts/reports%2Fa.csv"
 
 
-async def test_a_cut_download_goes_on_where_it_was_cut(tmp_path: Path) -> None:
+async def test_a_cut_download_is_resumed(tmp_path: Path) -> None:
     """What has come is not fetched again, as long as it is the same content."""
     shelf = Shelf(1_000_000, 500_000)
     async with RawServer(shelf) as server, client_of(server.url) as client:
@@ -161,7 +161,7 @@ async def test_a_cut_download_goes_on_where_it_was_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("why", ["no etag", "weak etag", "no ranges", "changed"])
-async def test_a_cut_download_that_cannot_go_on_starts_again(why: str, tmp_path: Path) -> None:
+async def test_a_download_that_cannot_be_resumed_starts_again(why: str, tmp_path: Path) -> None:
     """Without a way to be sure that it is the same content, every byte is fetched anew."""
     shelf = Shelf(1_000_000)
     if why == "no etag":
@@ -191,7 +191,7 @@ async def test_a_cut_download_that_cannot_go_on_starts_again(why: str, tmp_path:
         OTHER_VERSION,
     ],
 )
-async def test_a_part_that_does_not_fit_is_not_taken(odd: bytes, tmp_path: Path) -> None:
+async def test_a_range_that_does_not_fit_is_refused(odd: bytes, tmp_path: Path) -> None:
     """Another place, another version, or no place at all: it starts again."""
     shelf = Shelf(1_000_000, odd)
     async with RawServer(shelf) as server, client_of(server.url) as client:
@@ -199,7 +199,7 @@ async def test_a_part_that_does_not_fit_is_not_taken(odd: bytes, tmp_path: Path)
 
 
 @pytest.mark.parametrize("failure", [DROP, answer(500), answer(404), 100], ids=["lost", "500", "404", "cut"])
-async def test_a_failed_download_leaves_what_was_there(failure: Any, tmp_path: Path) -> None:
+async def test_a_failed_download_keeps_the_old_file(failure: Any, tmp_path: Path) -> None:
     """The old file stays as it was, and no part of the new one is left."""
     target = tmp_path / "a"
     target.write_bytes(b"old")
@@ -231,7 +231,7 @@ async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_download_that_is_cancelled_as_it_begins_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_download_cancelled_at_its_start_leaves_nothing(tmp_path: Path) -> None:
     """In whatever moment: the file that a thread was just making is removed as well."""
     async with RawServer(Shelf()) as server, client_of(server.url) as client:
         await client.artifacts.read(ID, "a")
@@ -268,7 +268,7 @@ async def test_read_and_stream_give_the_bytes() -> None:
         assert client.stats().open_streams == 0
 
 
-async def test_a_stream_that_cannot_go_on_is_an_error() -> None:
+async def test_a_stream_that_cannot_be_resumed_is_an_error() -> None:
     """What was given can't be taken back, so it doesn't start again."""
     async with RawServer(Shelf(1_000_000, etag=None)) as server, client_of(server.url) as client:
         with pytest.raises(errors.TransportError, match="resumed"):
@@ -276,7 +276,7 @@ async def test_a_stream_that_cannot_go_on_is_an_error() -> None:
                 pass
 
 
-async def test_a_stream_that_is_broken_off_is_closed() -> None:
+async def test_a_stream_is_closed_when_its_consumer_stops() -> None:
     """`aclosing` closes the connection where the consumer stops."""
     async with RawServer(Shelf()) as server, client_of(server.url) as client:
         async with aclosing(client.artifacts.stream(ID, "a")) as blocks:
@@ -285,7 +285,7 @@ async def test_a_stream_that_is_broken_off_is_closed() -> None:
         assert client.stats().open_streams == 0
 
 
-async def test_all_artifacts_land_in_the_folder_and_nowhere_else(tmp_path: Path) -> None:
+async def test_downloads_never_leave_their_folder(tmp_path: Path) -> None:
     """Names from the server never leave the destination."""
     names = ["a.txt", "../../etc/passwd", "/etc/shadow", "reports/b.txt", "..", "C:\\x", "NUL.txt", "a.txt"]
 
@@ -317,18 +317,18 @@ def test_a_safe_name_is_a_plain_file_name(name: str) -> None:
 
 
 @given(st.lists(st.text(min_size=1, max_size=4), min_size=2, max_size=2, unique=True))
-def test_two_names_never_meet(names: list[str]) -> None:
+def test_different_names_stay_different(names: list[str]) -> None:
     """Different artifacts are different files."""
     assert len({safe_name(name) for name in names}) == 2
 
 
 @pytest.mark.parametrize("name", ["a.txt", "Ünïcode 字.csv", ".hidden", "a b", "console.fig", "COM10"])
-def test_a_plain_name_stays(name: str) -> None:
+def test_a_plain_name_is_unchanged(name: str) -> None:
     """Nothing is changed without need."""
     assert safe_name(name) == name
 
 
-async def test_small_artifacts_go_together_in_one_form(tmp_path: Path) -> None:
+async def test_small_artifacts_are_sent_in_one_form(tmp_path: Path) -> None:
     """One request with the repeated field, a length, and every name and type."""
     path = tmp_path / "a.csv"
     path.write_bytes(DATA)
@@ -354,7 +354,7 @@ async def test_small_artifacts_go_together_in_one_form(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("named", [True, False])
-async def test_large_artifacts_go_by_signed_urls(*, named: bool) -> None:
+async def test_large_artifacts_are_sent_to_signed_urls(*, named: bool) -> None:
     """Each to its own URL with its own type, without the key; a refused URL is replaced once."""
     large = LARGE
     refusals = [answer(403)]
@@ -404,7 +404,7 @@ class Bucket:
         return answer(403) if any("bad" in name for _, name, _, _ in parts) else answer(201)
 
 
-async def test_when_one_of_several_uploads_fails_the_error_has_the_others() -> None:
+async def test_the_error_of_one_upload_has_the_others() -> None:
     """In the given order: those of the form once it is through, and each that went by a URL of its own."""
     bucket = Bucket()
     async with RawServer(bucket) as server, client_of(server.url) as client:
@@ -422,7 +422,7 @@ async def test_when_one_of_several_uploads_fails_the_error_has_the_others() -> N
     assert sorted(bucket.stored) == ["a", "c"]
 
 
-async def test_a_sources_own_error_tells_what_had_arrived() -> None:
+async def test_a_sources_own_error_notes_what_was_uploaded() -> None:
     """It comes as it is, with a note."""
 
     async def failing() -> AsyncIterator[bytes]:
@@ -455,7 +455,7 @@ class Folder:
         return answer(403) if "bad" in request.path else answer(200, DATA)
 
 
-async def test_when_one_of_all_downloads_fails_the_error_has_the_others(tmp_path: Path) -> None:
+async def test_the_error_of_one_download_has_the_others(tmp_path: Path) -> None:
     """The files that are complete, which stay; a system's own error has them in a note."""
     async with RawServer(Folder("a", "bad", "b")) as server, client_of(server.url) as client:
         with pytest.raises(errors.PermissionDeniedError) as caught:
@@ -482,7 +482,7 @@ async def test_the_progress_of_all_downloads_is_their_sum(tmp_path: Path, *, siz
     assert [done for done, _ in progress] == sorted(done for done, _ in progress)
 
 
-async def test_files_that_are_there_can_be_kept(tmp_path: Path) -> None:
+async def test_existing_files_can_be_kept(tmp_path: Path) -> None:
     """Without `overwrite` nothing is downloaded where a name is taken already, also one that was made safe."""
     (tmp_path / "x%2Fb").write_text("mine")
     async with RawServer(Folder("a", "x/b")) as server, client_of(server.url) as client:
@@ -498,7 +498,7 @@ async def test_files_that_are_there_can_be_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "document", [{"urls": []}, {"urls": [{"uploadUrl": "http://s.invalid/x"}]}, {"urls": [{}]}, {}, {"urls": [5]}]
 )
-async def test_upload_urls_that_cannot_be_used_are_told(document: Any) -> None:
+async def test_unusable_upload_urls_are_decode_errors(document: Any) -> None:
     """Too few, in the clear, or none at all."""
 
     async def handler(_: RawRequest) -> bytes:
@@ -509,7 +509,7 @@ async def test_upload_urls_that_cannot_be_used_are_told(document: Any) -> None:
             await client.artifacts.upload_urls(ID, ["a"])
 
 
-def test_links_that_carry_their_own_authorization_are_not_shown() -> None:
+def test_reprs_show_no_signed_links() -> None:
     """Neither an artifact's link nor an upload URL is in a repr."""
     shown = repr(Artifact(name="a", url="https://s.invalid/?sig=1")) + repr(
         UploadUrl(name="a", content_type="b", upload_url="https://s.invalid/?sig=1")
@@ -548,7 +548,7 @@ async def test_what_cannot_be_right_never_leaves(call: Any, tmp_path: Path) -> N
         assert not server.requests
 
 
-async def test_a_destination_that_cannot_be_written_is_the_systems_error(tmp_path: Path) -> None:
+async def test_an_unwritable_destination_is_an_os_error(tmp_path: Path) -> None:
     """It is raised as such, before anything is fetched."""
     async with RawServer(Shelf()) as server, client_of(server.url) as client:
         with pytest.raises(FileNotFoundError):
@@ -557,7 +557,7 @@ async def test_a_destination_that_cannot_be_written_is_the_systems_error(tmp_pat
 
 
 @pytest.mark.parametrize("etag", ['"v1"', '"other"'])
-async def test_a_server_whose_ranges_never_fit_is_given_up(etag: str) -> None:
+async def test_ranges_that_never_fit_end_the_download(etag: str) -> None:
     """Starting again is no progress: the attempts are bounded, counted, and paid for."""
 
     async def handler(request: RawRequest) -> Any:
@@ -577,7 +577,7 @@ async def test_a_server_whose_ranges_never_fit_is_given_up(etag: str) -> None:
         assert caught.value.attempts == len(server.requests)
 
 
-async def test_downloads_pay_from_the_retry_budget() -> None:
+async def test_downloads_spend_the_retry_budget() -> None:
     """A sick service isn't hammered by downloads either."""
 
     async def handler(_: RawRequest) -> bytes:
@@ -591,7 +591,7 @@ async def test_downloads_pay_from_the_retry_budget() -> None:
         assert len(server.requests) == 5
 
 
-async def test_an_artifact_that_is_stored_compressed_is_read() -> None:
+async def test_a_compressed_artifact_is_decoded() -> None:
     """A storage may send what it has encoded whatever was asked for: the length is that of the encoded bytes."""
     packed = gzip.compress(DATA)
 

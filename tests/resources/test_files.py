@@ -144,7 +144,7 @@ async def test_an_upload_sends_and_reads_what_the_contract_says() -> None:
 
 @pytest.mark.parametrize("failure", [None, DROP, answer(500), answer(429)], ids=["well", "lost", "500", "429"])
 @pytest.mark.parametrize("form", FORMS)
-async def test_every_form_arrives_whole_also_on_a_repeat(form: str, failure: Any, tmp_path: Path) -> None:
+async def test_every_source_arrives_whole_also_on_a_retry(form: str, failure: Any, tmp_path: Path) -> None:
     """The same bytes with their length and type, from the start again when an attempt fails."""
     storage = Storage(*([failure] if failure else []))
     progress: list[tuple[int, int]] = []
@@ -164,7 +164,7 @@ async def test_every_form_arrives_whole_also_on_a_repeat(form: str, failure: Any
     assert all(done <= total == len(DATA) for done, total in progress)
 
 
-async def test_the_signed_url_gets_exactly_what_it_needs() -> None:
+async def test_a_signed_url_gets_only_the_headers_it_needs() -> None:
     """Its own query untouched, the type and the length, and nothing of ours: no key, no headers, no user agent."""
     storage = Storage()
     async with Served(storage, headers={"X-Private": "mine"}) as client:
@@ -178,7 +178,7 @@ async def test_the_signed_url_gets_exactly_what_it_needs() -> None:
     assert KEY not in str(request)
 
 
-async def test_an_empty_file_is_a_file() -> None:
+async def test_an_empty_file_is_uploaded() -> None:
     """Nothing but a name is fine."""
     storage = Storage()
     async with Served(storage) as client:
@@ -188,7 +188,7 @@ async def test_an_empty_file_is_a_file() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="only Linux has such files")
-async def test_a_file_that_the_system_makes_up_is_read(tmp_path: Path) -> None:
+async def test_a_generated_file_is_read_to_its_end(tmp_path: Path) -> None:
     """One whose size is told as 0 and that isn't empty goes up whole; one that is empty, empty."""
     path, empty, storage = Path("/proc/self/cmdline"), tmp_path / "empty", Storage()
     empty.touch()
@@ -230,7 +230,7 @@ async def test_an_upload_never_leaves_its_origin() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://storage.invalid/x?sig=1", "ftp://x.invalid", "not a url", ""])
-async def test_an_upload_url_in_the_clear_is_refused(url: str) -> None:
+async def test_a_plain_http_upload_url_is_refused(url: str) -> None:
     """What everyone on the way could read isn't used."""
 
     async def handler(_: RawRequest) -> bytes:
@@ -263,7 +263,7 @@ async def test_an_upload_url_in_the_clear_is_refused(url: str) -> None:
         ("/", {"filename": "a"}, "folder"),
     ],
 )
-async def test_what_cannot_be_uploaded_is_told_before_anything_is_sent(source: Any, options: Any, words: str) -> None:
+async def test_unusable_sources_are_rejected_before_anything_is_sent(source: Any, options: Any, words: str) -> None:
     """The error says what is wrong, or what would be right."""
     storage = Storage()
     async with Served(storage) as client:
@@ -277,7 +277,7 @@ async def test_what_cannot_be_uploaded_is_told_before_anything_is_sent(source: A
 
 
 @pytest.mark.parametrize("wrong", ["text", 5, [b"x"]])
-async def test_a_source_that_gives_something_else_is_the_callers_mistake(wrong: Any) -> None:
+async def test_a_source_that_gives_no_bytes_is_an_invalid_request(wrong: Any) -> None:
     """Not a failure of the network, and not repeated."""
     storage = Storage()
     async with Served(storage) as client:
@@ -286,7 +286,7 @@ async def test_a_source_that_gives_something_else_is_the_callers_mistake(wrong: 
     assert not storage.stored
 
 
-async def test_a_source_that_fails_while_it_is_sent_raises_its_own_error(tmp_path: Path) -> None:
+async def test_a_file_that_shrinks_while_it_is_sent_is_an_error(tmp_path: Path) -> None:
     """A file that shrinks under the upload is told as that, and nothing is attached."""
     path = tmp_path / "shrinking"
     path.write_bytes(DATA)
@@ -301,7 +301,7 @@ async def test_a_source_that_fails_while_it_is_sent_raises_its_own_error(tmp_pat
             await client.files.upload(path, progress=shrink)
 
 
-async def test_files_of_a_task_are_uploaded_first() -> None:
+async def test_attachments_are_uploaded_before_the_create() -> None:
     """References, and pairs of a name and a source, in the given order and under the server's names."""
     storage = Storage()
     async with Served(storage) as client:
@@ -313,7 +313,7 @@ async def test_files_of_a_task_are_uploaded_first() -> None:
     assert second["files"] == [{"id": "f3", "filename": "3-c.txt"}]
 
 
-async def test_when_one_of_several_fails_the_others_are_not_lost() -> None:
+async def test_the_error_of_one_upload_has_the_others() -> None:
     """Nothing is started, and the error carries what was uploaded."""
     storage = Storage()
 
@@ -362,7 +362,7 @@ async def test_several_files_are_uploaded_at_once(tmp_path: Path) -> None:
     assert {total for _, total in progress} <= {0, every}
 
 
-async def test_the_progress_of_several_counts_empty_ones_in(tmp_path: Path) -> None:
+async def test_the_progress_of_several_includes_empty_files(tmp_path: Path) -> None:
     """An empty file is of a known size, and so is an iterable once it was read: the total isn't 0 for ever."""
     (tmp_path / "empty").touch()
     (tmp_path / "data").write_bytes(DATA)
@@ -377,7 +377,7 @@ async def test_the_progress_of_several_counts_empty_ones_in(tmp_path: Path) -> N
     assert progress[-2:] == [(len(DATA), len(DATA)), (0, 0)]
 
 
-async def test_one_file_is_not_uploaded_twice_at_once(tmp_path: Path) -> None:
+async def test_one_file_is_not_read_by_two_uploads(tmp_path: Path) -> None:
     """It has one place, and two uploads would read past each other; what can be read twice may stand there twice."""
     path, storage = tmp_path / "data", Storage()
     path.write_bytes(DATA)
@@ -394,7 +394,7 @@ async def test_one_file_is_not_uploaded_twice_at_once(tmp_path: Path) -> None:
     assert [request.body == DATA for request in storage.stored] == [True] * 5
 
 
-async def test_reading_happens_in_threads() -> None:
+async def test_sources_are_read_in_threads() -> None:
     """The event loop's thread never touches the source."""
     seen: set[int] = set()
 
@@ -411,7 +411,7 @@ async def test_reading_happens_in_threads() -> None:
     assert threading.get_ident() not in seen
 
 
-async def test_a_given_file_stays_open() -> None:
+async def test_a_given_file_is_not_closed() -> None:
     """Whoever opened it closes it."""
     file = io.BytesIO(b"x")
     async with Served(Storage()) as client:
@@ -419,7 +419,7 @@ async def test_a_given_file_stays_open() -> None:
     assert not file.closed
 
 
-async def test_a_storage_that_takes_nothing_is_a_timeout() -> None:
+async def test_a_storage_that_reads_nothing_is_a_timeout() -> None:
     """An upload ends when nothing goes out for the read timeout, however large it is."""
     writers: list[asyncio.StreamWriter] = []
 
@@ -439,7 +439,7 @@ async def test_a_storage_that_takes_nothing_is_a_timeout() -> None:
 
 
 @pytest.mark.parametrize("failure", [DROP, answer(403), json_answer({"hello": 1}, 201)], ids=["lost", "403", "odd"])
-async def test_when_the_create_fails_the_uploads_are_not_lost(failure: Any) -> None:
+async def test_the_error_of_a_create_has_the_uploads(failure: Any) -> None:
     """The error carries them, so that the next try needn't upload anything."""
     storage = Storage()
     inner = storage.api
@@ -454,7 +454,7 @@ async def test_when_the_create_fails_the_uploads_are_not_lost(failure: Any) -> N
     assert caught.value.uploaded == (FileRef("f1", "1-a.txt"),)
 
 
-async def test_a_storages_own_words_are_told_without_its_signature() -> None:
+async def test_a_storages_error_is_shown_without_its_signature() -> None:
     """An XML refusal says why, and nothing of what it was signed with."""
     refusal = answer(
         403,
@@ -467,7 +467,7 @@ async def test_a_storages_own_words_are_told_without_its_signature() -> None:
     assert "s3cr3t" not in f"{caught.value} {caught.value.body}"
 
 
-async def test_a_sources_own_error_comes_as_it_is() -> None:
+async def test_a_sources_own_error_is_raised_unchanged() -> None:
     """Not in a group, also when several are uploaded at once; a note tells what had been uploaded."""
 
     async def failing() -> AsyncIterator[bytes]:

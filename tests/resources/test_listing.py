@@ -41,7 +41,7 @@ async def test_awaiting_gives_one_page() -> None:
     assert shelf.pages == [(3, 2)]
 
 
-async def test_iterating_gives_everything_and_reads_no_page_ahead() -> None:
+async def test_iterating_reads_each_page_when_it_is_needed() -> None:
     """Pages are asked for when they are needed, and the last one ends it."""
     shelf = Shelf(6)
     async with RawServer(shelf) as server, client_of(server.url) as client:
@@ -52,7 +52,7 @@ async def test_iterating_gives_everything_and_reads_no_page_ahead() -> None:
     assert got == ["t5", "t4", "t3", "t2", "t1"]
 
 
-async def test_new_items_repeat_nothing() -> None:
+async def test_new_items_cause_no_repetition() -> None:
     """What is pushed to the next page by newer items comes once."""
     shelf = Shelf(6)
     async with RawServer(shelf) as server, client_of(server.url) as client:
@@ -64,7 +64,7 @@ async def test_new_items_repeat_nothing() -> None:
     assert got == ["t6", "t5", "t4", "t3", "t2", "t1"]
 
 
-async def test_deleted_items_hide_nothing() -> None:
+async def test_deleted_items_cause_no_gap() -> None:
     """What moves up into a page that was read already is not missed."""
     shelf = Shelf(8)
     async with RawServer(shelf) as server, client_of(server.url) as client:
@@ -76,7 +76,7 @@ async def test_deleted_items_hide_nothing() -> None:
     assert got == ["t8", "t7", "t6", "t5", "t4", "t3", "t2", "t1"]
 
 
-async def test_a_listing_without_a_total_ends_with_a_page_that_is_not_full() -> None:
+async def test_without_a_total_a_short_page_is_the_last() -> None:
     """The total is a help, not a need."""
     shelf = Shelf(5)
     shelf.total = False
@@ -94,7 +94,7 @@ async def test_an_empty_listing_is_empty() -> None:
 
 
 @pytest.mark.parametrize("bare", [True, False])
-async def test_a_server_that_does_not_page_is_read_once_more_at_most(*, bare: bool) -> None:
+async def test_a_server_without_paging_is_read_twice_at_most(*, bare: bool) -> None:
     """A listing that ignores limit and offset ends, with every item once."""
     items = [{"id": f"c{number}"} for number in range(60)]
     requests = 0
@@ -109,7 +109,7 @@ async def test_a_server_that_does_not_page_is_read_once_more_at_most(*, bare: bo
     assert requests == 2
 
 
-async def test_a_server_that_caps_the_page_hides_nothing() -> None:
+async def test_a_server_that_limits_the_page_causes_no_gap() -> None:
     """The total decides, not how full a page is."""
     shelf = Shelf(25)
 

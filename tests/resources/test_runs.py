@@ -47,7 +47,7 @@ async def test_awaiting_a_run_gives_its_result(emulator: Emulator, client: Async
     assert client.stats().open_streams == 0
 
 
-async def test_an_awaited_run_that_fails_leaves_no_connection() -> None:
+async def test_a_failed_run_leaves_no_connection() -> None:
     """Nobody holds it any more who could close it: here a frame is no event."""
     task = TaskServer([[b"event: event\ndata: {}\n\n", SILENCE]])
 
@@ -77,7 +77,7 @@ async def test_a_run_starts_once(emulator: Emulator, client: AsyncRebyte) -> Non
     assert run.task_id == first.task_id
 
 
-async def test_nothing_starts_before_it_is_asked_for(emulator: Emulator, client: AsyncRebyte) -> None:
+async def test_a_run_sends_nothing_before_it_is_used(emulator: Emulator, client: AsyncRebyte) -> None:
     """Making a run sends nothing."""
     client.tasks.run("Do it")
     await anyio.sleep(0.02)
@@ -93,7 +93,7 @@ async def test_a_failed_run_raises_with_its_result(emulator: Emulator, client: A
     assert (await client.tasks.run("Do it", check=False)).status == "failed"
 
 
-async def test_a_run_that_is_canceled_elsewhere_raises(emulator: Emulator, client: AsyncRebyte) -> None:
+async def test_a_run_canceled_elsewhere_raises(emulator: Emulator, client: AsyncRebyte) -> None:
     """Someone else's cancel is told as such."""
     emulator.script(says("working"), hold())
     run = client.tasks.run("Do it")
@@ -104,7 +104,7 @@ async def test_a_run_that_is_canceled_elsewhere_raises(emulator: Emulator, clien
         await run
 
 
-async def test_the_next_turn_of_a_task_is_followed_exactly(emulator: Emulator, client: AsyncRebyte) -> None:
+async def test_a_run_of_a_task_follows_its_own_turn_alone(emulator: Emulator, client: AsyncRebyte) -> None:
     """With a task's id a run prompts it, and follows that turn alone."""
     first = await client.tasks.run("One")
     emulator.script(says("second turn"), succeed("two"))
@@ -116,7 +116,7 @@ async def test_the_next_turn_of_a_task_is_followed_exactly(emulator: Emulator, c
     assert creates(emulator) == 1
 
 
-async def test_a_cancelled_wait_leaves_the_remote_task_alone(emulator: Emulator, client: AsyncRebyte) -> None:
+async def test_a_cancelled_wait_leaves_the_remote_task_running(emulator: Emulator, client: AsyncRebyte) -> None:
     """By default only the local side ends; awaiting again goes on where it stopped, without a second task."""
     emulator.script(says("a"), hold(), says("b"), succeed("ab"))
     run = client.tasks.run("Do it")
@@ -163,7 +163,7 @@ async def test_cancel_remote_cancels_the_remote_task(emulator: Emulator, client:
     assert client.stats().open_streams == 0
 
 
-async def test_cancel_remote_waits_for_a_submit_under_way() -> None:
+async def test_cancel_remote_waits_for_the_submit() -> None:
     """A wait that is cancelled while its task is being made cancels the task as soon as it is known."""
     async with Emulator(boot=0.3) as slow, AsyncRebyte(slow.api_key, base_url=slow.url) as client:
         slow.script(hold(), times=None)
@@ -174,7 +174,7 @@ async def test_cancel_remote_waits_for_a_submit_under_way() -> None:
         assert (await client.tasks.get(task.id)).status == "canceled"
 
 
-async def test_a_submit_that_was_cancelled_is_not_sent_again() -> None:
+async def test_a_cancelled_submit_is_not_sent_again() -> None:
     """The wait was cancelled amid the create: awaiting again raises the doubt instead of paying twice."""
     async with Emulator(boot=0.3) as slow, AsyncRebyte(slow.api_key, base_url=slow.url) as client:
         run = client.tasks.run("Do it")
@@ -186,7 +186,7 @@ async def test_a_submit_that_was_cancelled_is_not_sent_again() -> None:
         assert len([record for record in slow.log if record.method == "POST"]) <= 1
 
 
-async def test_an_ambiguous_create_is_not_sent_again_by_the_run(emulator: Emulator, client: AsyncRebyte) -> None:
+async def test_a_run_never_repeats_an_ambiguous_create(emulator: Emulator, client: AsyncRebyte) -> None:
     """The failure of a run's create stays its failure."""
     emulator.faults.add(Drop(), match=Match("POST", "/tasks"))
     run = client.tasks.run("Do it")
@@ -206,7 +206,7 @@ async def test_wait_returns_the_terminal_task(emulator: Emulator, client: AsyncR
     assert len([record for record in emulator.log if record.path == f"/tasks/{task.id}"]) == 1
 
 
-async def test_wait_polls_where_the_stream_cannot_be_had(emulator: Emulator, client: AsyncRebyte) -> None:
+async def test_wait_reads_the_task_when_its_stream_fails(emulator: Emulator, client: AsyncRebyte) -> None:
     """A stream endpoint that is down, or not there, doesn't keep anyone from the end of a task."""
     for status in (500, 404, 400):
         emulator.clear()
@@ -227,13 +227,13 @@ async def test_wait_has_one_deadline(emulator: Emulator, client: AsyncRebyte) ->
     assert (await client.tasks.get(task.id)).status == "running"
 
 
-async def test_a_refused_wait_raises_at_once(client: AsyncRebyte) -> None:
+async def test_waiting_for_an_unknown_task_raises_at_once(client: AsyncRebyte) -> None:
     """A task that doesn't exist isn't waited for."""
     with pytest.raises(errors.NotFoundError), anyio.fail_after(2):
         await client.tasks.wait("3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0001")
 
 
-async def test_wait_forgives_a_404_right_after_the_create() -> None:
+async def test_the_creation_grace_covers_a_wait() -> None:
     """A task that this client has just made may not be readable yet."""
     missing = json_answer({"error": {"code": "not_found", "message": "not yet"}}, 404)
     end = [text(1, "42"), done("succeeded", 1, "42")]
@@ -248,7 +248,7 @@ async def test_wait_forgives_a_404_right_after_the_create() -> None:
         assert (await client.tasks.wait(created.id)).status == "completed"
 
 
-async def test_a_terminal_state_that_was_seen_is_not_thrown_away() -> None:
+async def test_an_end_that_the_stream_reported_survives_the_deadline() -> None:
     """The stream has told the end, the deadline passes while the task is read: the end counts."""
 
     class Stuck(TaskServer):
@@ -263,7 +263,7 @@ async def test_a_terminal_state_that_was_seen_is_not_thrown_away() -> None:
     assert (ended.id, ended.status, ended.final_result) == (TASK_ID, "completed", "42")
 
 
-async def test_polls_that_fail_for_good_are_raised() -> None:
+async def test_a_wait_raises_when_all_its_reads_fail() -> None:
     """When neither the stream nor the reads can be had, the wait says why."""
     task = TaskServer([[DROP]], [answer(500)])
     async with RawServer(task) as server, client_of(server.url) as client:
@@ -272,7 +272,7 @@ async def test_polls_that_fail_for_good_are_raised() -> None:
             await client.tasks.wait(TASK_ID)
 
 
-async def test_a_run_that_is_broken_off_is_closed_by_its_block() -> None:
+async def test_async_with_closes_a_run_after_an_early_break() -> None:
     """`async with` closes what an early break leaves open."""
     task = TaskServer([[text(1, "a"), SILENCE]])
 
@@ -287,7 +287,7 @@ async def test_a_run_that_is_broken_off_is_closed_by_its_block() -> None:
         assert client.stats().open_streams == 0
 
 
-async def test_a_consumer_that_is_cancelled_cancels_the_remote_task_too(
+async def test_a_consumer_cancelled_between_events_cancels_the_remote_task(
     emulator: Emulator, client: AsyncRebyte
 ) -> None:
     """Also when the cancellation comes while an event is handled, and not while one is waited for."""
@@ -301,7 +301,7 @@ async def test_a_consumer_that_is_cancelled_cancels_the_remote_task_too(
     assert (await client.tasks.get(run.task_id)).status == "canceled"
 
 
-async def test_a_run_that_was_cancelled_amid_its_submit_can_still_tell_its_end() -> None:
+async def test_a_run_cancelled_during_its_submit_has_a_result() -> None:
     """With `cancel_remote` the task is known by then, and awaiting again follows it."""
     async with Emulator(boot=0.3) as slow, AsyncRebyte(slow.api_key, base_url=slow.url) as client:
         slow.script(hold(), times=None)
@@ -311,9 +311,7 @@ async def test_a_run_that_was_cancelled_amid_its_submit_can_still_tell_its_end()
         assert (await run).status == "canceled"
 
 
-async def test_a_run_that_is_cancelled_while_it_uploads_has_started_nothing(
-    emulator: Emulator, client: AsyncRebyte
-) -> None:
+async def test_a_run_cancelled_while_it_uploads_has_started_nothing(emulator: Emulator, client: AsyncRebyte) -> None:
     """No create was sent, so there is no doubt, and awaiting again may start it."""
 
     class SlowAtFirst:
@@ -337,7 +335,7 @@ async def test_a_run_that_is_cancelled_while_it_uploads_has_started_nothing(
     assert creates(emulator) == 1
 
 
-async def test_wait_polls_where_only_the_stream_is_forbidden() -> None:
+async def test_wait_reads_the_task_when_only_its_stream_is_forbidden() -> None:
     """A key that may read tasks but not their streams can still wait."""
     task = TaskServer([[answer(403)]], [{"status": "running"}, {"status": "completed"}])
     async with RawServer(task) as server, client_of(server.url) as client:

@@ -138,7 +138,7 @@ CASES: dict[str, tuple[Call, Any]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_an_endpoint_sends_and_reads_what_the_contract_says(name: str) -> None:
+async def test_endpoints_follow_the_contract(name: str) -> None:
     """The request is the contract's to the field, and its answer becomes the documented value."""
     await assert_golden(name, *CASES[name])
 
@@ -174,7 +174,7 @@ async def test_a_wrong_type_is_named_by_its_path(document: Any, path: str) -> No
 
 
 @pytest.mark.parametrize("body", [b"", b"  ", b"<html>", b"{", b"\xff\xfe"])
-async def test_a_success_that_is_no_json_is_a_decode_error(body: bytes) -> None:
+async def test_a_response_that_is_no_json_is_a_decode_error(body: bytes) -> None:
     """An empty or broken success of a read is told as such."""
 
     async def handler(_: Any) -> bytes:
@@ -185,7 +185,7 @@ async def test_a_success_that_is_no_json_is_a_decode_error(body: bytes) -> None:
             await client.tasks.get("t")
 
 
-async def test_new_words_and_odd_times_are_borne() -> None:
+async def test_unknown_statuses_and_times_are_tolerated() -> None:
     """A status, a field or a date that the package doesn't know is no crash."""
     document = {
         "id": "t",
@@ -298,7 +298,7 @@ async def test_the_longest_prompt_is_sent() -> None:
         assert len(server.requests[0].json["prompt"]) == 100_000
 
 
-async def test_an_answer_that_nothing_waits_for_is_a_conflict() -> None:
+async def test_a_late_answer_is_a_conflict() -> None:
     """A 409 is told; after a lost answer it means that the answer had arrived."""
 
     async def conflict(_: Any) -> bytes:

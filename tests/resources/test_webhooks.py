@@ -40,7 +40,7 @@ CASES: dict[str, tuple[Call, Any]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_an_endpoint_sends_and_reads_what_the_contract_says(name: str) -> None:
+async def test_endpoints_follow_the_contract(name: str) -> None:
     """The request is the contract's to the field, and its answer becomes the documented value."""
     await assert_golden(name, *CASES[name])
 
@@ -48,7 +48,7 @@ async def test_an_endpoint_sends_and_reads_what_the_contract_says(name: str) -> 
 @pytest.mark.parametrize(
     "document", [{"webhooks": [{"id": "h1"}]}, {"data": [{"id": "h1"}]}, [{"id": "h1"}], {"webhooks": [], "data": [1]}]
 )
-async def test_the_list_may_stand_anywhere(document: Any) -> None:
+async def test_the_list_is_found_under_any_key(document: Any) -> None:
     """Under `webhooks`, under `data`, or bare."""
 
     async def handler(_: RawRequest) -> bytes:
@@ -84,7 +84,7 @@ async def test_the_public_key_is_read_in_every_form(body: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"publicKey": 5}', b"!!!", b"aGVsbG8=", b"[]", b"\xff"])
-async def test_what_is_no_key_is_a_decode_error(body: bytes) -> None:
+async def test_anything_but_a_key_is_a_decode_error(body: bytes) -> None:
     """Nothing else passes for a key."""
 
     async def handler(_: RawRequest) -> bytes:
@@ -95,7 +95,7 @@ async def test_what_is_no_key_is_a_decode_error(body: bytes) -> None:
             await client.webhooks.public_key()
 
 
-async def test_a_page_instead_of_a_key_is_not_shown() -> None:
+async def test_an_html_page_is_in_no_error() -> None:
     """A gateway's page is in no error."""
 
     async def handler(_: RawRequest) -> bytes:
@@ -107,7 +107,7 @@ async def test_a_page_instead_of_a_key_is_not_shown() -> None:
     assert caught.value.body is None
 
 
-async def test_registering_is_repeated_and_the_limit_is_told() -> None:
+async def test_a_registration_is_retried_and_its_limit_is_an_error() -> None:
     """Registering a URL again gives the same webhook; a fourth is refused by the server."""
     replies = [answer(500), json_answer({"id": "h1"}, 201)]
 
@@ -154,7 +154,7 @@ async def test_what_cannot_be_right_never_leaves(call: Any) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9000/hook", "http://localhost/hook", "https://x.invalid/hook"])
-async def test_https_and_this_machine_are_good_addresses(url: str) -> None:
+async def test_https_and_loopback_urls_are_accepted(url: str) -> None:
     """Plain http is for trying things out."""
 
     async def handler(request: RawRequest) -> bytes:
