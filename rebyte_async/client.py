@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn, Self, cast
 
+from attrs import evolve
+
+from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._transport import Connections, Transport, base_url
 from rebyte_async._wire import endpoints, models
@@ -48,6 +52,8 @@ class AsyncRebyte:
         session: An aiohttp session to use instead of the client's own. It is never closed here; its connection limit
             then holds for streams too.
         headers: Headers to add to every request to the API's origin.
+        _time: A hook for tests: the clock, sleep and random numbers of everything that the client does. A sleep that
+            is replaced isn't ended by closing the client.
 
     Raises:
         ConfigurationError: There is no key, or a setting can't be right.
@@ -64,17 +70,20 @@ class AsyncRebyte:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         session: ClientSession | None = None,
         headers: Mapping[str, str] | None = None,
+        _time: Time | None = None,
     ) -> None:
         _check_settings(timeouts, retry)
+        connections = Connections(session)
         transport = Transport(
             base=_base(base_url),
             key=_key(api_key),
             timeouts=timeouts,
             retry=retry,
             headers=_headers(headers),
-            connections=Connections(session),
+            connections=connections,
+            time=_time_of(_time, connections),
         )
-        self._set_up(transport, CreationGrace(lambda: transport.gate.clock()), owner=True)  # noqa: PLW0108 - replaceable
+        self._set_up(transport, CreationGrace(transport.time.clock), owner=True)
 
     def _set_up(self, transport: Transport, grace: CreationGrace, *, owner: bool) -> None:
         self._transport = transport
@@ -114,7 +123,7 @@ class AsyncRebyte:
         mine = self._transport
         _check_settings(timeouts or mine.timeouts, retry or mine.retry)
         view = object.__new__(type(self))
-        transport = mine.view(
+        transport = mine.with_settings(
             timeouts=timeouts or mine.timeouts,
             retry=retry or mine.retry,
             headers={**mine.headers, **_headers(headers)},
@@ -164,6 +173,12 @@ class AsyncRebyte:
 def _base(given: str | None) -> URL:
     text = given or os.environ.get("REBYTE_BASE_URL") or os.environ.get("REBYTE_API_URL") or endpoints.DEFAULT_BASE_URL
     return base_url(text)
+
+
+def _time_of(given: Time | None, connections: Connections) -> Time:
+    """The time of a client: with the ordinary sleep replaced by one that closing the client ends."""
+    time = given or Time()
+    return evolve(time, sleep=connections.sleeps.sleep) if time.sleep is asyncio.sleep else time
 
 
 def _key(given: object) -> str:

@@ -7,6 +7,7 @@ import gc
 from collections.abc import Awaitable
 from typing import Any
 
+import anyio
 import pytest
 
 from rebyte_async._sync import FairSemaphore, InterruptibleSleep, Signal, SingleFlight, await_shielded
@@ -79,46 +80,50 @@ async def test_a_cancelled_waiter_leaves_the_others_waiting() -> None:
     assert other.done()
 
 
-async def test_permits_are_handed_over_in_the_order_of_the_calls() -> None:
-    """A permit goes to the waiter who came first, and to nobody who comes later."""
-    semaphore = FairSemaphore(1)
-    assert semaphore.try_acquire()
-    waiters = [start(semaphore.acquire()) for _ in range(3)]
-    await settle()
-    for ready in range(3):
+async def test_permits_are_given_in_order() -> None:
+    """The waiters get permits in the order in which they came."""
+    semaphore, started = FairSemaphore(2), list[int]()
+    gates = [asyncio.Event() for _ in range(5)]
+
+    async def work(number: int) -> None:
+        await semaphore.acquire()
+        started.append(number)
+        await gates[number].wait()
         semaphore.release()
-        assert not semaphore.try_acquire(), "the permit was handed over"
-        await settle()
-        assert [waiter.done() for waiter in waiters] == [number <= ready for number in range(3)]
-    semaphore.release()
-    assert semaphore.try_acquire()
+
+    async with anyio.create_task_group() as group:
+        for number in range(5):
+            group.start_soon(work, number)
+        await anyio.wait_all_tasks_blocked()
+        assert started == [0, 1]
+        for number, then in ((1, [0, 1, 2]), (0, [0, 1, 2, 3]), (3, [0, 1, 2, 3, 4])):
+            gates[number].set()
+            await anyio.wait_all_tasks_blocked()
+            assert started == then
+        gates[2].set()
+        gates[4].set()
 
 
-async def test_a_waiter_cancelled_while_it_waits_takes_no_permit() -> None:
-    """The permit goes to the next one."""
+@pytest.mark.parametrize("handed_over", [False, True])
+async def test_a_cancelled_wait_takes_no_permit(*, handed_over: bool) -> None:
+    """Neither while it waits nor if its permit came in the same moment: the next waiter gets the permit."""
     semaphore = FairSemaphore(1)
     await semaphore.acquire()
-    one, other = start(semaphore.acquire()), start(semaphore.acquire())
-    await settle()
-    one.cancel()
-    await settle()
+    first = asyncio.ensure_future(semaphore.acquire())
+    second = asyncio.ensure_future(semaphore.acquire())
+    await asyncio.sleep(0)
+    if handed_over:
+        semaphore.release()
+        first.cancel()
+    else:
+        first.cancel()
+        await asyncio.sleep(0)
+        semaphore.release()
+    await asyncio.wait_for(second, 5)
+    assert first.cancelled()
     semaphore.release()
-    await settle()
-    assert other.done()
-
-
-async def test_a_permit_handed_to_a_cancelled_waiter_is_passed_on() -> None:
-    """A cancellation that arrives after the permit loses no permit."""
-    semaphore = FairSemaphore(1)
-    await semaphore.acquire()
-    one, other = start(semaphore.acquire()), start(semaphore.acquire())
-    await settle()
-    semaphore.release()
-    one.cancel()
-    await settle()
-    assert one.cancelled()
-    assert other.done()
-    assert not other.cancelled()
+    await asyncio.wait_for(semaphore.acquire(), 5)
+    assert not semaphore.try_acquire()
 
 
 async def test_abort_ends_every_sleep_with_an_own_error() -> None:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
 
-from rebyte_async._transport.naps import Naps
+from rebyte_async._sync import FairSemaphore, InterruptibleSleep
 from rebyte_async._transport.silence import OpenBodies
 from rebyte_async._transport.translate import single_attempt
-from rebyte_async._transport.turns import Turns
 from rebyte_async._wire import models
 from rebyte_async.errors import ConfigurationError
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Connections"]
 
 CALLS_AT_ONCE = 100
-"""How many attempts at ordinary calls one client makes at once; more wait for a turn. Streams don't count."""
+"""How many attempts at ordinary calls one client makes at once; more wait for a permit. Streams don't count."""
 _CLOSED = "the client is closed: make a new one, or keep this one open for longer"
 _KEEPALIVE_AFTER = 60
 """Seconds of silence before TCP asks whether the peer is there: address translators drop what is silent for long."""
@@ -72,18 +71,18 @@ class Connections:
     _fresh: ClientSession | None = field(default=None, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
-    turns: Turns = field(
-        default=Factory(lambda self: Turns(sys.maxsize if self.is_given else CALLS_AT_ONCE), takes_self=True),
+    permits: FairSemaphore = field(
+        default=Factory(lambda self: FairSemaphore(sys.maxsize if self.is_given else CALLS_AT_ONCE), takes_self=True),
         init=False,
     )
-    """Turns for the attempts of ordinary calls; always one at hand with a given session, whose own limit holds."""
+    """For the attempts of ordinary calls; without a limit with a given session, whose own limit holds."""
     middlewares: tuple[Any, ...] | None = field(default=None, init=False)
     """What a request goes through, if anything, so that aiohttp doesn't repeat it by itself."""
     _answers: set[ClientResponse] = field(factory=set["ClientResponse"], init=False)
     """The answers of ordinary calls that are being read."""
     streams: OpenBodies = field(factory=OpenBodies, init=False)
     """The bodies that are being read as they come: event streams and downloads."""
-    naps: Naps = field(factory=Naps, init=False)
+    sleeps: InterruptibleSleep = field(factory=InterruptibleSleep, init=False)
     """The waits between attempts."""
 
     async def ready(self) -> None:
@@ -166,7 +165,7 @@ class Connections:
     async def close(self) -> None:
         """Close what is the client's own. Nothing can be sent afterwards."""
         self._closed = True
-        self.naps.end(_CLOSED)
+        self.sleeps.abort(lambda: ConfigurationError(_CLOSED))
         # aiohttp's own close would leave whoever reads from them waiting for ever.
         for stream in self.streams:
             stream.close()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-import time
 from datetime import UTC, datetime
-from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import Factory, evolve, field, frozen
@@ -15,12 +13,12 @@ from yarl import URL
 
 from rebyte_async._retry import Outcome, next_delay
 from rebyte_async._transport.answer import Answer, ByteStream
-from rebyte_async._transport.clock import ServerClock
 from rebyte_async._transport.exchange import Request, finite, send
-from rebyte_async._transport.gate import Gate
 from rebyte_async._transport.origin import RedirectRefusedError, shown
 from rebyte_async._transport.outgoing import Body, Outgoing, Signed
+from rebyte_async._transport.server_clock import ServerClock
 from rebyte_async._transport.stats import Counters
+from rebyte_async._transport.throttle import ClientThrottle, RetryBudget, Throttle
 from rebyte_async._transport.translate import is_foreign, translate
 from rebyte_async._transport.tuning import read_in_small_pieces
 from rebyte_async._version import __version__
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse
 
+    from rebyte_async._clock import Time
     from rebyte_async._settings import RetryPolicy, Timeouts
     from rebyte_async._transport.connections import Connections
 
@@ -61,10 +60,6 @@ _DOWNLOAD_BUFFER = 1024 * 1024
 """The same for a download: small blocks cost a third of its speed."""
 
 
-def _new_gate(transport: Transport) -> Gate:
-    return Gate(time.monotonic, transport.connections.naps.sleep, Random())  # noqa: S311 - jitter is no secret
-
-
 @frozen(eq=False, kw_only=True)
 class Transport:
     """A client's way to the API. Views of it differ in settings and share the rest."""
@@ -81,16 +76,18 @@ class Transport:
     """What goes to the API's origin alone."""
     root: str = field(default=Factory(lambda self: str(self.base).rstrip("/"), takes_self=True), init=False)
     """What stands before every path."""
-    gate: Gate = field(default=Factory(_new_gate, takes_self=True))
+    time: Time
+    throttle: Throttle = field(default=Factory(lambda self: ClientThrottle(self.time), takes_self=True))
+    retry_budget: RetryBudget = field(factory=RetryBudget)
     counters: Counters = field(factory=Counters)
-    clock: ServerClock = field(factory=ServerClock)
+    server_clock: ServerClock = field(default=Factory(lambda self: ServerClock(self.time), takes_self=True))
 
     def secrets(self) -> Mapping[str, str]:
         """The headers that only the API's origin may see."""
         return {**self.headers, API_KEY_HEADER: self.key}
 
-    def view(self, **changes: Any) -> Transport:
-        """The same connections, pause, budget and counters under other settings."""
+    def with_settings(self, **changes: Any) -> Transport:
+        """Return a transport with other settings that shares everything else with this one."""
         return evolve(self, **changes)
 
     async def call(
@@ -142,7 +139,7 @@ class Transport:
                         return Answer(error.status, b"", request.method, request.url)
                     failure = error
                 else:
-                    self.gate.give_back()
+                    self.retry_budget.refund()
                     return answer
                 outcome = _outcome(failure)
                 doubt = doubt or not outcome.was_not_processed
@@ -154,15 +151,15 @@ class Transport:
         self, endpoint: Endpoint, request: Request, outcome: Outcome, failure: TransportError | APIError, attempt: int
     ) -> None:
         """Wait for the next attempt, or raise where there is none."""
-        delay = next_delay(self.retry, attempt, outcome, idempotent=endpoint.idempotent, rng=self.gate.rng)
+        delay = next_delay(self.retry, attempt, outcome, idempotent=endpoint.idempotent, rng=self.time.rng)
         if isinstance(failure, RateLimitedError):
             self._pause_all(failure, delay)
-        if delay is None or not self.gate.take(self.retry):
+        if delay is None or not self.retry_budget.spend(self.retry):
             _give_up(endpoint, request, outcome, failure, attempt)
         _log.debug("%s %s: attempt %d failed, next in %.2f s", endpoint.method, endpoint.template, attempt, delay)
         self.counters.retries += 1
         try:
-            await self.gate.sleep(delay)
+            await self.time.sleep(delay)
         except ConfigurationError as closed:
             raise closed from failure
 
@@ -170,18 +167,18 @@ class Transport:
         """One 429 pauses the whole client, for as long as the server asks within what the policy waits out."""
         seconds = error.retry_after if error.retry_after is not None else delay
         if seconds is not None and seconds <= self.retry.max_retry_after:
-            self.gate.pause(seconds)
+            self.throttle.pause(seconds)
 
     async def _attempt(self, request: Request, attempt: int) -> Answer:
-        turns = self.connections.turns
-        if not turns.take_free():
-            await turns.take()
+        permits = self.connections.permits
+        if not permits.try_acquire():
+            await permits.acquire()
         try:
-            if not self.gate.is_open:  # looked at behind the wait for a turn, in which a pause may have begun
-                await self.gate.passed()
+            if not self.throttle.is_open:  # looked at after the wait for a permit, in which a pause may have begun
+                await self.throttle.wait_until_open()
             answer = await self._answered(request, attempt)
         finally:
-            turns.give()
+            permits.release()
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -231,7 +228,7 @@ class Transport:
             if _log.isEnabledFor(logging.DEBUG):
                 _log.debug("%s %s: %d", request.method, request.url.path, response.status)
             if not request.bare and response.status in _SUCCESS:  # else it may be a gateway's, whose clock is its own
-                self.clock.note(response.headers.get("Date"))
+                self.server_clock.note(response.headers.get("Date"))
             return response
         if body is not None and body.failure is not None:
             failure = body.failure
@@ -252,7 +249,7 @@ class Transport:
             method=request.method,
             url=shown(request.url),
             attempts=attempt,
-            now=datetime.now(UTC),
+            now=datetime.fromtimestamp(self.time.wall(), UTC),
         )
 
     async def stream(
@@ -314,7 +311,7 @@ class Transport:
 
     async def _open(self, request: Request, accept: Container[int] = _SUCCESS, *, pages: bool = True) -> ClientResponse:
         await self.connections.ready()
-        await self.gate.passed()
+        await self.throttle.wait_until_open()
         opened = await self._opened(request, accept, pages=pages)
         if isinstance(opened, Exception):
             raise opened

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from rebyte_async._clock import Time
 from rebyte_async.batch.agent_computers import AgentComputerPool
 from rebyte_async.batch.creates import TaskCreator
 from rebyte_async.batch.failures import Outage
 from rebyte_async.batch.item_run import RunParts
 from rebyte_async.batch.limits import CreateBudget, PromptLocks
 from rebyte_async.batch.reconciler import Reconciler, RunWatermark
-from rebyte_async.batch.stopping import HaltingGate, StopSignal
+from rebyte_async.batch.stopping import StopSignal, stoppable
 from rebyte_async.batch.tracker import ProgressTracker
 from rebyte_async.batch.watcher import TaskWatcher
 
@@ -46,8 +45,7 @@ def assemble(
         journal: The journal, which needn't be open yet.
         on_fatal_error: Called with an error that rules out further creates.
     """
-    tasks, tuning, clock, gate = client.tasks, settings.tuning, transport.clock, transport.gate
-    time = Time(clock=gate.clock, sleep=gate.sleep, rng=gate.rng)
+    tasks, tuning, clock, time = client.tasks, settings.tuning, transport.server_clock, transport.time
     outage, stop, locks = Outage(time, tuning), StopSignal(), PromptLocks()
     watermark = RunWatermark(tasks=tasks, journal=journal, clock=clock, newest_tasks=tuning.newest_tasks)
     reconciler = Reconciler(
@@ -60,8 +58,8 @@ def assemble(
         watermark=watermark,
     )
     creator = TaskCreator(
-        tasks=evolve(tasks, transport=transport.view(gate=HaltingGate.before(gate, stop))),
-        wait_until_open=gate.passed,
+        tasks=evolve(tasks, transport=stoppable(transport, stop)),
+        wait_until_open=transport.throttle.wait_until_open,
         journal=journal,
         clock=clock,
         reconciler=reconciler,

@@ -39,7 +39,7 @@ from rebyte_async.errors import AmbiguousRequestError, BatchError, LimitExceeded
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from rebyte_async._transport.clock import ServerClock
+    from rebyte_async._transport.server_clock import ServerClock
     from rebyte_async.batch.failures import Outage
     from rebyte_async.batch.items import BatchItem
     from rebyte_async.batch.journal import Journal
@@ -191,7 +191,7 @@ class TaskCreator:
             return self.clock.now()
         started_at = task.created_at.timestamp()
         if intent_at is not None:
-            self.clock.correct(started_at, intent_at, slack=self.tuning.clock_slack)
+            self.clock.recalibrate(started_at, intent_at, slack=self.tuning.clock_slack)
         return started_at
 
     async def drain(self) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope
-from attrs import define, field
+from attrs import define, evolve, field
 
-from rebyte_async._transport.gate import Gate
 from rebyte_async.errors import BatchError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from rebyte_async._settings import RetryPolicy
+    from rebyte_async._transport import Throttle, Transport
 
-__all__ = ["HaltingGate", "StopSignal", "StoppedError"]
+__all__ = ["StopSignal", "StoppableThrottle", "StoppedError", "stoppable"]
 
 
 class StoppedError(BatchError):
@@ -65,45 +64,39 @@ class StopSignal:
 
 
 @define(eq=False)
-class HaltingGate(Gate):
-    """The client's gate, for creates: what waits for it when the stop signal is given fails with StoppedError.
+class StoppableThrottle:
+    """The client's throttle, for creates: an attempt that waits here when the stop signal is given is never sent.
 
-    An attempt that waits here hasn't been sent, and one that is to be repeated has certainly made nothing.
+    It hasn't been sent yet, and one that is to be repeated has certainly made nothing.
     """
 
-    real: Gate
-    stop: StopSignal
-
-    @classmethod
-    def before(cls, real: Gate, stop: StopSignal) -> HaltingGate:
-        """Return the gate that waits for the real one under the stop signal."""
-
-        async def sleep(seconds: float) -> None:
-            await stop.guard(real.sleep(seconds))
-
-        return cls(real.clock, sleep, real.rng, real, stop)
+    _real: Throttle
+    _stop: StopSignal
 
     def pause(self, seconds: float) -> None:
         """Pause the whole client."""
-        self.real.pause(seconds)
+        self._real.pause(seconds)
 
     @property
     def is_open(self) -> bool:
         """Whether a create may be sent at once."""
-        return self.real.is_open and not self.stop.is_set
+        return self._real.is_open and not self._stop.is_set
 
-    async def passed(self) -> None:
-        """Wait until no pause is on.
+    async def wait_until_open(self) -> None:
+        """Wait until a create may be sent.
 
         Raises:
             StoppedError: The run is ending.
         """
-        await self.stop.guard(self.real.passed())
+        await self._stop.guard(self._real.wait_until_open())
 
-    def take(self, policy: RetryPolicy) -> bool:
-        """Spend from the client's retry budget."""
-        return self.real.take(policy)
 
-    def give_back(self) -> None:
-        """Refund the client's retry budget."""
-        self.real.give_back()
+def stoppable(transport: Transport, stop: StopSignal) -> Transport:
+    """Return the transport for creates: its waits before an attempt end with StoppedError when the run does."""
+
+    async def sleep(seconds: float) -> None:
+        await stop.guard(transport.time.sleep(seconds))
+
+    return transport.with_settings(
+        time=evolve(transport.time, sleep=sleep), throttle=StoppableThrottle(transport.throttle, stop)
+    )

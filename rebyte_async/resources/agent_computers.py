@@ -148,7 +148,7 @@ class AgentComputers:
                 computer = await self._read(computer_id) or computer
                 if computer is not None and _is_ready(computer):
                     return computer
-                await self._transport.gate.sleep(seconds)
+                await self._transport.time.sleep(seconds)
         status = None if computer is None else computer.status
         raise WaitTimeoutError(
             f"agent computer {computer_id} was not ready after {timeout} s" + (f"; it was {status}" if status else ""),

@@ -70,17 +70,21 @@ class Download:
                 error.attempts = attempts
                 await self._back_off(error, failures)
             else:
-                self._transport.gate.give_back()
+                self._transport.retry_budget.refund()
                 return
 
     async def _back_off(self, error: TransportError | APIError, failures: int) -> None:
         """Wait before the next attempt, or raise the error if there is to be none."""
         transport, policy = self._transport, self._transport.retry
         asked = (isinstance(error, APIError) and error.retry_after) or 0.0
-        if failures >= policy.max_attempts or asked > policy.max_retry_after or not transport.gate.take(policy):
+        if (
+            failures >= policy.max_attempts
+            or asked > policy.max_retry_after
+            or not transport.retry_budget.spend(policy)
+        ):
             raise error
         transport.counters.retries += 1
-        await transport.gate.sleep(max(asked, backoff(policy, failures, transport.gate.rng)))
+        await transport.time.sleep(max(asked, backoff(policy, failures, transport.time.rng)))
 
     async def _attempt(self) -> AsyncGenerator[tuple[int, bytes], None]:
         headers: dict[str, str] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rebyte_async._clock import Time
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import RebyteError
 from rebyte_async.types.events import TaskEvent
@@ -14,6 +13,7 @@ from rebyte_async.types.tasks import Task, TaskContent
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from rebyte_async._clock import Time
     from rebyte_async._settings import RetryPolicy
     from rebyte_async._transport import Transport
     from rebyte_async.streams import EventBody
@@ -68,8 +68,7 @@ class TransportTurnSource:
         self._transport = transport
         self.task_id: str = task_id
         """The task."""
-        gate = transport.gate
-        self.time: Time = Time(gate.clock, gate.sleep, gate.rng)
+        self.time: Time = transport.time
         """The clock, the sleep and the random numbers of the client."""
 
     @property

@@ -280,7 +280,7 @@ class Tasks:
         """
         poller = TaskPoller(task_id, lambda: read_task(self._transport, task_id), self._grace)
         if receiver is None:
-            sleep = self._transport.gate.sleep
+            sleep = self._transport.time.sleep
             return await wait_for_end(poller, self.events(task_id), timeout=timeout, sleep=sleep)
         # A task that was created a moment ago can't have ended without a hint.
         read_first = not self._grace.covers(task_id)

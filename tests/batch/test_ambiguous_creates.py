@@ -17,12 +17,13 @@ from aiohttp import web
 from attrs import frozen
 
 from rebyte_async import AsyncRebyte, errors
+from rebyte_async._clock import Time
 from rebyte_async.batch import BatchItem, Journal
 from rebyte_async.batch.items import to_new_item
 from rebyte_async.emulator import Delay, Drop, Emulator, Match, Rewrite, Status, hold
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of, texts
-from support.clients import client_of
+from support.clients import KEY, client_of
 
 CREATE = Match("POST", "/tasks")
 CONTENT = Match("GET", "/tasks/[^/]+/content")
@@ -314,13 +315,10 @@ async def test_others_in_flight_are_waited_for(emulator: Emulator, client: Async
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=3), None])
-async def test_a_wrong_clock_makes_no_task_twice(
-    emulator: Emulator, client: AsyncRebyte, monkeypatch: pytest.MonkeyPatch, ahead: timedelta | None
-) -> None:
+async def test_a_wrong_clock_makes_no_task_twice(emulator: Emulator, ahead: timedelta | None) -> None:
     """All answers tell a wrong one, or none tells any and this machine's is wrong: tasks tell the right one."""
-    if ahead is None:
-        now = time.time() + 3 * 3600
-        monkeypatch.setattr(time, "time", lambda: now)
+    now = time.time() + 3 * 3600
+    wrong = Time(wall=lambda: now) if ahead is None else Time()
 
     @frozen
     class OtherDate:
@@ -336,11 +334,13 @@ async def test_a_wrong_clock_makes_no_task_twice(
 
     emulator.faults.add(OtherDate(), Match(), times=None)
     emulator.faults.add(Drop("after"), CREATE, times=1)
-    found = await outcomes_of(runner_of(client, concurrency=1), items(3))
+    emulator.add_key(KEY)
+    async with client_of(emulator.url, _time=wrong) as client:
+        found = await outcomes_of(runner_of(client, concurrency=1), items(3))
+        assert client._transport.server_clock.is_known
+        assert abs(client._transport.server_clock.now() - datetime.now(UTC).timestamp()) < 60
     assert {outcome.status for outcome in found.values()} == {"completed"}
     assert len(emulator.tasks) == 3
-    assert client._transport.clock.is_known
-    assert abs(client._transport.clock.now() - datetime.now(UTC).timestamp()) < 60
 
 
 async def _with_shown(emulator: Emulator, shown: Callable[[str], str]) -> None:

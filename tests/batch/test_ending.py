@@ -6,15 +6,18 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from rebyte_async import AsyncRebyte, RetryPolicy, errors
+from rebyte_async._clock import Time
 from rebyte_async.batch import BatchItem, BatchRun, Journal
 from rebyte_async.emulator import Delay, Drop, Emulator, Match, Rewrite, Status, hold
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of
+from support.clients import KEY, client_of
 
 
 async def _begun(emulator: Emulator, run: BatchRun, count: int) -> asyncio.Task[object]:
@@ -223,16 +226,14 @@ async def test_a_closed_client_ends_the_run(emulator: Emulator, client: AsyncReb
 
 
 @pytest.mark.parametrize("asked", [{}, {"Retry-After": "1"}])
-async def test_ending_sends_no_create_that_waits(
-    emulator: Emulator, client: AsyncRebyte, tmp_path: Path, asked: dict[str, str]
-) -> None:
+async def test_ending_sends_no_create_that_waits(emulator: Emulator, tmp_path: Path, asked: dict[str, str]) -> None:
     """Neither one that was told to come again later, nor those that wait for the same pause."""
     journal = tmp_path / "run.sqlite3"
-    slow = client.with_options(retry=RetryPolicy(base_delay=2, max_delay=2))
-    slow._transport.gate.rng.seed(1)
+    emulator.add_key(KEY)
+    slow = client_of(emulator.url, retry=RetryPolicy(base_delay=2, max_delay=2), _time=Time(rng=Random(1)))
     emulator.faults.add(Status(429, headers=asked), Match("POST", "/tasks", nth=3), times=1)
     run = runner_of(slow, journal=journal, concurrency=8, tuning={"create_drain_timeout": 3}).run(items(20))
-    async with run:
+    async with slow, run:
         while not [record for record in emulator.log.select("POST", "/tasks") if record.status == 429]:
             await asyncio.sleep(0.005)
         await asyncio.sleep(0.1)

@@ -10,7 +10,7 @@ import pytest
 
 from rebyte_async import errors
 from rebyte_async.types import AgentComputer, Page
-from support.clients import client_of, skipping
+from support.clients import SkippedTime, client_of
 from support.golden import Call, assert_golden
 from support.raw import DROP, RawRequest, RawServer, answer, json_answer
 
@@ -78,8 +78,8 @@ class Machine:
 async def test_the_wait_ends_when_the_agent_computer_is_ready() -> None:
     """It is read at growing intervals until it says so."""
     machine = Machine(*[{"status": "provisioning"}] * 9, {"status": "ready"})
-    async with RawServer(machine) as server, client_of(server.url) as client:
-        skipped = skipping(client)
+    skipped = SkippedTime()
+    async with RawServer(machine) as server, client_of(server.url, _time=skipped.time) as client:
         assert (await client.agent_computers.wait_ready(ID)).is_ready
     assert machine.reads == 10
     assert skipped.slept == sorted(skipped.slept)
@@ -89,8 +89,7 @@ async def test_the_wait_ends_when_the_agent_computer_is_ready() -> None:
 async def test_a_failed_provisioning_is_an_error_with_its_reason() -> None:
     """The error has the server's words, and the computer."""
     machine = Machine({"status": "provisioning"}, {"status": "error", "provisionError": "no capacity"})
-    async with RawServer(machine) as server, client_of(server.url) as client:
-        skipping(client)
+    async with RawServer(machine) as server, client_of(server.url, _time=SkippedTime().time) as client:
         with pytest.raises(errors.ProvisionError, match="no capacity") as caught:
             await client.agent_computers.wait_ready(ID)
     assert caught.value.computer.provision_error == "no capacity"
@@ -105,8 +104,7 @@ async def test_the_wait_has_one_deadline() -> None:
             await anyio.sleep_forever()
         return await machine(request)
 
-    async with RawServer(stuck) as server, client_of(server.url) as client:
-        skipping(client)
+    async with RawServer(stuck) as server, client_of(server.url, _time=SkippedTime().time) as client:
         with pytest.raises(errors.WaitTimeoutError) as caught:
             await client.agent_computers.wait_ready(ID, timeout=0.1)
     assert (caught.value.resource_id, caught.value.last_status) == (ID, "provisioning")
@@ -116,8 +114,7 @@ async def test_the_creation_grace_covers_a_404() -> None:
     """A machine that this client has just made may not be readable yet."""
     missing = json_answer({}, 404)
     machine = Machine(missing, missing, {"status": "ready"})
-    async with RawServer(machine) as server, client_of(server.url) as client:
-        skipping(client)
+    async with RawServer(machine) as server, client_of(server.url, _time=SkippedTime().time) as client:
         with pytest.raises(errors.NotFoundError):
             await client.agent_computers.wait_ready(ID)
         made = await client.agent_computers.create()

@@ -14,7 +14,7 @@ from rebyte_async import AsyncRebyte, RetryPolicy, errors
 from rebyte_async.emulator import Drop, Emulator, Match, Status, fail, hold, pause, succeed
 from rebyte_async.emulator import text as says
 from rebyte_async.types import TaskResult, TextEvent
-from support.clients import client_of, skipping
+from support.clients import SkippedTime, client_of
 from support.raw import DROP, RawRequest, RawServer, answer, json_answer
 from support.turns import SILENCE, TASK_ID, TaskServer, done, text
 
@@ -242,8 +242,7 @@ async def test_the_creation_grace_covers_a_wait() -> None:
     async def handler(request: RawRequest) -> Any:
         return json_answer({"id": TASK_ID}, 201) if request.method == "POST" else await task(request)
 
-    async with RawServer(handler) as server, client_of(server.url) as client:
-        skipping(client)
+    async with RawServer(handler) as server, client_of(server.url, _time=SkippedTime().time) as client:
         created = await client.tasks.create("Do it")
         assert (await client.tasks.wait(created.id)).status == "completed"
 
@@ -266,8 +265,7 @@ async def test_an_end_that_the_stream_reported_survives_the_deadline() -> None:
 async def test_a_wait_raises_when_all_its_reads_fail() -> None:
     """When neither the stream nor the reads can be had, the wait says why."""
     task = TaskServer([[DROP]], [answer(500)])
-    async with RawServer(task) as server, client_of(server.url) as client:
-        skipping(client)
+    async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time) as client:
         with pytest.raises(errors.ServerError):
             await client.tasks.wait(TASK_ID)
 
@@ -338,6 +336,5 @@ async def test_a_run_cancelled_while_it_uploads_has_started_nothing(emulator: Em
 async def test_wait_reads_the_task_when_only_its_stream_is_forbidden() -> None:
     """A key that may read tasks but not their streams can still wait."""
     task = TaskServer([[answer(403)]], [{"status": "running"}, {"status": "completed"}])
-    async with RawServer(task) as server, client_of(server.url) as client:
-        skipping(client)
+    async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time) as client:
         assert (await client.tasks.wait(TASK_ID)).status == "completed"

@@ -13,8 +13,9 @@ import anyio
 import pytest
 
 from rebyte_async import RetryPolicy, errors
+from rebyte_async._clock import Time
 from rebyte_async.types import Done, TaskStatus
-from support.clients import client_of, skipping
+from support.clients import SkippedTime, client_of
 from support.raw import DROP, RawServer, answer, chunk, stream_head
 from support.turns import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
 
@@ -339,8 +340,7 @@ async def test_a_task_that_is_not_there_yet_is_forgiven_right_after_its_creation
             return json_answer({"id": TASK_ID, "status": "running"}, 201)
         return await task(request)
 
-    async with RawServer(handler) as server, client_of(server.url) as client:
-        skipping(client)
+    async with RawServer(handler) as server, client_of(server.url, _time=SkippedTime().time) as client:
         created = await client.tasks.create("Do it")
         assert (await client.tasks.events(created.id).until_done()).final_result == "word 6"
 
@@ -364,16 +364,15 @@ async def test_statistics_count_streams(way: Any) -> None:
 async def test_impatience_spends_no_tries() -> None:
     """However often a consumer is cancelled while the tail is awaited, the tail gets its seconds."""
     task = TaskServer([[tool_use(1), done("succeeded", 1)]] * 5 + [[tool_use(1), *FRAMES[1:], END]])
-    async with RawServer(task) as server, client_of(server.url) as client:
-        time = skipping(client)
-        gate = client._transport.gate
+    skipped = SkippedTime()
+
+    async def sleep(seconds: float) -> None:
+        await anyio.sleep(0.02)
+        await skipped.sleep(seconds)
+
+    time = Time(skipped.clock, sleep)
+    async with RawServer(task) as server, client_of(server.url, _time=time) as client:
         seqs: list[int | None] = []
-
-        async def sleep(seconds: float) -> None:
-            await anyio.sleep(0.02)
-            await time.sleep(seconds)
-
-        gate.sleep = sleep
         async with client.tasks.events(TASK_ID) as stream:
             for _ in range(30):
                 with anyio.move_on_after(0.01):
@@ -416,8 +415,7 @@ async def test_a_resumed_turn_is_not_taken_for_an_empty_one() -> None:
         with pytest.raises(errors.StreamInterruptedError) as caught:
             await client.tasks.events(TASK_ID).until_done()
     task = TaskServer([[frames[0], CLOSE], *[[CLOSE]] * 5, [frames[1], END]], [RUNNING, completed])
-    async with RawServer(task) as server, client_of(server.url) as client:
-        skipping(client)
+    async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time) as client:
         async with client.tasks.events(TASK_ID, after=caught.value.cursor) as stream:
             assert [event.seq async for event in stream] == [2]
 

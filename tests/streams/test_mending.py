@@ -11,7 +11,7 @@ import pytest
 
 from rebyte_async import RetryPolicy, errors
 from rebyte_async.types import Done, TaskEvent, TaskStatus, TextEvent, UnknownEvent
-from support.clients import SkippedTime, client_of, skipping
+from support.clients import SkippedTime, client_of
 from support.raw import DROP, RawServer, answer, chunk, json_answer, stream_head
 from support.turns import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
 
@@ -58,8 +58,11 @@ class Followed:
 async def follow(task: TaskServer, *, retry: RetryPolicy | None = None, **options: Any) -> Followed:
     """Follow a stream to its end."""
     events: list[TaskEvent] = []
-    async with RawServer(task) as server, client_of(server.url, **({"retry": retry} if retry else {})) as client:
-        skipped = skipping(client)
+    skipped = SkippedTime()
+    async with (
+        RawServer(task) as server,
+        client_of(server.url, _time=skipped.time, **({"retry": retry} if retry else {})) as client,
+    ):
         async with client.tasks.events(TASK_ID, **options) as stream:
             events.extend([event async for event in stream])
         assert client.stats().open_streams == 0
@@ -515,15 +518,15 @@ async def test_heartbeats_do_not_hold_back_an_end() -> None:
                 yield chunk(frame)
             while len(connects) > 1:
                 await anyio.sleep(0.01)
-                time.slept.append(0.5)
+                skipped.slept.append(0.5)
                 yield chunk(b": still here\n\n")
             yield chunk(b"")
 
         return pieces()
 
     connects: list[Any] = []
-    async with RawServer(beating) as server, client_of(server.url) as client:
-        time = skipping(client)
+    skipped = SkippedTime()
+    async with RawServer(beating) as server, client_of(server.url, _time=skipped.time) as client:
         async with client.tasks.events(TASK_ID) as stream:
             with anyio.fail_after(10):
                 assert [event.seq async for event in stream] == [1, 2, 3]

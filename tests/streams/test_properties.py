@@ -296,9 +296,7 @@ class Consumer:
         self.cursor = error.cursor
 
     def _client(self) -> AsyncRebyte:
-        client = client_of(self.server.url, retry=self.retry)
-        self.world.time.rule(client)
-        return client
+        return client_of(self.server.url, retry=self.retry, _time=self.world.time.time)
 
     def _events(self, client: AsyncRebyte) -> TaskEventStream:
         prompt_id = PROMPT_ID if self.world.scenario.given else None
@@ -497,9 +495,8 @@ async def test_a_cut_at_every_byte_is_mended(end: str, ids: str, *, chunked: boo
     async def handler(request: RawRequest) -> Any:
         return await worlds[-1](request)
 
-    async with RawServer(handler) as server, client_of(server.url) as client:
-        time = VirtualTime()
-        time.rule(client)
+    time = VirtualTime()
+    async with RawServer(handler) as server, client_of(server.url, _time=time.time) as client:
         for at in range(1000 if chunked else 700):
             steps = (Step("show", 4, end=end, at=at), Step("show", 4, end="succeeded", result="final"))
             scenario = Scenario(CUT_TURN, (0, 1, 2, 3), steps, ended_at=1, ids=ids, chunked=chunked)

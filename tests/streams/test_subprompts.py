@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rebyte_async import RetryPolicy
-from support.clients import client_of, skipping
+from support.clients import SkippedTime, client_of
 from support.raw import RawServer, answer
 from support.turns import SILENCE, TASK_ID, TaskServer, done, text, tool_result, tool_use
 
@@ -29,8 +29,7 @@ def sub(seq: int, *, prompt: str | None = "s1", key: str | None = None) -> dict[
 
 async def follow(task: TaskServer, **options: Any) -> list[tuple[str | None, int | None]]:
     """The events of a followed turn, by prompt and number."""
-    async with RawServer(task) as server, client_of(server.url) as client:
-        skipping(client)
+    async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time) as client:
         async with client.tasks.events(TASK_ID, follow_subprompts=True, **options) as stream:
             return [(event.prompt_id, event.seq) async for event in stream]
 
@@ -48,8 +47,7 @@ async def test_they_come_while_the_delegation_runs() -> None:
     task = TaskServer(
         [[START, SILENCE]], [RUNNING], prompt_events=[[sub(1)], [sub(1), sub(2)], [sub(1), sub(2), sub(3)]]
     )
-    async with RawServer(task) as server, client_of(server.url) as client:
-        skipping(client)
+    async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time) as client:
         async with client.tasks.events(TASK_ID, follow_subprompts=True) as stream:
             got = [(event.prompt_id, event.seq) for event in [await anext(stream) for _ in range(4)]]
     assert got == [("p1", 1), ("s1", 1), ("s1", 2), ("s1", 3)]
@@ -77,8 +75,10 @@ async def test_keys_of_a_sub_prompt_are_its_own() -> None:
 
 async def test_a_delegations_words_are_not_the_turns_words() -> None:
     """The result's text is what the turn itself said."""
-    async with RawServer(TaskServer([TURN], prompt_events=[[sub(1)]])) as server, client_of(server.url) as client:
-        skipping(client)
+    async with (
+        RawServer(TaskServer([TURN], prompt_events=[[sub(1)]])) as server,
+        client_of(server.url, _time=SkippedTime().time) as client,
+    ):
         result = await client.tasks.events(TASK_ID, follow_subprompts=True).until_done()
     assert result.text == "done"
     assert result.events_seen == 4
@@ -90,8 +90,10 @@ async def test_a_resume_behind_the_call_still_follows_the_delegation(named: str)
     events = [sub(seq, key=f"k{seq}" if named == "key" else None) for seq in (1, 2)]
     if named == "nothing":
         events = [{name: value for name, value in item.items() if name != "seq"} for item in events]
-    async with RawServer(TaskServer([TURN], prompt_events=[events])) as server, client_of(server.url) as client:
-        skipping(client)
+    async with (
+        RawServer(TaskServer([TURN], prompt_events=[events])) as server,
+        client_of(server.url, _time=SkippedTime().time) as client,
+    ):
         async with client.tasks.events(TASK_ID, follow_subprompts=True) as stream:
             await anext(stream)
         for expected in (["p1", "p1", "s1", "s1"], []):
@@ -104,7 +106,6 @@ async def test_failed_and_unreadable_reads_at_the_end_are_made_again() -> None:
     policy = RetryPolicy(max_attempts=3, base_delay=0)
     page = answer(200, b"<html>", Content_Type="text/html")
     task = TaskServer([TURN], prompt_events=[page, page, [sub(1)]])
-    async with RawServer(task) as server, client_of(server.url, retry=policy) as client:
-        skipping(client)
+    async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time, retry=policy) as client:
         result = await client.tasks.events(TASK_ID, follow_subprompts=True).until_done()
     assert result.events_seen == 4

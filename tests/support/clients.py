@@ -6,11 +6,12 @@ import asyncio
 import time
 from typing import Any
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from rebyte_async import AsyncRebyte, RetryPolicy
+from rebyte_async._clock import Time
 
-__all__ = ["KEY", "QUICK", "SkippedTime", "client_of", "skipping"]
+__all__ = ["KEY", "QUICK", "SkippedTime", "client_of"]
 
 KEY = "rbk_test_0123456789"
 QUICK = RetryPolicy(base_delay=0.001, max_delay=0.01)
@@ -24,23 +25,22 @@ def client_of(url: str, **options: Any) -> AsyncRebyte:
 
 @define
 class SkippedTime:
-    """A clock whose sleeps take no time: they move it on instead."""
+    """A clock whose sleeps take no time: they move the clock on instead.
+
+    skipped = SkippedTime()
+    client_of(url, _time=skipped.time)
+    """
 
     slept: list[float] = field(factory=list[float], init=False)
+    """The seconds of every sleep, in order."""
+    time: Time = field(default=Factory(lambda self: Time(self.clock, self.sleep), takes_self=True), init=False)
+    """What a client is given."""
 
     def clock(self) -> float:
-        """The time."""
+        """Return the time, all sleeps included."""
         return time.monotonic() + sum(self.slept)
 
     async def sleep(self, seconds: float) -> None:
-        """Let that much time have passed."""
+        """Record a sleep and return at once."""
         self.slept.append(seconds)
         await asyncio.sleep(0)
-
-
-def skipping(client: AsyncRebyte) -> SkippedTime:
-    """Have a client skip the waits between its attempts, and tell how long they would have been."""
-    skipped = SkippedTime()
-    gate = client._transport.gate
-    gate.clock, gate.sleep = skipped.clock, skipped.sleep
-    return skipped

@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import NOTHING, define, field, fields, frozen
 
-from rebyte_async import AsyncRebyte
+from rebyte_async._clock import Time
 from rebyte_async.types import TaskEvent
 from support.raw import DROP, RawRequest, answer, chunk, json_answer, stream_head
 from support.turns import TASK_ID, done
@@ -56,10 +56,10 @@ class VirtualTime:
             await asyncio.sleep(0)
         self.now = max(self.now, until)
 
-    def rule(self, client: AsyncRebyte) -> None:
-        """Have a client wait by this clock."""
-        gate = client._transport.gate  # pyright: ignore[reportPrivateUsage]
-        gate.clock, gate.sleep = self.clock, self.sleep
+    @property
+    def time(self) -> Time:
+        """What a client is given."""
+        return Time(self.clock, self.sleep)
 
 
 @frozen(repr=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from yarl import URL
 
 from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
+from rebyte_async._clock import Time
 from rebyte_async.types import Task
 from support.clients import KEY, QUICK, client_of
 from support.raw import DROP, RawRequest, RawServer, answer, json_answer
@@ -374,3 +376,28 @@ async def test_closing_the_client_ends_its_calls() -> None:
                 await client.aclose()
         with pytest.raises(errors.ConfigurationError, match="closed"):
             await client.tasks.get("t1")
+
+
+async def test_a_call_that_waits_for_its_next_attempt_holds_no_permit() -> None:
+    """A hundred calls that back off hold up no other call."""
+
+    async def handler(request: RawRequest) -> bytes:
+        return answer(500) if "bad" in request.path else json_answer({"id": "good"})
+
+    resting, over = 0, asyncio.Event()
+
+    async def rest(_: float) -> None:
+        nonlocal resting
+        resting += 1
+        await over.wait()
+
+    policy = RetryPolicy(max_attempts=2, budget=1_000)
+    async with RawServer(handler) as server, client_of(server.url, retry=policy, _time=Time(sleep=rest)) as client:
+        bad = [asyncio.ensure_future(client.tasks.get("bad")) for _ in range(100)]
+        while resting < 100:
+            await asyncio.sleep(0.005)
+        with anyio.fail_after(5):
+            assert (await client.tasks.get("good")).id == "good"
+        over.set()
+        assert len(await asyncio.gather(*bad, return_exceptions=True)) == 100
+        assert client.stats().in_flight == 0

@@ -9,7 +9,8 @@ import pytest
 from attrs import define
 
 from rebyte_async import errors
-from rebyte_async._transport.clock import ServerClock
+from rebyte_async._clock import Time
+from rebyte_async._transport.server_clock import ServerClock
 from support.clients import client_of
 from support.raw import RawRequest, RawServer, json_answer
 
@@ -30,7 +31,7 @@ class Watch:
 def test_the_servers_time_goes_on_from_its_last_answer() -> None:
     """This machine's wall clock has no part in it."""
     watch = Watch()
-    clock = ServerClock(watch)
+    clock = ServerClock(Time(watch))
     assert not clock.is_known
     assert abs(clock.now() - time.time()) < 60
     clock.note("Tue, 01 Jan 2030 12:00:00 GMT")
@@ -45,7 +46,7 @@ def test_the_servers_time_goes_on_from_its_last_answer() -> None:
 
 def test_what_is_no_date_is_passed_over() -> None:
     """A missing or odd header changes nothing."""
-    clock = ServerClock(Watch())
+    clock = ServerClock(Time(Watch()))
     for header in (None, "", "soon", "Tue, 99 Jan 2030 12:00:00 GMT"):
         clock.note(header)
         assert not clock.is_known
@@ -64,21 +65,21 @@ async def test_answers_of_the_api_set_the_clock() -> None:
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.NotFoundError):
             await client.tasks.list()
-        assert not client._transport.clock.is_known
+        assert not client._transport.server_clock.is_known
         status = 200
         await client.tasks.list()
-        assert abs(client._transport.clock.now() - NOON) < 30
-        assert client.with_options()._transport.clock is client._transport.clock
+        assert abs(client._transport.server_clock.now() - NOON) < 30
+        assert client.with_options()._transport.server_clock is client._transport.server_clock
 
 
 def test_a_clock_that_tasks_contradict_is_corrected() -> None:
     """When the service has made something counts, and what `Date` tells isn't believed any more."""
     watch = Watch()
-    clock = ServerClock(watch)
+    clock = ServerClock(Time(watch))
     clock.note("Tue, 01 Jan 2030 12:00:00 GMT")
-    clock.correct(NOON - 60, NOON, slack=120)
+    clock.recalibrate(NOON - 60, NOON, slack=120)
     assert clock.now() == NOON
-    clock.correct(NOON - 3600, NOON, slack=120)
+    clock.recalibrate(NOON - 3600, NOON, slack=120)
     assert clock.now() == NOON - 3600
     clock.note("Tue, 01 Jan 2030 12:00:01 GMT")
     watch.time += 5

@@ -1,0 +1,79 @@
+"""What all calls of a client share when the service is busy: one pause after a 429, and one budget for retries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from rebyte_async._clock import Time
+    from rebyte_async._settings import RetryPolicy
+
+__all__ = ["ClientThrottle", "RetryBudget", "Throttle"]
+
+_REFUND = 0.2
+"""What a success gives back to the retry budget: one in five calls may be a retry for any length of time."""
+_SPREAD = 0.1
+"""How far apart waiters start again, as a part of the pause: a thousand that wake at once would be refused again."""
+_LONGEST_SPREAD = 1.0
+"""The same in seconds, for long pauses."""
+
+
+class Throttle(Protocol):
+    """Holds attempts back. A batch puts its own one before the client's, which also ends when the batch does."""
+
+    def pause(self, seconds: float) -> None:
+        """Let no attempt start for a number of seconds; a longer pause that is on stays."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an attempt may start at once."""
+        ...
+
+    async def wait_until_open(self) -> None:
+        """Wait until an attempt may start."""
+        ...
+
+
+@define(eq=False)
+class ClientThrottle:
+    """Holds every attempt of a client back after a 429."""
+
+    _time: Time
+    _paused_until: float = field(default=0.0, init=False)
+    """On `_time.clock`; 0 before the first pause."""
+
+    def pause(self, seconds: float) -> None:
+        """Let no attempt start for a number of seconds; a longer pause that is on stays."""
+        self._paused_until = max(self._paused_until, self._time.clock() + seconds)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no pause is on."""
+        return self._paused_until <= 0 or self._paused_until <= self._time.clock()
+
+    async def wait_until_open(self) -> None:
+        """Wait until no pause is on, and a random moment longer."""
+        while (remaining := self._paused_until - self._time.clock()) > 0:
+            spread = self._time.rng.uniform(0, min(_LONGEST_SPREAD, remaining * _SPREAD))
+            await self._time.sleep(remaining + spread)
+
+
+@define(eq=False)
+class RetryBudget:
+    """Counts the retries that all calls of a client spend together, so that a sick service isn't flooded with them."""
+
+    _spent: float = field(default=0.0, init=False)
+
+    def spend(self, policy: RetryPolicy) -> bool:
+        """Pay for a retry; False if the budget of the policy is spent."""
+        if self._spent + 1 > policy.budget:
+            return False
+        self._spent += 1
+        return True
+
+    def refund(self) -> None:
+        """Give a part of a retry back, after a success."""
+        self._spent = max(0.0, self._spent - _REFUND)
