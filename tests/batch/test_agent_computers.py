@@ -1,4 +1,4 @@
-"""Batches on agent computers of their own: few machines, one task at a time on each."""
+"""Batches with their own agent computers: a few, with one task at a time on each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAKE = Match("POST", "/agent-computers")
 
 
 class Busy:
-    """Counts the tasks that run at once on each machine."""
+    """Counts the tasks that run at once on each agent computer."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.now: Counter[str] = Counter()
@@ -29,19 +29,19 @@ class Busy:
         emulator.script(self.starts, self.ends, times=None)
 
     def starts(self, turn: Turn) -> list[Any]:
-        """A task begins."""
+        """Count a task that starts."""
         self.now[turn.workspace_id] += 1
         self.most[turn.workspace_id] = max(self.most[turn.workspace_id], self.now[turn.workspace_id])
         return [says("on it"), pause(0.01)]
 
     def ends(self, turn: Turn) -> list[Any]:
-        """It ends."""
+        """Count a task that ends."""
         self.now[turn.workspace_id] -= 1
         return [succeed("x")]
 
 
-async def test_items_share_a_few_machines(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """Three machines for twenty items, never two tasks at once on one; a second run uses the same three."""
+async def test_items_share_agent_computers(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """Twenty items run on three agent computers, one at a time on each, and a second run uses the same three."""
     busy, journal = Busy(emulator), tmp_path / "run.sqlite3"
     found = await outcomes_of(runner_of(client, journal=journal, workspaces=3), items(20))
     assert {outcome.status for outcome in found.values()} == {"completed"}
@@ -53,14 +53,14 @@ async def test_items_share_a_few_machines(emulator: Emulator, client: AsyncRebyt
     assert len(machines) == 3
 
 
-async def test_no_more_machines_are_made_than_are_needed(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Two items need two of ten."""
+async def test_no_more_agent_computers_are_created_than_needed(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Two items create at most two of ten agent computers."""
     assert len(await outcomes_of(runner_of(client, workspaces=10), items(2))) == 2
     assert len(emulator.log.select("POST", "/agent-computers")) <= 2
 
 
-async def test_given_machines_are_used(emulator: Emulator, client: AsyncRebyte) -> None:
-    """None is made where ids are given."""
+async def test_given_agent_computers_are_used(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Where ids are given, no agent computer is created."""
     busy = Busy(emulator)
     given = [(await client.agent_computers.create()).id for _ in range(2)]
     await outcomes_of(runner_of(client, workspaces=given), items(8))
@@ -68,25 +68,25 @@ async def test_given_machines_are_used(emulator: Emulator, client: AsyncRebyte) 
     assert len(emulator.log.select("POST", "/agent-computers")) == 2
 
 
-async def test_an_item_with_a_machine_of_its_own_is_refused(client: AsyncRebyte) -> None:
-    """One or the other."""
+async def test_an_item_with_its_own_workspace_id_is_refused(client: AsyncRebyte) -> None:
+    """An item can't name an agent computer when the batch has its own."""
     with pytest.raises(errors.BatchError, match="'k' has its own workspace_id, and the batch has workspaces"):
         await outcomes_of(runner_of(client, workspaces=2), [BatchItem("k", "Do it", workspace_id="w")])
 
 
 @pytest.mark.parametrize("fault", [Drop("after"), Drop("before"), Status(500, when="after")])
-async def test_a_machine_is_made_once(emulator: Emulator, client: AsyncRebyte, fault: Any) -> None:
-    """One whose create got lost is found by its name, which is the batch's own."""
+async def test_an_agent_computer_is_created_once(emulator: Emulator, client: AsyncRebyte, fault: Any) -> None:
+    """An agent computer whose create was ambiguous is found by its name."""
     emulator.faults.add(fault, MAKE, times=1)
     found = await outcomes_of(runner_of(client, workspaces=1), items(3))
     assert {outcome.status for outcome in found.values()} == {"completed"}
     assert len([computer async for computer in client.agent_computers.list()]) == 1
 
 
-async def test_a_machine_that_was_made_before_a_kill_is_found(
+async def test_an_agent_computer_created_before_a_kill_is_found(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """The journal had its intent alone."""
+    """An intent without a result in the journal leads to a search by name."""
     journal = tmp_path / "run.sqlite3"
     async with Journal(journal, base_url=emulator.url) as opened:
         name = f"batch-{opened.batch_id[:8]}-0"
@@ -97,10 +97,10 @@ async def test_a_machine_that_was_made_before_a_kill_is_found(
     assert len(emulator.log.select("POST", "/agent-computers")) == 1
 
 
-async def test_machines_that_do_not_come_up_are_done_without(
+async def test_a_batch_continues_without_failed_agent_computers(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """The batch goes on with the others, and ends when there is none."""
+    """Items run on the other agent computers, and the batch ends when none is left."""
     emulator.provision(error="No capacity")
     journal = tmp_path / "run.sqlite3"
     for count in (4, 8):
@@ -113,8 +113,8 @@ async def test_machines_that_do_not_come_up_are_done_without(
         await outcomes_of(runner_of(client, workspaces=2), items(4))
 
 
-async def test_a_machine_that_was_deleted_is_made_anew(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """A journal may outlive its machines."""
+async def test_a_deleted_agent_computer_is_replaced(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """An agent computer that was deleted after an earlier run is created again."""
     journal = tmp_path / "run.sqlite3"
     await outcomes_of(runner_of(client, journal=journal, workspaces=1), items(1))
     emulator.faults.add(Status(404), Match("GET", "/agent-computers/[^/]+"), times=1)
@@ -124,8 +124,8 @@ async def test_a_machine_that_was_deleted_is_made_anew(emulator: Emulator, clien
     assert len(emulator.log.select("POST", "/agent-computers")) == 2
 
 
-async def test_a_refused_machine_ends_the_run(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """It is no item's fault."""
+async def test_a_refused_agent_computer_ends_the_run(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """The run ends with the error, and no item is recorded as failed."""
     emulator.faults.add(Status(403, code="insufficient_scopes"), MAKE, times=None)
     journal = tmp_path / "run.sqlite3"
     with pytest.raises(errors.BatchError, match="can't create the batch's agent computers: InsufficientScopesError"):
@@ -134,10 +134,10 @@ async def test_a_refused_machine_ends_the_run(emulator: Emulator, client: AsyncR
 
 
 @pytest.mark.parametrize("status", [401, 500])
-async def test_machines_whose_tasks_can_not_be_followed_hold_nobody_up(
+async def test_agent_computers_with_lost_tasks_get_no_other(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path, status: int
 ) -> None:
-    """Nothing is put on such a machine, and the run ends where none is left."""
+    """An agent computer whose task can't be followed gets no item, and the run ends when none is left."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Status(status), Match("GET", "/tasks/.*"), times=None)
     runner = runner_of(client, journal=journal, workspaces=2, tuning={"outage_timeout": 0.1})
@@ -150,8 +150,8 @@ async def test_machines_whose_tasks_can_not_be_followed_hold_nobody_up(
     assert creates(emulator) == 6
 
 
-async def test_an_open_task_keeps_its_machine(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """After a restart nothing new is put on a machine whose task still runs."""
+async def test_an_open_task_keeps_its_agent_computer(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """After a restart, no item is put on an agent computer whose task still runs."""
     journal = tmp_path / "run.sqlite3"
     emulator.script(says("a"), hold(), prompt="Do 0", times=None)
     run = runner_of(client, journal=journal, workspaces=2).run(items(4))
@@ -173,8 +173,8 @@ async def test_an_open_task_keeps_its_machine(emulator: Emulator, client: AsyncR
     assert creates(emulator) == 10
 
 
-async def test_a_machine_that_is_not_there_swallows_nothing(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Items that met it run on another one, and without another one the batch ends."""
+async def test_items_of_a_missing_agent_computer_run_elsewhere(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Items that met a missing agent computer run on another one; without another one the batch ends."""
     good = (await client.agent_computers.create()).id
     bad = "11111111-1111-4111-8111-111111111111"
     found = await outcomes_of(runner_of(client, workspaces=[good, bad]), items(8))
@@ -184,10 +184,10 @@ async def test_a_machine_that_is_not_there_swallows_nothing(emulator: Emulator, 
         await outcomes_of(runner_of(client, workspaces=[bad]), items(3))
 
 
-async def test_nothing_is_put_on_a_machine_on_which_a_task_may_run(
+async def test_an_undecided_create_blocks_its_agent_computer(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """A create that stays in doubt may have made a task there; the next run has its say."""
+    """An undecided create may have started a task, so its agent computer gets no item in this run."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Drop("after"), Match("POST", "/tasks"), times=1)
     runner = runner_of(client, journal=journal, workspaces=1, on_ambiguous="report")
@@ -203,8 +203,8 @@ async def test_nothing_is_put_on_a_machine_on_which_a_task_may_run(
     ]
 
 
-async def test_fewer_machines_than_wanted_will_do(emulator: Emulator, client: AsyncRebyte) -> None:
-    """The organization may have no more than two."""
+async def test_fewer_agent_computers_than_wanted_suffice(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Where the organization's limit is two, the batch runs on two; where it is none, the batch ends."""
     emulator.faults.add(Status(400, code="limit_exceeded"), Match("POST", "/agent-computers", nth=3), times=1)
     found = await outcomes_of(runner_of(client, workspaces=3), items(8))
     assert {outcome.status for outcome in found.values()} == {"completed"}

@@ -1,4 +1,4 @@
-"""Items: made, read from JSON lines, and told apart."""
+"""Items: made by code, read from JSON lines, and compared."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ FULL = {
 }
 
 
-def test_an_item_survives_json() -> None:
-    """What is written down of an item makes the same item again."""
+def test_an_item_survives_a_round_trip_through_json() -> None:
+    """An item's JSON makes the same item again."""
     item = BatchItem.from_json(FULL)
     assert item.files == ("a.csv", FileRef("f1", "b.csv"), ("c.csv", "d.csv"))
     assert item.as_json() == FULL
@@ -37,7 +37,7 @@ def test_an_item_survives_json() -> None:
 
 
 def test_nulls_and_absent_fields_are_the_same() -> None:
-    """A line written by a program that writes every field is an item like any other."""
+    """A line in which unused fields are null makes the same item as one without them."""
     nulls = dict.fromkeys(FULL) | {"key": "k", "prompt": "Do it"}
     assert BatchItem.from_json(nulls) == BatchItem("k", "Do it")
 
@@ -63,22 +63,22 @@ def test_nulls_and_absent_fields_are_the_same() -> None:
         ({"key": "k", "prompt": "p", "extra": {"workspaceId": "w"}}, "fields that have an argument: workspaceId"),
     ],
 )
-def test_what_can_not_be_an_item_is_refused(document: Any, said: str) -> None:
-    """The error names the field, and what would be right."""
+def test_wrong_items_are_refused(document: Any, said: str) -> None:
+    """The error names the field, and says what it must be."""
     with pytest.raises(errors.InvalidRequestError) as caught:
         BatchItem.from_json(document)
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("files", [b"x", "a.csv", 7, FileRef("f1", "a"), [("a",)], [(1, b"x")]])
-def test_files_have_to_be_a_list_of_attachments(files: Any) -> None:
-    """A single path, a file by itself or half a pair is a mistake."""
+def test_files_must_be_a_list_of_attachments(files: Any) -> None:
+    """A single path, a file alone or half a pair is refused."""
     with pytest.raises(errors.InvalidRequestError, match="files"):
         BatchItem("k", "p", files=files)
 
 
-def test_everything_that_goes_into_the_create_is_in_the_fingerprint() -> None:
-    """Two items are the same if their creates are, whatever their keys are."""
+def test_the_fingerprint_covers_everything_that_is_sent() -> None:
+    """Items have equal fingerprints if their creates are equal, whatever their keys are."""
     base = to_new_item(BatchItem.from_json(FULL))
     assert to_new_item(BatchItem.from_json(FULL | {"key": "other"})).fingerprint == base.fingerprint
     for name in FULL.keys() - {"key"}:
@@ -91,8 +91,8 @@ def test_everything_that_goes_into_the_create_is_in_the_fingerprint() -> None:
     assert to_new_item(mixed).fingerprint == to_new_item(turned).fingerprint
 
 
-def test_a_source_without_a_path_counts_by_its_name_and_type() -> None:
-    """Bytes and open files can't be written down; their names can."""
+def test_an_upload_source_without_a_path_is_written_as_its_name_and_type() -> None:
+    """Bytes and open files have no JSON form, so their names and types are written."""
     file = io.BytesIO(b"x")
     document = BatchItem("k", "p", files=[("a", b"1"), ("b", file), file, ("c", Path("d"))]).as_json()
     assert document["files"] == [
@@ -103,22 +103,22 @@ def test_a_source_without_a_path_counts_by_its_name_and_type() -> None:
     ]
 
 
-def test_what_has_no_json_form_is_refused() -> None:
-    """An item must be possible to write down."""
+def test_items_without_a_json_form_are_refused() -> None:
+    """The error names the item's key."""
     with pytest.raises(errors.InvalidRequestError, match="'k' can't be written as JSON"):
         to_new_item(BatchItem("k", "p", extra={"x": object()}))
     with pytest.raises(errors.InvalidRequestError, match="can't be written as JSON"):
         to_new_item(BatchItem("k", "half a pair: \ud83d"))
 
 
-def test_prompts_are_compared_without_what_the_service_may_change() -> None:
-    """Line ends and the space around a prompt say nothing."""
+def test_prompts_are_compared_without_line_ends_and_outer_space() -> None:
+    """Line ends and white space around a prompt make no difference."""
     assert prompt_hash(" a\r\nb\rc\n") == prompt_hash("a\nb\nc")
     assert prompt_hash("a b") != prompt_hash("a  b")
 
 
-async def test_a_file_of_lines_is_read_as_far_as_it_is_asked_for(tmp_path: Path) -> None:
-    """Lines are items; empty ones are passed over, and a bad one is named."""
+async def test_a_file_of_lines_is_read_lazily(tmp_path: Path) -> None:
+    """Lines are items, empty lines are skipped, and the error of a bad line names it."""
     path = tmp_path / "items.jsonl"
     lines = [f'{{"key": "k{number}", "prompt": "p"}}' for number in range(700)]
     path.write_text("\n".join(["", *lines, "  ", '{"key": 1}']), encoding="utf-8")
@@ -129,8 +129,8 @@ async def test_a_file_of_lines_is_read_as_far_as_it_is_asked_for(tmp_path: Path)
     assert found == [f"k{number}" for number in range(700)]
 
 
-async def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
-    """The file and the line are in the error."""
+async def test_the_error_of_a_line_without_json_names_it(tmp_path: Path) -> None:
+    """The error names the file and the line."""
     path = tmp_path / "items.jsonl"
     path.write_text('{"key": "k", "prompt": "p"}\n{"key": \n', encoding="utf-8")
     with pytest.raises(errors.BatchError, match="line 2: this is no JSON object"):
@@ -139,8 +139,8 @@ async def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
         [item async for item in read_jsonl(tmp_path / "none")]
 
 
-async def test_a_mark_of_the_byte_order_is_passed_over(tmp_path: Path) -> None:
-    """Windows' editors put one at the beginning of a file."""
+async def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    """Windows editors put one at the start of a file."""
     path = tmp_path / "items.jsonl"
     path.write_text('{"key": "a", "prompt": "Do it"}\n', encoding="utf-8-sig")
     assert [item.key async for item in read_jsonl(path)] == ["a"]

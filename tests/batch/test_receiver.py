@@ -1,4 +1,4 @@
-"""Batches that are told of the ends of their tasks: few requests, and no stream."""
+"""Batches with a webhook receiver: few requests, and no stream."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENDS = ["task.completed", "task.failed", "task.canceled"]
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """An emulator that delivers at once."""
+    """An emulator that sends deliveries at once."""
     async with Emulator(pace=0.001, delivery=DeliveryPolicy(backoff=0)) as emulator:
         emulator.script(text("Done"), times=None)
         yield emulator
@@ -30,7 +30,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @asynccontextmanager
-async def hearing(client: AsyncRebyte) -> AsyncGenerator[WebhookReceiver]:
+async def registered_receiver(client: AsyncRebyte) -> AsyncGenerator[WebhookReceiver]:
     """A receiver that is served and registered."""
     async with WebhookReceiver(WebhookVerifier("s3cret")) as receiver, serve_asgi(receiver) as origin:
         webhook = await client.webhooks.create(f"{origin}/", ENDS, secret="s3cret")
@@ -39,8 +39,8 @@ async def hearing(client: AsyncRebyte) -> AsyncGenerator[WebhookReceiver]:
 
 
 async def test_a_task_takes_two_requests_and_no_stream(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Its create, and one read when its end was told; without a receiver it is a stream for each."""
-    async with hearing(client) as receiver:
+    """A task takes its create and one read, when a delivery reports its end."""
+    async with registered_receiver(client) as receiver:
         found = await outcomes_of(runner_of(client, receiver=receiver, concurrency=20), items(100))
     assert Counter((outcome.status, outcome.final_result) for outcome in found.values()) == {("completed", "Done"): 100}
     assert creates(emulator) == 100
@@ -48,26 +48,24 @@ async def test_a_task_takes_two_requests_and_no_stream(emulator: Emulator, clien
     assert 100 <= len(emulator.log.select("GET", "/tasks/[^/]+")) <= 110, "a read may come before what it looks for"
 
 
-async def test_an_error_is_read_from_the_stream_of_the_task_that_failed(
-    emulator: Emulator, client: AsyncRebyte
-) -> None:
-    """The task's own document doesn't say why."""
+async def test_the_error_of_a_failed_task_is_read_from_its_stream(emulator: Emulator, client: AsyncRebyte) -> None:
+    """The task itself doesn't say why it failed."""
     emulator.script(goes_wrong("the disk is full"), fail(), prompt="Fail")
-    async with hearing(client) as receiver:
+    async with registered_receiver(client) as receiver:
         found = await outcomes_of(runner_of(client, receiver=receiver), items(1, "Fail"))
     assert (found["k0"].status, found["k0"].error) == ("failed", "the disk is full")
 
 
-async def test_what_is_not_told_is_read_now_and_then(client: AsyncRebyte) -> None:
-    """A receiver that hears nothing costs time, and nothing else."""
+async def test_tasks_are_read_where_no_delivery_comes(client: AsyncRebyte) -> None:
+    """Without deliveries, tasks are read at intervals, and all items end."""
     async with WebhookReceiver(WebhookVerifier("s3cret")) as receiver:
         runner = runner_of(client, receiver=receiver, tuning={"hint_poll_interval": 0.05})
         found = await outcomes_of(runner, items(5))
     assert Counter(outcome.status for outcome in found.values()) == {"completed": 5}
 
 
-async def test_what_ended_while_nobody_heard_is_read_at_once(client: AsyncRebyte, tmp_path: Path) -> None:
-    """The tasks of an earlier run may have ended long ago: their word will not come again."""
+async def test_tasks_of_an_earlier_run_are_read_at_once(client: AsyncRebyte, tmp_path: Path) -> None:
+    """Tasks of an earlier run may have ended before this one, so that no delivery about them will come."""
     journal = tmp_path / "run.sqlite3"
     async with runner_of(client, journal=journal, max_streams=0, tuning={"first_poll_interval": 600.0}).run(
         items(3)
@@ -85,7 +83,7 @@ async def test_what_ended_while_nobody_heard_is_read_at_once(client: AsyncRebyte
     assert Counter(outcome.status for outcome in found.values()) == {"completed": 3}
 
 
-async def test_a_receiver_that_can_not_hear_is_refused(client: AsyncRebyte) -> None:
-    """What has no `ended` is named."""
+async def test_a_receiver_without_ended_is_refused(client: AsyncRebyte) -> None:
+    """An object without `ended` is refused, and its type is named."""
     with pytest.raises(errors.ConfigurationError, match="receiver must be a WebhookReceiver, not str"):
         BatchRunner(client, receiver="https://example.invalid")  # type: ignore[arg-type]

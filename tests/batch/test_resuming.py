@@ -1,4 +1,4 @@
-"""Running the same batch again: what has ended is told, what runs is waited for, the rest is made."""
+"""Running a batch again: stored outcomes are handed out, running tasks are followed, other items start."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of
 
 
-async def test_a_finished_batch_tells_its_outcomes_again(
+async def test_a_finished_batch_gives_its_outcomes_again(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """The second run makes nothing, asks nothing, and tells the same."""
+    """The second run sends no request, and gives the same outcomes."""
     journal = tmp_path / "run.sqlite3"
     first = await outcomes_of(runner_of(client, journal=journal), items(20))
     emulator.log.clear()
@@ -29,8 +29,8 @@ async def test_a_finished_batch_tells_its_outcomes_again(
     assert creates(emulator) == 5
 
 
-async def test_running_tasks_are_attached_to_again(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """A run that is left leaves its tasks running; the next one waits for them."""
+async def test_running_tasks_are_followed_again(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """Leaving a run keeps its tasks running, and the next run waits for them."""
     journal = tmp_path / "run.sqlite3"
     emulator.script(says("a"), hold(), says("b"), times=None)
     run = runner_of(client, journal=journal, concurrency=4).run(items(6))
@@ -55,10 +55,8 @@ async def test_running_tasks_are_attached_to_again(emulator: Emulator, client: A
     assert creates(emulator) == 6
 
 
-async def test_open_tasks_of_items_that_are_not_given_again_hold_nothing_up(
-    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
-) -> None:
-    """The run ends with its own items; it writes down what it sees of the others."""
+async def test_open_tasks_of_other_items_delay_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """A run ends with its own items, and records what it sees of other items' tasks."""
     journal = tmp_path / "run.sqlite3"
     emulator.script(says("a"), hold(), prompt="Do 0", times=None)
     run = runner_of(client, journal=journal).run(items(2))
@@ -69,10 +67,10 @@ async def test_open_tasks_of_items_that_are_not_given_again_hold_nothing_up(
     assert rows(journal, "key, state")[0] == ("k0", "running")
 
 
-async def test_an_item_that_can_not_be_followed_is_attached_to_again(
+async def test_an_item_that_could_not_be_followed_is_followed_again(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """Giving up a wait is told, and is no end: the next run has the task's own."""
+    """A wait that was given up is an outcome of the run, but isn't recorded: the next run gives the task's own end."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Status(503), Match("GET", "/tasks/.*"), times=None)
     found = await outcomes_of(runner_of(client, journal=journal, tuning={"outage_timeout": 0.1}), items(2))
@@ -87,7 +85,7 @@ async def test_an_item_that_can_not_be_followed_is_attached_to_again(
 
 
 async def test_items_may_be_added_and_reordered(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """A key is what counts, not the place."""
+    """Items are identified by their keys, not by their places."""
     journal = tmp_path / "run.sqlite3"
     first = await outcomes_of(runner_of(client, journal=journal), items(5))
     turned = [*reversed(items(5)), BatchItem("new", "Do more")]

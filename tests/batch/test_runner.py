@@ -1,4 +1,4 @@
-"""Running a batch: one outcome for each item, whatever becomes of it."""
+"""Running a batch: each item gets one outcome."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.batches import creates, items, keys_into, outcomes_of, rows, runner
 
 
 async def test_every_item_has_an_outcome(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A task for each item, and its end as the service tells it."""
+    """Each item gets a task, and an outcome with the task's end."""
     emulator.script(says("hello"), succeed("done"), prompt="one", times=None)
     emulator.script(error("out of luck"), fail("sorry"), prompt="two", times=None)
     emulator.script(says("well"), ends_canceled(), prompt="three", times=None)
@@ -41,10 +41,8 @@ async def test_every_item_has_an_outcome(emulator: Emulator, client: AsyncRebyte
     assert client.stats().open_streams == 0
 
 
-async def test_everything_of_an_item_goes_into_its_create(
-    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
-) -> None:
-    """Files are uploaded, and the other fields sent as they are."""
+async def test_all_fields_of_an_item_are_sent(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """An item's files are uploaded, and its other fields are sent in the create."""
     (tmp_path / "a.csv").write_text("1,2", encoding="utf-8")
     item = BatchItem(
         "k",
@@ -73,8 +71,8 @@ async def test_everything_of_an_item_goes_into_its_create(
     }
 
 
-async def test_no_more_tasks_are_open_than_allowed(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Concurrency bounds the tasks that are open."""
+async def test_concurrency_limits_open_tasks(emulator: Emulator, client: AsyncRebyte) -> None:
+    """At most `concurrency` tasks are open at once."""
     open_ones = most = 0
 
     def starts(_: Turn) -> list[Any]:
@@ -95,7 +93,7 @@ async def test_no_more_tasks_are_open_than_allowed(emulator: Emulator, client: A
 
 
 async def test_ordered_outcomes_come_in_the_items_order(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A late first item holds the others' outcomes back, not their tasks."""
+    """A slow first item holds the outcomes of the others back, but not their tasks."""
     emulator.script(says("on it"), pause(0.2), prompt="Do 0$", times=None)
     run = runner_of(client, concurrency=4).run(items(12), ordered=True)
     assert [outcome.key async for outcome in run] == [f"k{number}" for number in range(12)]
@@ -104,7 +102,7 @@ async def test_ordered_outcomes_come_in_the_items_order(emulator: Emulator, clie
 
 
 class Counting:
-    """An endless supply of items that counts how many were asked for."""
+    """An endless iterable of items that counts how many were read."""
 
     def __init__(self) -> None:
         self.given = 0
@@ -126,7 +124,7 @@ class Counting:
 async def test_items_are_read_only_as_far_as_there_is_room(
     emulator: Emulator, client: AsyncRebyte, kind: str, *, ordered: bool
 ) -> None:
-    """An endless iterable costs no memory: neither slow tasks nor a slow reader let the batch run ahead."""
+    """With slow tasks or a slow reader, an endless iterable is read no further than the window."""
     supply = Counting()
     given = (item for item in supply) if kind == "sync" else aiter(supply)
     async with runner_of(client, concurrency=3).run(given, ordered=ordered) as run:
@@ -140,8 +138,8 @@ async def test_items_are_read_only_as_far_as_there_is_room(
         assert threading.get_ident() not in supply.threads
 
 
-async def test_a_blocking_iterable_holds_nobody_up(emulator: Emulator, client: AsyncRebyte) -> None:
-    """An item that is there doesn't wait for the next, and the loop goes on."""
+async def test_a_blocking_iterable_delays_neither_items_nor_the_loop(emulator: Emulator, client: AsyncRebyte) -> None:
+    """An item that was read doesn't wait for the next one, and the event loop keeps running."""
     gate = threading.Event()
 
     def supply() -> Iterator[BatchItem]:
@@ -157,8 +155,8 @@ async def test_a_blocking_iterable_holds_nobody_up(emulator: Emulator, client: A
 
 
 @pytest.mark.parametrize("kind", ["list", "generator", "async"])
-async def test_what_the_iterable_raises_comes_behind_what_ran(client: AsyncRebyte, kind: str) -> None:
-    """The application's own error is raised as it is, when the items before it have ended."""
+async def test_an_error_of_the_iterable_is_raised_after_the_outcomes(client: AsyncRebyte, kind: str) -> None:
+    """The application's own error is raised unchanged after the items before it have ended."""
 
     def supply() -> Iterator[BatchItem]:
         yield from items(3)
@@ -172,8 +170,8 @@ async def test_what_the_iterable_raises_comes_behind_what_ran(client: AsyncRebyt
     assert [outcome async for outcome in run] == []
 
 
-async def test_a_key_that_comes_twice_is_refused_by_name(emulator: Emulator, client: AsyncRebyte) -> None:
-    """What came before it runs to its end; nothing after it starts."""
+async def test_a_repeated_key_is_refused(emulator: Emulator, client: AsyncRebyte) -> None:
+    """The error names the key; the items before it end, and none after it starts."""
     given = [*items(4), BatchItem("k2", "Something else"), BatchItem("k9", "Do 9")]
     run = runner_of(client).run(given)
     seen: list[str] = []
@@ -190,8 +188,8 @@ async def test_a_key_that_comes_twice_is_refused_by_name(emulator: Emulator, cli
         (BatchItem("k1", "p", extra={"x": {1, 2}}), "'k1' can't be written as JSON"),
     ],
 )
-async def test_what_is_no_item_is_refused(client: AsyncRebyte, bad: Any, said: str) -> None:
-    """The items before it run to their end."""
+async def test_objects_that_are_not_items_are_refused(client: AsyncRebyte, bad: Any, said: str) -> None:
+    """The items before such an object run to their ends."""
     seen: list[str] = []
     with pytest.raises(errors.BatchError) as caught:
         await keys_into(seen, runner_of(client).run([*items(1), bad]))
@@ -215,8 +213,8 @@ async def test_what_is_no_item_is_refused(client: AsyncRebyte, bad: Any, said: s
         ({"workspaces": "a"}, "workspaces must be"),
     ],
 )
-def test_settings_that_can_not_be_right_are_refused(options: dict[str, Any], said: str) -> None:
-    """The error names the setting, and what would be right."""
+def test_wrong_settings_are_refused(options: dict[str, Any], said: str) -> None:
+    """The error names the setting, and says what it must be."""
     client = AsyncRebyte("rbk_x", base_url="http://127.0.0.1:9/v1")
     with pytest.raises(errors.ConfigurationError) as caught:
         BatchRunner(client, **options)
@@ -225,7 +223,7 @@ def test_settings_that_can_not_be_right_are_refused(options: dict[str, Any], sai
 
 @pytest.mark.parametrize("given", ["abc", 7, {"k": "p"}, BatchItem("k", "p")])
 def test_items_have_to_be_an_iterable(given: Any) -> None:
-    """A single item or a string is a mistake, told at once."""
+    """A single item or a string is refused at once."""
     runner: Any = BatchRunner(AsyncRebyte("rbk_x", base_url="http://127.0.0.1:9/v1"))
     with pytest.raises(errors.InvalidRequestError, match="items must be an iterable of BatchItem"):
         runner.run(given)
@@ -234,8 +232,8 @@ def test_items_have_to_be_an_iterable(given: Any) -> None:
         broken("client")
 
 
-async def test_nothing_starts_before_it_is_read_from(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Making a run costs nothing, and dropping it unread is fine."""
+async def test_a_run_starts_when_it_is_first_read(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Making a run starts nothing, and dropping it unread warns of nothing."""
     runner_of(client).run(items(3))
     await asyncio.sleep(0.05)
     assert creates(emulator) == 0
@@ -243,7 +241,7 @@ async def test_nothing_starts_before_it_is_read_from(emulator: Emulator, client:
 
 
 async def test_a_refused_create_is_an_outcome(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """One item's failure is its own; a file that isn't there is one too, before anything is sent."""
+    """A refused create or a missing file is the outcome of its item, and the others run."""
     emulator.disable_executor("codex")
     given = [
         BatchItem("good", "Do it"),
@@ -267,7 +265,7 @@ async def test_a_refused_create_is_an_outcome(emulator: Emulator, client: AsyncR
 
 
 async def test_a_refused_key_ends_the_run(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """No item can succeed, so none is burnt: the next run starts them all."""
+    """The run ends, no item is recorded as failed, and the next run starts them all."""
     emulator.faults.add(Status(401), Match("POST", "/tasks"), times=None)
     journal = tmp_path / "run.sqlite3"
     seen: list[str] = []
@@ -284,8 +282,8 @@ async def test_a_refused_key_ends_the_run(emulator: Emulator, client: AsyncRebyt
     assert {outcome.attempts for outcome in found.values()} == {1}
 
 
-async def test_trouble_before_a_create_is_waited_out(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A service that surely did nothing is asked again, beyond the client's own attempts."""
+async def test_an_outage_before_creates_is_waited_out(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Creates that certainly made nothing are repeated beyond the client's own attempts."""
     emulator.faults.add(Status(503, headers={"Retry-After": "0"}), Match("POST", "/tasks"), times=14)
     found = await outcomes_of(runner_of(client, concurrency=2), items(4))
     assert {outcome.status for outcome in found.values()} == {"completed"}
@@ -293,8 +291,8 @@ async def test_trouble_before_a_create_is_waited_out(emulator: Emulator, client:
     assert len(emulator.tasks) == 4
 
 
-async def test_trouble_that_does_not_end_ends_the_run(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
-    """After the time of patience nothing more is tried, and nothing is burnt."""
+async def test_a_long_outage_ends_the_run(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
+    """After the outage timeout nothing more is sent, and no item is recorded as failed."""
     emulator.faults.add(Status(503, headers={"Retry-After": "0"}), Match("POST", "/tasks"), times=None)
     journal = tmp_path / "run.sqlite3"
     runner = runner_of(client, journal=journal, concurrency=2, tuning={"outage_timeout": 0.2})
@@ -316,8 +314,10 @@ async def test_one_429_pauses_every_create(emulator: Emulator, client: AsyncReby
     assert len(at_once) <= 2, "only those that were on their way already"
 
 
-async def test_max_new_tasks_caps_what_a_run_makes(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """What the cap left is told as skipped, and the next run starts it."""
+async def test_max_new_tasks_limits_the_creates_of_a_run(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """Items beyond the limit end `skipped`, and the next run starts them."""
     journal = tmp_path / "run.sqlite3"
     made = 0
     for expected in (4, 4, 2, 0):
@@ -329,16 +329,16 @@ async def test_max_new_tasks_caps_what_a_run_makes(emulator: Emulator, client: A
     assert {outcome.status for outcome in nothing.values()} == {"skipped"}
 
 
-async def test_a_create_that_made_nothing_gives_its_count_back(emulator: Emulator, client: AsyncRebyte) -> None:
-    """The cap is on tasks, not on tries."""
+async def test_a_create_that_made_nothing_is_refunded(emulator: Emulator, client: AsyncRebyte) -> None:
+    """The limit counts tasks, not attempts."""
     emulator.faults.add(Status(400), Match("POST", "/tasks"), times=2)
     found = await outcomes_of(runner_of(client, max_new_tasks=3, concurrency=1), items(6))
     assert Counter(outcome.status for outcome in found.values()) == {"error": 2, "completed": 3, "skipped": 1}
     assert len(emulator.tasks) == 3
 
 
-async def test_progress_tells_how_far_it_is(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Counts, the rate, and the slowest of what runs."""
+async def test_progress_has_counts_the_rate_and_the_slowest(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A run's progress has its counts, its rate, and the tasks that run longest."""
     emulator.script(says("on it"), hold(), prompt="Do 1$", times=None)
     run = runner_of(client, concurrency=4).run(items(6))
     assert run.progress.taken == run.progress.done == 0
@@ -357,28 +357,28 @@ async def test_progress_tells_how_far_it_is(emulator: Emulator, client: AsyncReb
     assert run.progress.slowest == ()
 
 
-async def test_reading_streams_in_trouble_changes_nothing(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A gateway's pages on every other read are waited out."""
+async def test_failing_reads_are_waited_out(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A gateway's pages on every other read end no wait."""
     emulator.faults.add(HtmlPage(502), Match("GET", probability=0.5), times=None)
     found = await outcomes_of(runner_of(client, concurrency=8), items(16))
     assert {outcome.status for outcome in found.values()} == {"completed"}
     assert len(emulator.tasks) == 16
 
 
-async def test_without_a_journal_nothing_is_left_behind(
+async def test_a_batch_without_a_journal_leaves_no_file(
     client: AsyncRebyte, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch without a journal is the same code on a file that nobody sees."""
+    """Without a journal nothing is left in the working directory."""
     monkeypatch.chdir(tmp_path)
     found = await outcomes_of(runner_of(client), items(3))
     assert len(found) == 3
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_limit_of_the_organization_burns_no_items(
+async def test_a_limit_of_the_organization_fails_no_item(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """It is no item's fault: the run ends, and the next one makes them."""
+    """The run ends, no item is recorded as failed, and the next run makes them."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Status(400, code="limit_exceeded"), Match("POST", "/tasks"), times=None)
     with pytest.raises(errors.BatchError, match="the batch can't continue: LimitExceededError") as caught:
@@ -390,8 +390,8 @@ async def test_a_limit_of_the_organization_burns_no_items(
     assert {outcome.status for outcome in found.values()} == {"completed"}
 
 
-async def test_a_source_that_is_cancelled_ends_the_run(client: AsyncRebyte) -> None:
-    """Something that it awaits was cancelled: nobody waits for items that never come."""
+async def test_an_iterable_that_is_cancelled_ends_the_run(client: AsyncRebyte) -> None:
+    """If something that the iterable awaits is cancelled, the run ends with an error instead of waiting forever."""
 
     async def supply() -> AsyncIterator[BatchItem]:
         yield BatchItem("a", "Do it")
@@ -406,8 +406,8 @@ async def test_a_source_that_is_cancelled_ends_the_run(client: AsyncRebyte) -> N
     assert seen == ["a"]
 
 
-async def test_a_listing_that_fails_holds_up_no_create(emulator: Emulator, client: AsyncRebyte) -> None:
-    """It is needed where a create gets lost, and not before."""
+async def test_a_failing_listing_delays_no_create(emulator: Emulator, client: AsyncRebyte) -> None:
+    """The first listing only matters once a create is ambiguous."""
     emulator.faults.add(Status(500), Match("GET", "/tasks"), times=None)
     async with asyncio.timeout(5):
         found = await outcomes_of(runner_of(client), items(3))

@@ -1,4 +1,4 @@
-"""What nobody reckoned with: it ends the run with that error, leaves nothing behind, and makes no task twice."""
+"""Unexpected errors: each ends the run, leaves nothing open, and makes no task twice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
 
 @define
 class Trap:
-    """A middleware of an application's session that fails, once it has been told which request to fail at."""
+    """A middleware of an application's session that fails at a given request."""
 
     error: BaseException
     method: str
@@ -40,7 +40,7 @@ class Trap:
     met: int = field(default=0, init=False)
 
     async def __call__(self, request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
-        """Fail before the request is sent, or when its answer is there."""
+        """Fail before the request is sent, or after its response has come."""
         if request.method != self.method or not re.search(f"{self.path}$", request.url.path):
             return await handler(request)
         self.met += 1
@@ -57,8 +57,8 @@ async def _trapped(emulator: Emulator, trap: Trap) -> AsyncGenerator[AsyncRebyte
         yield made
 
 
-async def _left() -> list[str]:
-    """The tasks of a batch, and its threads, which need a moment to end when they have told so."""
+async def _find_leftovers() -> list[str]:
+    """The tasks and threads of batches that still exist, after the threads had a moment to end."""
     threads = [thread for thread in threading.enumerate() if "batch" in thread.name]
     for thread in threads:
         await asyncio.to_thread(thread.join, 5)
@@ -66,8 +66,8 @@ async def _left() -> list[str]:
     return tasks + [thread.name for thread in threads if thread.is_alive()]
 
 
-async def _broken(client: AsyncRebyte, journal: Path, given: Any, **options: Any) -> BaseException:
-    """What ends a run."""
+async def _run_until_error(client: AsyncRebyte, journal: Path, given: Any, **options: Any) -> BaseException:
+    """The error that ends a run."""
     raised: BaseException | None = None
     try:
         async with asyncio.timeout(10):
@@ -76,7 +76,7 @@ async def _broken(client: AsyncRebyte, journal: Path, given: Any, **options: Any
         raised = error
     assert not isinstance(raised, TimeoutError), "the run hangs"
     assert raised is not None
-    assert await _left() == []
+    assert await _find_leftovers() == []
     return raised
 
 
@@ -113,12 +113,12 @@ async def test_an_error_of_the_session_ends_the_run(
     at: int,
     options: dict[str, Any],
 ) -> None:
-    """Whether it comes with a create, with the waiting or with the looking for what got lost; the next run goes on."""
+    """An unexpected error in a create, a wait or a search ends the run, and the next run continues it."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Drop("after"), Match("POST", "/tasks", nth=3), times=1)
     trap = Trap(error, *call, when, at)
     async with _trapped(emulator, trap) as trapped:
-        raised = await _broken(trapped, journal, items(12), concurrency=3, **options)
+        raised = await _run_until_error(trapped, journal, items(12), concurrency=3, **options)
         assert trapped.stats().open_streams == 0
     assert trap.met >= at
     if isinstance(error, asyncio.CancelledError):
@@ -133,12 +133,12 @@ async def test_an_error_of_the_session_ends_the_run(
 
 
 class Interrupted(BaseException):
-    """What is no Exception, such as the outcomes of test frameworks."""
+    """An error that is no Exception, such as the outcomes of test frameworks."""
 
 
 @pytest.mark.parametrize("kind", ["list", "generator", "async"])
-async def test_what_is_no_exception_ends_the_run_too(client: AsyncRebyte, tmp_path: Path, kind: str) -> None:
-    """An iterable that raises it is as any other that raises: what ran is told before."""
+async def test_a_base_exception_of_the_iterable_ends_the_run(client: AsyncRebyte, tmp_path: Path, kind: str) -> None:
+    """An error that is no Exception is raised after the outcomes, like any other error of the iterable."""
     error = Interrupted("stop")
 
     def supply() -> Iterator[BatchItem]:
@@ -152,11 +152,11 @@ async def test_what_is_no_exception_ends_the_run_too(client: AsyncRebyte, tmp_pa
             await keys_into(seen, runner_of(client, journal=tmp_path / "run.sqlite3").run(given))
     assert caught.value is error
     assert sorted(seen) == ["k0", "k1", "k2"]
-    assert await _left() == []
+    assert await _find_leftovers() == []
 
 
 @define
-class BrokenNotices:
+class BrokenHints:
     """A receiver of the application's own that fails."""
 
     error: BaseException
@@ -172,10 +172,10 @@ class BrokenNotices:
 async def test_an_error_of_the_receiver_ends_the_run(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path, error: BaseException
 ) -> None:
-    """The tasks that it was asked about are waited for by the next run."""
+    """The next run waits for the tasks that the receiver was asked about."""
     journal = tmp_path / "run.sqlite3"
     emulator.script(says("a"), hold(), says("b"), times=None)
-    raised = await _broken(client, journal, items(9), concurrency=3, receiver=BrokenNotices(error))
+    raised = await _run_until_error(client, journal, items(9), concurrency=3, receiver=BrokenHints(error))
     assert raised is error or str(raised) == "something that the batch awaits was cancelled"
     emulator.release()
     found = await outcomes_of(runner_of(client, journal=journal, concurrency=9), items(3))
@@ -183,8 +183,10 @@ async def test_an_error_of_the_receiver_ends_the_run(
     assert len(texts(emulator)) == len(set(texts(emulator)))
 
 
-async def test_an_error_of_a_file_is_its_items_own(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """What an item's file raises is told as that item's error, and the others run."""
+async def test_an_error_of_a_file_is_the_outcome_of_its_item(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """An error that an item's upload source raises is the outcome of that item, and the others run."""
 
     async def data() -> AsyncIterator[bytes]:
         yield b"a"
@@ -203,7 +205,7 @@ async def test_an_error_of_a_file_is_its_items_own(emulator: Emulator, client: A
 async def test_a_create_that_fails_while_the_run_ends_keeps_nothing_open(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """The reader has gone when the error comes: the journal is let go of, and the next run finds the task."""
+    """If a create fails unexpectedly after the reader left, the journal is closed, and the next run finds the task."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Delay(0.3, "after"), Match("POST", "/tasks"), times=1)
     async with _trapped(emulator, Trap(TypeError("no such thing"), *CREATE, "after")) as trapped:
@@ -215,30 +217,30 @@ async def test_a_create_that_fails_while_the_run_ends_keeps_nothing_open(
         await asyncio.wait([reading], timeout=5)
         with pytest.raises(TypeError, match="no such thing"):
             await anext(run)
-    assert await _left() == []
+    assert await _find_leftovers() == []
     found = await outcomes_of(runner_of(client, journal=journal), items(1))
     assert [outcome.status for outcome in found.values()] == ["completed"]
     assert creates(emulator) == 1
 
 
-async def test_an_error_of_the_reader_ends_a_run_that_is_left(
+async def test_an_error_in_the_readers_code_ends_the_run(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """The reader's own error comes through as it is, and the next run goes on."""
+    """The reader's own error is raised unchanged, and the next run continues."""
     journal = tmp_path / "run.sqlite3"
     with pytest.raises(LookupError, match="my own"):
         async with asyncio.timeout(10), runner_of(client, journal=journal, concurrency=2).run(items(50)) as run:
             async for _ in run:
                 raise LookupError("my own")
-    assert await _left() == []
+    assert await _find_leftovers() == []
     await outcomes_of(runner_of(client, journal=journal), items(50))
     assert texts(emulator) == sorted(f"Do {number}" for number in range(50)), "each once"
 
 
-async def test_a_key_that_is_refused_while_looking_ends_the_run(
+async def test_a_key_that_is_refused_in_a_search_ends_the_run(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """One of several reads at a time is refused: the next run is told so as what it is, not as a group of errors."""
+    """If one of several parallel reads is refused, the next run raises that error, not a group of errors."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Drop("after"), Match("POST", "/tasks"), times=3)
     run = runner_of(client, journal=journal, reconcile_settle=30, concurrency=3).run(items(3))
@@ -248,7 +250,7 @@ async def test_a_key_that_is_refused_while_looking_ends_the_run(
             await asyncio.sleep(0.01)
         reading.cancel()
     emulator.faults.add(Status(401), Match("GET", "/tasks/[^/]+/content"), times=None)
-    raised = await _broken(client, journal, items(3))
+    raised = await _run_until_error(client, journal, items(3))
     assert isinstance(raised, errors.BatchError)
     assert "can't find out which tasks the last run's creates made: InvalidAPIKeyError" in str(raised)
     emulator.faults.clear()
@@ -257,8 +259,8 @@ async def test_a_key_that_is_refused_while_looking_ends_the_run(
     assert creates(emulator) == 3
 
 
-async def test_a_task_that_is_told_twice_is_ambiguous(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """A service that tells one task for two creates gives it to one item; what became of the other isn't known."""
+async def test_a_task_returned_twice_is_ambiguous(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """If the service returns one task for two creates, one item has it, and the other's create is undecided."""
     ids: list[str] = []
 
     def with_the_first_id(task: Any) -> Any:
@@ -297,7 +299,7 @@ async def test_a_write_that_fails_is_told_and_the_others_are_written(tmp_path: P
     assert not isinstance(last, BaseException)
     with closing(sqlite3.connect(tmp_path / "x")) as connection:
         assert connection.execute("SELECT b FROM a").fetchall() == [(1,)]
-    assert await _left() == []
+    assert await _find_leftovers() == []
 
 
 @pytest.mark.parametrize("error", [TypeError("no such thing"), SystemExit(3)])
@@ -322,7 +324,7 @@ async def test_a_thread_that_fails_keeps_nobody_waiting(error: BaseException, wh
             await (writer.start() if where == "open" else writer.stop())
         if where == "open":
             await writer.stop()
-    assert await _left() == []
+    assert await _find_leftovers() == []
     with pytest.raises((errors.JournalError, type(error))):
         await writer.write(lambda c: c.execute("SELECT 1"))
 
@@ -334,7 +336,7 @@ async def test_where_there_can_be_no_thread_there_is_no_run(
     size = threading.stack_size()
     threading.stack_size(1 << 46)
     try:
-        raised = await _broken(client, tmp_path / "run.sqlite3", items(3))
+        raised = await _run_until_error(client, tmp_path / "run.sqlite3", items(3))
     finally:
         threading.stack_size(size)
     assert isinstance(raised, RuntimeError)
