@@ -23,7 +23,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from rebyte_async._wire import endpoints
 from rebyte_async._wire import errors as wire_errors
 from rebyte_async.emulator import ArtifactFormat, Emulator, WebhookFormat, delegate, question, text
-from rebyte_async.emulator.routes import API
+from rebyte_async.emulator.server import API
 
 ROOT = Path(__file__).parent.parent
 WIRE = ROOT / "tests" / "wire"

@@ -1,73 +1,75 @@
-"""The Rebyte API on loopback: a second, independent implementation for tests and for development without a key."""
+"""The Rebyte API on loopback: a second, independent implementation, for tests and for development without a key.
+
+`__all__` has what a test needs at once. All faults are in `rebyte_async.emulator.faults`, and everything about scripts
+is in `rebyte_async.emulator.script`; the names of both can be imported from here as well.
+"""
 
 from __future__ import annotations
 
-from rebyte_async.emulator.artifacts.download import DownloadPlan as Offer
-from rebyte_async.emulator.artifacts.format import ArtifactFormat
+from rebyte_async.emulator.artifacts.download import DownloadPlan
 from rebyte_async.emulator.emulator import Emulator
+from rebyte_async.emulator.faults import DOWNLOADS as DOWNLOADS
+from rebyte_async.emulator.faults import BrokenBody as BrokenBody
+from rebyte_async.emulator.faults import ByteFault as ByteFault
 from rebyte_async.emulator.faults import (
-    DOWNLOADS,
-    BrokenBody,
-    ByteFault,
     Cut,
-    CutBytes,
     Delay,
     Deliveries,
-    DeliveryFault,
-    DownloadFault,
     Drop,
-    Duplicate,
-    EagerCompletedAt,
-    EarlyDone,
-    EmptyBody,
-    EmptyDone,
-    ExpiredUrl,
     Fault,
-    FrameFault,
+    FaultRegistry,
     HtmlPage,
-    LateDelivery,
-    LateRow,
     Match,
-    NoDone,
-    Noise,
-    NoRanges,
-    OtherETag,
-    ReadLag,
-    Redirect,
-    Renumber,
-    RepeatedDelivery,
-    ReplayPrevious,
-    Reply,
-    RequestFault,
-    Respell,
-    Rewrite,
     Rule,
-    Silence,
-    Slow,
-    Split,
-    StaleDelivery,
     Status,
-    TamperedDelivery,
-    UnreadableDelivery,
-    WrongLength,
 )
-from rebyte_async.emulator.faults import (
-    FaultRegistry as FaultBook,
-)
+from rebyte_async.emulator.faults import CutBytes as CutBytes
+from rebyte_async.emulator.faults import DeliveryFault as DeliveryFault
+from rebyte_async.emulator.faults import DeliveryPlan as DeliveryPlan
+from rebyte_async.emulator.faults import DownloadFault as DownloadFault
+from rebyte_async.emulator.faults import Duplicate as Duplicate
+from rebyte_async.emulator.faults import EagerCompletedAt as EagerCompletedAt
+from rebyte_async.emulator.faults import EarlyDone as EarlyDone
+from rebyte_async.emulator.faults import EmptyBody as EmptyBody
+from rebyte_async.emulator.faults import EmptyDone as EmptyDone
+from rebyte_async.emulator.faults import ExpiredUrl as ExpiredUrl
+from rebyte_async.emulator.faults import FaultBook as FaultBook
+from rebyte_async.emulator.faults import FrameFault as FrameFault
+from rebyte_async.emulator.faults import LateDelivery as LateDelivery
+from rebyte_async.emulator.faults import LateRow as LateRow
+from rebyte_async.emulator.faults import NoDone as NoDone
+from rebyte_async.emulator.faults import Noise as Noise
+from rebyte_async.emulator.faults import NoRanges as NoRanges
+from rebyte_async.emulator.faults import OtherETag as OtherETag
+from rebyte_async.emulator.faults import ReadLag as ReadLag
+from rebyte_async.emulator.faults import Redirect as Redirect
+from rebyte_async.emulator.faults import Renumber as Renumber
+from rebyte_async.emulator.faults import RepeatedDelivery as RepeatedDelivery
+from rebyte_async.emulator.faults import ReplayPrevious as ReplayPrevious
+from rebyte_async.emulator.faults import Reply as Reply
+from rebyte_async.emulator.faults import RequestFault as RequestFault
+from rebyte_async.emulator.faults import Respell as Respell
+from rebyte_async.emulator.faults import Rewrite as Rewrite
+from rebyte_async.emulator.faults import Silence as Silence
+from rebyte_async.emulator.faults import Slow as Slow
+from rebyte_async.emulator.faults import Split as Split
+from rebyte_async.emulator.faults import StaleDelivery as StaleDelivery
+from rebyte_async.emulator.faults import TamperedDelivery as TamperedDelivery
+from rebyte_async.emulator.faults import UnreadableDelivery as UnreadableDelivery
+from rebyte_async.emulator.faults import WrongLength as WrongLength
 from rebyte_async.emulator.log import Record, TrafficLog
+from rebyte_async.emulator.script import Ask as Ask
+from rebyte_async.emulator.script import Comment as Comment
+from rebyte_async.emulator.script import Delegate as Delegate
+from rebyte_async.emulator.script import Emit as Emit
+from rebyte_async.emulator.script import End as End
+from rebyte_async.emulator.script import Hold as Hold
+from rebyte_async.emulator.script import Pause as Pause
 from rebyte_async.emulator.script import (
-    Ask,
-    Comment,
-    Delegate,
-    Emit,
-    End,
-    Hold,
-    Pause,
     Script,
     Step,
     Steps,
     Turn,
-    WriteArtifact,
     artifact,
     cancel,
     comment,
@@ -87,92 +89,47 @@ from rebyte_async.emulator.script import (
     tool_result,
     tool_use,
 )
-from rebyte_async.emulator.script import (
-    ScriptPlayer as Stage,
-)
-from rebyte_async.emulator.state.artifacts import StoredArtifact
+from rebyte_async.emulator.script import Stage as Stage
+from rebyte_async.emulator.script import WriteArtifact as WriteArtifact
+from rebyte_async.emulator.settings import ArtifactFormat, DeliveryPolicy, StreamFormat, WebhookFormat
 from rebyte_async.emulator.state.files import StoredFile
-from rebyte_async.emulator.state.questions import Answer
+from rebyte_async.emulator.state.prompts import Answer
 from rebyte_async.emulator.state.tasks import MadeTask
-from rebyte_async.emulator.stream.format import StreamFormat
-from rebyte_async.emulator.webhooks.format import DeliveryPolicy, WebhookFormat
-from rebyte_async.emulator.webhooks.log import Attempt, Delivery
-from rebyte_async.emulator.webhooks.message import DeliveryPlan as Plan
+from rebyte_async.emulator.state.workspaces import StoredArtifact
+from rebyte_async.emulator.webhooks.log import Attempt as Attempt
+from rebyte_async.emulator.webhooks.log import Delivery
+
+# The names of earlier releases.
+Offer = DownloadPlan
+Plan = DeliveryPlan
 
 __all__ = [
-    "DOWNLOADS",
     "Answer",
     "ArtifactFormat",
-    "Ask",
-    "Attempt",
-    "BrokenBody",
-    "ByteFault",
-    "Comment",
     "Cut",
-    "CutBytes",
     "Delay",
-    "Delegate",
     "Deliveries",
     "Delivery",
-    "DeliveryFault",
     "DeliveryPolicy",
-    "DownloadFault",
     "Drop",
-    "Duplicate",
-    "EagerCompletedAt",
-    "EarlyDone",
-    "Emit",
-    "EmptyBody",
-    "EmptyDone",
     "Emulator",
-    "End",
-    "ExpiredUrl",
     "Fault",
-    "FaultBook",
-    "FrameFault",
-    "Hold",
+    "FaultRegistry",
     "HtmlPage",
-    "LateDelivery",
-    "LateRow",
     "MadeTask",
     "Match",
-    "NoDone",
-    "NoRanges",
-    "Noise",
-    "Offer",
-    "OtherETag",
-    "Pause",
-    "Plan",
-    "ReadLag",
     "Record",
-    "Redirect",
-    "Renumber",
-    "RepeatedDelivery",
-    "ReplayPrevious",
-    "Reply",
-    "RequestFault",
-    "Respell",
-    "Rewrite",
     "Rule",
     "Script",
-    "Silence",
-    "Slow",
-    "Split",
-    "Stage",
-    "StaleDelivery",
     "Status",
     "Step",
     "Steps",
     "StoredArtifact",
     "StoredFile",
     "StreamFormat",
-    "TamperedDelivery",
     "TrafficLog",
     "Turn",
-    "UnreadableDelivery",
     "WebhookFormat",
-    "WriteArtifact",
-    "WrongLength",
     "artifact",
     "cancel",
     "comment",

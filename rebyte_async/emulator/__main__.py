@@ -1,4 +1,4 @@
-"""`python -m rebyte_async.emulator`: the emulator as a server of its own."""
+"""`python -m rebyte_async.emulator`: run the emulator as a server."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from rebyte_async.emulator import Emulator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_BAD_ADDRESS = 1
-_LARGEST_PORT = 65_535
+_EXIT_CANNOT_LISTEN = 1
+_MAX_PORT = 65_535
 
 
 async def serve(*, host: str = "127.0.0.1", port: int = 8787, api_key: str | None = None) -> None:
-    """Run the emulator until the caller is cancelled; says on stdout how to reach it, in two lines for a shell.
+    """Run the emulator until the caller is cancelled, and print its URL and key as two lines for a shell.
 
     Args:
         host: The address to listen on.
-        port: The port; 0 for any that is free.
-        api_key: The key that it takes; None makes one up.
+        port: The port; 0 for a free one.
+        api_key: The key that it accepts; None generates one.
 
     Raises:
         OSError: The port is taken, or the host isn't this machine's.
     """
     async with Emulator(host=host, port=port, api_key=api_key) as emulator:
         lines = f"REBYTE_BASE_URL={emulator.url}\nREBYTE_API_KEY={emulator.api_key}"
-        print(lines, flush=True)  # noqa: T201 - this is what it is for
+        print(lines, flush=True)  # noqa: T201 - it is a command's output
         await asyncio.Event().wait()
 
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the emulator until Ctrl-C.
 
     Args:
-        argv: The arguments; None for those of the process.
+        argv: The arguments; None takes those of the process.
 
     Returns:
         The exit status: 0, or 1 when it couldn't listen.
@@ -49,20 +49,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             asyncio.run(serve(host=options.host, port=options.port, api_key=options.api_key))
     except OSError as error:
         print(f"error: can't listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
-        return _BAD_ADDRESS
+        return _EXIT_CANNOT_LISTEN
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m rebyte_async.emulator", description="The Rebyte API on loopback.")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    parser.add_argument("--port", default=8787, type=_port, help="the port, 0 for any (default: %(default)s)")
-    parser.add_argument("--api-key", help="the key that it takes (default: a new one)")
+    parser.add_argument("--port", default=8787, type=_port, help="the port, 0 for a free one (default: %(default)s)")
+    parser.add_argument("--api-key", help="the key that it accepts (default: a new one)")
     return parser
 
 
 def _port(text: str) -> int:
-    if not text.isdigit() or int(text) > _LARGEST_PORT:
+    if not text.isdigit() or int(text) > _MAX_PORT:
         raise argparse.ArgumentTypeError(f"not a port: {text!r}")
     return int(text)
 

@@ -1,4 +1,4 @@
-"""The agent of a task: takes up its prompts one after the other and plays their scripts."""
+"""The agent of a task: works on its prompts one after the other, by playing their scripts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from rebyte_async.emulator.script.default import default_script
 from rebyte_async.emulator.script.player import ScriptPlayer
-from rebyte_async.emulator.webhooks.announce import announce
 
 if TYPE_CHECKING:
     from rebyte_async.emulator.script.player import Steps
@@ -16,21 +15,21 @@ if TYPE_CHECKING:
     from rebyte_async.emulator.state.tasks import Task
 
 
-def wake(state: State, task: Task) -> None:
-    """See to it that somebody works on a task's prompts."""
-    if task.worker is None or task.worker.done():
-        task.worker = state.spawn(_work(state, task))
+def start(state: State, task: Task) -> None:
+    """Start the agent of a task, unless it is at work."""
+    if task.agent is None or task.agent.done():
+        task.agent = state.spawn(_work(state, task))
 
 
-def stop(state: State, task: Task) -> int:
-    """End a task's open prompts as canceled; how many there were."""
+def cancel(state: State, task: Task) -> int:
+    """Stop the agent, end the task's open prompts as canceled, and return how many there were."""
     prompts = task.open_prompts
-    if prompts and task.worker is not None:
-        task.worker.cancel()
-        task.worker = None
+    if prompts and task.agent is not None:
+        task.agent.cancel()
+        task.agent = None
     for prompt in (*prompts, *(prompt for prompt in task.delegated.values() if prompts)):
         prompt.end("canceled", "", state.clock())
-    announce(state, task)
+    state.deliveries.announce(task)
     return len(prompts)
 
 
@@ -38,20 +37,21 @@ async def _work(state: State, task: Task) -> None:
     while (prompt := next(iter(task.open_prompts), None)) is not None:
         prompt.start()
         task.workspace.files.update({file.filename: file for file in prompt.files})
-        announce(state, task)
-        await _play(ScriptPlayer(state, task, prompt), _script_for(state, prompt))
+        state.deliveries.announce(task)
+        await _play(state, task, prompt)
 
 
-async def _play(player: ScriptPlayer, steps: Steps) -> None:
+async def _play(state: State, task: Task, prompt: Prompt) -> None:
+    player = ScriptPlayer(state, task, prompt, state.deliveries.announce)
     try:
-        await player.play(steps)
-    except Exception as error:  # noqa: BLE001 - whatever a script's function raises, `check` raises it to the test
-        player.state.problems.append(error)
+        await player.play(_take_script(state, prompt))
+    except Exception as error:  # noqa: BLE001 - `Emulator.check` raises whatever a script's function raises
+        state.problems.append(error)
         player.end("failed", f"The script failed: {error!r}")
     else:
         player.end("succeeded", None)
 
 
-def _script_for(state: State, prompt: Prompt) -> Steps:
+def _take_script(state: State, prompt: Prompt) -> Steps:
     steps = state.scripts.take(prompt.text)
-    return partial(default_script, pace=state.settings.pace) if steps is None else steps
+    return partial(default_script, pace_seconds=state.settings.pace_seconds) if steps is None else steps

@@ -1,4 +1,4 @@
-"""API keys and what they may do."""
+"""API keys and their scopes."""
 
 from __future__ import annotations
 
@@ -14,39 +14,27 @@ if TYPE_CHECKING:
 _HEADERS = ("API_KEY", "api-key", "x-api-key")
 
 
-def key_of(headers: Mapping[str, str]) -> str | None:
-    """The key that came with a request, under any of the names that the service takes."""
+def read_key(headers: Mapping[str, str]) -> str | None:
+    """Return the key that came with a request, under any of the header names that the service accepts."""
     return next((headers[name] for name in _HEADERS if name in headers), None)
 
 
 @frozen
-class Keys:
-    """The keys that exist, and their scopes (None: all of them)."""
+class KeyRing:
+    """The keys that exist, each with its scopes (None: all of them)."""
 
     scopes: dict[str, frozenset[str] | None] = field(factory=dict[str, frozenset[str] | None])
 
     def add(self, key: str, scopes: frozenset[str] | None) -> None:
-        """Let a key in."""
+        """Accept a key from now on."""
         self.scopes[key] = scopes
 
-    def admit(self, key: str | None) -> frozenset[str] | None:
-        """The scopes of a key that came with a request.
-
-        Raises:
-            ApiError: There is no key, or nobody made it.
-        """
+    def authorize(self, key: str | None, scope: str) -> None:
+        """Raise an `ApiError` unless the key exists and has the scope."""
         if not key:
             raise errors.missing_api_key()
         if key not in self.scopes:
             raise errors.invalid_api_key()
-        return self.scopes[key]
-
-
-def require_scope(scopes: frozenset[str] | None, scope: str) -> None:
-    """Refuse what a key may not do.
-
-    Raises:
-        ApiError: The scope is not among the key's.
-    """
-    if scopes is not None and scope not in scopes:
-        raise errors.insufficient_scopes(scope)
+        scopes = self.scopes[key]
+        if scopes is not None and scope not in scopes:
+            raise errors.insufficient_scopes(scope)

@@ -1,129 +1,216 @@
-"""Reading what a request says, as strictly as the contract has it."""
+"""Reading requests as strictly as the contract has them: bodies, JSON fields and the paging of lists."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from uuid import UUID
 
-from attrs import frozen
+from aiohttp import web
+from attrs import define, field, frozen
 
 from rebyte_async.emulator.errors import validation_error
-from rebyte_async.emulator.json_types import is_array, is_object
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from rebyte_async.emulator.log import LogEntry
+
+_LOGGED_BODY = 1 << 20
+_MAX_JSON_BODY = 16 << 20
+_DEFAULT_LIMIT = 50
+_MAX_LIMIT = 100
+_DIGITS = re.compile(r"[0-9]{1,15}")
 
 
-@frozen
-class Body:
-    """A JSON object, with a reader for every kind of field; fields that nobody reads are let through."""
+@define(eq=False)
+class RequestBody:
+    """The body of a request, which is read once; the log keeps its first MiB."""
 
-    values: dict[str, Any]
+    _request: web.BaseRequest
+    _entry: LogEntry
+    _data: bytes | None = field(default=None, init=False)
 
-    @classmethod
-    def parse(cls, content_type: str, data: bytes) -> Body:
-        """Read a request's body.
+    async def read(self) -> bytes:
+        """Return the whole body; it may be read again and again."""
+        if self._data is None:
+            self._data = b"".join([chunk async for chunk in self.chunks()])
+        return self._data
 
-        Raises:
-            ApiError: It isn't declared as JSON, or is no JSON object.
-        """
-        if content_type != "application/json":
-            raise validation_error(f"Content-Type must be application/json, not {content_type!r}.")
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body piece by piece without keeping it: it may be large."""
+        if self._data is not None:
+            yield self._data
+            return
+        self._data = b""
+        head, size = bytearray(), 0
+        try:
+            async for chunk in self._request.content.iter_any():
+                head += chunk[: _LOGGED_BODY - len(head)]
+                size += len(chunk)
+                yield chunk
+        except web.RequestPayloadError as error:
+            raise validation_error(f"The body is malformed: {error}") from error
+        finally:
+            self._entry.update(body=bytes(head), body_size=size)
+
+    async def drain(self) -> None:
+        """Read the rest of the body and drop it."""
+        if self._data is None:
+            async for _ in self.chunks():
+                pass
+
+    async def json(self) -> JsonObject:
+        """Parse the body, which must be declared as JSON and be an object of at most 16 MiB."""
+        data = await self.read()
+        if len(data) > _MAX_JSON_BODY:
+            raise validation_error(f"The body must have at most {_MAX_JSON_BODY} bytes.")
+        if self._request.content_type != "application/json":
+            raise validation_error(f"Content-Type must be application/json, not {self._request.content_type!r}.")
         try:
             values = json.loads(data)
         except (ValueError, RecursionError):
             raise validation_error("The body is not valid JSON.") from None
-        return cls(as_object(values, "The body"))
+        return JsonObject(_check_object(values, "The body"))
+
+
+@frozen
+class JsonObject:
+    """A JSON object with a checking reader for every kind of field; fields that no reader asks for are ignored.
+
+    Every reader raises an `ApiError` when the field isn't as the contract has it.
+    """
+
+    values: dict[str, Any]
 
     def has(self, name: str) -> bool:
-        """Whether a field is there at all."""
+        """Return whether a field is present, even if it is null."""
         return name in self.values
 
-    def text(self, name: str, *, longest: int | None = None) -> str:
-        """A required string that isn't empty."""
+    def text(self, name: str, *, max_length: int | None = None) -> str:
+        """Return a required string that isn't empty."""
         if not self.has(name):
             raise validation_error(f"{name} is required.")
-        return as_text(self.values[name], name, longest)
+        return _check_text(self.values[name], name, max_length)
 
-    def optional_text(self, name: str, *, longest: int | None = None) -> str | None:
-        """A string that may be left out."""
-        return self.text(name, longest=longest) if self.has(name) else None
+    def optional_text(self, name: str, *, max_length: int | None = None) -> str | None:
+        """Return a string that may be left out."""
+        return self.text(name, max_length=max_length) if self.has(name) else None
 
     def optional_string(self, name: str) -> str | None:
-        """A string that may be left out, and may be empty."""
+        """Return a string that may be left out and may be empty."""
         if self.values.get(name) == "":
             return ""
         return self.optional_text(name)
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """A required string out of a closed set."""
+        """Return a required string that is one of the choices."""
         value = self.text(name)
         if value not in choices:
             raise validation_error(f"{name} must be one of {', '.join(choices)}.")
         return value
 
     def optional_uuid(self, name: str) -> str | None:
-        """An id that may be left out."""
+        """Return a UUID in its usual spelling, which may be left out."""
         value = self.optional_text(name)
-        return None if value is None else as_uuid(value, name)
+        try:
+            return None if value is None else str(UUID(value))
+        except ValueError:
+            raise validation_error(f"{name} must be a UUID.") from None
 
     def integer(self, name: str) -> int:
-        """A required whole number."""
+        """Return a required whole number."""
         if not self.has(name):
             raise validation_error(f"{name} is required.")
-        return as_integer(self.values[name], name)
+        return _check_integer(self.values[name], name)
 
-    def items(self, name: str) -> list[Any]:
-        """A list that may be left out."""
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return an array of strings that may be left out."""
+        return tuple(_check_text(value, f"{name}[{index}]") for index, value in enumerate(self._array(name)))
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """Return an array of whole numbers that may be left out."""
+        return tuple(_check_integer(value, f"{name}[{index}]") for index, value in enumerate(self._array(name)))
+
+    def objects(self, name: str) -> tuple[JsonObject, ...]:
+        """Return an array of objects that may be left out."""
+        items = enumerate(self._array(name))
+        return tuple(JsonObject(_check_object(value, f"{name}[{index}]")) for index, value in items)
+
+    def object(self, name: str) -> JsonObject:
+        """Return a required object."""
+        return JsonObject(_check_object(self.values.get(name), name))
+
+    def _array(self, name: str) -> list[Any]:
         value = self.values.get(name, [])
         if not is_array(value):
             raise validation_error(f"{name} must be an array.")
         return value
 
-    def texts(self, name: str) -> tuple[str, ...]:
-        """A list of strings that may be left out."""
-        return tuple(as_text(value, f"{name}[{index}]") for index, value in enumerate(self.items(name)))
 
-    def integers(self, name: str) -> tuple[int, ...]:
-        """A list of whole numbers that may be left out."""
-        return tuple(as_integer(value, f"{name}[{index}]") for index, value in enumerate(self.items(name)))
+@frozen
+class Paging:
+    """The part of a list that a request asks for.
 
-    def bodies(self, name: str) -> tuple[Body, ...]:
-        """A list of objects that may be left out."""
-        return tuple(Body(as_object(value, f"{name}[{index}]")) for index, value in enumerate(self.items(name)))
+    *Source*: contract §1, documented
+    """
 
-    def body(self, name: str) -> Body:
-        """A required object."""
-        return Body(as_object(self.values.get(name), name))
+    limit: int
+    offset: int
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str]) -> Paging:
+        """Read `limit` and `offset` from a query, or raise an `ApiError`."""
+        limit = _parse_whole_number(query, "limit", _DEFAULT_LIMIT)
+        if not 1 <= limit <= _MAX_LIMIT:
+            raise validation_error(f"limit must be between 1 and {_MAX_LIMIT}.")
+        return cls(limit, _parse_whole_number(query, "offset", 0))
+
+    def page(self, oldest_first: Sequence[Any], to_json: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """Return one page, the newest first; its cost grows with the page and not with the list."""
+        end = max(0, len(oldest_first) - self.offset)
+        rows = oldest_first[max(0, end - self.limit) : end]
+        data = [to_json(row) for row in reversed(rows)]
+        return {"data": data, "total": len(oldest_first), "limit": self.limit, "offset": self.offset}
 
 
-def as_object(value: Any, name: str) -> dict[str, Any]:
-    """A JSON object, or a refusal."""
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Return whether a decoded JSON value is an object."""
+    return isinstance(value, dict)
+
+
+def is_array(value: Any) -> TypeGuard[list[Any]]:
+    """Return whether a decoded JSON value is an array."""
+    return isinstance(value, list)
+
+
+def _check_object(value: Any, name: str) -> dict[str, Any]:
     if not is_object(value):
         raise validation_error(f"{name} must be an object.")
     return value
 
 
-def as_text(value: Any, name: str, longest: int | None = None) -> str:
-    """A string that isn't empty and isn't too long, or a refusal."""
+def _check_text(value: Any, name: str, max_length: int | None = None) -> str:
     if not isinstance(value, str) or not value:
         raise validation_error(f"{name} must be a non-empty string.")
-    if longest is not None and len(value) > longest:
-        raise validation_error(f"{name} must have at most {longest} characters.")
+    if max_length is not None and len(value) > max_length:
+        raise validation_error(f"{name} must have at most {max_length} characters.")
     if re.search("[\ud800-\udfff]", value):
-        raise validation_error(f"{name} holds half of a surrogate pair, which is no character.")
+        raise validation_error(f"{name} has half of a surrogate pair, which is no character.")
     return value
 
 
-def as_integer(value: Any, name: str) -> int:
-    """A whole number, or a refusal; true and false are none."""
+def _check_integer(value: Any, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise validation_error(f"{name} must be an integer.")
     return value
 
 
-def as_uuid(value: str, name: str) -> str:
-    """A UUID in its usual spelling, or a refusal."""
-    try:
-        return str(UUID(value))
-    except ValueError:
-        raise validation_error(f"{name} must be a UUID.") from None
+def _parse_whole_number(query: Mapping[str, str], name: str, default: int) -> int:
+    value = query.get(name)
+    if value is None:
+        return default
+    if not _DIGITS.fullmatch(value):
+        raise validation_error(f"{name} must be a whole number that isn't negative.")
+    return int(value)

@@ -1,4 +1,4 @@
-"""Where the bytes of uploads and artifacts are kept."""
+"""The disk that keeps the bytes of uploads and artifacts."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Disk:
-    """A folder that somebody has given, or a temporary one, which is made when something is written to it."""
+    """A given folder, or a temporary one that is made when something is first written to it."""
 
     _given: Path | None
     _temporary: Path | None = field(default=None, init=False)
-    _making: Lock = field(factory=Lock, init=False)
+    _lock: Lock = field(factory=Lock, init=False)
     _numbers: Iterator[int] = field(factory=lambda: count(1), init=False)
 
-    def part(self) -> DiskPart:
-        """A part that nothing has been written to."""
+    def new_part(self) -> DiskPart:
+        """Return an empty part."""
         return DiskPart(self, str(next(self._numbers)))
 
     def root(self) -> Path:
-        """The folder itself; this blocks."""
+        """Return the folder; this blocks."""
         if self._given is not None:
             return self._given
-        with self._making:
+        with self._lock:
             self._temporary = self._temporary or Path(tempfile.mkdtemp(prefix="rebyte-emulator-"))
         return self._temporary
 
@@ -47,29 +47,29 @@ class Disk:
 
 
 @frozen(kw_only=True)
-class Written:
-    """Bytes that are on the disk."""
+class WrittenFile:
+    """A file on the disk."""
 
     path: Path
     size: int
     digest: str
-    """Their SHA-256, in hex."""
+    """The SHA-256 of its bytes, in hex."""
 
 
 @frozen
 class DiskPart:
     """The part of a disk that belongs to one state of the service."""
 
-    disk: Disk
-    name: str
+    _disk: Disk
+    _name: str
     _numbers: Iterator[int] = field(factory=lambda: count(1), init=False)
 
-    def fresh(self, tail: str) -> str:
-        """A filename that no other file has; a client has no say in it but for its tail."""
+    def unused_name(self, tail: str) -> str:
+        """Return a filename that no other file has; a client has no influence on more than its tail."""
         return f"{next(self._numbers)}-{tail}"
 
-    async def write(self, filename: str, chunks: AsyncIterable[bytes]) -> Written:
-        """Write a file piece by piece: the whole, or nothing of it is left."""
+    async def write(self, filename: str, chunks: AsyncIterable[bytes]) -> WrittenFile:
+        """Write a file piece by piece: either the whole file or nothing of it is kept."""
         path = await self.path(filename)
         try:
             return await _write(path, chunks)
@@ -78,21 +78,21 @@ class DiskPart:
             raise
 
     async def remove(self, path: Path) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it exists."""
         with anyio.CancelScope(shield=True):
             await anyio.Path(path).unlink(missing_ok=True)
 
     async def path(self, filename: str) -> Path:
-        """Where a file is to be, in a folder that exists."""
-        return await to_thread.run_sync(self._path, filename)
+        """Return the path for a file, and make its folder."""
+        return await to_thread.run_sync(self._make_path, filename)
 
-    def _path(self, filename: str) -> Path:
-        folder = self.disk.root() / self.name
+    def _make_path(self, filename: str) -> Path:
+        folder = self._disk.root() / self._name
         folder.mkdir(parents=True, exist_ok=True)
         return folder / filename
 
 
-async def _write(path: Path, chunks: AsyncIterable[bytes]) -> Written:
+async def _write(path: Path, chunks: AsyncIterable[bytes]) -> WrittenFile:
     # The file is open only within a thread: a request can be stopped at any time, and then nothing is left to close.
     size, digest = 0, hashlib.sha256()
     await anyio.Path(path).write_bytes(b"")
@@ -100,7 +100,7 @@ async def _write(path: Path, chunks: AsyncIterable[bytes]) -> Written:
         await to_thread.run_sync(_write_at, path, size, chunk)
         size += len(chunk)
         digest.update(chunk)
-    return Written(path=path, size=size, digest=digest.hexdigest())
+    return WrittenFile(path=path, size=size, digest=digest.hexdigest())
 
 
 def _write_at(path: Path, start: int, chunk: bytes) -> None:

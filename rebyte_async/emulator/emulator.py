@@ -1,26 +1,32 @@
-"""The emulator as its users see it."""
+"""The emulator, as tests use it."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import secrets
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from rebyte_async.emulator.artifacts.format import ArtifactFormat
-from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE, in_memory
+from attrs import define, field
+
+from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE
 from rebyte_async.emulator.disk import Disk
-from rebyte_async.emulator.script.player import checked
+from rebyte_async.emulator.script.player import flatten_steps
 from rebyte_async.emulator.script.script import Script
 from rebyte_async.emulator.server import Server
 from rebyte_async.emulator.service import State
-from rebyte_async.emulator.settings import Settings
+from rebyte_async.emulator.settings import (
+    ArtifactFormat,
+    DeliveryPolicy,
+    Formats,
+    Settings,
+    StreamFormat,
+    WebhookFormat,
+)
 from rebyte_async.emulator.state.agent_computers import Provisioning
-from rebyte_async.emulator.stream.format import StreamFormat
-from rebyte_async.emulator.thread import LoopThread
-from rebyte_async.emulator.webhooks.format import DeliveryPolicy, WebhookFormat
-from rebyte_async.emulator.webhooks.key import SigningKey
+from rebyte_async.emulator.webhooks.message import SigningKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -29,40 +35,38 @@ if TYPE_CHECKING:
     from rebyte_async.emulator.faults.registry import FaultRegistry
     from rebyte_async.emulator.log import TrafficLog
     from rebyte_async.emulator.script.player import Steps
-    from rebyte_async.emulator.state.artifacts import StoredArtifact
     from rebyte_async.emulator.state.files import StoredFile
     from rebyte_async.emulator.state.tasks import MadeTask
+    from rebyte_async.emulator.state.workspaces import StoredArtifact
     from rebyte_async.emulator.webhooks.log import Delivery, Outcome
-
-__all__ = ["Emulator"]
 
 T = TypeVar("T")
 
 
 class Emulator:
-    """The Rebyte API on a loopback address: no key of yours, no network, no cost.
+    """The Rebyte API on a loopback address: without a real key, a network or costs.
 
-    `async with` runs it in the event loop at hand; a plain `with` runs it in a thread of its own. All that isn't
+    `async with` runs it in the current event loop, a plain `with` in a thread with its own loop. Everything that isn't
     awaited may be called from any thread.
 
     Args:
         host: The address to listen on.
-        port: The port of the API; 0 for any that is free.
-        api_key: The key that it takes; None makes one up.
+        port: The port of the API; 0 for a free one.
+        api_key: The key that it accepts; None generates one.
         deterministic: Whether ids, tokens and times are the same in every run.
-        pace: Seconds between two events of an agent that has no script.
-        boot: Seconds that the making of a task takes, for the VM to come up.
+        pace: Seconds between two events of an agent without a script.
+        boot: Seconds that the creation of a task takes, while its VM boots.
         provisioning: Seconds until an agent computer is ready.
         url_lifetime: Seconds until a signed URL expires.
-        folder: Where uploads and artifacts are kept; None keeps them in a temporary folder that goes when the emulator
-            is closed.
-        stream: How event streams look where the API leaves it open.
-        artifact_format: How artifacts are shown where the API leaves it open.
-        webhook_format: How webhooks look where the API leaves it open.
-        delivery: How stubbornly webhooks are delivered.
-        webhook_key: The RSA key that deliveries are signed with, as a PEM; None makes one up when it is needed.
+        folder: The folder for uploads and artifacts; None keeps them in a temporary folder that is removed when the
+            emulator is closed.
+        stream: The form of event streams where the API leaves it open.
+        artifact_format: The form of artifacts where the API leaves it open.
+        webhook_format: The form of webhooks where the API leaves it open.
+        delivery: How often and how fast the delivery of webhooks is tried.
+        webhook_key: The RSA key that deliveries are signed with, as a PEM; None generates one at first use.
         disabled_executors: The executors that the organization doesn't use.
-        seed: Where the chance of faults with a probability begins.
+        seed: Seeds the faults with a probability.
         log_limit: How many requests the log keeps.
     """
 
@@ -88,27 +92,29 @@ class Emulator:
         log_limit: int = 100_000,
     ) -> None:
         self._settings = Settings(
-            api_key=api_key or _make_key(deterministic=deterministic),
+            api_key=api_key or _generate_key(deterministic=deterministic),
             deterministic=deterministic,
-            pace=pace,
-            boot=boot,
-            provisioning=provisioning,
-            url_lifetime=url_lifetime,
-            stream=stream or StreamFormat(),
-            artifact_format=artifact_format or ArtifactFormat(),
-            webhook_format=webhook_format or WebhookFormat(),
-            delivery=delivery or DeliveryPolicy(),
-            webhook_key=SigningKey(webhook_key.encode() if isinstance(webhook_key, str) else webhook_key),
+            pace_seconds=pace,
+            boot_seconds=boot,
+            provisioning_seconds=provisioning,
+            url_lifetime_seconds=url_lifetime,
+            formats=Formats(
+                stream=stream or StreamFormat(),
+                artifact=artifact_format or ArtifactFormat(),
+                webhook=webhook_format or WebhookFormat(),
+                delivery=delivery or DeliveryPolicy(),
+            ),
             disabled_executors=frozenset(disabled_executors),
             seed=seed,
             log_limit=log_limit,
         )
+        self._signing_key = SigningKey(webhook_key.encode() if isinstance(webhook_key, str) else webhook_key)
         self._origins: dict[str, str] = {}
         self._disk = Disk(None if folder is None else Path(folder))
-        self._state = self._new_state()
-        self._server = Server(host, port, self._current_state, self._origins)
+        self._state = self._create_state()
+        self._server = Server(host, port, lambda: self._state, self._origins)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: LoopThread | None = None
+        self._thread: _LoopThread | None = None
 
     @property
     def url(self) -> str:
@@ -117,17 +123,17 @@ class Emulator:
 
     @property
     def storage_url(self) -> str:
-        """The other origin, where signed URLs and redirects lead to."""
+        """The other origin, which signed URLs and redirects lead to."""
         return self._origin("storage")
 
     @property
     def api_key(self) -> str:
-        """A key that may do everything."""
+        """A key with all scopes."""
         return self._settings.api_key
 
     @property
     def faults(self) -> FaultRegistry:
-        """What goes wrong."""
+        """The faults in force."""
         return self._state.faults
 
     @property
@@ -137,8 +143,8 @@ class Emulator:
 
     @property
     def tasks(self) -> tuple[MadeTask, ...]:
-        """The tasks that were made and not deleted, oldest first."""
-        return tuple(task.made() for task in tuple(self._state.tasks.oldest_first()))
+        """The tasks that were created and not deleted, oldest first."""
+        return tuple(task.snapshot() for task in tuple(self._state.tasks.oldest_first()))
 
     @property
     def files(self) -> tuple[StoredFile, ...]:
@@ -148,98 +154,96 @@ class Emulator:
 
     @property
     def stream(self) -> StreamFormat:
-        """How event streams look where the API leaves it open; what is set here holds until `clear`."""
-        return self._state.stream
+        """The form of event streams where the API leaves it open; may be set, until `clear`."""
+        return self._state.formats.stream
 
     @stream.setter
     def stream(self, stream: StreamFormat) -> None:
-        self._state.stream = stream
+        self._state.formats.stream = stream
 
     @property
     def artifact_format(self) -> ArtifactFormat:
-        """How artifacts are shown where the API leaves it open; what is set here holds until `clear`."""
-        return self._state.artifact_format
+        """The form of artifacts where the API leaves it open; may be set, until `clear`."""
+        return self._state.formats.artifact
 
     @artifact_format.setter
     def artifact_format(self, artifact_format: ArtifactFormat) -> None:
-        self._state.artifact_format = artifact_format
+        self._state.formats.artifact = artifact_format
 
     @property
     def webhook_format(self) -> WebhookFormat:
-        """How webhooks look where the API leaves it open; what is set here holds until `clear`."""
-        return self._state.webhook_format
+        """The form of webhooks where the API leaves it open; may be set, until `clear`."""
+        return self._state.formats.webhook
 
     @webhook_format.setter
     def webhook_format(self, webhook_format: WebhookFormat) -> None:
-        self._state.webhook_format = webhook_format
+        self._state.formats.webhook = webhook_format
 
     @property
     def delivery(self) -> DeliveryPolicy:
-        """How stubbornly webhooks are delivered; what is set here holds until `clear`."""
-        return self._state.delivery
+        """How often and how fast the delivery of webhooks is tried; may be set, until `clear`."""
+        return self._state.formats.delivery
 
     @delivery.setter
     def delivery(self, delivery: DeliveryPolicy) -> None:
-        self._state.delivery = delivery
+        self._state.formats.delivery = delivery
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
-        """What webhooks were told, and what became of it, oldest first; ask again to see how one goes on."""
-        return self._state.deliveries.all()
+        """The deliveries to webhooks as they are now, oldest first."""
+        return self._state.delivery_log.all()
 
     def artifacts(self, workspace_id: str) -> tuple[StoredArtifact, ...]:
-        """The artifacts of a workspace, the oldest name first; none if there is no such workspace."""
+        """Return the artifacts of a workspace, the oldest name first; none if there is no such workspace."""
         workspace = self._state.workspaces.find(workspace_id)
         return () if workspace is None else tuple(workspace.artifacts.values())
 
     def put_artifact(
         self, workspace_id: str, name: str, data: str | bytes, *, content_type: str = DEFAULT_TYPE
     ) -> StoredArtifact:
-        """Put an artifact into a workspace, in place of an older one of its name.
+        """Store an artifact in a workspace, in place of an older one with its name.
 
         Args:
-            workspace_id: The workspace, which is made if there is none.
+            workspace_id: The workspace, which is created if there is none.
             name: The artifact's name.
-            data: What is in it; it is kept in memory.
+            data: Its content, which is kept in memory.
             content_type: Its type.
 
         Returns:
             The artifact.
         """
         content = data.encode() if isinstance(data, str) else data
-        workspace = self._state.workspaces.make(workspace_id)
-        workspace.place(in_memory(self._state, workspace, name, content_type, content))
-        return workspace.artifact(name)
+        workspace = self._state.workspaces.get_or_create(workspace_id)
+        return self._state.artifacts.publish_in_memory(workspace, name, content_type, content)
 
     def script(self, *steps: Steps, prompt: str | re.Pattern[str] | None = None, times: int | None = 1) -> Script:
-        """Say what the agent does with prompts to come, of new tasks and of old ones.
+        """Set what the agent does with future prompts, of new and of existing tasks.
 
-        Scripts for a number of prompts come first, in the order in which they were given; then those for every prompt,
-        the newest first; a prompt without any gets a short default_script turn. A script without an ending succeeds.
+        Scripts for a number of prompts come first, in the order in which they were set; then those for every prompt,
+        the newest first; a prompt without a script gets a short, plausible turn. A script without an end succeeds.
 
         Args:
-            steps: The steps, single or in lists; one may be a function that takes the `Turn` and returns steps.
-            prompt: A regular expression: the script is for prompts in which it is found; None for any.
-            times: For how many prompts it is; None for every one.
+            steps: The steps, single or in lists; a step may be a function that takes the `Turn` and returns steps.
+            prompt: A regular expression that is searched for in the prompt; None for any prompt.
+            times: The number of prompts that the script is for; None for every one.
 
         Returns:
             The script, which counts how often it was played.
 
         Raises:
-            TypeError: There is something among the steps that can't be played.
+            TypeError: Something among the steps can't be played.
         """
-        script = Script(checked(steps), None if prompt is None else re.compile(prompt), times)
+        script = Script(flatten_steps(steps), None if prompt is None else re.compile(prompt), times)
         self._state.scripts.add(script)
         return script
 
     def release(self, name: str = "gate") -> None:
-        """Let go on whoever waits, or will wait, in a `hold` of this name."""
-        gate = self._state.gates[name]
-        self._soon(gate.opened.set)
+        """Let all agents continue that wait, or will wait, in a `hold` with this name."""
+        self._call_soon(self._state.latches[name].opened.set)
 
     async def reached(self, name: str = "gate", *, count: int = 1) -> None:
-        """Wait until so many agents have come to a `hold` of this name."""
-        await self._inside(self._state.gates[name].reached(count))
+        """Wait until `count` agents have reached a `hold` with this name."""
+        await self._run_inside(self._state.latches[name].wait_for_arrivals(count))
 
     async def delivered(
         self,
@@ -249,25 +253,25 @@ class Emulator:
         count: int = 1,
         outcome: Outcome = "delivered",
     ) -> tuple[Delivery, ...]:
-        """Wait until so many deliveries of a kind were taken by their receivers.
+        """Wait for deliveries of one kind that have an outcome.
 
         Args:
             event: The event, such as `task.completed`; None for any.
             task_id: The task that they are about; None for any.
-            count: How many.
-            outcome: What became of them, if they weren't delivered: `failed`, `skipped` or `dropped`.
+            count: How many deliveries to wait for.
+            outcome: Their outcome: `delivered`, `failed`, `skipped` or `dropped`.
 
         Returns:
-            All deliveries of the kind, oldest first; they may be more than `count`.
+            All deliveries of the kind, oldest first, which may be more than `count`.
         """
-        return await self._inside(self._state.deliveries.settled(event, task_id, outcome, count))
+        return await self._run_inside(self._state.delivery_log.wait_for(event, task_id, outcome, count))
 
     def add_key(self, key: str | None = None, *, scopes: Iterable[str] | None = None) -> str:
-        """Make another key that is let in, until `clear`.
+        """Accept another key, until `clear`.
 
         Args:
-            key: The key; None makes one up.
-            scopes: What it may do, such as `tasks:read` and `tasks:write`; None for everything.
+            key: The key; None generates one.
+            scopes: Its scopes, such as `tasks:read` and `tasks:write`; None for all.
 
         Returns:
             The key.
@@ -277,34 +281,34 @@ class Emulator:
         return key
 
     def provision(self, *, seconds: float = 0.0, hold: str | None = None, error: str | None = None) -> None:
-        """Say how the next agent computer comes up that has no such word yet.
+        """Set how the next agent computer is provisioned; calls add up, one for each agent computer.
 
         Args:
             seconds: How long it takes.
-            hold: A gate that it waits for, as in `hold`.
-            error: Why it doesn't come up; None lets it be ready.
+            hold: A name to wait for, as in `hold`.
+            error: Why it fails; None lets it succeed.
         """
         self._state.provisionings.append(Provisioning(seconds=seconds, hold=hold, error=error))
 
     def expire_urls(self) -> None:
-        """Let every signed URL expire that was handed out so far."""
-        self._state.signer.expire()
+        """Let every signed URL expire that was issued so far."""
+        self._state.signer.expire_all()
 
     def disable_executor(self, name: str) -> None:
         """Refuse tasks for an executor, until `clear`."""
         self._state.disabled_executors.add(name)
 
     def clear(self) -> None:
-        """Forget everything: tasks, keys that were added, scripts, faults, the log; what still runs is stopped."""
-        old, self._state = self._state, self._new_state()
+        """Forget everything (tasks, added keys, scripts, faults, the log), and stop everything that runs."""
+        old, self._state = self._state, self._create_state()
         if self._loop is not None:
-            self._soon(old.close)
+            self._call_soon(old.close)
 
     def check(self) -> None:
-        """Raise what failed inside the emulator or in a script's functions.
+        """Raise what failed inside the emulator or in a function of a script.
 
         Raises:
-            ExceptionGroup: Something did; its members say what.
+            ExceptionGroup: Something failed; its members are the failures.
         """
         problems = tuple(self._state.problems)
         self._state.problems.clear()
@@ -325,9 +329,9 @@ class Emulator:
             raise
 
     async def aclose(self) -> None:
-        """Stop all that runs, and close every connection."""
+        """Stop everything that runs, and close every connection."""
         self._state.close()
-        await self._state.ended()
+        await self._state.wait_closed()
         await self._server.stop()
         await self._disk.clean()
         self._origins.clear()
@@ -343,7 +347,7 @@ class Emulator:
         await self.aclose()
 
     def __enter__(self) -> Self:
-        self._thread = LoopThread()
+        self._thread = _LoopThread()
         self._thread.start()
         try:
             self._thread.run(self.start())
@@ -363,30 +367,47 @@ class Emulator:
     def __repr__(self) -> str:
         return f"<Emulator {self._origins.get('api', 'not running')}>"
 
-    def _new_state(self) -> State:
-        return State.make(self._settings, self._origins, self._disk.part())
-
-    def _current_state(self) -> State:
-        return self._state
+    def _create_state(self) -> State:
+        return State.create(self._settings, self._origins, self._disk.new_part(), self._signing_key)
 
     def _origin(self, name: str) -> str:
-        self._running()
+        self._running_loop()
         return self._origins[name]
 
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             raise RuntimeError("the emulator isn't running: enter it with `async with` or `with` first")
         return self._loop
 
-    async def _inside(self, job: Coroutine[object, object, T]) -> T:
-        loop = self._running()
+    async def _run_inside(self, job: Coroutine[object, object, T]) -> T:
+        loop = self._running_loop()
         if asyncio.get_running_loop() is loop:
             return await job
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(job, loop))
 
-    def _soon(self, action: Callable[[], None]) -> None:
-        self._running().call_soon_threadsafe(action)
+    def _call_soon(self, action: Callable[[], None]) -> None:
+        self._running_loop().call_soon_threadsafe(action)
 
 
-def _make_key(*, deterministic: bool) -> str:
+@define(eq=False)
+class _LoopThread:
+    """An event loop in its own thread, for an emulator that no test's loop can block."""
+
+    loop: asyncio.AbstractEventLoop = field(factory=asyncio.new_event_loop, init=False)
+    _thread: threading.Thread = field(init=False)
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self.loop.run_forever, name="rebyte-emulator", daemon=True)
+        self._thread.start()
+
+    def run(self, job: Coroutine[object, object, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(job, self.loop).result()
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+def _generate_key(*, deterministic: bool) -> str:
     return "rbk_emulator" if deterministic else f"rbk_{secrets.token_hex(16)}"

@@ -1,12 +1,12 @@
-"""The answers with which the service refuses a request."""
+"""The errors with which the service refuses requests."""
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
-    """A request is answered with the API's error envelope.
+    """The service responds with an error in the API's envelope.
 
-    *Source*: contract, section 1 (documented).
+    *Source*: contract §1, documented
     """
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -16,23 +16,18 @@ class ApiError(Exception):
         self.message = message
 
 
-def envelope(code: str, message: str) -> dict[str, dict[str, str]]:
-    """The body of every error."""
-    return {"error": {"code": code, "message": message}}
-
-
 def missing_api_key() -> ApiError:
     """No key came with the request."""
     return ApiError(401, "missing_api_key", "The API_KEY header is missing.")
 
 
 def invalid_api_key() -> ApiError:
-    """The key is none of this service's."""
+    """The service doesn't know the key."""
     return ApiError(401, "invalid_api_key", "The API key is invalid or expired.")
 
 
 def insufficient_scopes(scope: str) -> ApiError:
-    """The key may not do this."""
+    """The key lacks a scope."""
     return ApiError(403, "insufficient_scopes", f"The API key lacks the scope {scope}.")
 
 
@@ -42,22 +37,22 @@ def agent_disabled(executor: str) -> ApiError:
 
 
 def validation_error(message: str) -> ApiError:
-    """The request doesn't say what it must."""
+    """The request isn't as the contract has it."""
     return ApiError(400, "validation_error", message)
 
 
 def limit_exceeded(message: str) -> ApiError:
-    """The organization has as much as it may have."""
+    """The organization has as many as it may have."""
     return ApiError(400, "limit_exceeded", message)
 
 
-def not_found(what: str) -> ApiError:
-    """There is no such thing, or it isn't this key's."""
-    return ApiError(404, "not_found", f"{what} not found.")
+def not_found(kind: str) -> ApiError:
+    """The service has no such thing, or it belongs to another key."""
+    return ApiError(404, "not_found", f"{kind} not found.")
 
 
 def conflict(message: str) -> ApiError:
-    """The request came too late (the code is a guess: only the status was observed)."""
+    """The request came too late. GUESS(§3): the code; only the status was observed."""
     return ApiError(409, "conflict", message)
 
 

@@ -1,29 +1,28 @@
-"""Where every request comes in: it is logged, troubled by faults, let in or refused, and answered."""
+"""The way of every request: it is logged, troubled by faults, authorized and responded to."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from attrs import define
 
-from rebyte_async.emulator import errors
 from rebyte_async.emulator.artifacts.download import Download
-from rebyte_async.emulator.auth import key_of, require_scope
-from rebyte_async.emulator.errors import ApiError
+from rebyte_async.emulator.auth import read_key
+from rebyte_async.emulator.body import RequestBody
+from rebyte_async.emulator.errors import ApiError, internal_error, validation_error
 from rebyte_async.emulator.exchange import Exchange
-from rebyte_async.emulator.faults.base import RequestFault
+from rebyte_async.emulator.faults.base import with_byte_faults, with_request_faults
+from rebyte_async.emulator.generators import now
 from rebyte_async.emulator.responses import error_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rebyte_async.emulator.connections import Connection
-    from rebyte_async.emulator.faults.base import Answer
-    from rebyte_async.emulator.log import Entry
+    from rebyte_async.emulator.log import LogEntry
     from rebyte_async.emulator.router import Route, Router
     from rebyte_async.emulator.service import State
 
@@ -32,99 +31,95 @@ _PREFIX = "/v1"
 
 @define(eq=False)
 class Gateway:
-    """The request handler of one origin."""
+    """Handles the requests to one origin."""
 
     origin: str
     router: Router
     state: Callable[[], State]
 
     async def __call__(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
-        """Answer one request."""
-        exchange = self._call(request, connection)
-        exchange.state.exchanges.add(exchange)
+        """Respond to one request."""
+        state = self.state()
+        exchange = self._open(state, request, connection)
+        state.open_exchanges.add(exchange)
         try:
-            return await self._answer(exchange)
+            return await self._respond(state, exchange)
         except ConnectionError:
-            return web.Response()  # nobody is there to get it
-        except ApiError as refusal:
-            return error_response(refusal)
+            return web.Response()  # the client is gone
+        except ApiError as error:
+            return error_response(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a 500 and `check` raises it
-            return _failed(exchange, error)
+            return _report_failure(state, exchange, error)
         finally:
-            exchange.connection.on_lost = None
-            exchange.state.exchanges.discard(exchange)
+            connection.on_lost = None
+            state.open_exchanges.discard(exchange)
             exchange.entry.update(ended=True)
 
-    def _call(self, request: web.BaseRequest, connection: Connection) -> Exchange:
-        state, target = self.state(), request.rel_url.raw_path
+    def _open(self, state: State, request: web.BaseRequest, connection: Connection) -> Exchange:
+        target = request.rel_url.raw_path
         path = target.removeprefix(_PREFIX) if target.startswith(f"{_PREFIX}/") else target
+        entry = self._log(state, request, path, connection)
         return Exchange(
             request=request,
-            state=state,
             connection=connection,
-            job=asyncio.current_task(),
-            entry=self._log(request, state, path, connection),
+            body=RequestBody(request, entry),
+            entry=entry,
+            handler_task=asyncio.current_task(),
             method=request.method,
             path=path,
             target=target,
             origin=self.origin,
+            origins=state.origins,
+            issue_read_token=state.issue_read_token,
+            sends_artifact_bytes=self.origin == "storage" or state.formats.artifact.redirect is None,
         )
 
-    def _log(self, request: web.BaseRequest, state: State, path: str, connection: Connection) -> Entry:
+    def _log(self, state: State, request: web.BaseRequest, path: str, connection: Connection) -> LogEntry:
         peer: Any = request.transport.get_extra_info("peername") if request.transport else None
         return state.log.open(
-            time=datetime.now(UTC),
+            time=now(),
             origin=self.origin,
             method=request.method,
             path=path,
             query=request.query,
             headers=request.headers,
-            key=key_of(request.headers),
+            key=read_key(request.headers),
             connection=connection.number,
             peer_port=peer[1] if peer else 0,
         )
 
-    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
-        exchange.faults = await exchange.state.faults.decide(exchange)
+    async def _respond(self, state: State, exchange: Exchange) -> web.StreamResponse:
+        exchange.faults = await state.faults.decide(exchange)
         exchange.entry.update(faults=exchange.faults)
-        response = await self._troubled(exchange)()
-        if not response.prepared and not exchange.dropped:
-            await exchange.drain()
+        response = await with_request_faults(exchange, partial(self._serve, state, exchange))()
+        if not response.prepared and not exchange.connection.is_dropped:
+            await exchange.body.drain()
             response.headers["X-Request-Id"] = exchange.request_id
-            exchange.answered(response.status)
+            exchange.entry.update(status=response.status)
             if isinstance(response, Download):
-                await response.send(exchange)
+                await response.send(exchange, with_byte_faults(exchange.faults, response.write))
         return response
 
-    def _troubled(self, exchange: Exchange) -> Answer:
-        answer: Answer = partial(self._serve, exchange)
-        for fault in reversed(exchange.faults):
-            if isinstance(fault, RequestFault):
-                answer = partial(fault.around, exchange, answer)
-        return answer
-
-    async def _serve(self, exchange: Exchange) -> web.StreamResponse:
+    async def _serve(self, state: State, exchange: Exchange) -> web.StreamResponse:
         try:
             route, exchange.params = self.router.find(exchange.method, exchange.target)
-            self._admit(exchange, route)
-            return await route.handler(exchange)
-        except ApiError as refusal:
-            return error_response(refusal)
+            self._authorize(state, exchange, route)
+            return await route.handler(state, exchange)
+        except ApiError as error:
+            return error_response(error)
 
-    def _admit(self, exchange: Exchange, route: Route) -> None:
-        key = key_of(exchange.request.headers)
+    def _authorize(self, state: State, exchange: Exchange, route: Route) -> None:
+        key = read_key(exchange.request.headers)
         if self.origin == "storage" and key is not None:
-            raise errors.validation_error("An API key came to an origin that it isn't for.")
-        if route.scope is None or exchange.request.query.get("pass") in exchange.state.read_tokens:
-            return
-        scopes = exchange.state.keys.admit(key)
-        require_scope(scopes, route.scope)
+            raise validation_error("An API key came to an origin that it isn't for.")
+        if route.scope is not None and exchange.request.query.get("pass") not in state.read_tokens:
+            state.keys.authorize(key, route.scope)
 
 
-def _failed(exchange: Exchange, error: Exception) -> web.StreamResponse:
-    exchange.state.problems.append(error)
+def _report_failure(state: State, exchange: Exchange, error: Exception) -> web.StreamResponse:
+    state.problems.append(error)
     if exchange.entry.record.status is not None:
-        exchange.abort()  # a stream is under way, and has no other answer
-    response = error_response(errors.internal_error())
-    exchange.answered(response.status)
+        exchange.connection.abort()  # the response is being sent, and can't become another one
+    response = error_response(internal_error())
+    exchange.entry.update(status=response.status)
     return response

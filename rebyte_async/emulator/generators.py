@@ -1,8 +1,9 @@
-"""Names for what the emulated service makes: random, or counted so that every run has the same ones."""
+"""Ids, tokens and times of the emulated service: real ones, or made-up ones that are the same in every run."""
 
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -10,25 +11,60 @@ from uuid import uuid4
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+_TICK = timedelta(milliseconds=1)
 
 
 @define
 class IdGenerator:
-    """Makes ids and tokens."""
+    """Generates ids and tokens: random ones, or counted ones if `deterministic`."""
 
     deterministic: bool = False
     _numbers: Iterator[int] = field(factory=lambda: count(1), init=False)
 
     def uuid(self) -> str:
-        """An id in the shape of a random UUID."""
+        """Return a new id in the shape of a random UUID."""
         if not self.deterministic:
             return str(uuid4())
         number = next(self._numbers)
         return f"{number:08x}-0000-4000-8000-{number:012x}"
 
     def token(self, prefix: str) -> str:
-        """A name that begins with `prefix`: an API key, a tool exchange, a signature."""
+        """Return a new token that begins with `prefix`, such as an API key."""
         if not self.deterministic:
             return prefix + secrets.token_hex(12)
         return f"{prefix}{next(self._numbers):024x}"
+
+
+@define
+class TickingClock:
+    """A clock that starts at the same instant in every run and advances by a millisecond with each reading."""
+
+    _now: datetime = field(default=_EPOCH, init=False)
+
+    def __call__(self) -> datetime:
+        """Return the next instant."""
+        self._now += _TICK
+        return self._now
+
+
+def now() -> datetime:
+    """Return the real time in UTC."""
+    return datetime.now(UTC)
+
+
+def make_clock(*, deterministic: bool) -> Callable[[], datetime]:
+    """Return a real or a deterministic clock."""
+    return TickingClock() if deterministic else now
+
+
+def timestamp(moment: datetime) -> str:
+    """Format a time as the API does: ISO 8601 in UTC with milliseconds and a Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def timestamp_or_none(moment: datetime | None) -> str | None:
+    """Format a time that may not have come yet."""
+    return None if moment is None else timestamp(moment)

@@ -1,4 +1,4 @@
-"""The traffic log: every request that reached the emulator, as a record to assert on."""
+"""The traffic log: every request that reached the emulator, as a record that tests can assert on."""
 
 from __future__ import annotations
 
@@ -17,56 +17,56 @@ __all__ = ["Record", "TrafficLog"]
 
 @frozen(kw_only=True)
 class Record:
-    """One request and what became of it."""
+    """One request and its response."""
 
     number: int
-    """Counts the requests from 1, in the order in which they came."""
+    """The number of the request, counted from 1 in the order of arrival."""
     time: datetime
-    """When the request's head had come, in real time."""
+    """The real time at which the request's head had arrived."""
     origin: str
-    """Which of the emulator's origins it came to: `api` or `storage`."""
+    """The origin of the emulator that it came to: `api` or `storage`."""
     method: str
     """The HTTP method."""
     path: str
-    """The path below the base URL, percent-encoded as it came: `/tasks`, `/tasks/<id>/events`."""
+    """The path below the base URL, percent-encoded as it came, such as `/tasks/<id>/events`."""
     query: Mapping[str, str]
-    """The query's parameters, decoded."""
+    """The decoded parameters of the query."""
     headers: Mapping[str, str]
-    """The request's headers; a look-up ignores case."""
+    """The request's headers; lookups ignore case."""
     key: str | None
-    """The API key that came with it, under whichever header name."""
+    """The API key that came with it, under any of the header names that the service accepts."""
     connection: int
-    """Which connection it came on, counted from 1: two records with the same number shared one."""
+    """The number of its connection, counted from 1: records with the same number shared one."""
     peer_port: int
     """The client's port."""
     faults: tuple[object, ...] = ()
-    """The faults that were put on this request."""
+    """The faults that troubled this request."""
     body: bytes = b""
-    """The request's body, its first MiB."""
+    """The first MiB of the request's body."""
     body_size: int = 0
     """The size of the whole body, in bytes."""
     status: int | None = None
-    """The status that was answered; None while there is no answer, and for good when the connection was dropped."""
+    """The status of the response; None before it is sent, and always when the connection was dropped."""
     ended: bool = False
-    """Whether the answer is over: for a stream, whether it is closed."""
+    """Whether the response is over: for a stream, whether it is closed."""
 
     def json(self) -> Any:
-        """The request's body, decoded.
+        """Decode the request's body.
 
         Raises:
-            ValueError: It is no JSON.
+            ValueError: The body isn't JSON.
         """
         return json.loads(self.body)
 
 
 @define
-class Entry:
-    """A place in the log whose record is replaced as the request goes on."""
+class LogEntry:
+    """A place in the log; its record is replaced as the exchange proceeds."""
 
     record: Record
 
     def update(self, **changes: Any) -> None:
-        """Replace the record by a changed one."""
+        """Replace the record by one with changes."""
         self.record = evolve(self.record, **changes)
 
 
@@ -74,26 +74,26 @@ class Entry:
 class TrafficLog:
     """A sequence of `Record`s, oldest first.
 
-    Records are replaced as their requests go on, so ask again to see what became of one. It may be read from any
-    thread.
+    Records are replaced as their exchanges proceed, so read the log again to see how one ended. The log may be read
+    from any thread.
     """
 
     limit: int = 100_000
-    """How many records are kept; then the oldest go."""
-    _entries: list[Entry] = field(factory=list[Entry], init=False, repr=False)
+    """How many records are kept; beyond that, the oldest are dropped."""
+    _entries: list[LogEntry] = field(factory=list[LogEntry], init=False, repr=False)
     _count: int = field(default=0, init=False)
 
-    def open(self, **facts: Any) -> Entry:
-        """Write down a request that has just come (the emulator's own use)."""
+    def open(self, **facts: Any) -> LogEntry:
+        """Record a request that has just arrived (for the emulator itself)."""
         self._count += 1
-        entry = Entry(Record(number=self._count, **facts))
+        entry = LogEntry(Record(number=self._count, **facts))
         self._entries.append(entry)
         if len(self._entries) > self.limit:
             del self._entries[: max(1, self.limit // 10)]
         return entry
 
     def select(self, method: str | None = None, path: str | None = None) -> tuple[Record, ...]:
-        """The records of one kind of request.
+        """Return the records of one kind of request.
 
         Args:
             method: The HTTP method; None for any.
@@ -104,7 +104,7 @@ class TrafficLog:
         return tuple(record for record in self if _fits(record, method, pattern))
 
     def clear(self) -> None:
-        """Forget every record."""
+        """Drop every record; the numbers continue."""
         self._entries.clear()
 
     def __iter__(self) -> Iterator[Record]:

@@ -1,4 +1,4 @@
-"""The answers that endpoints give."""
+"""The responses of both origins: JSON and error envelopes from the API, XML errors from the storage."""
 
 from __future__ import annotations
 
@@ -7,31 +7,44 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from rebyte_async.emulator.errors import envelope
-
 if TYPE_CHECKING:
     from rebyte_async.emulator.errors import ApiError
 
+_STORAGE_ERROR = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
+)
+
 
 def json_response(data: Any, status: int = 200) -> web.Response:
-    """An answer with JSON."""
+    """Make a response with JSON."""
     body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
     return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
 
 def empty_response() -> web.Response:
-    """An answer without a body."""
+    """Make a 204 without a body."""
     return web.Response(status=204)
 
 
-def error_response(refusal: ApiError) -> web.Response:
-    """An answer that says what is wrong with the request."""
-    return json_response(envelope(refusal.code, refusal.message), refusal.status)
+def error_response(error: ApiError) -> web.Response:
+    """Make a response with an error in the API's envelope."""
+    return json_response({"error": {"code": error.code, "message": error.message}}, error.status)
 
 
 def read_json(response: web.StreamResponse) -> Any:
-    """The JSON in an answer that hasn't been sent; None if there is none."""
+    """Decode the JSON of a response that hasn't been sent; None if it has none."""
     body = response.body if isinstance(response, web.Response) else None
     if response.content_type != "application/json" or not isinstance(body, bytes | bytearray):
         return None
     return json.loads(body)
+
+
+def storage_error(status: int, code: str, message: str) -> web.Response:
+    """Make an error in the storage's XML."""
+    text = _STORAGE_ERROR.format(code=code, message=message)
+    return web.Response(text=text, status=status, content_type="application/xml")
+
+
+def access_denied(message: str) -> web.Response:
+    """Make the storage's response to a URL that doesn't authorize its request."""
+    return storage_error(403, "AccessDenied", message)

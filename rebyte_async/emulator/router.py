@@ -1,4 +1,4 @@
-"""Which endpoint answers a request."""
+"""Finding the endpoint for a request."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.service import State
 
-Handler: TypeAlias = Callable[["Exchange"], Awaitable["web.StreamResponse"]]
+Handler: TypeAlias = Callable[["State", "Exchange"], Awaitable["web.StreamResponse"]]
 
 
 @frozen
 class Route:
-    """An endpoint: `{name}` in its path is one segment, which may hold an encoded slash."""
+    """An endpoint; each `{name}` in its path is one segment, which may contain an encoded slash."""
 
     method: str
     path: str
     scope: str | None
-    """What a key must be allowed to; None for an endpoint without a key."""
+    """The scope that a key must have; None for an endpoint without a key."""
     handler: Handler
     _segments: tuple[str, ...] = field(
         init=False, default=Factory(lambda route: tuple(route.path.split("/")), takes_self=True)
     )
 
     def match(self, method: str, segments: list[str]) -> dict[str, str] | None:
-        """The path's parameters, decoded, if the request is for this endpoint."""
+        """Return the decoded parameters of the path, or None if the request isn't for this endpoint."""
         if method != self.method or len(segments) != len(self._segments):
             return None
         params: dict[str, str] = {}
@@ -51,11 +52,7 @@ class Router:
     routes: tuple[Route, ...]
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """The endpoint for a request, and its path's parameters.
-
-        Raises:
-            ApiError: There is none.
-        """
+        """Return the endpoint for a request and the parameters of its path, or raise an `ApiError`."""
         segments = path.split("/")
         for route in self.routes:
             params = route.match(method, segments)

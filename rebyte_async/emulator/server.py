@@ -1,4 +1,4 @@
-"""The sockets that the emulator listens on."""
+"""The two origins that the emulator listens on: their sockets and their endpoints."""
 
 from __future__ import annotations
 
@@ -9,22 +9,46 @@ from aiohttp import web
 from attrs import define, field
 
 from rebyte_async.emulator.connections import ConnectionServer
+from rebyte_async.emulator.endpoints import agent_computers, artifacts, events, files, tasks, webhooks
 from rebyte_async.emulator.gateway import Gateway
-from rebyte_async.emulator.routes import API, STORAGE
+from rebyte_async.emulator.responses import json_response
+from rebyte_async.emulator.router import Route, Router
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rebyte_async.emulator.router import Router
+    from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.service import State
 
 _BACKLOG = 4096
 _SHUTDOWN_TIMEOUT = 1.0
 
 
+async def _get_health(state: State, exchange: Exchange) -> web.Response:
+    # `GET /health`, outside the API and without a key (contract §1, observed).
+    del state, exchange
+    return json_response({"status": "ok"})
+
+
+_ROUTES = (
+    *agent_computers.ROUTES,
+    *tasks.ROUTES,
+    *events.ROUTES,
+    *files.ROUTES,
+    *artifacts.ROUTES,
+    *webhooks.ROUTES,
+    Route("GET", "/health", None, _get_health),
+)
+
+API = Router(_ROUTES)
+
+# It has the API's endpoints as well, for requests that were redirected to it.
+STORAGE = Router((*files.STORAGE_ROUTES, *artifacts.STORAGE_ROUTES, *_ROUTES))
+
+
 @define(eq=False)
 class Server:
-    """Two origins on one host: the API, and the storage that signed URLs and redirects lead to."""
+    """Listens for both origins on one host: the API, and the storage that signed URLs and redirects lead to."""
 
     host: str
     port: int
@@ -34,7 +58,7 @@ class Server:
     _runners: list[web.ServerRunner] = field(factory=list[web.ServerRunner], init=False)
 
     async def start(self) -> None:
-        """Listen.
+        """Start listening.
 
         Raises:
             OSError: The port is taken, or the host isn't this machine's.

@@ -1,4 +1,4 @@
-"""URLs that carry their own authorization."""
+"""URLs that carry their own authorization, and the storage's check of requests to them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from urllib.parse import unquote
 from attrs import define, field
 from yarl import URL
 
+from rebyte_async.emulator.responses import access_denied, storage_error
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from aiohttp import web
 
-class BadSignature(Exception):  # noqa: N818 - it is an answer and no failure of the emulator
-    """A signed URL doesn't authorize what was asked for."""
+
+class BadSignatureError(Exception):
+    """A signed URL doesn't authorize the request."""
 
 
 @define
-class Signer:
+class UrlSigner:
     """Signs URLs, and checks them.
 
-    *Source*: contract, section 5 (documented: they expire after an hour; how they look is ours).
+    *Source*: contract §5, documented (that they expire after an hour; their form is the emulator's own)
     """
 
     secret: str = field(repr=False)
@@ -31,35 +35,48 @@ class Signer:
     lifetime: float
     """Seconds until a URL expires."""
     _serial: int = field(default=0, init=False)
-    _expired: int = field(default=0, init=False)
+    _last_expired: int = field(default=0, init=False)
 
     def sign(self, method: str, url: str, content_type: str = "") -> str:
-        """A URL for one method, and for one content type if the request has a body."""
+        """Sign a URL for one method, and for one content type if the request has a body."""
         self._serial += 1
         expires = int(self.clock().timestamp() + self.lifetime)
         query = {"expires": str(expires), "serial": str(self._serial)}
         signature = self._signature(method, URL(url), content_type, query)
         return str(URL(url).with_query({**query, "signature": signature}))
 
-    def check(self, method: str, url: URL, content_type: str = "") -> None:
-        """See whether a URL authorizes a request.
+    def expire_all(self) -> None:
+        """Let every URL expire that was signed so far."""
+        self._last_expired = self._serial
 
-        Raises:
-            BadSignature: It is for something else, or expired, or nobody signed it.
-        """
+    def check_download(self, request: web.BaseRequest) -> web.Response | None:
+        """Return the error if the URL of a request doesn't authorize it."""
+        return self._check_response(request, "")
+
+    def check_upload(self, request: web.BaseRequest) -> web.Response | None:
+        """Return the error if a PUT isn't authorized by its URL, or doesn't declare its length."""
+        error = self._check_response(request, request.headers.get("Content-Type", ""))
+        if error is None and request.content_length is None:
+            return storage_error(411, "MissingContentLength", "A Content-Length header is required.")
+        return error
+
+    def _check_response(self, request: web.BaseRequest, content_type: str) -> web.Response | None:
+        try:
+            self._check(request.method, request.url, content_type)
+        except BadSignatureError as error:
+            return access_denied(str(error))
+        return None
+
+    def _check(self, method: str, url: URL, content_type: str) -> None:
         query = {name: url.query.get(name, "0") for name in ("expires", "serial")}
         signature = self._signature(method, url, content_type, query)
         if not hmac.compare_digest(signature, url.query.get("signature", "")):
-            raise BadSignature("The signature doesn't match the request.")
-        if int(query["expires"]) <= self.clock().timestamp() or int(query["serial"]) <= self._expired:
-            raise BadSignature("The URL has expired.")
-
-    def expire(self) -> None:
-        """Let every URL that was signed so far expire."""
-        self._expired = self._serial
+            raise BadSignatureError("The signature doesn't match the request.")
+        if int(query["expires"]) <= self.clock().timestamp() or int(query["serial"]) <= self._last_expired:
+            raise BadSignatureError("The URL has expired.")
 
     def _signature(self, method: str, url: URL, content_type: str, query: dict[str, str]) -> str:
-        # Decoded, because clients don't agree on what they encode that needn't be.
+        # The path is decoded, because clients differ in which characters they encode beyond need.
         path = unquote(url.raw_path)
         text = "\n".join((method, path, content_type, query["expires"], query["serial"]))
         return hmac.new(self.secret.encode(), text.encode(), hashlib.sha256).hexdigest()

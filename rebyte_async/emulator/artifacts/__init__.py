@@ -1,1 +1,1 @@
-"""Artifacts on their way in and out: multipart bodies, ranges, downloads."""
+"""Artifacts: stored, uploaded and downloaded."""

@@ -1,132 +1,125 @@
-"""Downloads: an artifact or a part of it, sent piece by piece, with faults in between."""
+"""Downloads of an artifact, or of a range of its bytes, sent piece by piece."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from anyio import to_thread
 from attrs import frozen
 
-from rebyte_async.emulator.artifacts.names import segment
-from rebyte_async.emulator.artifacts.ranges import Unsatisfiable, span_of
+from rebyte_async.emulator.artifacts.storage import encode_segment
 from rebyte_async.emulator.errors import ApiError
-from rebyte_async.emulator.faults.base import DownloadFault
 from rebyte_async.emulator.responses import error_response
-from rebyte_async.emulator.stream.sinks import CutOff
+from rebyte_async.emulator.stream.frames import CutOff
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
-    from rebyte_async.emulator.artifacts.ranges import Span
     from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.state.artifacts import StoredArtifact
-    from rebyte_async.emulator.stream.sinks import ByteSink, CutManner
-
-__all__ = ["DownloadPlan"]
+    from rebyte_async.emulator.state.workspaces import StoredArtifact
+    from rebyte_async.emulator.stream.frames import ByteSink
 
 _PIECE = 256 << 10
+# aiohttp's `http_range` takes `bytes=-0` for the whole and `bytes=5-4` for a malformed header; RFC 9110, section 14,
+# has both as ranges without a byte.
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 @frozen(kw_only=True)
 class DownloadPlan:
-    """What a download is to look like; faults change it."""
+    """What a download looks like; faults change it."""
 
     artifact: StoredArtifact
     """The artifact."""
     etag: str
-    """The ETag that is shown."""
+    """The ETag to show."""
     ranges: bool = True
-    """Whether a `Range` is heeded."""
+    """Whether to heed a `Range`."""
     if_range: bool = True
-    """Whether an `If-Range` is heeded."""
+    """Whether to heed an `If-Range`."""
     more: int | None = 0
-    """By how many bytes the `Content-Length` is wrong; None for none at all."""
+    """How many bytes too large the `Content-Length` is; None for no `Content-Length`."""
 
 
 class Download(web.StreamResponse):
-    """An answer whose body is in a file; it is sent only when no fault has put another answer in its place."""
+    """A response whose body is a file. The gateway sends it, unless a fault has replaced it by another response."""
 
-    def __init__(self, plan: DownloadPlan, span: Span | None) -> None:
-        size = plan.artifact.size
-        super().__init__(status=200 if span is None else 206, headers=_headers(plan, span))
+    def __init__(self, plan: DownloadPlan, span: range | None) -> None:
+        super().__init__(status=200 if span is None else 206, headers=_make_headers(plan, span))
         self._plan = plan
-        self._first, self._size = (0, size) if span is None else (span.start, span.size)
+        self._span = range(plan.artifact.size) if span is None else span
         if plan.more is not None:
-            self.content_length = max(0, self._size + plan.more)
+            self.content_length = max(0, len(self._span) + plan.more)
 
-    async def send(self, exchange: Exchange) -> None:
-        """Send it to its end, or to where a fault ends it; the loss of the connection ends it too."""
+    async def send(self, exchange: Exchange, sink: ByteSink) -> None:
+        """Send the body to its end, to where a fault ends it, or until the connection is lost."""
         exchange.connection.on_lost = exchange.stop
         await self.prepare(exchange.request)
         try:
-            await self._send(exchange.troubled(self.write))
+            async for piece in _read_pieces(self._plan.artifact, self._span):
+                await sink(piece)
         except CutOff as cut:
-            await exchange.cut(self._manner(cut))
-
-    async def _send(self, sink: ByteSink) -> None:
-        async for piece in _pieces(self._plan.artifact, self._first, self._size):
-            await sink(piece)
-        if self._plan.more:
-            raise CutOff("eof")
-
-    def _manner(self, cut: CutOff) -> CutManner:
-        return "eof" if cut.manner == "clean" and self._plan.more is not None else cut.manner
+            # A body that is shorter than its promised length can't end cleanly.
+            has_length = self._plan.more is not None
+            await exchange.connection.cut("eof" if cut.manner == "clean" and has_length else cut.manner)
+        else:
+            if self._plan.more:
+                await exchange.connection.cut("eof")
 
 
-def make_download(exchange: Exchange, artifact: StoredArtifact) -> web.StreamResponse:
-    """The answer to a request for an artifact: the whole, the part that it wants, or that there is no such part."""
-    plan = _troubled(exchange, DownloadPlan(artifact=artifact, etag=artifact.etag))
-    try:
-        return Download(plan, _span(exchange, plan))
-    except Unsatisfiable:
-        refusal = ApiError(416, "range_not_satisfiable", "The artifact has no such bytes.")
-        response = error_response(refusal)
-        response.headers.update({"Content-Range": f"bytes */{artifact.size}", "ETag": plan.etag})
-        return response
+def make_download(headers: Mapping[str, str], plan: DownloadPlan) -> web.StreamResponse:
+    """Make the response to a request for an artifact: the whole, the requested range, or a 416."""
+    span = _requested_span(headers, plan)
+    if span is None or span:
+        return Download(plan, span)
+    response = error_response(ApiError(416, "range_not_satisfiable", "The artifact has no such bytes."))
+    response.headers.update({"Content-Range": f"bytes */{plan.artifact.size}", "ETag": plan.etag})
+    return response
 
 
-def _troubled(exchange: Exchange, plan: DownloadPlan) -> DownloadPlan:
-    for fault in reversed(exchange.faults):
-        if isinstance(fault, DownloadFault):
-            plan = fault.download(plan)
-    return plan
+def _requested_span(headers: Mapping[str, str], plan: DownloadPlan) -> range | None:
+    """Return the offsets of the requested bytes, which may be none; None for the whole artifact.
 
-
-def _span(exchange: Exchange, plan: DownloadPlan) -> Span | None:
-    headers = exchange.request.headers
+    A `Range` that isn't understood, or that asks for several ranges, is ignored.
+    """
     if not plan.ranges or (plan.if_range and headers.get("If-Range", plan.etag) != plan.etag):
         return None
-    return span_of(headers.get("Range"), plan.artifact.size)
+    match = _RANGE.fullmatch(headers.get("Range", ""))
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last, size = match[1], match[2], plan.artifact.size
+    if not first:
+        return range(max(0, size - int(last)), size)
+    return range(int(first), min(size, int(last) + 1) if last else size)
 
 
-def _headers(plan: DownloadPlan, span: Span | None) -> dict[str, str]:
+def _make_headers(plan: DownloadPlan, span: range | None) -> dict[str, str]:
     headers = {
         "Content-Type": plan.artifact.content_type,
-        "Content-Disposition": f"attachment; filename*=UTF-8''{segment(plan.artifact.name)}",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{encode_segment(plan.artifact.name)}",
         "ETag": plan.etag,
     }
     if plan.ranges:
         headers["Accept-Ranges"] = "bytes"
     if span is not None:
-        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{plan.artifact.size}"
+        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{plan.artifact.size}"
     return headers
 
 
-async def _pieces(artifact: StoredArtifact, first: int, size: int) -> AsyncIterator[bytes]:
+async def _read_pieces(artifact: StoredArtifact, span: range) -> AsyncIterator[bytes]:
     # No file stays open between two pieces: a request can be stopped at any time, and then nothing is left to close.
-    for start in range(first, first + size, _PIECE):
-        yield await _piece(artifact, start, min(_PIECE, first + size - start))
-
-
-async def _piece(artifact: StoredArtifact, start: int, size: int) -> bytes:
-    if artifact.path is None:
-        return artifact.data[start : start + size]
-    try:
-        return await to_thread.run_sync(_read, artifact.path, start, size)
-    except FileNotFoundError:
-        raise CutOff("reset") from None  # it was deleted in the meantime
+    for start in range(span.start, span.stop, _PIECE):
+        size = min(_PIECE, span.stop - start)
+        if artifact.path is None:
+            yield artifact.data[start : start + size]
+            continue
+        try:
+            yield await to_thread.run_sync(_read, artifact.path, start, size)
+        except FileNotFoundError:
+            raise CutOff("reset") from None  # it was deleted in the meantime
 
 
 def _read(path: Path, start: int, size: int) -> bytes:

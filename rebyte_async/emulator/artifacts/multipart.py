@@ -1,6 +1,9 @@
 """Multipart bodies, read piece by piece: no part is ever in memory as a whole.
 
-*Source*: RFC 7578, and the HTML standard for how browsers write filenames.
+aiohttp's own reader isn't strict enough to stand in for a service: it strips slashes from filenames, decodes their
+percent signs, and asserts on a body that ends too early. It also reads from the connection, past the log.
+
+*Source*: RFC 7578, and the HTML standard for how browsers write filenames
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from rebyte_async.emulator.errors import validation_error
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-_LARGEST_HEAD = 16 << 10
+_MAX_HEAD = 16 << 10
 _END_OF_HEAD = b"\r\n\r\n"
 _PARAM = re.compile(r""";\s*([\w.*-]+)=(?:"((?:\\["\\]|[^"])*)"|([^;\s]*))""")
 _ESCAPED = re.compile(r"""\\(["\\])""")
@@ -26,7 +29,7 @@ _BROWSER_ESCAPED = re.compile("%(22|0[aAdD])")
 
 @frozen(kw_only=True)
 class Part:
-    """One part: what its head says, and its bytes, which are there until the next part is asked for."""
+    """One part: the fields of its head, and its bytes, which can be read until the next part is asked for."""
 
     name: str
     filename: str | None
@@ -35,20 +38,16 @@ class Part:
 
 
 @define(eq=False)
-class Multipart:
-    """A body that is being read."""
+class MultipartReader:
+    """Reads the parts of one body."""
 
     _chunks: AsyncIterator[bytes]
-    _mark: bytes
+    _delimiter: bytes
     _buffer: bytearray = field(factory=lambda: bytearray(b"\r\n"), init=False)
 
     @classmethod
-    def of(cls, content_type: str, chunks: AsyncIterator[bytes]) -> Multipart:
-        """Read a request's body.
-
-        Raises:
-            ApiError: It isn't declared as multipart/form-data with a boundary.
-        """
+    def open(cls, content_type: str, chunks: AsyncIterator[bytes]) -> MultipartReader:
+        """Start reading a body, or raise an `ApiError` if it isn't declared as multipart with a boundary."""
         header = Message()
         header["Content-Type"] = content_type
         boundary = header.get_param("boundary")
@@ -57,43 +56,40 @@ class Multipart:
         return cls(chunks, b"\r\n--" + boundary.encode())
 
     async def parts(self) -> AsyncIterator[Part]:
-        """The parts, one after the other; what nobody reads of one is skipped.
-
-        Raises:
-            ApiError: The body is malformed.
-        """
-        await _skip(self._until_mark())
+        """Yield the parts, one after the other, skipping unread bytes; raise an `ApiError` if the body is malformed."""
+        await _skip(self._until_delimiter())
         while (end := await self._take(2)) == b"\r\n":
-            part = _part(await self._head(), self._until_mark())
+            part = _make_part(await self._head(), self._until_delimiter())
             yield part
             await _skip(part.chunks)
         if end != b"--":
             raise _malformed("a boundary doesn't end its line")
         await _skip(self._chunks)
 
-    async def _until_mark(self) -> AsyncIterator[bytes]:
-        held_back = len(self._mark) - 1
-        while (end := self._buffer.find(self._mark)) < 0:
+    async def _until_delimiter(self) -> AsyncIterator[bytes]:
+        # The end of the buffer may be the beginning of a delimiter, so that much is held back.
+        held_back = len(self._delimiter) - 1
+        while (end := self._buffer.find(self._delimiter)) < 0:
             if len(self._buffer) > held_back:
                 yield self._cut(len(self._buffer) - held_back)
-            await self._more()
+            await self._fill()
         if end:
             yield self._cut(end)
-        self._cut(len(self._mark))
+        self._cut(len(self._delimiter))
 
     async def _head(self) -> str:
         while (end := self._buffer.find(_END_OF_HEAD)) < 0:
-            if len(self._buffer) > _LARGEST_HEAD:
+            if len(self._buffer) > _MAX_HEAD:
                 raise _malformed("the head of a part is too long")
-            await self._more()
+            await self._fill()
         return self._cut(end + len(_END_OF_HEAD)).decode(errors="replace")
 
     async def _take(self, size: int) -> bytes:
         while len(self._buffer) < size:
-            await self._more()
+            await self._fill()
         return self._cut(size)
 
-    async def _more(self) -> None:
+    async def _fill(self) -> None:
         try:
             self._buffer += await anext(self._chunks)
         except StopAsyncIteration:
@@ -110,10 +106,11 @@ async def _skip(chunks: AsyncIterator[bytes]) -> None:
         pass
 
 
-def _part(head: str, chunks: AsyncIterator[bytes]) -> Part:
+def _make_part(head: str, chunks: AsyncIterator[bytes]) -> Part:
     lines = [line.partition(":") for line in head.split("\r\n")]
     headers = {name.strip().lower(): value.strip() for name, _, value in lines}
-    params = _params(headers.get("content-disposition", ""))
+    found = [match.groups() for match in _PARAM.finditer(headers.get("content-disposition", ""))]
+    params = {name.lower(): _decode_param(name, quoted, token) for name, quoted, token in found}
     return Part(
         name=params.get("name", ""),
         filename=params.get("filename*", params.get("filename")),
@@ -122,12 +119,7 @@ def _part(head: str, chunks: AsyncIterator[bytes]) -> Part:
     )
 
 
-def _params(disposition: str) -> dict[str, str]:
-    found = (match.groups() for match in _PARAM.finditer(disposition))
-    return {name.lower(): _value(name, quoted, token) for name, quoted, token in found}
-
-
-def _value(name: str, quoted: str | None, token: str | None) -> str:
+def _decode_param(name: str, quoted: str | None, token: str | None) -> str:
     if name.endswith("*"):
         return unquote((token or "").rpartition("'")[2])
     if quoted is None:
@@ -135,5 +127,5 @@ def _value(name: str, quoted: str | None, token: str | None) -> str:
     return _BROWSER_ESCAPED.sub(lambda match: unquote(match[0]), _ESCAPED.sub(r"\1", quoted))
 
 
-def _malformed(why: str) -> Exception:
-    return validation_error(f"The multipart body is malformed: {why}.")
+def _malformed(reason: str) -> Exception:
+    return validation_error(f"The multipart body is malformed: {reason}.")

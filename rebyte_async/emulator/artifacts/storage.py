@@ -1,64 +1,105 @@
-"""Taking artifacts in: first their bytes, then, when all of them have come, their names."""
+"""Storing artifacts: first their bytes, then, once all of them have come, their names."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from rebyte_async.emulator.artifacts.names import tail
-from rebyte_async.emulator.state.artifacts import StoredArtifact
+from attrs import frozen
+
+from rebyte_async.emulator.errors import validation_error
+from rebyte_async.emulator.state.workspaces import StoredArtifact
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable
+    from collections.abc import AsyncIterable, Callable
+    from datetime import datetime
 
-    from rebyte_async.emulator.service import State
+    from rebyte_async.emulator.disk import DiskPart
     from rebyte_async.emulator.state.workspaces import Workspace
 
 DEFAULT_TYPE = "application/octet-stream"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_MAX_TAIL = 80
 
 
-async def write(
-    state: State, workspace: Workspace, name: str, content_type: str, chunks: AsyncIterable[bytes]
-) -> StoredArtifact:
-    """Write an artifact to the disk; nobody sees it until it is placed."""
-    written = await state.disk.write(state.disk.fresh(tail(name)), chunks)
-    now = state.clock()
-    return StoredArtifact(
-        workspace_id=workspace.id,
-        name=name,
-        content_type=content_type,
-        size=written.size,
-        etag=_etag(written.digest),
-        created_at=now,
-        updated_at=now,
-        path=written.path,
-    )
+@frozen
+class ArtifactStore:
+    """Stores artifacts on the disk, or in memory."""
+
+    disk: DiskPart
+    clock: Callable[[], datetime]
+
+    async def write(
+        self, workspace: Workspace, name: str, content_type: str, chunks: AsyncIterable[bytes]
+    ) -> StoredArtifact:
+        """Write an artifact to the disk; no request sees it until it is published."""
+        written = await self.disk.write(self.disk.unused_name(_file_tail(name)), chunks)
+        now = self.clock()
+        return StoredArtifact(
+            workspace_id=workspace.id,
+            name=name,
+            content_type=content_type,
+            size=written.size,
+            etag=_etag(written.digest),
+            created_at=now,
+            updated_at=now,
+            path=written.path,
+        )
+
+    async def publish(self, workspace: Workspace, artifact: StoredArtifact) -> None:
+        """Make an artifact visible, in place of an older one with its name."""
+        await self.discard(workspace.put(artifact))
+
+    async def discard(self, artifact: StoredArtifact | None) -> None:
+        """Remove the bytes of an artifact that isn't visible (any more)."""
+        if artifact is not None and artifact.path is not None:
+            await self.disk.remove(artifact.path)
+
+    def publish_in_memory(self, workspace: Workspace, name: str, content_type: str, data: bytes) -> StoredArtifact:
+        """Publish an artifact that is kept in memory, which needs no awaiting."""
+        now = self.clock()
+        artifact = StoredArtifact(
+            workspace_id=workspace.id,
+            name=name,
+            content_type=content_type,
+            size=len(data),
+            etag=_etag(hashlib.sha256(data).hexdigest()),
+            created_at=now,
+            updated_at=now,
+            data=data,
+        )
+        workspace.put(artifact)
+        return workspace.artifact(name)
 
 
-async def place(state: State, workspace: Workspace, artifact: StoredArtifact) -> None:
-    """Let an artifact be seen, in place of an older one of its name."""
-    await discard(state, workspace.place(artifact))
+def check_name(name: str) -> str:
+    """Return a name that can be sent in a path and be read from it again, or raise an `ApiError`."""
+    if name in ("", ".", ".."):
+        raise validation_error(f"{name!r} is no filename.")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise validation_error("A filename must be Unicode text.") from None
+    return name
 
 
-async def discard(state: State, artifact: StoredArtifact | None) -> None:
-    """Remove the bytes of an artifact that nobody sees any more."""
-    if artifact is not None and artifact.path is not None:
-        await state.disk.remove(artifact.path)
+def check_content_type(content_type: str) -> str:
+    """Return a content type that can be sent in a header, or raise an `ApiError`."""
+    if not content_type.isascii() or not content_type.isprintable():
+        raise validation_error("A content type must be printable ASCII.")
+    return content_type
 
 
-def in_memory(state: State, workspace: Workspace, name: str, content_type: str, data: bytes) -> StoredArtifact:
-    """An artifact that isn't written to the disk, so that it can be made anywhere without waiting."""
-    now = state.clock()
-    return StoredArtifact(
-        workspace_id=workspace.id,
-        name=name,
-        content_type=content_type,
-        size=len(data),
-        etag=_etag(hashlib.sha256(data).hexdigest()),
-        created_at=now,
-        updated_at=now,
-        data=data,
-    )
+def encode_segment(name: str) -> str:
+    """Encode a name as one segment of a path, whatever characters it has."""
+    return quote(name, safe="")
+
+
+def _file_tail(name: str) -> str:
+    # The part of a name that any disk takes at the end of a file's name; it shows people which file it is.
+    return _UNSAFE.sub("_", name)[-_MAX_TAIL:]
 
 
 def _etag(digest: str) -> str:

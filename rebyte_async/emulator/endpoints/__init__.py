@@ -1,1 +1,1 @@
-"""The endpoints of the API, a file for each noun."""
+"""The endpoints of the API and of the storage, one file for each noun."""

@@ -1,6 +1,6 @@
-"""`/agent-computers`: make, list, read, change and delete agent computers.
+"""`/agent-computers`: create, list, get, update and delete agent computers.
 
-*Source*: contract, section 2 (changing and deleting: undocumented, observed).
+*Source*: contract §2, documented; updates and deletes: observed
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from rebyte_async.emulator.body import Paging
 from rebyte_async.emulator.errors import validation_error
-from rebyte_async.emulator.paging import Paging
 from rebyte_async.emulator.responses import empty_response, json_response
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning
@@ -17,93 +17,90 @@ from rebyte_async.emulator.state.agent_computers import AgentComputer, Provision
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from rebyte_async.emulator.body import Body
+    from rebyte_async.emulator.body import JsonObject
     from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.service import State
 
 _DEFAULT_NAME = "Agent Computer"
-_LONGEST_NAME = 200
-_LONGEST_ICON = 50
+_MAX_NAME = 200
+_MAX_ICON = 50
 
 
-async def create(exchange: Exchange) -> web.Response:
-    """`POST /agent-computers`: answers at once, the VM comes up later."""
-    computer = _make(exchange.state, await exchange.body())
-    exchange.state.computers.add(computer)
-    exchange.state.workspaces.make(computer.id)
-    answer = json_response(computer.written(), 201)
-    exchange.state.spawn(_provision(exchange.state, computer))
-    return answer
+async def create(state: State, exchange: Exchange) -> web.Response:
+    """`POST /agent-computers`: responds at once; the VM becomes ready later."""
+    agent_computer = _create(state, await exchange.body.json())
+    state.agent_computers.add(agent_computer)
+    state.workspaces.get_or_create(agent_computer.id)
+    response = json_response(agent_computer.to_json(), 201)
+    state.spawn(_provision(state, agent_computer))
+    return response
 
 
-async def list_computers(exchange: Exchange) -> web.Response:
+async def list_agent_computers(state: State, exchange: Exchange) -> web.Response:
     """`GET /agent-computers`: a page, the newest first."""
     paging = Paging.parse(exchange.request.query)
-    return json_response(paging.page(exchange.state.computers.oldest_first(), AgentComputer.written))
+    return json_response(paging.page(state.agent_computers.oldest_first(), AgentComputer.to_json))
 
 
-async def get(exchange: Exchange) -> web.Response:
+async def get(state: State, exchange: Exchange) -> web.Response:
     """`GET /agent-computers/:id`."""
-    return json_response(_computer(exchange).written())
+    return json_response(_get(state, exchange).to_json())
 
 
-async def update(exchange: Exchange) -> web.Response:
+async def update(state: State, exchange: Exchange) -> web.Response:
     """`PATCH /agent-computers/:id`: its fields are in snake_case, unlike all others."""
-    computer, body = _computer(exchange), await exchange.body()
-    instructions, views = body.optional_string("agent_instructions"), _views(body)
+    agent_computer, body = _get(state, exchange), await exchange.body.json()
+    instructions, views = body.optional_string("agent_instructions"), _read_views(body)
     if instructions is not None:
-        computer.agent_instructions = instructions
-    computer.views.update(views)
-    computer.updated_at = exchange.state.clock()
-    return json_response(computer.written())
+        agent_computer.agent_instructions = instructions
+    agent_computer.views.update(views)
+    agent_computer.updated_at = state.clock()
+    return json_response(agent_computer.to_json())
 
 
-async def delete(exchange: Exchange) -> web.Response:
-    """`DELETE /agent-computers/:id`: no task can use its workspace any more."""
-    computer = _computer(exchange)
-    exchange.state.computers.remove(computer)
-    exchange.state.workspaces.remove(computer.id)
+async def delete(state: State, exchange: Exchange) -> web.Response:
+    """`DELETE /agent-computers/:id`: no task can use its workspace afterwards."""
+    agent_computer = _get(state, exchange)
+    state.agent_computers.remove(agent_computer)
+    state.workspaces.remove(agent_computer.id)
     return empty_response()
 
 
-def _computer(exchange: Exchange) -> AgentComputer:
-    return exchange.state.computers.get(exchange.params["computer_id"])
+def _get(state: State, exchange: Exchange) -> AgentComputer:
+    return state.agent_computers.get(exchange.params["agent_computer_id"])
 
 
-def _make(state: State, body: Body) -> AgentComputer:
-    name = body.optional_text("name", longest=_LONGEST_NAME) or _DEFAULT_NAME
-    icon = body.optional_text("icon", longest=_LONGEST_ICON)
-    computer_id, now = state.ids.uuid(), state.clock()
+def _create(state: State, body: JsonObject) -> AgentComputer:
+    name = body.optional_text("name", max_length=_MAX_NAME) or _DEFAULT_NAME
+    icon = body.optional_text("icon", max_length=_MAX_ICON)
+    agent_computer_id, now = state.ids.uuid(), state.clock()
     return AgentComputer(
-        number=state.computers.next_number(),
-        id=computer_id,
+        number=state.agent_computers.next_number(),
+        id=agent_computer_id,
         name=name,
         icon=icon,
-        url=f"{state.origins['api']}/computer/{computer_id}",
+        url=f"{state.origins['api']}/computer/{agent_computer_id}",
         created_at=now,
         updated_at=now,
     )
 
 
-async def _provision(state: State, computer: AgentComputer) -> None:
-    plan = _plan(state)
-    await asyncio.sleep(plan.seconds)
-    if plan.hold is not None:
-        await state.gates[plan.hold].wait()
-    if plan.error is not None:
-        computer.fail(plan.error, state.clock())
-    else:
-        computer.succeed(state.ids.uuid(), state.ids.token("sbx_"), state.clock())
-
-
-def _plan(state: State) -> Provisioning:
+async def _provision(state: State, agent_computer: AgentComputer) -> None:
     if state.provisionings:
-        return state.provisionings.popleft()
-    return Provisioning(seconds=state.settings.provisioning, hold=None, error=None)
+        provisioning = state.provisionings.popleft()
+    else:
+        provisioning = Provisioning(seconds=state.settings.provisioning_seconds)
+    await asyncio.sleep(provisioning.seconds)
+    if provisioning.hold is not None:
+        await state.latches[provisioning.hold].wait()
+    if provisioning.error is not None:
+        agent_computer.fail(provisioning.error, state.clock())
+    else:
+        agent_computer.succeed(state.ids.uuid(), state.ids.token("sbx_"), state.clock())
 
 
-def _views(body: Body) -> dict[str, bool]:
-    views = body.body("views").values if body.has("views") else {}
+def _read_views(body: JsonObject) -> dict[str, bool]:
+    views = body.object("views").values if body.has("views") else {}
     if not all(isinstance(enabled, bool) for enabled in views.values()):
         raise validation_error("views must be an object of booleans.")
     return views
@@ -111,8 +108,8 @@ def _views(body: Body) -> dict[str, bool]:
 
 ROUTES = (
     Route("POST", "/v1/agent-computers", "agent-computers:write", create),
-    Route("GET", "/v1/agent-computers", "agent-computers:read", list_computers),
-    Route("GET", "/v1/agent-computers/{computer_id}", "agent-computers:read", get),
-    Route("PATCH", "/v1/agent-computers/{computer_id}", "agent-computers:write", update),
-    Route("DELETE", "/v1/agent-computers/{computer_id}", "agent-computers:write", delete),
+    Route("GET", "/v1/agent-computers", "agent-computers:read", list_agent_computers),
+    Route("GET", "/v1/agent-computers/{agent_computer_id}", "agent-computers:read", get),
+    Route("PATCH", "/v1/agent-computers/{agent_computer_id}", "agent-computers:write", update),
+    Route("DELETE", "/v1/agent-computers/{agent_computer_id}", "agent-computers:write", delete),
 )

@@ -1,38 +1,72 @@
 """`/tasks/:id/events`: the event stream of a task's latest prompt.
 
-*Source*: contract, section 4.
+*Source*: contract §4, observed
 """
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
+from rebyte_async.emulator.errors import not_found
+from rebyte_async.emulator.faults.base import with_byte_faults, with_frame_faults
+from rebyte_async.emulator.responses import json_response
 from rebyte_async.emulator.router import Route
-from rebyte_async.emulator.stream.follow import follow
-from rebyte_async.emulator.stream.frames import Done
-from rebyte_async.emulator.stream.sinks import CutOff
+from rebyte_async.emulator.stream.frames import Comment, CutOff, Done
 from rebyte_async.emulator.stream.writer import StreamWriter
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.service import State
+    from rebyte_async.emulator.state.prompts import Prompt
+    from rebyte_async.emulator.stream.frames import FrameSink
 
-_NOTHING = Done({"status": "succeeded", "lastSeq": -1, "finalResult": ""})
+_EMPTY_DONE = Done({"status": "succeeded", "lastSeq": -1, "finalResult": ""})
 
 
-async def events(exchange: Exchange) -> web.StreamResponse:
-    """`GET /tasks/:id/events`: every connect gets the turn from its first event, then `done`, then the end."""
-    prompt = exchange.task().turn(exchange.turns_back)
-    writer = await StreamWriter.open(exchange)
+async def stream(state: State, exchange: Exchange) -> web.StreamResponse:
+    """`GET /tasks/:id/events`: every connection gets the turn from its first event, then `done`, then the end."""
+    prompt = state.tasks.get(exchange.params["task_id"]).prompt_before_latest(exchange.turns_back)
+    writer = await StreamWriter.open(exchange, state.formats, partial(with_byte_faults, exchange.faults))
+    sink = with_frame_faults(exchange.faults, writer.send)
     try:
-        if exchange.nothing_yet:
-            await writer.frames()(_NOTHING)
+        if exchange.looks_empty:
+            await sink(_EMPTY_DONE)
         else:
-            await follow(prompt, writer.frames(), exchange.state.stream.heartbeat)
+            await _replay(prompt, sink, state.formats.stream.heartbeat)
     except CutOff as cut:
-        await exchange.cut(cut.manner)
+        await exchange.connection.cut(cut.manner)
     return writer.response
 
 
-ROUTES = (Route("GET", "/v1/tasks/{task_id}/events", "tasks:read", events),)
+async def list_delegated(state: State, exchange: Exchange) -> web.Response:
+    """`GET /tasks/:id/prompts/:promptId/events`: the events of a delegated prompt."""
+    prompt = state.tasks.get(exchange.params["task_id"]).delegated.get(exchange.params["prompt_id"])
+    if prompt is None:
+        raise not_found("Delegated prompt")
+    return json_response({"promptId": prompt.id, "events": prompt.transcript.events()})
+
+
+async def _replay(prompt: Prompt, sink: FrameSink, heartbeat: float | None) -> None:
+    """Send a turn from its first event to its end; the wait for the next frame doesn't poll."""
+    sent = 0
+    while True:
+        while sent < len(prompt.transcript.frames):
+            await sink(prompt.transcript.frames[sent])
+            sent += 1
+        if not prompt.is_open:
+            break
+        try:
+            await asyncio.wait_for(prompt.transcript.changed.wait(), heartbeat)
+        except TimeoutError:
+            await sink(Comment("heartbeat"))
+    await sink(Done(prompt.done_data()))
+
+
+ROUTES = (
+    Route("GET", "/v1/tasks/{task_id}/events", "tasks:read", stream),
+    Route("GET", "/v1/tasks/{task_id}/prompts/{prompt_id}/events", "tasks:read", list_delegated),
+)

@@ -1,43 +1,52 @@
-"""`/files`: announce a file, to be uploaded to a signed URL on another origin.
+"""`/files`: announce a file, which is then uploaded to a signed URL on the other origin.
 
-*Source*: contract, section 5 (documented).
+*Source*: contract §5, documented
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import anyio
+from aiohttp import web
+
 from rebyte_async.emulator.errors import validation_error
 from rebyte_async.emulator.responses import json_response
 from rebyte_async.emulator.router import Route
-from rebyte_async.emulator.state.files import File, unique_name
+from rebyte_async.emulator.state.files import File, StoredFile, make_unique_name
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
-    from rebyte_async.emulator.body import Body
+    from rebyte_async.emulator.body import JsonObject
     from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.service import State
-    from rebyte_async.emulator.state.files import StoredFile
 
-_LONGEST_FILENAME = 255
+_MAX_FILENAME = 255
 _DEFAULT_TYPE = "application/octet-stream"
 
 
-async def create(exchange: Exchange) -> web.Response:
-    """`POST /files`: the filename that it answers is the one to use."""
-    body, state = await exchange.body(), exchange.state
-    file = _announced(state, body)
+async def create(state: State, exchange: Exchange) -> web.Response:
+    """`POST /files`: the response has the filename to use from now on."""
+    file = _create(state, await exchange.body.json())
     state.files.add(file)
     url = state.signer.sign("PUT", f"{state.origins['storage']}/uploads/{file.id}", file.content_type)
     return json_response({"id": file.id, "filename": file.filename, "uploadUrl": url}, 201)
 
 
-def attached(state: State, entry: Body) -> StoredFile:
-    """The file that a prompt names.
+async def put(state: State, exchange: Exchange) -> web.Response:
+    """`PUT uploadUrl`, on the storage: needs the announced content type, and a length."""
+    file = state.files.get(exchange.params["file_id"])
+    error = state.signer.check_upload(exchange.request)
+    if error is not None:
+        return error
+    file.stored = await _store(state, exchange, file)
+    return web.Response()
 
-    Raises:
-        ApiError: It was never announced, has another name, or wasn't uploaded (that it is refused is a guess).
+
+def find_attached(state: State, entry: JsonObject) -> StoredFile:
+    """Return the file that a prompt names.
+
+    An `ApiError` is raised if it was never announced, has another name, or wasn't uploaded. GUESS(§5): the last is an
+    error
     """
     file_id, filename = entry.text("id"), entry.text("filename")
     file = state.files.find(file_id)
@@ -48,15 +57,25 @@ def attached(state: State, entry: Body) -> StoredFile:
     return file.stored
 
 
-def _announced(state: State, body: Body) -> File:
-    filename = body.text("filename", longest=_LONGEST_FILENAME)
+def _create(state: State, body: JsonObject) -> File:
+    filename = body.text("filename", max_length=_MAX_FILENAME)
     content_type = body.optional_text("contentType") or _DEFAULT_TYPE
     return File(
         number=state.files.next_number(),
         id=state.ids.uuid(),
-        filename=unique_name(filename, state.ids.token("")[-8:]),
+        filename=make_unique_name(filename, state.ids.token("")[-8:]),
         content_type=content_type,
     )
 
 
+async def _store(state: State, exchange: Exchange, file: File) -> StoredFile:
+    # Each upload has its own part file, so that two of them at once don't mix.
+    part = await state.disk.write(f"{file.id}.{exchange.request_id}", exchange.body.chunks())
+    path = await state.disk.path(file.id)
+    await anyio.Path(part.path).replace(path)
+    return StoredFile(id=file.id, filename=file.filename, content_type=file.content_type, size=part.size, path=path)
+
+
 ROUTES = (Route("POST", "/v1/files", "files:write", create),)
+
+STORAGE_ROUTES = (Route("PUT", "/uploads/{file_id}", None, put),)

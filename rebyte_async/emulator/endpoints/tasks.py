@@ -1,6 +1,6 @@
-"""`/tasks`: make, list, read, cancel, share and delete tasks.
+"""`/tasks`: create, list, get, cancel, share and delete tasks, add prompts to them, and answer their questions.
 
-*Source*: contract, section 3.
+*Source*: contract §3, documented; content and answers: observed
 """
 
 from __future__ import annotations
@@ -10,80 +10,112 @@ import re
 from typing import TYPE_CHECKING
 
 from rebyte_async.emulator import agent, errors
-from rebyte_async.emulator.endpoints.prompts import read_prompt
-from rebyte_async.emulator.paging import Paging
+from rebyte_async.emulator.body import Paging
+from rebyte_async.emulator.endpoints.files import find_attached
 from rebyte_async.emulator.responses import empty_response, json_response
 from rebyte_async.emulator.router import Route
+from rebyte_async.emulator.state.prompts import Answer
 from rebyte_async.emulator.state.tasks import Task
-from rebyte_async.emulator.webhooks.announce import announce_created
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from rebyte_async.emulator.body import Body
+    from rebyte_async.emulator.body import JsonObject
     from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.service import State
+    from rebyte_async.emulator.state.prompts import Prompt
     from rebyte_async.emulator.state.workspaces import Workspace
 
 _DEFAULT_EXECUTOR = "claude"
+_MAX_PROMPT = 100_000
 _REPOSITORY = re.compile(r"(https://github\.com/)?[\w.-]+/[\w.-]+")
 _VISIBILITIES = ("private", "shared", "public")
 
 
-async def create(exchange: Exchange) -> web.Response:
-    """`POST /tasks`: answers when the VM is up; the task exists as soon as the request was read."""
-    task = _make(exchange.state, await exchange.body())
-    exchange.state.tasks.add(task)
-    announce_created(exchange.state, task)
-    answer = json_response(task.created(), 201)
-    exchange.state.spawn(_boot(exchange.state, task))
-    await asyncio.sleep(exchange.state.settings.boot)
-    return answer
+async def create(state: State, exchange: Exchange) -> web.Response:
+    """`POST /tasks`: the task exists once the request was read; the response comes when the VM has booted."""
+    task = _create(state, await exchange.body.json())
+    state.tasks.add(task)
+    state.deliveries.announce_created(task)
+    response = json_response(task.created_json(), 201)
+    state.spawn(_boot(state, task))
+    await asyncio.sleep(state.settings.boot_seconds)
+    return response
 
 
-async def list_tasks(exchange: Exchange) -> web.Response:
+async def list_tasks(state: State, exchange: Exchange) -> web.Response:
     """`GET /tasks`: a page, the newest first."""
     paging = Paging.parse(exchange.request.query)
-    return json_response(paging.page(exchange.state.tasks.oldest_first(), Task.row))
+    return json_response(paging.page(state.tasks.oldest_first(), Task.row_json))
 
 
-async def get(exchange: Exchange) -> web.Response:
+async def get(state: State, exchange: Exchange) -> web.Response:
     """`GET /tasks/:id`."""
-    return json_response(exchange.task().full())
+    return json_response(_get(state, exchange).full_json())
 
 
-async def cancel(exchange: Exchange) -> web.Response:
-    """`POST /tasks/:id/cancel`: harmless when the task has ended (the answer's body is a guess)."""
-    task = exchange.task()
-    canceled = agent.stop(exchange.state, task)
+async def get_content(state: State, exchange: Exchange) -> web.Response:
+    """`GET /tasks/:id/content`: with the events if `include=events` asks for them."""
+    with_events = "events" in exchange.request.query.get("include", "").split(",")
+    return json_response(_get(state, exchange).content_json(with_events=with_events))
+
+
+async def create_prompt(state: State, exchange: Exchange) -> web.Response:
+    """`POST /tasks/:id/prompts`: the prompt waits while another one runs."""
+    task, body = _get(state, exchange), await exchange.body.json()
+    prompt = _create_prompt(state, body)
+    task.prompts.append(prompt)
+    agent.start(state, task)
+    return json_response({"promptId": prompt.id}, 201)
+
+
+async def answer(state: State, exchange: Exchange) -> web.Response:
+    """`POST /tasks/:id/answer`: 409 when no question waits for the answer (any more)."""
+    task, body = _get(state, exchange), await exchange.body.json()
+    message_id, action_id, fields = body.text("messageId"), body.integer("actionId"), body.object("answer")
+    given = Answer(fields.integers("selectedOptions"), fields.optional_text("customResponse"))
+    if task.question is None or not task.question.awaits(message_id, action_id):
+        raise errors.conflict("No question waits for this answer.")
+    task.question.accept(given)
+    return json_response({"success": True})
+
+
+async def cancel(state: State, exchange: Exchange) -> web.Response:
+    """`POST /tasks/:id/cancel`: without effect on a task that has ended. GUESS(§3): the body of the response."""
+    task = _get(state, exchange)
+    canceled = agent.cancel(state, task)
     return json_response({"id": task.id, "status": task.status, "canceledPrompts": canceled})
 
 
-async def set_visibility(exchange: Exchange) -> web.Response:
+async def set_visibility(state: State, exchange: Exchange) -> web.Response:
     """`PATCH /tasks/:id/visibility`: a public task has a URL to share."""
-    task, body = exchange.task(), await exchange.body()
+    task, body = _get(state, exchange), await exchange.body.json()
     task.visibility = body.choice("visibility", _VISIBILITIES)
-    answer = {"visibility": task.visibility}
+    data = {"visibility": task.visibility}
     if task.visibility == "public":
-        answer["shareUrl"] = f"{exchange.state.origins['api']}/share/{task.id}"
-    return json_response(answer)
+        data["shareUrl"] = f"{state.origins['api']}/share/{task.id}"
+    return json_response(data)
 
 
-async def delete(exchange: Exchange) -> web.Response:
-    """`DELETE /tasks/:id`: it ends, and no read finds it any more."""
-    task = exchange.task()
-    agent.stop(exchange.state, task)
-    exchange.state.tasks.remove(task)
+async def delete(state: State, exchange: Exchange) -> web.Response:
+    """`DELETE /tasks/:id`: cancels the task, and hides it from every read."""
+    task = _get(state, exchange)
+    agent.cancel(state, task)
+    state.tasks.remove(task)
     return empty_response()
 
 
+def _get(state: State, exchange: Exchange) -> Task:
+    return state.tasks.get(exchange.params["task_id"])
+
+
 async def _boot(state: State, task: Task) -> None:
-    await asyncio.sleep(state.settings.boot)
-    agent.wake(state, task)
+    await asyncio.sleep(state.settings.boot_seconds)
+    agent.start(state, task)
 
 
-def _make(state: State, body: Body) -> Task:
-    prompt = read_prompt(state, body)
+def _create(state: State, body: JsonObject) -> Task:
+    prompt = _create_prompt(state, body)
     executor = body.optional_text("executor") or _DEFAULT_EXECUTOR
     if executor in state.disabled_executors:
         raise errors.agent_disabled(executor)
@@ -102,14 +134,19 @@ def _make(state: State, body: Body) -> Task:
     )
 
 
-def _workspace(state: State, body: Body) -> Workspace:
+def _create_prompt(state: State, body: JsonObject) -> Prompt:
+    text, skills = body.text("prompt", max_length=_MAX_PROMPT), body.texts("skills")
+    return state.create_prompt(text, skills, tuple(find_attached(state, entry) for entry in body.objects("files")))
+
+
+def _workspace(state: State, body: JsonObject) -> Workspace:
     workspace_id = body.optional_uuid("workspaceId")
     if workspace_id is None:
-        return state.workspaces.make(state.ids.uuid())
+        return state.workspaces.get_or_create(state.ids.uuid())
     return state.workspaces.get(workspace_id)
 
 
-def _repository(body: Body) -> str | None:
+def _repository(body: JsonObject) -> str | None:
     url = body.optional_text("githubUrl")
     if url is not None and not _REPOSITORY.fullmatch(url):
         raise errors.validation_error("githubUrl must be owner/repo.")
@@ -123,4 +160,7 @@ ROUTES = (
     Route("POST", "/v1/tasks/{task_id}/cancel", "tasks:write", cancel),
     Route("PATCH", "/v1/tasks/{task_id}/visibility", "tasks:write", set_visibility),
     Route("DELETE", "/v1/tasks/{task_id}", "tasks:write", delete),
+    Route("POST", "/v1/tasks/{task_id}/prompts", "tasks:write", create_prompt),
+    Route("GET", "/v1/tasks/{task_id}/content", "tasks:read", get_content),
+    Route("POST", "/v1/tasks/{task_id}/answer", "tasks:write", answer),
 )

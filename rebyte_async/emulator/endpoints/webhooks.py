@@ -1,6 +1,6 @@
-"""`/webhooks`: register, list, read and delete webhooks, and the key of their signatures.
+"""`/webhooks`: create, list, get and delete webhooks, and get the key of their signatures.
 
-*Source*: contract, section 7.
+*Source*: contract §7, documented
 """
 
 from __future__ import annotations
@@ -14,87 +14,84 @@ from yarl import URL
 from rebyte_async.emulator import errors
 from rebyte_async.emulator.responses import empty_response, json_response
 from rebyte_async.emulator.router import Route
-from rebyte_async.emulator.state.webhooks import Webhook
-from rebyte_async.emulator.webhooks.announce import EVENTS
-from rebyte_async.emulator.webhooks.key import NoCryptography
+from rebyte_async.emulator.state.webhooks import EVENTS, Webhook
 from rebyte_async.emulator.webhooks.loopback import is_loopback
+from rebyte_async.emulator.webhooks.message import CryptographyMissingError
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.body import Body
+    from rebyte_async.emulator.body import JsonObject
     from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.service import State
 
-_LONGEST_TEXT = 500
-_MOST_WEBHOOKS = 3
+_MAX_TEXT = 500
+_MAX_WEBHOOKS = 3
 
 
-async def create(exchange: Exchange) -> web.Response:
-    """`POST /webhooks`: the same URL once more is the webhook that exists (what its status is, is a guess)."""
-    state, webhook = exchange.state, _make(exchange.state, await exchange.body())
+async def create(state: State, exchange: Exchange) -> web.Response:
+    """`POST /webhooks`: a known URL gets the existing webhook. GUESS(§7): the status of that."""
+    webhook, again = _create(state, await exchange.body.json()), state.formats.webhook.again
     existing = next((other for other in state.webhooks.oldest_first() if other.url == webhook.url), None)
-    if existing is not None and state.webhook_format.again == "existing":
-        return json_response(existing.written())
-    if existing is not None and state.webhook_format.again == "conflict":
+    if existing is not None and again == "existing":
+        return json_response(existing.to_json())
+    if existing is not None and again == "conflict":
         raise errors.conflict("There is a webhook for this URL.")
-    if len(state.webhooks.oldest_first()) >= _MOST_WEBHOOKS:
-        raise errors.limit_exceeded(f"An organization has at most {_MOST_WEBHOOKS} webhooks.")
+    if len(state.webhooks.oldest_first()) >= _MAX_WEBHOOKS:
+        raise errors.limit_exceeded(f"An organization has at most {_MAX_WEBHOOKS} webhooks.")
     state.webhooks.add(webhook)
-    return json_response(webhook.written(), 201)
+    return json_response(webhook.to_json(), 201)
 
 
-async def list_webhooks(exchange: Exchange) -> web.Response:
+async def list_webhooks(state: State, exchange: Exchange) -> web.Response:
     """`GET /webhooks`: all of them."""
-    field, items = (
-        exchange.state.webhook_format.items,
-        [hook.written() for hook in exchange.state.webhooks.oldest_first()],
-    )
+    del exchange
+    field, items = state.formats.webhook.items, [webhook.to_json() for webhook in state.webhooks.oldest_first()]
     return json_response(items if field is None else {field: items})
 
 
-async def get(exchange: Exchange) -> web.Response:
+async def get(state: State, exchange: Exchange) -> web.Response:
     """`GET /webhooks/:id`."""
-    return json_response(_webhook(exchange).written())
+    return json_response(_get(state, exchange).to_json())
 
 
-async def delete(exchange: Exchange) -> web.Response:
-    """`DELETE /webhooks/:id`: what wasn't delivered by then never is."""
-    webhook = _webhook(exchange)
+async def delete(state: State, exchange: Exchange) -> web.Response:
+    """`DELETE /webhooks/:id`: deliveries that weren't made by then never are."""
+    webhook = _get(state, exchange)
     webhook.is_deleted = True
-    exchange.state.webhooks.remove(webhook)
-    while webhook.held_back:
-        webhook.held_back.pop().entry.settle("dropped")
+    state.webhooks.remove(webhook)
+    state.deliveries.drop_held(webhook)
     return empty_response()
 
 
-async def public_key(exchange: Exchange) -> web.Response:
-    """`GET /webhooks/public_key` (how the key is written is a guess)."""
-    form = exchange.state.webhook_format
+async def get_public_key(state: State, exchange: Exchange) -> web.Response:
+    """`GET /webhooks/public_key`. GUESS(§7): the form of the key."""
+    del exchange
+    form = state.formats.webhook
     try:
-        pem = await exchange.state.webhook_key.public_pem()
-    except NoCryptography:
+        pem = await state.signing_key.public_pem()
+    except CryptographyMissingError:
         message = "The emulator signs nothing without `cryptography`: install rebyte-async[webhooks]."
         raise errors.ApiError(501, "not_implemented", message) from None
     key = base64.b64encode(pem.encode()).decode() if form.public_key_base64 else pem
     return web.Response(text=key) if form.public_key is None else json_response({form.public_key: key})
 
 
-def _webhook(exchange: Exchange) -> Webhook:
-    return exchange.state.webhooks.get(exchange.params["webhook_id"])
+def _get(state: State, exchange: Exchange) -> Webhook:
+    return state.webhooks.get(exchange.params["webhook_id"])
 
 
-def _make(state: State, body: Body) -> Webhook:
+def _create(state: State, body: JsonObject) -> Webhook:
     return Webhook(
         number=state.webhooks.next_number(),
-        url=_url(body),
-        events=_events(body),
-        description=body.optional_text("description", longest=_LONGEST_TEXT),
-        secret=body.optional_text("secret", longest=_LONGEST_TEXT),
+        url=_read_url(body),
+        events=_read_events(body),
+        description=body.optional_text("description", max_length=_MAX_TEXT),
+        secret=body.optional_text("secret", max_length=_MAX_TEXT),
         id=state.ids.uuid(),
         created_at=state.clock(),
     )
 
 
-def _url(body: Body) -> str:
+def _read_url(body: JsonObject) -> str:
     text = body.text("url")
     try:
         url = URL(text)
@@ -105,7 +102,7 @@ def _url(body: Body) -> str:
     return text
 
 
-def _events(body: Body) -> tuple[str, ...]:
+def _read_events(body: JsonObject) -> tuple[str, ...]:
     events = body.texts("events")
     if not events:
         raise errors.validation_error("events must have at least one event.")
@@ -118,7 +115,7 @@ def _events(body: Body) -> tuple[str, ...]:
 ROUTES = (
     Route("POST", "/v1/webhooks", "webhooks:write", create),
     Route("GET", "/v1/webhooks", "webhooks:read", list_webhooks),
-    Route("GET", "/v1/webhooks/public_key", "webhooks:read", public_key),
+    Route("GET", "/v1/webhooks/public_key", "webhooks:read", get_public_key),
     Route("GET", "/v1/webhooks/{webhook_id}", "webhooks:read", get),
     Route("DELETE", "/v1/webhooks/{webhook_id}", "webhooks:write", delete),
 )

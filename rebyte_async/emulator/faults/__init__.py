@@ -1,11 +1,16 @@
-"""Faults: what can go wrong between a client and the service, as small objects to put together."""
+"""Faults: troubles between a client and the service, as small objects that can be combined."""
 
 from __future__ import annotations
 
-from rebyte_async.emulator.faults.base import ByteFault, DeliveryFault, DownloadFault, Fault, FrameFault, RequestFault
-from rebyte_async.emulator.faults.bodies import BrokenBody, EmptyBody, HtmlPage
-from rebyte_async.emulator.faults.cut import Cut, CutBytes, NoDone
-from rebyte_async.emulator.faults.delay import Delay
+from rebyte_async.emulator.faults.base import (
+    ByteFault,
+    DeliveryFault,
+    DeliveryPlan,
+    DownloadFault,
+    Fault,
+    FrameFault,
+    RequestFault,
+)
 from rebyte_async.emulator.faults.deliveries import (
     LateDelivery,
     RepeatedDelivery,
@@ -13,22 +18,39 @@ from rebyte_async.emulator.faults.deliveries import (
     TamperedDelivery,
     UnreadableDelivery,
 )
-from rebyte_async.emulator.faults.done import EarlyDone, EmptyDone
 from rebyte_async.emulator.faults.downloads import ExpiredUrl, NoRanges, OtherETag, Slow, WrongLength
-from rebyte_async.emulator.faults.drop import Drop
-from rebyte_async.emulator.faults.match import DOWNLOADS, Deliveries, Match
-from rebyte_async.emulator.faults.noise import Duplicate, Noise
-from rebyte_async.emulator.faults.numbering import LateRow, Renumber
-from rebyte_async.emulator.faults.redirect import Redirect
-from rebyte_async.emulator.faults.registry import FaultRegistry, Rule
-from rebyte_async.emulator.faults.replay import ReplayPrevious
-from rebyte_async.emulator.faults.reply import Reply
-from rebyte_async.emulator.faults.silence import Silence
-from rebyte_async.emulator.faults.split import Split
-from rebyte_async.emulator.faults.status import ReadLag, Status
-from rebyte_async.emulator.faults.views import EagerCompletedAt, Respell, Rewrite
+from rebyte_async.emulator.faults.registry import DOWNLOADS, Deliveries, FaultRegistry, Match, Rule
+from rebyte_async.emulator.faults.requests import (
+    BrokenBody,
+    Delay,
+    Drop,
+    EagerCompletedAt,
+    EmptyBody,
+    HtmlPage,
+    ReadLag,
+    Redirect,
+    Reply,
+    Respell,
+    Rewrite,
+    Status,
+)
+from rebyte_async.emulator.faults.streams import (
+    Cut,
+    CutBytes,
+    Duplicate,
+    EarlyDone,
+    EmptyDone,
+    LateRow,
+    NoDone,
+    Noise,
+    Renumber,
+    ReplayPrevious,
+    Silence,
+    Split,
+)
 
 FaultBook = FaultRegistry
+"""The name of `FaultRegistry` in earlier releases."""
 
 __all__ = [
     "DOWNLOADS",
@@ -39,6 +61,7 @@ __all__ = [
     "Delay",
     "Deliveries",
     "DeliveryFault",
+    "DeliveryPlan",
     "DownloadFault",
     "Drop",
     "Duplicate",

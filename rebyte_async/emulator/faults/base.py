@@ -1,29 +1,46 @@
-"""What a fault can do: a fault is any object with one or more of these methods."""
+"""What a fault can do: a fault is any object with one or more methods of these protocols, and here each is applied."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from attrs import frozen
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from rebyte_async.emulator.artifacts.download import DownloadPlan
     from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.stream.sinks import ByteSink, FrameSink
-    from rebyte_async.emulator.webhooks.message import DeliveryPlan
+    from rebyte_async.emulator.stream.frames import ByteSink, FrameSink
 
-__all__ = ["ByteFault", "DeliveryFault", "DownloadFault", "Fault", "FrameFault", "RequestFault"]
+Respond: TypeAlias = Callable[[], Awaitable["web.StreamResponse"]]
 
-Answer: TypeAlias = Callable[[], Awaitable["web.StreamResponse"]]
+
+@frozen(kw_only=True)
+class DeliveryPlan:
+    """How a webhook event is to be delivered; faults change it."""
+
+    copies: int = 1
+    """How often the event is delivered."""
+    behind: int = 0
+    """How many later deliveries are sent before it."""
+    age: float = 0.0
+    """How many seconds ago the delivery was signed."""
+    body: bytes | None = None
+    """The body instead of the right one; it is signed all the same."""
+    tampered: str | None = None
+    """The part that isn't as it was signed: `signature`, `body` or `secret`. `unsigned`: neither signature nor secret
+    is sent. None: nothing is wrong."""
 
 
 @runtime_checkable
 class RequestFault(Protocol):
     """Troubles a request as a whole."""
 
-    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
-        """Answer the request; `answer` does it properly."""
+    async def around(self, exchange: Exchange, respond: Respond, /) -> web.StreamResponse:
+        """Respond to the request; `respond()` processes it and returns the right response."""
         ...
 
 
@@ -31,8 +48,8 @@ class RequestFault(Protocol):
 class FrameFault(Protocol):
     """Troubles the frames of a stream."""
 
-    def frames(self, sink: FrameSink) -> FrameSink:
-        """Where frames are to go instead of `sink`, to be troubled on their way there."""
+    def frames(self, sink: FrameSink, /) -> FrameSink:
+        """Return the sink that gets the frames instead, and passes troubled ones on to `sink`."""
         ...
 
 
@@ -40,17 +57,17 @@ class FrameFault(Protocol):
 class ByteFault(Protocol):
     """Troubles the bytes of a stream or of a download."""
 
-    def chunks(self, sink: ByteSink) -> ByteSink:
-        """Where bytes are to go instead of `sink`, to be troubled on their way there."""
+    def chunks(self, sink: ByteSink, /) -> ByteSink:
+        """Return the sink that gets the bytes instead, and passes troubled ones on to `sink`."""
         ...
 
 
 @runtime_checkable
 class DownloadFault(Protocol):
-    """Troubles what a download looks like."""
+    """Troubles the head and the extent of a download."""
 
-    def download(self, plan: DownloadPlan) -> DownloadPlan:
-        """What is sent instead of `offer`."""
+    def download(self, plan: DownloadPlan, /) -> DownloadPlan:
+        """Return the plan to follow instead."""
         ...
 
 
@@ -58,9 +75,51 @@ class DownloadFault(Protocol):
 class DeliveryFault(Protocol):
     """Troubles the delivery of a webhook."""
 
-    def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
-        """How it is delivered instead of as in `plan`."""
+    def delivery(self, plan: DeliveryPlan, /) -> DeliveryPlan:
+        """Return the plan to follow instead."""
         ...
 
 
 Fault: TypeAlias = RequestFault | FrameFault | ByteFault | DownloadFault | DeliveryFault
+
+# All of them apply the last fault first, so that the fault that was added first is the outermost.
+
+
+def with_request_faults(exchange: Exchange, respond: Respond) -> Respond:
+    """Wrap a responder in the request faults of its exchange."""
+    for fault in reversed(exchange.faults):
+        if isinstance(fault, RequestFault):
+            respond = partial(fault.around, exchange, respond)
+    return respond
+
+
+def with_frame_faults(faults: Sequence[object], sink: FrameSink) -> FrameSink:
+    """Wrap a sink in the frame faults."""
+    for fault in reversed(faults):
+        if isinstance(fault, FrameFault):
+            sink = fault.frames(sink)
+    return sink
+
+
+def with_byte_faults(faults: Sequence[object], sink: ByteSink) -> ByteSink:
+    """Wrap a sink in the byte faults."""
+    for fault in reversed(faults):
+        if isinstance(fault, ByteFault):
+            sink = fault.chunks(sink)
+    return sink
+
+
+def with_download_faults(faults: Sequence[object], plan: DownloadPlan) -> DownloadPlan:
+    """Let the download faults change a plan."""
+    for fault in reversed(faults):
+        if isinstance(fault, DownloadFault):
+            plan = fault.download(plan)
+    return plan
+
+
+def with_delivery_faults(faults: Sequence[object], plan: DeliveryPlan) -> DeliveryPlan:
+    """Let the delivery faults change a plan."""
+    for fault in reversed(faults):
+        if isinstance(fault, DeliveryFault):
+            plan = fault.delivery(plan)
+    return plan

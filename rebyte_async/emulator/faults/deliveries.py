@@ -1,4 +1,4 @@
-"""Deliveries of webhooks that aren't as they should be."""
+"""Faults of webhook deliveries: repeated, out of order, signed wrongly, or unreadable."""
 
 from __future__ import annotations
 
@@ -6,82 +6,80 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import evolve, frozen
 
-from rebyte_async.emulator.faults.match import EVERY_DELIVERY, Deliveries
+from rebyte_async.emulator.faults.registry import EVERY_DELIVERY, Deliveries
 
 if TYPE_CHECKING:
     from typing import ClassVar
 
-    from rebyte_async.emulator.webhooks.message import DeliveryPlan
-
-__all__ = ["LateDelivery", "RepeatedDelivery", "StaleDelivery", "TamperedDelivery", "UnreadableDelivery"]
+    from rebyte_async.emulator.faults.base import DeliveryPlan
 
 
 @frozen
 class RepeatedDelivery:
-    """A delivery comes more than once."""
+    """An event is delivered more than once."""
 
     copies: int = 2
-    """How often."""
+    """How often it is delivered."""
 
     where: ClassVar[Deliveries] = EVERY_DELIVERY
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
-        """Send it again."""
+        """Deliver copies."""
         return evolve(plan, copies=self.copies)
 
 
 @frozen
 class LateDelivery:
-    """A delivery comes out of order: after later ones to the same webhook. Until those come, it waits."""
+    """A delivery comes out of order: it waits until later ones to the same webhook are over."""
 
     behind: int = 1
-    """After how many."""
+    """How many later deliveries it waits for."""
 
     where: ClassVar[Deliveries] = EVERY_DELIVERY
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
-        """Hold it back."""
+        """Hold the delivery back."""
         return evolve(plan, behind=self.behind)
 
 
 @frozen
 class StaleDelivery:
-    """A delivery is signed properly, but some time ago."""
+    """A delivery has a valid but old signature."""
 
     seconds: float = 600.0
-    """How long ago."""
+    """How many seconds old it is."""
 
     where: ClassVar[Deliveries] = EVERY_DELIVERY
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
-        """Have an old timestamp."""
+        """Sign with an old timestamp."""
         return evolve(plan, age=self.seconds)
 
 
 @frozen
 class TamperedDelivery:
-    """A delivery isn't what was signed."""
+    """A delivery differs from what was signed."""
 
     part: Literal["signature", "body", "secret", "unsigned"] = "signature"
-    """What is wrong: the signature; the body, which was changed after it was signed; the secret; or there is neither
-    signature nor secret at all."""
+    """The wrong part: the signature; the body, which was changed after it was signed; the secret; or `unsigned`, where
+    there is neither signature nor secret."""
 
     where: ClassVar[Deliveries] = EVERY_DELIVERY
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
-        """Have it tampered with."""
+        """Tamper with the part."""
         return evolve(plan, tampered=self.part)
 
 
 @frozen
 class UnreadableDelivery:
-    """A delivery is signed properly, and its body isn't what a receiver can read."""
+    """A delivery is genuine, and a receiver can't read its body."""
 
     body: bytes = b"<html>"
-    """What it is."""
+    """The body, which is signed properly."""
 
     where: ClassVar[Deliveries] = EVERY_DELIVERY
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
-        """Have another body."""
+        """Replace the body."""
         return evolve(plan, body=self.body)

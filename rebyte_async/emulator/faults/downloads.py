@@ -1,4 +1,4 @@
-"""Downloads that aren't as they should be."""
+"""Faults of downloads: of their length, their ETag, their ranges, their pace and their URLs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from rebyte_async.emulator.faults.match import DOWNLOADS, STORAGE, Match
-from rebyte_async.emulator.storage import denied
+from rebyte_async.emulator.faults.registry import DOWNLOADS, STORAGE, Match
+from rebyte_async.emulator.responses import access_denied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,51 +19,49 @@ if TYPE_CHECKING:
 
     from rebyte_async.emulator.artifacts.download import DownloadPlan
     from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.faults.base import Answer
-    from rebyte_async.emulator.stream.sinks import ByteSink
-
-__all__ = ["ExpiredUrl", "NoRanges", "OtherETag", "Slow", "WrongLength"]
+    from rebyte_async.emulator.faults.base import Respond
+    from rebyte_async.emulator.stream.frames import ByteSink
 
 
 @frozen
 class WrongLength:
-    """The `Content-Length` of a download isn't that of what comes."""
+    """The `Content-Length` of a download differs from the length of its body."""
 
     more: int | None = 1
-    """How many bytes more it says; the connection is closed instead of bringing them. Negative: the body ends early,
+    """How many bytes more it says; the connection is closed instead of sending them. Negative: the body ends early,
     and looks as if it were whole. None: there is no `Content-Length`."""
 
     where: ClassVar[Match] = DOWNLOADS
 
     def download(self, plan: DownloadPlan) -> DownloadPlan:
-        """Have the length wrong."""
+        """Make the length wrong."""
         return evolve(plan, more=self.more)
 
 
 @frozen
 class OtherETag:
-    """A download looks as if the artifact had changed: its ETag is another one each time."""
+    """A download looks as if the artifact had changed: its ETag is a new one each time."""
 
     heeded: bool = True
-    """Whether an `If-Range` with the ETag of before brings the whole, as it should; else the rest comes all the
-    same, and only its ETag tells."""
+    """Whether an `If-Range` with the old ETag gets the whole artifact, as it should; otherwise the range is sent all
+    the same, and only its ETag shows the change."""
 
     where: ClassVar[Match] = DOWNLOADS
     _numbers: Iterator[int] = field(factory=lambda: count(1), init=False, repr=False, eq=False)
 
     def download(self, plan: DownloadPlan) -> DownloadPlan:
-        """Have another ETag."""
+        """Show a new ETag."""
         return evolve(plan, etag=f'{plan.etag[:-1]}-{next(self._numbers)}"', if_range=self.heeded)
 
 
 @frozen
 class NoRanges:
-    """A download is always the whole, whatever `Range` was asked for."""
+    """A download is always the whole artifact, whatever `Range` the client asks for."""
 
     where: ClassVar[Match] = DOWNLOADS
 
     def download(self, plan: DownloadPlan) -> DownloadPlan:
-        """Heed no range."""
+        """Ignore ranges."""
         return evolve(plan, ranges=False)
 
 
@@ -72,7 +70,7 @@ class Slow:
     """A download, or a stream, comes slowly."""
 
     seconds: float
-    """How long it takes until the next piece comes."""
+    """How many seconds pass before each piece."""
     size: int = field(default=64 << 10, kw_only=True)
     """The size of a piece, in bytes."""
     after: int = field(default=0, kw_only=True)
@@ -81,7 +79,7 @@ class Slow:
     where: ClassVar[Match] = DOWNLOADS
 
     def chunks(self, sink: ByteSink) -> ByteSink:
-        """Send slowly."""
+        """Pass the bytes on slowly."""
         quick = self.after
 
         async def send(data: bytes) -> None:
@@ -99,12 +97,12 @@ class Slow:
 
 @frozen
 class ExpiredUrl:
-    """A signed URL has expired before it was used: 403, in the storage's XML."""
+    """A signed URL has expired before it is used: 403, in the storage's XML."""
 
     where: ClassVar[Match] = STORAGE
 
-    async def around(self, exchange: Exchange, answer: Answer) -> web.StreamResponse:
-        """Answer that it has expired."""
-        del answer
-        await exchange.drain()
-        return denied("The URL has expired.")
+    async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
+        """Respond that the URL has expired."""
+        del respond
+        await exchange.body.drain()
+        return access_denied("The URL has expired.")

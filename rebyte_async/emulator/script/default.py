@@ -1,12 +1,10 @@
-"""What an agent does when nobody wrote a script for it."""
+"""The script that is played for a prompt without a script."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from rebyte_async.emulator.script import steps
-from rebyte_async.emulator.script.endings import succeed
-from rebyte_async.emulator.script.waits import pause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,19 +12,24 @@ if TYPE_CHECKING:
     from rebyte_async.emulator.script.player import Step
     from rebyte_async.emulator.script.turn import Turn
 
-_LONGEST_ECHO = 60
+_MAX_ECHO = 60
 
 
-def default_script(turn: Turn, pace: float) -> Iterator[Step]:
-    """A short turn with every common kind of event, `pace` seconds between two of them."""
-    for step in _steps(turn):
-        yield step
-        yield pause(pace)
-    yield succeed()
+def default_script(turn: Turn, pace_seconds: float) -> Iterator[Step]:
+    """Yield the steps of a short, plausible turn with every common kind of event.
+
+    Args:
+        turn: The turn.
+        pace_seconds: The pause after each event, in seconds.
+    """
+    for event in _events(turn):
+        yield event
+        yield steps.pause(pace_seconds)
+    yield steps.succeed()
 
 
-def _steps(turn: Turn) -> Iterator[Step]:
-    subject = turn.prompt.strip().partition("\n")[0][:_LONGEST_ECHO]
+def _events(turn: Turn) -> Iterator[Step]:
+    subject = turn.prompt.strip().partition("\n")[0][:_MAX_ECHO]
     yield steps.init(turn.prompt_id, model=turn.executor)
     yield steps.thinking(f"The user wants: {subject}")
     yield from map(steps.delta, ("I'll ", "take ", "a look."))

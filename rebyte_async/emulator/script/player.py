@@ -1,4 +1,4 @@
-"""The player: where the steps of a script are played, one after the other."""
+"""Playing a script: its steps, one after the other, act on the player of their turn."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from attrs import Factory, define, field
 
-from rebyte_async.emulator.script.machine import AgentFilesystem
-from rebyte_async.emulator.script.turn import Turn
-from rebyte_async.emulator.webhooks.announce import announce
+from rebyte_async.emulator.script.turn import AgentFilesystem, Turn
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.service import State
-    from rebyte_async.emulator.state.prompts import Prompt
-    from rebyte_async.emulator.state.questions import Answer
-    from rebyte_async.emulator.state.tasks import Task
+    import asyncio
+    from collections.abc import Coroutine
+    from datetime import datetime
 
-__all__ = ["ScriptPlayer", "Step"]
+    from rebyte_async.emulator.artifacts.storage import ArtifactStore
+    from rebyte_async.emulator.generators import IdGenerator
+    from rebyte_async.emulator.state.prompts import Answer, Prompt
+    from rebyte_async.emulator.state.sync import Latches
+    from rebyte_async.emulator.state.tasks import Task
 
 _TEXT_TYPES = frozenset({"text", "assistant", "message", "response"})
 _TEXT_FIELDS = ("content", "text", "result")
@@ -25,48 +26,87 @@ _TEXT_FIELDS = ("content", "text", "result")
 
 @runtime_checkable
 class Step(Protocol):
-    """Something that an agent does."""
+    """An action of an agent."""
 
-    async def play(self, player: ScriptPlayer) -> None:
-        """Do it."""
+    async def play(self, player: ScriptPlayer, /) -> None:
+        """Do the action in the player's turn."""
         ...
 
 
 Steps: TypeAlias = Step | Callable[[Turn], "Steps | None"] | Iterable["Steps"]
 
 
-def checked(steps: Steps) -> tuple[Steps, ...]:
-    """Steps as a flat tuple, which can be played again and again.
+def flatten_steps(steps: Steps) -> tuple[Steps, ...]:
+    """Flatten nested steps into a tuple, which can be played again and again.
 
     Raises:
-        TypeError: There is something among them that can't be played.
+        TypeError: Something among them can't be played.
     """
     if isinstance(steps, Step) or callable(steps):
         return (steps,)
     if isinstance(steps, str) or not hasattr(steps, "__iter__"):
         raise TypeError(f"this is no step of a script: {steps!r}")
-    return tuple(step for part in steps for step in checked(part))
+    return tuple(step for part in steps for step in flatten_steps(part))
+
+
+class AgentHost(Protocol):
+    """What steps may use of the service's state."""
+
+    @property
+    def ids(self) -> IdGenerator:
+        """Generates ids."""
+        ...
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """Returns the service's time."""
+        ...
+
+    @property
+    def latches(self) -> Latches:
+        """Holds agents until a test releases them."""
+        ...
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """Stores artifacts."""
+        ...
+
+    def create_prompt(self, text: str) -> Prompt:
+        """Return a new prompt."""
+        ...
+
+    def next_action_id(self) -> int:
+        """Return a number for a question."""
+        ...
+
+    def spawn(self, job: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Run a coroutine in the background."""
+        ...
 
 
 @define(eq=False)
 class ScriptPlayer:
-    """One turn while it is played; what the steps of a script act on."""
+    """Plays the steps of one turn, and keeps what they need of each other."""
 
-    state: State
+    host: AgentHost
     task: Task
     prompt: Prompt
+    on_end: Callable[[Task], None]
+    """Called when a turn of the task may have ended."""
     answers: list[Answer] = field(factory=list["Answer"], init=False)
     tool_id: str = field(default="", init=False)
-    machine: AgentFilesystem = field(
+    """The id of the latest tool call."""
+    filesystem: AgentFilesystem = field(
         init=False, default=Factory(lambda player: AgentFilesystem(player.task.workspace.files), takes_self=True)
     )
     _block: str = field(default="", init=False)
-    _block_open: bool = field(default=False, init=False)
+    _is_block_open: bool = field(default=False, init=False)
     _result: str | None = field(default=None, init=False)
 
     @property
     def turn(self) -> Turn:
-        """What a step that is a function gets to know."""
+        """The turn as steps that are functions see it."""
         return Turn(
             task_id=self.task.id,
             prompt_id=self.prompt.id,
@@ -77,48 +117,48 @@ class ScriptPlayer:
             skills=self.prompt.skills,
             files=tuple(file.filename for file in self.prompt.files),
             answers=tuple(self.answers),
-            machine=self.machine,
+            filesystem=self.filesystem,
         )
 
     @property
     def final_result(self) -> str:
-        """What the agent said last: its result event, else its last block of text."""
+        """The final result so far: that of the result event, else the last block of text."""
         return self._block if self._result is None else self._result
 
     async def play(self, steps: Steps) -> None:
-        """Play steps in their order; a function is called when its turn comes, and what it returns is played."""
+        """Play steps in order; a function is called when it is reached, and the steps that it returns are played."""
         if isinstance(steps, Step):
             await steps.play(self)
         elif callable(steps):
-            await self.machine.load()
+            await self.filesystem.load()
             await self.play(steps(self.turn) or ())
         else:
             for step in steps:
                 await self.play(step)
 
     def emit(self, event_type: str, payload: Mapping[str, Any]) -> None:
-        """Say something."""
-        self.prompt.transcript.add(event_type, payload, self.state.clock())
-        self._listen(event_type, payload)
+        """Add an event to the turn's transcript."""
+        self.prompt.transcript.add_event(event_type, payload, self.host.clock())
+        self._track_final_result(event_type, payload)
 
     def end(self, status: str, final_result: str | None) -> None:
-        """End the turn; without a result of its own it ends with what was said last."""
+        """End the turn, with the final result so far unless one is given."""
         result = self.final_result if final_result is None else final_result
-        self.prompt.end(status, result, self.state.clock())
-        announce(self.state, self.task)
+        self.prompt.end(status, result, self.host.clock())
+        self.on_end(self.task)
 
-    def delegate(self, prompt: str) -> ScriptPlayer:
-        """A player for another agent, whose prompt is the task's but none of its turns."""
-        other = self.state.make_prompt(prompt)
-        other.start()
-        self.task.delegated[other.id] = other
-        return ScriptPlayer(self.state, self.task, other)
+    def delegate(self, text: str) -> ScriptPlayer:
+        """Return the player of another agent, whose prompt belongs to the task but is none of its turns."""
+        prompt = self.host.create_prompt(text)
+        prompt.start()
+        self.task.delegated[prompt.id] = prompt
+        return ScriptPlayer(self.host, self.task, prompt, self.on_end)
 
-    def _listen(self, event_type: str, payload: Mapping[str, Any]) -> None:
-        said = next((str(payload[name]) for name in _TEXT_FIELDS if name in payload), "")
+    def _track_final_result(self, event_type: str, payload: Mapping[str, Any]) -> None:
+        content = next((str(payload[name]) for name in _TEXT_FIELDS if name in payload), "")
         if event_type == "result":
-            self._result = said or None
+            self._result = content or None
         elif event_type in _TEXT_TYPES:
-            goes_on = self._block_open and payload.get("is_delta") is True
-            self._block = self._block + said if goes_on else said
-        self._block_open = event_type in _TEXT_TYPES
+            continues = self._is_block_open and payload.get("is_delta") is True
+            self._block = self._block + content if continues else content
+        self._is_block_open = event_type in _TEXT_TYPES

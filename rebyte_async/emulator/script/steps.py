@@ -1,131 +1,127 @@
-"""Steps that say something: one function for each kind of event, and one for any other."""
+"""The steps of scripts: a function makes each, and the player of a turn plays it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import field, frozen
+
+from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE
+from rebyte_async.emulator.script.player import flatten_steps
+from rebyte_async.emulator.state.prompts import Question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rebyte_async.emulator.script.player import ScriptPlayer
+    from rebyte_async.emulator.script.player import ScriptPlayer, Steps
+    from rebyte_async.emulator.script.turn import Turn
 
-__all__ = [
-    "Comment",
-    "Emit",
-    "comment",
-    "delta",
-    "error",
-    "init",
-    "raw",
-    "result",
-    "text",
-    "thinking",
-    "tool_result",
-    "tool_use",
-]
+Content: TypeAlias = str | bytes | Iterable[bytes]
+
+# --- Events ---
 
 
 @frozen
 class Emit:
-    """An event with its payload as given."""
+    """An event with a given payload."""
 
     event_type: str
     payload: Mapping[str, Any] = field(factory=dict[str, Any])
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Say it."""
+        """Emit the event."""
         player.emit(self.event_type, self.payload)
 
 
 @frozen
-class ToolCall:
-    """A tool_use event whose tool id is made up unless it is given."""
+class ToolUse:
+    """A tool_use event; its tool id is generated unless the payload has one."""
 
     payload: Mapping[str, Any]
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Say it, and remember the id for the tool's result."""
-        player.tool_id = self.payload.get("id") or player.state.ids.token("toolu_")
+        """Emit the event, and keep its id for the tool's result."""
+        player.tool_id = self.payload.get("id") or player.host.ids.token("toolu_")
         player.emit("tool_use", {**self.payload, "id": player.tool_id})
 
 
 @frozen
-class ToolAnswer:
-    """A tool_result event; unless it is given, its tool id is that of the last tool_use."""
+class ToolResult:
+    """A tool_result event; its tool id is that of the latest tool_use unless the payload has one."""
 
     payload: Mapping[str, Any]
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Say it."""
+        """Emit the event."""
         player.emit("tool_result", {**self.payload, "id": self.payload.get("id") or player.tool_id})
 
 
 @frozen
 class Comment:
-    """A comment line in the stream, as heartbeats are; no event."""
+    """A comment line in the stream, like a heartbeat; it is no event."""
 
     text: str
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Send it."""
-        player.prompt.transcript.remark(self.text)
+        """Add the comment."""
+        player.prompt.transcript.add_comment(self.text)
 
 
 def raw(event_type: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> Emit:
-    """An event of any type with exactly this payload: unknown types, and the other spellings of known ones."""
+    """Emit an event of any type with exactly this payload: also unknown types, and other forms of known ones."""
     return Emit(event_type, {**(payload or {}), **fields})
 
 
 def init(session_id: str = "session", *, model: str = "claude", cwd: str = "/code") -> Emit:
-    """The agent has started."""
+    """Emit the event with which the agent starts."""
     return raw("init", session_id=session_id, model=model, cwd=cwd)
 
 
 def thinking(content: str) -> Emit:
-    """The agent thinks."""
+    """Emit a thought of the agent."""
     return raw("thinking", content=content)
 
 
 def text(content: str) -> Emit:
-    """A block of text of its own."""
+    """Emit a whole block of text."""
     return raw("text", content=content)
 
 
 def delta(content: str) -> Emit:
-    """A piece of text that continues the open block."""
+    """Emit a piece of text that continues the open block."""
     return raw("text", content=content, is_delta=True)
 
 
 def tool_use(
     name: str, arguments: Mapping[str, Any] | None = None, *, tool_id: str | None = None, sub_prompt: str | None = None
-) -> ToolCall:
-    """The agent exchanges a tool.
+) -> ToolUse:
+    """Emit a call of a tool.
 
     Args:
         name: The tool's name.
-        arguments: What it is called with.
-        tool_id: The call's id; None makes one up.
-        sub_prompt: The `subPromptId` of the event, if it shall have one; `delegate` sets a real one.
+        arguments: The arguments of the call.
+        tool_id: The call's id; None generates one.
+        sub_prompt: The `subPromptId` of the event, if it is to have one; `delegate` sets a real one.
     """
     payload = {"id": tool_id, "name": name, "input": dict(arguments or {}), "subPromptId": sub_prompt}
-    return ToolCall(_present(payload))
+    return ToolUse(_without_none(payload))
 
 
 def tool_result(
     output: str, *, tool_id: str | None = None, is_error: bool | None = None, sub_prompt: str | None = None
-) -> ToolAnswer:
-    """A tool has answered.
+) -> ToolResult:
+    """Emit the result of a tool.
 
     Args:
-        output: What it says, often JSON text.
-        tool_id: The call's id; None takes that of the last `tool_use`.
+        output: The result, often JSON text.
+        tool_id: The call's id; None takes that of the latest `tool_use`.
         is_error: Whether the tool failed; None leaves the field out.
-        sub_prompt: The `subPromptId` of the event, if it shall have one.
+        sub_prompt: The `subPromptId` of the event, if it is to have one.
     """
     payload = {"id": tool_id, "output": output, "is_error": is_error, "subPromptId": sub_prompt}
-    return ToolAnswer(_present(payload))
+    return ToolResult(_without_none(payload))
 
 
 def result(
@@ -135,19 +131,221 @@ def result(
     duration_ms: int | None = None,
     usage: Mapping[str, int] | None = None,
 ) -> Emit:
-    """The agent sums up; it doesn't end the turn."""
-    return Emit("result", _present({"result": content, "status": status, "duration_ms": duration_ms, "usage": usage}))
+    """Emit the agent's summary; it doesn't end the turn."""
+    payload = {"result": content, "status": status, "duration_ms": duration_ms, "usage": usage}
+    return Emit("result", _without_none(payload))
 
 
 def error(message: str) -> Emit:
-    """The agent reports an error; it doesn't end the turn."""
+    """Emit an error of the agent; it doesn't end the turn."""
     return raw("error", message=message)
 
 
 def comment(content: str = "heartbeat") -> Comment:
-    """A comment line in the stream, as heartbeats are."""
+    """Send a comment line, like a heartbeat."""
     return Comment(content)
 
 
-def _present(payload: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(payload: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in payload.items() if value is not None}
+
+
+# --- Pauses and the end of a turn ---
+
+
+@frozen
+class Pause:
+    """The agent does nothing for some seconds."""
+
+    seconds: float
+
+    async def play(self, player: ScriptPlayer) -> None:
+        """Sleep."""
+        del player
+        await asyncio.sleep(self.seconds)
+
+
+@frozen
+class Hold:
+    """The agent waits until a test calls `Emulator.release` with the same name."""
+
+    name: str
+
+    async def play(self, player: ScriptPlayer) -> None:
+        """Wait at the latch."""
+        await player.host.latches[self.name].wait()
+
+
+@frozen
+class End:
+    """The turn ends; events of later steps arrive late."""
+
+    status: str
+    final_result: str | None = None
+
+    async def play(self, player: ScriptPlayer) -> None:
+        """End the turn."""
+        player.end(self.status, self.final_result)
+
+
+def pause(seconds: float) -> Pause:
+    """Do nothing for some seconds."""
+    return Pause(seconds)
+
+
+def hold(name: str = "gate") -> Hold:
+    """Wait until `Emulator.release` is called with the same name; once released, the name holds no agent any more."""
+    return Hold(name)
+
+
+def succeed(final_result: str | None = None) -> End:
+    """End the turn as succeeded; its final result is by default the last text."""
+    return End("succeeded", final_result)
+
+
+def fail(message: str = "") -> End:
+    """End the turn as failed, with a message as the final result."""
+    return End("failed", message)
+
+
+def cancel() -> End:
+    """End the turn as canceled, without a request to cancel it."""
+    return End("canceled", "")
+
+
+# --- Questions, delegations and artifacts ---
+
+
+@frozen(kw_only=True)
+class Ask:
+    """An `ask_user_question` event; the agent waits for the answer."""
+
+    question: str
+    options: tuple[str, ...] = ()
+    multi_select: bool = False
+    action_id: int | None = None
+    message_id: str | None = None
+
+    async def play(self, player: ScriptPlayer) -> None:
+        """Ask, and wait for the answer."""
+        question = self._create_question(player)
+        player.task.question = question
+        player.emit("ask_user_question", self._payload(question))
+        try:
+            player.answers.append(await question.answer)
+        finally:
+            player.task.question = None
+
+    def _create_question(self, player: ScriptPlayer) -> Question:
+        return Question(
+            action_id=player.host.next_action_id() if self.action_id is None else self.action_id,
+            message_id=self.message_id or player.host.ids.uuid(),
+            option_count=len(self.options),
+            multi_select=self.multi_select,
+        )
+
+    def _payload(self, question: Question) -> dict[str, Any]:
+        return {
+            "actionId": str(question.action_id),
+            "messageId": question.message_id,
+            "question": self.question,
+            "options": [{"label": label} for label in self.options],
+            "multiSelect": self.multi_select,
+        }
+
+
+@frozen(kw_only=True)
+class Delegate:
+    """A tool_use and a tool_result with the id of a sub-prompt; in between, another agent plays its steps."""
+
+    prompt: str
+    steps: Steps
+    late: Steps = ()
+    name: str = "delegate"
+    output: str = ""
+    extra: Mapping[str, Any] = field(factory=dict[str, Any])
+
+    async def play(self, player: ScriptPlayer) -> None:
+        """Delegate the prompt, wait for its end, and emit its result."""
+        other = player.delegate(self.prompt)
+        tool_id = player.host.ids.token("toolu_")
+        reference = {"id": tool_id, "subPromptId": other.prompt.id, **self.extra}
+        player.emit("tool_use", {**reference, "name": self.name, "input": {"prompt": self.prompt}})
+        await other.play(self.steps)
+        other.end("succeeded", None)
+        player.emit("tool_result", {**reference, "output": self.output or other.final_result})
+        player.host.spawn(other.play(self.late))
+
+
+@frozen
+class WriteArtifact:
+    """A file is stored among the artifacts of the task's workspace; no event reports it."""
+
+    name: str
+    content: Content | Callable[[Turn], Content] = field(repr=False)
+    content_type: str = DEFAULT_TYPE
+
+    async def play(self, player: ScriptPlayer) -> None:
+        """Write the artifact."""
+        chunks, workspace = _chunks(await self._make_content(player)), player.task.workspace
+        draft = await player.host.artifacts.write(workspace, self.name, self.content_type, chunks)
+        await player.host.artifacts.publish(workspace, draft)
+
+    async def _make_content(self, player: ScriptPlayer) -> Content:
+        if not callable(self.content):
+            return self.content
+        await player.filesystem.load()
+        return self.content(player.turn)
+
+
+def question(
+    prompt: str,
+    *options: str,
+    multi_select: bool = False,
+    action_id: int | None = None,
+    message_id: str | None = None,
+) -> Ask:
+    """Ask the user a question, and wait for `POST /tasks/:id/answer`.
+
+    Args:
+        prompt: The question.
+        options: The labels of the options.
+        multi_select: Whether several options may be selected.
+        action_id: The question's number; None takes the next one.
+        message_id: The id of the question's message; None generates one.
+    """
+    return Ask(question=prompt, options=options, multi_select=multi_select, action_id=action_id, message_id=message_id)
+
+
+def delegate(prompt: str, *steps: Steps, late: Steps = (), name: str = "delegate", output: str = "") -> Delegate:
+    """Delegate work to another agent.
+
+    Args:
+        prompt: The prompt for the other agent.
+        steps: The steps of the other agent; its events are at `GET /tasks/:id/prompts/:promptId/events`.
+        late: Its steps after its result was reported.
+        name: The tool's name.
+        output: The tool's result; empty takes the other agent's final result.
+    """
+    return Delegate(prompt=prompt, steps=flatten_steps(steps), late=flatten_steps(late), name=name, output=output)
+
+
+def artifact(
+    name: str, content: Content | Callable[[Turn], Content], *, content_type: str = DEFAULT_TYPE
+) -> WriteArtifact:
+    """Store an artifact in the task's workspace, in place of an older one with its name.
+
+    Args:
+        name: The artifact's name.
+        content: Text, bytes, or an iterable of bytes if it is too large for the memory; or a function that takes the
+            `Turn` and returns one of them.
+        content_type: The artifact's type.
+    """
+    return WriteArtifact(name, content, content_type)
+
+
+async def _chunks(content: Content) -> AsyncIterator[bytes]:
+    if isinstance(content, str):
+        content = content.encode()
+    for chunk in (content,) if isinstance(content, bytes) else content:
+        yield chunk

@@ -1,17 +1,43 @@
-"""What a script may know about the turn that it plays."""
+"""What the functions of a script see of the turn that they are played in."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
-
-from rebyte_async.emulator.script.machine import AgentFilesystem
+import anyio
+from attrs import define, field, frozen
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.state.questions import Answer
+    from collections.abc import Mapping
 
-__all__ = ["Turn"]
+    from rebyte_async.emulator.state.files import StoredFile
+    from rebyte_async.emulator.state.prompts import Answer
+
+_FOLDER = "/code/"
+# The functions of a script aren't awaited, and yet their reads must not block the event loop; so files are loaded
+# before a function is called. Larger files than this are read when a function asks for them, to save memory.
+_MAX_LOADED = 64 << 20
+
+
+@define(eq=False)
+class AgentFilesystem:
+    """The files on an agent computer during one turn."""
+
+    files: Mapping[str, StoredFile] = field(factory=dict[str, "StoredFile"])
+    _loaded: dict[StoredFile, bytes] = field(factory=dict["StoredFile", bytes], init=False, repr=False)
+
+    async def load(self) -> None:
+        """Load all but very large files into memory."""
+        for file in tuple(self.files.values()):
+            if file not in self._loaded and file.size <= _MAX_LOADED:
+                self._loaded[file] = await anyio.Path(file.path).read_bytes()
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of a file, or raise a `FileNotFoundError`."""
+        file = self.files.get(path.removeprefix(_FOLDER))
+        if file is None:
+            raise FileNotFoundError(f"the agent computer has no file {path!r}; it has {sorted(self.files)}")
+        return self._loaded[file] if file in self._loaded else file.path.read_bytes()
 
 
 @frozen(kw_only=True)
@@ -25,39 +51,39 @@ class Turn:
     prompt_id: str
     """The prompt's id."""
     prompt: str
-    """What was asked."""
+    """The prompt's text."""
     number: int
-    """Counts the turns of a task from 0."""
+    """The number of the turn in its task, counted from 0."""
     executor: str
-    """The executor that the task asked for."""
+    """The executor that the task was created for."""
     skills: tuple[str, ...]
-    """The skills that the prompt asked for."""
+    """The skills that came with the prompt."""
     files: tuple[str, ...]
     """The names of the files that came with the prompt."""
     answers: tuple[Answer, ...]
-    """What was answered to the questions of this turn so far."""
-    _machine: AgentFilesystem = field(factory=AgentFilesystem, alias="machine", repr=False, eq=False)
+    """The answers to the questions of this turn so far."""
+    _filesystem: AgentFilesystem = field(factory=AgentFilesystem, alias="filesystem", repr=False, eq=False)
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file in the agent's machine: of one that came with this prompt, or with an earlier one.
+        """Return the bytes of a file on the agent computer: one that came with this prompt, or with an earlier one.
 
         Args:
-            path: Where it is: `/code/<filename>`, or the filename alone.
+            path: Its path: `/code/<filename>`, or the filename alone.
 
         Raises:
-            FileNotFoundError: There is none.
+            FileNotFoundError: There is no such file.
         """
-        return self._machine.read(path)
+        return self._filesystem.read(path)
 
     def read_text(self, path: str, encoding: str = "utf-8") -> str:
-        """The text of a file in the agent's machine.
+        """Return the text of a file on the agent computer.
 
         Args:
-            path: Where it is: `/code/<filename>`, or the filename alone.
-            encoding: How its bytes are to be decoded.
+            path: Its path: `/code/<filename>`, or the filename alone.
+            encoding: The encoding of the text.
 
         Raises:
-            FileNotFoundError: There is none.
-            UnicodeDecodeError: It is no such text.
+            FileNotFoundError: There is no such file.
+            UnicodeDecodeError: The file isn't text in that encoding.
         """
         return self.read(path).decode(encoding)

@@ -1,1 +1,1 @@
-"""What the emulated service remembers."""
+"""The nouns of the emulated service."""

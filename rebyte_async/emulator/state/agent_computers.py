@@ -1,4 +1,4 @@
-"""Agent computers, and how they come up."""
+"""Agent computers, and how they are provisioned."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.clock import timestamp
+from rebyte_async.emulator.generators import timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,18 +16,21 @@ _VIEWS = ("chat", "files", "terminal")
 
 @frozen(kw_only=True)
 class Provisioning:
-    """How an agent computer comes up."""
+    """How an agent computer is provisioned."""
 
     seconds: float
-    hold: str | None
-    error: str | None
+    """How long it takes."""
+    hold: str | None = None
+    """The latch that it waits at."""
+    error: str | None = None
+    """Why it fails; None if it succeeds."""
 
 
 @define(eq=False, kw_only=True)
 class AgentComputer:
-    """One agent computer; its id is the id of its workspace.
+    """One agent computer; its id is also the id of its workspace.
 
-    *Source*: contract, section 2.
+    *Source*: contract §2, documented
     """
 
     number: int
@@ -45,16 +48,16 @@ class AgentComputer:
     views: dict[str, bool] = field(factory=lambda: dict.fromkeys(_VIEWS, True))
 
     def succeed(self, sandbox_id: str, sandbox_api_key: str, now: datetime) -> None:
-        """It is up."""
+        """Become ready."""
         self.status, self.updated_at = "ready", now
         self.sandbox_id, self.sandbox_api_key = sandbox_id, sandbox_api_key
 
     def fail(self, error: str, now: datetime) -> None:
-        """It won't come up."""
+        """Fail to become ready."""
         self.status, self.updated_at, self.provision_error = "error", now, error
 
-    def written(self) -> dict[str, Any]:
-        """The agent computer as the API shows it."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the agent computer as the API shows it."""
         return {
             "id": self.id,
             "name": self.name,
@@ -65,11 +68,7 @@ class AgentComputer:
             "provisionError": self.provision_error,
             "createdAt": timestamp(self.created_at),
             "updatedAt": timestamp(self.updated_at),
-            **self._observed(),
-        }
-
-    def _observed(self) -> dict[str, Any]:
-        return {
+            # The fields below aren't documented, but were observed.
             "sandboxBaseUrl": self.sandbox_id and f"{self.url}/sandbox",
             "sandboxApiKey": self.sandbox_api_key,
             "agentInstructions": self.agent_instructions,

@@ -1,4 +1,4 @@
-"""A shelf: things that are found by id, and listed by age."""
+"""Collections of things of one kind, found by id and listed by age."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 class Member(Protocol):
-    """What can stand on a shelf."""
+    """A member of a collection."""
 
     @property
     def id(self) -> str:
-        """Its id."""
+        """The member's id."""
         ...
 
     @property
     def number(self) -> int:
-        """Its number on the shelf, larger than those of all before it."""
+        """The member's number, larger than those of all members added before it."""
         ...
 
 
@@ -33,42 +33,38 @@ T = TypeVar("T", bound=Member)
 
 @define(eq=False)
 class Collection(Generic[T]):
-    """Everything of one kind that wasn't deleted; finding and listing cost the same however much there is."""
+    """All things of one kind that weren't deleted; the cost of finding and listing doesn't grow with their number."""
 
     kind: str
     _by_id: dict[str, T] = field(factory=dict[str, T], init=False)
     _oldest_first: list[T] = field(factory=list[T], init=False)
-    _made: int = field(default=0, init=False)
+    _count: int = field(default=0, init=False)
 
     def next_number(self) -> int:
-        """A number for something new."""
-        self._made += 1
-        return self._made
+        """Return the number for a new member."""
+        self._count += 1
+        return self._count
 
-    def add(self, thing: T) -> None:
-        """Take in something new, which has the newest number."""
-        self._by_id[thing.id] = thing
-        self._oldest_first.append(thing)
+    def add(self, member: T) -> None:
+        """Add a new member, which must have the latest number."""
+        self._by_id[member.id] = member
+        self._oldest_first.append(member)
 
-    def get(self, thing_id: str) -> T:
-        """What has an id.
-
-        Raises:
-            ApiError: Nothing has it.
-        """
-        if thing_id not in self._by_id:
+    def get(self, member_id: str) -> T:
+        """Return the member with an id, or raise an `ApiError`."""
+        if member_id not in self._by_id:
             raise not_found(self.kind)
-        return self._by_id[thing_id]
+        return self._by_id[member_id]
 
-    def find(self, thing_id: str) -> T | None:
-        """What has an id, if anything has it."""
-        return self._by_id.get(thing_id)
+    def find(self, member_id: str) -> T | None:
+        """Return the member with an id, if there is one."""
+        return self._by_id.get(member_id)
 
-    def remove(self, thing: T) -> None:
-        """Hide something from every read."""
-        del self._by_id[thing.id]
-        del self._oldest_first[bisect_left(self._oldest_first, thing.number, key=attrgetter("number"))]
+    def remove(self, member: T) -> None:
+        """Hide a member from every read."""
+        del self._by_id[member.id]
+        del self._oldest_first[bisect_left(self._oldest_first, member.number, key=attrgetter("number"))]
 
     def oldest_first(self) -> Sequence[T]:
-        """All of it, in the order in which it was made."""
+        """Return all members in the order in which they were added."""
         return self._oldest_first

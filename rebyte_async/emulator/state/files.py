@@ -1,12 +1,10 @@
-"""Files that were announced, and uploaded or not yet."""
+"""Files for prompts: announced to the API first, then uploaded to the storage."""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
 from attrs import define, frozen
-
-__all__ = ["StoredFile"]
 
 
 @frozen(kw_only=True)
@@ -18,16 +16,16 @@ class StoredFile:
     filename: str
     """The name that the service gave it."""
     content_type: str
-    """The type that it was announced and sent with."""
+    """The type that it was announced and uploaded with."""
     size: int
     """Its size in bytes."""
     path: Path
-    """Where its bytes are."""
+    """Where its bytes are kept."""
 
 
 @define(eq=False, kw_only=True)
 class File:
-    """A file from its announcement on."""
+    """A file that was announced; `stored` is None until it is uploaded."""
 
     number: int
     id: str
@@ -36,7 +34,7 @@ class File:
     stored: StoredFile | None = None
 
 
-def unique_name(filename: str, token: str) -> str:
-    """A name that no other file has, with the ending of the one that was asked for."""
+def make_unique_name(filename: str, token: str) -> str:
+    """Return a name that no other file has, with the ending of the requested one."""
     path = PurePosixPath(filename.replace("/", "_"))
     return f"{path.stem}-{token}{path.suffix}"

@@ -1,25 +1,65 @@
-"""Prompts: the turns of a task, and those that an agent delegates."""
+"""Prompts, the transcripts of their turns, and the questions that an agent asks in a turn."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
-from attrs import define
+from attrs import define, field, frozen
 
-from rebyte_async.emulator.clock import timestamp, timestamp_or_none
+from rebyte_async.emulator.errors import validation_error
+from rebyte_async.emulator.generators import timestamp, timestamp_or_none
+from rebyte_async.emulator.state.sync import Broadcast
+from rebyte_async.emulator.stream.frames import Comment, Event
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from rebyte_async.emulator.state.files import StoredFile
-    from rebyte_async.emulator.state.transcript import Transcript
+    from rebyte_async.emulator.stream.frames import Frame
 
-_OPEN = frozenset({"pending", "running"})
+
+@define(eq=False)
+class Transcript:
+    """The frames of one turn so far, which every connection replays from the first."""
+
+    prompt_id: str
+    next_seq: int
+    event_keys: bool
+    frames: list[Frame] = field(factory=list["Frame"], init=False)
+    changed: Broadcast = field(factory=Broadcast, init=False)
+    """Fires when a frame is added and when the turn ends."""
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the latest event; -1 if there is none."""
+        return next((frame.seq for frame in reversed(self.frames) if isinstance(frame, Event)), -1)
+
+    def add_event(self, event_type: str, payload: Mapping[str, Any], now: datetime) -> None:
+        """Add an event with the next number."""
+        data: dict[str, Any] = {"seq": self.next_seq, "timestamp": timestamp(now), "promptId": self.prompt_id}
+        if self.event_keys:
+            data["eventKey"] = f"{self.prompt_id}:{self.next_seq}"
+        self._add(Event({**data, "eventType": event_type, "payload": dict(payload)}))
+        self.next_seq += 1
+
+    def add_comment(self, text: str) -> None:
+        """Add a comment."""
+        self._add(Comment(text))
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the events as JSON objects."""
+        return [frame.data for frame in self.frames if isinstance(frame, Event)]
+
+    def _add(self, frame: Frame) -> None:
+        self.frames.append(frame)
+        self.changed.fire()
 
 
 @define(eq=False, kw_only=True)
 class Prompt:
-    """One turn: what was asked, how it goes, and what the agent said."""
+    """A prompt and its turn."""
 
     id: str
     text: str
@@ -33,26 +73,26 @@ class Prompt:
 
     @property
     def is_open(self) -> bool:
-        """Whether the turn is still to end."""
-        return self.status in _OPEN
+        """Whether the turn hasn't ended."""
+        return self.status in ("pending", "running")
 
     def start(self) -> None:
-        """The agent has taken it up."""
+        """Let the agent start the turn."""
         self.status = "running"
 
     def end(self, status: str, final_result: str, now: datetime) -> None:
-        """The turn is over; an end that comes after another is ignored."""
+        """End the turn, unless it has ended already."""
         if not self.is_open:
             return
         self.status, self.final_result, self.completed_at = status, final_result, now
         self.transcript.changed.fire()
 
-    def done(self) -> dict[str, Any]:
-        """What the stream's last frame says."""
+    def done_data(self) -> dict[str, Any]:
+        """Return the JSON of the done frame."""
         return {"status": self.status, "lastSeq": self.transcript.last_seq, "finalResult": self.final_result}
 
     def summary(self) -> dict[str, Any]:
-        """The prompt as a task shows it."""
+        """Return the prompt as a task shows it."""
         return {
             "id": self.id,
             "status": self.status,
@@ -61,7 +101,43 @@ class Prompt:
         }
 
     def content(self, *, with_events: bool) -> dict[str, Any]:
-        """The prompt as a task's content shows it."""
+        """Return the prompt as the content of a task shows it."""
         response = None if self.is_open else self.final_result
         content = {**self.summary(), "userPrompt": self.text, "response": response}
         return {**content, "events": self.transcript.events()} if with_events else content
+
+
+@frozen
+class Answer:
+    """The user's answer to a question."""
+
+    selected_options: tuple[int, ...] = ()
+    """The indexes of the selected options."""
+    custom_response: str | None = None
+    """A text in the user's own words."""
+
+
+@define(eq=False, kw_only=True)
+class Question:
+    """A question that waits for its answer."""
+
+    action_id: int
+    message_id: str
+    option_count: int
+    multi_select: bool
+    answer: asyncio.Future[Answer] = field(factory=lambda: asyncio.get_running_loop().create_future())
+
+    def awaits(self, message_id: str, action_id: int) -> bool:
+        """Return whether these ids are the question's, and it isn't answered."""
+        return (self.message_id, self.action_id) == (message_id, action_id) and not self.answer.done()
+
+    def accept(self, answer: Answer) -> None:
+        """Take the answer, or raise an `ApiError` if it selects a missing option, too many options, or none."""
+        selected = answer.selected_options
+        if not all(0 <= index < self.option_count for index in selected):
+            raise validation_error("answer.selectedOptions has an index that is no option.")
+        if len(selected) > 1 and not self.multi_select:
+            raise validation_error("answer.selectedOptions must have one index.")
+        if not selected and answer.custom_response is None:
+            raise validation_error("answer must select an option or have a customResponse.")
+        self.answer.set_result(answer)

@@ -1,4 +1,4 @@
-"""Gates: where scripted agents wait until a test lets them go on."""
+"""How tasks of the emulator's event loop wait for each other."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from attrs import define, field
 
 @define(eq=False)
 class Broadcast:
-    """Wakes all waiters at each `fire`; who looks at the state before waiting misses nothing."""
+    """Wakes all waiters at each `fire`. A waiter that checks the state before it waits misses no change."""
 
     _event: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     def fire(self) -> None:
-        """Wake everybody who waits now."""
+        """Wake all current waiters."""
         self._event.set()
         self._event = asyncio.Event()
 
     async def wait(self) -> None:
-        """Wait for the next exchange."""
+        """Wait for the next `fire`."""
         await self._event.wait()
 
 
 @define(eq=False)
-class Gate:
-    """A latch: who comes before it is opened waits, who comes later read_tokens."""
+class Latch:
+    """Holds scripted agents until a test releases it; once released, it stays open."""
 
     opened: asyncio.Event = field(factory=asyncio.Event, init=False)
-    arrived: int = field(default=0, init=False)
-    arrival: Broadcast = field(factory=Broadcast, init=False)
+    _arrived: int = field(default=0, init=False)
+    _arrival: Broadcast = field(factory=Broadcast, init=False)
 
     async def wait(self) -> None:
-        """Wait until the gate is open."""
-        self.arrived += 1
-        self.arrival.fire()
+        """Arrive at the latch, and wait until it is open."""
+        self._arrived += 1
+        self._arrival.fire()
         await self.opened.wait()
 
-    async def reached(self, count: int) -> None:
-        """Wait until so many have come to the gate."""
-        while self.arrived < count:
-            await self.arrival.wait()
+    async def wait_for_arrivals(self, count: int) -> None:
+        """Wait until `count` agents have arrived at the latch."""
+        while self._arrived < count:
+            await self._arrival.wait()
 
 
 @define(eq=False)
-class Gates:
-    """The gates by name; one exists as soon as somebody speaks of it."""
+class Latches:
+    """The latches by name; each is created when its name is first used."""
 
-    _gates: dict[str, Gate] = field(factory=dict[str, Gate], init=False)
+    _by_name: dict[str, Latch] = field(factory=dict[str, Latch], init=False)
 
-    def __getitem__(self, name: str) -> Gate:
-        return self._gates.setdefault(name, Gate())
+    def __getitem__(self, name: str) -> Latch:
+        return self._by_name.setdefault(name, Latch())

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.clock import timestamp, timestamp_or_none
+from rebyte_async.emulator.generators import timestamp, timestamp_or_none
 from rebyte_async.emulator.state.prompts import Prompt
 
 if TYPE_CHECKING:
     import asyncio
     from datetime import datetime
 
-    from rebyte_async.emulator.state.questions import Question
+    from rebyte_async.emulator.state.prompts import Question
     from rebyte_async.emulator.state.workspaces import Workspace
-
-__all__ = ["MadeTask"]
 
 _TITLE_LENGTH = 80
 _TASK_STATUS = {"succeeded": "completed"}
@@ -24,19 +22,19 @@ _TASK_STATUS = {"succeeded": "completed"}
 
 @frozen(kw_only=True)
 class MadeTask:
-    """A task as a test may want to see it."""
+    """A snapshot of a task for tests."""
 
     id: str
     """The task's id."""
     status: str
     """Its status."""
     prompts: tuple[str, ...]
-    """What was asked in it, oldest first."""
+    """The texts of its prompts, oldest first."""
 
 
 @define(eq=False, kw_only=True)
 class Task:
-    """One task: its prompts, the agent that works on them, and the question it may wait on."""
+    """One task: its prompts, the agent that works on them, and the question that the agent may be asking."""
 
     number: int
     id: str
@@ -50,29 +48,31 @@ class Task:
     visibility: str = "shared"
     prompts: list[Prompt] = field(factory=list[Prompt])
     delegated: dict[str, Prompt] = field(factory=dict[str, Prompt])
+    """The prompts of delegations by id; they are no turns of the task."""
     question: Question | None = None
-    announced: str = "created"
-    """The status that webhooks have been told last."""
-    worker: asyncio.Task[None] | None = None
+    announced_status: str = "created"
+    """The status that webhooks were notified of last."""
+    agent: asyncio.Task[None] | None = None
+    """The agent at work; it ends when no prompt is open."""
 
     @property
     def workspace_id(self) -> str:
-        """The id of the workspace that it runs on."""
+        """The id of the workspace that the task runs on."""
         return self.workspace.id
 
     @property
     def latest(self) -> Prompt:
-        """The newest prompt: the one that streams carry."""
+        """The latest prompt, whose turn is streamed."""
         return self.prompts[-1]
 
     @property
     def open_prompts(self) -> list[Prompt]:
-        """The prompts that are still to end, oldest first."""
+        """The prompts whose turns haven't ended, oldest first."""
         return [prompt for prompt in self.prompts if prompt.is_open]
 
     @property
     def status(self) -> str:
-        """Running while any prompt is open, then how the latest one ended."""
+        """`running` while any prompt is open, then how the latest one ended."""
         if any(prompt.is_open for prompt in self.prompts):
             return "running"
         return _TASK_STATUS.get(self.latest.status, self.latest.status)
@@ -82,16 +82,16 @@ class Task:
         """When the latest prompt ended; None while any is open."""
         return None if self.status == "running" else self.latest.completed_at
 
-    def turn(self, back: int) -> Prompt:
-        """The prompt so many turns before the latest, or the oldest."""
-        return self.prompts[max(0, len(self.prompts) - 1 - back)]
+    def prompt_before_latest(self, turns_back: int) -> Prompt:
+        """Return the prompt that many turns before the latest, or the oldest."""
+        return self.prompts[max(0, len(self.prompts) - 1 - turns_back)]
 
-    def made(self) -> MadeTask:
-        """The task as a test may want to see it."""
+    def snapshot(self) -> MadeTask:
+        """Return the task as tests see it."""
         return MadeTask(id=self.id, status=self.status, prompts=tuple(prompt.text for prompt in self.prompts))
 
-    def created(self) -> dict[str, Any]:
-        """The task as its creation answers."""
+    def created_json(self) -> dict[str, Any]:
+        """Return the task as the response to its creation shows it."""
         return {
             "id": self.id,
             "workspaceId": self.workspace_id,
@@ -100,8 +100,8 @@ class Task:
             "createdAt": timestamp(self.created_at),
         }
 
-    def row(self) -> dict[str, Any]:
-        """The task as a listing shows it."""
+    def row_json(self) -> dict[str, Any]:
+        """Return the task as a listing shows it."""
         return {
             "id": self.id,
             "url": self.url,
@@ -112,17 +112,17 @@ class Task:
             "completedAt": timestamp_or_none(self.completed_at),
         }
 
-    def full(self) -> dict[str, Any]:
-        """The task as its own read shows it."""
+    def full_json(self) -> dict[str, Any]:
+        """Return the task as a read of it shows it."""
         return {
-            **self.row(),
+            **self.row_json(),
             "status": self.status,
             "workspaceId": self.workspace_id,
             "finalResult": None if self.status == "running" else self.latest.final_result,
             "prompts": [prompt.summary() for prompt in self.prompts],
         }
 
-    def content(self, *, with_events: bool) -> dict[str, Any]:
-        """The task's content: what was asked and answered."""
+    def content_json(self, *, with_events: bool) -> dict[str, Any]:
+        """Return the content of the task: its prompts and their final results."""
         prompts = [prompt.content(with_events=with_events) for prompt in self.prompts]
         return {"id": self.id, "status": self.status, "prompts": prompts}

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from rebyte_async.emulator.clock import timestamp, timestamp_or_none
+from rebyte_async.emulator.generators import timestamp, timestamp_or_none
 
 if TYPE_CHECKING:
-    import asyncio
     from datetime import datetime
 
-    from rebyte_async.emulator.webhooks.message import QueuedDelivery
+EVENTS = ("task.created", "task.running", "task.completed", "task.failed", "task.canceled")
 
 
 @define(eq=False, kw_only=True)
 class Webhook:
-    """One webhook, and what is on its way to it.
+    """One webhook.
 
-    *Source*: contract, section 7 (what `failureCount` counts is a guess: failed attempts in a row).
+    *Source*: contract §7, documented. GUESS(§7): `failureCount` counts failed attempts in a row
     """
 
     number: int
@@ -34,23 +32,20 @@ class Webhook:
     failure_count: int = 0
     is_active: bool = True
     is_deleted: bool = False
-    letters: deque[QueuedDelivery] = field(factory=deque["QueuedDelivery"], init=False)
-    held_back: list[QueuedDelivery] = field(factory=list["QueuedDelivery"], init=False)
-    courier: asyncio.Task[None] | None = field(default=None, init=False)
 
-    def wants(self, event: str) -> bool:
-        """Whether it is to be told of an event."""
+    def accepts(self, event: str) -> bool:
+        """Return whether an event is to be delivered to it."""
         return self.is_active and event in self.events
 
-    def attempted(self, now: datetime, *, succeeded: bool, patience: int | None) -> None:
-        """Something was sent to it, and taken or not."""
+    def record_attempt(self, now: datetime, *, succeeded: bool, deactivate_after: int | None) -> None:
+        """Count an attempt to deliver to it, and deactivate it after too many failed ones."""
         self.last_triggered_at = now
         self.failure_count = 0 if succeeded else self.failure_count + 1
-        if patience is not None and self.failure_count >= patience:
+        if deactivate_after is not None and self.failure_count >= deactivate_after:
             self.is_active = False
 
-    def written(self) -> dict[str, Any]:
-        """The webhook as the API shows it: never with its secret."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the webhook as the API shows it: never with its secret."""
         return {
             "id": self.id,
             "url": self.url,

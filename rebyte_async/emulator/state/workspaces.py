@@ -1,40 +1,66 @@
-"""Workspaces: what the tasks on one machine share."""
+"""Workspaces: what the tasks on one agent computer share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 
 from rebyte_async.emulator.errors import not_found
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.state.artifacts import StoredArtifact
+    from datetime import datetime
+    from pathlib import Path
+
     from rebyte_async.emulator.state.files import StoredFile
+
+
+@frozen(kw_only=True)
+class StoredArtifact:
+    """An artifact of a workspace."""
+
+    workspace_id: str
+    """The workspace's id."""
+    name: str
+    """The artifact's name, which may be anything."""
+    content_type: str
+    """The type that it was uploaded with."""
+    size: int
+    """Its size in bytes."""
+    etag: str
+    """Its ETag, made from its bytes."""
+    created_at: datetime
+    """When the first artifact of this name was stored."""
+    updated_at: datetime
+    """When this one was stored."""
+    path: Path | None = None
+    """Where its bytes are kept; None for one from `Emulator.put_artifact`, which is kept in memory."""
+    data: bytes = field(default=b"", repr=False)
+    """Its bytes if it is kept in memory."""
+
+    def read(self) -> bytes:
+        """Return its bytes; this blocks while they are read from the disk."""
+        return self.data if self.path is None else self.path.read_bytes()
 
 
 @define(eq=False)
 class Workspace:
-    """One workspace: the files in its machine, and the artifacts that came out of it."""
+    """One workspace: the files on its agent computer, and its artifacts."""
 
     id: str
     files: dict[str, StoredFile] = field(factory=dict[str, "StoredFile"], init=False)
     artifacts: dict[str, StoredArtifact] = field(factory=dict[str, "StoredArtifact"], init=False)
 
     def artifact(self, name: str) -> StoredArtifact:
-        """The artifact of a name.
-
-        Raises:
-            ApiError: There is none.
-        """
+        """Return the artifact with a name, or raise an `ApiError`."""
         if name not in self.artifacts:
             raise not_found("Artifact")
         return self.artifacts[name]
 
-    def place(self, artifact: StoredArtifact) -> StoredArtifact | None:
-        """Take in an artifact; returns the one that it replaces."""
+    def put(self, artifact: StoredArtifact) -> StoredArtifact | None:
+        """Add an artifact, and return the one that it replaces."""
         old = self.artifacts.get(artifact.name)
-        self.artifacts[artifact.name] = artifact if old is None else artifact.after(old)
+        self.artifacts[artifact.name] = artifact if old is None else evolve(artifact, created_at=old.created_at)
         return old
 
 
@@ -44,22 +70,18 @@ class Workspaces:
 
     _by_id: dict[str, Workspace] = field(factory=dict[str, Workspace], init=False)
 
-    def make(self, workspace_id: str) -> Workspace:
-        """The workspace of an id, a new one if there is none."""
+    def get_or_create(self, workspace_id: str) -> Workspace:
+        """Return the workspace with an id, a new one if there is none."""
         return self._by_id.setdefault(workspace_id, Workspace(workspace_id))
 
     def get(self, workspace_id: str) -> Workspace:
-        """The workspace of an id.
-
-        Raises:
-            ApiError: There is none.
-        """
+        """Return the workspace with an id, or raise an `ApiError`."""
         if workspace_id not in self._by_id:
             raise not_found("Workspace")
         return self._by_id[workspace_id]
 
     def find(self, workspace_id: str) -> Workspace | None:
-        """The workspace of an id, if there is one."""
+        """Return the workspace with an id, if there is one."""
         return self._by_id.get(workspace_id)
 
     def remove(self, workspace_id: str) -> None:

@@ -1,1 +1,1 @@
-"""The event stream: from what an agent said to bytes on the wire."""
+"""Event streams: frames and how they are sent."""

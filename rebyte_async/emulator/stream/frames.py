@@ -1,24 +1,23 @@
-"""One frame of an event stream, and its bytes."""
+"""The frames of an event stream, their bytes, and the sinks that pass them on to the client."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from attrs import define, frozen
 
-__all__ = ["Comment", "Done", "Event", "Frame", "Raw"]
 
-
-def _encoded(name: str, data: dict[str, Any]) -> bytes:
+def _encode(name: str, data: dict[str, Any]) -> bytes:
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return f"event: {name}\ndata: {text}\n\n".encode(errors="replace")  # a script may hold halves of surrogate pairs
 
 
 @define(eq=False)
 class Event:
-    """An `event` frame; `data` is its JSON object and is never changed once the frame is made."""
+    """An `event` frame; its JSON object `data` never changes once the frame is made."""
 
     data: dict[str, Any]
 
@@ -29,8 +28,8 @@ class Event:
 
     @cached_property
     def wire(self) -> bytes:
-        """The frame on the wire: made once, however many streams carry it."""
-        return _encoded("event", self.data)
+        """The frame's bytes, encoded once however many streams send them."""
+        return _encode("event", self.data)
 
 
 @frozen
@@ -41,19 +40,19 @@ class Done:
 
     @property
     def wire(self) -> bytes:
-        """The frame on the wire."""
-        return _encoded("done", self.data)
+        """The frame's bytes."""
+        return _encode("done", self.data)
 
 
 @frozen
 class Comment:
-    """A comment, as heartbeats are."""
+    """A comment, such as a heartbeat."""
 
     text: str
 
     @property
     def wire(self) -> bytes:
-        """The comment on the wire."""
+        """The comment's bytes."""
         return f": {self.text}\n\n".encode()
 
 
@@ -65,3 +64,14 @@ class Raw:
 
 
 Frame: TypeAlias = Event | Done | Comment | Raw
+FrameSink: TypeAlias = Callable[[Frame], Awaitable[None]]
+ByteSink: TypeAlias = Callable[[bytes], Awaitable[None]]
+CutManner: TypeAlias = Literal["reset", "eof", "clean"]
+
+
+class CutOff(Exception):  # noqa: N818 - a fault raises it on purpose; the emulator hasn't failed
+    """A fault ends a body here, in the given manner."""
+
+    def __init__(self, manner: CutManner) -> None:
+        super().__init__(manner)
+        self.manner: CutManner = manner

@@ -1,1 +1,1 @@
-"""Webhooks: who is told what happens to tasks, and how it is delivered."""
+"""Webhooks: notifying receivers of what happens to tasks."""

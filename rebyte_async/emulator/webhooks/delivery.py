@@ -1,95 +1,166 @@
-"""Whoever carries a webhook's letters: one after the other, each again and again until it is taken or given up."""
+"""Delivering webhook events, for each webhook in order and with retries, without holding up the tasks."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from attrs import define, field
 from yarl import URL
 
+from rebyte_async.emulator.faults.base import DeliveryPlan, with_delivery_faults
+from rebyte_async.emulator.generators import now, timestamp
+from rebyte_async.emulator.state.webhooks import EVENTS
 from rebyte_async.emulator.webhooks.log import Attempt
 from rebyte_async.emulator.webhooks.loopback import LoopbackResolver, is_loopback
+from rebyte_async.emulator.webhooks.message import QueuedDelivery
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Coroutine, Mapping
+    from datetime import datetime
 
-    from rebyte_async.emulator.service import State
+    from rebyte_async.emulator.faults.registry import FaultRegistry
+    from rebyte_async.emulator.settings import Formats
+    from rebyte_async.emulator.state.collection import Collection
+    from rebyte_async.emulator.state.tasks import Task
     from rebyte_async.emulator.state.webhooks import Webhook
-    from rebyte_async.emulator.webhooks.log import Outcome
-    from rebyte_async.emulator.webhooks.message import QueuedDelivery
+    from rebyte_async.emulator.webhooks.log import DeliveryLog, Outcome
+    from rebyte_async.emulator.webhooks.message import SigningKey
 
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "Rebyte-Webhooks"}
 
 
-def post(state: State, webhook: Webhook, letter: QueuedDelivery) -> None:
-    """Have a letter carried; returns at once."""
-    if letter.waits_for:
-        webhook.held_back.append(letter)
-    else:
-        webhook.letters.append(letter)
-        _wake(state, webhook)
+@define(eq=False, kw_only=True)
+class DeliveryWorker:
+    """Delivers events to all webhooks; what it starts runs in tasks that `spawn` makes."""
+
+    webhooks: Collection[Webhook]
+    log: DeliveryLog
+    faults: FaultRegistry
+    formats: Formats
+    key: SigningKey
+    clock: Callable[[], datetime]
+    spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
+    _queues: dict[str, WebhookQueue] = field(factory=dict[str, "WebhookQueue"], init=False)
+
+    def announce_created(self, task: Task) -> None:
+        """Notify webhooks that a task was created."""
+        self._announce(task, "task.created")
+
+    def announce(self, task: Task) -> None:
+        """Notify webhooks of a task's status, unless they were notified of it already."""
+        if task.status != task.announced_status:
+            task.announced_status = task.status
+            event = f"task.{task.status}"
+            self._announce(task, event if event in EVENTS else "task.failed")
+
+    def drop_held(self, webhook: Webhook) -> None:
+        """Drop the deliveries that are held back for a deleted webhook."""
+        queue = self._queues.pop(webhook.id, None)
+        if queue is not None:
+            queue.drop_held()
+
+    def _announce(self, task: Task, event: str) -> None:
+        webhooks = [webhook for webhook in self.webhooks.oldest_first() if webhook.accepts(event)]
+        if webhooks:
+            body = self._body(task, event)
+            for webhook in webhooks:
+                self._enqueue(webhook, task, event, body)
+
+    def _body(self, task: Task, event: str) -> bytes:
+        data: dict[str, Any] = {"taskId": task.id, "status": task.status, "timestamp": timestamp(self.clock())}
+        if self.formats.webhook.event:
+            data = {"event": event, **data}
+        return json.dumps(data, separators=(",", ":")).encode()
+
+    def _enqueue(self, webhook: Webhook, task: Task, event: str, body: bytes) -> None:
+        plan = with_delivery_faults(self.faults.decide_delivery(event), DeliveryPlan())
+        queue = self._queues.setdefault(webhook.id, WebhookQueue(self, webhook))
+        for _ in range(plan.copies):
+            entry = self.log.open(webhook_id=webhook.id, url=webhook.url, event=event, task_id=task.id, body=body)
+            queue.enqueue(QueuedDelivery(entry, plan, held_for=plan.behind))
 
 
-def _wake(state: State, webhook: Webhook) -> None:
-    if webhook.courier is None or webhook.courier.done():
-        webhook.courier = state.spawn(_work(state, webhook))
+@define(eq=False)
+class WebhookQueue:
+    """The deliveries for one webhook, sent one at a time; a failed one is queued again after a pause."""
+
+    _worker: DeliveryWorker
+    _webhook: Webhook
+    _ready: deque[QueuedDelivery] = field(factory=deque[QueuedDelivery], init=False)
+    _held: list[QueuedDelivery] = field(factory=list[QueuedDelivery], init=False)
+    _sender: asyncio.Task[None] | None = field(default=None, init=False)
+
+    def enqueue(self, delivery: QueuedDelivery) -> None:
+        """Add a delivery, to be sent after those before it; return at once."""
+        if delivery.held_for:
+            self._held.append(delivery)
+        else:
+            self._ready.append(delivery)
+            self._wake()
+
+    def drop_held(self) -> None:
+        """Drop the deliveries that wait for later ones."""
+        while self._held:
+            self._held.pop().entry.record_outcome("dropped")
+
+    def _wake(self) -> None:
+        if self._sender is None or self._sender.done():
+            self._sender = self._worker.spawn(self._run())
+
+    async def _run(self) -> None:
+        while self._ready:
+            delivery = self._ready.popleft()
+            if self._webhook.is_deleted:
+                self._finish(delivery, "dropped")
+            elif not is_loopback(URL(self._webhook.url).host):
+                self._finish(delivery, "skipped")
+            else:
+                await self._try(delivery)
+
+    async def _try(self, delivery: QueuedDelivery) -> None:
+        policy = self._worker.formats.delivery
+        attempt = await self._attempt(delivery, policy.timeout)
+        delivery.entry.record_attempt(attempt)
+        self._webhook.record_attempt(
+            self._worker.clock(), succeeded=attempt.succeeded, deactivate_after=policy.deactivate_after
+        )
+        if attempt.succeeded:
+            self._finish(delivery, "delivered")
+        elif len(delivery.entry.delivery.attempts) >= policy.attempts:
+            self._finish(delivery, "failed")
+        else:
+            self._worker.spawn(self._enqueue_later(delivery))
+
+    async def _enqueue_later(self, delivery: QueuedDelivery) -> None:
+        attempts = len(delivery.entry.delivery.attempts)
+        await asyncio.sleep(self._worker.formats.delivery.backoff * 2 ** (attempts - 1))
+        self.enqueue(delivery)
+
+    def _finish(self, delivery: QueuedDelivery, outcome: Outcome) -> None:
+        delivery.entry.record_outcome(outcome)
+        for held in [held for held in self._held if held.is_older_than(delivery)]:
+            held.held_for -= 1
+            if not held.held_for:
+                self._held.remove(held)
+                self._ready.appendleft(held)
+                self._wake()
+
+    async def _attempt(self, delivery: QueuedDelivery, timeout: float) -> Attempt:
+        time, body = now(), delivery.body
+        headers = {**_HEADERS, **await delivery.make_headers(self._worker.key, self._webhook.secret, time)}
+        status, error = None, None
+        try:
+            status = await _post(self._webhook.url, headers, body, timeout)
+        except (aiohttp.ClientError, OSError, ValueError) as failure:
+            error = f"{type(failure).__name__}: {failure}"
+        return Attempt(time=time, headers=headers, body=body, status=status, error=error)
 
 
-async def _work(state: State, webhook: Webhook) -> None:
-    while webhook.letters:
-        await _carry(state, webhook, webhook.letters.popleft())
-
-
-async def _carry(state: State, webhook: Webhook, letter: QueuedDelivery) -> None:
-    if webhook.is_deleted:
-        _settle(state, webhook, letter, "dropped")
-    elif not is_loopback(URL(webhook.url).host):
-        _settle(state, webhook, letter, "skipped")
-    else:
-        await _try(state, webhook, letter)
-
-
-async def _try(state: State, webhook: Webhook, letter: QueuedDelivery) -> None:
-    attempt = await _attempt(state, webhook, letter)
-    letter.entry.attempted(attempt)
-    webhook.attempted(state.clock(), succeeded=attempt.succeeded, patience=state.delivery.deactivate_after)
-    if attempt.succeeded:
-        _settle(state, webhook, letter, "delivered")
-    elif len(letter.entry.delivery.attempts) >= state.delivery.attempts:
-        _settle(state, webhook, letter, "failed")
-    else:
-        state.spawn(_try_later(state, webhook, letter))
-
-
-async def _try_later(state: State, webhook: Webhook, letter: QueuedDelivery) -> None:
-    await asyncio.sleep(state.delivery.backoff * 2 ** (len(letter.entry.delivery.attempts) - 1))
-    post(state, webhook, letter)
-
-
-def _settle(state: State, webhook: Webhook, letter: QueuedDelivery, outcome: Outcome) -> None:
-    letter.entry.settle(outcome)
-    for held in [held for held in webhook.held_back if held.is_older(letter)]:
-        held.waits_for -= 1
-        if not held.waits_for:
-            webhook.held_back.remove(held)
-            webhook.letters.appendleft(held)
-            _wake(state, webhook)
-
-
-async def _attempt(state: State, webhook: Webhook, letter: QueuedDelivery) -> Attempt:
-    now, body = datetime.now(UTC), letter.body
-    headers = {**_HEADERS, **await letter.headers(state.webhook_key, webhook.secret, now)}
-    status, error = None, None
-    try:
-        status = await _send(webhook.url, headers, body, state.delivery.timeout)
-    except (aiohttp.ClientError, OSError, ValueError) as failure:
-        error = f"{type(failure).__name__}: {failure}"
-    return Attempt(time=now, headers=headers, body=body, status=status, error=error)
-
-
-async def _send(url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> int:
+async def _post(url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> int:
     # A certificate proves nothing about this machine to itself, so none is checked. Redirects aren't followed: they
     # could lead elsewhere.
     connector = aiohttp.TCPConnector(resolver=LoopbackResolver(), use_dns_cache=False, force_close=True, ssl=False)

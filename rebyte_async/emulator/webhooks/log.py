@@ -1,4 +1,4 @@
-"""The record of what was delivered to webhooks."""
+"""The log of what was delivered to webhooks."""
 
 from __future__ import annotations
 
@@ -14,38 +14,36 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-__all__ = ["Attempt", "Delivery", "Outcome"]
-
 Outcome: TypeAlias = Literal["pending", "delivered", "failed", "skipped", "dropped"]
 
 
 @frozen(kw_only=True)
 class Attempt:
-    """One attempt to deliver something."""
+    """One attempt at a delivery."""
 
     time: datetime
     """When it began, in real time."""
     headers: Mapping[str, str]
-    """The headers that were sent, but for those that every HTTP client sends."""
+    """The headers that were sent, without those that every HTTP client sends."""
     body: bytes
     """The body that was sent."""
     status: int | None
-    """The status that the receiver answered with; None if it didn't answer."""
+    """The status of the receiver's response; None if none came."""
     error: str | None
-    """Why there was no answer."""
+    """Why no response came."""
 
     @property
     def succeeded(self) -> bool:
-        """Whether the receiver took it."""
+        """Whether the receiver accepted the delivery."""
         return self.status is not None and self.status // 100 == 2  # noqa: PLR2004 - any 2xx
 
 
 @frozen(kw_only=True)
 class Delivery:
-    """Something that a webhook was to be told, and what became of it."""
+    """An event for one webhook, and how its delivery went."""
 
     number: int
-    """Counts the deliveries from 1, in the order in which they came up."""
+    """The number of the delivery, counted from 1 in the order of the events."""
     webhook_id: str
     """The webhook's id."""
     url: str
@@ -53,33 +51,33 @@ class Delivery:
     event: str
     """The event, such as `task.completed`."""
     task_id: str
-    """The id of the task that it is about."""
+    """The id of the task that the event is about."""
     body: bytes
-    """What it says."""
+    """The body to deliver."""
     attempts: tuple[Attempt, ...] = ()
     """The attempts so far."""
     outcome: Outcome = "pending"
-    """`delivered`: the receiver answered with a 2xx; `failed`: it never did; `skipped`: the URL isn't on this machine;
+    """`delivered`: the receiver responded with a 2xx; `failed`: it never did; `skipped`: the URL isn't on this machine;
     `dropped`: the webhook was deleted; `pending`: none of these yet."""
 
     def json(self) -> Any:
-        """What it says, decoded."""
+        """Decode the body."""
         return json.loads(self.body)
 
 
 @define(eq=False)
 class DeliveryEntry:
-    """A place in the record, whose delivery is replaced as it goes on."""
+    """A place in the log; its delivery is replaced as it proceeds."""
 
     delivery: Delivery
     _changed: Broadcast
 
-    def attempted(self, attempt: Attempt) -> None:
-        """Write down an attempt."""
+    def record_attempt(self, attempt: Attempt) -> None:
+        """Record an attempt."""
         self.delivery = evolve(self.delivery, attempts=(*self.delivery.attempts, attempt))
 
-    def settle(self, outcome: Outcome) -> None:
-        """Write down what became of it."""
+    def record_outcome(self, outcome: Outcome) -> None:
+        """Record the outcome, and wake those who wait for it."""
         self.delivery = evolve(self.delivery, outcome=outcome)
         self._changed.fire()
 
@@ -97,28 +95,27 @@ class DeliveryLog:
         self._entries = deque(maxlen=self.limit)
 
     def open(self, **facts: Any) -> DeliveryEntry:
-        """Write down a delivery that has just come up."""
+        """Record a new delivery."""
         self._count += 1
         entry = DeliveryEntry(Delivery(number=self._count, **facts), self._changed)
         self._entries.append(entry)
         return entry
 
     def all(self) -> tuple[Delivery, ...]:
-        """All of them, as they are now."""
+        """Return all deliveries as they are now."""
         return tuple(entry.delivery for entry in tuple(self._entries))
 
-    async def settled(
+    async def wait_for(
         self, event: str | None, task_id: str | None, outcome: Outcome, count: int
     ) -> tuple[Delivery, ...]:
-        """Wait for so many deliveries of a kind."""
+        """Wait for `count` deliveries of a kind, and return all of the kind."""
         while len(found := self._select(event, task_id, outcome)) < count:
             await self._changed.wait()
         return found
 
     def _select(self, event: str | None, task_id: str | None, outcome: Outcome) -> tuple[Delivery, ...]:
-        wanted = {"event": event, "task_id": task_id, "outcome": outcome}
-        return tuple(delivery for delivery in self.all() if _has(delivery, wanted))
-
-
-def _has(delivery: Delivery, wanted: Mapping[str, str | None]) -> bool:
-    return all(value in (None, getattr(delivery, name)) for name, value in wanted.items())
+        return tuple(
+            delivery
+            for delivery in self.all()
+            if event in (None, delivery.event) and task_id in (None, delivery.task_id) and outcome == delivery.outcome
+        )

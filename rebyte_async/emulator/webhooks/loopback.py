@@ -1,4 +1,4 @@
-"""What is on this machine: the emulator dials nothing else."""
+"""Addresses of this machine: the emulator connects to no other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ADDRESSES = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a URL's host is this machine, by its name or by its address; no name server is asked."""
+    """Return whether a URL's host is this machine, by name or by address, without asking a name server."""
     if host is None:
         return False
     if host == "localhost" or host.endswith(".localhost"):
@@ -23,25 +23,19 @@ def is_loopback(host: str | None) -> bool:
 
 
 class LoopbackResolver(AbstractResolver):
-    """Finds this machine under its own names, and nothing under any other, whatever the system's settings say."""
+    """Resolves this machine's own names to its loopback addresses, and no others, whatever the system's settings."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of a name.
-
-        Raises:
-            OSError: It isn't this machine's.
-        """
+        """Return the addresses of a name, or raise an `OSError` if it isn't this machine's."""
         if not is_loopback(host):
             raise OSError(f"{host} isn't this machine")
-        families = [known for known in _ADDRESSES if family in (known, socket.AF_UNSPEC)]
-        return [_found(host, port, known) for known in families]
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=known, proto=0, flags=socket.AI_NUMERICHOST)
+            for known, address in _ADDRESSES.items()
+            if family in (known, socket.AF_UNSPEC)
+        ]
 
     async def close(self) -> None:
-        """There is nothing to close."""
-
-
-def _found(host: str, port: int, family: socket.AddressFamily) -> ResolveResult:
-    address = _ADDRESSES[family]
-    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
+        """Do nothing: the resolver holds no resources."""

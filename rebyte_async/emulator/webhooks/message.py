@@ -1,55 +1,94 @@
-"""Something to be delivered: what it says, how faults want it delivered, and how it is signed."""
+"""The HTTP message of a delivery: its body, and the headers that prove where it comes from."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+from threading import Lock
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
-
-from rebyte_async.emulator.webhooks.key import NoCryptography
+from anyio import to_thread
+from attrs import define, field
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from rebyte_async.emulator.webhooks.key import SigningKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    from rebyte_async.emulator.faults.base import DeliveryPlan
     from rebyte_async.emulator.webhooks.log import DeliveryEntry
 
-__all__ = ["DeliveryPlan"]
+_KEY_SIZE = 2048
+_EXPONENT = 65537
 
 
-@frozen(kw_only=True)
-class DeliveryPlan:
-    """How something is to be delivered; faults change it."""
+class CryptographyMissingError(Exception):
+    """The package `cryptography` isn't installed, so nothing can be signed."""
 
-    copies: int = 1
-    """How often it comes."""
-    behind: int = 0
-    """After how many later ones it comes."""
-    age: float = 0.0
-    """How many seconds ago it was signed."""
-    body: bytes | None = None
-    """What it says instead of what it should; signed all the same."""
-    tampered: str | None = None
-    """What isn't as it was signed: `signature`, `body` or `secret`, or all of it is `unsigned`; None for nothing."""
+
+@define(eq=False)
+class SigningKey:
+    """The RSA key that deliveries are signed with: a given one, or one that is generated at first use.
+
+    *Source*: contract §7, observed (there is an RSA-SHA256 signature). GUESS(§7): what is signed
+    """
+
+    _pem: bytes | None = field(default=None, repr=False)
+    _key: RSAPrivateKey | None = field(default=None, init=False, repr=False)
+    _lock: Lock = field(factory=Lock, init=False, repr=False)
+
+    async def sign(self, message: bytes) -> str:
+        """Sign a message with RSA PKCS#1 v1.5 and SHA-256, and return the base64 of the signature.
+
+        Raises:
+            CryptographyMissingError: `cryptography` isn't installed.
+        """
+        return await to_thread.run_sync(self._sign, message)
+
+    async def public_pem(self) -> str:
+        """Return the public key as a PEM.
+
+        Raises:
+            CryptographyMissingError: `cryptography` isn't installed.
+        """
+        return await to_thread.run_sync(self._public_pem)
+
+    def _sign(self, message: bytes) -> str:
+        key = self._private_key()
+        from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - it is an extra
+        from cryptography.hazmat.primitives.asymmetric import padding  # noqa: PLC0415 - likewise
+
+        return base64.b64encode(key.sign(message, padding.PKCS1v15(), hashes.SHA256())).decode()
+
+    def _public_pem(self) -> str:
+        key = self._private_key()
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - it is an extra
+
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        return key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
+
+    def _private_key(self) -> RSAPrivateKey:
+        with self._lock:
+            self._key = self._key or _load_key(self._pem)
+            return self._key
 
 
 @define(eq=False)
 class QueuedDelivery:
-    """A delivery on its way."""
+    """A delivery that waits to be sent."""
 
     entry: DeliveryEntry
     plan: DeliveryPlan
-    waits_for: int = field(default=0, kw_only=True)
-    """How many later ones must be over before it is sent."""
+    held_for: int = field(default=0, kw_only=True)
+    """How many later deliveries must be over before it is sent."""
 
-    def is_older(self, other: QueuedDelivery) -> bool:
-        """Whether it came up before another."""
+    def is_older_than(self, other: QueuedDelivery) -> bool:
+        """Return whether its event came before the other's."""
         return self.entry.delivery.number < other.entry.delivery.number
 
     @property
     def body(self) -> bytes:
-        """What is sent."""
+        """The body to send."""
         body = self._signed_body
         return body.replace(b'"taskId":"', b'"taskId":"0', 1) if self.plan.tampered == "body" else body
 
@@ -57,26 +96,39 @@ class QueuedDelivery:
     def _signed_body(self) -> bytes:
         return self.entry.delivery.body if self.plan.body is None else self.plan.body
 
-    async def headers(self, key: SigningKey, secret: str | None, now: datetime) -> dict[str, str]:
-        """The headers that prove who sends it.
+    async def make_headers(self, key: SigningKey, secret: str | None, now: datetime) -> dict[str, str]:
+        """Make the headers that prove where the delivery comes from.
 
-        *Source*: contract, section 7 (documented for the secret, guess for the signature).
+        *Source*: contract §7, documented for the secret. GUESS(§7): the signature
         """
         if self.plan.tampered == "unsigned":
             return {}
-        headers = {} if secret is None else {"X-Webhook-Secret": self._spoiled("secret", secret)}
-        return {**headers, **await self._signature(key, int(now.timestamp() - self.plan.age))}
+        headers = {} if secret is None else {"X-Webhook-Secret": self._maybe_spoil("secret", secret)}
+        return {**headers, **await self._sign(key, int(now.timestamp() - self.plan.age))}
 
-    async def _signature(self, key: SigningKey, timestamp: int) -> dict[str, str]:
-        delivery = self.entry.delivery
-        signed = f"{timestamp}.{delivery.url}.{hashlib.sha256(self._signed_body).hexdigest()}"
+    async def _sign(self, key: SigningKey, timestamp: int) -> dict[str, str]:
+        message = f"{timestamp}.{self.entry.delivery.url}.{hashlib.sha256(self._signed_body).hexdigest()}"
         try:
-            signature = await key.sign(signed.encode())
-        except NoCryptography:
+            signature = self._maybe_spoil("signature", await key.sign(message.encode()))
+        except CryptographyMissingError:
             return {}
-        return {"X-Webhook-Timestamp": str(timestamp), "X-Webhook-Signature": self._spoiled("signature", signature)}
+        return {"X-Webhook-Timestamp": str(timestamp), "X-Webhook-Signature": signature}
 
-    def _spoiled(self, part: str, value: str) -> str:
+    def _maybe_spoil(self, part: str, value: str) -> str:
         if self.plan.tampered != part:
             return value
         return ("B" if value.startswith("A") else "A") + value[1:]
+
+
+def _load_key(pem: bytes | None) -> RSAPrivateKey:
+    try:
+        from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415 - it is an extra
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415 - likewise
+    except ImportError:
+        raise CryptographyMissingError from None
+    if pem is None:
+        return rsa.generate_private_key(_EXPONENT, _KEY_SIZE)
+    key = load_pem_private_key(pem, password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError("webhook_key must be an RSA key")
+    return key
