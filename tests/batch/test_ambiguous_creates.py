@@ -125,8 +125,8 @@ async def test_a_task_that_turns_up_late_is_found(emulator: Emulator, client: As
 
         async def around(self, call: Any, answer: Callable[[], Any]) -> Any:
             """Answer nobody."""
-            await call.data()
-            call.abort()
+            await call.body.read()
+            call.connection.abort()
             await asyncio.sleep(0.15)
             return await answer()
 

@@ -55,7 +55,7 @@ class KillAtCreate:
         self.left -= 1
         if self.left:
             return await answer()
-        await call.data()
+        await call.body.read()
         if self.when == "read":
             self._kill()
             await asyncio.sleep(0.12)  # the service takes its time over a request whose sender is dead
