@@ -1,4 +1,4 @@
-"""Creates whose answer is lost: looked for, given to one item each, and never made twice."""
+"""Ambiguous creates: their tasks are searched for, given to one item each, and never made twice."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ CONTENT = Match("GET", "/tasks/[^/]+/content")
 
 
 @pytest.mark.parametrize("fault", [Drop("after"), Drop("before"), Status(500), Status(500, when="after")])
-async def test_a_lost_answer_is_settled(emulator: Emulator, client: AsyncRebyte, fault: Any) -> None:
-    """Whether or not the server did it, the item has one task in the end."""
+async def test_an_ambiguous_create_is_decided(emulator: Emulator, client: AsyncRebyte, fault: Any) -> None:
+    """Whether or not the server processed it, the item has one task in the end."""
     emulator.faults.add(fault, Match("POST", "/tasks", nth=2), times=1)
     found = await outcomes_of(runner_of(client), items(5))
     assert {outcome.status for outcome in found.values()} == {"completed"}
@@ -41,7 +41,7 @@ async def test_a_lost_answer_is_settled(emulator: Emulator, client: AsyncRebyte,
 
 
 async def test_equal_prompts_never_share_a_task(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Half of all creates of one prompt get lost, done and undone: as many tasks as items, each with its own."""
+    """When half of all creates with one prompt are ambiguous, each item still gets its own task."""
     emulator.faults.add(Drop("after"), Match("POST", "/tasks", probability=0.3), times=None)
     emulator.faults.add(Status(500), Match("POST", "/tasks", probability=0.2), times=12)
     runner = runner_of(client, concurrency=10, tuning={"max_recreates": 10})
@@ -51,23 +51,23 @@ async def test_equal_prompts_never_share_a_task(emulator: Emulator, client: Asyn
     assert {outcome.task_id for outcome in found.values()} == {task.id for task in emulator.tasks}
 
 
-async def test_no_create_flies_with_a_text_that_is_in_doubt(emulator: Emulator, client: AsyncRebyte) -> None:
-    """While one is looked for, the others of its text wait."""
+async def test_creates_wait_while_one_with_their_prompt_is_ambiguous(emulator: Emulator, client: AsyncRebyte) -> None:
+    """No create is sent between the two listings for another one with the same prompt."""
     emulator.faults.add(Drop("after"), Match("POST", "/tasks"), times=1)
     given = [BatchItem("a0", "same"), *items(6), *(BatchItem(f"a{number}", "same") for number in range(1, 4))]
     found = await outcomes_of(runner_of(client, concurrency=4, reconcile_settle=0.4), given)
     assert {outcome.status for outcome in found.values()} == {"completed"}
-    looks = [record.number for record in emulator.log.select("GET", "/tasks") if record.query["limit"] == "100"]
-    assert len(looks) == 2
+    listings = [record.number for record in emulator.log.select("GET", "/tasks") if record.query["limit"] == "100"]
+    assert len(listings) == 2
     same = [record.number for record in emulator.log.select("POST", "/tasks") if b'"same"' in record.body]
     assert len(same) == 4
-    assert [number for number in same if looks[0] < number < looks[1]] == []
+    assert [number for number in same if listings[0] < number < listings[1]] == []
 
 
-async def test_a_stranger_with_the_same_prompt_makes_it_ambiguous(
+async def test_a_strangers_task_with_the_same_prompt_is_not_taken(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """Somebody else's task is not taken for one's own; the item isn't made again, and the error names both."""
+    """The item ends `ambiguous`, is not made again, and its error names both tasks."""
     journal = tmp_path / "run.sqlite3"
     strange: list[str] = []
 
@@ -93,10 +93,10 @@ async def test_a_stranger_with_the_same_prompt_makes_it_ambiguous(
 
 
 @pytest.mark.parametrize("status", [404, 403, 501])
-async def test_where_content_can_not_be_had_it_is_ambiguous(
+async def test_unreadable_content_makes_the_outcome_ambiguous(
     emulator: Emulator, client: AsyncRebyte, status: int
 ) -> None:
-    """The item ends as ambiguous, and is never made again by itself."""
+    """The item ends `ambiguous`, and is not made again."""
     emulator.faults.add(Status(status, code="odd"), CONTENT, times=None)
     emulator.faults.add(Drop("after"), CREATE, times=1)
     found = await outcomes_of(runner_of(client, tuning={"outage_timeout": 0.1}), items(1))
@@ -106,7 +106,7 @@ async def test_where_content_can_not_be_had_it_is_ambiguous(
 
 
 async def test_content_that_comes_late_is_waited_for(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A gateway's trouble, and a task that isn't readable yet, are no reason to give up."""
+    """A gateway's failures, and a task whose content isn't visible yet, are waited out."""
     emulator.faults.add(Status(502), CONTENT, times=6)
     emulator.faults.add(Status(404), Match("GET", "/tasks/[^/]+/content", nth=7), times=1)
     emulator.faults.add(Status(500), Match("GET", "/tasks"), times=3)
@@ -116,15 +116,15 @@ async def test_content_that_comes_late_is_waited_for(emulator: Emulator, client:
     assert creates(emulator) == 1
 
 
-async def test_a_task_that_turns_up_late_is_found(emulator: Emulator, client: AsyncRebyte) -> None:
-    """One look isn't enough: the service may still be at it when the connection is lost."""
+async def test_a_task_that_appears_late_is_found(emulator: Emulator, client: AsyncRebyte) -> None:
+    """One listing isn't enough: the service may still be processing when the connection is lost."""
 
     @frozen
     class LateRecord:
-        """The connection breaks while the service is still at it."""
+        """The connection breaks while the service still processes the request."""
 
         async def around(self, call: Any, answer: Callable[[], Any]) -> Any:
-            """Answer nobody."""
+            """Break the connection, and process the request afterwards."""
             await call.body.read()
             call.connection.abort()
             await asyncio.sleep(0.15)
@@ -136,10 +136,10 @@ async def test_a_task_that_turns_up_late_is_found(emulator: Emulator, client: As
     assert len(emulator.tasks) == creates(emulator) == 1
 
 
-async def test_a_service_that_changes_prompts_is_not_taken_at_its_word(
+async def test_changed_prompts_make_the_outcome_ambiguous(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """Where a known task shows another prompt than was sent, a task that doesn't match may still be the item's."""
+    """Where a known task shows another prompt than was sent, a task that doesn't match may be the item's."""
     journal = tmp_path / "run.sqlite3"
     await outcomes_of(runner_of(client, journal=journal), items(1))
 
@@ -156,8 +156,8 @@ async def test_a_service_that_changes_prompts_is_not_taken_at_its_word(
     assert creates(emulator) == 2
 
 
-async def test_reporting_looks_for_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """With `on_ambiguous="report"` a lost create is an outcome at once."""
+async def test_report_searches_for_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """With `on_ambiguous="report"` an ambiguous create is an outcome at once."""
     emulator.faults.add(Drop("after"), CREATE, times=1)
     journal = tmp_path / "run.sqlite3"
     found = await outcomes_of(runner_of(client, on_ambiguous="report", journal=journal), items(2))
@@ -175,16 +175,16 @@ async def test_reporting_looks_for_nothing(emulator: Emulator, client: AsyncReby
     assert creates(emulator) == 2
 
 
-async def test_a_create_that_gets_lost_again_and_again_is_given_up(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Money is at stake: after three repeats in a run it is ambiguous."""
+async def test_a_create_that_is_lost_repeatedly_is_given_up(emulator: Emulator, client: AsyncRebyte) -> None:
+    """After three repeats in a run the item ends `ambiguous`."""
     emulator.faults.add(Status(500), CREATE, times=None)
     found = await outcomes_of(runner_of(client), items(1))
     assert (found["k0"].status, found["k0"].attempts) == ("ambiguous", 4)
     assert "the responses of 4 creates were lost" in (found["k0"].error or "")
 
 
-async def test_doubts_count_against_the_cap(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A create that may have made a task isn't given back, one that was shown to have made none is."""
+async def test_undecided_creates_count_against_max_new_tasks(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A create that may have made a task isn't refunded, and one that certainly made none is."""
     emulator.faults.add(Status(500), Match("POST", "/tasks"), times=1)
     emulator.faults.add(Drop("after"), Match("POST", "/tasks", nth=2), times=1)
     found = await outcomes_of(runner_of(client, max_new_tasks=2, concurrency=2), items(4))
@@ -192,8 +192,8 @@ async def test_doubts_count_against_the_cap(emulator: Emulator, client: AsyncReb
     assert len(emulator.tasks) == 2
 
 
-async def _interrupted(journal: Path, url: str, given: list[BatchItem], at: float) -> None:
-    """Have a journal say that creates were about to be sent when its run was killed."""
+async def _record_intents(journal: Path, url: str, given: list[BatchItem], at: float) -> None:
+    """Write a journal as a run leaves it that is killed while its creates are in flight."""
     async with Journal(journal, base_url=url) as opened:
         await opened.begin_run()
         entries: Any = await opened.accept([to_new_item(item) for item in given])
@@ -201,28 +201,28 @@ async def _interrupted(journal: Path, url: str, given: list[BatchItem], at: floa
             await opened.record_intent(entry, None, at)
 
 
-async def test_a_run_begins_with_what_the_last_one_left_in_doubt(
-    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
-) -> None:
-    """Of three equal items two had made a task before the kill: the third makes the only new one."""
+async def test_a_run_first_decides_on_earlier_creates(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """Of three equal items two had made a task before the kill, and the third makes the only new one."""
     journal, now = tmp_path / "run.sqlite3", datetime.now(UTC).timestamp()
     given = items(3, prompt="Do the same")
-    await _interrupted(journal, emulator.url, given, now)
+    await _record_intents(journal, emulator.url, given, now)
     old = {(await client.tasks.create("Do the same")).id for _ in range(2)}
     found = await outcomes_of(runner_of(client, journal=journal), [*given, BatchItem("other", "Do another")])
     assert {outcome.status for outcome in found.values()} == {"completed"}
     assert len(emulator.tasks) == 4
     assert old < {outcome.task_id for outcome in found.values()}
     posts = [record.number for record in emulator.log.select("POST", "/tasks")]
-    looks = [record.number for record in emulator.log.select("GET", "/tasks") if record.query["limit"] == "100"]
-    assert len(looks) == 2
-    assert posts[1] < looks[0] < looks[1] < posts[2]
+    listings = [record.number for record in emulator.log.select("GET", "/tasks") if record.query["limit"] == "100"]
+    assert len(listings) == 2
+    assert posts[1] < listings[0] < listings[1] < posts[2]
 
 
-async def test_items_in_doubt_need_not_be_given_again(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """They are settled all the same; what made nothing waits until its item is given."""
+async def test_earlier_creates_are_decided_for_items_not_given_again(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """Items that made nothing stay accepted until they are given again."""
     journal, now = tmp_path / "run.sqlite3", datetime.now(UTC).timestamp()
-    await _interrupted(journal, emulator.url, items(2), now)
+    await _record_intents(journal, emulator.url, items(2), now)
     await client.tasks.create("Do 0")
     assert await outcomes_of(runner_of(client, journal=journal), []) == {}
     assert [state for _, state in rows(journal, "position, state")] in (["running", "accepted"], ["ended", "accepted"])
@@ -234,24 +234,26 @@ async def test_items_in_doubt_need_not_be_given_again(emulator: Emulator, client
 async def test_tasks_from_before_the_intents_are_not_read(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """The listing is read back to the first intent, less two minutes, and known tasks aren't read at all."""
+    """The listing goes back to two minutes before the first intent, and known tasks aren't read."""
     journal = tmp_path / "run.sqlite3"
     for number in range(4):
         await client.tasks.create(f"Old {number}")
     for task in emulator._state.tasks.oldest_first():
         task.created_at -= timedelta(minutes=3)
     await outcomes_of(runner_of(client, journal=journal), items(3))
-    await _interrupted(journal, emulator.url, [BatchItem("late", "Late")], datetime.now(UTC).timestamp())
+    await _record_intents(journal, emulator.url, [BatchItem("late", "Late")], datetime.now(UTC).timestamp())
     emulator.log.clear()
     found = await outcomes_of(runner_of(client, journal=journal), [BatchItem("late", "Late")])
     assert found["late"].status == "completed"
     assert emulator.log.select("GET", "/tasks/[^/]+/content") == ()
 
 
-async def test_a_run_that_can_not_look_starts_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """While it isn't known what the last run made, nothing is made."""
+async def test_a_run_that_can_not_search_creates_nothing(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """Nothing is made while it isn't known what the last run made."""
     journal = tmp_path / "run.sqlite3"
-    await _interrupted(journal, emulator.url, items(1), datetime.now(UTC).timestamp())
+    await _record_intents(journal, emulator.url, items(1), datetime.now(UTC).timestamp())
     emulator.faults.add(Status(500), Match("GET", "/tasks"), times=None)
     runner = runner_of(client, journal=journal, tuning={"outage_timeout": 0.05})
     with pytest.raises(errors.BatchError, match="can't find out which tasks the last run's creates made"):
@@ -264,12 +266,12 @@ async def test_a_run_that_can_not_look_starts_nothing(emulator: Emulator, client
 
 @frozen
 class OtherClock:
-    """The whole service's clock is off."""
+    """The clock of the whole service is off."""
 
     by: timedelta
 
     async def around(self, call: Any, answer: Callable[[], Any]) -> web.StreamResponse:
-        """Answer as if it were another time."""
+        """Move every time in the response."""
         del call
         response: Any = await answer()
         response.headers["Date"] = format_datetime(datetime.now(UTC) + self.by, usegmt=True)
@@ -285,7 +287,7 @@ class OtherClock:
 
 @pytest.mark.parametrize("hours", [-5, 5])
 async def test_the_servers_clock_counts(emulator: Emulator, client: AsyncRebyte, hours: int) -> None:
-    """Hours between the two clocks make no task look too old to be the item's, nor too old ones new."""
+    """With hours between both clocks, the item's task isn't taken for an old one, nor old ones for the item's."""
     emulator.faults.add(OtherClock(timedelta(hours=hours)), Match(path="/tasks(/[^/]+)?"), times=None)
     for task in [await client.tasks.create("Do 0") for _ in range(2)]:
         emulator._state.tasks.get(task.id).created_at -= timedelta(minutes=3)
@@ -298,8 +300,8 @@ async def test_the_servers_clock_counts(emulator: Emulator, client: AsyncRebyte,
     assert abs(found["k0"].started_at - datetime.now(UTC) - timedelta(hours=hours)) < timedelta(minutes=1)
 
 
-async def test_others_in_flight_are_waited_for(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A create of the same text that is still under way is not taken for the lost one's."""
+async def test_creates_in_flight_with_the_same_prompt_are_waited_for(emulator: Emulator, client: AsyncRebyte) -> None:
+    """The task of a create that is still in flight isn't taken for that of an ambiguous one."""
     emulator.faults.add(Drop("after"), Match("POST", "/tasks"), times=1)
     emulator.faults.add(Delay(0.4, "after"), Match("POST", "/tasks", nth=2), times=1)
     emulator.script(says("a"), hold(), times=None)
@@ -316,20 +318,20 @@ async def test_others_in_flight_are_waited_for(emulator: Emulator, client: Async
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=3), None])
 async def test_a_wrong_clock_makes_no_task_twice(emulator: Emulator, ahead: timedelta | None) -> None:
-    """All answers tell a wrong one, or none tells any and this machine's is wrong: tasks tell the right one."""
+    """Whether all responses or this machine have a wrong time, the tasks' own timestamps give the right one."""
     now = time.time() + 3 * 3600
     wrong = Time(wall=lambda: now) if ahead is None else Time()
 
     @frozen
     class OtherDate:
-        """The time of a gateway."""
+        """A gateway whose clock is off."""
 
         async def around(self, call: Any, answer: Callable[[], Any]) -> Any:
-            """Tell it."""
+            """Replace the time of the response."""
             del call
             response: Any = await answer()
-            told = "" if ahead is None else format_datetime(datetime.now(UTC) + ahead, usegmt=True)
-            response.headers["Date"] = told
+            date = "" if ahead is None else format_datetime(datetime.now(UTC) + ahead, usegmt=True)
+            response.headers["Date"] = date
             return response
 
     emulator.faults.add(OtherDate(), Match(), times=None)
@@ -343,7 +345,7 @@ async def test_a_wrong_clock_makes_no_task_twice(emulator: Emulator, ahead: time
     assert len(emulator.tasks) == 3
 
 
-async def _with_shown(emulator: Emulator, shown: Callable[[str], str]) -> None:
+async def _show_prompts(emulator: Emulator, shown: Callable[[str], str]) -> None:
     def changed(content: Any) -> Any:
         for prompt in content["prompts"]:
             prompt["userPrompt"] = shown(prompt["userPrompt"])
@@ -352,11 +354,9 @@ async def _with_shown(emulator: Emulator, shown: Callable[[str], str]) -> None:
     emulator.faults.add(Rewrite(changed), CONTENT, times=None)
 
 
-async def test_nothing_is_absent_before_prompts_are_known_to_be_shown_as_sent(
-    emulator: Emulator, client: AsyncRebyte
-) -> None:
+async def test_no_create_is_absent_while_prompt_fidelity_is_unknown(emulator: Emulator, client: AsyncRebyte) -> None:
     """The first create of a batch is lost, and its task shows another prompt: it isn't made again."""
-    await _with_shown(emulator, lambda prompt: f"[api] {prompt}")
+    await _show_prompts(emulator, lambda prompt: f"[api] {prompt}")
     emulator.faults.add(Drop("after"), CREATE, times=1)
     found = await outcomes_of(runner_of(client, concurrency=1), items(3))
     assert Counter(outcome.status for outcome in found.values()) == {"completed": 2, "ambiguous": 1}
@@ -365,9 +365,9 @@ async def test_nothing_is_absent_before_prompts_are_known_to_be_shown_as_sent(
 
 
 async def test_a_long_prompt_may_be_shown_cut(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """That short ones are shown as they were sent proves nothing of a long one."""
+    """Short prompts that are shown as sent prove nothing about a longer one."""
     journal = tmp_path / "run.sqlite3"
-    await _with_shown(emulator, lambda prompt: prompt[:2000])
+    await _show_prompts(emulator, lambda prompt: prompt[:2000])
     await outcomes_of(runner_of(client, journal=journal), [BatchItem("short", "Do it")])
     emulator.faults.add(Drop("after"), CREATE, times=1)
     found = await outcomes_of(runner_of(client, journal=journal), [BatchItem("long", "Do it. " * 1000)])

@@ -1,6 +1,6 @@
-"""A batch is killed again and again, and still makes each task once.
+"""A batch that is killed repeatedly makes each task once.
 
-`REBYTE_KILLS=200` has it killed so often; `REBYTE_KILL_SEED=7` lets chance begin elsewhere.
+`REBYTE_KILLS=200` sets how often it is killed, and `REBYTE_KILL_SEED=7` the seed of all that is random.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ pytestmark = pytest.mark.timeout(60 + 5 * KILLS)
 
 @define(eq=False)
 class KillAtCreate:
-    """Kills the client at an exact instant of a create: as it is read, as it is recorded, as its answer is out."""
+    """Kills the client at an exact instant of a create: when it is read, recorded, or has its response."""
 
     when: str = "recorded"
     left: int = 0
-    """How many creates are left until then; none when it isn't armed."""
+    """At which of the next creates it kills; 0 when it isn't armed."""
     victim: BaseProcess | None = None
 
     def arm(self, victim: BaseProcess, when: str, after: int) -> None:
-        """Have a process killed."""
+        """Kill a process at one of its next creates."""
         self.victim, self.when, self.left = victim, when, after
 
     async def around(self, call: Any, answer: Callable[[], Any]) -> Any:
-        """Answer, and kill on the way."""
+        """Respond, and kill on the way."""
         if call.method != "POST" or call.path != "/tasks" or self.left == 0:
             return await answer()
         self.left -= 1
@@ -61,7 +61,7 @@ class KillAtCreate:
             await asyncio.sleep(0.12)  # the service takes its time over a request whose sender is dead
             return await answer()
         response = await answer()
-        if self.when == "answered":
+        if self.when == "responded":
             asyncio.get_running_loop().call_later(0.002, self._kill)
         else:
             self._kill()
@@ -72,22 +72,22 @@ class KillAtCreate:
             os.kill(self.victim.pid, signal.SIGKILL)
 
 
-def answer_to(turn: Turn) -> Any:
-    """A turn whose result names its task."""
+def respond(turn: Turn) -> Any:
+    """A turn whose final result names its task."""
     return [text("I am at it."), pause(0.02), succeed(f"{turn.task_id} did: {turn.prompt}")]
 
 
 @pytest.fixture
 def killer() -> KillAtCreate:
-    """What kills at creates."""
+    """The fault that kills at creates."""
     return KillAtCreate()
 
 
 @pytest.fixture
 def emulator(killer: KillAtCreate) -> Iterator[Emulator]:
-    """A service in trouble, in a thread of its own."""
+    """A service with many faults, in a thread."""
     with Emulator(pace=0.002, seed=SEED) as started:
-        started.script(answer_to, times=None)
+        started.script(respond, times=None)
         for fault, match in (
             (killer, CREATE),
             (Drop("after"), Match("POST", "/tasks", probability=0.05)),
@@ -106,7 +106,7 @@ def emulator(killer: KillAtCreate) -> Iterator[Emulator]:
 
 @define(eq=False)
 class Trial:
-    """One batch, run as often as it takes."""
+    """One batch, run until it has ended."""
 
     emulator: Emulator
     killer: KillAtCreate
@@ -115,12 +115,12 @@ class Trial:
     processes: Any = field(factory=lambda: multiprocessing.get_context("forkserver"))
 
     def attempt(self, *, kill: bool) -> str | None:
-        """Run it once; how it was killed, if it was before its end."""
-        how = self.random.choice(("read", "recorded", "answered", "statement", "time")) if kill else None
+        """Run the batch once, and return how it was killed, if it was before its end."""
+        how = self.random.choice(("read", "recorded", "responded", "statement", "time")) if kill else None
         job = evolve(self.job, statement=self.random.randrange(1, 150) if how == "statement" else None)
         process = self.processes.Process(target=run, args=(job,))
         process.start()
-        if how in {"read", "recorded", "answered"}:
+        if how in {"read", "recorded", "responded"}:
             self.killer.arm(process, how, self.random.randrange(1, 12))
         if how == "time":
             time.sleep(self.random.uniform(0.02, 1.0))
@@ -133,34 +133,34 @@ class Trial:
         return how if code else None
 
     def check(self) -> None:
-        """Each item has made one task, and has one right outcome, whichever run told it."""
+        """Check that each item has made one task, and has one right outcome in all runs that gave one."""
         items = {item.key: item for item in items_of(self.job)}
-        told: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for line in Path(self.job.told).read_text(encoding="utf-8").splitlines():
+        given: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for line in Path(self.job.outcomes).read_text(encoding="utf-8").splitlines():
             outcome = json.loads(line)
-            told[outcome["key"]].append(outcome)
-        assert told.keys() == items.keys()
+            given[outcome["key"]].append(outcome)
+        assert given.keys() == items.keys()
         made = {task.id: task for task in self.emulator.tasks if task.prompts[0].startswith(f"{self.job.batch}:")}
-        others = [one for several in told.values() for one in several if one["status"] != "completed"]
+        others = [one for several in given.values() for one in several if one["status"] != "completed"]
         assert len(made) == len(items), others[:3]
         assert Counter(task.prompts[0] for task in made.values()) == Counter(item.prompt for item in items.values())
         bodies = [record.json() for record in self.emulator.log.select("POST", "/tasks") if record.body]
         asked = Counter(body["model"] for body in bodies if "model" in body)
         assert {item.model for item in items.values() if item.model} <= asked.keys()
-        for key, outcomes in told.items():
+        for key, outcomes in given.items():
             (only,) = {json.dumps(outcome, sort_keys=True) for outcome in outcomes}
             outcome = json.loads(only)
             assert outcome["status"] == "completed", outcome
             assert outcome["final_result"] == f"{outcome['task_id']} did: {items[key].prompt}"
             assert self._model_of(outcome["task_id"]) == items[key].model
-        assert {outcomes[0]["task_id"] for outcomes in told.values()} == made.keys()
+        assert {outcomes[0]["task_id"] for outcomes in given.values()} == made.keys()
 
     def _model_of(self, task_id: str) -> str | None:
         return self.emulator._state.tasks.get(task_id).model
 
 
 def test_killed_batches_make_each_task_once(emulator: Emulator, killer: KillAtCreate, tmp_path: Path) -> None:
-    """Killed at random and at the worst instants, by a service in trouble, no item is lost, doubled or shared."""
+    """Killed at random and at the worst instants, with a service that fails, no task is lost, doubled or shared."""
     random = Random(SEED)
     multiprocessing.set_forkserver_preload(["support.batch_child"])
     kills: Counter[str] = Counter()
@@ -171,7 +171,7 @@ def test_killed_batches_make_each_task_once(emulator: Emulator, killer: KillAtCr
             url=emulator.url,
             key=emulator.api_key,
             journal=str(tmp_path / f"{number}.sqlite3"),
-            told=str(tmp_path / f"{number}.jsonl"),
+            outcomes=str(tmp_path / f"{number}.jsonl"),
             batch=f"batch {number}",
             pairs=PAIRS,
             adjacent=number % 2 == 0,

@@ -26,8 +26,8 @@ async def test_every_item_has_an_outcome(emulator: Emulator, client: AsyncRebyte
     emulator.script(says("well"), ends_canceled(), prompt="three", times=None)
     given = [BatchItem(word, word) for word in ("one", "two", "three")]
     found = await outcomes_of(runner_of(client), given)
-    told = {key: (outcome.status, outcome.final_result, outcome.error) for key, outcome in found.items()}
-    assert told == {
+    ends = {key: (outcome.status, outcome.final_result, outcome.error) for key, outcome in found.items()}
+    assert ends == {
         "one": ("completed", "done", None),
         "two": ("failed", "sorry", "out of luck"),
         "three": ("canceled", "well", None),

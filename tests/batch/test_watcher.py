@@ -1,4 +1,4 @@
-"""Waiting for many tasks: streams up to a bound, spaced reads beyond it, and trouble waited out."""
+"""Waiting for many tasks: by streams up to a limit, by spaced reads beyond it, through outages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rebyte_async import AsyncRebyte
+from rebyte_async import AsyncRebyte, errors
 from rebyte_async._clock import Time
 from rebyte_async.batch.settings import Tuning
 from rebyte_async.batch.watcher import TaskWatcher
@@ -18,8 +18,8 @@ from support.batches import creates, items, outcomes_of, rows, runner_of
 STREAMS = Match("GET", "/tasks/[^/]+/events")
 
 
-async def test_streams_are_bounded_and_the_rest_is_read(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Ten streams for a hundred open tasks; all end, also those without one."""
+async def test_streams_are_limited_and_other_tasks_are_read(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A hundred open tasks have ten streams, and all end."""
     emulator.script(says("a"), hold(), says("b"), times=None)
     run = runner_of(client, concurrency=100, max_streams=10).run(items(100))
     async with run:
@@ -33,8 +33,8 @@ async def test_streams_are_bounded_and_the_rest_is_read(emulator: Emulator, clie
     assert Counter((outcome.status, outcome.final_result) for outcome in found) == {("completed", "b"): 100}
 
 
-async def test_a_place_for_a_stream_passes_on(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Tasks that are read for want of a stream get one as others end, long before their next read."""
+async def test_a_stream_slot_is_handed_on(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A task that waits for a stream gets one when another task ends, long before its next read."""
     emulator.script(says("a"), hold(), times=None)
     tuning = {"first_poll_interval": 600.0, "longest_poll_interval": 600.0}
     run = runner_of(client, concurrency=40, max_streams=3, tuning=tuning).run(items(40))
@@ -48,7 +48,7 @@ async def test_a_place_for_a_stream_passes_on(emulator: Emulator, client: AsyncR
 
 
 async def test_thousands_of_open_tasks_take_few_sockets(emulator: Emulator, client: AsyncRebyte) -> None:
-    """What waits for 1,000 tasks has no more connections open than it has streams and calls."""
+    """A thousand open tasks take no more connections than there are streams and calls."""
     emulator.script(says("a"), hold(), says("b"), times=None)
     tuning = {"first_poll_interval": 1.0, "longest_poll_interval": 1.0, "polls_per_second": 1000.0}
     run = runner_of(client, concurrency=1000, max_streams=20, tuning=tuning).run(items(1000))
@@ -62,19 +62,17 @@ async def test_thousands_of_open_tasks_take_few_sockets(emulator: Emulator, clie
     assert len({record.connection for record in emulator.log.select("GET", "/tasks/[^/]+")}) <= 100
 
 
-async def test_without_streams_the_ends_are_the_same(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Answers and errors come from the reads, and from one look at the stream of what failed."""
+async def test_without_streams_the_outcomes_are_the_same(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Final results and errors come from reads, and from the stream of a failed task."""
     emulator.script(says("x"), succeed("good"), prompt="0", times=None)
     emulator.script(error("the disk  is\nfull"), fail("sorry"), prompt="1", times=None)
     found = await outcomes_of(runner_of(client, max_streams=0), items(2))
-    told = {key: (outcome.status, outcome.final_result, outcome.error) for key, outcome in found.items()}
-    assert told == {"k0": ("completed", "good", None), "k1": ("failed", "sorry", "the disk is full")}
+    ends = {key: (outcome.status, outcome.final_result, outcome.error) for key, outcome in found.items()}
+    assert ends == {"k0": ("completed", "good", None), "k1": ("failed", "sorry", "the disk is full")}
 
 
-async def test_an_answer_that_the_task_does_not_have_is_read_from_its_stream(
-    emulator: Emulator, client: AsyncRebyte
-) -> None:
-    """Not every deployment puts the answer into the task."""
+async def test_a_result_that_the_task_lacks_is_read_from_its_stream(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Not every deployment puts the final result into the task."""
     emulator.script(says("x"), succeed("good"), times=None)
 
     def without(task: Any) -> Any:
@@ -85,8 +83,8 @@ async def test_an_answer_that_the_task_does_not_have_is_read_from_its_stream(
     assert (found["k0"].status, found["k0"].final_result) == ("completed", "good")
 
 
-async def test_where_streams_can_not_be_had_reads_tell(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A refused or broken stream is no end."""
+async def test_tasks_are_read_where_streams_fail(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A refused or broken stream is not the end of its task."""
     emulator.faults.add(Status(403, code="odd"), STREAMS, times=3)
     emulator.faults.add(HtmlPage(200), STREAMS, times=None)
     emulator.script(says("x"), succeed("good"), times=None)
@@ -94,8 +92,8 @@ async def test_where_streams_can_not_be_had_reads_tell(emulator: Emulator, clien
     assert {(outcome.status, outcome.final_result) for outcome in found.values()} == {("completed", "good")}
 
 
-async def test_passing_trouble_is_waited_out(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Neither pages of a gateway nor dropped connections nor 429 end a wait."""
+async def test_transient_failures_end_no_wait(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Neither a gateway's pages nor dropped connections nor 429 end a wait."""
     emulator.faults.add(Drop("after"), STREAMS, times=None)
     emulator.faults.add(HtmlPage(503), Match("GET", "/tasks/[^/]+", probability=0.4), times=None)
     emulator.faults.add(Status(429, headers={"Retry-After": "0"}), Match("GET", probability=0.2), times=None)
@@ -104,8 +102,8 @@ async def test_passing_trouble_is_waited_out(emulator: Emulator, client: AsyncRe
     assert creates(emulator) == 8
 
 
-async def test_a_deleted_task_is_an_end(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """A task that stays unknown is told by its name, and not waited for again."""
+async def test_a_deleted_task_ends_its_item(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """The outcome names a task that stays unknown, and the next run doesn't wait for it."""
     journal = tmp_path / "run.sqlite3"
     emulator.script(says("a"), hold(), times=None)
     run = runner_of(client, journal=journal, max_streams=0).run(items(1))
@@ -121,17 +119,15 @@ async def test_a_deleted_task_is_an_end(emulator: Emulator, client: AsyncRebyte,
     assert rows(journal, "key, state, status") == [("k0", "ended", "error")]
 
 
-async def test_a_task_that_is_not_there_yet_is_waited_for(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A read right after the create may come too early."""
+async def test_a_task_that_is_not_visible_yet_is_waited_for(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A 404 soon after the create ends no wait."""
     emulator.faults.add(Status(404), Match("GET", "/tasks/[^/]+(/events)?", per_path=True), times=2)
     found = await outcomes_of(runner_of(client, max_streams=0, tuning={"not_found_grace": 2.0}), items(3))
     assert {outcome.status for outcome in found.values()} == {"completed"}
 
 
-async def test_a_refused_key_ends_the_waiting(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """It is told of every item that waits, and none of them is taken to have ended."""
-    from rebyte_async import errors
-
+async def test_a_refused_key_ends_the_waits(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """Every item that waits gets the error, and none is recorded as ended."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Status(401), Match("GET", "/tasks/.*"), times=None)
     seen: list[str] = []
@@ -148,8 +144,8 @@ async def test_a_refused_key_ends_the_waiting(emulator: Emulator, client: AsyncR
     assert creates(emulator) == 3
 
 
-async def test_a_hint_makes_for_an_early_read(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Whoever knows that a task may have ended can say so, and the next read comes at once."""
+async def test_a_woken_task_is_read_at_once(emulator: Emulator, client: AsyncRebyte) -> None:
+    """`wake` ends the wait before the next read."""
     emulator.script(says("a"), hold(), times=None)
     task = await client.tasks.create("Do it")
     watcher = TaskWatcher(tasks=client.tasks, time=Time(), tuning=Tuning(first_poll_interval=30.0), max_streams=0)

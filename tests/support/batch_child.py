@@ -1,4 +1,4 @@
-"""A batch in a process of its own, which may be told to die between two statements of its journal."""
+"""A batch in its own process, which can kill itself between two statements of its journal."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ __all__ = ["Job", "items_of", "run"]
 
 @frozen(kw_only=True)
 class Job:
-    """What the process shall do."""
+    """What the process does."""
 
     url: str
     key: str
     journal: str
-    told: str
-    """The file for the outcomes, one a line as they come."""
+    outcomes: str
+    """The file for the outcomes, one on each line as they come."""
     batch: str
-    """The name that all keys and prompts begin with."""
+    """The prefix of all keys and prompts."""
     pairs: int
     adjacent: bool = False
-    """Whether the two of a pair follow each other, so that their creates are sent at the same time."""
+    """Whether the two items of a pair follow each other, so that their creates are sent at the same time."""
     statement: int | None = None
-    """Before which statement of the journal it dies; None lets it live."""
+    """The number of the journal's statement before which the process kills itself; None for none."""
 
 
 def items_of(job: Job) -> list[BatchItem]:
-    """Pairs with one prompt each: every other pair is equal to the letter, the others differ in the model."""
+    """Pairs of items with one prompt each: every other pair is equal, the others differ in the model."""
     places = [(pair, twin) for twin in "ab" for pair in range(job.pairs)]
     return [
         BatchItem(
@@ -52,22 +52,22 @@ def items_of(job: Job) -> list[BatchItem]:
 
 
 def run(job: Job) -> None:
-    """Run the batch to its end, or to this process's."""
+    """Run the batch to its end, or to the end of this process."""
     if job.statement is not None:
         _die_before(job.statement)
     asyncio.run(_run(job))
 
 
 async def _run(job: Job) -> None:
-    told = os.open(job.told, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    file = os.open(job.outcomes, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     async with AsyncRebyte(job.key, base_url=job.url, retry=QUICK) as client:
         runner = BatchRunner(client, concurrency=12, journal=Path(job.journal), reconcile_settle=0.25, max_streams=8)
         async for outcome in runner.run(items_of(job)):
-            os.write(told, json.dumps(asdict(outcome), default=str).encode() + b"\n")
+            os.write(file, json.dumps(asdict(outcome), default=str).encode() + b"\n")
 
 
 def _die_before(statement: int) -> None:
-    """Have SQLite count the statements that it is about to carry out."""
+    """Kill this process before SQLite runs one of its statements, counted from now."""
     left = statement
 
     def count(_: str) -> None:

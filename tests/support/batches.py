@@ -31,12 +31,12 @@ QUICK_TUNING = Tuning(
 
 
 def items(count: int, prompt: str = "Do {}", **options: Any) -> list[BatchItem]:
-    """So many items, with the keys k0, k1 and so on."""
+    """`count` items with the keys k0, k1 and so on."""
     return [BatchItem(f"k{number}", prompt.format(number), **options) for number in range(count)]
 
 
 def supplied(kind: str, supply: Callable[[], Iterator[BatchItem]]) -> Any:
-    """What a generator function yields and raises, as an iterable of a kind: a list, a generator, or an async one."""
+    """What a generator function yields and raises, as a `kind` of iterable: list, generator or async."""
 
     async def asynchronously() -> AsyncIterator[BatchItem]:
         for item in supply():
@@ -59,7 +59,7 @@ def runner_of(client: AsyncRebyte, *, tuning: dict[str, Any] | None = None, **op
 async def outcomes_of(
     runner: BatchRunner, given: Iterable[BatchItem] | AsyncIterable[BatchItem], **options: Any
 ) -> dict[str, BatchOutcome]:
-    """What became of a batch, by key."""
+    """Run a batch, and return its outcomes by key."""
     found: dict[str, BatchOutcome] = {}
     async for outcome in runner.run(given, **options):
         assert outcome.key not in found
@@ -68,22 +68,22 @@ async def outcomes_of(
 
 
 async def keys_into(seen: list[str], run: BatchRun) -> None:
-    """Read a run to its end or to its error, and note the keys."""
+    """Read a run to its end or its error, and append the keys to `seen`."""
     async for outcome in run:
         seen.append(outcome.key)  # noqa: PERF401 - what came before an error counts
 
 
 def creates(emulator: Emulator) -> int:
-    """How many tasks were asked for."""
+    """How many creates were sent."""
     return len(emulator.log.select("POST", "/tasks"))
 
 
 def texts(emulator: Emulator) -> list[str]:
-    """What the tasks that were made are about, in order."""
+    """The first prompts of all tasks, sorted."""
     return sorted(task.prompts[0] for task in emulator.tasks)
 
 
 def rows(journal: Path, columns: str, table: str = "items") -> list[tuple[Any, ...]]:
-    """What stands in a journal."""
+    """Columns of a journal's table, sorted by the first."""
     with closing(sqlite3.connect(journal)) as connection:
         return connection.execute(f"SELECT {columns} FROM {table} ORDER BY 1").fetchall()

@@ -1,4 +1,4 @@
-"""Ending a run before its end: nothing new starts, the journal stays true, and remote tasks go on unless asked."""
+"""Ending a run early: nothing new starts, the journal stays true, and remote tasks continue unless asked."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from support.batches import creates, items, outcomes_of, rows, runner_of
 from support.clients import KEY, client_of
 
 
-async def _begun(emulator: Emulator, run: BatchRun, count: int) -> asyncio.Task[object]:
-    """A reader of a run of which so many tasks are open."""
+async def _start_reading(emulator: Emulator, run: BatchRun, count: int) -> asyncio.Task[object]:
+    """A task that reads a run, once `count` of the run's tasks are open."""
 
     async def read() -> object:
         return [outcome async for outcome in run]
@@ -31,21 +31,21 @@ async def _begun(emulator: Emulator, run: BatchRun, count: int) -> asyncio.Task[
     return reader
 
 
-def _is_quiet() -> bool:
-    """Whether no task of a batch is left."""
+def _has_no_batch_tasks() -> bool:
+    """Whether no asyncio task of a batch exists."""
     return not [task for task in asyncio.all_tasks() if "batch" in task.get_name()]
 
 
 @pytest.mark.parametrize("way", ["cancel", "timeout", "aclose", "leave"])
 @pytest.mark.parametrize("cancel_remote", [False, True])
-async def test_ending_keeps_the_journal_true(
+async def test_ending_a_run_early_keeps_the_journal_true(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path, way: str, *, cancel_remote: bool
 ) -> None:
-    """However it is ended; the next run goes on, with the tasks or with their cancel."""
+    """However a run is ended, the next one continues with its tasks, or with their cancellation."""
     journal = tmp_path / "run.sqlite3"
     emulator.script(says("a"), hold(), says("b"), times=None)
     run = runner_of(client, journal=journal, concurrency=3, cancel_remote=cancel_remote).run(items(8))
-    reader = await _begun(emulator, run, 3)
+    reader = await _start_reading(emulator, run, 3)
     await asyncio.sleep(0.05)
     if way == "cancel":
         reader.cancel()
@@ -62,7 +62,7 @@ async def test_ending_keeps_the_journal_true(
     assert reader.cancelled() or isinstance(reader.exception(), errors.BatchError) or way in {"aclose", "leave"}
     if not reader.cancelled():
         reader.exception()
-    assert _is_quiet()
+    assert _has_no_batch_tasks()
     assert client.stats().open_streams == 0
     async with Journal(journal):
         pass  # nobody holds it any more
@@ -71,22 +71,20 @@ async def test_ending_keeps_the_journal_true(
     assert creates(emulator) == 3
 
 
-async def test_a_canceled_remote_task_is_told_by_the_next_run(
-    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
-) -> None:
-    """Its end is in the journal."""
+async def test_a_canceled_remote_task_is_recorded(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """The next run gives the outcome `canceled`."""
     journal = tmp_path / "run.sqlite3"
     emulator.script(says("a"), hold(), prompt="Do [012]", times=None)
     run = runner_of(client, journal=journal, concurrency=3, cancel_remote=True).run(items(5))
-    reader = await _begun(emulator, run, 3)
+    reader = await _start_reading(emulator, run, 3)
     reader.cancel()
     await asyncio.wait([reader])
     found = await outcomes_of(runner_of(client, journal=journal), items(5))
     assert Counter(outcome.status for outcome in found.values()) == {"canceled": 3, "completed": 2}
 
 
-async def test_a_cancelled_reader_can_not_go_on_by_mistake(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A run that was cancelled doesn't look as if it had come to its end."""
+async def test_a_cancelled_run_does_not_look_complete(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Reading on after a cancellation raises an error once."""
     emulator.script(says("a"), hold(), times=None)
     run = runner_of(client).run(items(2))
     with pytest.raises(TimeoutError):
@@ -101,7 +99,7 @@ async def test_a_cancelled_reader_can_not_go_on_by_mistake(emulator: Emulator, c
 
 
 async def test_a_create_in_flight_is_waited_for(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """Its task is known when the run has ended, if the answer comes within a moment."""
+    """If the response to a create comes within the drain timeout, its task is recorded."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Delay(0.3, "after"), Match("POST", "/tasks"), times=None)
     run = runner_of(client, journal=journal).run(items(2))
@@ -113,10 +111,10 @@ async def test_a_create_in_flight_is_waited_for(emulator: Emulator, client: Asyn
     assert {row[1:] for row in rows(journal, "key, state, task_id IS NOT NULL")} == {("running", 1)}
 
 
-async def test_a_create_in_flight_is_given_up_after_a_moment(
+async def test_a_create_in_flight_is_given_up_after_the_drain_timeout(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """Then it is in doubt, and the next run finds its task."""
+    """The create is ambiguous then, and the next run finds its task."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Delay(5, "after"), Match("POST", "/tasks"), times=2)
     run = runner_of(client, journal=journal, tuning={"create_drain_timeout": 0.05}).run(items(2))
@@ -131,32 +129,32 @@ async def test_a_create_in_flight_is_given_up_after_a_moment(
     assert creates(emulator) == 2
 
 
-async def test_canceling_remote_tasks_is_bounded(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A service that doesn't answer holds up nobody for long, and trouble is only told."""
+async def test_canceling_remote_tasks_has_a_time_limit(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A service that doesn't respond delays the end only so long, and failures are only logged."""
     emulator.script(says("a"), hold(), times=None)
     emulator.faults.add(Delay(30), Match("POST", "/tasks/[^/]+/cancel"), times=1)
     emulator.faults.add(Status(409), Match("POST", "/tasks/[^/]+/cancel"), times=None)
     run = runner_of(client, cancel_remote=True, tuning={"cancel_timeout": 0.2}).run(items(3))
-    reader = await _begun(emulator, run, 3)
+    reader = await _start_reading(emulator, run, 3)
     reader.cancel()
     await asyncio.wait([reader], timeout=5)
     assert reader.cancelled()
-    assert _is_quiet()
+    assert _has_no_batch_tasks()
 
 
 async def test_a_lost_cancel_is_repeated(emulator: Emulator, client: AsyncRebyte) -> None:
-    """One that overtakes its own submit does nothing, so it is looked after."""
+    """A cancel that overtakes its task's submit has no effect, so it is sent again."""
     emulator.script(says("a"), hold(), times=None)
     emulator.faults.add(Drop("before"), Match("POST", "/tasks/[^/]+/cancel"), times=1)
     run = runner_of(client, cancel_remote=True).run(items(2))
-    reader = await _begun(emulator, run, 2)
+    reader = await _start_reading(emulator, run, 2)
     reader.cancel()
     await asyncio.wait([reader])
     assert {task.status for task in emulator.tasks} == {"canceled"}
 
 
 async def test_a_run_that_is_dropped_half_read_warns_and_stops(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Nobody would see its outcomes, so it starts nothing more."""
+    """A dropped run starts nothing more, and a ResourceWarning says so."""
 
     async def read_one() -> None:
         async for _ in runner_of(client, concurrency=2).run(items(200)):
@@ -164,7 +162,7 @@ async def test_a_run_that_is_dropped_half_read_warns_and_stops(emulator: Emulato
 
     with pytest.warns(ResourceWarning, match="a batch run was dropped before its end"):
         await read_one()
-    while not _is_quiet():
+    while not _has_no_batch_tasks():
         await asyncio.sleep(0.01)
     made = creates(emulator)
     assert made < 100
@@ -172,21 +170,21 @@ async def test_a_run_that_is_dropped_half_read_warns_and_stops(emulator: Emulato
     assert creates(emulator) == made
 
 
-async def test_a_run_that_was_left_is_no_leak(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Breaking off inside of the context is fine."""
+async def test_leaving_the_context_of_a_run_leaks_nothing(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Breaking out of the loop inside the context ends the run without a warning."""
     async with runner_of(client, concurrency=2).run(items(200)) as run:
         async for _ in run:
             break
-    assert _is_quiet()
+    assert _has_no_batch_tasks()
     assert [outcome async for outcome in run] == []
     assert creates(emulator) < 100
 
 
 @pytest.mark.parametrize("end", ["raises", "hangs"])
-async def test_a_source_that_can_not_be_closed_keeps_nothing_open(
+async def test_an_iterable_that_can_not_be_closed_keeps_nothing_open(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path, end: str
 ) -> None:
-    """A generator of the application's own that misbehaves at its end doesn't keep the journal."""
+    """An application's generator that hangs or raises when closed doesn't keep the journal open."""
 
     async def supply() -> AsyncIterator[BatchItem]:
         try:
@@ -207,7 +205,7 @@ async def test_a_source_that_can_not_be_closed_keeps_nothing_open(
 
 
 async def test_a_closed_client_ends_the_run(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """The error says so, and nothing is lost."""
+    """The error says that the client is closed, and no item is lost."""
     journal = tmp_path / "run.sqlite3"
     emulator.script(says("a"), hold(), prompt="Do [01]$", times=None)
     run = runner_of(client, journal=journal, concurrency=2).run(items(4))
@@ -226,8 +224,10 @@ async def test_a_closed_client_ends_the_run(emulator: Emulator, client: AsyncReb
 
 
 @pytest.mark.parametrize("asked", [{}, {"Retry-After": "1"}])
-async def test_ending_sends_no_create_that_waits(emulator: Emulator, tmp_path: Path, asked: dict[str, str]) -> None:
-    """Neither one that was told to come again later, nor those that wait for the same pause."""
+async def test_no_waiting_create_is_sent_after_the_end(
+    emulator: Emulator, tmp_path: Path, asked: dict[str, str]
+) -> None:
+    """Neither a create that waits for its retry nor those that wait for the same pause are sent."""
     journal = tmp_path / "run.sqlite3"
     emulator.add_key(KEY)
     slow = client_of(emulator.url, retry=RetryPolicy(base_delay=2, max_delay=2), _time=Time(rng=Random(1)))
@@ -242,10 +242,10 @@ async def test_ending_sends_no_create_that_waits(emulator: Emulator, tmp_path: P
     assert {state for _, state in rows(journal, "position, state")} <= {"accepted", "running", "ended"}
 
 
-async def test_canceling_keeps_the_answer_of_a_task_that_had_completed(
+async def test_canceling_keeps_the_result_of_a_completed_task(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """Where it stands in the stream alone, it is read from there."""
+    """A final result that only the stream has is read from the stream."""
     journal = tmp_path / "run.sqlite3"
 
     def without(task: Any) -> Any:
