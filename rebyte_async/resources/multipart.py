@@ -49,7 +49,7 @@ class Multipart:
         yield self._end
 
     def sent(self, count: int) -> None:
-        """Report to each part how many of its own bytes are sent."""
+        """Report to each part how many of its bytes are sent."""
         for part in self._parts:
             count -= len(self._head(part))
             part.sent(max(0, min(count, part.size)))

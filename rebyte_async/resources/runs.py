@@ -126,7 +126,7 @@ class TaskRun:
     async def _submit_once(self) -> TaskEventStream:
         """Submit the run, in a way that no cancellation can leave it unknown whether it was submitted.
 
-        The submit runs in a task of its own. When the caller is cancelled meanwhile, it is given up, or with
+        The submit runs in its own asyncio task. When the caller is cancelled meanwhile, it is given up, or with
         `cancel_remote` awaited, so that the remote task is known and can be canceled. If it has not returned a stream
         by then, the run has failed: a repetition could start, and charge for, a second agent.
         """

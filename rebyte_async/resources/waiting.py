@@ -188,7 +188,7 @@ async def _read_on_hints(
             seen = await hints.ended(poller.task_id, seen)
         if await poller.has_ended():
             return
-        # What can be read may lag behind the hint, and a failed read says nothing: in both cases read again soon.
+        # A read may show an older state than the hint, and a failed one shows none: in both cases read again soon.
         if seen > before or (pause >= poll_interval and not poller.last_read_succeeded):
             pauses = soon()
 
@@ -205,7 +205,7 @@ async def cancel_until_terminal(
 ) -> Task:
     """Cancel a task and read it, up to five times, until it has ended.
 
-    A cancel that overtakes the submit of its own turn is lost (contract §3, observed), so one is not enough.
+    A cancel that overtakes the submit of the same turn is lost (contract §3, observed), so one is not enough.
 
     Args:
         tasks: Cancels and reads the task.

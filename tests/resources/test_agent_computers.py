@@ -55,54 +55,54 @@ CASES: dict[str, tuple[Call, Any]] = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_endpoints_follow_the_contract(name: str) -> None:
-    """The request is the contract's to the field, and its answer becomes the documented value."""
+    """The request has exactly the contract's fields, and the response becomes the documented value."""
     await assert_golden(name, *CASES[name])
 
 
-class Machine:
-    """Reads of a computer: the given answers one after the other, the last again and again."""
+class ScriptedReads:
+    """Responds to reads of an agent computer with the given responses in order, then with the last one."""
 
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
-        self.reads = 0
+    def __init__(self, *responses: Any) -> None:
+        self.responses = list(responses)
+        self.count = 0
 
     async def __call__(self, request: RawRequest) -> Any:
-        """Answer."""
+        """Respond to a create or a read."""
         if request.method == "POST":
             return json_answer({"id": ID, "status": "provisioning"}, 201)
-        found = self.answers[min(self.reads, len(self.answers) - 1)]
-        self.reads += 1
+        found = self.responses[min(self.count, len(self.responses) - 1)]
+        self.count += 1
         return found if isinstance(found, bytes) or found is DROP else json_answer({"id": ID, **found})
 
 
 async def test_the_wait_ends_when_the_agent_computer_is_ready() -> None:
-    """It is read at growing intervals until it says so."""
-    machine = Machine(*[{"status": "provisioning"}] * 9, {"status": "ready"})
+    """The agent computer is read at growing intervals until it is ready."""
+    reads = ScriptedReads(*[{"status": "provisioning"}] * 9, {"status": "ready"})
     skipped = SkippedTime()
-    async with RawServer(machine) as server, client_of(server.url, _time=skipped.time) as client:
+    async with RawServer(reads) as server, client_of(server.url, _time=skipped.time) as client:
         assert (await client.agent_computers.wait_ready(ID)).is_ready
-    assert machine.reads == 10
+    assert reads.count == 10
     assert skipped.slept == sorted(skipped.slept)
     assert (skipped.slept[0], max(skipped.slept)) == (1.0, 5.0)
 
 
 async def test_a_failed_provisioning_is_an_error_with_its_reason() -> None:
-    """The error has the server's words, and the computer."""
-    machine = Machine({"status": "provisioning"}, {"status": "error", "provisionError": "no capacity"})
-    async with RawServer(machine) as server, client_of(server.url, _time=SkippedTime().time) as client:
+    """The error has the server's reason, and the agent computer."""
+    reads = ScriptedReads({"status": "provisioning"}, {"status": "error", "provisionError": "no capacity"})
+    async with RawServer(reads) as server, client_of(server.url, _time=SkippedTime().time) as client:
         with pytest.raises(errors.ProvisionError, match="no capacity") as caught:
             await client.agent_computers.wait_ready(ID)
     assert caught.value.computer.provision_error == "no capacity"
 
 
 async def test_the_wait_has_one_deadline() -> None:
-    """A machine that never gets ready, and reads that hang, end with the time."""
-    machine = Machine({"status": "provisioning"})
+    """The timeout ends a wait whose reads hang."""
+    reads = ScriptedReads({"status": "provisioning"})
 
     async def stuck(request: RawRequest) -> Any:
-        if machine.reads:
+        if reads.count:
             await anyio.sleep_forever()
-        return await machine(request)
+        return await reads(request)
 
     async with RawServer(stuck) as server, client_of(server.url, _time=SkippedTime().time) as client:
         with pytest.raises(errors.WaitTimeoutError) as caught:
@@ -111,10 +111,10 @@ async def test_the_wait_has_one_deadline() -> None:
 
 
 async def test_the_creation_grace_covers_a_404() -> None:
-    """A machine that this client has just made may not be readable yet."""
+    """A 404 ends the wait, except right after this client's own create."""
     missing = json_answer({}, 404)
-    machine = Machine(missing, missing, {"status": "ready"})
-    async with RawServer(machine) as server, client_of(server.url, _time=SkippedTime().time) as client:
+    reads = ScriptedReads(missing, missing, {"status": "ready"})
+    async with RawServer(reads) as server, client_of(server.url, _time=SkippedTime().time) as client:
         with pytest.raises(errors.NotFoundError):
             await client.agent_computers.wait_ready(ID)
         made = await client.agent_computers.create()
@@ -124,7 +124,7 @@ async def test_the_creation_grace_covers_a_404() -> None:
 
 @pytest.mark.parametrize("failure", [DROP, answer(500)], ids=["lost", "500"])
 async def test_a_create_is_never_repeated(failure: Any) -> None:
-    """A machine costs money, so a lost answer is a doubt."""
+    """An agent computer costs money, so a lost response is an ambiguous create."""
 
     async def handler(_: RawRequest) -> Any:
         return failure
@@ -143,7 +143,7 @@ def test_the_sandbox_key_is_in_no_repr() -> None:
 
 
 async def test_the_sandbox_key_is_in_no_error() -> None:
-    """An answer that can't be read is kept without it."""
+    """A response that can't be read is kept without the sandbox key."""
 
     async def handler(_: RawRequest) -> bytes:
         return json_answer({"sandboxApiKey": "sk_secret", "id": 5})
@@ -171,8 +171,8 @@ async def test_the_sandbox_key_is_in_no_error() -> None:
     ],
 )
 async def test_what_cannot_be_right_never_leaves(call: Any) -> None:
-    """The error comes before any request."""
-    async with RawServer(Machine({})) as server, client_of(server.url) as client:
+    """Arguments that can't be right raise an error before any request."""
+    async with RawServer(ScriptedReads({})) as server, client_of(server.url) as client:
         with pytest.raises(errors.InvalidRequestError):
             await call(client)
         assert not server.requests

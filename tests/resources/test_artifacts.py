@@ -27,7 +27,7 @@ ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0002"
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 DATA = bytes(range(256)) * 9_000
 LARGE = b"x" * (8 * 1024 * 1024)
-"""The smallest artifact that goes by a signed URL."""
+"""The smallest artifact that is sent to a signed URL."""
 OTHER_VERSION = (
     b'HTTP/1.1 206 X\r\nContent-Length: 2\r\nETag: "other"\r\nContent-Range: bytes 1000000-1000001/2304000\r\n\r\nab'
 )
@@ -78,13 +78,13 @@ CASES: dict[str, tuple[Call, Any]] = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_endpoints_follow_the_contract(name: str) -> None:
-    """The request is the contract's to the field, and its answer becomes the documented value."""
+    """The request has exactly the contract's fields, and the response becomes the documented value."""
     await assert_golden(name, *CASES[name])
 
 
 @pytest.mark.parametrize("key", ["artifacts", "data", "files", None])
 async def test_the_list_is_found_under_any_key(key: str | None) -> None:
-    """Under any of the guessed names, or bare."""
+    """The list may be under any of the guessed keys, or bare."""
     items = [{"filename": "a"}, {"name": "b", "size": 3}]
 
     async def handler(_: RawRequest) -> bytes:
@@ -94,8 +94,8 @@ async def test_the_list_is_found_under_any_key(key: str | None) -> None:
         assert [(item.name, item.size) async for item in client.artifacts.list(ID)] == [("a", None), ("b", 3)]
 
 
-class Shelf:
-    """One artifact, whose downloads go as scripted: the bytes to give before the connection is lost, or an answer."""
+class ScriptedDownload:
+    """One artifact with scripted downloads: how many bytes are sent before the connection is lost, or a response."""
 
     def __init__(self, *ways: Any, data: bytes = DATA, etag: str | None = '"v1"', ranges: bool = True) -> None:
         self.ways = list(ways)
@@ -105,7 +105,7 @@ class Shelf:
         self.asked: list[str | None] = []
 
     async def __call__(self, request: RawRequest) -> Any:
-        """Answer a download."""
+        """Respond to a download."""
         wanted = request.headers.get("range")
         self.asked.append(wanted)
         way = self.ways.pop(0) if self.ways else None
@@ -119,7 +119,7 @@ class Shelf:
         return self.body(start, way)
 
     async def body(self, start: int, most: int | None) -> Any:
-        """The body from a place, cut after some bytes."""
+        """Send the body from an offset, and cut it after `most` bytes."""
         rest = self.data[start:]
         lines = ["HTTP/1.1 206 X" if start else "HTTP/1.1 200 X", f"Content-Length: {len(rest)}"]
         if self.etag is not None:
@@ -134,10 +134,10 @@ class Shelf:
 
 
 async def test_a_download_is_whole(tmp_path: Path) -> None:
-    """The file has the artifact's bytes, the progress ends at all of them, and nothing else is left in the folder."""
-    shelf = Shelf()
+    """The file has the artifact's bytes, the progress ends at all of them, and the folder holds nothing else."""
+    script = ScriptedDownload()
     progress: list[tuple[int, int]] = []
-    async with RawServer(shelf) as server, client_of(server.url) as client:
+    async with RawServer(script) as server, client_of(server.url) as client:
         path = await client.artifacts.download(
             ID, "reports/a.csv", tmp_path / "mine.csv", progress=lambda *at: progress.append(at)
         )
@@ -149,37 +149,37 @@ async def test_a_download_is_whole(tmp_path: Path) -> None:
 
 
 async def test_a_cut_download_is_resumed(tmp_path: Path) -> None:
-    """What has come is not fetched again, as long as it is the same content."""
-    shelf = Shelf(1_000_000, 500_000)
-    async with RawServer(shelf) as server, client_of(server.url) as client:
+    """Bytes that have arrived are not fetched again while the content is the same."""
+    script = ScriptedDownload(1_000_000, 500_000)
+    async with RawServer(script) as server, client_of(server.url) as client:
         path = await client.artifacts.download(ID, "a", tmp_path)
         assert path.read_bytes() == DATA
         assert path == tmp_path / "a"
-    assert shelf.asked[0] is None
-    assert all(wanted and wanted.startswith("bytes=") for wanted in shelf.asked[1:])
-    assert len(shelf.asked) == 3
+    assert script.asked[0] is None
+    assert all(wanted and wanted.startswith("bytes=") for wanted in script.asked[1:])
+    assert len(script.asked) == 3
 
 
 @pytest.mark.parametrize("why", ["no etag", "weak etag", "no ranges", "changed"])
 async def test_a_download_that_cannot_be_resumed_starts_again(why: str, tmp_path: Path) -> None:
-    """Without a way to be sure that it is the same content, every byte is fetched anew."""
-    shelf = Shelf(1_000_000)
+    """When the content may have changed, every byte is fetched again."""
+    script = ScriptedDownload(1_000_000)
     if why == "no etag":
-        shelf.etag = None
+        script.etag = None
     elif why == "weak etag":
-        shelf.etag = 'W/"v1"'
+        script.etag = 'W/"v1"'
     elif why == "no ranges":
-        shelf.ranges = False
+        script.ranges = False
 
     async def handler(request: RawRequest) -> Any:
-        if why == "changed" and len(shelf.asked) == 1:
-            shelf.etag, shelf.data = '"v2"', DATA[::-1]
-        return await shelf(request)
+        if why == "changed" and len(script.asked) == 1:
+            script.etag, script.data = '"v2"', DATA[::-1]
+        return await script(request)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         path = await client.artifacts.download(ID, "a", tmp_path)
-        assert path.read_bytes() == shelf.data
-        assert await client.artifacts.read(ID, "a") == shelf.data
+        assert path.read_bytes() == script.data
+        assert await client.artifacts.read(ID, "a") == script.data
 
 
 @pytest.mark.parametrize(
@@ -192,19 +192,19 @@ async def test_a_download_that_cannot_be_resumed_starts_again(why: str, tmp_path
     ],
 )
 async def test_a_range_that_does_not_fit_is_refused(odd: bytes, tmp_path: Path) -> None:
-    """Another place, another version, or no place at all: it starts again."""
-    shelf = Shelf(1_000_000, odd)
-    async with RawServer(shelf) as server, client_of(server.url) as client:
+    """A range of another offset, of another version or without an offset starts the download again."""
+    script = ScriptedDownload(1_000_000, odd)
+    async with RawServer(script) as server, client_of(server.url) as client:
         assert (await client.artifacts.download(ID, "a", tmp_path)).read_bytes() == DATA
 
 
 @pytest.mark.parametrize("failure", [DROP, answer(500), answer(404), 100], ids=["lost", "500", "404", "cut"])
 async def test_a_failed_download_keeps_the_old_file(failure: Any, tmp_path: Path) -> None:
-    """The old file stays as it was, and no part of the new one is left."""
+    """The old file is unchanged, and no part file is left."""
     target = tmp_path / "a"
     target.write_bytes(b"old")
-    shelf = Shelf(*[failure] * 20, etag=None)
-    async with RawServer(shelf) as server, client_of(server.url) as client:
+    script = ScriptedDownload(*[failure] * 20, etag=None)
+    async with RawServer(script) as server, client_of(server.url) as client:
         with pytest.raises(errors.RebyteError):
             await client.artifacts.download(ID, "a", target)
     assert target.read_bytes() == b"old"
@@ -212,12 +212,12 @@ async def test_a_failed_download_keeps_the_old_file(failure: Any, tmp_path: Path
 
 
 async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
-    """Neither a file nor a part, nor a connection."""
-    shelf = Shelf()
+    """A cancelled download leaves no file, no part file and no connection."""
+    script = ScriptedDownload()
 
     async def handler(request: RawRequest) -> Any:
         async def slow() -> Any:
-            async for piece in await shelf(request):
+            async for piece in await script(request):
                 yield piece
                 await asyncio.sleep(5)
 
@@ -232,8 +232,8 @@ async def test_a_cancelled_download_leaves_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_download_cancelled_at_its_start_leaves_nothing(tmp_path: Path) -> None:
-    """In whatever moment: the file that a thread was just making is removed as well."""
-    async with RawServer(Shelf()) as server, client_of(server.url) as client:
+    """Whenever the cancellation arrives, the part file that a thread is creating at that moment is removed."""
+    async with RawServer(ScriptedDownload()) as server, client_of(server.url) as client:
         await client.artifacts.read(ID, "a")
         for moment in range(60):
             loading = asyncio.ensure_future(client.artifacts.download(ID, "a", tmp_path / f"a{moment}"))
@@ -241,14 +241,14 @@ async def test_a_download_cancelled_at_its_start_leaves_nothing(tmp_path: Path) 
                 await asyncio.sleep(0)
             loading.cancel()
             await asyncio.wait([loading])
-        await asyncio.sleep(0.1)  # for what such a thread would have left
+        await asyncio.sleep(0.1)  # for a part file that such a thread would have left
     assert [entry.name for entry in tmp_path.iterdir() if entry.suffix == ".part"] == []
 
 
 async def test_a_download_through_a_signed_url_carries_no_key(tmp_path: Path) -> None:
-    """The redirect to the storage is followed without the key."""
-    shelf = Shelf(700_000)
-    async with RawServer(shelf) as storage:
+    """A redirect to the storage is followed without the API key."""
+    script = ScriptedDownload(700_000)
+    async with RawServer(script) as storage:
 
         async def handler(_: RawRequest) -> bytes:
             return answer(302, Location=f"{storage.origin}/x?sig=1")
@@ -260,25 +260,25 @@ async def test_a_download_through_a_signed_url_carries_no_key(tmp_path: Path) ->
 
 
 async def test_read_and_stream_give_the_bytes() -> None:
-    """In memory, and as they come, over a cut."""
-    async with RawServer(Shelf(1_000_000)) as server, client_of(server.url) as client:
+    """Both resume a download that was cut."""
+    async with RawServer(ScriptedDownload(1_000_000)) as server, client_of(server.url) as client:
         assert await client.artifacts.read(ID, "a") == DATA
-    async with RawServer(Shelf(1_000_000)) as server, client_of(server.url) as client:
-        assert b"".join([block async for block in client.artifacts.stream(ID, "a")]) == DATA
+    async with RawServer(ScriptedDownload(1_000_000)) as server, client_of(server.url) as client:
+        assert b"".join([chunk async for chunk in client.artifacts.stream(ID, "a")]) == DATA
         assert client.stats().open_streams == 0
 
 
 async def test_a_stream_that_cannot_be_resumed_is_an_error() -> None:
-    """What was given can't be taken back, so it doesn't start again."""
-    async with RawServer(Shelf(1_000_000, etag=None)) as server, client_of(server.url) as client:
+    """A stream whose first part was delivered doesn't start again."""
+    async with RawServer(ScriptedDownload(1_000_000, etag=None)) as server, client_of(server.url) as client:
         with pytest.raises(errors.TransportError, match="resumed"):
             async for _ in client.artifacts.stream(ID, "a"):
                 pass
 
 
 async def test_a_stream_is_closed_when_its_consumer_stops() -> None:
-    """`aclosing` closes the connection where the consumer stops."""
-    async with RawServer(Shelf()) as server, client_of(server.url) as client:
+    """`aclosing` closes the connection of an iteration that stops early."""
+    async with RawServer(ScriptedDownload()) as server, client_of(server.url) as client:
         async with aclosing(client.artifacts.stream(ID, "a")) as blocks:
             async for _ in blocks:
                 break
@@ -286,7 +286,7 @@ async def test_a_stream_is_closed_when_its_consumer_stops() -> None:
 
 
 async def test_downloads_never_leave_their_folder(tmp_path: Path) -> None:
-    """Names from the server never leave the destination."""
+    """Names from the server can't lead out of the destination."""
     names = ["a.txt", "../../etc/passwd", "/etc/shadow", "reports/b.txt", "..", "C:\\x", "NUL.txt", "a.txt"]
 
     async def handler(request: RawRequest) -> Any:
@@ -308,7 +308,7 @@ async def test_downloads_never_leave_their_folder(tmp_path: Path) -> None:
 
 @given(st.text(min_size=1))
 def test_a_safe_name_is_a_plain_file_name(name: str) -> None:
-    """Whatever a server calls a file, it is one file in one folder."""
+    """Any name from a server becomes one file in one folder."""
     safe = safe_name(name)
     assert safe
     assert not set(safe) & set('/\\:*?"<>|\0')
@@ -318,18 +318,18 @@ def test_a_safe_name_is_a_plain_file_name(name: str) -> None:
 
 @given(st.lists(st.text(min_size=1, max_size=4), min_size=2, max_size=2, unique=True))
 def test_different_names_stay_different(names: list[str]) -> None:
-    """Different artifacts are different files."""
+    """Different artifacts become different files."""
     assert len({safe_name(name) for name in names}) == 2
 
 
 @pytest.mark.parametrize("name", ["a.txt", "Ünïcode 字.csv", ".hidden", "a b", "console.fig", "COM10"])
 def test_a_plain_name_is_unchanged(name: str) -> None:
-    """Nothing is changed without need."""
+    """A name that is safe stays as it is."""
     assert safe_name(name) == name
 
 
 async def test_small_artifacts_are_sent_in_one_form(tmp_path: Path) -> None:
-    """One request with the repeated field, a length, and every name and type."""
+    """Small artifacts share one request, with a length and each name and media type."""
     path = tmp_path / "a.csv"
     path.write_bytes(DATA)
     replies = [DROP]
@@ -355,7 +355,7 @@ async def test_small_artifacts_are_sent_in_one_form(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("named", [True, False])
 async def test_large_artifacts_are_sent_to_signed_urls(*, named: bool) -> None:
-    """Each to its own URL with its own type, without the key; a refused URL is replaced once."""
+    """Each has its own URL and media type, and no API key; a refused URL is replaced once."""
     large = LARGE
     refusals = [answer(403)]
 
@@ -383,14 +383,14 @@ async def test_large_artifacts_are_sent_to_signed_urls(*, named: bool) -> None:
     assert all(request.body == large and KEY not in str(request.headers) for request in storage.requests)
 
 
-class Bucket:
-    """The API and its storage in one, which refuse what has `bad` in its name."""
+class Storage:
+    """The API and its storage in one. Names with `bad` are refused."""
 
     def __init__(self) -> None:
         self.stored: list[str] = []
 
     async def __call__(self, request: RawRequest) -> bytes:
-        """Answer an upload."""
+        """Respond to an upload."""
         if request.method == "PUT":
             if "bad" in request.path:
                 return answer(409)
@@ -405,9 +405,9 @@ class Bucket:
 
 
 async def test_the_error_of_one_upload_has_the_others() -> None:
-    """In the given order: those of the form once it is through, and each that went by a URL of its own."""
-    bucket = Bucket()
-    async with RawServer(bucket) as server, client_of(server.url) as client:
+    """The error lists, in the given order, the artifacts of a completed form and those sent to signed URLs."""
+    storage = Storage()
+    async with RawServer(storage) as server, client_of(server.url) as client:
         with pytest.raises(errors.ConflictError) as caught:
             await client.artifacts.upload(ID, ("a", LARGE), ("b.csv", b"b"), ("bad", LARGE), ("c", LARGE), ("d", b""))
         assert caught.value.uploaded == (
@@ -419,11 +419,11 @@ async def test_the_error_of_one_upload_has_the_others() -> None:
         with pytest.raises(errors.PermissionDeniedError) as caught_early:
             await client.artifacts.upload(ID, ("a", LARGE), ("bad.csv", b"b"))
         assert caught_early.value.uploaded == ()
-    assert sorted(bucket.stored) == ["a", "c"]
+    assert sorted(storage.stored) == ["a", "c"]
 
 
 async def test_a_sources_own_error_notes_what_was_uploaded() -> None:
-    """It comes as it is, with a note."""
+    """The error is raised unchanged, with a note."""
 
     async def failing() -> AsyncIterator[bytes]:
         yield LARGE
@@ -433,7 +433,7 @@ async def test_a_sources_own_error_notes_what_was_uploaded() -> None:
         if sent > 1:
             raise KeyError("mine")
 
-    async with RawServer(Bucket()) as server, client_of(server.url) as client:
+    async with RawServer(Storage()) as server, client_of(server.url) as client:
         with pytest.raises(KeyError) as caught:
             await client.artifacts.upload(ID, ("s", b"1"), ("a", LARGE), progress=fail)
         assert [note for note in caught.value.__notes__ if "Artifact(name='s'" in note]
@@ -443,20 +443,20 @@ async def test_a_sources_own_error_notes_what_was_uploaded() -> None:
 
 
 class Folder:
-    """A workspace of some artifacts, of which those with `bad` in their names can't be had."""
+    """A workspace with some artifacts. Those with `bad` in their names are refused."""
 
     def __init__(self, *names: str, sized: bool = True) -> None:
         self.items = [{"name": name, "size": len(DATA)} if sized else {"name": name} for name in names]
 
     async def __call__(self, request: RawRequest) -> bytes:
-        """Answer a listing or a download."""
+        """Respond to a listing or a download."""
         if request.path.endswith("/artifacts"):
             return json_answer({"artifacts": self.items})
         return answer(403) if "bad" in request.path else answer(200, DATA)
 
 
 async def test_the_error_of_one_download_has_the_others(tmp_path: Path) -> None:
-    """The files that are complete, which stay; a system's own error has them in a note."""
+    """The complete files stay and are on the error; an OSError has them in a note."""
     async with RawServer(Folder("a", "bad", "b")) as server, client_of(server.url) as client:
         with pytest.raises(errors.PermissionDeniedError) as caught:
             await client.artifacts.download_all(ID, tmp_path)
@@ -473,7 +473,7 @@ async def test_the_error_of_one_download_has_the_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sized", [True, False])
 async def test_the_progress_of_all_downloads_is_their_sum(tmp_path: Path, *, sized: bool) -> None:
-    """It ends at all bytes; where the listing has no sizes, what is in all is 0 until each answer has told its own."""
+    """The sum ends at all bytes; without sizes in the listing, the total is 0 until every response has its length."""
     progress: list[tuple[int, int]] = []
     async with RawServer(Folder("a", "b", sized=sized)) as server, client_of(server.url) as client:
         await client.artifacts.download_all(ID, tmp_path, concurrency=1, progress=lambda *at: progress.append(at))
@@ -483,7 +483,7 @@ async def test_the_progress_of_all_downloads_is_their_sum(tmp_path: Path, *, siz
 
 
 async def test_existing_files_can_be_kept(tmp_path: Path) -> None:
-    """Without `overwrite` nothing is downloaded where a name is taken already, also one that was made safe."""
+    """Without `overwrite`, nothing is downloaded if one of the names is taken, also a percent-encoded one."""
     (tmp_path / "x%2Fb").write_text("mine")
     async with RawServer(Folder("a", "x/b")) as server, client_of(server.url) as client:
         with pytest.raises(FileExistsError) as caught:
@@ -499,7 +499,7 @@ async def test_existing_files_can_be_kept(tmp_path: Path) -> None:
     "document", [{"urls": []}, {"urls": [{"uploadUrl": "http://s.invalid/x"}]}, {"urls": [{}]}, {}, {"urls": [5]}]
 )
 async def test_unusable_upload_urls_are_decode_errors(document: Any) -> None:
-    """Too few, in the clear, or none at all."""
+    """Too few URLs, plain http and missing URLs are refused."""
 
     async def handler(_: RawRequest) -> bytes:
         return json_answer(document)
@@ -510,7 +510,7 @@ async def test_unusable_upload_urls_are_decode_errors(document: Any) -> None:
 
 
 def test_reprs_show_no_signed_links() -> None:
-    """Neither an artifact's link nor an upload URL is in a repr."""
+    """A repr has neither an artifact's link nor an upload URL."""
     shown = repr(Artifact(name="a", url="https://s.invalid/?sig=1")) + repr(
         UploadUrl(name="a", content_type="b", upload_url="https://s.invalid/?sig=1")
     )
@@ -537,7 +537,7 @@ def test_reprs_show_no_signed_links() -> None:
     ],
 )
 async def test_what_cannot_be_right_never_leaves(call: Any, tmp_path: Path) -> None:
-    """The error comes before any request."""
+    """Arguments that can't be right raise an error before any request."""
 
     async def handler(_: RawRequest) -> bytes:
         return json_answer({})
@@ -549,8 +549,8 @@ async def test_what_cannot_be_right_never_leaves(call: Any, tmp_path: Path) -> N
 
 
 async def test_an_unwritable_destination_is_an_os_error(tmp_path: Path) -> None:
-    """It is raised as such, before anything is fetched."""
-    async with RawServer(Shelf()) as server, client_of(server.url) as client:
+    """The system's own error is raised before anything is fetched."""
+    async with RawServer(ScriptedDownload()) as server, client_of(server.url) as client:
         with pytest.raises(FileNotFoundError):
             await client.artifacts.download(ID, "a", tmp_path / "missing" / "a")
         assert not server.requests
@@ -558,7 +558,7 @@ async def test_an_unwritable_destination_is_an_os_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("etag", ['"v1"', '"other"'])
 async def test_ranges_that_never_fit_end_the_download(etag: str) -> None:
-    """Starting again is no progress: the attempts are bounded, counted, and paid for."""
+    """A new start is no progress, so the attempts are limited and counted."""
 
     async def handler(request: RawRequest) -> Any:
         async def half() -> Any:
@@ -578,7 +578,7 @@ async def test_ranges_that_never_fit_end_the_download(etag: str) -> None:
 
 
 async def test_downloads_spend_the_retry_budget() -> None:
-    """A sick service isn't hammered by downloads either."""
+    """Downloads share the client's retry budget."""
 
     async def handler(_: RawRequest) -> bytes:
         return answer(500)
@@ -592,7 +592,7 @@ async def test_downloads_spend_the_retry_budget() -> None:
 
 
 async def test_a_compressed_artifact_is_decoded() -> None:
-    """A storage may send what it has encoded whatever was asked for: the length is that of the encoded bytes."""
+    """A storage may send encoded bytes unasked; the length is then that of the encoded bytes."""
     packed = gzip.compress(DATA)
 
     async def handler(_: RawRequest) -> bytes:

@@ -18,11 +18,11 @@ from support.clients import KEY, client_of
 from support.golden import assert_golden
 from support.raw import DROP, RawRequest, RawServer, answer, json_answer
 
-DATA = bytes(range(256)) * 9_000  # 2.3 MB: more than two blocks
+DATA = bytes(range(256)) * 9_000  # 2.3 MB: more than two chunks
 
 
 class Storage:
-    """A server that hands out upload URLs on another origin, and keeps what is put there."""
+    """A server whose upload URLs are on another origin, and which keeps every upload."""
 
     def __init__(self, *puts: Any) -> None:
         self.puts = list(puts)
@@ -32,7 +32,7 @@ class Storage:
         self.origin = ""
 
     async def api(self, request: RawRequest) -> Any:
-        """The API's side."""
+        """Respond as the API."""
         if request.path == "/v1/files":
             self.names.append(request.json)
             number = len(self.names)
@@ -48,7 +48,7 @@ class Storage:
         return json_answer({"id": "t1", "promptId": "p1"}, 201)
 
     async def put(self, request: RawRequest) -> Any:
-        """The storage's side."""
+        """Respond as the storage."""
         self.stored.append(request)
         return self.puts.pop(0) if self.puts else answer(200)
 
@@ -74,7 +74,7 @@ class Served:
 
 
 async def iterated(data: bytes, *, wrong: object = None) -> AsyncIterator[Any]:
-    """An async iterable of bytes."""
+    """Yield bytes in pieces, then something wrong."""
     for start in range(0, len(data), 100_000):
         yield data[start : start + 100_000]
     if wrong is not None:
@@ -88,16 +88,16 @@ class Pipe(io.RawIOBase):
         self._inner = io.BytesIO(data)
 
     def read(self, size: int = -1) -> bytes:
-        """Read on."""
+        """Read the next bytes."""
         return self._inner.read(size)
 
     def seekable(self) -> bool:
-        """Never."""
+        """Say that this file can't be read again."""
         return False
 
 
 def named_pipe(path: Path) -> Path:
-    """A pipe that has a name, with somebody who writes into it."""
+    """Make a named pipe, and a thread that writes into it."""
     pipe = path.with_name("pipe")
     os.mkfifo(pipe)
     threading.Thread(target=lambda: pipe.write_bytes(DATA), daemon=True).start()
@@ -105,14 +105,14 @@ def named_pipe(path: Path) -> Path:
 
 
 def closed() -> io.BytesIO:
-    """A file that was closed."""
+    """Make a closed file."""
     file = io.BytesIO(b"x")
     file.close()
     return file
 
 
-def ahead() -> io.BytesIO:
-    """A file that stands behind its beginning."""
+def positioned() -> io.BytesIO:
+    """Make a file whose position is after its beginning."""
     file = io.BytesIO(b"head" + DATA)
     file.seek(4)
     return file
@@ -126,7 +126,7 @@ FORMS: dict[str, Callable[[Path], Any]] = {
     "memoryview": lambda _: memoryview(DATA),
     "memoryview with gaps": lambda _: memoryview(bytes(byte for byte in DATA for _ in range(2)))[::2],
     "file": lambda path: path.open("rb"),
-    "file from its place": lambda _: ahead(),
+    "file from its position": lambda _: positioned(),
     "pipe": lambda _: Pipe(DATA),
     "named pipe": named_pipe,
     "iterable": lambda _: iterated(DATA),
@@ -165,7 +165,7 @@ async def test_every_source_arrives_whole_also_on_a_retry(form: str, failure: An
 
 
 async def test_a_signed_url_gets_only_the_headers_it_needs() -> None:
-    """Its own query untouched, the type and the length, and nothing of ours: no key, no headers, no user agent."""
+    """A signed URL keeps its query and gets type and length, and no API key, no own headers, no user agent."""
     storage = Storage()
     async with Served(storage, headers={"X-Private": "mine"}) as client:
         await client.files.upload(b"hello", filename="a.txt")
@@ -179,7 +179,7 @@ async def test_a_signed_url_gets_only_the_headers_it_needs() -> None:
 
 
 async def test_an_empty_file_is_uploaded() -> None:
-    """Nothing but a name is fine."""
+    """An upload needs no content."""
     storage = Storage()
     async with Served(storage) as client:
         await client.files.upload(b"", filename="empty")
@@ -189,7 +189,7 @@ async def test_an_empty_file_is_uploaded() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="only Linux has such files")
 async def test_a_generated_file_is_read_to_its_end(tmp_path: Path) -> None:
-    """One whose size is told as 0 and that isn't empty goes up whole; one that is empty, empty."""
+    """A file of reported size 0 is uploaded whole if it has content, and empty if it has none."""
     path, empty, storage = Path("/proc/self/cmdline"), tmp_path / "empty", Storage()
     empty.touch()
     async with Served(storage) as client:
@@ -200,7 +200,7 @@ async def test_a_generated_file_is_read_to_its_end(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 async def test_a_refused_url_is_replaced_once(status: int) -> None:
-    """An expired URL is minted again, and the upload starts over; a second refusal is raised without its query."""
+    """An expired URL is replaced and the upload starts over; a second refusal is raised, without the URL's query."""
     refusal = answer(status, b"<Error>X-Signature=s3cr3t</Error>")
     storage = Storage(refusal)
     async with Served(storage) as client:
@@ -216,7 +216,7 @@ async def test_a_refused_url_is_replaced_once(status: int) -> None:
 
 
 async def test_an_upload_never_leaves_its_origin() -> None:
-    """A redirect of the PUT to another origin is refused: its body and its right to write go nowhere else."""
+    """A redirect of an upload to another origin is refused."""
 
     async def handler(_: RawRequest) -> bytes:
         return answer(200)
@@ -231,7 +231,7 @@ async def test_an_upload_never_leaves_its_origin() -> None:
 
 @pytest.mark.parametrize("url", ["http://storage.invalid/x?sig=1", "ftp://x.invalid", "not a url", ""])
 async def test_a_plain_http_upload_url_is_refused(url: str) -> None:
-    """What everyone on the way could read isn't used."""
+    """An upload URL is https, or on this machine."""
 
     async def handler(_: RawRequest) -> bytes:
         return json_answer({"id": "f", "filename": "f", "uploadUrl": url}, 201)
@@ -264,7 +264,7 @@ async def test_a_plain_http_upload_url_is_refused(url: str) -> None:
     ],
 )
 async def test_unusable_sources_are_rejected_before_anything_is_sent(source: Any, options: Any, words: str) -> None:
-    """The error says what is wrong, or what would be right."""
+    """The error names the mistake, or what to give instead."""
     storage = Storage()
     async with Served(storage) as client:
         with pytest.raises(errors.InvalidRequestError, match=words):
@@ -278,7 +278,7 @@ async def test_unusable_sources_are_rejected_before_anything_is_sent(source: Any
 
 @pytest.mark.parametrize("wrong", ["text", 5, [b"x"]])
 async def test_a_source_that_gives_no_bytes_is_an_invalid_request(wrong: Any) -> None:
-    """Not a failure of the network, and not repeated."""
+    """The mistake is no failure of the network, and the upload is not repeated."""
     storage = Storage()
     async with Served(storage) as client:
         with pytest.raises(errors.InvalidRequestError, match=f"gave {type(wrong).__name__}"):
@@ -287,7 +287,7 @@ async def test_a_source_that_gives_no_bytes_is_an_invalid_request(wrong: Any) ->
 
 
 async def test_a_file_that_shrinks_while_it_is_sent_is_an_error(tmp_path: Path) -> None:
-    """A file that shrinks under the upload is told as that, and nothing is attached."""
+    """A file that becomes shorter during its upload is an error that says so."""
     path = tmp_path / "shrinking"
     path.write_bytes(DATA)
     storage = Storage()
@@ -302,7 +302,7 @@ async def test_a_file_that_shrinks_while_it_is_sent_is_an_error(tmp_path: Path) 
 
 
 async def test_attachments_are_uploaded_before_the_create() -> None:
-    """References, and pairs of a name and a source, in the given order and under the server's names."""
+    """Uploaded files and pairs are attached in the given order, under the server's names."""
     storage = Storage()
     async with Served(storage) as client:
         await client.tasks.create("Do it", files=[("a.txt", b"a"), FileRef("f0", "zero"), ("b.txt", b"b")])
@@ -314,7 +314,7 @@ async def test_attachments_are_uploaded_before_the_create() -> None:
 
 
 async def test_the_error_of_one_upload_has_the_others() -> None:
-    """Nothing is started, and the error carries what was uploaded."""
+    """When one upload fails, nothing is started, and the error has the uploads that succeeded."""
     storage = Storage()
 
     async def put(request: RawRequest) -> Any:
@@ -331,7 +331,7 @@ async def test_the_error_of_one_upload_has_the_others() -> None:
 
 
 async def test_several_files_are_uploaded_at_once(tmp_path: Path) -> None:
-    """In order, four at a time at most, those that are uploaded as they are, with the sum of all as the progress."""
+    """Four uploads at most run at once; results keep the order, and the progress is the sum of all."""
     storage, running, most = Storage(), 0, 0
 
     async def put(request: RawRequest) -> Any:
@@ -363,7 +363,7 @@ async def test_several_files_are_uploaded_at_once(tmp_path: Path) -> None:
 
 
 async def test_the_progress_of_several_includes_empty_files(tmp_path: Path) -> None:
-    """An empty file is of a known size, and so is an iterable once it was read: the total isn't 0 for ever."""
+    """Empty files, and iterables once they were read, have a known size, so the total doesn't stay 0."""
     (tmp_path / "empty").touch()
     (tmp_path / "data").write_bytes(DATA)
     progress: list[tuple[int, int]] = []
@@ -378,13 +378,13 @@ async def test_the_progress_of_several_includes_empty_files(tmp_path: Path) -> N
 
 
 async def test_one_file_is_not_read_by_two_uploads(tmp_path: Path) -> None:
-    """It has one place, and two uploads would read past each other; what can be read twice may stand there twice."""
+    """A file or iterator given twice is refused; a path or bytes may be given twice."""
     path, storage = tmp_path / "data", Storage()
     path.write_bytes(DATA)
-    blocks = iterated(b"x")
+    iterator = iterated(b"x")
     with path.open("rb") as file:
         async with Served(storage) as client:
-            for twice in ([file, file], [("a", file), ("b", file)], [("a", blocks), ("b", blocks)]):
+            for twice in ([file, file], [("a", file), ("b", file)], [("a", iterator), ("b", iterator)]):
                 with pytest.raises(errors.InvalidRequestError, match="given twice"):
                     await client.files.upload_all(twice)
                 with pytest.raises(errors.InvalidRequestError, match="given twice"):
@@ -395,7 +395,7 @@ async def test_one_file_is_not_read_by_two_uploads(tmp_path: Path) -> None:
 
 
 async def test_sources_are_read_in_threads() -> None:
-    """The event loop's thread never touches the source."""
+    """The event loop's thread never reads a source."""
     seen: set[int] = set()
 
     class Watched(io.BytesIO):
@@ -412,7 +412,7 @@ async def test_sources_are_read_in_threads() -> None:
 
 
 async def test_a_given_file_is_not_closed() -> None:
-    """Whoever opened it closes it."""
+    """A file is closed by the caller that opened it."""
     file = io.BytesIO(b"x")
     async with Served(Storage()) as client:
         await client.files.upload(file, filename="a")
@@ -420,7 +420,7 @@ async def test_a_given_file_is_not_closed() -> None:
 
 
 async def test_a_storage_that_reads_nothing_is_a_timeout() -> None:
-    """An upload ends when nothing goes out for the read timeout, however large it is."""
+    """An upload ends when no byte is sent within the read timeout, however large it is."""
     writers: list[asyncio.StreamWriter] = []
 
     async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -440,7 +440,7 @@ async def test_a_storage_that_reads_nothing_is_a_timeout() -> None:
 
 @pytest.mark.parametrize("failure", [DROP, answer(403), json_answer({"hello": 1}, 201)], ids=["lost", "403", "odd"])
 async def test_the_error_of_a_create_has_the_uploads(failure: Any) -> None:
-    """The error carries them, so that the next try needn't upload anything."""
+    """The error of a create has the uploads, so that the next create needn't upload anything."""
     storage = Storage()
     inner = storage.api
 
@@ -455,7 +455,7 @@ async def test_the_error_of_a_create_has_the_uploads(failure: Any) -> None:
 
 
 async def test_a_storages_error_is_shown_without_its_signature() -> None:
-    """An XML refusal says why, and nothing of what it was signed with."""
+    """An XML error is shown with its reason, and without anything of the signature."""
     refusal = answer(
         403,
         b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Request has expired</Message>"
@@ -468,7 +468,7 @@ async def test_a_storages_error_is_shown_without_its_signature() -> None:
 
 
 async def test_a_sources_own_error_is_raised_unchanged() -> None:
-    """Not in a group, also when several are uploaded at once; a note tells what had been uploaded."""
+    """The error is in no group, also with several uploads at once; a note lists what was uploaded."""
 
     async def failing() -> AsyncIterator[bytes]:
         yield b"x"

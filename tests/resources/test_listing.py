@@ -12,8 +12,8 @@ from support.clients import client_of
 from support.raw import RawRequest, RawServer, json_answer
 
 
-class Shelf:
-    """A listing, newest first, that may change between two pages."""
+class ScriptedListing:
+    """A listing, newest first, that can change between two pages."""
 
     def __init__(self, count: int) -> None:
         self.items = [f"t{number}" for number in range(count, 0, -1)]
@@ -21,7 +21,7 @@ class Shelf:
         self.pages: list[tuple[int, int]] = []
 
     async def __call__(self, request: RawRequest) -> bytes:
-        """Answer."""
+        """Respond with a page."""
         query = parse_qs(urlsplit(request.target).query)
         limit, offset = int(query["limit"][0]), int(query["offset"][0])
         self.pages.append((limit, offset))
@@ -32,70 +32,70 @@ class Shelf:
 
 
 async def test_awaiting_gives_one_page() -> None:
-    """One request, the page that was asked for."""
-    shelf = Shelf(7)
-    async with RawServer(shelf) as server, client_of(server.url) as client:
+    """Awaiting a listing sends one request, for the given page."""
+    listing = ScriptedListing(7)
+    async with RawServer(listing) as server, client_of(server.url) as client:
         page = await client.tasks.list(limit=3, offset=2)
     assert [task.id for task in page.data] == ["t5", "t4", "t3"]
     assert (page.total, page.limit, page.offset) == (7, 3, 2)
-    assert shelf.pages == [(3, 2)]
+    assert listing.pages == [(3, 2)]
 
 
 async def test_iterating_reads_each_page_when_it_is_needed() -> None:
-    """Pages are asked for when they are needed, and the last one ends it."""
-    shelf = Shelf(6)
-    async with RawServer(shelf) as server, client_of(server.url) as client:
+    """Pages are requested when their items are needed, and the last page ends the iteration."""
+    listing = ScriptedListing(6)
+    async with RawServer(listing) as server, client_of(server.url) as client:
         got = []
         async for task in client.tasks.list(limit=2, offset=1):
             got.append(task.id)
-            assert len(shelf.pages) == (len(got) + 1) // 2
+            assert len(listing.pages) == (len(got) + 1) // 2
     assert got == ["t5", "t4", "t3", "t2", "t1"]
 
 
 async def test_new_items_cause_no_repetition() -> None:
-    """What is pushed to the next page by newer items comes once."""
-    shelf = Shelf(6)
-    async with RawServer(shelf) as server, client_of(server.url) as client:
+    """Items that newer ones push to the next page come once."""
+    listing = ScriptedListing(6)
+    async with RawServer(listing) as server, client_of(server.url) as client:
         got = []
         async for task in client.tasks.list(limit=2):
             got.append(task.id)
             if len(got) == 2:
-                shelf.items[:0] = ["new2", "new1"]
+                listing.items[:0] = ["new2", "new1"]
     assert got == ["t6", "t5", "t4", "t3", "t2", "t1"]
 
 
 async def test_deleted_items_cause_no_gap() -> None:
-    """What moves up into a page that was read already is not missed."""
-    shelf = Shelf(8)
-    async with RawServer(shelf) as server, client_of(server.url) as client:
+    """Items that move up into a page that was read already are not missed."""
+    listing = ScriptedListing(8)
+    async with RawServer(listing) as server, client_of(server.url) as client:
         got = []
         async for task in client.tasks.list(limit=2):
             got.append(task.id)
             if len(got) == 4:
-                del shelf.items[:3]
+                del listing.items[:3]
     assert got == ["t8", "t7", "t6", "t5", "t4", "t3", "t2", "t1"]
 
 
 async def test_without_a_total_a_short_page_is_the_last() -> None:
-    """The total is a help, not a need."""
-    shelf = Shelf(5)
-    shelf.total = False
-    async with RawServer(shelf) as server, client_of(server.url) as client:
+    """A listing without a total ends with a page that isn't full."""
+    listing = ScriptedListing(5)
+    listing.total = False
+    async with RawServer(listing) as server, client_of(server.url) as client:
         assert len([task async for task in client.tasks.list(limit=2)]) == 5
         assert (await client.tasks.list(limit=2)).total is None
 
 
 async def test_an_empty_listing_is_empty() -> None:
-    """Nothing to iterate over, one request."""
-    shelf = Shelf(0)
-    async with RawServer(shelf) as server, client_of(server.url) as client:
+    """An empty listing takes one request."""
+    listing = ScriptedListing(0)
+    async with RawServer(listing) as server, client_of(server.url) as client:
         assert [task async for task in client.tasks.list()] == []
-    assert shelf.pages == [(50, 0)]
+    assert listing.pages == [(50, 0)]
 
 
 @pytest.mark.parametrize("bare", [True, False])
 async def test_a_server_without_paging_is_read_twice_at_most(*, bare: bool) -> None:
-    """A listing that ignores limit and offset ends, with every item once."""
+    """A listing that ignores limit and offset yields every item once, and ends."""
     items = [{"id": f"c{number}"} for number in range(60)]
     requests = 0
 
@@ -110,12 +110,12 @@ async def test_a_server_without_paging_is_read_twice_at_most(*, bare: bool) -> N
 
 
 async def test_a_server_that_limits_the_page_causes_no_gap() -> None:
-    """The total decides, not how full a page is."""
-    shelf = Shelf(25)
+    """With a total, a page that isn't full is not taken for the last."""
+    listing = ScriptedListing(25)
 
     async def handler(request: RawRequest) -> bytes:
         capped = request.target.replace("limit=20", "limit=10")
-        return await shelf(evolve(request, target=capped))
+        return await listing(evolve(request, target=capped))
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         assert len([task async for task in client.tasks.list(limit=20)]) == 25

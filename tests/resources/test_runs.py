@@ -1,4 +1,4 @@
-"""Create and follow in one value, and waiting for the end, against the emulator."""
+"""Runs, and waiting for the end of a task, against the emulator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.turns import SILENCE, TASK_ID, TaskServer, done, text
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """An emulator in the test's own loop."""
+    """Start an emulator in the test's own loop."""
     async with Emulator() as started:
         yield started
         started.check()
@@ -29,18 +29,18 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def client(emulator: Emulator) -> AsyncIterator[AsyncRebyte]:
-    """A client of it."""
+    """Make a client of the emulator."""
     async with AsyncRebyte(emulator.api_key, base_url=emulator.url) as made:
         yield made
 
 
 def creates(emulator: Emulator) -> int:
-    """How many tasks were asked for."""
+    """Count the creates that the emulator received."""
     return len([record for record in emulator.log if (record.method, record.path) == ("POST", "/tasks")])
 
 
 async def test_awaiting_a_run_gives_its_result(emulator: Emulator, client: AsyncRebyte) -> None:
-    """One call from a prompt to an answer."""
+    """One call leads from a prompt to its final result."""
     emulator.script(says("The answer "), says("is 42."), succeed("42"))
     result = await client.tasks.run("What is the answer?")
     assert (result.status, result.final_result, result.text) == ("completed", "42", "The answer \n\nis 42.")
@@ -48,7 +48,7 @@ async def test_awaiting_a_run_gives_its_result(emulator: Emulator, client: Async
 
 
 async def test_a_failed_run_leaves_no_connection() -> None:
-    """Nobody holds it any more who could close it: here a frame is no event."""
+    """A failed run closes its stream, because nothing else can; here a frame is no event."""
     task = TaskServer([[b"event: event\ndata: {}\n\n", SILENCE]])
 
     async def handler(request: RawRequest) -> Any:
@@ -61,7 +61,7 @@ async def test_a_failed_run_leaves_no_connection() -> None:
 
 
 async def test_a_run_starts_once(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Awaiting and iterating, again and at the same time, is one task."""
+    """Awaiting and iterating a run, again and at the same time, starts one task."""
     run = client.tasks.run("Do it")
 
     async def wait() -> TaskResult:
@@ -85,7 +85,7 @@ async def test_a_run_sends_nothing_before_it_is_used(emulator: Emulator, client:
 
 
 async def test_a_failed_run_raises_with_its_result(emulator: Emulator, client: AsyncRebyte) -> None:
-    """`check` turns a failed turn into an error that holds what there was; without it the result says so."""
+    """`check` raises an error with the result of a failed turn; without it, the result is returned."""
     emulator.script(says("I tried"), fail("out of luck"), times=2)
     with pytest.raises(errors.TaskFailedError) as caught:
         await client.tasks.run("Do it")
@@ -94,7 +94,7 @@ async def test_a_failed_run_raises_with_its_result(emulator: Emulator, client: A
 
 
 async def test_a_run_canceled_elsewhere_raises(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Someone else's cancel is told as such."""
+    """A cancel from elsewhere raises TaskCanceledError."""
     emulator.script(says("working"), hold())
     run = client.tasks.run("Do it")
     async for _ in run:
@@ -105,7 +105,7 @@ async def test_a_run_canceled_elsewhere_raises(emulator: Emulator, client: Async
 
 
 async def test_a_run_of_a_task_follows_its_own_turn_alone(emulator: Emulator, client: AsyncRebyte) -> None:
-    """With a task's id a run prompts it, and follows that turn alone."""
+    """With a task's id, a run prompts the task and follows that turn alone."""
     first = await client.tasks.run("One")
     emulator.script(says("second turn"), succeed("two"))
     run = client.tasks.run("Two", task_id=first.task_id)
@@ -117,7 +117,7 @@ async def test_a_run_of_a_task_follows_its_own_turn_alone(emulator: Emulator, cl
 
 
 async def test_a_cancelled_wait_leaves_the_remote_task_running(emulator: Emulator, client: AsyncRebyte) -> None:
-    """By default only the local side ends; awaiting again goes on where it stopped, without a second task."""
+    """By default only the local wait ends; awaiting again resumes it, without a second task."""
     emulator.script(says("a"), hold(), says("b"), succeed("ab"))
     run = client.tasks.run("Do it")
     with pytest.raises(TimeoutError):
@@ -134,7 +134,7 @@ async def test_a_cancelled_wait_leaves_the_remote_task_running(emulator: Emulato
 
 @pytest.mark.parametrize("way", ["timeout", "cancel", "scope", "iterating"])
 async def test_cancel_remote_cancels_the_remote_task(emulator: Emulator, client: AsyncRebyte, way: str) -> None:
-    """Whatever cancels the local wait, the remote task is canceled before the wait ends."""
+    """However the local wait is cancelled, the remote task is canceled before the wait ends."""
     emulator.script(says("a"), hold())
     run = client.tasks.run("Do it", cancel_remote=True)
     if way == "timeout":
@@ -164,7 +164,7 @@ async def test_cancel_remote_cancels_the_remote_task(emulator: Emulator, client:
 
 
 async def test_cancel_remote_waits_for_the_submit() -> None:
-    """A wait that is cancelled while its task is being made cancels the task as soon as it is known."""
+    """A wait cancelled during the create cancels the task as soon as its id is known."""
     async with Emulator(boot=0.3) as slow, AsyncRebyte(slow.api_key, base_url=slow.url) as client:
         slow.script(hold(), times=None)
         run = client.tasks.run("Do it", cancel_remote=True)
@@ -175,7 +175,7 @@ async def test_cancel_remote_waits_for_the_submit() -> None:
 
 
 async def test_a_cancelled_submit_is_not_sent_again() -> None:
-    """The wait was cancelled amid the create: awaiting again raises the doubt instead of paying twice."""
+    """After a wait cancelled during the create, awaiting again raises an error instead of paying twice."""
     async with Emulator(boot=0.3) as slow, AsyncRebyte(slow.api_key, base_url=slow.url) as client:
         run = client.tasks.run("Do it")
         with anyio.move_on_after(0.1):
@@ -187,7 +187,7 @@ async def test_a_cancelled_submit_is_not_sent_again() -> None:
 
 
 async def test_a_run_never_repeats_an_ambiguous_create(emulator: Emulator, client: AsyncRebyte) -> None:
-    """The failure of a run's create stays its failure."""
+    """A run whose create failed raises the same error each time."""
     emulator.faults.add(Drop(), match=Match("POST", "/tasks"))
     run = client.tasks.run("Do it")
     for _ in range(2):
@@ -197,7 +197,7 @@ async def test_a_run_never_repeats_an_ambiguous_create(emulator: Emulator, clien
 
 
 async def test_wait_returns_the_terminal_task(emulator: Emulator, client: AsyncRebyte) -> None:
-    """The stream tells the end, and one read the task."""
+    """The stream reports the end, and one read returns the task."""
     emulator.script(pause(0.1), says("done"), succeed("done"))
     task = await client.tasks.create("Do it")
     ended = await client.tasks.wait(task.id, timeout=10)
@@ -207,7 +207,7 @@ async def test_wait_returns_the_terminal_task(emulator: Emulator, client: AsyncR
 
 
 async def test_wait_reads_the_task_when_its_stream_fails(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A stream endpoint that is down, or not there, doesn't keep anyone from the end of a task."""
+    """Without its stream, the task is read at intervals."""
     for status in (500, 404, 400):
         emulator.clear()
         emulator.faults.add(Status(status), match=Match("GET", "/events"), times=None)
@@ -217,7 +217,7 @@ async def test_wait_reads_the_task_when_its_stream_fails(emulator: Emulator, cli
 
 
 async def test_wait_has_one_deadline(emulator: Emulator, client: AsyncRebyte) -> None:
-    """The time covers everything, and the error says how the task was seen last."""
+    """The timeout covers everything, and the error names the task."""
     emulator.script(hold())
     task = await client.tasks.create("Do it")
     with pytest.raises(errors.WaitTimeoutError) as caught:
@@ -228,13 +228,13 @@ async def test_wait_has_one_deadline(emulator: Emulator, client: AsyncRebyte) ->
 
 
 async def test_waiting_for_an_unknown_task_raises_at_once(client: AsyncRebyte) -> None:
-    """A task that doesn't exist isn't waited for."""
+    """The wait for a task that doesn't exist fails at once."""
     with pytest.raises(errors.NotFoundError), anyio.fail_after(2):
         await client.tasks.wait("3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0001")
 
 
 async def test_the_creation_grace_covers_a_wait() -> None:
-    """A task that this client has just made may not be readable yet."""
+    """Right after this client's own create, a 404 doesn't end the wait."""
     missing = json_answer({"error": {"code": "not_found", "message": "not yet"}}, 404)
     end = [text(1, "42"), done("succeeded", 1, "42")]
     task = TaskServer([[missing], [missing], end], [missing, missing, {"status": "completed"}])
@@ -248,7 +248,7 @@ async def test_the_creation_grace_covers_a_wait() -> None:
 
 
 async def test_an_end_that_the_stream_reported_survives_the_deadline() -> None:
-    """The stream has told the end, the deadline passes while the task is read: the end counts."""
+    """An end that the stream reported counts, though the deadline passes while the task is read."""
 
     class Stuck(TaskServer):
         async def __call__(self, request: RawRequest) -> Any:
@@ -263,7 +263,7 @@ async def test_an_end_that_the_stream_reported_survives_the_deadline() -> None:
 
 
 async def test_a_wait_raises_when_all_its_reads_fail() -> None:
-    """When neither the stream nor the reads can be had, the wait says why."""
+    """When the stream and all reads fail, the wait raises the reason."""
     task = TaskServer([[DROP]], [answer(500)])
     async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time) as client:
         with pytest.raises(errors.ServerError):
@@ -271,7 +271,7 @@ async def test_a_wait_raises_when_all_its_reads_fail() -> None:
 
 
 async def test_async_with_closes_a_run_after_an_early_break() -> None:
-    """`async with` closes what an early break leaves open."""
+    """`async with` closes the stream after a break."""
     task = TaskServer([[text(1, "a"), SILENCE]])
 
     async def handler(request: RawRequest) -> Any:
@@ -288,7 +288,7 @@ async def test_async_with_closes_a_run_after_an_early_break() -> None:
 async def test_a_consumer_cancelled_between_events_cancels_the_remote_task(
     emulator: Emulator, client: AsyncRebyte
 ) -> None:
-    """Also when the cancellation comes while an event is handled, and not while one is waited for."""
+    """A cancellation while an event is handled cancels the remote task as well."""
     emulator.script(says("a"), hold())
     run = client.tasks.run("Do it", cancel_remote=True)
     with anyio.move_on_after(0.2):
@@ -300,7 +300,7 @@ async def test_a_consumer_cancelled_between_events_cancels_the_remote_task(
 
 
 async def test_a_run_cancelled_during_its_submit_has_a_result() -> None:
-    """With `cancel_remote` the task is known by then, and awaiting again follows it."""
+    """With `cancel_remote` the task's id is known, so awaiting again follows the task."""
     async with Emulator(boot=0.3) as slow, AsyncRebyte(slow.api_key, base_url=slow.url) as client:
         slow.script(hold(), times=None)
         run = client.tasks.run("Do it", cancel_remote=True, check=False)
@@ -310,7 +310,7 @@ async def test_a_run_cancelled_during_its_submit_has_a_result() -> None:
 
 
 async def test_a_run_cancelled_while_it_uploads_has_started_nothing(emulator: Emulator, client: AsyncRebyte) -> None:
-    """No create was sent, so there is no doubt, and awaiting again may start it."""
+    """Before the create was sent, nothing is ambiguous: awaiting again starts the run."""
 
     class SlowAtFirst:
         """Bytes that never end when they are first read, and are few when they are read again."""

@@ -1,4 +1,4 @@
-"""Every task endpoint against its golden answer."""
+"""Every task endpoint against its golden request and response."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ CASES: dict[str, tuple[Call, Any]] = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_endpoints_follow_the_contract(name: str) -> None:
-    """The request is the contract's to the field, and its answer becomes the documented value."""
+    """The request has exactly the contract's fields, and the response becomes the documented value."""
     await assert_golden(name, *CASES[name])
 
 
@@ -161,7 +161,7 @@ async def test_endpoints_follow_the_contract(name: str) -> None:
     ],
 )
 async def test_a_wrong_type_is_named_by_its_path(document: Any, path: str) -> None:
-    """Nothing is turned into something else: null is not "None", 3.9 is not 3, false is not a status."""
+    """Values of a wrong type are not converted: null is not "None", 3.9 is not 3, false is not a status."""
 
     async def handler(_: Any) -> bytes:
         return json_answer(document)
@@ -175,7 +175,7 @@ async def test_a_wrong_type_is_named_by_its_path(document: Any, path: str) -> No
 
 @pytest.mark.parametrize("body", [b"", b"  ", b"<html>", b"{", b"\xff\xfe"])
 async def test_a_response_that_is_no_json_is_a_decode_error(body: bytes) -> None:
-    """An empty or broken success of a read is told as such."""
+    """A successful response with an empty or broken body is refused."""
 
     async def handler(_: Any) -> bytes:
         return answer(200, body)
@@ -186,7 +186,7 @@ async def test_a_response_that_is_no_json_is_a_decode_error(body: bytes) -> None
 
 
 async def test_unknown_statuses_and_times_are_tolerated() -> None:
-    """A status, a field or a date that the package doesn't know is no crash."""
+    """A status, a field or a date that the package doesn't know causes no error."""
     document = {
         "id": "t",
         "status": "hibernating",
@@ -210,7 +210,7 @@ async def test_unknown_statuses_and_times_are_tolerated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "status", "terminal"),
+    ("text", "status", "terminal"),
     [
         ("running", TaskStatus.RUNNING, False),
         ("completed", TaskStatus.COMPLETED, True),
@@ -222,9 +222,9 @@ async def test_unknown_statuses_and_times_are_tolerated() -> None:
         ("processing", "processing", False),
     ],
 )
-def test_statuses_are_read_in_the_tasks_vocabulary(word: str, status: str, *, terminal: bool) -> None:
-    """Other spellings and a prompt's words mean the same."""
-    task = Task(id="t", status=word)
+def test_statuses_are_read_in_the_tasks_vocabulary(text: str, status: str, *, terminal: bool) -> None:
+    """Other spellings, and the statuses of prompts, mean the same."""
+    task = Task(id="t", status=text)
     assert task.status is status or task.status == status
     assert task.is_terminal is terminal
 
@@ -274,7 +274,7 @@ def test_statuses_are_read_in_the_tasks_vocabulary(word: str, status: str, *, te
     ],
 )
 async def test_what_cannot_be_right_never_leaves(call: Callable[[Any], Awaitable[Any]]) -> None:
-    """The error comes before any request, and is a ValueError for those who expect one."""
+    """Arguments that can't be right raise a ValueError before any request."""
 
     async def handler(_: Any) -> bytes:
         return json_answer({})
@@ -288,7 +288,7 @@ async def test_what_cannot_be_right_never_leaves(call: Callable[[Any], Awaitable
 
 
 async def test_the_longest_prompt_is_sent() -> None:
-    """A hundred thousand characters are allowed, whatever they are in bytes."""
+    """The limit of 100,000 counts characters, not bytes."""
 
     async def handler(_: Any) -> bytes:
         return json_answer({"id": "t"}, 201)
@@ -299,7 +299,7 @@ async def test_the_longest_prompt_is_sent() -> None:
 
 
 async def test_a_late_answer_is_a_conflict() -> None:
-    """A 409 is told; after a lost answer it means that the answer had arrived."""
+    """A 409 is a conflict, except after a lost response, where the first attempt had succeeded."""
 
     async def conflict(_: Any) -> bytes:
         return json_answer({"message": "nothing waits"}, 409)

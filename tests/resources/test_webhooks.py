@@ -1,4 +1,4 @@
-"""Webhooks: registering them."""
+"""Webhooks: registration, and the public key."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CASES: dict[str, tuple[Call, Any]] = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_endpoints_follow_the_contract(name: str) -> None:
-    """The request is the contract's to the field, and its answer becomes the documented value."""
+    """The request has exactly the contract's fields, and the response becomes the documented value."""
     await assert_golden(name, *CASES[name])
 
 
@@ -49,7 +49,7 @@ async def test_endpoints_follow_the_contract(name: str) -> None:
     "document", [{"webhooks": [{"id": "h1"}]}, {"data": [{"id": "h1"}]}, [{"id": "h1"}], {"webhooks": [], "data": [1]}]
 )
 async def test_the_list_is_found_under_any_key(document: Any) -> None:
-    """Under `webhooks`, under `data`, or bare."""
+    """The list may be under `webhooks`, under `data`, or bare."""
 
     async def handler(_: RawRequest) -> bytes:
         return json_answer(document)
@@ -74,7 +74,7 @@ BASE64 = base64.b64encode(PEM.encode()).decode()
     ],
 )
 async def test_the_public_key_is_read_in_every_form(body: str) -> None:
-    """JSON or plain text, PEM or the base64 of one."""
+    """The key may be JSON or plain text, PEM or the base64 of one."""
 
     async def handler(_: RawRequest) -> bytes:
         return answer(200, body.encode())
@@ -85,7 +85,7 @@ async def test_the_public_key_is_read_in_every_form(body: str) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"publicKey": 5}', b"!!!", b"aGVsbG8=", b"[]", b"\xff"])
 async def test_anything_but_a_key_is_a_decode_error(body: bytes) -> None:
-    """Nothing else passes for a key."""
+    """A response without a key in PEM is refused."""
 
     async def handler(_: RawRequest) -> bytes:
         return answer(200, body)
@@ -96,7 +96,7 @@ async def test_anything_but_a_key_is_a_decode_error(body: bytes) -> None:
 
 
 async def test_an_html_page_is_in_no_error() -> None:
-    """A gateway's page is in no error."""
+    """The page of a gateway is in no error."""
 
     async def handler(_: RawRequest) -> bytes:
         return answer(200, b"<!DOCTYPE html><title>Sign in</title>")
@@ -108,7 +108,7 @@ async def test_an_html_page_is_in_no_error() -> None:
 
 
 async def test_a_registration_is_retried_and_its_limit_is_an_error() -> None:
-    """Registering a URL again gives the same webhook; a fourth is refused by the server."""
+    """A registration is retried, for it returns the same webhook; a fourth webhook is refused by the server."""
     replies = [answer(500), json_answer({"id": "h1"}, 201)]
 
     async def handler(_: RawRequest) -> bytes:
@@ -141,7 +141,7 @@ async def test_a_registration_is_retried_and_its_limit_is_an_error() -> None:
     ],
 )
 async def test_what_cannot_be_right_never_leaves(call: Any) -> None:
-    """The error comes before any request."""
+    """Arguments that can't be right raise an error before any request."""
 
     async def handler(_: RawRequest) -> bytes:
         return json_answer({})
@@ -155,7 +155,7 @@ async def test_what_cannot_be_right_never_leaves(call: Any) -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9000/hook", "http://localhost/hook", "https://x.invalid/hook"])
 async def test_https_and_loopback_urls_are_accepted(url: str) -> None:
-    """Plain http is for trying things out."""
+    """Plain http is accepted for this machine alone."""
 
     async def handler(request: RawRequest) -> bytes:
         return json_answer({"id": "h1", "url": request.json["url"]})
