@@ -8,37 +8,25 @@ next step can begin there.
 
 from __future__ import annotations
 
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
 
+from attrs import define, field
+
+from rebyte_async.streams import _actions as act
+from rebyte_async.streams._actions import CONTINUE
 from rebyte_async.streams._drain import DrainPolicy
-from rebyte_async.streams._phases import (
-    CONTINUE,
-    TRANSITIONS,
-    Action,
-    BackOff,
-    Finding,
-    GiveUp,
-    IgnoreTurn,
-    InjectTail,
-    LeaveStream,
-    Phase,
-    ReadContent,
-    ReadResult,
-    ReadSubPrompts,
-    ReadTask,
-    ScheduleWait,
-    Wait,
-)
 from rebyte_async.types.events import Done
 from rebyte_async.types.statuses import TERMINAL_STATUSES, TaskStatus, task_status
 
 if TYPE_CHECKING:
     from rebyte_async.errors import RebyteError
+    from rebyte_async.streams._actions import Action
     from rebyte_async.streams._turn import TurnState
     from rebyte_async.types.tasks import PromptContent, Task, TaskContent
 
-__all__ = ["CompletionDetector"]
+__all__ = ["TRANSITIONS", "CompletionDetector", "Finding", "Phase"]
 
 _MIN_TERMINAL_READS = 3
 """Reads of the task in a row that must say that the turn has ended before an empty stream is believed.
@@ -52,35 +40,65 @@ _MIN_QUIET_READS = 2
 _RUNNING = frozenset({"running", "pending", "queued", "processing"})
 
 
+class Phase(Enum):
+    """What a stream is doing."""
+
+    FOLLOWING = "reads events while the turn makes them"
+    VERIFYING = "was idle: reads the task before anything else"
+    DRAINING = "the turn has ended: reads the stream again until the tail is complete"
+    READING_CONTENT = "a later turn has the stream: reads the tail from the task's content"
+    FINISHING = "has all events: reads the last of the delegations, and the final result"
+    ENDED = "`done` is set; nothing more is sent"
+
+
+class Finding(Enum):
+    """What moves a stream from one phase to another."""
+
+    IDLE = "nothing came for the idle timeout"
+    RUNNING = "the task says that the turn is running"
+    TURN_ENDED = "a done frame or the task says that the turn has ended"
+    SUPERSEDED = "a later turn has taken the stream over"
+    EMPTY = "the turn has ended without any event"
+    NOTHING_MISSING = "the tail is complete, or was read often enough"
+    RESULT_KNOWN = "the final result is known"
+
+
+TRANSITIONS = {
+    (Phase.FOLLOWING, Finding.IDLE): Phase.VERIFYING,
+    (Phase.FOLLOWING, Finding.RUNNING): Phase.FOLLOWING,
+    (Phase.FOLLOWING, Finding.TURN_ENDED): Phase.DRAINING,
+    (Phase.FOLLOWING, Finding.SUPERSEDED): Phase.READING_CONTENT,
+    (Phase.FOLLOWING, Finding.EMPTY): Phase.FINISHING,
+    (Phase.VERIFYING, Finding.RUNNING): Phase.FOLLOWING,
+    (Phase.VERIFYING, Finding.TURN_ENDED): Phase.DRAINING,
+    (Phase.DRAINING, Finding.TURN_ENDED): Phase.DRAINING,
+    (Phase.DRAINING, Finding.SUPERSEDED): Phase.READING_CONTENT,
+    (Phase.DRAINING, Finding.NOTHING_MISSING): Phase.FINISHING,
+    (Phase.READING_CONTENT, Finding.NOTHING_MISSING): Phase.FINISHING,
+    (Phase.FINISHING, Finding.RESULT_KNOWN): Phase.ENDED,
+}
+"""Every transition there is; a finding that a phase doesn't know is a mistake in this package, and a `KeyError`.
+
+docs/design.md draws them, and a test compares the two.
+"""
+
+
+@define(eq=False, weakref_slot=False)
 class CompletionDetector:
     """The phase of a stream, and the rules by which it changes."""
 
-    __slots__ = (
-        "_drain",
-        "_end",
-        "_is_content_read",
-        "_quiet_reads",
-        "_terminal_reads",
-        "_turn",
-        "_unknown_reads",
-        "done",
-        "phase",
-    )
-
-    def __init__(self, turn: TurnState) -> None:
-        self._turn = turn  # only looked at
-        self.phase = Phase.FOLLOWING
-        """What the stream is doing."""
-        self.done: Done | None = None
-        """The end of the turn, once the phase is `ENDED`."""
-        # Reads in a row, without a new event between them:
-        self._terminal_reads = self._unknown_reads = self._quiet_reads = 0
-        self._drain: DrainPolicy | None = None  # from DRAINING on, or once the content was read
-        self._is_content_read = False  # whether the content was read since the drain policy decided last
-        self._end = Done(status=TaskStatus.COMPLETED, last_seq=None, final_result="")  # valid from FINISHING on
-
-    def _move(self, finding: Finding) -> None:
-        self.phase = TRANSITIONS[self.phase, finding]
+    _turn: TurnState  # only looked at
+    phase: Phase = field(default=Phase.FOLLOWING, init=False)
+    """What the stream is doing."""
+    done: Done | None = field(default=None, init=False)
+    """The end of the turn, once the phase is `ENDED`."""
+    # In a row, without a new event between them:
+    _terminal_reads: int = field(default=0, init=False)
+    _unknown_reads: int = field(default=0, init=False)
+    _quiet_reads: int = field(default=0, init=False)
+    _drain: DrainPolicy | None = field(default=None, init=False)  # once the end was reported, or the content read
+    _is_content_read: bool = field(default=False, init=False)  # since the drain policy decided last
+    _end: Done | None = field(default=None, init=False)  # from FINISHING on
 
     def on_progress(self) -> None:
         """Count anew what is counted in a row: new events have come."""
@@ -88,15 +106,16 @@ class CompletionDetector:
 
     def next_action(self) -> Action | None:
         """Return the action that the phase requires by itself; None where the stream is to be read."""
-        match self.phase:
-            case Phase.VERIFYING:
-                return ReadTask(self._on_task_after_idle)
-            case Phase.READING_CONTENT:
-                return LeaveStream(self._read_tail())
-            case Phase.FINISHING:
-                return self._finish()
-            case _:
-                return None
+        if self.phase is Phase.VERIFYING:
+            return act.ReadTask(self._on_task_after_idle)
+        if self.phase is Phase.READING_CONTENT:
+            return act.LeaveStream(self._read_tail())
+        if self.phase is Phase.FINISHING and self._end is not None:
+            return self._finish(self._end)
+        return None
+
+    def _move(self, finding: Finding) -> None:
+        self.phase = TRANSITIONS[self.phase, finding]
 
     # --- What the stream shows -------------------------------------------------------------------------------------
 
@@ -106,14 +125,8 @@ class CompletionDetector:
             return self._on_turn_ended(done, is_certain=True)
         is_empty = not done.final_result and (done.last_seq is None or done.last_seq < 0)
         if is_empty or self._turn.foreign_prompt_id is not None:
-            return ReadTask(self._on_empty_connection)
-        return ReadTask(partial(self._judge_unseen, done))
-
-    def _judge_unseen(self, done: Done, task: Task) -> Action:
-        """Judge a done frame that says something, on a connection that showed no event at all."""
-        if self._status_of_turn(task) in TERMINAL_STATUSES:
-            return self._on_turn_ended(done, is_certain=True)
-        return ReadTask(self._on_empty_connection)
+            return act.ReadTask(self._on_empty_connection)
+        return act.ReadTask(partial(self._on_task_after_bare_done, done))
 
     def on_closed(self, *, has_news: bool) -> Action:
         """Judge an orderly close without a done frame, which is normal while the turn runs (contract §4.6).
@@ -122,10 +135,10 @@ class CompletionDetector:
             has_news: Whether the connection had brought a new event.
         """
         if not self._turn.saw_turn_event:
-            return ReadTask(self._on_empty_connection)
+            return act.ReadTask(self._on_empty_connection)
         if self._drain is not None:
             return self._drain_or_finish(self._drain)
-        return ReadTask(partial(self._on_task_after_close, has_news))
+        return act.ReadTask(partial(self._on_task_after_close, has_news))
 
     def on_idle(self) -> Action:
         """Have the task read: nothing came for the idle timeout."""
@@ -134,15 +147,15 @@ class CompletionDetector:
 
     def on_quiet_drain(self) -> Action:
         """End a try to read the tail that brings nothing more, though its connection stays open."""
-        if self._turn.saw_turn_event and self._drain is not None:
+        if self._drain is not None and self._turn.saw_turn_event:
             return self._drain_or_finish(self._drain)
-        return ReadTask(self._on_empty_connection)
+        return act.ReadTask(self._on_empty_connection)
 
     def on_failed_drain(self, *, is_transient: bool) -> Action:
-        """Count a try to read the tail that failed. The turn has ended, so that no failure loses its end.
+        """Count a try to read the tail that failed. The turn has ended, and no failure loses that.
 
         Args:
-            is_transient: Whether the failure may pass. One that doesn't is a reading too: of a stream without news.
+            is_transient: Whether the failure may pass. One that won't counts as a reading without news.
         """
         return CONTINUE if self._drain is None else self._drain_or_finish(self._drain, has_failed=is_transient)
 
@@ -155,9 +168,9 @@ class CompletionDetector:
                 self._move(Finding.SUPERSEDED)
                 return CONTINUE
         elif ours not in turns or self._status_of_turn(task) in TERMINAL_STATUSES:
-            # The task doesn't say which turn is the later one, and this connection won't bring any more of ours.
-            return LeaveStream(ReadTask(self._on_empty_connection))
-        return CONTINUE if foreign is None else IgnoreTurn(foreign)
+            # Which turn is the later one can't be told, and this connection won't bring any more of ours.
+            return act.LeaveStream(act.ReadTask(self._on_empty_connection))
+        return CONTINUE if foreign is None else act.IgnoreTurn(foreign)
 
     # --- What the task says ----------------------------------------------------------------------------------------
 
@@ -165,13 +178,19 @@ class CompletionDetector:
         return self._on_status(self._status_of_turn(task), CONTINUE)
 
     def _on_task_after_close(self, has_news: bool, task: Task) -> Action:
-        return self._on_status(self._status_of_turn(task), BackOff() if has_news else Wait())
+        return self._on_status(self._status_of_turn(task), act.Wait(None) if has_news else act.Wait())
 
     def _on_status(self, status: str | None, while_running: Action) -> Action:
         if status in TERMINAL_STATUSES:
             return self._on_turn_ended(_end_by_status(status), is_certain=False)
         self._move(Finding.RUNNING)
         return self._give_up_if_unknown(status) or while_running
+
+    def _on_task_after_bare_done(self, done: Done, task: Task) -> Action:
+        """Judge a done frame that says something, on a connection that showed no event."""
+        if self._status_of_turn(task) in TERMINAL_STATUSES:
+            return self._on_turn_ended(done, is_certain=True)
+        return act.ReadTask(self._on_empty_connection)
 
     def _on_empty_connection(self, task: Task) -> Action:
         """Judge a connection that ended without an event of the turn, which hasn't begun to show, or shows no more."""
@@ -183,13 +202,13 @@ class CompletionDetector:
             return self._drain_or_finish(self._drain)
         if status not in TERMINAL_STATUSES:
             self._terminal_reads = 0
-            return self._give_up_if_unknown(status) or Wait()
+            return self._give_up_if_unknown(status) or act.Wait()
         self._terminal_reads += 1
         if self._terminal_reads < _MIN_TERMINAL_READS:
-            return Wait()
+            return act.Wait()
         if self._turn.foreign_prompt_id is not None:
             self._move(Finding.SUPERSEDED)
-        elif self._turn.delivered:  # by an earlier stream, whose cursor this one began with
+        elif self._turn.delivered:  # by an earlier stream, from whose cursor this one resumes
             return self._on_turn_ended(_end_by_status(status), is_certain=False)
         else:
             self._end = Done(status=TaskStatus(status), last_seq=-1, final_result="")
@@ -208,13 +227,13 @@ class CompletionDetector:
         turns = [prompt.id for prompt in task.prompts or ()]
         return self._turn.prompt_id in turns[:-1]
 
-    def _give_up_if_unknown(self, status: str | None) -> GiveUp | None:
+    def _give_up_if_unknown(self, status: str | None) -> act.GiveUp | None:
         """Tolerate an unknown turn or status for `_MAX_UNKNOWN_READS` reads in a row, then give up."""
         self._unknown_reads = 0 if status in _RUNNING else self._unknown_reads + 1
         if self._unknown_reads < _MAX_UNKNOWN_READS:
             return None
         is_missing = f"the task has no prompt {self._turn.prompt_id}"
-        return GiveUp(f"nothing new came and {is_missing if status is None else f'its status is {status!r}'}")
+        return act.GiveUp(f"nothing new came and {is_missing if status is None else f'its status is {status!r}'}")
 
     # --- The tail --------------------------------------------------------------------------------------------------
 
@@ -226,74 +245,68 @@ class CompletionDetector:
             is_certain: Whether a done frame reported it, and not only the task's status.
         """
         if self._drain is None:
-            self._drain = DrainPolicy(done, is_certain=is_certain)
+            self._drain = DrainPolicy(done, is_certain)
         elif is_certain:
             self._drain.confirm(done)
-        self._move(Finding.ENDED)
+        self._move(Finding.TURN_ENDED)
         return self._drain_or_finish(self._drain)
 
     def _drain_or_finish(self, drain: DrainPolicy, *, has_failed: bool = False) -> Action:
         if drain.should_retry(self._turn.tail, self._turn.events_seen, has_failed=has_failed):
-            return Wait()
+            return act.Wait()
         self._end = drain.done
         self._move(Finding.NOTHING_MISSING)
         return CONTINUE
 
     def _read_tail(self) -> Action:
-        """Read the tail from the content, and again until it is complete: the content can lag behind as well."""
+        """Read the tail from the content, and again until it is complete: the content can lag as the stream can."""
         if self._is_content_read and self._drain is not None:
             self._is_content_read = False
             return self._drain_or_finish(self._drain)
-        return ReadTask(self._on_task_before_content)
+        return act.ReadTask(self._on_task_before_content)
 
     def _on_task_before_content(self, task: Task) -> Action:
         status = self._status_of_turn(task)
         if status in TERMINAL_STATUSES:
-            return ReadContent(partial(self._on_content, TaskStatus(status)))
-        return self._give_up_if_unknown(status) or Wait()
+            return act.ReadContent(partial(self._on_content, status))
+        return self._give_up_if_unknown(status) or act.Wait()
 
-    def _on_content(self, status: TaskStatus, content: TaskContent | None, cause: RebyteError | None) -> Action:
+    def _on_content(self, status: str, content: TaskContent | None, cause: RebyteError | None) -> Action:
         ours = None if content is None else self._find_turn(content)
         if ours is None:
-            if self._drain is not None and self._drain.is_certain:  # the end is known, only its tail may be missing
+            if self._drain is not None and self._drain.is_certain:  # the end is known, only the tail may be missing
                 return self._drain_or_finish(self._drain)
-            return GiveUp("it went on to another turn, and the content doesn't say how this one ended", cause)
-        final_result = ours.response or ""
+            return act.GiveUp("it went on to another turn, and the content doesn't say how this one ended", cause)
         if self._drain is None:
-            self._drain = DrainPolicy(Done(status=status, last_seq=None, final_result=final_result), is_certain=True)
-        else:
-            self._drain.add_final_result(final_result)
+            self._drain = DrainPolicy(_end_by_status(status), is_certain=True)
+        self._drain.add_final_result(ours.response or "")
         self._is_content_read = True
-        return InjectTail(ours)
+        return act.InjectTail(ours)
 
     def _find_turn(self, content: TaskContent) -> PromptContent | None:
-        for prompt in content.prompts:
-            if prompt.id == self._turn.prompt_id and prompt.events is not None:
-                return prompt
-        return None
+        ours = (prompt for prompt in content.prompts if prompt.id == self._turn.prompt_id)
+        return next((prompt for prompt in ours if prompt.events is not None), None)
 
     # --- The end ---------------------------------------------------------------------------------------------------
 
-    def _finish(self) -> Action:
+    def _finish(self, end: Done) -> Action:
         """Read the last of the delegations, then find the final result."""
         if self._turn.subprompts and self._quiet_reads < _MIN_QUIET_READS:
-            return ReadSubPrompts(self._on_subprompts)
-        return self._on_result(None) if self._end.final_result else ReadResult(self._on_result)
+            return act.ReadSubPrompts(self._on_subprompts)
+        return self._on_result(end, None) if end.final_result else act.ReadResult(partial(self._on_result, end))
 
     def _on_subprompts(self) -> Action:
         self._quiet_reads += 1
-        return ScheduleWait() if self._quiet_reads < _MIN_QUIET_READS else CONTINUE
+        return act.Wait(is_deferred=True) if self._quiet_reads < _MIN_QUIET_READS else CONTINUE
 
-    def _on_result(self, task: Task | None) -> Action:
+    def _on_result(self, end: Done, task: Task | None) -> Action:
         """End the stream, with the final result of the done frame, else the task's, else the last text."""
-        final_result = self._end.final_result
-        if not final_result and task is not None:
-            # A task has one final result: that of its last turn.
-            is_ours = not task.prompts or self._turn.prompt_id in {None, task.prompts[-1].id}
-            final_result = (is_ours and task.final_result) or ""
-        final_result = final_result or self._turn.last_block
-        self.done = Done(status=self._end.status, last_seq=self._end.last_seq, final_result=final_result)
-        self._move(Finding.RESULT)
+        final_result = end.final_result
+        # A task has one final result: that of its last turn.
+        if task is not None and (not task.prompts or self._turn.prompt_id in {None, task.prompts[-1].id}):
+            final_result = final_result or task.final_result or ""
+        self.done = Done(status=end.status, last_seq=end.last_seq, final_result=final_result or self._turn.last_block)
+        self._move(Finding.RESULT_KNOWN)
         return CONTINUE
 
 

@@ -6,6 +6,8 @@ import asyncio
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from attrs import define, field
+
 from rebyte_async.sse import SSEParser
 
 if TYPE_CHECKING:
@@ -22,21 +24,19 @@ class ReadEnd(Enum):
     LIMIT = "nothing came within the limit"
 
 
+@define(eq=False, weakref_slot=False)
 class Connection:
     """At most one open connection to a task's event stream; the next one takes over what the server asked for."""
 
-    __slots__ = ("_body", "_idle_timeout", "_last_event_id", "_parser", "_retry", "_source", "connects")
-
-    def __init__(self, source: TurnSource, idle_timeout: float) -> None:
-        self._source = source
-        self._idle_timeout = idle_timeout
-        self._body: EventBody | None = None
-        self._parser = SSEParser()
-        self.connects = 0
-        """How often a connect was tried."""
-        # As reported by the parsers of earlier connections:
-        self._last_event_id = ""
-        self._retry: int | None = None
+    _source: TurnSource
+    _idle_timeout: float
+    _body: EventBody | None = field(default=None, init=False)
+    _parser: SSEParser = field(factory=SSEParser, init=False)
+    connects: int = field(default=0, init=False)
+    """How often a connect was tried."""
+    # As reported by the parsers of earlier connections:
+    _last_event_id: str = field(default="", init=False)
+    _retry: int | None = field(default=None, init=False)
 
     @property
     def is_open(self) -> bool:

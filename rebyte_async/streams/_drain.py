@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from attrs import define, evolve, field
 
 from rebyte_async.types.statuses import TaskStatus
 
@@ -23,6 +23,7 @@ _MAX_FRUITLESS = 2
 """Tries in a row without a new event that suffice where the turn may well be complete already."""
 
 
+@define(eq=False, weakref_slot=False)
 class DrainPolicy:
     """Decides whether the end of a turn is read once more, since the end can be readable a moment before its tail is.
 
@@ -31,24 +32,17 @@ class DrainPolicy:
     plausible that nothing is missing. A failed turn is complete with its last event, and is read again at most twice.
     """
 
-    __slots__ = ("_events_before", "_fruitless", "_is_certain", "_tries", "done")
-
-    def __init__(self, done: Done, *, is_certain: bool) -> None:
-        self.done = done
-        """The end, as last reported."""
-        self._is_certain = is_certain
-        self._tries = 0
-        self._fruitless = 0  # in a row
-        self._events_before = -1  # how many events had been delivered at the last decision
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether a done frame or the content reported the end, and not only the task's status."""
-        return self._is_certain
+    done: Done
+    """The end, as last reported."""
+    is_certain: bool
+    """Whether a done frame or the content reported the end, and not only the task's status."""
+    _tries: int = field(default=0, init=False)
+    _fruitless: int = field(default=0, init=False)  # in a row
+    _events_before: int = field(default=-1, init=False)  # how many events had been delivered at the last decision
 
     def confirm(self, done: Done) -> None:
         """Replace the end by that of a later done frame; the tries so far still count."""
-        self.done, self._is_certain = done, True
+        self.done, self.is_certain = done, True
 
     def add_final_result(self, text: str) -> None:
         """Add the final result that the content has, unless a done frame had brought one."""
@@ -61,8 +55,7 @@ class DrainPolicy:
         Args:
             tail: What the events so far say about the end of the turn.
             events_seen: How many events were delivered.
-            has_failed: Whether the last try broke on the way. Then it says nothing about the turn, and only counts:
-                what wasn't readable may still come.
+            has_failed: Whether the last try broke on the way. Then it says nothing about the turn, and only counts.
         """
         if not has_failed:
             self._fruitless = self._fruitless + 1 if events_seen == self._events_before else 0
@@ -74,7 +67,7 @@ class DrainPolicy:
 
     def _is_complete(self, tail: TailState) -> bool:
         # The task's status alone announces no number, so it can't say that the last event has come.
-        has_last = self._is_certain and tail.reaches(self.done.last_seq)
+        has_last = self.is_certain and tail.reaches(self.done.last_seq)
         if has_last and (tail.has_final_text or self.done.status == TaskStatus.FAILED):
             return True
         is_plausible = tail.has_final_text or (has_last and bool(self.done.final_result))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from attrs import define, field
+
 from rebyte_async._retry import backoff, is_transient
 from rebyte_async.errors import (
     APIError,
@@ -21,32 +23,18 @@ from rebyte_async.errors import (
     StreamInterruptedError,
     TransportError,
 )
-from rebyte_async.streams._completion import CompletionDetector
+from rebyte_async.streams import _actions as act
+from rebyte_async.streams._actions import CONTINUE, PAUSE
+from rebyte_async.streams._completion import CompletionDetector, Phase
 from rebyte_async.streams._connection import ReadEnd
-from rebyte_async.streams._phases import (
-    CONTINUE,
-    PAUSE,
-    Action,
-    BackOff,
-    GiveUp,
-    IgnoreTurn,
-    InjectTail,
-    LeaveStream,
-    Phase,
-    ReadContent,
-    ReadResult,
-    ReadSubPrompts,
-    ReadTask,
-    ScheduleWait,
-    Wait,
-)
 from rebyte_async.types.events import Done
 
 if TYPE_CHECKING:
+    from rebyte_async.streams._actions import Action
     from rebyte_async.streams._connection import Connection
     from rebyte_async.streams._source import TurnSource
     from rebyte_async.streams._turn import TurnState
-    from rebyte_async.types.tasks import Task
+    from rebyte_async.types.tasks import Task, TaskContent
 
 __all__ = ["TurnReader"]
 
@@ -57,41 +45,28 @@ _MAX_IDLE_PERIODS = 2
 """Idle timeouts in a row, nothing new between them, after which a stream is given up."""
 
 
+@define(eq=False, weakref_slot=False)
 class TurnReader:
     """Gets more of a turn, until its end."""
 
-    __slots__ = (
-        "_completion",
-        "_connection",
-        "_events_at_connect",
-        "_events_at_progress",
-        "_failures",
-        "_idle_periods",
-        "_last_activity",
-        "_not_found_grace_until",
-        "_source",
-        "_turn",
-        "_wait_until",
-        "is_steady",
-    )
+    _source: TurnSource
+    _connection: Connection
+    _turn: TurnState
+    _not_found_grace_until: float
+    _completion: CompletionDetector = field(init=False)
+    _wait_until: float = field(default=0.0, init=False)  # the end of a scheduled or cancelled wait; 0 for none
+    # Of this connection:
+    is_steady: bool = field(default=False, init=False)
+    """Whether it brings something and there is nothing to do but read it: the stream then does so without steps."""
+    _events_at_connect: int = field(default=0, init=False)  # how many had been delivered when it was made
+    _last_activity: float = field(default=0.0, init=False)  # when it was made or brought an event; while draining
+    # In a row, without a new event between them:
+    _failures: int = field(default=0, init=False)
+    _idle_periods: int = field(default=0, init=False)
+    _events_at_progress: int = field(default=0, init=False)  # how many had been delivered when the two were set to 0
 
-    def __init__(
-        self, source: TurnSource, connection: Connection, turn: TurnState, *, not_found_grace_until: float
-    ) -> None:
-        self._source = source
-        self._connection = connection
-        self._turn = turn
-        self._completion = CompletionDetector(turn)
-        self._not_found_grace_until = not_found_grace_until
-        self._wait_until = 0.0  # when a wait that was scheduled or cancelled is over; 0 for none
-        # Of this connection:
-        self.is_steady = False
-        """Whether it brings something and there is nothing to do but read it: the stream then does so without steps."""
-        self._events_at_connect = 0  # how many had been delivered when it was made
-        self._last_activity = 0.0  # when it was made or brought an event; known while draining
-        # In a row, without a new event between them:
-        self._events_at_progress = 0  # how many had been delivered when these were last set to 0
-        self._failures = self._idle_periods = 0
+    def __attrs_post_init__(self) -> None:
+        self._completion = CompletionDetector(self._turn)
 
     @property
     def done(self) -> Done | None:
@@ -153,16 +128,16 @@ class TurnReader:
         """Carry out an action, and those that follow from what it finds."""
         while True:
             match action:
-                case ReadTask(then):
+                case act.ReadTask(then):
                     action = then(await self._read_task())
-                case ReadContent():
-                    action = await self._read_content(action)
-                case ReadSubPrompts(then):
+                case act.ReadResult(then):
+                    action = then(await self._read_result())
+                case act.ReadContent(then):
+                    action = then(*await self._read_content())
+                case act.ReadSubPrompts(then):
                     await self._read_subprompts(include_quiet=True)
                     action = then()
-                case ReadResult(then):
-                    action = then(await self._read_result())
-                case LeaveStream(then):
+                case act.LeaveStream(then):
                     self._connection.close()
                     self._turn.discard_frames()
                     action = then
@@ -173,17 +148,15 @@ class TurnReader:
     async def _conclude(self, action: Action) -> None:
         """Carry out an action that finds nothing, with which a step ends."""
         match action:
-            case Wait(seconds):
-                await self._wait(seconds)
-            case BackOff():
-                await self._wait(backoff(self._source.retry, 1, self._source.time.rng))
-            case ScheduleWait(seconds):
-                self._schedule_wait(seconds)
-            case InjectTail(content):
+            case act.Wait(seconds, is_deferred):
+                if seconds is None:
+                    seconds = backoff(self._source.retry, 1, self._source.time.rng)
+                await self._wait(seconds, is_deferred=is_deferred)
+            case act.InjectTail(content):
                 self._turn.inject_turn(content.events or ())
-            case IgnoreTurn(prompt_id):
+            case act.IgnoreTurn(prompt_id):
                 self._turn.ignore_turn(prompt_id)
-            case GiveUp(reason, cause):
+            case act.GiveUp(reason, cause):
                 raise self._interrupted(reason) from cause
             case _:
                 pass
@@ -236,7 +209,7 @@ class TurnReader:
             return self._completion.on_quiet_drain()
         self._idle_periods += 1
         if self._idle_periods >= _MAX_IDLE_PERIODS:
-            return GiveUp(f"nothing came for {_MAX_IDLE_PERIODS} idle timeouts in a row", error)
+            return act.GiveUp(f"nothing came for {_MAX_IDLE_PERIODS} idle timeouts in a row", error)
         return self._completion.on_idle()
 
     @property
@@ -259,16 +232,15 @@ class TurnReader:
         except RebyteError:
             return None
 
-    async def _read_content(self, action: ReadContent) -> Action:
+    async def _read_content(self) -> tuple[TaskContent | None, RebyteError | None]:
         try:
-            content = await self._source.content()
+            return await self._source.content(), None
         except DecodeError as error:
-            return action.then(None, error)
+            return None, error
         except APIError as error:
             if is_transient(self._source.retry, error):
                 raise
-            return action.then(None, error)
-        return action.then(content, None)
+            return None, error
 
     async def _read_subprompts(self, *, include_quiet: bool = False) -> None:
         subprompts = self._turn.subprompts
@@ -321,13 +293,11 @@ class TurnReader:
 
     # --- Waits: one that is cancelled is waited out before the next step, so that impatience spends no tries ---------
 
-    async def _wait(self, seconds: float) -> None:
-        self._schedule_wait(seconds)
-        await self._source.time.sleep(seconds)
-        self._wait_until = 0.0
-
-    def _schedule_wait(self, seconds: float) -> None:
+    async def _wait(self, seconds: float, *, is_deferred: bool = False) -> None:
         self._wait_until = self._source.time.clock() + seconds
+        if not is_deferred:
+            await self._source.time.sleep(seconds)
+            self._wait_until = 0.0
 
     async def _wait_pending(self) -> None:
         if self._wait_until and (left := self._wait_until - self._source.time.clock()) > 0:

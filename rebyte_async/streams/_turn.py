@@ -10,6 +10,8 @@ from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from attrs import define, field
+
 from rebyte_async._wire import json
 from rebyte_async._wire.events import decode_done, decode_event, event_from_mapping
 from rebyte_async.errors import DecodeError
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rebyte_async.sse import ServerSentEvent
+    from rebyte_async.streams._dedup import DeliveredSet
     from rebyte_async.streams._subprompts import SubPrompts
     from rebyte_async.types.events import Done, TaskEvent
 
@@ -36,19 +39,17 @@ _TEXTS = (TextEvent, ResultEvent)
 _NONE: frozenset[str] = frozenset()
 
 
+@define(eq=False, weakref_slot=False)
 class TailState:
     """What the events of a turn say about its end, replayed ones included (contract §4.5)."""
 
-    __slots__ = ("_ahead", "_call_seq", "_calls", "_has_begun", "_last_seq", "has_final_text")
-
-    def __init__(self) -> None:
-        self.has_final_text = False
-        """Whether text has come after the last tool call."""
-        self._last_seq = -1
-        self._calls: set[str | int] | None = None  # the tool calls that are known
-        self._ahead: set[str | int] | None = None  # those of them that this replay hasn't reached yet
-        self._has_begun = False  # whether this replay has brought an event
-        self._call_seq: int | None = None  # the number of the last call, in the numbering of this replay
+    has_final_text: bool = field(default=False, init=False)
+    """Whether text has come after the last tool call."""
+    _last_seq: int = field(default=-1, init=False)
+    _calls: set[str | int] | None = field(default=None, init=False)  # the tool calls that are known
+    _ahead: set[str | int] | None = field(default=None, init=False)  # those that this replay hasn't reached yet
+    _has_begun: bool = field(default=False, init=False)  # whether this replay has brought an event
+    _call_seq: int | None = field(default=None, init=False)  # the number of the last call, as this replay numbers
 
     def restart(self) -> None:
         """Expect a replay: a text that it shows before a call that is known isn't after the last call."""
@@ -93,63 +94,49 @@ class TailState:
         return last_seq is None or self._last_seq >= last_seq
 
 
+@define(eq=False, weakref_slot=False)
 class TurnState:
     """The events of a turn as they come, whatever connection or read they come by."""
 
-    __slots__ = (
-        "_announced",
-        "_frames",
-        "_had_activity",
-        "_ignored_prompt_ids",
-        "_injected",
-        "_text",
-        "blocked_by",
-        "delivered",
-        "events_seen",
-        "foreign_prompt_id",
-        "piece",
-        "prompt_id",
-        "saw_turn_event",
-        "subprompts",
-        "tail",
-        "task_id",
-    )
+    task_id: str
+    """The task."""
+    prompt_id: str | None
+    """The turn, as soon as it is known."""
+    delivered: DeliveredSet
+    """Which of its events were delivered."""
+    subprompts: SubPrompts | None
+    """The turn's delegations, where they are followed."""
+    tail: TailState = field(factory=TailState, init=False)
+    """What the events say about the turn's end."""
+    events_seen: int = field(default=0, init=False)
+    """How many events were delivered."""
+    piece: str = field(default="", init=False)
+    """What the last event added to the text."""
+    _text: TextAssembler = field(factory=TextAssembler, init=False)
+    _announced: frozenset[str] = field(default=_NONE, init=False)  # the sub-prompts that the tool calls named
+    # From a read beside the stream, each with its sub-prompt; they are delivered before any frame.
+    _injected: deque[tuple[TaskEvent, str]] | None = field(default=None, init=False)
+    _had_activity: bool = field(default=False, init=False)
+    # Of this connection:
+    _frames: list[ServerSentEvent] = field(default=NO_FRAMES, init=False)
+    """Received and not yet decoded, the first of them last: a list is popped quickest at its end."""
+    saw_turn_event: bool = field(default=False, init=False)
+    """Whether it has brought an event of the turn, new or replayed."""
+    foreign_prompt_id: str | None = field(default=None, init=False)
+    """Another turn that it shows."""
+    _ignored_prompt_ids: frozenset[str] = field(default=_NONE, init=False)  # the earlier turns that it shows
+    blocked_by: Done | str | None = field(default=None, init=False)
+    """What the reader must deal with, and then `unblock`, before more frames are decoded.
 
-    def __init__(self, task_id: str, position: CursorPosition, subprompts: SubPrompts | None) -> None:
-        self.task_id = task_id
-        """The task."""
-        self.prompt_id = position.prompt_id
-        """The turn, as soon as it is known."""
-        self.delivered = position.delivered
-        """Which of its events were delivered."""
-        self.subprompts = subprompts
-        """The turn's delegations, where they are followed."""
-        self.tail = TailState()
-        """What the events say about the turn's end."""
-        self.piece = ""
-        """What the last event added to the text."""
-        self.events_seen = 0
-        """How many events were delivered."""
-        self._text = TextAssembler()
-        self._announced = _NONE  # the sub-prompts that the turn's tool calls named
-        # From a read beside the stream, each with its sub-prompt; they are delivered before any frame.
-        self._injected: deque[tuple[TaskEvent, str]] | None = None
-        self._had_activity = False
-        self.restart()
+    A done frame; or the prompt id of another turn, while it is open whether that turn is earlier or later.
+    """
 
     def restart(self) -> None:
         """Expect the turn from its first event, on a new connection; drop what an earlier one had brought."""
-        self._frames = NO_FRAMES  # received and not yet decoded, the first of them last: `pop` is quickest at the end
-        self._ignored_prompt_ids = _NONE  # the earlier turns that this connection shows
+        self._frames = NO_FRAMES
+        self._ignored_prompt_ids = _NONE
         self.saw_turn_event = False
-        """Whether this connection has brought an event of the turn, new or replayed."""
-        self.foreign_prompt_id: str | None = None
-        """Another turn that this connection shows."""
-        self.blocked_by: Done | str | None = None
-        """What the reader must deal with before more frames are decoded, and then `unblock`.
-
-        A done frame; or the prompt id of another turn, while it is open whether that turn is earlier or later.
-        """
+        self.foreign_prompt_id = self.blocked_by = None
         self.delivered.restart()
         self.tail.restart()
 

@@ -63,22 +63,13 @@ class TaskEventStream:
         follow_subprompts: bool = False,
         not_found_grace_until: float = 0.0,
     ) -> None:
-        """Prepare a stream; nothing is sent.
-
-        Args:
-            source: What the stream needs of the API.
-            idle_timeout: Seconds without a byte after which it connects again.
-            prompt_id: The turn; None for that of the first event.
-            after: The cursor of an earlier stream of the task.
-            follow_subprompts: Whether the events of delegations are delivered as well.
-            not_found_grace_until: Until when, on the source's clock, a 404 means that the task isn't visible yet.
-        """
         self.task_id: str = source.task_id
         """The task."""
         position = _position(source.task_id, prompt_id, after)
         idle_timeout = _validate.seconds("idle_timeout", idle_timeout, above_zero=True)
         self._connection = Connection(source, idle_timeout)
-        self._turn = TurnState(source.task_id, position, SubPrompts(source) if follow_subprompts else None)
+        subprompts = SubPrompts(source) if follow_subprompts else None
+        self._turn = TurnState(source.task_id, position.prompt_id, position.delivered, subprompts)
         self._reader = TurnReader(source, self._connection, self._turn, not_found_grace_until=not_found_grace_until)
         self._busy = False
         self._closed = False

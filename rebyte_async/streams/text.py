@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import define, field
+
 from rebyte_async.types.events import (
     QuestionEvent,
     ResultEvent,
@@ -18,6 +20,7 @@ _BETWEEN = "\n\n"
 _BLOCK_ENDS = (ToolUseEvent, ToolResultEvent, ThinkingEvent, QuestionEvent)
 
 
+@define(eq=False, weakref_slot=False)
 class TextAssembler:
     """Turns events into the pieces of one text, a blank line between its blocks.
 
@@ -25,13 +28,10 @@ class TextAssembler:
     result that repeats the last block or all of the text, are echoes (contract §4, observed).
     """
 
-    __slots__ = ("_block", "_open", "_pieces", "_streamed")
-
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._block = 0  # where the last block begins among the pieces
-        self._open = False  # whether a delta would append to it
-        self._streamed = False  # whether there is a delta in it
+    _pieces: list[str] = field(factory=list[str], init=False)
+    _block: int = field(default=0, init=False)  # where the last block begins among the pieces
+    _is_open: bool = field(default=False, init=False)  # whether a delta would append to it
+    _has_delta: bool = field(default=False, init=False)
 
     @property
     def text(self) -> str:
@@ -49,34 +49,34 @@ class TextAssembler:
             text = event.text
             if not event.is_delta:
                 return self._whole(text)
-            self._streamed = True
-            if not self._open:
+            self._has_delta = True
+            if not self._is_open:
                 return self._start(text)
             self._pieces.append(text)
             return text
         if isinstance(event, ResultEvent):
             return self._result(event.text)
         if isinstance(event, _BLOCK_ENDS):
-            self._open = False
+            self._is_open = False
         return ""
 
     def _whole(self, text: str) -> str:
-        if self._open and self._streamed and text.strip() == self.last_block.strip():
-            self._open = False
+        if self._is_open and self._has_delta and text.strip() == self.last_block.strip():
+            self._is_open = False
             return ""
-        self._streamed = False
+        self._has_delta = False
         return self._start(text)
 
     def _result(self, text: str) -> str:
         said = text.strip()
         piece = "" if said in {self.last_block.strip(), self.text.strip()} else self._start(text)
-        self._open = False
+        self._is_open = False
         return piece
 
     def _start(self, text: str) -> str:
         if not text:
             return ""
-        self._open = True
+        self._is_open = True
         if not self._pieces:
             self._pieces = [text]
             return text

@@ -1,0 +1,105 @@
+"""What a stream does next, as values: `CompletionDetector` returns them, and `TurnReader` carries them out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rebyte_async.errors import RebyteError
+    from rebyte_async.types.tasks import PromptContent, Task, TaskContent
+
+__all__ = ["CONTINUE", "PAUSE", "Action"]
+
+PAUSE = 1.0
+"""Seconds before the next look at a turn that shows nothing yet, or whose tail is missing (contract §4.4, §4.5)."""
+
+
+@frozen
+class ReadTask:
+    """Read the task."""
+
+    then: Callable[[Task], Action]
+
+
+@frozen
+class ReadResult:
+    """Read the task for its final result: None where it can't be read, which loses nothing else."""
+
+    then: Callable[[Task | None], Action]
+
+
+@frozen
+class ReadContent:
+    """Read the task's content; where it can't be had, `then` is given the error instead."""
+
+    then: Callable[[TaskContent | None, RebyteError | None], Action]
+
+
+@frozen
+class ReadSubPrompts:
+    """Read the events of all delegations, and deliver them."""
+
+    then: Callable[[], Action]
+
+
+@frozen
+class InjectTail:
+    """Deliver the turn as its content has it."""
+
+    content: PromptContent
+
+
+@frozen
+class IgnoreTurn:
+    """Skip the events of an earlier turn that the connection shows, and read on."""
+
+    prompt_id: str
+
+
+@frozen
+class LeaveStream:
+    """Close the connection and drop what it has brought unread."""
+
+    then: Action
+
+
+@frozen
+class Wait:
+    """Wait."""
+
+    seconds: float | None = PAUSE
+    """None waits as after a first failure: with jitter, so that streams that were closed together spread out."""
+    is_deferred: bool = False
+    """Whether what was read is delivered before the wait."""
+
+
+@frozen
+class GiveUp:
+    """Raise `StreamInterruptedError`."""
+
+    reason: str
+    cause: RebyteError | None = None
+
+
+@frozen
+class Continue:
+    """Take the next step."""
+
+
+CONTINUE = Continue()
+Action = (
+    ReadTask
+    | ReadResult
+    | ReadContent
+    | ReadSubPrompts
+    | InjectTail
+    | IgnoreTurn
+    | LeaveStream
+    | Wait
+    | GiveUp
+    | Continue
+)
