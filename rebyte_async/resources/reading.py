@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import RebyteError
 from rebyte_async.types.events import TaskEvent
@@ -54,6 +56,7 @@ async def read_prompt_events(transport: Transport, task_id: str, prompt_id: str)
         return models.decode_items(TaskEvent, response.json(), ("events",))
 
 
+@frozen(eq=False)
 class TransportTurnSource:
     """The `TurnSource` of one task: what its stream needs of the API, over the client's transport.
 
@@ -61,15 +64,17 @@ class TransportTurnSource:
         InvalidRequestError: The task's id can't be one.
     """
 
-    __slots__ = ("_transport", "task_id", "time")
+    _transport: Transport
+    task_id: str
+    """The task."""
 
-    def __init__(self, transport: Transport, task_id: str) -> None:
-        endpoints.STREAM_EVENTS.path(task_id=task_id)  # checks the id before anything is sent
-        self._transport = transport
-        self.task_id: str = task_id
-        """The task."""
-        self.time: Time = transport.time
+    def __attrs_post_init__(self) -> None:
+        endpoints.STREAM_EVENTS.path(task_id=self.task_id)  # checks the id before anything is sent
+
+    @property
+    def time(self) -> Time:
         """The clock, the sleep and the random numbers of the client."""
+        return self._transport.time
 
     @property
     def retry(self) -> RetryPolicy:

@@ -83,7 +83,7 @@ docs/design.md draws them, and a test compares the two.
 """
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class CompletionDetector:
     """The phase of a stream, and the rules by which it changes."""
 

@@ -24,7 +24,7 @@ class ReadEnd(Enum):
     LIMIT = "nothing came within the limit"
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class Connection:
     """At most one open connection to a task's event stream; the next one takes over what the server asked for."""
 

@@ -23,7 +23,7 @@ _MAX_FRUITLESS = 2
 """Tries in a row without a new event that suffice where the turn may well be complete already."""
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class DrainPolicy:
     """Decides whether the end of a turn is read once more, since the end can be readable a moment before its tail is.
 

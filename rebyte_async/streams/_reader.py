@@ -45,7 +45,7 @@ _MAX_IDLE_PERIODS = 2
 """Idle timeouts in a row, nothing new between them, after which a stream is given up."""
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class TurnReader:
     """Gets more of a turn, until its end."""
 

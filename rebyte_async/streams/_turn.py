@@ -39,7 +39,7 @@ _TEXTS = (TextEvent, ResultEvent)
 _NONE: frozenset[str] = frozenset()
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class TailState:
     """What the events of a turn say about its end, replayed ones included (contract §4.5)."""
 
@@ -94,7 +94,7 @@ class TailState:
         return last_seq is None or self._last_seq >= last_seq
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class TurnState:
     """The events of a turn as they come, whatever connection or read they come by."""
 

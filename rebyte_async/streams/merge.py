@@ -1,4 +1,4 @@
-"""Many streams as one."""
+"""Read many streams as one."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ __all__ = ["merge"]
 async def merge(*streams: TaskEventStream) -> AsyncGenerator[tuple[str, TaskEvent], None]:
     """Read several streams at once, as one.
 
-    Each stream has at most one event waiting, and they take turns: a busy one doesn't starve the others, and a slow
+    At most one event of each stream waits, and the streams alternate: a busy one doesn't starve the others, and a slow
     consumer slows all of them down. A stream that fails doesn't end the others. The streams are closed at the end,
-    when the iteration is cancelled, and when it is closed (`contextlib.aclosing` closes it where you break off).
+    when the iteration is cancelled, and when it is closed (`contextlib.aclosing` closes it after a `break`).
 
     Args:
-        *streams: Streams of `client.tasks.events`, not read from by anyone else.
+        *streams: Streams of `client.tasks.events` that nothing else reads from.
 
     Yields:
         The task's id and the event, in each stream's order.
 
     Raises:
-        ExceptionGroup: One or more streams failed, after all others have ended. Each error names its task
+        ExceptionGroup: One or more streams failed; raised after all others have ended. Each error names its task
             (`task_id`, and a note in its traceback).
     """
-    # One slot, and a first-come line of readers before it: every stream holds one event at most and gets its turn.
+    # One slot with a fair queue of readers before it: every stream holds one event at most, and each is served in turn.
     queue: asyncio.Queue[tuple[str, TaskEvent] | None] = asyncio.Queue(maxsize=1)
     failures: list[Exception] = []
     readers = [asyncio.create_task(_read(stream, queue, failures)) for stream in streams]
@@ -48,7 +48,7 @@ async def merge(*streams: TaskEventStream) -> AsyncGenerator[tuple[str, TaskEven
             else:
                 yield item
     finally:
-        with CancelScope(shield=True):  # else a cancelled scope would interrupt the cleaning up as well
+        with CancelScope(shield=True):  # else a cancelled scope would interrupt the clean-up as well
             for reader in readers:
                 reader.cancel()
             await asyncio.gather(*readers, return_exceptions=True)
@@ -64,7 +64,7 @@ async def _read(
     try:
         async for event in stream:
             await queue.put((stream.task_id, event))
-    except Exception as error:  # noqa: BLE001 - whatever ends one stream must not end the others
+    except Exception as error:  # noqa: BLE001 - an error that ends one stream must not end the others
         if isinstance(error, RebyteError):
             error.task_id = stream.task_id
         error.add_note(f"from the stream of task {stream.task_id}")

@@ -1,4 +1,4 @@
-"""The agent's words out of its events: deltas joined, blocks divided, echoes left out."""
+"""The agent's words out of its events: deltas joined, blocks separated, echoes left out."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from rebyte_async.types.events import (
 
 __all__ = ["TextAssembler"]
 
-_BETWEEN = "\n\n"
+_SEPARATOR = "\n\n"
 _BLOCK_ENDS = (ToolUseEvent, ToolResultEvent, ThinkingEvent, QuestionEvent)
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class TextAssembler:
-    """Turns events into the pieces of one text, a blank line between its blocks.
+    """Turns events into the pieces of one text, with a blank line between its blocks.
 
-    A delta appends to the open block, a whole text begins one. A whole text that repeats the deltas before it, and a
-    result that repeats the last block or all of the text, are echoes (contract §4, observed).
+    A delta is appended to the open block; a whole text begins a new one. Echoes are left out (contract §4, observed): a
+    whole text that repeats the deltas before it, and a result that repeats the last block or all of the text.
     """
 
     _pieces: list[str] = field(factory=list[str], init=False)
-    _block: int = field(default=0, init=False)  # where the last block begins among the pieces
-    _is_open: bool = field(default=False, init=False)  # whether a delta would append to it
+    _block: int = field(default=0, init=False)  # the index of the last block's first piece
+    _is_open: bool = field(default=False, init=False)  # whether a delta would be appended to that block
     _has_delta: bool = field(default=False, init=False)
 
     @property
@@ -44,42 +44,42 @@ class TextAssembler:
         return "".join(self._pieces[self._block :])
 
     def feed(self, event: TaskEvent) -> str:
-        """The piece that an event adds to the text; empty when it adds none."""
+        """Return the piece that an event adds to the text; empty when it adds none."""
         if isinstance(event, TextEvent):
             text = event.text
             if not event.is_delta:
-                return self._whole(text)
+                return self._add_whole(text)
             self._has_delta = True
             if not self._is_open:
-                return self._start(text)
+                return self._start_block(text)
             self._pieces.append(text)
             return text
         if isinstance(event, ResultEvent):
-            return self._result(event.text)
+            return self._add_result(event.text)
         if isinstance(event, _BLOCK_ENDS):
             self._is_open = False
         return ""
 
-    def _whole(self, text: str) -> str:
+    def _add_whole(self, text: str) -> str:
         if self._is_open and self._has_delta and text.strip() == self.last_block.strip():
             self._is_open = False
             return ""
         self._has_delta = False
-        return self._start(text)
+        return self._start_block(text)
 
-    def _result(self, text: str) -> str:
-        said = text.strip()
-        piece = "" if said in {self.last_block.strip(), self.text.strip()} else self._start(text)
+    def _add_result(self, text: str) -> str:
+        is_echo = text.strip() in {self.last_block.strip(), self.text.strip()}
+        piece = "" if is_echo else self._start_block(text)
         self._is_open = False
         return piece
 
-    def _start(self, text: str) -> str:
+    def _start_block(self, text: str) -> str:
         if not text:
             return ""
         self._is_open = True
         if not self._pieces:
             self._pieces = [text]
             return text
-        self._pieces += (_BETWEEN, text)
+        self._pieces += (_SEPARATOR, text)
         self._block = len(self._pieces) - 1
-        return _BETWEEN + text
+        return _SEPARATOR + text
