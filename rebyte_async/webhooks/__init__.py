@@ -1,6 +1,7 @@
-"""The receiving half of webhooks: verify deliveries, act on them, and wait for tasks without polling.
+"""Receive webhooks: verify deliveries, handle their events, and wait for tasks without polling.
 
-Start with `WebhookVerifier`, or with `WebhookReceiver`, which answers requests too. Registering is `client.webhooks`.
+Start with `WebhookVerifier`, or with `WebhookReceiver`, which also responds to requests. Register webhooks with
+`client.webhooks`.
 """
 
 from rebyte_async.webhooks.dedup import SeenStore, SeenWindow

@@ -1,65 +1,71 @@
-"""Which deliveries came before: once is enough."""
+"""Recognize deliveries that came before, so that each one is handled once."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define, field
+from anyio import move_on_after
+from attrs import define, field, frozen
 
+from rebyte_async import _validate
 from rebyte_async.errors import ConfigurationError
-from rebyte_async.webhooks.seconds import finite_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SeenStore", "SeenWindow", "identity"]
+    from attrs import Attribute
+
+__all__ = ["Deduplicator", "SeenStore", "SeenWindow"]
+
+_log = logging.getLogger("rebyte_async.webhooks")
 
 
 class SeenStore(Protocol):
-    """What remembers deliveries; a shared one lets several processes take each delivery once.
+    """A deduplication store: it remembers deliveries. With a shared store, several processes handle each delivery once.
 
     With Redis: `return bool(await redis.set(f"rebyte:{key}", 1, nx=True, ex=60))`.
     """
 
     async def add(self, key: str, /) -> bool:
-        """Remember a delivery, in one step with the look whether it is remembered.
+        """Remember a delivery, and say in the same step whether it is new.
 
         Args:
-            key: What the delivery is known by: 64 hex digits.
+            key: The identity of the delivery: 64 hex digits.
 
         Returns:
-            Whether it is new.
+            Whether the delivery is new.
         """
         ...
 
 
-def _positive(_store: object, _attribute: object, value: object) -> None:
-    if not (finite_seconds(value) or 0) > 0:
-        raise ConfigurationError(f"seconds and limit must be numbers above 0, not {value!r:.80}")
+def _check_positive(_store: object, attribute: Attribute[Any], value: object) -> None:
+    _validate.number(attribute.name, value, above_zero=True, finite=True, error=ConfigurationError)
 
 
 @define(eq=False)
 class SeenWindow:
-    """Remembers deliveries in this process, for a while.
+    """A deduplication store in this process, which remembers deliveries for a while.
 
-    The service gives deliveries no ids (unknown), so they are known by their bytes. That makes the window a choice: two
-    turns of one task can end with the same bytes, and within the window the second is taken for a repeat of the first.
-    A minute covers a repeat after a lost answer, and is shorter than most turns.
+    The service gives deliveries no ids, as far as is known, so their bytes identify them, GUESS(§7). That makes the
+    window a compromise: two turns of one task can end with the same bytes, and within the window the second delivery is
+    taken for a repeat of the first. A minute covers a repeat after a lost response, and is shorter than most turns.
     """
 
-    seconds: float = field(default=60.0, validator=_positive)
-    """How long a delivery is remembered."""
-    limit: int = field(default=10_000, validator=_positive)
-    """How many are remembered at most; the oldest are forgotten first."""
+    seconds: float = field(default=60.0, validator=_check_positive)
+    """How long a delivery is remembered, in seconds."""
+    limit: int = field(default=10_000, validator=_check_positive)
+    """The largest number of deliveries that are remembered; the oldest are forgotten first."""
     clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
-    """What the time is, in seconds."""
+    """Returns the time, in seconds."""
     _seen: OrderedDict[str, float] = field(factory=OrderedDict[str, float], init=False, repr=False)
+    """When each delivery is forgotten, the oldest delivery first."""
 
     async def add(self, key: str) -> bool:
-        """Remember a delivery; the result is whether it is new."""
+        """Remember a delivery, and return whether it is new."""
         now = self.clock()
         while self._seen and next(iter(self._seen.values())) <= now:
             self._seen.popitem(last=False)
@@ -71,9 +77,29 @@ class SeenWindow:
         return True
 
 
-def identity(url: str | None, body: bytes) -> str:
-    """What a delivery is known by: a repeat has the same body, whatever its time and signature.
+@frozen
+class Deduplicator:
+    """Asks a store whether deliveries are new, and gets along without it: handled twice is better than never."""
 
-    The URL is a part of it, because two webhooks of one organization are told the same in the same words.
+    _store: SeenStore
+    _timeout: float
+    """How long the store may take, in seconds."""
+
+    async def is_new(self, url: str | None, body: bytes) -> bool:
+        """Whether a delivery is new. It counts as new if the store fails or takes too long."""
+        with move_on_after(self._timeout):
+            try:
+                return await self._store.add(_identify(url, body))
+            except Exception:  # noqa: BLE001 - an application's store may raise anything
+                _log.exception("the store of seen webhook deliveries failed; the delivery is taken for new")
+                return True
+        _log.error("the store of seen webhook deliveries took over %g s; the delivery is taken for new", self._timeout)
+        return True
+
+
+def _identify(url: str | None, body: bytes) -> str:
+    """Return the identity of a delivery: a repeat has the same body, with another time and signature.
+
+    The URL is a part of it, because two webhooks of one organization get the same bodies.
     """
     return hashlib.sha256((url or "").encode("utf-8", "replace") + b"\0" + body).hexdigest()

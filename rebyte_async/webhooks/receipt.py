@@ -1,4 +1,4 @@
-"""What became of deliveries."""
+"""The results and counters of a receiver."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ __all__ = ["Receipt", "ReceiverStats"]
 
 @frozen(kw_only=True)
 class Receipt:
-    """What became of one delivery, and what to answer."""
+    """What the receiver made of one delivery, and the status to respond with."""
 
     status: int
-    """The HTTP status to answer with. `200`: it was taken, or it is genuine and nothing can be done with it; `401`: it
-    isn't shown to be genuine; `413`: it is too large; `500`: the receiver isn't set up right; `503`: it can't be taken
-    now and should be sent again."""
+    """The HTTP status to respond with. `200`: the delivery was accepted, or it is genuine but can't be used; `401`: it
+    is not proven to be genuine; `413`: it is too large; `500`: the receiver is set up wrongly; `503`: it can't be
+    accepted now and should be sent again."""
     event: WebhookEvent | None = None
-    """What it says; None where it wasn't taken."""
+    """The event in the delivery; None if it was not accepted."""
     is_repeat: bool = False
-    """Whether it came before, so that nothing was done about it."""
+    """Whether the same delivery had come before, so that nothing was done with it."""
     error: Exception | None = None
-    """Why it wasn't taken."""
+    """Why the delivery was not accepted."""
 
 
 @frozen(kw_only=True)
 class ReceiverStats:
-    """The counters of a receiver. Each delivery is counted once among the first six."""
+    """The counters of a receiver. Each delivery is counted in one of the first six."""
 
     accepted: int = 0
-    """Deliveries that were genuine and new."""
+    """Genuine and new deliveries."""
     repeated: int = 0
-    """Genuine ones that had come before."""
+    """Genuine deliveries that had come before."""
     unreadable: int = 0
-    """Genuine ones that couldn't be read."""
+    """Genuine deliveries that could not be read."""
     forged: int = 0
-    """Those that weren't shown to be genuine."""
+    """Deliveries that were not proven to be genuine."""
     too_large: int = 0
-    """Those with too large a body."""
+    """Deliveries with too large a body."""
     refused: int = 0
-    """Those that couldn't be taken: handlers were too far behind, no public key could be had, the receiver was closed
-    or isn't set up right."""
+    """Deliveries that could not be accepted: too many calls of handlers were waiting, the public key could not be read,
+    or the receiver was closed or is set up wrongly."""
     handled: int = 0
     """Calls of handlers that succeeded."""
     handler_errors: int = 0
     """Calls of handlers that failed."""
     dropped: int = 0
-    """Events that a reader (`async for`) was too slow for."""
+    """Events that were dropped because a reader (`async for`) was too slow."""

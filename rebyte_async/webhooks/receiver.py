@@ -1,53 +1,50 @@
-"""Receiving deliveries: answer at once, and tell whoever is to be told, once."""
+"""Receive deliveries: respond at once, and pass each new event on in the background."""
 
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from anyio import move_on_after, sleep_forever
+from attrs import frozen
 
-from rebyte_async._validate import optional_seconds
-from rebyte_async.errors import (
-    ConfigurationError,
-    WaitTimeoutError,
-    WebhookPayloadError,
-    WebhookVerificationError,
-)
+from rebyte_async import _validate
+from rebyte_async.errors import ConfigurationError, WaitTimeoutError, WebhookPayloadError, WebhookVerificationError
 from rebyte_async.resources.creation import CreationGrace
 from rebyte_async.resources.waiting import TaskPoller, wait_with_hints
 from rebyte_async.types.tasks import Task
-from rebyte_async.webhooks.address import checked_url, presumed_url
-from rebyte_async.webhooks.aiohttp_mount import answer_aiohttp
-from rebyte_async.webhooks.asgi import answer_http, live, refuse_socket
-from rebyte_async.webhooks.crew import Crew, Job
-from rebyte_async.webhooks.dedup import SeenWindow, identity
-from rebyte_async.webhooks.handlers import Handlers, event_names
-from rebyte_async.webhooks.inbox import Inbox
-from rebyte_async.webhooks.incoming import refusal
-from rebyte_async.webhooks.keys import KeyedVerifier
-from rebyte_async.webhooks.notices import Notices
+from rebyte_async.webhooks._buffer import EventBuffer
+from rebyte_async.webhooks._completions import CompletionHints
+from rebyte_async.webhooks._dispatch import Handler, HandlerPool, Job, check_event_names
+from rebyte_async.webhooks._headers import Headers
+from rebyte_async.webhooks._key_source import KeyRefreshingVerifier
+from rebyte_async.webhooks._servers import (
+    check_registered_url,
+    refuse_websocket,
+    respond_aiohttp,
+    respond_asgi,
+    run_lifespan,
+    url_from_request,
+)
+from rebyte_async.webhooks.dedup import Deduplicator, SeenWindow
 from rebyte_async.webhooks.receipt import Receipt, ReceiverStats
-from rebyte_async.webhooks.seconds import finite_seconds
-from rebyte_async.webhooks.verifier import WebhookVerifier, body_bytes
+from rebyte_async.webhooks.verifier import WebhookVerifier, check_body, check_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
     from types import TracebackType
 
     from aiohttp import web
 
     from rebyte_async.client import AsyncRebyte
     from rebyte_async.types.webhooks import WebhookEventName
-    from rebyte_async.webhooks.asgi import Receive, Scope, Send
+    from rebyte_async.webhooks._dispatch import EventHandler
+    from rebyte_async.webhooks._headers import RawHeaders
+    from rebyte_async.webhooks._servers import IncomingRequest, Receive, Scope, Send
     from rebyte_async.webhooks.dedup import SeenStore
     from rebyte_async.webhooks.event import WebhookEvent
-    from rebyte_async.webhooks.handlers import EventHandler
-    from rebyte_async.webhooks.headers import Headers
-    from rebyte_async.webhooks.incoming import Incoming
 
 __all__ = ["WebhookReceiver"]
 
@@ -55,12 +52,23 @@ _log = logging.getLogger("rebyte_async.webhooks")
 
 _F = TypeVar("_F", bound="EventHandler")
 
-_STORE_PATIENCE = 5.0
-"""Seconds that a store of seen deliveries may take."""
+
+@frozen(kw_only=True)
+class Limits:
+    """The limits of a receiver that no application has needed to change."""
+
+    key_read_timeout: float = 10.0
+    """How long reading the public key may take, in seconds."""
+    store_timeout: float = 5.0
+    """How long the deduplication store may take, in seconds."""
+    buffered_bytes: int = 16 * 1024 * 1024
+    """How large the buffered events may be together, in bytes."""
+    remembered_hints: int = 10_000
+    """The largest number of tasks whose latest completion hint is remembered."""
 
 
 class WebhookReceiver:
-    """Receives deliveries: behind aiohttp, Starlette, FastAPI, any ASGI server, or a framework of your own.
+    """Receives deliveries: in aiohttp, Starlette, FastAPI, any ASGI server, or your own framework.
 
         receiver = WebhookReceiver(WebhookVerifier(secret=SECRET), client=client)
 
@@ -70,27 +78,29 @@ class WebhookReceiver:
 
         receiver.setup(app)  # an aiohttp application; or Route("/webhooks/rebyte", receiver) in Starlette
 
-    It answers at once and works in the background. A genuine delivery that comes again within the window of `seen`
-    reaches handlers and readers once. Nothing piles up: what can't be taken is answered with 503, to be sent again.
-    Use it with `async with`, or `aclose` it, so that handlers can end what they began. Entered again, it is open again.
+    It responds at once and works in the background. A genuine delivery that is repeated within the window of `seen`
+    reaches handlers and readers once. Nothing piles up: a delivery that can't be accepted now gets a 503, so that it is
+    sent again. Use the receiver with `async with`, or call `aclose`, so that handlers can finish. It can be entered
+    again afterwards, and is open again then.
 
     Args:
-        verifier: What tells genuine deliveries from forged ones.
-        client: What `wait` reads tasks with. It is not closed with the receiver.
-        url: The URL exactly as it was registered, for the signature covers it. None takes what the request shows, which
-            behind a proxy isn't the registered one, and which a public key alone accepts on this machine only.
-        max_body: The largest body, in bytes; beyond it is 413.
-        seen: What remembers deliveries; None for a window of a minute in this process.
-        concurrency: How many handlers run at a time.
-        backlog: How many calls of handlers may wait; beyond that a delivery is answered with 503.
-        buffer: How many events are kept for `async for`, of at most 16 MiB together; beyond that the oldest go.
-        read_timeout: Seconds that the body of a delivery may take to come; beyond that is 408.
-        drain_timeout: Seconds that `aclose` waits for handlers before it cancels them.
+        verifier: Tells genuine deliveries from forged ones.
+        client: The client that `wait` reads tasks with. It is not closed with the receiver.
+        url: The URL exactly as it was registered, because a signature covers it. None takes the URL of the request,
+            which isn't the registered one behind a proxy, and which a public key alone accepts only on this machine.
+        max_body: The largest body, in bytes; a larger one gets a 413.
+        seen: The deduplication store; None for a window of a minute in this process.
+        concurrency: How many handlers run at once.
+        backlog: How many calls of handlers may wait; beyond that, a delivery gets a 503.
+        buffer: How many events are kept for `async for`, with at most 16 MiB together; the oldest are dropped first.
+        read_timeout: How long the body of a delivery may take to arrive, in seconds; beyond that it gets a 408.
+        drain_timeout: How long `aclose` waits for handlers before it cancels them, in seconds.
+        _limits: For tests of the package.
 
     Raises:
-        ConfigurationError: A setting can't be right.
+        ConfigurationError: A setting is invalid.
 
-    *Source*: contract §7: repeats, order and ids of deliveries unknown.
+    *Source*: contract §7, repeats, order and ids of deliveries not documented.
     """
 
     def __init__(
@@ -106,28 +116,32 @@ class WebhookReceiver:
         buffer: int = 256,
         read_timeout: float = 10.0,
         drain_timeout: float = 30.0,
+        _limits: Limits = Limits(),
     ) -> None:
         if not isinstance(cast("object", verifier), WebhookVerifier):
             raise ConfigurationError(f"verifier must be a WebhookVerifier, not {type(verifier).__name__}")
         counts = {"max_body": max_body, "concurrency": concurrency, "backlog": backlog, "buffer": buffer}
-        _check(counts, {"read_timeout": read_timeout, "drain_timeout": drain_timeout})
-        self._verifier = verifier
-        self._keyed = KeyedVerifier(verifier)
+        for name, count in counts.items():
+            _validate.count(name, count, error=ConfigurationError)
+        for name, seconds in (("read_timeout", read_timeout), ("drain_timeout", drain_timeout)):
+            _validate.seconds(name, seconds, finite=True, error=ConfigurationError)
+        self._make_verifier = partial(KeyRefreshingVerifier, verifier, read_timeout=_limits.key_read_timeout)
+        self._verifier, self._key_verifier = verifier, self._make_verifier()
         self._client = client
-        self._url = checked_url(url)
+        self._url = check_registered_url(url)
         self._max_body = max_body
         self._read_timeout = read_timeout
         self._drain_timeout = drain_timeout
-        self._seen: SeenStore = SeenWindow() if seen is None else seen
+        self._deduplicator = Deduplicator(SeenWindow() if seen is None else seen, _limits.store_timeout)
         self._counts = Counter[str]()
-        self._handlers = Handlers()
-        self._make_crew = partial(Crew, concurrency, backlog, self._job_done)
-        self._crew = self._make_crew()
-        self._inbox = Inbox(buffer)
-        self._notices = Notices()
+        self._handlers = list[Handler]()
+        self._make_pool = partial(HandlerPool, concurrency, backlog, self._count_call)
+        self._pool = self._make_pool()
+        self._buffer = EventBuffer(buffer, _limits.buffered_bytes)
+        self._hints = CompletionHints(_limits.remembered_hints)
         self._is_closed = False
 
-    # Whom to tell
+    # --- who gets events ---
 
     @overload
     def on(self, function: _F, /) -> _F: ...
@@ -136,26 +150,25 @@ class WebhookReceiver:
     def on(self, *names: WebhookEventName | str) -> Callable[[_F], _F]: ...
 
     def on(self, *names: Any) -> Any:
-        """Have a function called with events, in the background: `@receiver.on("task.completed")`.
+        """Call a function with events, in the background: `@receiver.on("task.completed")`.
 
-        A coroutine function runs in the event loop, a plain one in a thread. What it raises is logged and counted. It
-        may be called for events out of order, at the same time for several, and, after the window of `seen`, twice
-        for one.
+        A coroutine function runs in the event loop, a plain one in a thread. An exception of the function is logged and
+        counted. The function may be called with events out of order, with several at the same time, and, after the
+        window of `seen`, with the same event again.
 
         Args:
-            *names: The events that it is for: members of `WebhookEventName`, or newer words. `"*"`, or none, is for
-                all, also for those that don't name their event.
+            *names: The events to call it with: members of `WebhookEventName`, or newer names. `"*"`, or no name, means
+                all events, including those that have no name.
 
         Raises:
-            ConfigurationError: A name can't be one, or what is decorated can't be called.
+            ConfigurationError: A name is invalid, or the decorated object can't be called.
         """
         if len(names) == 1 and callable(names[0]):
-            self._handlers.add(names[0], ())
-            return names[0]
-        known = event_names(names)
+            return self.on()(names[0])
+        known = check_event_names(names)
 
         def register(function: _F) -> _F:
-            self._handlers.add(function, known)
+            self._handlers.append(Handler(function, known))
             return function
 
         return register
@@ -163,28 +176,28 @@ class WebhookReceiver:
     def __aiter__(self) -> AsyncIterator[WebhookEvent]:
         """Read events as they come, until the receiver is closed.
 
-        The latest ones that nobody has read are kept, so that what comes before the reading isn't missed; when more
-        than `buffer` wait, the oldest go, and `stats().dropped` counts them. Several readers share them out.
+        Events that come before the first read are kept. When more than `buffer` events wait, the oldest are dropped,
+        and `stats().dropped` counts them. With several readers, each event goes to one of them.
         """
-        return self._inbox.reader()
+        return aiter(self._buffer)
 
     async def ended(self, task_id: str, after: int = 0) -> int:
-        """Wait for word that a task has, or may have, ended: a delivery that says so, or doesn't name its event.
+        """Wait for a completion hint: a delivery that says that a task has ended, or doesn't name its event.
 
-        Word that came before the call counts too, for the latest 10,000 tasks. It may never come. Once the receiver
-        is closed it doesn't, and this waits until it is cancelled.
+        Hints that came before the call count as well, for the latest 10,000 tasks. A hint may never come. After the
+        receiver was closed none does, and this waits until it is cancelled.
 
         Args:
             task_id: The task.
-            after: What an earlier call returned: only newer word counts.
+            after: The number that an earlier call returned: only newer hints count.
 
         Returns:
-            A number that stands for the latest word.
+            The number of the latest hint.
         """
-        word = await self._notices.next(task_id, after)
-        while word is None:
+        hint = await self._hints.next(task_id, after)
+        while hint is None:
             await sleep_forever()
-        return word[0]
+        return hint.version
 
     async def wait(
         self,
@@ -194,87 +207,94 @@ class WebhookReceiver:
         client: AsyncRebyte | None = None,
         poll_interval: float = 60.0,
     ) -> Task:
-        """Wait until a task has ended: a delivery tells when to look, the task itself tells whether it has.
+        """Wait until a task has ended: read it when a completion hint comes, and now and then without one.
 
         Args:
             task_id: The task.
             timeout: Seconds for everything together; None waits as long as it takes.
-            client: What reads the task; None for the receiver's own.
-            poll_interval: Seconds after which the task is read though no delivery came; `math.inf` for never.
+            client: The client that reads the task; None for the receiver's own.
+            poll_interval: Seconds after which the task is read without a hint; `math.inf` for never.
 
         Returns:
-            The task in its terminal state. Where there is no client, its id and status alone, as the latest delivery
-            has them: taken at its word, and it may be that of an earlier turn.
+            The task in its terminal state. Without a client: only its id and status, as the latest delivery has them,
+            which may be the status of an earlier turn.
 
         Raises:
-            WaitTimeoutError: It hadn't ended in time.
+            WaitTimeoutError: The task had not ended in time.
             ConfigurationError: There is no client, and the receiver is closed.
-            APIError: The task can't be read, such as `NotFoundError`; likewise `TransportError` and `DecodeError` when
-                that lasts.
+            APIError: The task can't be read, such as `NotFoundError`; also `TransportError` and `DecodeError`, if that
+                lasts.
         """
-        optional_seconds("timeout", timeout)
-        _check_interval(poll_interval)
+        _validate.optional_seconds("timeout", timeout)
+        _validate.seconds("poll_interval", poll_interval, above_zero=True, error=ConfigurationError)
         reader = client or self._client
         if reader is None:
-            return await self._wait_for_word(task_id, timeout)
+            return await self._wait_for_end_event(task_id, timeout)
         tasks, grace = reader.tasks, CreationGrace()
         grace.start(task_id)  # another client may have created it a moment ago
         poller = TaskPoller(task_id, lambda: tasks.get(task_id), grace)
         return await wait_with_hints(poller, self, timeout=timeout, poll_interval=poll_interval)
 
-    async def _wait_for_word(self, task_id: str, timeout: float | None) -> Task:
-        number, name = 0, None
+    async def _wait_for_end_event(self, task_id: str, timeout: float | None) -> Task:
+        version, end = 0, None
         with move_on_after(timeout):
-            while name is None:
-                word = await self._notices.next(task_id, number)
-                if word is None:
-                    raise ConfigurationError("the receiver is closed: nothing will tell of the task any more")
-                number, name = word
-        if name is None:
-            raise WaitTimeoutError(f"no delivery told of task {task_id}'s end in {timeout} s", resource_id=task_id)
-        return Task(id=task_id, status=name.removeprefix("task."))
+            while end is None:
+                hint = await self._hints.next(task_id, version)
+                if hint is None:
+                    raise ConfigurationError("the receiver is closed, so no delivery will report the task any more")
+                version, end = hint
+        if end is None:
+            raise WaitTimeoutError(
+                f"no delivery reported the end of task {task_id} in {timeout} s", resource_id=task_id
+            )
+        return Task(id=task_id, status=end.removeprefix("task."))
 
-    # Where deliveries come in
+    # --- where deliveries come in ---
 
-    async def receive(self, headers: Headers, body: bytes, *, url: str | None = None) -> Receipt:
-        """Take a delivery from a framework of your own, which is to answer with the receipt's `status`.
+    async def receive(self, headers: RawHeaders, body: bytes, *, url: str | None = None) -> Receipt:
+        """Process a delivery in your own framework, which must respond with the receipt's `status`.
 
         Args:
-            headers: Its headers: a mapping, or pairs.
-            body: Its body, exactly as it came.
+            headers: The delivery's headers: a mapping, or pairs.
+            body: The delivery's body, exactly as it came.
             url: The URL as it was registered; None for the receiver's own.
 
         Returns:
-            What became of it. Nothing about a delivery raises.
+            What the receiver made of the delivery. Nothing in a delivery makes this raise.
         """
-        return await self._receive(headers, body, self._url if url is None else url)
+        try:
+            registered = self._url if url is None else check_url(url)
+            return await self._process(Headers.parse(headers), check_body(body), registered)
+        except ConfigurationError as error:
+            return self._refuse(500, error)
 
-    async def verify(self, headers: Headers, body: bytes, *, url: str | None = None) -> WebhookEvent:
-        """Check a delivery and read it, and do nothing else about it: with the public key that its source gave.
+    async def verify(self, headers: RawHeaders, body: bytes, *, url: str | None = None) -> WebhookEvent:
+        """Verify a delivery and read its event, and do nothing else. Reads the public key from its source if need be.
 
         Args:
-            headers: Its headers: a mapping, or pairs.
-            body: Its body, exactly as it came.
+            headers: The delivery's headers: a mapping, or pairs.
+            body: The delivery's body, exactly as it came.
             url: The URL as it was registered; None for the receiver's own.
 
         Raises:
-            WebhookVerificationError: It isn't shown to be genuine.
-            WebhookPayloadError: It is genuine, but can't be read.
-            ConfigurationError: The call itself can't be right.
-            TransportError: The public key can't be had; likewise whatever else its source raises.
+            WebhookVerificationError: The delivery is not proven to be genuine.
+            WebhookPayloadError: The delivery is genuine, but its body can't be read.
+            ConfigurationError: An argument is invalid.
+            TransportError: The public key can't be read; also any other exception of its source.
         """
-        return await self._keyed.verify(headers, body_bytes(body), self._url if url is None else url, None)
+        raw, registered = check_body(body), self._url if url is None else check_url(url)
+        return await self._key_verifier.verify(Headers.parse(headers), raw, registered)
 
     async def aiohttp_handler(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request of aiohttp's server: `app.router.add_post("/webhooks/rebyte", receiver.aiohttp_handler)`."""
-        return await answer_aiohttp(request, self._take)
+        """Handle a request of aiohttp's server: `app.router.add_post("/webhooks/rebyte", receiver.aiohttp_handler)`."""
+        return await respond_aiohttp(request, self._process_request)
 
     def setup(self, app: web.Application, path: str = "/webhooks/rebyte") -> None:
-        """Mount it in an aiohttp application, with which it is opened and closed.
+        """Add the receiver to an aiohttp application, which then opens and closes it.
 
         Args:
             app: The application.
-            path: Where in it.
+            path: The path in the application.
         """
         app.router.add_post(path, self.aiohttp_handler)
 
@@ -290,143 +310,129 @@ class WebhookReceiver:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Be an ASGI application: `Route("/webhooks/rebyte", receiver)` in Starlette, or `uvicorn.run(receiver)`.
 
-        Run by a server itself, it is opened and closed with it. Frameworks don't tell what is mounted in them when they
-        end: use `async with` in their lifespan.
+        A server that runs the receiver itself opens and closes it. A framework doesn't report its own end to the
+        applications in it: use `async with` in the framework's lifespan.
         """
         if scope["type"] == "http":
-            await answer_http(scope, receive, send, self._take)
+            await respond_asgi(scope, receive, send, self._process_request)
         elif scope["type"] == "lifespan":
-            await live(receive, send, self._open, self.aclose)
+            await run_lifespan(receive, send, self._open, self.aclose)
         else:
-            await refuse_socket(receive, send)
+            await refuse_websocket(receive, send)
 
     @property
     def asgi(self) -> Self:
         """The receiver as an ASGI application, which it is itself."""
         return self
 
-    async def _take(self, incoming: Incoming) -> Receipt:
-        body = refusal(incoming, self._max_body) or await incoming.body(self._max_body, self._read_timeout)
+    # --- one delivery ---
+
+    async def _process_request(self, request: IncomingRequest) -> Receipt:
+        body = request.reject(self._max_body) or await request.read_body(self._max_body, self._read_timeout)
         if isinstance(body, Receipt):
-            self._counts["too_large"] += body.status == 413  # noqa: PLR2004 - what "too large" is in HTTP
+            self._counts["too_large"] += body.status == 413  # noqa: PLR2004 - "too large" in HTTP
             return body
         try:
-            url = self._url or presumed_url(incoming.url, self._verifier)
+            url = self._url or url_from_request(request.url, self._verifier)
         except ConfigurationError as error:
-            return self._refused(500, error)
-        return await self._receive(incoming.headers, body, url)
+            return self._refuse(500, error)
+        return await self._process(request.headers, body, url)
 
-    async def _receive(self, headers: Headers, body: bytes, url: str | None) -> Receipt:
+    async def _process(self, headers: Headers, body: bytes, url: str | None) -> Receipt:
         if self._is_closed:
-            return self._refused(503, ConfigurationError("the receiver is closed"))
-        try:
-            raw = body_bytes(body)
-        except ConfigurationError as error:
-            return self._refused(500, error)
-        if len(raw) > self._max_body:
+            return self._refuse(503, ConfigurationError("the receiver is closed"))
+        if len(body) > self._max_body:
             self._counts["too_large"] += 1
             return Receipt(status=413)
-        event = await self._verified(headers, raw, url)
-        return event if isinstance(event, Receipt) else await self._accept(event, raw, url)
+        event = await self._verify_or_reject(headers, body, url)
+        return event if isinstance(event, Receipt) else await self._accept(event, body, url)
 
-    async def _verified(self, headers: Headers, body: bytes, url: str | None) -> WebhookEvent | Receipt:
+    async def _verify_or_reject(self, headers: Headers, body: bytes, url: str | None) -> WebhookEvent | Receipt:
         try:
-            return await self._keyed.verify(headers, body, url, None)
+            return await self._key_verifier.verify(headers, body, url)
         except WebhookVerificationError as error:
-            return self._forged(error)
+            self._counts["forged"] += 1
+            _log.warning("a webhook delivery was refused: %s", error)
+            return Receipt(status=401, error=error)
         except WebhookPayloadError as error:
             self._counts["unreadable"] += 1
             _log.error("%s", error)
             return Receipt(status=200, error=error)
         except ConfigurationError as error:
-            return self._refused(500, error)
+            return self._refuse(500, error)
         except Exception as error:  # noqa: BLE001 - the source of the key may raise anything; the delivery may be genuine
-            return self._refused(503, error)
+            return self._refuse(503, error)
 
-    def _forged(self, error: WebhookVerificationError) -> Receipt:
-        self._counts["forged"] += 1
-        _log.warning("a webhook delivery was refused: %s", error)
-        return Receipt(status=401, error=error)
-
-    def _refused(self, status: int, error: Exception) -> Receipt:
+    def _refuse(self, status: int, error: Exception) -> Receipt:
         self._counts["refused"] += 1
-        _log.error("a webhook delivery couldn't be taken: %s: %s", type(error).__name__, error)
+        _log.error("a webhook delivery couldn't be accepted: %s: %s", type(error).__name__, error)
         return Receipt(status=status, error=error)
 
     async def _accept(self, event: WebhookEvent, body: bytes, url: str | None) -> Receipt:
-        if self._is_closed:  # while the public key was being read
-            return self._refused(503, ConfigurationError("the receiver is closed"))
-        # A repeat is word too: it may be the same words for the end of another turn, and to look twice does no harm.
-        self._notices.tell(event)
-        # The crew's own: a delivery that is remembered and then dropped, because its sender left, would never be told.
-        receipt = await self._crew.lead(self._taken(self._crew, event, body, url))
-        return receipt or self._refused(503, ConfigurationError("the receiver was closed meanwhile"))
+        if self._is_closed:  # it was closed while the public key was read
+            return self._refuse(503, ConfigurationError("the receiver is closed"))
+        # A repeat is a hint as well: another turn may end with the same bytes, and reading the task again does no harm.
+        self._hints.publish(event)
+        # Shielded: if a disconnected sender could stop this after the store has remembered the delivery, its repeat
+        # would be ignored, and no handler would ever get the event.
+        receipt = await self._pool.run_shielded(self._submit_if_new(self._pool, event, body, url))
+        return receipt or self._refuse(503, ConfigurationError("the receiver was closed in the meantime"))
 
-    async def _taken(self, crew: Crew, event: WebhookEvent, body: bytes, url: str | None) -> Receipt | None:
-        """Tell whoever is to be told, where it is new; None where it is too late for that."""
-        handlers = self._handlers.of(event)
-        if not crew.reserve(len(handlers)):
-            return self._refused(503, ConfigurationError("the handlers are too far behind: more than backlog wait"))
+    async def _submit_if_new(
+        self, pool: HandlerPool, event: WebhookEvent, body: bytes, url: str | None
+    ) -> Receipt | None:
+        """Pass a new event on to its handlers and to readers; None if the pool was closed in the meantime."""
+        handlers = [handler for handler in self._handlers if handler.wants(event)]
+        if not pool.reserve(len(handlers)):
+            return self._refuse(503, ConfigurationError("the handlers are too slow: more calls than backlog wait"))
         try:
-            is_new = await self._is_new(identity(url, body))
+            is_new = await self._deduplicator.is_new(url, body)
         finally:
-            crew.release(len(handlers))
-        if crew.is_over:  # the store wouldn't be cancelled
+            pool.release(len(handlers))
+        if pool.is_closed:  # the store ignored its cancellation
             return None
         if not is_new:
             self._counts["repeated"] += 1
             return Receipt(status=200, event=event, is_repeat=True)
         self._counts["accepted"] += 1
         for handler in handlers:
-            crew.take(Job(handler, event))
-        self._inbox.put(event, len(body))
+            pool.submit(Job(handler, event))
+        self._buffer.put(event, len(body))
         return Receipt(status=200, event=event)
 
-    async def _is_new(self, key: str) -> bool:
-        """Whether it is new; in doubt it is: better told twice than not at all."""
-        with move_on_after(_STORE_PATIENCE):
-            try:
-                return await self._seen.add(key)
-            except Exception:  # noqa: BLE001 - an application's store may raise anything
-                _log.exception("what remembers webhook deliveries failed; this one is taken for new")
-                return True
-        _log.error("what remembers webhook deliveries took more than %g s; this one is taken for new", _STORE_PATIENCE)
-        return True
-
-    def _job_done(self, succeeded: bool) -> None:
+    def _count_call(self, succeeded: bool) -> None:
         self._counts["handled" if succeeded else "handler_errors"] += 1
 
-    # Its life
+    # --- opening and closing ---
 
     @property
     def url(self) -> str | None:
-        """The URL as it was registered, as far as it was given."""
+        """The registered URL, if it was given."""
         return self._url
 
     def stats(self) -> ReceiverStats:
-        """What became of the deliveries so far."""
-        return ReceiverStats(**self._counts, dropped=self._inbox.dropped)
+        """Return the counters of the deliveries so far."""
+        return ReceiverStats(**self._counts, dropped=self._buffer.dropped)
 
     def _open(self) -> None:
-        """Take deliveries again after it was closed."""
         if not self._is_closed:
             return
         self._is_closed = False
-        self._keyed, self._crew = KeyedVerifier(self._verifier), self._make_crew()
-        self._notices.open()
-        self._inbox.open()
+        self._key_verifier, self._pool = self._make_verifier(), self._make_pool()
+        self._hints.open()
+        self._buffer.open()
 
     async def aclose(self) -> None:
-        """Take nothing more, let handlers end for `drain_timeout` seconds, then cancel them; readers end.
+        """Accept nothing more, wait for handlers for `drain_timeout` seconds, then cancel them; readers end.
 
-        No handler begins after it. A receiver that is entered again (`async with`), or whose server starts again, is
+        No handler starts afterwards. A receiver that is entered again (`async with`), or whose server starts again, is
         open again, with its handlers and its counters.
         """
         self._is_closed = True
-        self._keyed.close()
-        self._notices.close()
-        self._inbox.close()
-        await self._crew.drain(self._drain_timeout)
+        self._key_verifier.close()
+        self._hints.close()
+        self._buffer.close()
+        await self._pool.drain(self._drain_timeout)
 
     async def __aenter__(self) -> Self:
         self._open()
@@ -440,18 +446,3 @@ class WebhookReceiver:
     def __repr__(self) -> str:
         state = "closed" if self._is_closed else f"at {self._url}" if self._url else "open"
         return f"<{type(self).__name__} {state}>"
-
-
-def _check_interval(seconds: object) -> None:
-    if seconds != math.inf and not (finite_seconds(seconds) or 0) > 0:
-        raise ConfigurationError(f"poll_interval must be a number of seconds above 0, not {seconds!r:.80}")
-
-
-def _check(counts: Mapping[str, object], seconds: Mapping[str, object]) -> None:
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"{name} must be a whole number of at least 1, not {value!r:.80}")
-    for name, value in seconds.items():
-        known = finite_seconds(value)
-        if known is None or known < 0:
-            raise ConfigurationError(f"{name} must be a number of seconds, at least 0, not {value!r:.80}")

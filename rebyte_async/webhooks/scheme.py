@@ -1,51 +1,46 @@
-"""How deliveries prove who sent them: which headers, and what is signed in which form."""
+"""How deliveries prove that they are genuine: in which headers, and what is signed in which form."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hashlib
-import math
 import re
-from typing import Literal
+from typing import Literal, cast
 
 from attrs import field, frozen
 
+from rebyte_async import _validate
 from rebyte_async.errors import ConfigurationError
-from rebyte_async.webhooks.seconds import finite_seconds
 
-__all__ = ["SignatureScheme"]
+__all__ = ["SignatureScheme", "check_tolerance"]
 
 _FIELD = re.compile(r"\{(\w*)\}")
 _FIELDS = ("timestamp", "url", "body", "body_sha256")
-_WORDS = {"encoding": ("base64", "base64url", "hex"), "padding": ("pkcs1v15", "pss")}
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CHOICES = {"encoding": ("base64", "base64url", "hex"), "padding": ("pkcs1v15", "pss")}
 
 
-def tolerance_seconds(value: object) -> float:
-    """A tolerance that can be right.
+def check_tolerance(value: object) -> float:
+    """Check a tolerance in seconds; `math.inf` is one.
 
     Raises:
-        ConfigurationError: It can't.
+        ConfigurationError: The value is no number above 0.
     """
-    seconds = math.inf if value == math.inf else finite_seconds(value)
-    if seconds is None or seconds <= 0:
-        raise ConfigurationError(f"tolerance must be a number of seconds above 0, not {value!r:.80}")
-    return seconds
+    return _validate.seconds("tolerance", value, above_zero=True, error=ConfigurationError)
 
 
 @frozen(kw_only=True)
 class SignatureScheme:
-    """The names and forms of what proves a delivery. The default is the contract's **guess**, but for the secret.
+    """The names and forms of what proves a delivery. Except for the secret, the default is a **guess**.
 
-    When the service turns out to do it otherwise, give a verifier another one:
+    If the service turns out to sign otherwise, give the verifier another scheme:
 
         scheme = SignatureScheme(signature_header="X-Signature", signed="{timestamp}.{body}", encoding="hex")
 
     Raises:
-        ConfigurationError: A part can't be right, such as a signed text without the body.
+        ConfigurationError: A part is invalid, such as a signed text without the body.
 
-    *Source*: contract §7: the secret's header documented; RSA with SHA-256 observed; everything else a guess.
+    *Source*: contract §7, the header of the secret documented, RSA with SHA-256 observed, everything else GUESS(§7).
     """
 
     secret_header: str = "X-Webhook-Secret"  # noqa: S105 - a name
@@ -55,82 +50,74 @@ class SignatureScheme:
     timestamp_header: str = "X-Webhook-Timestamp"
     """The header with the time of the delivery, in unix seconds (guess)."""
     signed: str = "{timestamp}.{url}.{body_sha256}"
-    """What is signed (guess): text with `{timestamp}` (as it stands in the header), `{url}` (as registered), `{body}`
-    (the bytes as they came) and `{body_sha256}` (the hex digest of those)."""
+    """What is signed (guess): text with `{timestamp}` (as the header has it), `{url}` (as registered), `{body}` (the
+    bytes as they came) and `{body_sha256}` (the hex digest of those)."""
     prefix: str = ""
-    """What stands before the signature in its header (guess: nothing)."""
+    """The text before the signature in its header (guess: none)."""
     encoding: Literal["base64", "base64url", "hex"] = "base64"
-    """How the signature is written (guess)."""
+    """How the signature is encoded (guess)."""
     padding: Literal["pkcs1v15", "pss"] = "pkcs1v15"
     """RSA's padding (guess)."""
-    tolerance: float = field(default=300.0, converter=tolerance_seconds)
-    """How old, and how far in the future, a delivery may be, in seconds (guess). `math.inf` never minds."""
+    tolerance: float = field(default=300.0, converter=check_tolerance)
+    """How old, and how far in the future, a delivery may be, in seconds (guess). `math.inf` accepts any time."""
 
     def __attrs_post_init__(self) -> None:
         for name in ("secret_header", "signature_header", "timestamp_header"):
-            _check_header(name, getattr(self, name))
+            _validate.header_name(name, getattr(self, name), error=ConfigurationError)
         _check_template(self.signed)
-        _check_text("prefix", self.prefix)
-        for name, words in _WORDS.items():
-            if getattr(self, name) not in words:
-                raise ConfigurationError(f"{name} must be one of {', '.join(words)}, not {getattr(self, name)!r:.80}")
+        if not isinstance(cast("object", self.prefix), str) or not self.prefix.isascii():
+            raise ConfigurationError(f"prefix must be a string in ASCII, not {self.prefix!r:.80}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigurationError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r:.80}")
 
     @property
     def needs_url(self) -> bool:
-        """Whether the registered URL is a part of what is signed."""
+        """Whether the signature covers the registered URL."""
         return "{url}" in self.signed
 
     @property
     def needs_timestamp(self) -> bool:
-        """Whether the time is a part of what is signed."""
+        """Whether the signature covers the time."""
         return "{timestamp}" in self.signed
 
     def message(self, timestamp: str, url: str, body: bytes) -> bytes:
-        """What is signed for a delivery."""
+        """Return the bytes that are signed for a delivery."""
         values = {
             "timestamp": timestamp.encode(),
             "url": url.encode("utf-8", "replace"),
             "body": body,
             "body_sha256": hashlib.sha256(body).hexdigest().encode(),
         }
-        parts = _FIELD.split(self.signed)  # text and names take turns
+        parts = _FIELD.split(self.signed)  # text and names of fields alternate
         return b"".join(values[part] if number % 2 else part.encode() for number, part in enumerate(parts))
 
-    def written(self, signature: bytes) -> str:
-        """A signature as its header has it."""
+    def encode(self, signature: bytes) -> str:
+        """Encode a signature as its header has it."""
         if self.encoding == "hex":
             return self.prefix + signature.hex()
         encode = base64.b64encode if self.encoding == "base64" else base64.urlsafe_b64encode
         return self.prefix + encode(signature).decode()
 
-    def read(self, text: str) -> bytes | None:
-        """The signature out of its header; None where it isn't written like one."""
+    def decode(self, text: str) -> bytes | None:
+        """Decode the signature in its header; None for text that is no signature."""
         if not text.startswith(self.prefix):
             return None
         digits = text.removeprefix(self.prefix)
         try:
-            return bytes.fromhex(digits) if self.encoding == "hex" else self._unbase64(digits)
+            return bytes.fromhex(digits) if self.encoding == "hex" else self._decode_base64(digits)
         except (binascii.Error, ValueError):
             return None
 
-    def _unbase64(self, digits: str) -> bytes:
+    def _decode_base64(self, digits: str) -> bytes:
         altchars = b"-_" if self.encoding == "base64url" else b"+/"
         bare = digits.rstrip("=") if self.encoding == "base64url" else digits
         signature = base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=altchars, validate=True)
-        written = base64.b64encode(signature, altchars=altchars).decode()
-        if bare != (written.rstrip("=") if self.encoding == "base64url" else written):
-            raise ValueError("bits that mean nothing are set")  # every signature has one spelling
+        encoded = base64.b64encode(signature, altchars=altchars).decode()
+        # Every signature has one encoding: unused bits of the last digit must not be set.
+        if bare != (encoded.rstrip("=") if self.encoding == "base64url" else encoded):
+            raise ValueError("unused bits are set")
         return signature
-
-
-def _check_header(name: str, value: object) -> None:
-    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-        raise ConfigurationError(f"{name} must be the name of a header, not {value!r:.80}")
-
-
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value.isascii():
-        raise ConfigurationError(f"{name} must be a string in ASCII, not {value!r:.80}")
 
 
 def _check_template(signed: object) -> None:

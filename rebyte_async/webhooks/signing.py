@@ -1,4 +1,4 @@
-"""Valid deliveries, for tests of one's own receiver."""
+"""Make valid deliveries, for tests of a receiver."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rebyte_async._wire import json
 from rebyte_async.errors import ConfigurationError
-from rebyte_async.webhooks import rsa
-from rebyte_async.webhooks.proof import secret_bytes
+from rebyte_async.webhooks._verification import encode_secrets, import_rsa
 from rebyte_async.webhooks.scheme import SignatureScheme
-from rebyte_async.webhooks.seconds import unix_seconds
-from rebyte_async.webhooks.verifier import body_bytes
+from rebyte_async.webhooks.verifier import check_body, unix_seconds
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,12 +21,12 @@ __all__ = ["SignedDelivery", "sign"]
 
 
 class SignedDelivery(NamedTuple):
-    """A delivery as the service would send it: `verifier.verify(*delivery, url=…)`."""
+    """A delivery as the service would send it. Use it as `verifier.verify(*delivery, url=…)`."""
 
     headers: dict[str, str]
-    """Its headers."""
+    """The delivery's headers, with the proofs that were asked for."""
     body: bytes
-    """Its body."""
+    """The delivery's body."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} with {', '.join(self.headers)}; {len(self.body)} bytes>"
@@ -49,37 +47,37 @@ def sign(
         await http.post("/rebyte", data=delivery.body, headers=delivery.headers)
 
     Args:
-        payload: What it says: an object, which becomes JSON, or the body as it is to be.
+        payload: The content: an object, which becomes JSON, or the body itself.
         secret: The secret; None leaves it out.
-        private_key: An RSA key in PEM, to sign with; None doesn't sign. It needs the extra `webhooks`.
-        url: The URL that the receiver was registered with; a signature needs it.
-        now: When it is sent, in unix seconds or as an aware datetime; None for now.
+        private_key: An RSA key in PEM to sign with; None doesn't sign. Needs the extra `webhooks`.
+        url: The URL as it was registered; a signature needs it.
+        now: When the delivery is sent, in unix seconds or as an aware datetime; None for now.
         scheme: How deliveries are signed.
 
     Raises:
-        ConfigurationError: There is neither secret nor key, or one of the arguments can't be right.
+        ConfigurationError: There is neither secret nor key, or an argument is invalid.
 
-    *Source*: contract §7: the secret documented, the signature's form a guess.
+    *Source*: contract §7, the secret documented, the form of the signature GUESS(§7).
     """
     if secret is None and private_key is None:
-        raise ConfigurationError("give secret, private_key or both: without either there is nothing to make valid")
-    body, stamp = _body(payload), str(int(unix_seconds(time.time() if now is None else now)))
-    headers = {"Content-Type": "application/json", scheme.timestamp_header: stamp}
+        raise ConfigurationError("give secret, private_key or both: a delivery without either is not valid")
+    body, timestamp = _encode_body(payload), str(int(unix_seconds(time.time() if now is None else now)))
+    headers = {"Content-Type": "application/json", scheme.timestamp_header: timestamp}
     if secret is not None:
-        headers[scheme.secret_header] = secret_bytes(secret)[0].decode()
+        headers[scheme.secret_header] = encode_secrets(secret)[0].decode()
     if private_key is not None:
         if url is None and scheme.needs_url:
-            raise ConfigurationError("url is needed: it is signed with the rest. Give it as it was registered")
-        message = scheme.message(stamp, url or "", body)
-        signature = rsa.sign(rsa.signing_key(private_key), message, scheme.padding)
-        headers[scheme.signature_header] = scheme.written(signature)
+            raise ConfigurationError("url is needed, because the signature covers it: give it as it was registered")
+        message = scheme.message(timestamp, url or "", body)
+        signature = import_rsa().SigningKey.load(private_key).sign(message, scheme.padding)
+        headers[scheme.signature_header] = scheme.encode(signature)
     return SignedDelivery(headers, body)
 
 
-def _body(payload: object) -> bytes:
+def _encode_body(payload: object) -> bytes:
     try:
         if isinstance(payload, Mapping):
             return json.plain_dumps(dict(cast("Mapping[str, Any]", payload)))
-        return payload.encode() if isinstance(payload, str) else body_bytes(payload)
+        return payload.encode() if isinstance(payload, str) else check_body(payload)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"payload can't be sent as JSON: {error!s:.200}") from error

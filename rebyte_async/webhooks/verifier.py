@@ -1,55 +1,55 @@
-"""Verifying deliveries: bytes, headers and the time in, an event out."""
+"""Verify deliveries: bytes, headers and the time as arguments, an event as the result."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from rebyte_async.errors import ConfigurationError
+from rebyte_async.webhooks._headers import Headers
+from rebyte_async.webhooks._verification import Verification, encode_secrets, import_rsa, load_public_keys
 from rebyte_async.webhooks.event import WebhookEvent, read_event
-from rebyte_async.webhooks.headers import HeaderBag
-from rebyte_async.webhooks.proof import Proof, public_keys, secret_bytes
-from rebyte_async.webhooks.rsa import require_cryptography
-from rebyte_async.webhooks.scheme import SignatureScheme, tolerance_seconds
-from rebyte_async.webhooks.seconds import unix_seconds
+from rebyte_async.webhooks.scheme import SignatureScheme, check_tolerance
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from rebyte_async.webhooks._headers import RawHeaders
 
-    from rebyte_async.webhooks.headers import Headers
-
-__all__ = ["PublicKey", "PublicKeySource", "WebhookVerifier"]
+__all__ = ["PublicKey", "PublicKeySource", "WebhookVerifier", "check_body", "check_url", "unix_seconds"]
 
 PublicKey: TypeAlias = str | bytes
 """A PEM, or the base64 of one."""
 PublicKeySource: TypeAlias = Callable[[], Awaitable[PublicKey]]
-"""What reads the key, such as `client.webhooks.public_key`."""
+"""A function that reads the public key, such as `client.webhooks.public_key`."""
 
 
 class WebhookVerifier:
-    """Tells genuine deliveries from forged ones, and reads them. It touches no network and holds no state.
+    """Tells genuine deliveries from forged ones, and reads them. It uses no network and keeps no state.
 
         verifier = WebhookVerifier(secret=os.environ["REBYTE_WEBHOOK_SECRET"])
         event = verifier.verify(request.headers, await request.read())
 
     Args:
         secret: The secret that was given to `client.webhooks.create`, or several while it is being changed.
-        public_key: The key of the signature: a PEM, the base64 of one, or several; or a function that reads it, such
-            as `client.webhooks.public_key`, which only a `WebhookReceiver` can use. It needs the extra `webhooks`.
+        public_key: The key that verifies signatures: a PEM, the base64 of one, or several; or a function that reads
+            it, such as `client.webhooks.public_key`, which only a `WebhookReceiver` can use. Needs the extra
+            `webhooks`.
         tolerance: How old, and how far in the future, a delivery may be, in seconds; None for the scheme's 300.
-        scheme: How deliveries are signed; the default is a guess, except for the secret.
-        clock: What the time is, in unix seconds, where `verify` isn't told.
+        scheme: How deliveries are signed. Except for the secret, the default is a guess.
+        clock: Returns the time in unix seconds, for calls of `verify` without `now`.
 
-    All that is configured must hold: with a secret and a key, both.
+    Everything that is configured must hold: with a secret and a key, both.
 
     Raises:
-        ConfigurationError: There is neither secret nor key, one of them can't be right, or cryptography is missing.
+        ConfigurationError: There is neither secret nor key, one of them is invalid, or cryptography is not installed.
 
-    *Source*: contract §7: the secret documented, the signature observed, its form a guess.
+    *Source*: contract §7, the secret documented, the signature observed, its form GUESS(§7).
     """
 
-    __slots__ = ("_clock", "_proof", "_source")
+    __slots__ = ("_clock", "_source", "_verification")
 
     def __init__(
         self,
@@ -65,108 +65,126 @@ class WebhookVerifier:
         if not isinstance(cast("object", scheme), SignatureScheme):
             raise ConfigurationError(f"scheme must be a SignatureScheme, not {type(scheme).__name__}")
         if public_key is not None:
-            require_cryptography()
+            import_rsa()
         self._source = public_key if callable(public_key) else None
         self._clock = clock
-        self._proof = Proof(
-            secrets=secret_bytes(secret),
-            keys=public_keys(public_key),
-            signed=public_key is not None,
+        self._verification = Verification(
+            secrets=encode_secrets(secret),
+            keys=load_public_keys(public_key),
+            is_signed=public_key is not None,
             scheme=scheme,
-            tolerance=scheme.tolerance if tolerance is None else tolerance_seconds(tolerance),
+            tolerance=scheme.tolerance if tolerance is None else check_tolerance(tolerance),
         )
 
     @property
     def scheme(self) -> SignatureScheme:
         """How deliveries are signed."""
-        return self._proof.scheme
+        return self._verification.scheme
 
     @property
     def checks_secret(self) -> bool:
-        """Whether a secret has to be right."""
-        return bool(self._proof.secrets)
+        """Whether deliveries must have a secret."""
+        return bool(self._verification.secrets)
 
     @property
     def checks_signature(self) -> bool:
-        """Whether a signature has to be right."""
-        return self._proof.signed
+        """Whether deliveries must have a signature."""
+        return self._verification.is_signed
 
     @property
-    def proof(self) -> Proof:
-        """What is checked."""
-        return self._proof
+    def verification(self) -> Verification:
+        """What must hold for a delivery to be genuine."""
+        return self._verification
 
     @property
     def key_source(self) -> PublicKeySource | None:
-        """What reads the public key; None where the key itself was given, or none is needed."""
+        """The function that reads the public key; None if the key itself was given, or none is needed."""
         return self._source
 
     def verify(
         self,
-        headers: Headers,
+        headers: RawHeaders,
         body: bytes,
         url: str | None = None,
         now: float | datetime | None = None,
     ) -> WebhookEvent:
-        """Check a delivery and read it.
+        """Verify a delivery and read its event.
 
         Args:
-            headers: Its headers, in any case: a mapping, or pairs of text or of bytes as in an ASGI scope.
-            body: Its body, exactly as it came: before anything decoded it.
-            url: The URL as it was registered, which is signed with the rest; a secret alone needs none.
+            headers: The delivery's headers: a mapping, or pairs of text, or of bytes as in an ASGI scope.
+            body: The delivery's body, exactly as it came, before anything decoded it.
+            url: The URL as it was registered, which a signature covers; a secret alone needs none.
             now: The time, in unix seconds or as an aware datetime; None asks the clock.
 
         Returns:
-            What it says.
+            The event in the delivery.
 
         Raises:
             MissingSignatureError: A header is missing.
-            SignatureMismatchError: The secret or the signature is not the right one.
-            TimestampToleranceError: It is too old, or from the future.
-            WebhookPayloadError: It is genuine, but can't be read.
-            ConfigurationError: The call itself can't be right, such as a body that was decoded before.
+            SignatureMismatchError: The secret or the signature is wrong.
+            TimestampToleranceError: The delivery is too old, or from the future.
+            WebhookPayloadError: The delivery is genuine, but its body can't be read.
+            ConfigurationError: An argument is invalid, such as a body that was decoded before.
         """
         if self._source is not None:
             raise ConfigurationError(
-                "the public key is yet to be read, which a WebhookReceiver does; or give the key itself: "
+                "the public key must be read first, which a WebhookReceiver does; or give the key itself: "
                 "public_key=await client.webhooks.public_key()"
             )
-        raw = body_bytes(body)
-        self._proof.check(HeaderBag.of(headers), raw, registered_url(url), self.moment(now))
+        raw, parsed, registered = check_body(body), Headers.parse(headers), check_url(url)
+        self._verification.check(parsed, raw, registered, self.current_time() if now is None else unix_seconds(now))
         return read_event(raw)
 
-    def moment(self, now: float | datetime | None) -> float:
-        """A time in unix seconds.
+    def current_time(self) -> float:
+        """Return the time by the verifier's clock, in unix seconds.
 
         Raises:
-            ConfigurationError: It is none.
+            ConfigurationError: The clock returned no time.
         """
-        return unix_seconds(self._clock() if now is None else now)
+        return unix_seconds(self._clock())
 
     def __repr__(self) -> str:
-        checked = [("the secret", self.checks_secret), ("the signature", self.checks_signature)]
-        return f"<{type(self).__name__} of {' and '.join(name for name, is_checked in checked if is_checked)}>"
+        checks = [("the secret", self.checks_secret), ("the signature", self.checks_signature)]
+        return f"<{type(self).__name__} of {' and '.join(name for name, is_checked in checks if is_checked)}>"
 
 
-def body_bytes(body: object) -> bytes:
-    """A body as it came.
+def check_body(body: object) -> bytes:
+    """Check that a body is bytes, and return it.
 
     Raises:
-        ConfigurationError: It isn't the bytes.
+        ConfigurationError: It isn't.
     """
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(cast("bytes", body))
     raise ConfigurationError(
-        f"body must be the bytes as they came, not {type(body).__name__}: what was decoded can't be verified any more"
+        f"body must be the bytes as they came, not {type(body).__name__}: a decoded body can't be verified any more"
     )
 
 
-def registered_url(url: object) -> str | None:
-    """A URL as it was registered.
+def check_url(url: object) -> str | None:
+    """Check that a URL is a string or None, and return it.
 
     Raises:
-        ConfigurationError: It is no text.
+        ConfigurationError: It isn't.
     """
     if url is None or isinstance(url, str):
         return url
     raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
+
+
+def unix_seconds(moment: object) -> float:
+    """Convert a time to unix seconds.
+
+    Raises:
+        ConfigurationError: The value is neither unix seconds nor an aware datetime.
+    """
+    seconds = math.nan
+    # A datetime is aware if it has an offset. One can have a zone that knows no offset, and is naive then.
+    if isinstance(moment, datetime) and moment.utcoffset() is not None:
+        seconds = moment.timestamp()
+    elif isinstance(moment, int | float) and not isinstance(moment, bool):
+        with suppress(OverflowError):
+            seconds = float(moment)
+    if not math.isfinite(seconds):
+        raise ConfigurationError(f"now must be unix seconds or an aware datetime, not {moment!r:.80}")
+    return seconds

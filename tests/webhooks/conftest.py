@@ -1,11 +1,11 @@
-"""Keys to sign with, and an emulator that delivers."""
+"""Keys to sign with, an emulator that delivers, and a client."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
 import pytest
-from webhooks.pairs import KeyPair, make_keys
+from webhooks.rsa_keys import KeyPair, make_keys
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.emulator import DeliveryPolicy, Emulator, text
@@ -13,19 +13,19 @@ from rebyte_async.emulator import DeliveryPolicy, Emulator, text
 
 @pytest.fixture(scope="session")
 def keys() -> KeyPair:
-    """A key that all tests share, for it takes time to make one."""
+    """Make a key that all tests share, because making one takes time."""
     return make_keys()
 
 
 @pytest.fixture(scope="session")
 def other_keys() -> KeyPair:
-    """Another one."""
+    """Make another key."""
     return make_keys()
 
 
 @pytest.fixture
 async def emulator(keys: KeyPair) -> AsyncIterator[Emulator]:
-    """An emulator that signs with the key, whose agents say a word each."""
+    """Start an emulator that signs with the key."""
     policy = DeliveryPolicy(backoff=0)
     async with Emulator(pace=0.001, webhook_key=keys.private, delivery=policy) as emulator:
         emulator.script(text("Hello"), times=None)
@@ -35,6 +35,6 @@ async def emulator(keys: KeyPair) -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def client(emulator: Emulator) -> AsyncIterator[AsyncRebyte]:
-    """A client of it."""
+    """Open a client of the emulator."""
     async with AsyncRebyte(emulator.api_key, base_url=emulator.url) as client:
         yield client

@@ -1,4 +1,4 @@
-"""Applications that are really served, each on a port of its own."""
+"""Serve applications on real sockets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["serve_aiohttp", "serve_asgi"]
 
 @asynccontextmanager
 async def serve_aiohttp(app: web.Application) -> AsyncGenerator[str]:
-    """Serve an aiohttp application; gives its origin."""
+    """Serve an aiohttp application, and yield its origin."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -29,7 +29,7 @@ async def serve_aiohttp(app: web.Application) -> AsyncGenerator[str]:
 
 @asynccontextmanager
 async def serve_asgi(app: Any, **options: Any) -> AsyncGenerator[str]:
-    """Serve an ASGI application by uvicorn; gives its origin."""
+    """Serve an ASGI application with uvicorn, and yield its origin."""
     config = uvicorn.Config(app, host="127.0.0.1", port=0, ws="none", log_level="error", **options)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

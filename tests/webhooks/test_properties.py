@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from webhooks.pairs import KeyPair, make_keys
+from webhooks.rsa_keys import KeyPair, make_keys
 
 from rebyte_async.errors import RebyteError, WebhookPayloadError, WebhookVerificationError
 from rebyte_async.webhooks import SignatureScheme, WebhookReceiver, WebhookVerifier, sign

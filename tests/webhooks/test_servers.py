@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from webhooks.pairs import KeyPair
+from webhooks.rsa_keys import KeyPair
 from webhooks.serving import serve_aiohttp, serve_asgi
 
 from rebyte_async import AsyncRebyte

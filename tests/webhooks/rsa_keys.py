@@ -11,14 +11,14 @@ __all__ = ["KeyPair", "make_keys"]
 
 @frozen
 class KeyPair:
-    """An RSA key, as the two PEMs of it."""
+    """An RSA key, as its two PEMs."""
 
     private: str
     public: str
 
 
 def make_keys() -> KeyPair:
-    """A new key."""
+    """Make a new key."""
     key = generate_private_key(65537, 2048)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

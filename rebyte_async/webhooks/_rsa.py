@@ -1,0 +1,107 @@
+"""RSA signatures with SHA-256, by the library cryptography.
+
+Imported by `_verification.import_rsa` when a key is given, because cryptography is an extra and slow to import.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
+from rebyte_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding
+
+__all__ = ["SigningKey", "VerifyingKey"]
+
+_PADDINGS: dict[str, AsymmetricPadding] = {"pkcs1v15": PKCS1v15(), "pss": PSS(MGF1(SHA256()), PSS.DIGEST_LENGTH)}
+
+
+@frozen
+class VerifyingKey:
+    """A public key, which verifies signatures."""
+
+    _key: RSAPublicKey = field(repr=False)
+
+    @classmethod
+    def load(cls, pem: object) -> VerifyingKey:
+        """Read a public key from a PEM, or from the base64 of one.
+
+        Raises:
+            ConfigurationError: The value is no public RSA key.
+        """
+        key = _load_pem(load_pem_public_key, _decode_pem("public_key", pem), "public_key")
+        if not isinstance(key, RSAPublicKey):
+            raise ConfigurationError(f"public_key must be an RSA key, not {type(key).__name__.lstrip('_')}")
+        return cls(key)
+
+    def signature_matches(self, signature: bytes, message: bytes, padding: str) -> bool:
+        """Whether a signature of a message was made with the private half of this key."""
+        try:
+            self._key.verify(signature, message, _PADDINGS[padding], SHA256())
+        except InvalidSignature:
+            return False
+        return True
+
+
+@frozen
+class SigningKey:
+    """A private key, which makes signatures."""
+
+    _key: RSAPrivateKey = field(repr=False)
+
+    @classmethod
+    def load(cls, pem: object) -> SigningKey:
+        """Read a private key from a PEM, or from the base64 of one.
+
+        Raises:
+            ConfigurationError: The value is no private RSA key.
+        """
+        return cls(_load_private_key(_decode_pem("private_key", pem)))
+
+    def sign(self, message: bytes, padding: str) -> bytes:
+        """Return the signature of a message."""
+        return self._key.sign(message, _PADDINGS[padding], SHA256())
+
+
+@functools.lru_cache(maxsize=4)  # loading a key takes thirty times as long as signing with it
+def _load_private_key(pem: bytes) -> RSAPrivateKey:
+    key = _load_pem(functools.partial(load_pem_private_key, password=None), pem, "private_key")
+    if not isinstance(key, RSAPrivateKey):
+        raise ConfigurationError(f"private_key must be an RSA key, not {type(key).__name__.lstrip('_')}")
+    return key
+
+
+def _load_pem(load: Callable[[bytes], object], pem: bytes, name: str) -> object:
+    try:
+        return load(pem)
+    except Exception as error:  # noqa: BLE001 - cryptography raises errors of several kinds, its UnsupportedAlgorithm too
+        # Without the cause: its text may repeat the input, which can be a private key.
+        raise ConfigurationError(f"{name} can't be read as a key in PEM ({type(error).__name__})") from None
+
+
+def _decode_pem(name: str, given: object) -> bytes:
+    if not isinstance(given, str | bytes):
+        raise ConfigurationError(f"{name} must be a PEM as str or bytes, not {type(given).__name__}")
+    data = given.encode("utf-8", "replace") if isinstance(given, str) else given
+    if b"-----BEGIN" in data:
+        return data
+    try:
+        data = base64.b64decode(b"".join(data.split()), validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    if b"-----BEGIN" not in data:
+        raise ConfigurationError(f"{name} must be a PEM (-----BEGIN …), or the base64 of one")
+    return data
