@@ -13,7 +13,7 @@ from attrs import define, field
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from rebyte_async.emulator.stream.frames import CutManner
+    from rebyte_async.emulator.frames import CutManner
 
 # A client that learns of a broken connection may throw away what it had received but not read. What was sent before
 # a cut should count, so the client gets a moment to read it.

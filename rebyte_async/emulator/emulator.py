@@ -30,7 +30,6 @@ from rebyte_async.emulator.webhooks.message import SigningKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
-    from types import TracebackType
 
     from rebyte_async.emulator.faults.registry import FaultRegistry
     from rebyte_async.emulator.log import TrafficLog
@@ -91,8 +90,9 @@ class Emulator:
         seed: int = 0,
         log_limit: int = 100_000,
     ) -> None:
+        new_key = "rbk_emulator" if deterministic else f"rbk_{secrets.token_hex(16)}"
         self._settings = Settings(
-            api_key=api_key or _generate_key(deterministic=deterministic),
+            api_key=api_key or new_key,
             deterministic=deterministic,
             pace_seconds=pace,
             boot_seconds=boot,
@@ -341,9 +341,7 @@ class Emulator:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __enter__(self) -> Self:
@@ -356,9 +354,7 @@ class Emulator:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._thread is not None:
             self._thread.run(self.aclose())
             self._thread.stop()
@@ -407,7 +403,3 @@ class _LoopThread:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
-
-
-def _generate_key(*, deterministic: bool) -> str:
-    return "rbk_emulator" if deterministic else f"rbk_{secrets.token_hex(16)}"

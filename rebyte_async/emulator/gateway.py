@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rebyte_async.emulator.connections import Connection
-    from rebyte_async.emulator.log import LogEntry
     from rebyte_async.emulator.router import Route, Router
     from rebyte_async.emulator.service import State
 
@@ -58,7 +57,18 @@ class Gateway:
     def _open(self, state: State, request: web.BaseRequest, connection: Connection) -> Exchange:
         target = request.rel_url.raw_path
         path = target.removeprefix(_PREFIX) if target.startswith(f"{_PREFIX}/") else target
-        entry = self._log(state, request, path, connection)
+        peer: Any = request.transport.get_extra_info("peername") if request.transport else None
+        entry = state.log.open(
+            time=now(),
+            origin=self.origin,
+            method=request.method,
+            path=path,
+            query=request.query,
+            headers=request.headers,
+            key=read_key(request.headers),
+            connection=connection.number,
+            peer_port=peer[1] if peer else 0,
+        )
         return Exchange(
             request=request,
             connection=connection,
@@ -72,20 +82,6 @@ class Gateway:
             origins=state.origins,
             issue_read_token=state.issue_read_token,
             sends_artifact_bytes=self.origin == "storage" or state.formats.artifact.redirect is None,
-        )
-
-    def _log(self, state: State, request: web.BaseRequest, path: str, connection: Connection) -> LogEntry:
-        peer: Any = request.transport.get_extra_info("peername") if request.transport else None
-        return state.log.open(
-            time=now(),
-            origin=self.origin,
-            method=request.method,
-            path=path,
-            query=request.query,
-            headers=request.headers,
-            key=read_key(request.headers),
-            connection=connection.number,
-            peer_port=peer[1] if peer else 0,
         )
 
     async def _respond(self, state: State, exchange: Exchange) -> web.StreamResponse:

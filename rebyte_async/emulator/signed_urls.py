@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 
-class BadSignatureError(Exception):
-    """A signed URL doesn't authorize the request."""
-
-
 @define
 class UrlSigner:
     """Signs URLs, and checks them.
@@ -50,30 +46,24 @@ class UrlSigner:
         self._last_expired = self._serial
 
     def check_download(self, request: web.BaseRequest) -> web.Response | None:
-        """Return the error if the URL of a request doesn't authorize it."""
-        return self._check_response(request, "")
+        """Return an error response if the URL of a request doesn't authorize it."""
+        return self._check(request, "")
 
     def check_upload(self, request: web.BaseRequest) -> web.Response | None:
-        """Return the error if a PUT isn't authorized by its URL, or doesn't declare its length."""
-        error = self._check_response(request, request.headers.get("Content-Type", ""))
+        """Return an error response if the URL of a PUT doesn't authorize it, or if the PUT has no declared length."""
+        error = self._check(request, request.headers.get("Content-Type", ""))
         if error is None and request.content_length is None:
             return storage_error(411, "MissingContentLength", "A Content-Length header is required.")
         return error
 
-    def _check_response(self, request: web.BaseRequest, content_type: str) -> web.Response | None:
-        try:
-            self._check(request.method, request.url, content_type)
-        except BadSignatureError as error:
-            return access_denied(str(error))
-        return None
-
-    def _check(self, method: str, url: URL, content_type: str) -> None:
-        query = {name: url.query.get(name, "0") for name in ("expires", "serial")}
-        signature = self._signature(method, url, content_type, query)
-        if not hmac.compare_digest(signature, url.query.get("signature", "")):
-            raise BadSignatureError("The signature doesn't match the request.")
+    def _check(self, request: web.BaseRequest, content_type: str) -> web.Response | None:
+        query = {name: request.url.query.get(name, "0") for name in ("expires", "serial")}
+        signature = self._signature(request.method, request.url, content_type, query)
+        if not hmac.compare_digest(signature, request.url.query.get("signature", "")):
+            return access_denied("The signature doesn't match the request.")
         if int(query["expires"]) <= self.clock().timestamp() or int(query["serial"]) <= self._last_expired:
-            raise BadSignatureError("The URL has expired.")
+            return access_denied("The URL has expired.")
+        return None
 
     def _signature(self, method: str, url: URL, content_type: str, query: dict[str, str]) -> str:
         # The path is decoded, because clients differ in which characters they encode beyond need.

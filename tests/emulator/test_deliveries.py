@@ -40,7 +40,7 @@ from rebyte_async.emulator import (
     raw,
     text,
 )
-from rebyte_async.emulator.webhooks.loopback import LoopbackResolver
+from rebyte_async.emulator.webhooks.delivery import LoopbackResolver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

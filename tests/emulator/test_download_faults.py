@@ -33,7 +33,7 @@ from rebyte_async.emulator import (
 if TYPE_CHECKING:
     from emulator.raw_client import RawClient, Reply
     from rebyte_async.emulator import Emulator, Fault
-    from rebyte_async.emulator.stream.frames import CutManner
+    from rebyte_async.emulator.frames import CutManner
 
 DATA = bytes(range(256)) * 40
 

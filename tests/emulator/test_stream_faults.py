@@ -38,7 +38,7 @@ from rebyte_async.emulator import (
 if TYPE_CHECKING:
     from emulator.raw_client import Frame, RawClient
     from rebyte_async.emulator import Emulator, Fault
-    from rebyte_async.emulator.stream.frames import CutManner
+    from rebyte_async.emulator.frames import CutManner
 
 _STREAMS = Match("GET", "/tasks/[^/]+/events")
 

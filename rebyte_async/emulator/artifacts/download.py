@@ -11,16 +11,16 @@ from attrs import frozen
 
 from rebyte_async.emulator.artifacts.storage import encode_segment
 from rebyte_async.emulator.errors import ApiError
+from rebyte_async.emulator.frames import CutOff
 from rebyte_async.emulator.responses import error_response
-from rebyte_async.emulator.stream.frames import CutOff
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.frames import ByteSink
     from rebyte_async.emulator.state.workspaces import StoredArtifact
-    from rebyte_async.emulator.stream.frames import ByteSink
 
 _PIECE = 256 << 10
 # aiohttp's `http_range` takes `bytes=-0` for the whole and `bytes=5-4` for a malformed header; RFC 9110, section 14,

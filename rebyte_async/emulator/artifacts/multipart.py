@@ -1,7 +1,8 @@
 """Multipart bodies, read piece by piece: no part is ever in memory as a whole.
 
-aiohttp's own reader isn't strict enough to stand in for a service: it strips slashes from filenames, decodes their
-percent signs, and asserts on a body that ends too early. It also reads from the connection, past the log.
+aiohttp's own reader doesn't serve here: it strips slashes from the start of filenames, leaves the escapes of browsers
+in them, and only warns of a malformed head. It also reads from the connection, past the log and past a fault that has
+read the body.
 
 *Source*: RFC 7578, and the HTML standard for how browsers write filenames
 """

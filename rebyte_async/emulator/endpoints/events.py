@@ -6,31 +6,60 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING
+
+from aiohttp import web
+from attrs import define
 
 from rebyte_async.emulator.errors import not_found
 from rebyte_async.emulator.faults.base import with_byte_faults, with_frame_faults
+from rebyte_async.emulator.frames import Comment, CutOff, Done, Event
 from rebyte_async.emulator.responses import json_response
 from rebyte_async.emulator.router import Route
-from rebyte_async.emulator.stream.frames import Comment, CutOff, Done
-from rebyte_async.emulator.stream.writer import StreamWriter
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from rebyte_async.emulator.exchange import Exchange
+    from rebyte_async.emulator.frames import ByteSink, Frame, FrameSink
     from rebyte_async.emulator.service import State
+    from rebyte_async.emulator.settings import Formats
     from rebyte_async.emulator.state.prompts import Prompt
-    from rebyte_async.emulator.stream.frames import FrameSink
 
 _EMPTY_DONE = Done({"status": "succeeded", "lastSeq": -1, "finalResult": ""})
+
+
+@define(eq=False)
+class StreamWriter:
+    """One open stream: frames go in, bytes go out."""
+
+    response: web.StreamResponse
+    _formats: Formats
+    _send_bytes: ByteSink
+
+    @classmethod
+    async def open(cls, exchange: Exchange, formats: Formats) -> StreamWriter:
+        """Send the head of the response; from now on, the loss of the connection stops the handler."""
+        exchange.connection.on_lost = exchange.stop
+        response = web.StreamResponse(headers={"Cache-Control": "no-cache", "X-Request-Id": exchange.request_id})
+        response.content_type = "text/event-stream"
+        await response.prepare(exchange.request)
+        exchange.entry.update(status=response.status)
+        send_bytes = with_byte_faults(exchange.faults, response.write)
+        if formats.stream.retry is not None:
+            await send_bytes(f"retry: {formats.stream.retry}\n\n".encode())
+        return cls(response, formats, send_bytes)
+
+    async def send(self, frame: Frame) -> None:
+        """Send a frame."""
+        if self._formats.stream.ids and isinstance(frame, Event):
+            await self._send_bytes(f"id: {frame.data.get('eventKey', frame.seq)}\n".encode() + frame.wire)
+        else:
+            await self._send_bytes(frame.wire)
 
 
 async def stream(state: State, exchange: Exchange) -> web.StreamResponse:
     """`GET /tasks/:id/events`: every connection gets the turn from its first event, then `done`, then the end."""
     prompt = state.tasks.get(exchange.params["task_id"]).prompt_before_latest(exchange.turns_back)
-    writer = await StreamWriter.open(exchange, state.formats, partial(with_byte_faults, exchange.faults))
+    writer = await StreamWriter.open(exchange, state.formats)
     sink = with_frame_faults(exchange.faults, writer.send)
     try:
         if exchange.looks_empty:

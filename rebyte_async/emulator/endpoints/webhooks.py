@@ -15,7 +15,7 @@ from rebyte_async.emulator import errors
 from rebyte_async.emulator.responses import empty_response, json_response
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.state.webhooks import EVENTS, Webhook
-from rebyte_async.emulator.webhooks.loopback import is_loopback
+from rebyte_async.emulator.webhooks.delivery import is_loopback
 from rebyte_async.emulator.webhooks.message import CryptographyMissingError
 
 if TYPE_CHECKING:

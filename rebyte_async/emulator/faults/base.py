@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rebyte_async.emulator.artifacts.download import DownloadPlan
     from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.stream.frames import ByteSink, FrameSink
+    from rebyte_async.emulator.frames import ByteSink, FrameSink
 
 Respond: TypeAlias = Callable[[], Awaitable["web.StreamResponse"]]
 

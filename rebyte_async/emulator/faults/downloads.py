@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rebyte_async.emulator.artifacts.download import DownloadPlan
     from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.faults.base import Respond
-    from rebyte_async.emulator.stream.frames import ByteSink
+    from rebyte_async.emulator.frames import ByteSink
 
 
 @frozen

@@ -12,8 +12,8 @@ from attrs import evolve, field, frozen
 from rebyte_async.emulator.body import is_array, is_object
 from rebyte_async.emulator.errors import ApiError, not_found
 from rebyte_async.emulator.faults.registry import Match
+from rebyte_async.emulator.frames import Done
 from rebyte_async.emulator.responses import error_response, json_response, read_json
-from rebyte_async.emulator.stream.frames import Done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.faults.base import Respond
-    from rebyte_async.emulator.stream.frames import Frame, FrameSink
+    from rebyte_async.emulator.frames import Frame, FrameSink
 
 _CODES = {
     400: "validation_error",
@@ -251,13 +251,12 @@ class Respell:
 
     def _respell(self, data: Any) -> Any:
         if is_object(data):
-            return {name: self._respell_field(name, value) for name, value in data.items()}
+            if data.get("status") == self.old:
+                data = {**data, "status": self.new}
+            return {name: self._respell(value) for name, value in data.items()}
         if is_array(data):
             return [self._respell(item) for item in data]
         return data
-
-    def _respell_field(self, name: str, value: Any) -> Any:
-        return self.new if name == "status" and value == self.old else self._respell(value)
 
 
 def _set_completed_at(data: dict[str, Any]) -> dict[str, Any]:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field, frozen
 
 from rebyte_async.emulator.faults.registry import STREAMS, Match
-from rebyte_async.emulator.stream.frames import CutOff, Done, Event, Raw
+from rebyte_async.emulator.frames import CutOff, Done, Event, Raw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
     from typing import ClassVar
 
     from aiohttp import web
 
     from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.faults.base import Respond
-    from rebyte_async.emulator.stream.frames import ByteSink, CutManner, Frame, FrameSink
+    from rebyte_async.emulator.frames import ByteSink, CutManner, Frame, FrameSink
 
 
 @frozen
@@ -109,17 +110,13 @@ class Silence:
 
     def frames(self, sink: FrameSink) -> FrameSink:
         """Stall before the next frame."""
-        left = self.after
+        return _at_event(sink, self.after, self._stall)
 
-        async def send(frame: Frame) -> None:
-            nonlocal left
-            if left == 0:
-                left = -1
-                await _stall(self.seconds)
-            await sink(frame)
-            left -= isinstance(frame, Event) and left > 0
-
-        return send
+    async def _stall(self) -> None:
+        if self.seconds is None:
+            await asyncio.Event().wait()
+        else:
+            await asyncio.sleep(self.seconds)
 
 
 @frozen
@@ -178,7 +175,23 @@ class EarlyDone:
 
     def frames(self, sink: FrameSink) -> FrameSink:
         """Hold the last events back."""
-        return _TailHolder(sink, self)
+        held: deque[Frame] = deque()
+        last_seq = -1
+
+        async def send(frame: Frame) -> None:
+            nonlocal last_seq
+            if isinstance(frame, Done):
+                final_result = frame.data["finalResult"] if self.final_result else ""
+                data = {**frame.data, "lastSeq": last_seq, "finalResult": final_result}
+                await sink(evolve(frame, data=data))
+                return
+            held.append(frame)
+            if len(held) > self.tail:
+                oldest = held.popleft()
+                last_seq = oldest.seq if isinstance(oldest, Event) else last_seq
+                await sink(oldest)
+
+        return send
 
 
 @frozen
@@ -206,16 +219,7 @@ class Noise:
 
     def frames(self, sink: FrameSink) -> FrameSink:
         """Send the bytes between two frames."""
-        left = self.after
-
-        async def send(frame: Frame) -> None:
-            nonlocal left
-            if left == 0:
-                await sink(Raw(self.data))
-            left -= isinstance(frame, Event) or left == 0
-            await sink(frame)
-
-        return send
+        return _at_event(sink, self.after, partial(sink, Raw(self.data)))
 
 
 @frozen
@@ -271,62 +275,41 @@ class LateRow:
         return _Shifter(sink, self.at, 1, self)
 
 
-async def _stall(seconds: float | None) -> None:
-    if seconds is None:
-        await asyncio.Event().wait()
-    else:
-        await asyncio.sleep(seconds)
+def _at_event(sink: FrameSink, events_before: int, act: Callable[[], Awaitable[None]]) -> FrameSink:
+    """Pass all frames on, and act once, before the first frame that comes after a number of events."""
+    left = events_before
 
+    async def send(frame: Frame) -> None:
+        nonlocal left
+        if left == 0:
+            left = -1
+            await act()
+        await sink(frame)
+        left -= isinstance(frame, Event) and left > 0
 
-@define
-class _TailHolder:
-    sink: FrameSink
-    fault: EarlyDone
-    held: deque[Frame] = field(factory=deque["Frame"], init=False)
-    last_seq: int = field(default=-1, init=False)
-
-    async def __call__(self, frame: Frame) -> None:
-        if isinstance(frame, Done):
-            await self.sink(evolve(frame, data=self._early_data(frame)))
-            return
-        self.held.append(frame)
-        if len(self.held) > self.fault.tail:
-            await self._send(self.held.popleft())
-
-    async def _send(self, frame: Frame) -> None:
-        if isinstance(frame, Event):
-            self.last_seq = frame.seq
-        await self.sink(frame)
-
-    def _early_data(self, done: Done) -> dict[str, object]:
-        final_result = done.data["finalResult"] if self.fault.final_result else ""
-        return {**done.data, "lastSeq": self.last_seq, "finalResult": final_result}
+    return send
 
 
 @define
 class _Shifter:
+    """Shifts the numbers of all events but the first ones, and sends a new event before the first shifted one."""
+
     sink: FrameSink
     events_before: int
     by: int
     row: LateRow | None
 
     async def __call__(self, frame: Frame) -> None:
-        if isinstance(frame, Event):
-            await self._send_event(frame)
-        elif isinstance(frame, Done) and self.events_before <= 0:
-            await self.sink(evolve(frame, data={**frame.data, "lastSeq": frame.data["lastSeq"] + self.by}))
-        else:
-            await self.sink(frame)
-
-    async def _send_event(self, event: Event) -> None:
-        if self.events_before > 0:
+        if isinstance(frame, Event) and self.events_before > 0:
             self.events_before -= 1
-            await self.sink(event)
-            return
-        if self.row is not None:
-            await self.sink(_make_late_event(event, self.row))
-            self.row = None
-        await self.sink(Event({**event.data, "seq": event.seq + self.by}))
+        elif isinstance(frame, Event):
+            if self.row is not None:
+                await self.sink(_make_late_event(frame, self.row))
+                self.row = None
+            frame = Event({**frame.data, "seq": frame.seq + self.by})
+        elif isinstance(frame, Done) and self.events_before <= 0:
+            frame = evolve(frame, data={**frame.data, "lastSeq": frame.data["lastSeq"] + self.by})
+        await self.sink(frame)
 
 
 def _make_late_event(event: Event, row: LateRow) -> Event:

@@ -50,30 +50,15 @@ def flatten_steps(steps: Steps) -> tuple[Steps, ...]:
 
 
 class AgentHost(Protocol):
-    """What steps may use of the service's state."""
+    """What steps may use of the state of the service."""
 
-    @property
-    def ids(self) -> IdGenerator:
-        """Generates ids."""
-        ...
-
-    @property
-    def clock(self) -> Callable[[], datetime]:
-        """Returns the service's time."""
-        ...
-
-    @property
-    def latches(self) -> Latches:
-        """Holds agents until a test releases them."""
-        ...
-
-    @property
-    def artifacts(self) -> ArtifactStore:
-        """Stores artifacts."""
-        ...
+    ids: IdGenerator
+    clock: Callable[[], datetime]
+    latches: Latches
+    artifacts: ArtifactStore
 
     def create_prompt(self, text: str) -> Prompt:
-        """Return a new prompt."""
+        """Create a prompt."""
         ...
 
     def next_action_id(self) -> int:

@@ -228,30 +228,25 @@ class Ask:
 
     async def play(self, player: ScriptPlayer) -> None:
         """Ask, and wait for the answer."""
-        question = self._create_question(player)
-        player.task.question = question
-        player.emit("ask_user_question", self._payload(question))
-        try:
-            player.answers.append(await question.answer)
-        finally:
-            player.task.question = None
-
-    def _create_question(self, player: ScriptPlayer) -> Question:
-        return Question(
+        question = Question(
             action_id=player.host.next_action_id() if self.action_id is None else self.action_id,
             message_id=self.message_id or player.host.ids.uuid(),
             option_count=len(self.options),
             multi_select=self.multi_select,
         )
-
-    def _payload(self, question: Question) -> dict[str, Any]:
-        return {
+        payload = {
             "actionId": str(question.action_id),
             "messageId": question.message_id,
             "question": self.question,
             "options": [{"label": label} for label in self.options],
             "multiSelect": self.multi_select,
         }
+        player.task.question = question
+        player.emit("ask_user_question", payload)
+        try:
+            player.answers.append(await question.answer)
+        finally:
+            player.task.question = None
 
 
 @frozen(kw_only=True)
@@ -287,15 +282,12 @@ class WriteArtifact:
 
     async def play(self, player: ScriptPlayer) -> None:
         """Write the artifact."""
-        chunks, workspace = _chunks(await self._make_content(player)), player.task.workspace
-        draft = await player.host.artifacts.write(workspace, self.name, self.content_type, chunks)
+        content, workspace = self.content, player.task.workspace
+        if callable(content):
+            await player.filesystem.load()
+            content = content(player.turn)
+        draft = await player.host.artifacts.write(workspace, self.name, self.content_type, _chunks(content))
         await player.host.artifacts.publish(workspace, draft)
-
-    async def _make_content(self, player: ScriptPlayer) -> Content:
-        if not callable(self.content):
-            return self.content
-        await player.filesystem.load()
-        return self.content(player.turn)
 
 
 def question(

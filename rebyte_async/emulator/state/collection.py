@@ -17,15 +17,9 @@ if TYPE_CHECKING:
 class Member(Protocol):
     """A member of a collection."""
 
-    @property
-    def id(self) -> str:
-        """The member's id."""
-        ...
-
-    @property
-    def number(self) -> int:
-        """The member's number, larger than those of all members added before it."""
-        ...
+    id: str
+    number: int
+    """Larger than the numbers of all members added before."""
 
 
 T = TypeVar("T", bound=Member)

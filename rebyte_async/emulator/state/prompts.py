@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from rebyte_async.emulator.errors import validation_error
+from rebyte_async.emulator.frames import Comment, Event
 from rebyte_async.emulator.generators import timestamp, timestamp_or_none
 from rebyte_async.emulator.state.sync import Broadcast
-from rebyte_async.emulator.stream.frames import Comment, Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from rebyte_async.emulator.frames import Frame
     from rebyte_async.emulator.state.files import StoredFile
-    from rebyte_async.emulator.stream.frames import Frame
 
 
 @define(eq=False)

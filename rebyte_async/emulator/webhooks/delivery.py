@@ -1,13 +1,16 @@
-"""Delivering webhook events, for each webhook in order and with retries, without holding up the tasks."""
+"""Delivering webhook events: in order and with retries, without holding up the tasks, and never off this machine."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections import deque
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from attrs import define, field
 from yarl import URL
 
@@ -15,7 +18,6 @@ from rebyte_async.emulator.faults.base import DeliveryPlan, with_delivery_faults
 from rebyte_async.emulator.generators import now, timestamp
 from rebyte_async.emulator.state.webhooks import EVENTS
 from rebyte_async.emulator.webhooks.log import Attempt
-from rebyte_async.emulator.webhooks.loopback import LoopbackResolver, is_loopback
 from rebyte_async.emulator.webhooks.message import QueuedDelivery
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from rebyte_async.emulator.webhooks.log import DeliveryLog, Outcome
     from rebyte_async.emulator.webhooks.message import SigningKey
 
+_LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "Rebyte-Webhooks"}
 
 
@@ -170,3 +173,34 @@ async def _post(url: str, headers: Mapping[str, str], body: bytes, timeout: floa
         session.post(url, data=body, headers=headers, allow_redirects=False) as response,
     ):
         return response.status
+
+
+def is_loopback(host: str | None) -> bool:
+    """Return whether a URL's host is this machine, by name or by address, without asking a name server."""
+    if host is None:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class LoopbackResolver(AbstractResolver):
+    """Resolves this machine's own names to its loopback addresses, and no others, whatever the system's settings."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the addresses of a name, or raise an `OSError` if it isn't this machine's."""
+        if not is_loopback(host):
+            raise OSError(f"{host} isn't this machine")
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=known, proto=0, flags=socket.AI_NUMERICHOST)
+            for known, address in _LOOPBACK.items()
+            if family in (known, socket.AF_UNSPEC)
+        ]
+
+    async def close(self) -> None:
+        """Do nothing: the resolver holds no resources."""

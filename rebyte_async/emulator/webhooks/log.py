@@ -109,13 +109,10 @@ class DeliveryLog:
         self, event: str | None, task_id: str | None, outcome: Outcome, count: int
     ) -> tuple[Delivery, ...]:
         """Wait for `count` deliveries of a kind, and return all of the kind."""
-        while len(found := self._select(event, task_id, outcome)) < count:
+        while True:
+            found = [delivery for delivery in self.all() if delivery.outcome == outcome]
+            found = [delivery for delivery in found if event in (None, delivery.event)]
+            found = [delivery for delivery in found if task_id in (None, delivery.task_id)]
+            if len(found) >= count:
+                return tuple(found)
             await self._changed.wait()
-        return found
-
-    def _select(self, event: str | None, task_id: str | None, outcome: Outcome) -> tuple[Delivery, ...]:
-        return tuple(
-            delivery
-            for delivery in self.all()
-            if event in (None, delivery.event) and task_id in (None, delivery.task_id) and outcome == delivery.outcome
-        )

@@ -1,4 +1,4 @@
-"""The frames of an event stream, their bytes, and the sinks that pass them on to the client."""
+"""The frames of an event stream, their bytes, and the sinks that they are sent to."""
 
 from __future__ import annotations
 

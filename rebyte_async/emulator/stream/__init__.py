@@ -1,1 +1,0 @@
-"""Event streams: frames and how they are sent."""
