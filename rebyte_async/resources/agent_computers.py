@@ -144,7 +144,7 @@ class AgentComputers:
         optional_seconds("timeout", timeout)
         computer: AgentComputer | None = None
         with move_on_after(timeout):
-            for seconds in intervals(1.0, factor=1.3, longest=5.0):
+            for seconds in intervals(1.0, factor=1.3, longest=5.0):  # pragma: no branch - endless
                 computer = await self._read(computer_id) or computer
                 if computer is not None and _is_ready(computer):
                     return computer

@@ -88,7 +88,7 @@ class Artifacts:
             items = models.decode_items(Artifact, response.json(), _LIST_KEYS, aliases=_ALIASES)
             return Page(items, len(items), len(items), 0)
 
-        return Listing(fetch, _artifact_name)
+        return Listing(fetch)
 
     async def download(
         self,
@@ -362,7 +362,3 @@ def _check_absent(folder: Path, names: Iterable[str]) -> None:
 
 def _uploaded_artifact(upload: Upload) -> Artifact:
     return Artifact(name=upload.name, size=upload.size, content_type=upload.content_type)
-
-
-def _artifact_name(artifact: Artifact) -> str:
-    return artifact.name

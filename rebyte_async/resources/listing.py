@@ -34,7 +34,8 @@ class Listing(Generic[T]):
 
     _fetch: Callable[[int, int], Awaitable[Page[T]]]
     """Requests a page by its limit and offset."""
-    _identity: Callable[[T], str]
+    _identity: Callable[[T], str] = str
+    """Returns what tells an item apart from the others, so that none is given twice."""
     _limit: int | None = None
     """None for a listing that the server doesn't page."""
     _offset: int = 0

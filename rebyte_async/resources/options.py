@@ -191,7 +191,7 @@ def spell_out_options(call: F) -> F:
         for item in fields(TaskOptions)
     ]
     cast("Any", call).__signature__ = signature.replace(parameters=[*named, *options])
-    if call.__doc__ is not None:
+    if call.__doc__ is not None:  # pragma: no branch - None under python -OO
         lines = [f"{name}: {option.summary}" for name, option in OPTIONS.items()]
         call.__doc__ = re.sub(r"\*\*options: .*", "\n            ".join(lines), call.__doc__)
     return call

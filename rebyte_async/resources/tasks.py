@@ -335,7 +335,7 @@ class Tasks:
         return TaskRun(
             upload=upload,
             submit=submit,
-            cancel=lambda task_id: cancel_until_terminal(self, task_id),
+            cancel=lambda task_id: cancel_until_terminal(self, task_id, sleep=self._transport.time.sleep),
             task_id=task_id,
             check=check,
             cancel_remote=cancel_remote,

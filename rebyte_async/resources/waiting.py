@@ -73,7 +73,7 @@ class TaskPoller:
 
     async def poll(self, sleep: Callable[[float], Awaitable[None]]) -> None:
         """Read the task at growing intervals until it has ended."""
-        for seconds in intervals(0.5, factor=1.5, longest=15.0):
+        for seconds in intervals(0.5, factor=1.5, longest=15.0):  # pragma: no branch - endless
             if await self.has_ended():
                 return
             await sleep(seconds)

@@ -86,7 +86,7 @@ class Webhooks:
             items = models.decode_items(Webhook, response.json(), _LIST_KEYS)
             return Page(items, len(items), len(items), 0)
 
-        return Listing(fetch, _webhook_id)
+        return Listing(fetch)
 
     async def get(self, webhook_id: str) -> Webhook:
         """Read a webhook.
@@ -158,7 +158,3 @@ def _check_events(events: object) -> list[str]:
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise InvalidRequestError(f"events must be at least one of {', '.join(WebhookEventName)}, not {names!r:.200}")
     return [str(name) for name in names]
-
-
-def _webhook_id(webhook: Webhook) -> str:
-    return webhook.id

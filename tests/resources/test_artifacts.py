@@ -21,7 +21,7 @@ from rebyte_async.types import Artifact, Page, UploadUrl
 from rebyte_async.types.artifacts import safe_name
 from support.clients import KEY, client_of
 from support.golden import Call, assert_golden, form_of
-from support.raw import DROP, RawRequest, RawServer, answer, json_answer
+from support.raw import DROP, RawRequest, RawServer, answer, chunk, json_answer
 
 ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0002"
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
@@ -198,6 +198,24 @@ async def test_a_range_that_does_not_fit_is_refused(odd: bytes, tmp_path: Path) 
         assert (await client.artifacts.download(ID, "a", tmp_path)).read_bytes() == DATA
 
 
+async def test_a_range_that_ends_early_is_resumed() -> None:
+    """A partial response with fewer bytes than the rest is no end of the download."""
+    script = ScriptedDownload(1_000_000)
+
+    async def handler(request: RawRequest) -> Any:
+        if len(script.asked) != 1:
+            return await script(request)
+        script.asked.append(request.headers["range"])
+        start = int(request.headers["range"].removeprefix("bytes=").removesuffix("-"))
+        head = f"Content-Length: 10\r\nETag: {script.etag}\r\nContent-Range: bytes {start}-{start + 9}/{len(DATA)}"
+        return f"HTTP/1.1 206 X\r\n{head}\r\n\r\n".encode() + DATA[start : start + 10]
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        assert await client.artifacts.read(ID, "a") == DATA
+    starts = [int(wanted[6:-1]) for wanted in script.asked if wanted]
+    assert starts[1] == starts[0] + 10
+
+
 @pytest.mark.parametrize("failure", [DROP, answer(500), answer(404), 100], ids=["lost", "500", "404", "cut"])
 async def test_a_failed_download_keeps_the_old_file(failure: Any, tmp_path: Path) -> None:
     """The old file is unchanged, and no part file is left."""
@@ -264,7 +282,7 @@ async def test_read_and_stream_give_the_bytes() -> None:
     async with RawServer(ScriptedDownload(1_000_000)) as server, client_of(server.url) as client:
         assert await client.artifacts.read(ID, "a") == DATA
     async with RawServer(ScriptedDownload(1_000_000)) as server, client_of(server.url) as client:
-        assert b"".join([chunk async for chunk in client.artifacts.stream(ID, "a")]) == DATA
+        assert b"".join([piece async for piece in client.artifacts.stream(ID, "a")]) == DATA
         assert client.stats().open_streams == 0
 
 
@@ -480,6 +498,20 @@ async def test_the_progress_of_all_downloads_is_their_sum(tmp_path: Path, *, siz
     assert progress[-1] == (2 * len(DATA), 2 * len(DATA))
     assert {total for _, total in progress} == ({2 * len(DATA)} if sized else {0, 2 * len(DATA)})
     assert [done for done, _ in progress] == sorted(done for done, _ in progress)
+
+
+async def test_the_progress_of_downloads_without_lengths_has_no_total(tmp_path: Path) -> None:
+    """While neither the listing nor a response has a length, the total is 0."""
+    progress: list[tuple[int, int]] = []
+
+    async def handler(request: RawRequest) -> Any:
+        if request.path.endswith("/artifacts"):
+            return json_answer({"artifacts": [{"name": "a"}]})
+        return b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(DATA) + chunk(b"")
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        await client.artifacts.download_all(ID, tmp_path, progress=lambda *at: progress.append(at))
+    assert progress[-1] == (len(DATA), 0)
 
 
 async def test_existing_files_can_be_kept(tmp_path: Path) -> None:

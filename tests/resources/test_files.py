@@ -178,6 +178,15 @@ async def test_a_signed_url_gets_only_the_headers_it_needs() -> None:
     assert KEY not in str(request)
 
 
+async def test_a_given_media_type_is_sent() -> None:
+    """A media type that is given is not guessed by the name."""
+    storage = Storage()
+    async with Served(storage) as client:
+        await client.files.upload(b"x", filename="a.csv", content_type="text/x-notes; charset=utf-8")
+    assert storage.names == [{"filename": "a.csv", "contentType": "text/x-notes; charset=utf-8"}]
+    assert storage.stored[0].headers["content-type"] == "text/x-notes; charset=utf-8"
+
+
 async def test_an_empty_file_is_uploaded() -> None:
     """An upload needs no content."""
     storage = Storage()
@@ -258,6 +267,7 @@ async def test_a_plain_http_upload_url_is_refused(url: str) -> None:
         (b"x", {"filename": "a", "content_type": ""}, "content_type"),
         (b"x", {"filename": "a", "content_type": "text/\u00fc"}, "content_type"),
         (b"x", {"filename": "a", "content_type": 5}, "content_type"),
+        ((b"x", "a"), {"filename": "a"}, "a pair must be a name and a source"),
         (b"x", {"filename": "a", "progress": 5}, "progress"),
         ("/nonexistent/file.txt", {}, "No such file"),
         ("/", {"filename": "a"}, "folder"),
@@ -478,3 +488,7 @@ async def test_a_sources_own_error_is_raised_unchanged() -> None:
         with pytest.raises(KeyError, match="mine") as caught:
             await client.tasks.create("Do it", files=[("b", b"b"), ("a", failing())])
     assert caught.value.__notes__ == ["uploaded before that: FileRef(id='f1', filename='1-b')"]
+    async with Served(Storage()) as client:
+        with pytest.raises(KeyError, match="mine") as alone:
+            await client.files.upload_all([("a", failing())])
+    assert not hasattr(alone.value, "__notes__")

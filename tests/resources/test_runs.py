@@ -69,6 +69,8 @@ async def test_a_run_starts_once(emulator: Emulator, client: AsyncRebyte) -> Non
 
     assert run.task_id is None
     events = [event async for event in run]
+    assert run.stream is not None
+    assert run.stream.done is not None
     first, second = await asyncio.gather(wait(), wait())
     assert first == second == await run
     assert first.events_seen == len(events)
@@ -79,7 +81,8 @@ async def test_a_run_starts_once(emulator: Emulator, client: AsyncRebyte) -> Non
 
 async def test_a_run_sends_nothing_before_it_is_used(emulator: Emulator, client: AsyncRebyte) -> None:
     """Making a run sends nothing."""
-    client.tasks.run("Do it")
+    async with client.tasks.run("Do it") as run:
+        assert run.stream is None
     await anyio.sleep(0.02)
     assert creates(emulator) == 0
 
@@ -214,6 +217,23 @@ async def test_wait_reads_the_task_when_its_stream_fails(emulator: Emulator, cli
         task = await client.tasks.create("Do it")
         quick = client.with_options(retry=RetryPolicy(max_attempts=2, base_delay=0.01))
         assert (await quick.tasks.wait(task.id, timeout=10)).is_terminal
+
+
+async def test_wait_with_a_receiver_opens_no_stream(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A receiver's hint ends the wait; the stream isn't opened."""
+
+    class Hints:
+        """Gives a hint when the task has ended."""
+
+        async def ended(self, task_id: str, after: int = 0) -> int:
+            """Wait for a hint."""
+            while not (await client.tasks.get(task_id)).is_terminal:
+                await anyio.sleep(0.01)
+            return after + 1
+
+    task = await client.tasks.create("Do it")
+    assert (await client.tasks.wait(task.id, timeout=10, receiver=Hints())).is_terminal
+    assert not [record for record in emulator.log if record.path == f"/tasks/{task.id}/events"]
 
 
 async def test_wait_has_one_deadline(emulator: Emulator, client: AsyncRebyte) -> None:

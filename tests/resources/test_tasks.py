@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from rebyte_async import errors
 from rebyte_async.types import (
@@ -241,6 +242,7 @@ def test_statuses_are_read_in_the_tasks_vocabulary(text: str, status: str, *, te
         lambda client: client.tasks.create("x", skills=[""]),
         lambda client: client.tasks.create("x", files=["spec.md"]),
         lambda client: client.tasks.create("x", files=SPEC),
+        lambda client: client.tasks.create("x", files=[("spec.md",)]),
         lambda client: client.tasks.create("x", extra=[1]),
         lambda client: client.tasks.create("x", extra={"a": object()}),
         lambda client: client.tasks.create("x", extra={"prompt": ""}),
@@ -262,6 +264,8 @@ def test_statuses_are_read_in_the_tasks_vocabulary(text: str, status: str, *, te
         lambda client: client.tasks.content(""),
         lambda client: client.tasks.prompt_events("t", ".."),
         lambda client: client.tasks.answer("t", QUESTION),
+        lambda client: client.tasks.answer("t", evolve(QUESTION, action_id=None), text="yes"),
+        lambda client: client.tasks.answer("t", evolve(QUESTION, message_id=""), text="yes"),
         lambda client: client.tasks.answer("t", QUESTION, options=["middle"]),
         lambda client: client.tasks.answer("t", QUESTION, options=[2]),
         lambda client: client.tasks.answer("t", QUESTION, options=[-1]),
