@@ -12,7 +12,7 @@ from attrs import evolve
 
 from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy, Timeouts
-from rebyte_async._transport import Connections, Transport, base_url
+from rebyte_async._transport import SessionPool, Transport, parse_base_url
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.resources import AgentComputers, Artifacts, Files, Tasks, Webhooks
@@ -73,15 +73,15 @@ class AsyncRebyte:
         _time: Time | None = None,
     ) -> None:
         _check_settings(timeouts, retry)
-        connections = Connections(session)
+        sessions = SessionPool(session)
         transport = Transport(
-            base=_base(base_url),
-            key=_key(api_key),
+            base_url=_base(base_url),
+            api_key=_key(api_key),
             timeouts=timeouts,
             retry=retry,
             headers=_headers(headers),
-            connections=connections,
-            time=_time_of(_time, connections),
+            sessions=sessions,
+            time=_time_of(_time, sessions),
         )
         self._set_up(transport, CreationGrace(transport.time.clock), owner=True)
 
@@ -147,16 +147,16 @@ class AsyncRebyte:
     def stats(self) -> ClientStats:
         """What this client, with all views of it, has done so far."""
         transport = self._transport
-        return transport.counters.snapshot(sum(body.received for body in transport.connections.streams))
+        return transport.counters.snapshot(transport.sessions.bodies.received)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._transport.base}>"
+        return f"<{type(self).__name__} of {self._transport.base_url}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client can't be pickled: it holds connections and a key. Make one where it is needed")
 
     async def __aenter__(self) -> Self:
-        await self._transport.connections.ready()
+        await self._transport.sessions.open()
         return self
 
     async def __aexit__(
@@ -167,18 +167,18 @@ class AsyncRebyte:
     async def aclose(self) -> None:
         """Close the client's own connections. Remote tasks go on; open streams and calls fail."""
         if self._owner:
-            await self._transport.connections.close()
+            await self._transport.sessions.close()
 
 
 def _base(given: str | None) -> URL:
     text = given or os.environ.get("REBYTE_BASE_URL") or os.environ.get("REBYTE_API_URL") or endpoints.DEFAULT_BASE_URL
-    return base_url(text)
+    return parse_base_url(text)
 
 
-def _time_of(given: Time | None, connections: Connections) -> Time:
+def _time_of(given: Time | None, sessions: SessionPool) -> Time:
     """The time of a client: with the ordinary sleep replaced by one that closing the client ends."""
     time = given or Time()
-    return evolve(time, sleep=connections.sleeps.sleep) if time.sleep is asyncio.sleep else time
+    return evolve(time, sleep=sessions.sleeps.sleep) if time.sleep is asyncio.sleep else time
 
 
 def _key(given: object) -> str:

@@ -1,20 +1,22 @@
 """The way to the API and back: the only room of the client that knows aiohttp."""
 
-from rebyte_async._transport.answer import Answer, ByteStream
-from rebyte_async._transport.connections import Connections
-from rebyte_async._transport.origin import base_url, is_private_url
-from rebyte_async._transport.outgoing import Body, Signed
+from rebyte_async._transport.request import Body
+from rebyte_async._transport.response import BodyStream, Response
+from rebyte_async._transport.server_clock import ServerClock
+from rebyte_async._transport.sessions import SessionPool
 from rebyte_async._transport.throttle import Throttle
-from rebyte_async._transport.transport import Transport
+from rebyte_async._transport.transport import Transport, UploadTarget
+from rebyte_async._transport.urls import is_confidential_url, parse_base_url
 
 __all__ = [
-    "Answer",
     "Body",
-    "ByteStream",
-    "Connections",
-    "Signed",
+    "BodyStream",
+    "Response",
+    "ServerClock",
+    "SessionPool",
     "Throttle",
     "Transport",
-    "base_url",
-    "is_private_url",
+    "UploadTarget",
+    "is_confidential_url",
+    "parse_base_url",
 ]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from rebyte_async._clock import Time
-    from rebyte_async._transport.server_clock import ServerClock
+    from rebyte_async._transport import ServerClock
     from rebyte_async.batch.journal import Journal
     from rebyte_async.batch.settings import Tuning
     from rebyte_async.batch.stopping import StopSignal

@@ -39,7 +39,7 @@ from rebyte_async.errors import AmbiguousRequestError, BatchError, LimitExceeded
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from rebyte_async._transport.server_clock import ServerClock
+    from rebyte_async._transport import ServerClock
     from rebyte_async.batch.failures import Outage
     from rebyte_async.batch.items import BatchItem
     from rebyte_async.batch.journal import Journal

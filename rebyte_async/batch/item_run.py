@@ -26,7 +26,7 @@ from rebyte_async.types.statuses import TaskStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rebyte_async._transport.server_clock import ServerClock
+    from rebyte_async._transport import ServerClock
     from rebyte_async.batch.agent_computers import AgentComputerPool
     from rebyte_async.batch.creates import TaskCreator
     from rebyte_async.batch.failures import Outage

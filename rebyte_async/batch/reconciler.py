@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rebyte_async._clock import Time
-    from rebyte_async._transport.server_clock import ServerClock
+    from rebyte_async._transport import ServerClock
     from rebyte_async.batch.journal import Journal
     from rebyte_async.batch.journal.records import ItemRecord
     from rebyte_async.batch.limits import PromptLocks

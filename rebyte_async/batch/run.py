@@ -64,7 +64,7 @@ class BatchRun:
         self._client = client
         self._transport = transport
         self._settings = settings
-        self._journal = Journal(journal, base_url=str(transport.base))
+        self._journal = Journal(journal, base_url=str(transport.base_url))
         self._items: Items | None = items
         self._outcomes = OutcomeQueue(2 * settings.concurrency + settings.tuning.unread_outcomes, ordered)
         self._scheduler: Scheduler | None = None

@@ -13,7 +13,7 @@ from rebyte_async.batch.progress import BatchProgress, RunningItem
 
 if TYPE_CHECKING:
     from rebyte_async._clock import Time
-    from rebyte_async._transport.server_clock import ServerClock
+    from rebyte_async._transport import ServerClock
     from rebyte_async.batch.journal.records import ItemRecord
 
 __all__ = ["ProgressTracker"]

@@ -143,7 +143,7 @@ def retry(
         nonlocal total
         from rebyte_async.batch import Journal  # noqa: PLC0415 - few commands need batches
 
-        address = str(client._transport.base)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
+        address = str(client._transport.base_url)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
         async with Journal(journal, base_url=address) as written:
             count = await written.reopen(statuses)
         total = await asyncio.to_thread(_count_open, journal)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from rebyte_async import _validate
-from rebyte_async._transport import is_private_url
+from rebyte_async._transport import is_confidential_url
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import DecodeError, InvalidRequestError, TransportError
 from rebyte_async.resources.downloads import Download, save
@@ -273,7 +273,7 @@ class Artifacts:
             raise DecodeError(f"the server sent {len(urls)} upload URLs for {len(wanted)} files", path="$.urls")
         by_name = {url.name: url for url in urls if url.name is not None}
         chosen = [by_name.get(name, url) for (name, _), url in zip(wanted, urls, strict=True)]
-        if not all(is_private_url(url.upload_url) for url in chosen):
+        if not all(is_confidential_url(url.upload_url) for url in chosen):
             raise DecodeError("an upload URL is neither https nor on this machine", path="$.urls")
         return tuple(
             UploadUrl(name=name, content_type=kind, upload_url=url.upload_url)

@@ -15,7 +15,7 @@ from rebyte_async.errors import AmbiguousRequestError, DecodeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rebyte_async._transport import Answer
+    from rebyte_async._transport import Response
 
 __all__ = ["CreationGrace", "decode_created"]
 
@@ -56,7 +56,7 @@ class CreationGrace:
         return self._clock() < self.until(resource_id)
 
 
-def decode_created(cls: type[T], response: Answer) -> T:
+def decode_created(cls: type[T], response: Response) -> T:
     """Read the response to a create.
 
     Raises:

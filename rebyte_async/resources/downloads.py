@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
-    from rebyte_async._transport import ByteStream, Transport
+    from rebyte_async._transport import BodyStream, Transport
     from rebyte_async._wire.endpoints import Endpoint
     from rebyte_async.resources.sources import Progress
 
@@ -101,7 +101,7 @@ class Download:
         if self.total is not None and self.received != self.total:
             raise TransportError(f"the download ended after {self.received:,} bytes of {self.total:,}", method="GET")
 
-    def _accept(self, stream: ByteStream) -> None:
+    def _accept(self, stream: BodyStream) -> None:
         """Take in what a response holds: the rest of the body, or all of it again."""
         if stream.status == _PARTIAL_CONTENT and self._is_rest(stream):
             return
@@ -119,7 +119,7 @@ class Download:
         self.total = int(length) if is_plain and length.isdigit() else None
         self._etag = etag if is_plain and self._is_resumable and not is_weak else None
 
-    def _is_rest(self, stream: ByteStream) -> bool:
+    def _is_rest(self, stream: BodyStream) -> bool:
         """Whether a partial response begins where the received bytes end, and is of the same content."""
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", stream.headers.get("Content-Range", ""))
         if found is None or int(found[1]) != self.received or stream.headers.get("ETag") not in {None, self._etag}:

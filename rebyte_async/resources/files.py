@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from rebyte_async._transport import is_private_url
+from rebyte_async._transport import is_confidential_url
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import DecodeError, RebyteError
 from rebyte_async.resources.sources import (
@@ -153,6 +153,6 @@ async def _announce(transport: Transport, upload: Upload) -> _CreatedFile:
     body = {"filename": upload.name, "contentType": upload.content_type}
     response = await transport.call(endpoints.CREATE_FILE, json=body)
     created = models.decode(_CreatedFile, response.json())
-    if not is_private_url(created.upload_url):
+    if not is_confidential_url(created.upload_url):
         raise DecodeError("the upload URL is neither https nor on this machine", path="$.uploadUrl")
     return created

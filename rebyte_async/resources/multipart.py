@@ -39,20 +39,20 @@ class Multipart:
         """The length of the whole body in bytes."""
         return sum(len(self._head(part)) + part.size + 2 for part in self._parts) + len(self._end)
 
-    async def blocks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[bytes]:
         """Read the body from its start."""
         for part in self._parts:
             yield self._head(part)
-            async for chunk in part.blocks():
+            async for chunk in part.chunks():
                 yield chunk
             yield b"\r\n"
         yield self._end
 
-    def sent(self, count: int) -> None:
+    def on_sent(self, count: int) -> None:
         """Report to each part how many of its bytes are sent."""
         for part in self._parts:
             count -= len(self._head(part))
-            part.sent(max(0, min(count, part.size)))
+            part.on_sent(max(0, min(count, part.size)))
             count -= part.size + 2
 
     def _head(self, part: Upload) -> bytes:

@@ -88,7 +88,9 @@ class TransportTurnSource:
         is_sendable = last_event_id and not endpoints.NOT_IN_HEADERS.search(last_event_id)
         headers = {"Last-Event-ID": last_event_id} if is_sendable else {}
         ids = {"task_id": self.task_id}
-        return await self._transport.stream(endpoints.STREAM_EVENTS, ids=ids, idle=idle_timeout, headers=headers)
+        return await self._transport.stream(
+            endpoints.STREAM_EVENTS, ids=ids, idle_timeout=idle_timeout, headers=headers
+        )
 
     async def task(self) -> Task:
         """Read the task with its prompts."""

@@ -72,11 +72,11 @@ class Upload:
     _read: Callable[[], AsyncIterator[bytes]]
     progress: Progress | None = None
 
-    def blocks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """Read the source from its start."""
         return self._read()
 
-    def sent(self, count: int) -> None:
+    def on_sent(self, count: int) -> None:
         """Report how many bytes of the current attempt are sent."""
         if self.progress is not None:
             self.progress(count, self.size)

@@ -14,13 +14,13 @@ from rebyte_async.errors import APIError, RebyteError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from rebyte_async._transport import Signed, Transport
+    from rebyte_async._transport import Transport, UploadTarget
     from rebyte_async.resources.sources import Progress, Upload
 
 __all__ = ["DEFAULT_CONCURRENCY", "AggregateProgress", "attach_partial_results", "gather_limited", "put_signed"]
 
 T = TypeVar("T")
-S = TypeVar("S", bound="Signed")
+S = TypeVar("S", bound="UploadTarget")
 DEFAULT_CONCURRENCY = 4
 """How many transfers of one call run at once."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
 
-from rebyte_async._transport import is_private_url
+from rebyte_async._transport import is_confidential_url
 from rebyte_async._validate import optional_text
 from rebyte_async._wire import endpoints, json, models
 from rebyte_async._wire.redact import excerpt
@@ -146,7 +146,7 @@ def _read_pem(body: bytes) -> str:
 
 
 def _check_url(url: object) -> str:
-    if not isinstance(url, str) or not is_private_url(url):
+    if not isinstance(url, str) or not is_confidential_url(url):
         raise InvalidRequestError(f"url must be https, or http on this machine, not {url!r:.200}")
     return url
 

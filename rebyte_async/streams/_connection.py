@@ -78,12 +78,12 @@ class Connection:
         if body is None:
             return None
         try:
-            data = await body.coming()
+            data = await body.read_raw()
         except Exception:  # noqa: BLE001 - `read` fails again, and raises errors of ours
             return None
         if not data:
             return None
-        body.took()
+        body.mark_consumed()
         return self._parser.feed(data)
 
     async def read(self, limit: float | None = None) -> list[ServerSentEvent] | ReadEnd:

@@ -30,7 +30,7 @@ class EventBody(Protocol):
         """
         ...
 
-    def coming(self) -> Coroutine[Any, Any, bytes]:
+    def read_raw(self) -> Coroutine[Any, Any, bytes]:
         """Read the bytes that come next; fail with any exception where `read` would raise its own.
 
         The hot path: without the translation of errors a live event costs one coroutine less. A failure is permanent,
@@ -38,8 +38,8 @@ class EventBody(Protocol):
         """
         ...
 
-    def took(self) -> None:
-        """Note that the bytes of the last `coming` were taken, so that they are no silence of the server's."""
+    def mark_consumed(self) -> None:
+        """Note that the bytes of the last `read_raw` were taken, so that they are no silence of the server's."""
         ...
 
     def close(self) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from attrs import Factory, define, field
+from yarl import URL
 
-from rebyte_async import AsyncRebyte, RetryPolicy
+from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts
 from rebyte_async._clock import Time
+from rebyte_async._transport import SessionPool, Transport
 
-__all__ = ["KEY", "QUICK", "SkippedTime", "client_of"]
+__all__ = ["KEY", "QUICK", "SkippedTime", "client_of", "transport_of"]
 
 KEY = "rbk_test_0123456789"
 QUICK = RetryPolicy(base_delay=0.001, max_delay=0.01)
@@ -21,6 +25,15 @@ def client_of(url: str, **options: Any) -> AsyncRebyte:
     """A client that retries as often as usual, but hardly waits."""
     options.setdefault("retry", QUICK)
     return AsyncRebyte(KEY, base_url=url, **options)
+
+
+@asynccontextmanager
+async def transport_of(url: str, **options: Any) -> AsyncIterator[Transport]:
+    """Open a transport without a client, for tests of its own parts."""
+    defaults: dict[str, Any] = {"timeouts": Timeouts(), "retry": QUICK, "sessions": SessionPool(), "time": Time()}
+    transport = Transport(base_url=URL(url), api_key=KEY, **(defaults | options))
+    yield transport
+    await transport.sessions.close()
 
 
 @define

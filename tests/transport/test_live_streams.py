@@ -10,14 +10,19 @@ from typing import Any
 import anyio
 import pytest
 
-from rebyte_async import AsyncRebyte
-from rebyte_async._transport.answer import ByteStream
-from rebyte_async._transport.tuning import read_in_small_pieces
+from rebyte_async._transport import BodyStream, SessionPool, Transport
+from rebyte_async._transport.aiohttp_internals import read_in_small_pieces
 from rebyte_async._wire.endpoints import STREAM_EVENTS
 from rebyte_async.errors import RequestTimeoutError
-from support.clients import client_of
+from support.clients import client_of, transport_of
 from support.raw import RawRequest, RawServer, chunk, stream_head
 from support.turns import TASK_ID, done, text
+
+
+async def open_stream(transport: Transport, idle_timeout: float = 30) -> BodyStream:
+    """Open the body of an event stream."""
+    return await transport.stream(STREAM_EVENTS, ids={"task_id": TASK_ID}, idle_timeout=idle_timeout, headers={})
+
 
 LARGE = "a long answer " * 100_000
 
@@ -45,13 +50,13 @@ async def test_a_large_event_passes_in_small_pieces(tls: Any, secure: bool) -> N
         client = client_of(server.url, session=session)
         async with client.tasks.events(TASK_ID) as stream:
             await anext(stream)
-            (body,) = client._transport.connections.streams
-            connection: Any = body._response.connection
-            transport = connection.transport
-            room = len(transport._ssl_protocol._ssl_buffer) if secure else transport.max_size
-            assert room == 32 * 1024
             assert [event.payload["content"] async for event in stream] == [LARGE]
         await client.aclose()
+        async with transport_of(server.url, sessions=SessionPool(session)) as transport:
+            body: Any = await open_stream(transport)
+            connection = body._response.connection.transport
+            room = len(connection._ssl_protocol._ssl_buffer) if secure else connection.max_size
+            assert room == 32 * 1024
 
 
 @pytest.mark.parametrize("count", [1023, 1024, 1025, 3000])
@@ -105,12 +110,6 @@ async def test_what_is_unread_is_no_silence() -> None:
         assert stream.reconnects == 0
 
 
-async def _opened(client: AsyncRebyte, idle: float) -> ByteStream:
-    transport = client._transport
-    await transport.connections.ready()
-    return await transport.stream(STREAM_EVENTS, ids={"task_id": TASK_ID}, idle=idle, headers={})
-
-
 async def test_silence_ends_a_body_neither_early_nor_much_too_late() -> None:
     """It is the given time without a byte, and an eighth more at most, whatever other streams bear."""
 
@@ -124,9 +123,9 @@ async def test_silence_ends_a_body_neither_early_nor_much_too_late() -> None:
 
         return pieces()
 
-    async with RawServer(handler) as server, client_of(server.url) as client:
-        other = await _opened(client, idle=30)
-        body = await _opened(client, idle=0.6)
+    async with RawServer(handler) as server, transport_of(server.url) as transport:
+        other = await open_stream(transport)
+        body = await open_stream(transport, idle_timeout=0.6)
         came, read = 0.0, b""
         with pytest.raises(RequestTimeoutError):
             while True:
@@ -150,14 +149,14 @@ async def test_the_end_of_a_body_is_no_silence() -> None:
 
         return pieces()
 
-    async with RawServer(handler) as server, client_of(server.url) as client:
-        body, closed = await _opened(client, idle=0.1), await _opened(client, idle=0.1)
+    async with RawServer(handler) as server, transport_of(server.url) as transport:
+        body, closed = await open_stream(transport, 0.1), await open_stream(transport, 0.1)
         closed.close()
         await asyncio.sleep(0.3)
         assert await body.read() == b": all\n"
         assert await body.read() == b""
         body.close()
-        assert client.stats().open_streams == 0
+        assert transport.counters.open_streams == 0
 
 
 @pytest.mark.parametrize("garbage", [b"zz\r\nabc", b"5\r\nabcdefgh\r\n", b"-1\r\n", b"\x00\xff\xfe"])

@@ -1,18 +1,25 @@
-"""Which addresses may be spoken to, and where a redirect may lead."""
+"""Which addresses the client may send to, and where a redirect may lead."""
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 from yarl import URL
 
+from rebyte_async._validate import is_loopback
 from rebyte_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MAX_REDIRECTS", "RedirectRefusedError", "base_url", "is_private_url", "redirect_target", "shown"]
+__all__ = [
+    "MAX_REDIRECTS",
+    "RedirectRefusedError",
+    "is_confidential_url",
+    "parse_base_url",
+    "redact_url",
+    "resolve_redirect",
+]
 
 MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -20,26 +27,15 @@ _KEEPS_METHOD = frozenset({307, 308})
 
 
 class RedirectRefusedError(Exception):
-    """A redirect that is not followed: its status, and why."""
+    """A redirect that isn't followed: the status of its response, and why."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
         self.status = status
 
 
-def is_loopback(host: str | None) -> bool:
-    """Whether a host can only be this machine."""
-    if host is None:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        name = host.rstrip(".").lower()
-        return name == "localhost" or name.endswith(".localhost")
-
-
-def is_private_url(text: str) -> bool:
-    """Whether what is sent to a URL can be read by nobody on the way: https, or http on this machine."""
+def is_confidential_url(text: str) -> bool:
+    """Whether what is sent to a URL stays unread on the way: https, or http on this machine."""
     try:
         url = URL(text)
         host = url.host
@@ -48,7 +44,7 @@ def is_private_url(text: str) -> bool:
     return bool(host) and (url.scheme == "https" or (url.scheme == "http" and is_loopback(host)))
 
 
-def base_url(text: str) -> URL:
+def parse_base_url(text: str) -> URL:
     """Read and check the address of an API.
 
     Raises:
@@ -66,38 +62,29 @@ def base_url(text: str) -> URL:
         raise ConfigurationError("base_url must have no user, query or fragment")
     if url.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
-            f"base_url is plain http to {host}: the API key would travel unencrypted. Use https; http is for this "
-            "machine alone (localhost, 127.0.0.1, ::1)"
+            f"base_url is plain http to {host}: the API key would travel unencrypted. Use https; plain http is "
+            "accepted for this machine alone (localhost, 127.0.0.1, ::1)"
         )
     return url.with_path(url.raw_path.rstrip("/"), encoded=True)
 
 
-def shown(url: URL) -> str:
-    """A URL as errors and logs may show it: without user, query and fragment, where signatures stand."""
+def redact_url(url: URL) -> str:
+    """Return a URL as errors and logs may show it: without user, query and fragment, which can be signatures."""
     return str(url.with_user(None).with_query(None).with_fragment(None))
 
 
-def _location(url: URL, text: str | None) -> URL | None:
-    try:
-        target = url.join(URL(text or ""))
-        usable = bool(text) and target.scheme in {"http", "https"} and bool(target.host)
-    except ValueError:
-        return None
-    return target if usable else None
-
-
-def redirect_target(method: str, url: URL, status: int, headers: Mapping[str, str]) -> URL | None:
-    """Where to go on, or None when the answer is no redirect.
+def resolve_redirect(method: str, url: URL, status: int, headers: Mapping[str, str]) -> URL | None:
+    """Return where a response redirects to; None if it is no redirect.
 
     A GET is followed anywhere but from https to http. Another method is followed only where the server asks for the
     same request again (307, 308) at the same origin, so that no body leaves it.
 
     Raises:
-        RedirectRefusedError: The answer is a redirect that must not or can't be followed.
+        RedirectRefusedError: The response is a redirect that must not or can't be followed.
     """
     if status not in _REDIRECTS:
         return None
-    target = _location(url, headers.get("Location"))
+    target = _resolve_location(url, headers.get("Location"))
     if target is None:
         raise RedirectRefusedError(status, "a redirect without a usable Location")
     if url.scheme == "https" and target.scheme == "http":
@@ -109,3 +96,12 @@ def redirect_target(method: str, url: URL, status: int, headers: Mapping[str, st
     if target.origin() != url.origin():
         raise RedirectRefusedError(status, f"a {method} is never redirected to another origin ({target.host})")
     return target
+
+
+def _resolve_location(url: URL, location: str | None) -> URL | None:
+    try:
+        target = url.join(URL(location or ""))
+        is_usable = bool(location) and target.scheme in {"http", "https"} and bool(target.host)
+    except ValueError:
+        return None
+    return target if is_usable else None

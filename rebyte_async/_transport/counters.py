@@ -1,4 +1,4 @@
-"""The running numbers of a client."""
+"""The running counts of a client, which all its views share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Counters"]
 
 @define
 class Counters:
-    """The running numbers behind `ClientStats`."""
+    """The counts that `ClientStats` shows, as they go up and down."""
 
     requests: int = 0
     retries: int = 0
@@ -21,11 +21,11 @@ class Counters:
     bytes_sent: int = 0
     bytes_received: int = 0
 
-    def snapshot(self, reading: int) -> ClientStats:
-        """The numbers as they are now.
+    def snapshot(self, open_bodies: int) -> ClientStats:
+        """Return the counts as they are now.
 
         Args:
-            reading: The bytes that were received of the bodies that are open, which aren't counted here yet.
+            open_bodies: How many bytes the open bodies have received; a body is counted here when it is closed.
         """
         return ClientStats(
             requests=self.requests,
@@ -34,5 +34,5 @@ class Counters:
             in_flight=self.in_flight,
             open_streams=self.open_streams,
             bytes_sent=self.bytes_sent,
-            bytes_received=self.bytes_received + reading,
+            bytes_received=self.bytes_received + open_bodies,
         )

@@ -1,0 +1,166 @@
+"""Every part of aiohttp and asyncio that the package uses though it isn't public, and the workarounds built on them.
+
+aiohttp has no public setting for any of this. Each function says why it is needed, and does nothing where the
+installed version doesn't have the part, so that an unknown version costs speed, not correctness. Seen in Python 3.11
+to 3.14 and aiohttp 3.14; `tests/transport/test_aiohttp_internals.py` says for each whether the installed one has it.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import Any
+
+__all__ = [
+    "SESSION_CLOSED_MESSAGES",
+    "ConnectionLostError",
+    "close_after_response",
+    "disable_implicit_retry",
+    "disable_read_timeout",
+    "fail_idle_body",
+    "fail_lost_body",
+    "is_connection_gone",
+    "no_implicit_retry",
+    "pause_by_size_alone",
+    "read_in_small_pieces",
+    "session_middlewares",
+    "unshared_pool_key",
+]
+
+SESSION_CLOSED_MESSAGES = frozenset({"Session is closed", "Connection closed."})
+"""The messages of the plain RuntimeErrors that a closed session raises: no class of their own tells them apart."""
+_PIECE = 32 * 1024
+"""Bytes: room for the longest TLS record, and more than a live stream brings at once."""
+
+
+# Silent repeats: aiohttp sends a GET, PUT or DELETE once more, uncounted, if a pooled connection was lost. A repeated
+# DELETE then looks like a 404.
+
+
+def disable_implicit_retry(session: Any) -> bool:
+    """Keep a session from repeating requests, as aiohttp's own test client does; False if it can't be done this way.
+
+    `no_implicit_retry` works with any session, but costs a tenth of a call.
+    """
+    if getattr(session, "_retry_connection", None) is not True:
+        return False
+    session._retry_connection = False  # noqa: SLF001 - the reason for this module
+    return True
+
+
+class ConnectionLostError(Exception):
+    """A lost connection under a class that aiohttp doesn't know, so that it doesn't repeat the request."""
+
+
+async def no_implicit_retry(request: Any, handler: Any) -> object:
+    """Keep a session from repeating a request, as a client middleware."""
+    try:
+        return await handler(request)
+    except Exception as error:
+        import aiohttp  # noqa: PLC0415 - imported on first use
+
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+            raise
+        if not isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError):
+            raise
+        lost = ConnectionLostError(str(error))
+        lost.__cause__ = error
+    raise lost
+
+
+def session_middlewares(session: Any) -> tuple[Any, ...]:
+    """Return the middlewares of an application's session: those given with a request replace them."""
+    return tuple(getattr(session, "_middlewares", None) or ())
+
+
+# A connection for one request alone, in an application's session, which pools.
+
+
+def unshared_pool_key(url: Any) -> dict[str, Any]:
+    """Return options of a request with which its pool finds no kept connection: this one is a part of the pool's key.
+
+    It is the value that aiohttp would use itself.
+    """
+    return {"server_hostname": url.raw_host}
+
+
+async def close_after_response(request: Any, handler: Any) -> object:
+    """Have the connection of a request closed after its response, as a client middleware.
+
+    `Connection: close` in the request isn't enough: aiohttp keeps the connection unless the response has it too.
+    """
+    request.response_class = _closing_response_class(request.response_class)
+    return await handler(request)
+
+
+@cache
+def _closing_response_class(response_class: Any) -> Any:
+    class ClosingResponse(response_class):  # type: ignore[misc]
+        """The session's own class of responses, which ends its connection."""
+
+        async def start(self, connection: Any) -> Any:
+            # Before the response is read: when it ends, the connection goes back to the pool at once.
+            connection.protocol.force_close()
+            return await response_class.start(self, connection)
+
+    return ClosingResponse
+
+
+# Bodies that are read as they come.
+
+
+def disable_read_timeout(connection: Any) -> None:
+    """Drop aiohttp's read timeout for a response that has begun: it starts a timer for every piece that arrives."""
+    connection.protocol.read_timeout = None
+    connection.protocol.start_timeout()  # ends the timer that runs
+
+
+def read_in_small_pieces(transport: Any) -> None:
+    """Have asyncio read the socket of one connection in small pieces; other loops stay as they are.
+
+    asyncio makes room for 256 KiB otherwise. With TLS a connection holds that for as long as it lives. Without, a
+    stream that isn't read holds that much of what it brings; and until something that large has been freed whole,
+    glibc takes the room from the system and returns it for every event, which then costs nearly twice as much.
+    """
+    tls = getattr(transport, "_ssl_protocol", None)
+    if tls is None:
+        if isinstance(getattr(transport, "max_size", None), int):
+            transport.max_size = _PIECE
+    elif isinstance(getattr(tls, "_ssl_buffer", None), bytearray) and hasattr(tls, "_ssl_buffer_view"):
+        tls.max_size = _PIECE
+        tls._ssl_buffer = bytearray(_PIECE)  # noqa: SLF001 - the reason for this module
+        tls._ssl_buffer_view = memoryview(tls._ssl_buffer)  # noqa: SLF001 - likewise
+
+
+def pause_by_size_alone(content: Any) -> None:
+    """Have aiohttp pause an unread body for its size, and not for the number of its chunks.
+
+    A pause for the number of chunks can leave a mark in aiohttp's parser that outlives the pause (seen in 3.14.5).
+    What comes next is then put aside, and if the server closes before it is asked for, as it does after every stream,
+    it is lost: a response that was whole looks cut.
+    """
+    if isinstance(getattr(content, "_high_water_chunks", None), int):
+        content._high_water_chunks = sys.maxsize  # noqa: SLF001 - the reason for this module
+
+
+def is_connection_gone(response: Any) -> bool:
+    """Whether aiohttp has closed the connection of an unfinished body without failing it, as after garbled chunks.
+
+    The transport is None only after the end of the connection was dealt with.
+    """
+    connection = response.connection
+    return connection is None or connection.transport is None
+
+
+def fail_lost_body(content: Any) -> None:
+    """Have the reader of a body fail as after a lost connection: aiohttp exports no way to fail a body."""
+    from aiohttp import ClientPayloadError  # noqa: PLC0415 - imported on first use
+
+    content.set_exception(ClientPayloadError("the connection was lost"))
+
+
+def fail_idle_body(content: Any) -> None:
+    """Have the reader of a body fail as after aiohttp's own read timeout."""
+    from aiohttp import SocketTimeoutError  # noqa: PLC0415 - imported on first use
+
+    content.set_exception(SocketTimeoutError("nothing came for too long"))

@@ -1,0 +1,280 @@
+"""The attempts of a request: attempt, decide, wait, give up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from attrs import field, frozen
+
+from rebyte_async._retry import Outcome, next_delay
+from rebyte_async._transport.errors import is_transport_failure, translate
+from rebyte_async._transport.request import Request, StreamedBody, finite, send_following_redirects
+from rebyte_async._transport.response import Response
+from rebyte_async._transport.urls import RedirectRefusedError, redact_url
+from rebyte_async._wire import json as wire_json
+from rebyte_async._wire.errors import api_error
+from rebyte_async.errors import (
+    AmbiguousRequestError,
+    APIError,
+    ConfigurationError,
+    ConnectError,
+    RateLimitedError,
+    RebyteError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from aiohttp import ClientResponse
+
+    from rebyte_async._clock import Time
+    from rebyte_async._settings import RetryPolicy, Timeouts
+    from rebyte_async._transport.counters import Counters
+    from rebyte_async._transport.server_clock import ServerClock
+    from rebyte_async._transport.sessions import SessionPool
+    from rebyte_async._transport.throttle import RetryBudget, Throttle
+    from rebyte_async._wire.endpoints import Endpoint
+
+__all__ = ["SUCCESS", "Attempts"]
+
+_log = logging.getLogger("rebyte_async")
+
+SUCCESS = range(200, 300)
+"""The statuses of success."""
+
+
+@frozen(eq=False, kw_only=True)
+class Attempts:
+    """Makes the attempts of requests, under the settings of a client and with what its calls share.
+
+    A failure is returned, not raised, by the functions that hold a response: tools show tracebacks with the variables
+    of each function, and a response shows its whole URL, which may be a signed one.
+    """
+
+    api_key: str = field(repr=False)
+    """Removed from the texts of errors, in case a server echoes it."""
+    timeouts: Timeouts
+    retry: RetryPolicy
+    sessions: SessionPool
+    time: Time
+    throttle: Throttle
+    retry_budget: RetryBudget
+    counters: Counters
+    server_clock: ServerClock
+
+    async def run(self, endpoint: Endpoint, request: Request) -> Response:
+        """Make as many attempts as are safe and allowed, and return the first success."""
+        attempt, may_be_processed = 0, False
+        self.counters.in_flight += 1
+        try:
+            while True:
+                attempt += 1
+                try:
+                    response = await self._attempt(request, attempt)
+                except (TransportError, APIError) as error:
+                    if may_be_processed and isinstance(error, APIError) and error.status in endpoint.success_on_retry:
+                        return Response(error.status, b"", request.method, request.url)
+                    failure = error
+                else:
+                    self.retry_budget.refund()
+                    return response
+                outcome = _describe_failure(failure)
+                may_be_processed = may_be_processed or not outcome.was_not_processed
+                await self._back_off(endpoint, request, outcome, failure, attempt)
+        finally:
+            self.counters.in_flight -= 1
+
+    async def open(
+        self, request: Request, accept: Container[int] = SUCCESS, *, allow_html: bool = True
+    ) -> ClientResponse:
+        """Make one attempt, and return its response with the body unread.
+
+        Args:
+            request: What to send.
+            accept: The statuses that aren't errors.
+            allow_html: Whether HTML may come; if not, it is taken for a page of some gateway.
+        """
+        await self.throttle.wait_until_open()
+        response = await self._open(request, accept, allow_html=allow_html)
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+    async def _attempt(self, request: Request, attempt: int) -> Response:
+        """Make one attempt: with a permit, and while the client isn't paused."""
+        permits = self.sessions.permits
+        if not permits.try_acquire():
+            await permits.acquire()
+        try:
+            if not self.throttle.is_open:  # asked after the wait for a permit, during which a pause may have begun
+                await self.throttle.wait_until_open()
+            response = await self._exchange(request, attempt)
+        finally:
+            permits.release()
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+    async def _back_off(
+        self, endpoint: Endpoint, request: Request, outcome: Outcome, failure: TransportError | APIError, attempt: int
+    ) -> None:
+        """Wait for the next attempt, or give up if there is to be none."""
+        delay = next_delay(self.retry, attempt, outcome, idempotent=endpoint.idempotent, rng=self.time.rng)
+        if isinstance(failure, RateLimitedError):
+            self._pause_client(failure, delay)
+        if delay is None or not self.retry_budget.spend(self.retry):
+            _give_up(endpoint, request, outcome, failure, attempt)
+        _log.debug("%s %s: attempt %d failed, next in %.2f s", endpoint.method, endpoint.template, attempt, delay)
+        self.counters.retries += 1
+        try:
+            await self.time.sleep(delay)
+        except ConfigurationError as closed:
+            raise closed from failure
+
+    def _pause_client(self, error: RateLimitedError, delay: float | None) -> None:
+        """Pause all calls after a 429, for as long as the server asks within what the policy waits out."""
+        seconds = error.retry_after if error.retry_after is not None else delay
+        if seconds is not None and seconds <= self.retry.max_retry_after:
+            self.throttle.pause(seconds)
+
+    async def _exchange(self, request: Request, attempt: int) -> Response | RebyteError:
+        """Send a request and read its response whole."""
+        response = await self._send(request, attempt)
+        try:
+            if response.content.is_eof():
+                body = await response.read()
+            else:
+                # aiohttp's read timeout ends a silence; this one ends a body that trickles for ever.
+                with self.sessions.close_with_client(response):
+                    async with asyncio.timeout(finite(request.idle_timeout)):
+                        body = await response.read()
+        except BaseException as error:
+            response.close()  # a response that was read to its end has given its connection back
+            if not is_transport_failure(error):
+                raise
+            return _translate_for(request, error, attempt)
+        self.counters.bytes_received += len(body)
+        if response.status in SUCCESS:
+            return Response(response.status, body, request.method, request.url)
+        return self._make_api_error(request, response, body, attempt)
+
+    async def _send(self, request: Request, attempt: int) -> ClientResponse:
+        failure: Exception
+        body = request.body if isinstance(request.body, StreamedBody) else None
+        try:
+            if body is None:
+                response = await send_following_redirects(request, self.sessions, self.counters)
+            else:
+                response = await self._send_streamed(request, body)
+        except RedirectRefusedError as error:
+            url = redact_url(request.url)
+            failure = APIError(error.status, None, str(error), request.method, url, attempts=attempt)
+        except Exception as error:
+            if not is_transport_failure(error):
+                raise
+            failure = _translate_for(request, error, attempt)
+        else:
+            if _log.isEnabledFor(logging.DEBUG):
+                _log.debug("%s %s: %d", request.method, request.url.path, response.status)
+            # An error may come from a gateway, and a signed URL is a storage's: both have other clocks.
+            if response.status in SUCCESS and not request.exact_headers:
+                self.server_clock.note(response.headers.get("Date"))
+            return response
+        if body is not None and body.failure is not None:
+            failure = body.failure
+        raise failure
+
+    async def _send_streamed(self, request: Request, body: StreamedBody) -> ClientResponse:
+        """Send a body that is read on the way, with a deadline that each chunk moves on."""
+        async with asyncio.timeout(finite(request.connect_timeout + request.idle_timeout)) as body.deadline:
+            return await send_following_redirects(request, self.sessions, self.counters)
+
+    async def _open(
+        self, request: Request, accept: Container[int], *, allow_html: bool
+    ) -> ClientResponse | TransportError | APIError:
+        response = await self._send(request, 1)
+        if response.status not in accept:
+            return await self._error_from_response(request, response)
+        # `response.content_type` would keep what it has parsed for as long as the stream.
+        content_type = response.headers.get("Content-Type", "").partition(";")[0]
+        if allow_html or content_type.strip().lower() != "text/html":
+            return response
+        response.close()
+        return _unexpected(request, "a page of HTML came instead of an event stream")
+
+    async def _error_from_response(self, request: Request, response: ClientResponse) -> TransportError | APIError:
+        """Return the error for a response whose status isn't accepted, and read the reason in its body if possible."""
+        try:
+            with self.sessions.close_with_client(response):
+                async with asyncio.timeout(finite(self.timeouts.read)):
+                    body = await response.read()
+        except Exception as error:
+            if not is_transport_failure(error):
+                raise
+            body = b""
+        finally:
+            response.close()
+        if response.status in SUCCESS:
+            return _unexpected(request, f"the unexpected status {response.status}")
+        failure = self._make_api_error(request, response, body, 1)
+        if isinstance(failure, RateLimitedError):
+            self._pause_client(failure, self.retry.base_delay)
+        return failure
+
+    def _make_api_error(self, request: Request, response: ClientResponse, body: bytes, attempt: int) -> APIError:
+        text = body.decode(errors="replace").replace(self.api_key, "…")
+        return api_error(
+            status=response.status,
+            headers=response.headers,
+            text=text,
+            document=_load_json(text),
+            method=request.method,
+            url=redact_url(request.url),
+            attempts=attempt,
+            now=datetime.fromtimestamp(self.time.wall(), UTC),
+        )
+
+
+def _translate_for(request: Request, error: BaseException, attempt: int) -> RebyteError:
+    failure = translate(error, request.method, request.url)
+    if isinstance(failure, TransportError):
+        failure.attempts = attempt
+    return failure
+
+
+def _describe_failure(error: TransportError | APIError) -> Outcome:
+    if isinstance(error, APIError):
+        return Outcome(sent=True, status=error.status, retry_after=error.retry_after)
+    return Outcome(sent=not isinstance(error, ConnectError))
+
+
+def _give_up(
+    endpoint: Endpoint, request: Request, outcome: Outcome, failure: TransportError | APIError, attempts: int
+) -> NoReturn:
+    """Raise the failure; for a request that may have been processed and isn't idempotent, as an ambiguous one."""
+    if endpoint.idempotent or outcome.was_not_processed or not outcome.is_transient:
+        raise failure
+    url = redact_url(request.url)
+    raise AmbiguousRequestError(
+        f"{request.method} {url} may or may not have been carried out, and repeating it could start a second agent: "
+        f"{failure}",
+        method=request.method,
+        url=url,
+        attempts=attempts,
+    ) from failure
+
+
+def _unexpected(request: Request, what: str) -> TransportError:
+    url = redact_url(request.url)
+    return TransportError(f"GET {url}: {what}", method="GET", url=url)
+
+
+def _load_json(text: str) -> Any:
+    try:
+        return wire_json.loads(text)
+    except ValueError:
+        return None

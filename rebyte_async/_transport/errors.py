@@ -1,0 +1,81 @@
+"""Translates aiohttp's exceptions into the package's. No exception of another library leaves the transport.
+
+What is chained as the cause is only what shows no request: aiohttp's `ClientResponseError` prints the URL with its
+query and the headers with the key.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rebyte_async._transport.aiohttp_internals import SESSION_CLOSED_MESSAGES, ConnectionLostError
+from rebyte_async._transport.urls import redact_url
+from rebyte_async.errors import ConfigurationError, ConnectError, RebyteError, RequestTimeoutError, TransportError
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+__all__ = ["is_transport_failure", "translate"]
+
+_UNKNOWN_FAILURE: tuple[type[RebyteError], str] = (TransportError, "the request failed")
+
+
+def is_transport_failure(error: BaseException) -> bool:
+    """Whether an exception is a failure of the network or of aiohttp, and so for `translate`."""
+    import aiohttp  # noqa: PLC0415 - imported on first use
+
+    http = aiohttp.http.HttpProcessingError
+    return isinstance(error, aiohttp.ClientError | http | OSError | TimeoutError | ConnectionLostError) or (
+        isinstance(error, RuntimeError) and str(error) in SESSION_CLOSED_MESSAGES
+    )
+
+
+def translate(error: BaseException, method: str, url: URL) -> RebyteError:
+    """Return the package's error for a transport failure, with a cause that is safe to show."""
+    import aiohttp  # noqa: PLC0415 - imported on first use
+
+    if isinstance(error, ConnectionLostError) and error.__cause__ is not None:
+        error = error.__cause__
+    kind, message = _UNKNOWN_FAILURE
+    # The order matters: aiohttp's total timeout is a plain TimeoutError, its read timeout is a ClientError too.
+    for known, found_kind, found_message in (
+        (aiohttp.ConnectionTimeoutError, ConnectError, "no connection in time"),
+        (TimeoutError, RequestTimeoutError, "no response in time"),
+        (aiohttp.ClientConnectorError, ConnectError, "no connection"),
+        (aiohttp.ClientPayloadError, TransportError, "the connection was lost amid the response"),
+        (aiohttp.ClientResponseError, TransportError, "the response wasn't HTTP"),
+        (aiohttp.ServerDisconnectedError, TransportError, "the connection was lost before the response"),
+        (OSError, TransportError, "the connection was lost before the response"),
+        (RuntimeError, ConfigurationError, "the client is closed, or the aiohttp session that was given to it"),
+    ):
+        if isinstance(error, known):
+            kind, message = found_kind, found_message
+            break
+    cause = _safe_cause(error)
+    detail = f": {cause}" if isinstance(error, aiohttp.ClientConnectorError) else ""
+    result = kind(f"{method} {redact_url(url)}: {message}{detail}")
+    if isinstance(result, TransportError):
+        result.method, result.url = method, redact_url(url)
+    result.__cause__ = cause
+    return result
+
+
+def _safe_cause(error: BaseException) -> BaseException:
+    """Return an exception that says the same without a URL's query, which some of aiohttp's messages show.
+
+    It has no traceback and no chained exceptions: their variables are the request and its headers.
+    """
+    import aiohttp  # noqa: PLC0415 - imported on first use
+
+    cause: BaseException
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+    elif isinstance(error, OSError) and error.errno is not None:
+        cause = OSError(error.errno, os.strerror(error.errno))
+    elif isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | aiohttp.SocketTimeoutError):
+        cause = error
+    else:
+        cause = TimeoutError() if isinstance(error, TimeoutError) else RuntimeError(type(error).__name__)
+    cause.__traceback__ = cause.__cause__ = cause.__context__ = None
+    return cause

@@ -1,0 +1,183 @@
+"""One request with its redirects, which are followed here and not by aiohttp, and bodies that are sent as read."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define, field
+
+from rebyte_async._transport.aiohttp_internals import close_after_response, unshared_pool_key
+from rebyte_async._transport.urls import MAX_REDIRECTS, RedirectRefusedError, resolve_redirect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from aiohttp import ClientResponse, ClientTimeout
+    from yarl import URL
+
+    from rebyte_async._transport.counters import Counters
+    from rebyte_async._transport.sessions import SessionPool
+
+__all__ = ["Body", "Request", "StreamedBody", "finite", "send_following_redirects"]
+
+
+class Body(Protocol):
+    """A body of known length, which can be read from its start any number of times."""
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield its bytes from the start."""
+        ...
+
+    def on_sent(self, count: int) -> None:
+        """Note that this many bytes of it are on their way, in this attempt."""
+        ...
+
+
+@define(eq=False)
+class StreamedBody:
+    """A body on its way. Each chunk that is sent moves the attempt's deadline on, so that only silence ends it."""
+
+    body: Body
+    _counters: Counters
+    _idle_timeout: float | None
+    deadline: asyncio.Timeout | None = field(default=None, init=False)
+    """The deadline of the attempt that is under way."""
+    failure: Exception | None = field(default=None, init=False)
+    """What reading the body raised: an error of the caller's source, not of the network."""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the chunks for one attempt."""
+        count = 0
+        self._extend_deadline()
+        try:
+            async for chunk in self.body.chunks():
+                yield chunk
+                count += len(chunk)
+                self._counters.bytes_sent += len(chunk)
+                self.body.on_sent(count)
+                self._extend_deadline()
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _extend_deadline(self) -> None:
+        if self.deadline is not None and self._idle_timeout is not None:
+            self.deadline.reschedule(asyncio.get_running_loop().time() + self._idle_timeout)
+
+
+@define(kw_only=True)
+class Request:
+    """A request as it is sent. Treat it as frozen: a frozen class would take three times as long to make."""
+
+    method: str
+    url: URL = field(repr=False)
+    """Left out of the repr, which tracebacks with their variables show: it may be a signed one."""
+    headers: Mapping[str, str] = field(repr=False)
+    """The headers that any origin may see."""
+    origin_headers: Mapping[str, str] = field(repr=False)
+    """The headers that only the API's own origin may see: the key, and the application's."""
+    body: bytes | StreamedBody | None = field(default=None, repr=False)
+    new_connection: bool = False
+    """Whether it needs a connection on which nothing was sent before."""
+    exact_headers: bool = False
+    """Whether it goes out with these headers and no others, as a signed URL wants it."""
+    read_buffer: int | None = None
+    """The read buffer for its response, in bytes; None for aiohttp's own."""
+    connect_timeout: float
+    """Seconds for making a connection; `math.inf` for no limit."""
+    idle_timeout: float
+    """Seconds without a byte after which it fails; `math.inf` for no limit."""
+
+
+def finite(seconds: float) -> float | None:
+    """Return a time limit as asyncio and aiohttp want it: None for no limit."""
+    return seconds if math.isfinite(seconds) else None
+
+
+async def send_following_redirects(request: Request, sessions: SessionPool, counters: Counters) -> ClientResponse:
+    """Send a request and follow its redirects; the caller reads and closes the response.
+
+    Raises:
+        RedirectRefusedError: A redirect leads where the request must not go, or there are too many.
+        Exception: aiohttp's, for `translate`.
+    """
+    url, is_trusted, status = request.url, True, 0
+    for _ in range(MAX_REDIRECTS + 1):
+        headers = _merge_headers(request, is_trusted=is_trusted)
+        counters.requests += 1
+        if isinstance(request.body, bytes):
+            counters.bytes_sent += len(request.body)
+        session = sessions.session(single_use=request.new_connection)
+        response = await session.request(request.method, url, headers=headers, **_make_options(request, sessions, url))
+        try:
+            target = resolve_redirect(request.method, url, response.status, response.headers)
+        except RedirectRefusedError:
+            response.close()
+            raise
+        if target is None:
+            return response
+        response.close()
+        status = response.status
+        # Once off the API's origin the key is never sent again: another origin chose where the request goes.
+        is_trusted = is_trusted and target.origin() == request.url.origin()
+        url = target
+    raise RedirectRefusedError(status, f"more than {MAX_REDIRECTS} redirects")
+
+
+def _make_options(request: Request, sessions: SessionPool, url: URL) -> dict[str, Any]:
+    """Return the arguments of aiohttp's `request` apart from the headers."""
+    options: dict[str, Any] = {
+        "allow_redirects": False,
+        "raise_for_status": False,
+        "data": request.body.chunks() if isinstance(request.body, StreamedBody) else request.body,
+        "middlewares": sessions.middlewares,
+        # With an injected session the first timeout would also count the wait for one of its connections.
+        "timeout": _make_timeout(
+            None if sessions.is_injected else request.connect_timeout, request.connect_timeout, request.idle_timeout
+        ),
+    }
+    if request.read_buffer is not None:
+        options["read_bufsize"] = request.read_buffer
+    if request.exact_headers:
+        options["skip_auto_headers"] = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+    if request.new_connection and sessions.is_injected:
+        options |= unshared_pool_key(url)
+        options["middlewares"] = (*(sessions.middlewares or ()), close_after_response)
+    return options
+
+
+@lru_cache(maxsize=64)
+def _make_timeout(connect: float | None, sock_connect: float, sock_read: float) -> ClientTimeout:
+    from aiohttp import ClientTimeout  # noqa: PLC0415 - imported on first use
+
+    return ClientTimeout(
+        total=None,
+        connect=None if connect is None else finite(connect),
+        sock_connect=finite(sock_connect),
+        sock_read=finite(sock_read),
+    )
+
+
+def _merge_headers(request: Request, *, is_trusted: bool) -> dict[str, str]:
+    headers = {_intern_name(name): value for name, value in request.headers.items()}
+    if is_trusted:
+        headers.update((_intern_name(name), value) for name, value in request.origin_headers.items())
+    if request.new_connection:
+        headers[_intern_name("Connection")] = "close"
+    return headers
+
+
+@lru_cache(maxsize=256)
+def _intern_name(name: str) -> str:
+    """Return the name of a header as aiohttp keeps it: it would convert any other one with each request."""
+    from multidict import istr  # noqa: PLC0415 - comes with aiohttp, imported on first use
+
+    return istr(name)

@@ -1,0 +1,216 @@
+"""What comes back for a request: a response read whole, or a body that is read as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define, field, frozen
+
+from rebyte_async._transport import aiohttp_internals
+from rebyte_async._transport.errors import is_transport_failure, translate
+from rebyte_async._transport.urls import redact_url
+from rebyte_async._wire import models
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator, Mapping
+
+    from aiohttp import ClientResponse
+    from yarl import URL
+
+    from rebyte_async._transport.counters import Counters
+
+__all__ = ["BodyStream", "IdleWatchdog", "Response"]
+
+_SWEEPS = 16
+"""How often the watchdog looks at the bodies within the shortest idle timeout."""
+_LONGEST_SWEEP_INTERVAL = 5.0
+"""Seconds: a body whose connection aiohttp has closed silently is found by a sweep alone."""
+
+
+@frozen
+class Response:
+    """A successful response, read to its end."""
+
+    status: int
+    body: bytes = field(repr=False)
+    method: str
+    """The request's method."""
+    _url: URL = field(repr=False)  # a signed one holds an authorization
+
+    @property
+    def url(self) -> str:
+        """The request's URL without its query."""
+        return redact_url(self._url)
+
+    def json(self) -> Any:
+        """Return the body as JSON.
+
+        Raises:
+            DecodeError: The body is empty, or no JSON.
+        """
+        return models.parse(self.body, lambda: f"{self.method} {self.url}")
+
+
+class _Watched(Protocol):
+    """What the watchdog needs of a body."""
+
+    @property
+    def idle_timeout(self) -> float | None: ...
+    @property
+    def received(self) -> int: ...
+    def check_idle(self, now: float) -> bool: ...
+    def close(self) -> None: ...
+
+
+@define(eq=False)
+class IdleWatchdog:
+    """The open bodies of a client. Fails those that bring no bytes for their idle timeout, and up to an eighth more.
+
+    A body whose connection is gone fails within ten seconds, also one without an idle timeout: aiohttp doesn't always
+    tell the body.
+
+    aiohttp's own read timeout starts a new timer whenever bytes arrive, which costs more than parsing an event. Here
+    one timer for all bodies looks at what each has received since.
+    """
+
+    _bodies: dict[_Watched, None] = field(factory=dict[_Watched, None], init=False, repr=False)
+    """A set of the open bodies; a `set` would take twice the memory."""
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
+
+    def add(self, body: _Watched) -> None:
+        """Watch a body until it is discarded."""
+        self._bodies[body] = None
+        self._schedule_sweep(body.idle_timeout)
+
+    def discard(self, body: _Watched) -> bool:
+        """Stop watching a body; False if it wasn't watched."""
+        if body not in self._bodies:
+            return False
+        del self._bodies[body]
+        return True
+
+    def close_all(self) -> None:
+        """Close all open bodies."""
+        for body in tuple(self._bodies):
+            body.close()
+
+    @property
+    def received(self) -> int:
+        """How many bytes the open bodies have received."""
+        return sum(body.received for body in self._bodies)
+
+    def __iter__(self) -> Iterator[_Watched]:
+        return iter(tuple(self._bodies))
+
+    def _schedule_sweep(self, idle_timeout: float | None) -> None:
+        """Sweep soon enough for a body with this idle timeout."""
+        loop = asyncio.get_running_loop()
+        seconds = _LONGEST_SWEEP_INTERVAL
+        if idle_timeout is not None:
+            seconds = min(seconds, idle_timeout / _SWEEPS)
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._sweep, loop)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now, self._timer = loop.time(), None
+        timeouts = [body.idle_timeout for body in self if body.check_idle(now)]
+        if timeouts:
+            self._schedule_sweep(min((timeout for timeout in timeouts if timeout is not None), default=None))
+
+
+@define(eq=False, weakref_slot=False)
+class BodyStream:
+    """The body of a response, read as it comes. `close` it, or its connection stays open."""
+
+    _response: ClientResponse = field(repr=False)  # its repr shows the request's URL, which may be a signed one
+    _url: URL = field(repr=False)
+    _counters: Counters
+    _watchdog: IdleWatchdog = field(repr=False)
+    idle_timeout: float | None = None
+    """Seconds without a byte after which the body fails; None if aiohttp's own read timeout does it, or no limit."""
+    # Bytes that have arrived, but weren't read, are no silence of the server's: the three below tell the two apart.
+    _consumed: int = field(default=0, init=False)
+    """How many bytes had arrived at the last read."""
+    _seen: int = field(default=-1, init=False)
+    """How many bytes had arrived at the last change that a sweep saw."""
+    _seen_at: float = field(default=0.0, init=False)
+    """When a sweep saw that change, on the event loop's clock."""
+
+    def __attrs_post_init__(self) -> None:
+        self._counters.open_streams += 1
+        aiohttp_internals.pause_by_size_alone(self._response.content)
+        self._watchdog.add(self)
+
+    @property
+    def status(self) -> int:
+        """The response's status."""
+        return self._response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The response's headers."""
+        return self._response.headers
+
+    @property
+    def received(self) -> int:
+        """How many bytes have arrived."""
+        return self._response.content.total_bytes
+
+    async def read(self) -> bytes:
+        """Return the next bytes as they come; empty at the end of the body. Cancelling loses nothing.
+
+        Raises:
+            TransportError: The connection was lost, or idle for too long (`RequestTimeoutError`).
+        """
+        try:
+            data = await self.read_raw()
+        except Exception as error:
+            if not is_transport_failure(error):
+                raise
+            failure = translate(error, "GET", self._url)
+        else:
+            self.mark_consumed()
+            return data
+        raise failure
+
+    def read_raw(self) -> Coroutine[Any, Any, bytes]:
+        """Return the next bytes without translating aiohttp's errors; call `mark_consumed` afterwards.
+
+        It saves a coroutine for each live event. A `read` after a failure raises the same one translated.
+        """
+        return self._response.content.readany()
+
+    def mark_consumed(self) -> None:
+        """Note that everything that had arrived was read."""
+        self._consumed = self._response.content.total_bytes
+
+    def check_idle(self, now: float) -> bool:
+        """Fail the body if it has been idle for too long; True while it is to stay under watch.
+
+        Args:
+            now: The event loop's time.
+        """
+        content = self._response.content
+        if content.is_eof() or content.exception() is not None:
+            return False
+        arrived = content.total_bytes
+        if arrived > self._seen or arrived > self._consumed:
+            self._seen, self._seen_at = arrived, now
+        elif aiohttp_internals.is_connection_gone(self._response):
+            aiohttp_internals.fail_lost_body(content)
+            return False
+        elif self.idle_timeout is not None and now - self._seen_at >= self.idle_timeout:
+            aiohttp_internals.fail_idle_body(content)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connection. A `read` that waits in another task fails."""
+        if self._watchdog.discard(self):
+            self._counters.open_streams -= 1
+            self._counters.bytes_received += self.received
+            self._response.close()
