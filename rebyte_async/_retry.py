@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from rebyte_async._settings import RetryPolicy
 
-__all__ = ["Outcome", "backoff", "is_transient", "next_delay"]
-
 
 @frozen
 class Outcome:

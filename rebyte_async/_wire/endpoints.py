@@ -12,8 +12,6 @@ from attrs import frozen
 
 from rebyte_async.errors import InvalidRequestError
 
-__all__ = ["API_KEY_HEADER", "DEFAULT_BASE_URL", "NOT_IN_HEADERS", "Endpoint"]
-
 DEFAULT_BASE_URL = "https://api.rebyte.ai/v1"
 API_KEY_HEADER = "API_KEY"
 NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -36,11 +34,7 @@ class Endpoint:
     """The statuses that mean success after a response was lost: the first attempt had already done it."""
 
     def path(self, **ids: str) -> str:
-        """Return the path, with each id percent-encoded as one segment.
-
-        Raises:
-            InvalidRequestError: An id is empty, no string, or a dot segment that would change the path.
-        """
+        """Return the path, with each id percent-encoded as one segment; refuse ids that can't be one."""
         return self.template.format_map({name: _encode_segment(name, value) for name, value in ids.items()})
 
 

@@ -16,8 +16,6 @@ from rebyte_async.errors import APIError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ERRORS_BY_CODE", "api_error", "find_header", "retry_after_seconds"]
-
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")  # not documented: read if the server sends one
 _LONGEST_MESSAGE = 500
 ERRORS_BY_CODE: dict[str, type[APIError]] = {
@@ -52,18 +50,7 @@ def api_error(
     attempts: int,
     now: datetime,
 ) -> APIError:
-    """Make the error for a response: its class by the error code, else by the status.
-
-    Args:
-        status: The response's status.
-        headers: The response's headers.
-        text: Its body.
-        document: The body as JSON, or None where it isn't JSON.
-        method: The request's method.
-        url: The request's URL without its query.
-        attempts: How many attempts were made.
-        now: The current time, for a `Retry-After` that is a date.
-    """
+    """Make the error for a response: its class by the error code, else by the status."""
     code, message = _read_code_and_message(document)
     text, message = without_secrets(text), None if message is None else without_secrets(message)
     return _error_class(status, code)(

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     _Fill = Callable[[Any, dict[str, Any]], bool]
 
-__all__ = ["decode_done", "decode_event", "event_from_mapping"]
-
 _MAX_DIGITS = 18
 """The most digits of an action id: any number of them fits 64 bits."""
 _DONE_STATUSES = {
@@ -51,15 +49,7 @@ _read_time = datetime.fromisoformat
 
 
 def decode_event(data: bytes | str, backend: Backend = BACKEND) -> TaskEvent:
-    """Decode the data of an `event` frame.
-
-    Args:
-        data: The data.
-        backend: What reads the JSON.
-
-    Raises:
-        DecodeError: The data is no JSON object with a string `eventType`.
-    """
+    """Decode the data of an `event` frame. It must be a JSON object with a string `eventType`, else: `DecodeError`."""
     document: dict[str, Any] | None  # or any other JSON value
     try:
         document = backend.loads(data)
@@ -71,16 +61,9 @@ def decode_event(data: bytes | str, backend: Backend = BACKEND) -> TaskEvent:
 
 
 def decode_done(data: bytes | str, backend: Backend = BACKEND) -> Done:
-    """Decode the data of a `done` frame.
+    """Decode the data of a `done` frame. It must be a JSON object, else: `DecodeError`.
 
     A value that is missing or has the wrong type is None or empty. A status that is missing or unknown is `failed`.
-
-    Args:
-        data: The data.
-        backend: What reads the JSON.
-
-    Raises:
-        DecodeError: The data is no JSON object.
     """
     document = _load_object(data, backend)
     return Done(
@@ -95,9 +78,6 @@ def event_from_mapping(document: Mapping[str, Any]) -> TaskEvent:
 
     A field that every event has is None where its value has the wrong type. An event whose type is unknown, or whose
     payload doesn't fit its type, becomes an `UnknownEvent`.
-
-    Raises:
-        DecodeError: The object has no string `eventType`.
     """
     get = document.get
     event_type = get("eventType")

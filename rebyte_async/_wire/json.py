@@ -15,28 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
-__all__ = [
-    "BACKEND",
-    "Backend",
-    "as_array",
-    "as_int",
-    "as_object",
-    "as_str",
-    "dumps",
-    "is_object",
-    "loads",
-    "plain_dumps",
-    "plain_loads",
-]
-
 
 class Backend:
     """The functions that read and write JSON.
 
-    They are resolved on first use: importing the package imports no optional package.
-
-    Args:
-        module: The name of the module to use where it is installed; None for the standard library's json.
+    They are those of the named module where it is installed, else (or for None) those of the standard library. They are
+    resolved on first use, so that importing the package imports no optional package.
     """
 
     def __init__(self, module: str | None = "orjson") -> None:
@@ -69,10 +53,9 @@ BACKEND = Backend()
 
 
 def loads(data: bytes | str, backend: Backend = BACKEND) -> Any:
-    """Read a JSON document. Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD.
+    """Read a JSON document, or raise a `ValueError`.
 
-    Raises:
-        ValueError: The data is no JSON, or is nested too deeply.
+    Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD.
     """
     try:
         return backend.loads(data)
@@ -82,11 +65,7 @@ def loads(data: bytes | str, backend: Backend = BACKEND) -> Any:
 
 
 def dumps(value: Any, backend: Backend = BACKEND) -> bytes:
-    """Write a JSON document, compact, in UTF-8.
-
-    Raises:
-        TypeError: A part of the value has no JSON form.
-    """
+    """Write a JSON document, compact, in UTF-8. A value without a JSON form raises a `TypeError`."""
     return backend.dumps(value)
 
 

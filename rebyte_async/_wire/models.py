@@ -27,18 +27,12 @@ if TYPE_CHECKING:
 
     from cattrs import Converter
 
-__all__ = ["decode", "decode_items", "decode_page", "parse", "preload"]
-
 T = TypeVar("T")
 _PLAIN_TYPES: tuple[tuple[type[Any], str], ...] = ((str, "a string"), (int, "a whole number"), (bool, "true or false"))
 
 
 def decode(cls: type[T], document: object, *, path: str = "$") -> T:
-    """Convert a JSON value to a model.
-
-    Raises:
-        DecodeError: A required field is missing, or a value has the wrong type; the error's `path` says which.
-    """
+    """Convert a JSON value to a model, or raise a `DecodeError` whose `path` says what doesn't fit."""
     try:
         return cast("T", _hook_for(cast("Any", cls))(document, cls))
     except Exception as error:  # noqa: BLE001 - whatever cattrs raises, the document doesn't fit
@@ -49,16 +43,9 @@ def decode(cls: type[T], document: object, *, path: str = "$") -> T:
 def decode_items(
     cls: type[T], document: object, keys: Sequence[str], *, aliases: Mapping[str, str] | None = None
 ) -> tuple[T, ...]:
-    """Convert a list of models, which may be bare or in an object.
+    """Convert a list of models: bare, or in an object under the first of the keys that is there.
 
-    Args:
-        cls: The model.
-        document: The list, or an object that has it under one of the keys.
-        keys: The keys to look under, in this order.
-        aliases: Other names that fields may have on the wire, with the names that the model has for them.
-
-    Raises:
-        DecodeError: There is no list, or an item doesn't fit the model.
+    `aliases` are other names that fields may have on the wire, with the names that the model has for them.
     """
     path, items = "$", document
     fields = json.as_object(document)
@@ -74,17 +61,7 @@ def decode_items(
 
 
 def decode_page(cls: type[T], document: object, *, limit: int, offset: int) -> Page[T]:
-    """Convert one page of a listing.
-
-    Args:
-        cls: The model of its items.
-        document: The page.
-        limit: The limit that was asked for.
-        offset: The offset that was asked for.
-
-    Raises:
-        DecodeError: The document is no page of these models.
-    """
+    """Convert one page of a listing, which was asked for with this limit and offset."""
     data = decode_items(cls, document, ("data",))
     total: object = (json.as_object(document) or {}).get("total")
     if total is not None and json.as_int(total) is None:
@@ -93,15 +70,7 @@ def decode_page(cls: type[T], document: object, *, limit: int, offset: int) -> P
 
 
 def parse(body: bytes, describe_request: Callable[[], str]) -> Any:
-    """Read the body of a response as JSON.
-
-    Args:
-        body: The body.
-        describe_request: Names the request for an error's message.
-
-    Raises:
-        DecodeError: The body is empty, or no JSON.
-    """
+    """Read the body of a response as JSON; a `DecodeError` names the request."""
     if not body.strip():
         raise DecodeError(f"{describe_request()}: expected JSON, got an empty body", body="")
     try:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["excerpt", "is_html", "shorten", "without_secrets"]
-
 _EXCERPT = 2_000
 """How many characters of a body an error keeps."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["moment", "text"]
-
 
 def moment(value: datetime | str | None) -> datetime | None:
     """Convert a time to an aware datetime, in UTC where no zone is named.
@@ -23,11 +21,7 @@ def moment(value: datetime | str | None) -> datetime | None:
 
 
 def text(value: object) -> str | None:
-    """Return a string or None as it is.
-
-    Raises:
-        TypeError: The value is of another type.
-    """
+    """Return a string or None as it is."""
     if value is None or isinstance(value, str):
         return value
     raise TypeError(f"expected a string, got {value!r:.80}")

@@ -10,8 +10,6 @@ from attrs import field, frozen
 
 from rebyte_async.types._fields import moment, text
 
-__all__ = ["AgentComputer", "AgentComputerStatus", "agent_computer_status"]
-
 
 class AgentComputerStatus(StrEnum):
     """The known statuses of an agent computer; the service may use others."""

@@ -9,8 +9,6 @@ from attrs import field, frozen
 
 from rebyte_async.types._fields import moment
 
-__all__ = ["Artifact", "UploadUrl", "safe_name"]
-
 _PORTS = {f"{name}{digit}" for name in ("COM", "LPT") for digit in "0123456789¹²³"}
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | _PORTS)
 """Names of devices on Windows, which they are with any extension."""

@@ -16,21 +16,6 @@ import attrs
 
 from rebyte_async.types.statuses import TaskStatus
 
-__all__ = [
-    "Done",
-    "ErrorEvent",
-    "InitEvent",
-    "QuestionEvent",
-    "QuestionOption",
-    "ResultEvent",
-    "TaskEvent",
-    "TextEvent",
-    "ThinkingEvent",
-    "ToolResultEvent",
-    "ToolUseEvent",
-    "UnknownEvent",
-]
-
 
 @attrs.frozen(kw_only=True, match_args=False)
 class TaskEvent:
@@ -57,7 +42,6 @@ class InitEvent(TaskEvent):
     """The agent has started."""
 
     __match_args__ = ("session_id", "model", "cwd")
-
     _own_type: ClassVar[str] = "init"
 
     session_id: str | None = None
@@ -73,7 +57,6 @@ class ThinkingEvent(TaskEvent):
     """A piece of the agent's reasoning."""
 
     __match_args__ = ("text",)
-
     _own_type: ClassVar[str] = "thinking"
 
     text: str
@@ -85,7 +68,6 @@ class TextEvent(TaskEvent):
     """A piece of the text that the agent writes."""
 
     __match_args__ = ("text", "is_delta")
-
     _own_type: ClassVar[str] = "text"
 
     text: str
@@ -99,7 +81,6 @@ class ToolUseEvent(TaskEvent):
     """The agent calls a tool."""
 
     __match_args__ = ("tool_id", "name", "input", "sub_prompt_id")
-
     _own_type: ClassVar[str] = "tool_use"
 
     tool_id: str
@@ -117,7 +98,6 @@ class ToolResultEvent(TaskEvent):
     """A tool has returned its result."""
 
     __match_args__ = ("tool_id", "output", "is_error", "sub_prompt_id")
-
     _own_type: ClassVar[str] = "tool_result"
 
     tool_id: str
@@ -135,7 +115,6 @@ class ResultEvent(TaskEvent):
     """The agent's own summary of the turn. Often it repeats the last text; sometimes only it has that text."""
 
     __match_args__ = ("text", "status", "duration_ms", "usage")
-
     _own_type: ClassVar[str] = "result"
 
     text: str = ""
@@ -163,7 +142,6 @@ class QuestionEvent(TaskEvent):
     """The agent asks the user, and waits for the answer: give it with `client.tasks.answer`."""
 
     __match_args__ = ("action_id", "message_id", "question", "options", "multi_select")
-
     _own_type: ClassVar[str] = "ask_user_question"
 
     action_id: int | None = None
@@ -186,7 +164,6 @@ class ErrorEvent(TaskEvent):
     """
 
     __match_args__ = ("message",)
-
     _own_type: ClassVar[str] = "error"
 
     message: str

@@ -6,8 +6,6 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
-__all__ = ["Page"]
-
 T = TypeVar("T")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from attrs import frozen
 
-__all__ = ["ClientStats", "Health"]
-
 
 @frozen(kw_only=True)
 class Health:

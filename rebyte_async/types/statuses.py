@@ -12,8 +12,6 @@ from enum import StrEnum
 
 from rebyte_async.types._fields import text
 
-__all__ = ["TERMINAL_STATUSES", "PromptStatus", "TaskStatus", "prompt_status", "task_status"]
-
 
 class TaskStatus(StrEnum):
     """The status of a task: `RUNNING` while a prompt of it is pending or running, else how its latest prompt ended."""

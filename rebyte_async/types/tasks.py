@@ -11,8 +11,6 @@ from rebyte_async.types._fields import moment
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.statuses import TERMINAL_STATUSES, PromptStatus, TaskStatus, prompt_status, task_status
 
-__all__ = ["Prompt", "PromptContent", "Task", "TaskContent", "TaskResult", "Visibility", "VisibilitySetting"]
-
 
 @frozen(kw_only=True)
 class Prompt:

@@ -10,8 +10,6 @@ from attrs import field, frozen
 
 from rebyte_async.types._fields import moment
 
-__all__ = ["TaskCompletionHints", "Webhook", "WebhookEventName"]
-
 
 class WebhookEventName(StrEnum):
     """The events that a webhook can be registered for.

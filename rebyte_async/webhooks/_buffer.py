@@ -13,8 +13,6 @@ from rebyte_async._sync import Signal
 if TYPE_CHECKING:
     from rebyte_async.webhooks.event import WebhookEvent
 
-__all__ = ["EventBuffer"]
-
 _log = logging.getLogger("rebyte_async.webhooks")
 
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from attrs import Attribute
 
-__all__ = ["EventHandler", "Handler", "HandlerPool", "Job", "check_event_names"]
-
 _log = logging.getLogger("rebyte_async.webhooks")
 
 T = TypeVar("T")
@@ -65,11 +63,7 @@ class Handler:
 
 
 def check_event_names(names: tuple[object, ...]) -> frozenset[str]:
-    """Check the names of events that a handler is for, and return them: none if it is for all events.
-
-    Raises:
-        ConfigurationError: A name is no string, or empty.
-    """
+    """Check the names of events that a handler is for, and return them: none if it is for all events."""
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise ConfigurationError(f"on() takes names of events, such as 'task.completed', not {name!r:.80}")
@@ -121,11 +115,7 @@ class HandlerPool:
         self._reserved -= count
 
     async def run_shielded(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Run work to its end even if the caller is cancelled. It may submit jobs.
-
-        Returns:
-            The result of the work; None if draining the pool cancelled it.
-        """
+        """Run work, which may submit jobs, to its end even if the caller is cancelled. None if `drain` cancelled it."""
         task = asyncio.create_task(work)
         self._shielded.add(task)
         task.add_done_callback(self._shielded.discard)

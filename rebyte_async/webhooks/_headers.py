@@ -9,8 +9,6 @@ from attrs import field, frozen
 
 from rebyte_async.errors import ConfigurationError, SignatureMismatchError
 
-__all__ = ["HeaderValue", "Headers", "RawHeaders"]
-
 RawHeaders: TypeAlias = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
 """Headers as a mapping (aiohttp's, Starlette's, Django's, a dict), or as pairs (as in an ASGI scope)."""
 
@@ -40,22 +38,14 @@ class Headers:
 
     @classmethod
     def parse(cls, headers: object) -> Headers:
-        """Parse headers in any of the forms of `RawHeaders`.
-
-        Raises:
-            ConfigurationError: The value is none of them.
-        """
+        """Parse headers in any of the forms of `RawHeaders`."""
         values: dict[str, tuple[HeaderValue, ...]] = {}
         for name, value in _iterate_pairs(headers):
             values[name] = (*values.get(name, ()), value)
         return cls(values)
 
     def get(self, name: str) -> HeaderValue | None:
-        """Return the value of a header; None where it is missing.
-
-        Raises:
-            SignatureMismatchError: The header occurs several times with different values, so none of them counts.
-        """
+        """Return the value of a header; None where it is missing. It must not have several values."""
         values = dict.fromkeys(self._values.get(name.lower(), ()))
         if len(values) > 1:
             raise SignatureMismatchError(f"the header {name} occurs {len(values)} times with different values")

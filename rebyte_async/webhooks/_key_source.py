@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from rebyte_async.webhooks.event import WebhookEvent
     from rebyte_async.webhooks.verifier import PublicKeySource, WebhookVerifier
 
-__all__ = ["KeyRefreshingVerifier"]
-
 _log = logging.getLogger("rebyte_async.webhooks")
 
 _READ_INTERVAL = 60.0
@@ -55,14 +53,7 @@ class KeyRefreshingVerifier:
         self._reading.cancel()
 
     async def verify(self, headers: Headers, body: bytes, url: str | None) -> WebhookEvent:
-        """Verify a delivery and read its event, as `WebhookVerifier.verify` does.
-
-        Raises:
-            WebhookVerificationError: The delivery is not proven to be genuine.
-            WebhookPayloadError: The delivery is genuine, but its body can't be read.
-            ConfigurationError: An argument, or the key that the source returned, is invalid.
-            Exception: There is no key yet, and its source raised this.
-        """
+        """Verify a delivery and read its event, as `WebhookVerifier.verify` does."""
         source, now = self._verifier.key_source, self._verifier.current_time()
         if source is None:
             self._verification.check(headers, body, url, now)

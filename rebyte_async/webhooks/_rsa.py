@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 from cryptography.exceptions import InvalidSignature
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding
 
-__all__ = ["SigningKey", "VerifyingKey"]
-
 _PADDINGS: dict[str, AsymmetricPadding] = {"pkcs1v15": PKCS1v15(), "pss": PSS(MGF1(SHA256()), PSS.DIGEST_LENGTH)}
 
 
@@ -37,15 +35,8 @@ class VerifyingKey:
 
     @classmethod
     def load(cls, pem: object) -> VerifyingKey:
-        """Read a public key from a PEM, or from the base64 of one.
-
-        Raises:
-            ConfigurationError: The value is no public RSA key.
-        """
-        key = _load_pem(load_pem_public_key, _decode_pem("public_key", pem), "public_key")
-        if not isinstance(key, RSAPublicKey):
-            raise ConfigurationError(f"public_key must be an RSA key, not {type(key).__name__.lstrip('_')}")
-        return cls(key)
+        """Read a public key from a PEM, or from the base64 of one."""
+        return cls(_load("public_key", RSAPublicKey, load_pem_public_key, _decode_pem("public_key", pem)))
 
     def signature_matches(self, signature: bytes, message: bytes, padding: str) -> bool:
         """Whether a signature of a message was made with the private half of this key."""
@@ -64,11 +55,7 @@ class SigningKey:
 
     @classmethod
     def load(cls, pem: object) -> SigningKey:
-        """Read a private key from a PEM, or from the base64 of one.
-
-        Raises:
-            ConfigurationError: The value is no private RSA key.
-        """
+        """Read a private key from a PEM, or from the base64 of one."""
         return cls(_load_private_key(_decode_pem("private_key", pem)))
 
     def sign(self, message: bytes, padding: str) -> bytes:
@@ -78,18 +65,18 @@ class SigningKey:
 
 @functools.lru_cache(maxsize=4)  # loading a key takes thirty times as long as signing with it
 def _load_private_key(pem: bytes) -> RSAPrivateKey:
-    key = _load_pem(functools.partial(load_pem_private_key, password=None), pem, "private_key")
-    if not isinstance(key, RSAPrivateKey):
-        raise ConfigurationError(f"private_key must be an RSA key, not {type(key).__name__.lstrip('_')}")
-    return key
+    return _load("private_key", RSAPrivateKey, functools.partial(load_pem_private_key, password=None), pem)
 
 
-def _load_pem(load: Callable[[bytes], object], pem: bytes, name: str) -> object:
+def _load(name: str, kind: type[Any], load: Callable[[bytes], object], pem: bytes) -> Any:
     try:
-        return load(pem)
+        key = load(pem)
     except Exception as error:  # noqa: BLE001 - cryptography raises errors of several kinds, its UnsupportedAlgorithm too
         # Without the cause: its text may repeat the input, which can be a private key.
         raise ConfigurationError(f"{name} can't be read as a key in PEM ({type(error).__name__})") from None
+    if not isinstance(key, kind):
+        raise ConfigurationError(f"{name} must be an RSA key, not {type(key).__name__.lstrip('_')}")
+    return key
 
 
 def _decode_pem(name: str, given: object) -> bytes:

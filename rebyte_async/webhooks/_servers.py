@@ -27,19 +27,6 @@ if TYPE_CHECKING:
 
     from rebyte_async.webhooks.verifier import WebhookVerifier
 
-__all__ = [
-    "IncomingRequest",
-    "Receive",
-    "Scope",
-    "Send",
-    "check_registered_url",
-    "refuse_websocket",
-    "respond_aiohttp",
-    "respond_asgi",
-    "run_lifespan",
-    "url_from_request",
-]
-
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -78,11 +65,7 @@ class IncomingRequest:
         return None
 
     async def read_body(self, max_body: int, timeout: float) -> bytes | Receipt:
-        """Return the body, or the response if it is too large or takes too long.
-
-        Raises:
-            BodyReadError: The body can't be read to its end.
-        """
+        """Return the body, or the response if it is too large or takes too long."""
         with move_on_after(timeout):
             async with aclosing(self.chunks) as chunks:
                 read = bytearray()
@@ -98,11 +81,7 @@ class IncomingRequest:
 
 
 def check_registered_url(url: object) -> str | None:
-    """Check a URL that a webhook may have been registered with, and return it exactly as it was given.
-
-    Raises:
-        ConfigurationError: The value is no absolute URL.
-    """
+    """Check a URL that a webhook may have been registered with, and return it exactly as it was given."""
     if url is None:
         return None
     try:
@@ -118,11 +97,8 @@ def url_from_request(url: str | None, verifier: WebhookVerifier) -> str | None:
     """Return the URL according to the request, for a receiver that was not given the registered one.
 
     The sender of a request chooses the host in it. Someone who has a webhook with the same service could forward their
-    own deliveries with their own host, and the signature would match. So the host is only believed if the delivery also
-    has a secret, or on this machine.
-
-    Raises:
-        ConfigurationError: The URL is needed and not believed.
+    own deliveries with their own host, and the signature would match. So without a secret the host is only believed on
+    this machine; elsewhere this raises a `ConfigurationError`.
     """
     is_needed = verifier.checks_signature and verifier.scheme.needs_url
     if not is_needed or verifier.checks_secret or url is None or _has_loopback_host(url):

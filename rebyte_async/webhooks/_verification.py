@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from rebyte_async.webhooks._rsa import VerifyingKey
     from rebyte_async.webhooks.scheme import SignatureScheme
 
-__all__ = ["Verification", "encode_secrets", "import_rsa", "load_public_keys"]
-
 _UNIX_SECONDS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 
 
@@ -44,29 +42,14 @@ class Verification:
     """How old, and how far in the future, a delivery may be, in seconds."""
 
     def with_keys(self, given: object) -> Verification:
-        """Return a copy with other keys.
-
-        Raises:
-            ConfigurationError: There is no key among `given`.
-        """
+        """Return a copy with other keys, which a source has returned."""
         keys = load_public_keys(given)
         if not keys:  # without keys every delivery would be called forged
             raise ConfigurationError(f"the source of the public key must return a PEM, not {type(given).__name__}")
         return evolve(self, keys=keys)
 
     def check(self, headers: Headers, body: bytes, url: str | None, now: float) -> None:
-        """Check the secret, the time and the signature.
-
-        Args:
-            headers: The delivery's headers.
-            body: The delivery's body.
-            url: The URL as it was registered.
-            now: The time, in unix seconds.
-
-        Raises:
-            WebhookVerificationError: The delivery is not proven to be genuine.
-            ConfigurationError: The URL is needed and missing.
-        """
+        """Check the secret, the time and the signature."""
         self.check_secret(headers)
         self.check_timestamp(headers, now)
         self.check_signature(headers, body, url)
@@ -117,11 +100,7 @@ class Verification:
 
 
 def encode_secrets(given: object) -> tuple[bytes, ...]:
-    """Encode one or several secrets as a header has them. No error repeats a secret.
-
-    Raises:
-        ConfigurationError: A value can't be a secret.
-    """
+    """Encode one or several secrets as a header has them. No error repeats a secret."""
     if given is None:
         return ()
     if isinstance(given, str):
@@ -135,11 +114,7 @@ def encode_secrets(given: object) -> tuple[bytes, ...]:
 
 
 def load_public_keys(given: object) -> tuple[VerifyingKey, ...]:
-    """Read one or several public keys from PEMs. A function, which would return the key later, gives none.
-
-    Raises:
-        ConfigurationError: A value is no key, or cryptography is not installed.
-    """
+    """Read one or several public keys from PEMs. A function, which would return the key later, gives none."""
     if given is None or callable(given):
         return ()
     load = import_rsa().VerifyingKey.load
@@ -152,11 +127,7 @@ def load_public_keys(given: object) -> tuple[VerifyingKey, ...]:
 
 
 def import_rsa() -> Any:
-    """Import the module `_rsa`, which needs the extra `webhooks`.
-
-    Raises:
-        ConfigurationError: cryptography is not installed.
-    """
+    """Import the module `_rsa`, which needs the extra `webhooks`."""
     try:
         return importlib.import_module("rebyte_async.webhooks._rsa")
     except ImportError as error:

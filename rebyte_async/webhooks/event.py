@@ -20,15 +20,8 @@ _LONGEST_ID = 256
 """The most characters of a task id: ids are UUIDs, and a receiver keeps thousands of them."""
 _TERMINAL = frozenset({WebhookEventName.TASK_COMPLETED, WebhookEventName.TASK_FAILED, WebhookEventName.TASK_CANCELED})
 _BY_NAME = {str(name): name for name in WebhookEventName} | {"task.cancelled": WebhookEventName.TASK_CANCELED}
-_BY_STATUS = {
-    "created": WebhookEventName.TASK_CREATED,
-    "running": WebhookEventName.TASK_RUNNING,
-    "completed": WebhookEventName.TASK_COMPLETED,
-    "succeeded": WebhookEventName.TASK_COMPLETED,
-    "failed": WebhookEventName.TASK_FAILED,
-    "canceled": WebhookEventName.TASK_CANCELED,
-    "cancelled": WebhookEventName.TASK_CANCELED,
-}
+_BY_STATUS = {name.removeprefix("task."): event for name, event in _BY_NAME.items()}
+_BY_STATUS["succeeded"] = WebhookEventName.TASK_COMPLETED
 
 
 @attrs.frozen
