@@ -12,13 +12,13 @@ import pytest
 
 from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
 from support.clients import KEY, client_of
-from support.raw import RawServer, json_answer
-from support.turns import SILENCE, TASK_ID, TaskServer, text
+from support.raw_server import RawServer, json_response
+from support.task_server import SILENCE, TASK_ID, TaskServer, text
 
 
 async def handler(_: Any) -> bytes:
     """A task, whatever is asked."""
-    return json_answer({"id": "t1", "status": "running", "data": []})
+    return json_response({"id": "t1", "status": "running", "data": []})
 
 
 def test_the_environment_sets_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from rebyte_async.emulator import error as goes_wrong
 from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier, sign
 from support.batches import creates, items, outcomes_of, runner_of
 from support.clients import client_of
-from support.raw import RawRequest, RawServer, json_answer
+from support.raw_server import RawRequest, RawServer, json_response
 
 SECRET = "s3cret-of-the-tests"
 ENDS = ["task.completed", "task.failed", "task.canceled"]
@@ -106,7 +106,7 @@ async def test_a_hint_shortens_an_interval_that_has_grown() -> None:
         reads += 1
         if reads == 2:
             second.set()
-        return json_answer({"id": "t1", "status": "completed" if reads == 4 else "running"})
+        return json_response({"id": "t1", "status": "completed" if reads == 4 else "running"})
 
     async with RawServer(api) as server, client_of(server.url) as client:
         tuning = Tuning(first_poll_interval=0.01, poll_growth=1e6, hint_poll_interval=1e9, final_read_timeout=0.01)

@@ -12,7 +12,7 @@ from rebyte_async import errors
 from rebyte_async.types import AgentComputer, Page
 from support.clients import SkippedTime, client_of
 from support.golden import Call, assert_golden
-from support.raw import DROP, RawRequest, RawServer, answer, json_answer
+from support.raw_server import DROP, RawRequest, RawServer, http_response, json_response
 
 ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0002"
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
@@ -69,10 +69,10 @@ class ScriptedReads:
     async def __call__(self, request: RawRequest) -> Any:
         """Respond to a create or a read."""
         if request.method == "POST":
-            return json_answer({"id": ID, "status": "provisioning"}, 201)
+            return json_response({"id": ID, "status": "provisioning"}, 201)
         found = self.responses[min(self.count, len(self.responses) - 1)]
         self.count += 1
-        return found if isinstance(found, bytes) or found is DROP else json_answer({"id": ID, **found})
+        return found if isinstance(found, bytes) or found is DROP else json_response({"id": ID, **found})
 
 
 async def test_the_wait_ends_when_the_agent_computer_is_ready() -> None:
@@ -112,7 +112,7 @@ async def test_the_wait_has_one_deadline() -> None:
 
 async def test_the_creation_grace_covers_a_404() -> None:
     """A 404 ends the wait, except right after this client's own create."""
-    missing = json_answer({}, 404)
+    missing = json_response({}, 404)
     reads = ScriptedReads(missing, missing, {"status": "ready"})
     async with RawServer(reads) as server, client_of(server.url, _time=SkippedTime().time) as client:
         with pytest.raises(errors.NotFoundError):
@@ -122,7 +122,7 @@ async def test_the_creation_grace_covers_a_404() -> None:
         assert server.seen("POST")[0].json == {}
 
 
-@pytest.mark.parametrize("failure", [DROP, answer(500)], ids=["lost", "500"])
+@pytest.mark.parametrize("failure", [DROP, http_response(500)], ids=["lost", "500"])
 async def test_a_create_is_never_repeated(failure: Any) -> None:
     """An agent computer costs money, so a lost response is an ambiguous create."""
 
@@ -146,7 +146,7 @@ async def test_the_sandbox_key_is_in_no_error() -> None:
     """A response that can't be read is kept without the sandbox key."""
 
     async def handler(_: RawRequest) -> bytes:
-        return json_answer({"sandboxApiKey": "sk_secret", "id": 5})
+        return json_response({"sandboxApiKey": "sk_secret", "id": 5})
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.DecodeError) as caught:

@@ -21,7 +21,7 @@ from rebyte_async.types import Artifact, Page, UploadUrl
 from rebyte_async.types.artifacts import safe_name
 from support.clients import KEY, client_of
 from support.golden import Call, assert_golden, form_of
-from support.raw import DROP, RawRequest, RawServer, answer, chunk, json_answer
+from support.raw_server import DROP, RawRequest, RawServer, chunk, http_response, json_response
 
 ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0002"
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
@@ -88,7 +88,7 @@ async def test_the_list_is_found_under_any_key(key: str | None) -> None:
     items = [{"filename": "a"}, {"name": "b", "size": 3}]
 
     async def handler(_: RawRequest) -> bytes:
-        return json_answer({key: items} if key else items)
+        return json_response({key: items} if key else items)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         assert [(item.name, item.size) async for item in client.artifacts.list(ID)] == [("a", None), ("b", 3)]
@@ -187,7 +187,7 @@ async def test_a_download_that_cannot_be_resumed_starts_again(why: str, tmp_path
     [
         b"HTTP/1.1 206 X\r\nContent-Length: 2\r\nContent-Range: bytes 7-8/9\r\n\r\nab",
         b"HTTP/1.1 206 X\r\nContent-Length: 2\r\n\r\nab",
-        answer(416),
+        http_response(416),
         OTHER_VERSION,
     ],
 )
@@ -216,7 +216,9 @@ async def test_a_range_that_ends_early_is_resumed() -> None:
     assert starts[1] == starts[0] + 10
 
 
-@pytest.mark.parametrize("failure", [DROP, answer(500), answer(404), 100], ids=["lost", "500", "404", "cut"])
+@pytest.mark.parametrize(
+    "failure", [DROP, http_response(500), http_response(404), 100], ids=["lost", "500", "404", "cut"]
+)
 async def test_a_failed_download_keeps_the_old_file(failure: Any, tmp_path: Path) -> None:
     """The old file is unchanged, and no part file is left."""
     target = tmp_path / "a"
@@ -269,7 +271,7 @@ async def test_a_download_through_a_signed_url_carries_no_key(tmp_path: Path) ->
     async with RawServer(script) as storage:
 
         async def handler(_: RawRequest) -> bytes:
-            return answer(302, Location=f"{storage.origin}/x?sig=1")
+            return http_response(302, Location=f"{storage.origin}/x?sig=1")
 
         async with RawServer(handler) as server, client_of(server.url) as client:
             assert (await client.artifacts.download(ID, "a", tmp_path)).read_bytes() == DATA
@@ -309,8 +311,8 @@ async def test_downloads_never_leave_their_folder(tmp_path: Path) -> None:
 
     async def handler(request: RawRequest) -> Any:
         if request.path.endswith("/artifacts"):
-            return json_answer({"artifacts": [{"name": name} for name in names]})
-        return answer(200, request.path.rsplit("/", 1)[1].encode())
+            return json_response({"artifacts": [{"name": name} for name in names]})
+        return http_response(200, request.path.rsplit("/", 1)[1].encode())
 
     folder = tmp_path / "deep" / "out"
     async with RawServer(handler) as server, client_of(server.url) as client:
@@ -354,7 +356,7 @@ async def test_small_artifacts_are_sent_in_one_form(tmp_path: Path) -> None:
     progress: list[tuple[int, int]] = []
 
     async def handler(_: RawRequest) -> Any:
-        return replies.pop() if replies else answer(201)
+        return replies.pop() if replies else http_response(201)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         made = await client.artifacts.upload(
@@ -375,21 +377,21 @@ async def test_small_artifacts_are_sent_in_one_form(tmp_path: Path) -> None:
 async def test_large_artifacts_are_sent_to_signed_urls(*, named: bool) -> None:
     """Each has its own URL and media type, and no API key; a refused URL is replaced once."""
     large = LARGE
-    refusals = [answer(403)]
+    refusals = [http_response(403)]
 
     async def put(_: RawRequest) -> Any:
-        return refusals.pop() if refusals else answer(200)
+        return refusals.pop() if refusals else http_response(200)
 
     async with RawServer(put) as storage:
 
         async def handler(request: RawRequest) -> Any:
             if not request.path.endswith("upload-url"):
-                return answer(200)
+                return http_response(200)
             urls = [
                 {"uploadUrl": f"{storage.origin}/{file['name']}?sig=1"} | ({"name": file["name"]} if named else {})
                 for file in request.json["files"]
             ]
-            return json_answer({"urls": urls[::-1] if named else urls})
+            return json_response({"urls": urls[::-1] if named else urls})
 
         async with RawServer(handler) as server, client_of(server.url) as client:
             await client.artifacts.upload(ID, ("a.bin", large), ("small.txt", b"s"), ("b.txt", large))
@@ -411,15 +413,15 @@ class Storage:
         """Respond to an upload."""
         if request.method == "PUT":
             if "bad" in request.path:
-                return answer(409)
+                return http_response(409)
             self.stored.append(request.path[1:])
-            return answer(200)
+            return http_response(200)
         if request.path.endswith("upload-url"):
             origin = f"http://{request.headers['host']}"
             names = [file["name"] for file in request.json["files"]]
-            return json_answer({"urls": [{"uploadUrl": f"{origin}/{name}", "name": name} for name in names]})
+            return json_response({"urls": [{"uploadUrl": f"{origin}/{name}", "name": name} for name in names]})
         parts = form_of(request)
-        return answer(403) if any("bad" in name for _, name, _, _ in parts) else answer(201)
+        return http_response(403) if any("bad" in name for _, name, _, _ in parts) else http_response(201)
 
 
 async def test_the_error_of_one_upload_has_the_others() -> None:
@@ -469,8 +471,8 @@ class Folder:
     async def __call__(self, request: RawRequest) -> bytes:
         """Respond to a listing or a download."""
         if request.path.endswith("/artifacts"):
-            return json_answer({"artifacts": self.items})
-        return answer(403) if "bad" in request.path else answer(200, DATA)
+            return json_response({"artifacts": self.items})
+        return http_response(403) if "bad" in request.path else http_response(200, DATA)
 
 
 async def test_the_error_of_one_download_has_the_others(tmp_path: Path) -> None:
@@ -506,7 +508,7 @@ async def test_the_progress_of_downloads_without_lengths_has_no_total(tmp_path: 
 
     async def handler(request: RawRequest) -> Any:
         if request.path.endswith("/artifacts"):
-            return json_answer({"artifacts": [{"name": "a"}]})
+            return json_response({"artifacts": [{"name": "a"}]})
         return b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(DATA) + chunk(b"")
 
     async with RawServer(handler) as server, client_of(server.url) as client:
@@ -534,7 +536,7 @@ async def test_unusable_upload_urls_are_decode_errors(document: Any) -> None:
     """Too few URLs, plain http and missing URLs are refused."""
 
     async def handler(_: RawRequest) -> bytes:
-        return json_answer(document)
+        return json_response(document)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.DecodeError):
@@ -572,7 +574,7 @@ async def test_what_cannot_be_right_never_leaves(call: Any, tmp_path: Path) -> N
     """Arguments that can't be right raise an error before any request."""
 
     async def handler(_: RawRequest) -> bytes:
-        return json_answer({})
+        return json_response({})
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.InvalidRequestError):
@@ -613,7 +615,7 @@ async def test_downloads_spend_the_retry_budget() -> None:
     """Downloads share the client's retry budget."""
 
     async def handler(_: RawRequest) -> bytes:
-        return answer(500)
+        return http_response(500)
 
     policy = RetryPolicy(base_delay=0.001, budget=2)
     async with RawServer(handler) as server, client_of(server.url, retry=policy) as client:
@@ -628,7 +630,7 @@ async def test_a_compressed_artifact_is_decoded() -> None:
     packed = gzip.compress(DATA)
 
     async def handler(_: RawRequest) -> bytes:
-        return answer(200, packed, Content_Encoding="gzip", ETag='"v1"')
+        return http_response(200, packed, Content_Encoding="gzip", ETag='"v1"')
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         assert await client.artifacts.read(ID, "a") == DATA

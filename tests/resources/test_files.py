@@ -16,7 +16,7 @@ from rebyte_async import RetryPolicy, Timeouts, errors
 from rebyte_async.types import FileRef
 from support.clients import KEY, client_of
 from support.golden import assert_golden
-from support.raw import DROP, RawRequest, RawServer, answer, json_answer
+from support.raw_server import DROP, RawRequest, RawServer, http_response, json_response
 
 DATA = bytes(range(256)) * 9_000  # 2.3 MB: more than two chunks
 
@@ -36,7 +36,7 @@ class Storage:
         if request.path == "/v1/files":
             self.names.append(request.json)
             number = len(self.names)
-            return json_answer(
+            return json_response(
                 {
                     "id": f"f{number}",
                     "filename": f"{number}-{request.json['filename']}",
@@ -45,12 +45,12 @@ class Storage:
                 201,
             )
         self.created.append(request.json)
-        return json_answer({"id": "t1", "promptId": "p1"}, 201)
+        return json_response({"id": "t1", "promptId": "p1"}, 201)
 
     async def put(self, request: RawRequest) -> Any:
         """Respond as the storage."""
         self.stored.append(request)
-        return self.puts.pop(0) if self.puts else answer(200)
+        return self.puts.pop(0) if self.puts else http_response(200)
 
 
 class Served:
@@ -142,7 +142,9 @@ async def test_an_upload_sends_and_reads_what_the_contract_says() -> None:
     )
 
 
-@pytest.mark.parametrize("failure", [None, DROP, answer(500), answer(429)], ids=["well", "lost", "500", "429"])
+@pytest.mark.parametrize(
+    "failure", [None, DROP, http_response(500), http_response(429)], ids=["well", "lost", "500", "429"]
+)
 @pytest.mark.parametrize("form", FORMS)
 async def test_every_source_arrives_whole_also_on_a_retry(form: str, failure: Any, tmp_path: Path) -> None:
     """The same bytes with their length and type, from the start again when an attempt fails."""
@@ -210,7 +212,7 @@ async def test_a_generated_file_is_read_to_its_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 async def test_a_refused_url_is_replaced_once(status: int) -> None:
     """An expired URL is replaced and the upload starts over; a second refusal is raised, without the URL's query."""
-    refusal = answer(status, b"<Error>X-Signature=s3cr3t</Error>")
+    refusal = http_response(status, b"<Error>X-Signature=s3cr3t</Error>")
     storage = Storage(refusal)
     async with Served(storage) as client:
         assert (await client.files.upload(DATA, filename="a")).id == "f2"
@@ -228,10 +230,10 @@ async def test_an_upload_never_leaves_its_origin() -> None:
     """A redirect of an upload to another origin is refused."""
 
     async def handler(_: RawRequest) -> bytes:
-        return answer(200)
+        return http_response(200)
 
     async with RawServer(handler) as elsewhere:
-        storage = Storage(answer(307, Location=elsewhere.origin))
+        storage = Storage(http_response(307, Location=elsewhere.origin))
         async with Served(storage) as client:
             with pytest.raises(errors.APIError, match="another origin"):
                 await client.files.upload(b"x", filename="a")
@@ -243,7 +245,7 @@ async def test_a_plain_http_upload_url_is_refused(url: str) -> None:
     """An upload URL is https, or on this machine."""
 
     async def handler(_: RawRequest) -> bytes:
-        return json_answer({"id": "f", "filename": "f", "uploadUrl": url}, 201)
+        return json_response({"id": "f", "filename": "f", "uploadUrl": url}, 201)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.DecodeError, match=r"uploadUrl|upload URL"):
@@ -329,7 +331,7 @@ async def test_the_error_of_one_upload_has_the_others() -> None:
 
     async def put(request: RawRequest) -> Any:
         storage.stored.append(request)
-        return answer(409) if request.body == b"bad" else answer(200)
+        return http_response(409) if request.body == b"bad" else http_response(200)
 
     storage.put = put  # type: ignore[method-assign]
     async with Served(storage) as client:
@@ -350,7 +352,7 @@ async def test_several_files_are_uploaded_at_once(tmp_path: Path) -> None:
         await asyncio.sleep(0.02)
         running -= 1
         storage.stored.append(request)
-        return answer(200)
+        return http_response(200)
 
     storage.put = put  # type: ignore[method-assign]
     progress: list[tuple[int, int]] = []
@@ -448,7 +450,9 @@ async def test_a_storage_that_reads_nothing_is_a_timeout() -> None:
             writer.transport.abort()
 
 
-@pytest.mark.parametrize("failure", [DROP, answer(403), json_answer({"hello": 1}, 201)], ids=["lost", "403", "odd"])
+@pytest.mark.parametrize(
+    "failure", [DROP, http_response(403), json_response({"hello": 1}, 201)], ids=["lost", "403", "odd"]
+)
 async def test_the_error_of_a_create_has_the_uploads(failure: Any) -> None:
     """The error of a create has the uploads, so that the next create needn't upload anything."""
     storage = Storage()
@@ -466,7 +470,7 @@ async def test_the_error_of_a_create_has_the_uploads(failure: Any) -> None:
 
 async def test_a_storages_error_is_shown_without_its_signature() -> None:
     """An XML error is shown with its reason, and without anything of the signature."""
-    refusal = answer(
+    refusal = http_response(
         403,
         b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Request has expired</Message>"
         b"<StringToSign>X-Signature=s3cr3t</StringToSign></Error>",

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from support.clients import client_of
-from support.raw import RawRequest, RawServer, json_answer
+from support.raw_server import RawRequest, RawServer, json_response
 
 
 class ScriptedListing:
@@ -28,7 +28,7 @@ class ScriptedListing:
         document: dict[str, Any] = {"data": [{"id": item} for item in self.items[offset : offset + limit]]}
         if self.total:
             document |= {"total": len(self.items), "limit": limit, "offset": offset}
-        return json_answer(document)
+        return json_response(document)
 
 
 async def test_awaiting_gives_one_page() -> None:
@@ -102,7 +102,7 @@ async def test_a_server_without_paging_is_read_twice_at_most(*, bare: bool) -> N
     async def handler(_: RawRequest) -> bytes:
         nonlocal requests
         requests += 1
-        return json_answer(items if bare else {"data": items})
+        return json_response(items if bare else {"data": items})
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         assert len([computer async for computer in client.agent_computers.list()]) == 60

@@ -15,8 +15,8 @@ from rebyte_async.emulator import Drop, Emulator, Match, Status, fail, hold, pau
 from rebyte_async.emulator import text as says
 from rebyte_async.types import TaskResult, TextEvent
 from support.clients import SkippedTime, client_of
-from support.raw import DROP, RawRequest, RawServer, answer, json_answer
-from support.turns import SILENCE, TASK_ID, TaskServer, done, text
+from support.raw_server import DROP, RawRequest, RawServer, http_response, json_response
+from support.task_server import SILENCE, TASK_ID, TaskServer, done, text
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def test_a_failed_run_leaves_no_connection() -> None:
     task = TaskServer([[b"event: event\ndata: {}\n\n", SILENCE]])
 
     async def handler(request: RawRequest) -> Any:
-        return json_answer({"id": TASK_ID}, 201) if request.method == "POST" else await task(request)
+        return json_response({"id": TASK_ID}, 201) if request.method == "POST" else await task(request)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.DecodeError):
@@ -255,12 +255,12 @@ async def test_waiting_for_an_unknown_task_raises_at_once(client: AsyncRebyte) -
 
 async def test_the_creation_grace_covers_a_wait() -> None:
     """Right after this client's own create, a 404 doesn't end the wait."""
-    missing = json_answer({"error": {"code": "not_found", "message": "not yet"}}, 404)
+    missing = json_response({"error": {"code": "not_found", "message": "not yet"}}, 404)
     end = [text(1, "42"), done("succeeded", 1, "42")]
     task = TaskServer([[missing], [missing], end], [missing, missing, {"status": "completed"}])
 
     async def handler(request: RawRequest) -> Any:
-        return json_answer({"id": TASK_ID}, 201) if request.method == "POST" else await task(request)
+        return json_response({"id": TASK_ID}, 201) if request.method == "POST" else await task(request)
 
     async with RawServer(handler) as server, client_of(server.url, _time=SkippedTime().time) as client:
         created = await client.tasks.create("Do it")
@@ -284,7 +284,7 @@ async def test_an_end_that_the_stream_reported_survives_the_deadline() -> None:
 
 async def test_a_wait_raises_when_all_its_reads_fail() -> None:
     """When the stream and all reads fail, the wait raises the reason."""
-    task = TaskServer([[DROP]], [answer(500)])
+    task = TaskServer([[DROP]], [http_response(500)])
     async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time) as client:
         with pytest.raises(errors.ServerError):
             await client.tasks.wait(TASK_ID)
@@ -295,7 +295,7 @@ async def test_async_with_closes_a_run_after_an_early_break() -> None:
     task = TaskServer([[text(1, "a"), SILENCE]])
 
     async def handler(request: RawRequest) -> Any:
-        return json_answer({"id": TASK_ID}, 201) if request.method == "POST" else await task(request)
+        return json_response({"id": TASK_ID}, 201) if request.method == "POST" else await task(request)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         async with client.tasks.run("Do it") as run:
@@ -355,6 +355,6 @@ async def test_a_run_cancelled_while_it_uploads_has_started_nothing(emulator: Em
 
 async def test_wait_reads_the_task_when_only_its_stream_is_forbidden() -> None:
     """A key that may read tasks but not their streams can still wait."""
-    task = TaskServer([[answer(403)]], [{"status": "running"}, {"status": "completed"}])
+    task = TaskServer([[http_response(403)]], [{"status": "running"}, {"status": "completed"}])
     async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time) as client:
         assert (await client.tasks.wait(TASK_ID)).status == "completed"

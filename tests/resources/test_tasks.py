@@ -27,7 +27,7 @@ from rebyte_async.types import (
 )
 from support.clients import client_of
 from support.golden import Call, assert_golden
-from support.raw import RawServer, answer, json_answer
+from support.raw_server import RawServer, http_response, json_response
 
 TASK_ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0001"
 WORKSPACE_ID = "3f2b6c1e-8a54-4d0e-9d3f-2f1c7b1a0002"
@@ -165,7 +165,7 @@ async def test_a_wrong_type_is_named_by_its_path(document: Any, path: str) -> No
     """Values of a wrong type are not converted: null is not "None", 3.9 is not 3, false is not a status."""
 
     async def handler(_: Any) -> bytes:
-        return json_answer(document)
+        return json_response(document)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.DecodeError) as caught:
@@ -179,7 +179,7 @@ async def test_a_response_that_is_no_json_is_a_decode_error(body: bytes) -> None
     """A successful response with an empty or broken body is refused."""
 
     async def handler(_: Any) -> bytes:
-        return answer(200, body)
+        return http_response(200, body)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.DecodeError):
@@ -198,7 +198,7 @@ async def test_unknown_statuses_and_times_are_tolerated() -> None:
     }
 
     async def handler(_: Any) -> bytes:
-        return json_answer(document)
+        return json_response(document)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         task = await client.tasks.get("t")
@@ -281,7 +281,7 @@ async def test_what_cannot_be_right_never_leaves(call: Callable[[Any], Awaitable
     """Arguments that can't be right raise a ValueError before any request."""
 
     async def handler(_: Any) -> bytes:
-        return json_answer({})
+        return json_response({})
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.InvalidRequestError) as caught:
@@ -295,7 +295,7 @@ async def test_the_longest_prompt_is_sent() -> None:
     """The limit of 100,000 counts characters, not bytes."""
 
     async def handler(_: Any) -> bytes:
-        return json_answer({"id": "t"}, 201)
+        return json_response({"id": "t"}, 201)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         await client.tasks.create("ü" * 100_000)
@@ -306,14 +306,14 @@ async def test_a_late_answer_is_a_conflict() -> None:
     """A 409 is a conflict, except after a lost response, where the first attempt had succeeded."""
 
     async def conflict(_: Any) -> bytes:
-        return json_answer({"message": "nothing waits"}, 409)
+        return json_response({"message": "nothing waits"}, 409)
 
     async with RawServer(conflict) as server, client_of(server.url) as client:
         with pytest.raises(errors.ConflictError, match="nothing waits"):
             await client.tasks.answer("t", QUESTION, options=[0])
 
         async def lost_first(request: Any) -> bytes:
-            return answer(500) if len(server.requests) == 2 else await conflict(request)
+            return http_response(500) if len(server.requests) == 2 else await conflict(request)
 
         server.handler = lost_first
         await client.tasks.answer("t", QUESTION, options=[0])

@@ -13,7 +13,7 @@ from rebyte_async import errors
 from rebyte_async.types import Page, Webhook, WebhookEventName
 from support.clients import client_of
 from support.golden import WIRE, Call, assert_golden
-from support.raw import RawRequest, RawServer, answer, json_answer
+from support.raw_server import RawRequest, RawServer, http_response, json_response
 
 HOOK = Webhook(
     id="h1",
@@ -52,7 +52,7 @@ async def test_the_list_is_found_under_any_key(document: Any) -> None:
     """The list may be under `webhooks`, under `data`, or bare."""
 
     async def handler(_: RawRequest) -> bytes:
-        return json_answer(document)
+        return json_response(document)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         hooks = [hook.id async for hook in client.webhooks.list()]
@@ -77,7 +77,7 @@ async def test_the_public_key_is_read_in_every_form(body: str) -> None:
     """The key may be JSON or plain text, PEM or the base64 of one."""
 
     async def handler(_: RawRequest) -> bytes:
-        return answer(200, body.encode())
+        return http_response(200, body.encode())
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         assert await client.webhooks.public_key() == PEM
@@ -88,7 +88,7 @@ async def test_anything_but_a_key_is_a_decode_error(body: bytes) -> None:
     """A response without a key in PEM is refused."""
 
     async def handler(_: RawRequest) -> bytes:
-        return answer(200, body)
+        return http_response(200, body)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.DecodeError):
@@ -99,7 +99,7 @@ async def test_an_html_page_is_in_no_error() -> None:
     """The page of a gateway is in no error."""
 
     async def handler(_: RawRequest) -> bytes:
-        return answer(200, b"<!DOCTYPE html><title>Sign in</title>")
+        return http_response(200, b"<!DOCTYPE html><title>Sign in</title>")
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.DecodeError) as caught:
@@ -109,10 +109,10 @@ async def test_an_html_page_is_in_no_error() -> None:
 
 async def test_a_registration_is_retried_and_its_limit_is_an_error() -> None:
     """A registration is retried, for it returns the same webhook; a fourth webhook is refused by the server."""
-    replies = [answer(500), json_answer({"id": "h1"}, 201)]
+    replies = [http_response(500), json_response({"id": "h1"}, 201)]
 
     async def handler(_: RawRequest) -> bytes:
-        return replies.pop(0) if replies else json_answer({"error": {"code": "limit_exceeded", "message": "3"}}, 400)
+        return replies.pop(0) if replies else json_response({"error": {"code": "limit_exceeded", "message": "3"}}, 400)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         assert (await client.webhooks.create("https://x.invalid", EVENTS)).id == "h1"
@@ -144,7 +144,7 @@ async def test_what_cannot_be_right_never_leaves(call: Any) -> None:
     """Arguments that can't be right raise an error before any request."""
 
     async def handler(_: RawRequest) -> bytes:
-        return json_answer({})
+        return json_response({})
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.InvalidRequestError) as caught:
@@ -158,7 +158,7 @@ async def test_https_and_loopback_urls_are_accepted(url: str) -> None:
     """Plain http is accepted for this machine alone."""
 
     async def handler(request: RawRequest) -> bytes:
-        return json_answer({"id": "h1", "url": request.json["url"]})
+        return json_response({"id": "h1", "url": request.json["url"]})
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         assert (await client.webhooks.create(url, EVENTS)).url == url

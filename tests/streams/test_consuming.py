@@ -16,8 +16,8 @@ from rebyte_async import RetryPolicy, errors
 from rebyte_async._clock import Time
 from rebyte_async.types import Done, TaskStatus
 from support.clients import SkippedTime, client_of
-from support.raw import DROP, RawServer, answer, chunk, stream_head
-from support.turns import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
+from support.raw_server import DROP, RawServer, chunk, http_response, stream_head
+from support.task_server import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
 
 FRAMES = [text(seq, f"word {seq}") for seq in range(1, 7)]
 END = done("succeeded", 6, "word 6")
@@ -300,7 +300,7 @@ async def test_the_final_result_falls_back(final: str, task_result: str | None, 
 @pytest.mark.parametrize("wait", ["retry", "429", "empty"])
 async def test_a_closed_client_ends_the_waits_of_its_streams(wait: str) -> None:
     """Also a stream that waits for its next try, however long, says at once that its client was closed."""
-    busy = answer(429, b"{}", Retry_After="100")
+    busy = http_response(429, b"{}", Retry_After="100")
     retry = [b"retry: 100000\n\n", DROP]
     connects: dict[str, list[Any]] = {"retry": retry, "429": [busy], "empty": [done("succeeded", -1)]}
     task = TaskServer([connects[wait]], [RUNNING])
@@ -331,13 +331,13 @@ async def test_a_closed_client_ends_its_streams_with_an_error() -> None:
 
 async def test_a_task_that_is_not_there_yet_is_forgiven_right_after_its_creation() -> None:
     """A 404 for a task that this client has just created means that it isn't readable yet."""
-    from support.raw import RawRequest, json_answer
+    from support.raw_server import RawRequest, json_response
 
-    task = TaskServer([[json_answer({}, 404)], [json_answer({}, 404)], [*FRAMES, END]])
+    task = TaskServer([[json_response({}, 404)], [json_response({}, 404)], [*FRAMES, END]])
 
     async def handler(request: RawRequest) -> Any:
         if request.method == "POST":
-            return json_answer({"id": TASK_ID, "status": "running"}, 201)
+            return json_response({"id": TASK_ID, "status": "running"}, 201)
         return await task(request)
 
     async with RawServer(handler) as server, client_of(server.url, _time=SkippedTime().time) as client:

@@ -12,14 +12,14 @@ import pytest
 from rebyte_async import RetryPolicy, errors
 from rebyte_async.types import Done, TaskEvent, TaskStatus, TextEvent, UnknownEvent
 from support.clients import SkippedTime, client_of
-from support.raw import DROP, RawServer, answer, chunk, json_answer, stream_head
-from support.turns import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
+from support.raw_server import DROP, RawServer, chunk, http_response, json_response, stream_head
+from support.task_server import CLOSE, SILENCE, TASK_ID, TaskServer, done, event, text, tool_result, tool_use
 
 HELLO = [text(1, "Hello"), text(2, "there"), text(3, "you")]
 END = done("succeeded", 3, "you")
 RUNNING = {"status": "running", "prompts": [{"id": "p1", "status": "running"}]}
 COMPLETED = {"status": "completed", "prompts": [{"id": "p1", "status": "succeeded"}], "finalResult": "from the task"}
-GATEWAY = answer(502, b"<html>bad gateway</html>", Content_Type="text/html")
+GATEWAY = http_response(502, b"<html>bad gateway</html>", Content_Type="text/html")
 
 
 def by_byte(data: bytes) -> list[bytes]:
@@ -104,9 +104,9 @@ async def test_a_cut_within_a_frame_loses_nothing() -> None:
     [
         [DROP],
         [GATEWAY],
-        [answer(500)],
-        [answer(429)],
-        [answer(503, Retry_After="1")],
+        [http_response(500)],
+        [http_response(429)],
+        [http_response(503, Retry_After="1")],
         [b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"],
     ],
     ids=str,
@@ -147,7 +147,7 @@ async def test_four_in_a_row_with_nothing_new_are_given_up(hurdle: list[Any]) ->
 )
 async def test_a_refusal_is_final(status: int, cls: type[errors.APIError]) -> None:
     """401, 403, 404 and other refusals end the stream at once, at the start and in the middle."""
-    refusal = json_answer({"error": {"code": "x", "message": "no"}}, status)
+    refusal = json_response({"error": {"code": "x", "message": "no"}}, status)
     ways: list[list[list[Any]]] = [[[refusal]], [[HELLO[0], DROP], [refusal]]]
     for connects in ways:
         task = TaskServer(connects, [RUNNING])
@@ -232,7 +232,7 @@ async def test_failed_turns_are_drained_at_most_twice_and_canceled_ones_never(st
 
 async def test_a_failure_while_draining_does_not_lose_the_end() -> None:
     """The turn has ended: what breaks afterwards is only a try."""
-    for failure in ([DROP], [GATEWAY], [json_answer({}, 404)]):
+    for failure in ([DROP], [GATEWAY], [json_response({}, 404)]):
         task = TaskServer([[tool_use(1), done("succeeded", 1, "answer")], failure], [COMPLETED])
         got = await follow(task)
         assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="answer")
@@ -349,7 +349,8 @@ async def test_a_stream_never_slides_into_the_next_turn() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [None, {"id": TASK_ID, "prompts": []}, {"id": TASK_ID, "prompts": [{"id": "p1"}]}, answer(200, b"[")]
+    "content",
+    [None, {"id": TASK_ID, "prompts": []}, {"id": TASK_ID, "prompts": [{"id": "p1"}]}, http_response(200, b"[")],
 )
 async def test_a_tail_that_cannot_be_had_is_an_error(content: Any) -> None:
     """Rather than end as if complete, the stream raises when nobody can tell what its tail was."""
@@ -446,7 +447,7 @@ async def test_heartbeats_count_as_life() -> None:
 
     async def beating(request: Any) -> Any:
         if not request.path.endswith("/events"):
-            return json_answer({"id": TASK_ID, **RUNNING})
+            return json_response({"id": TASK_ID, **RUNNING})
 
         async def pieces() -> Any:
             yield stream_head()
@@ -467,11 +468,11 @@ async def test_heartbeats_count_as_life() -> None:
 
 async def test_a_busy_client_is_waited_for() -> None:
     """A stream's connect keeps to the pause that a 429 asked for, and a longer one is raised."""
-    got = await follow(TaskServer([[answer(429, Retry_After="30")], [*HELLO, END]]))
+    got = await follow(TaskServer([[http_response(429, Retry_After="30")], [*HELLO, END]]))
     assert got.seqs == [1, 2, 3]
     assert got.slept >= 30
     with pytest.raises(errors.RateLimitedError):
-        await follow(TaskServer([[answer(429, Retry_After="500")]]))
+        await follow(TaskServer([[http_response(429, Retry_After="500")]]))
 
 
 async def test_a_replay_that_stops_before_a_known_call_answers_nothing() -> None:
@@ -509,7 +510,7 @@ async def test_heartbeats_do_not_hold_back_an_end() -> None:
 
     async def beating(request: Any) -> Any:
         if not request.path.endswith("/events"):
-            return json_answer({"id": TASK_ID, **COMPLETED})
+            return json_response({"id": TASK_ID, **COMPLETED})
         connects.append(request)
 
         async def pieces() -> Any:

@@ -12,8 +12,8 @@ import pytest
 
 from rebyte_async import AsyncRebyte, TaskEventStream, errors, merge
 from support.clients import client_of
-from support.raw import RawRequest, RawServer, answer, chunk, stream_head
-from support.turns import done, text
+from support.raw_server import RawRequest, RawServer, chunk, http_response, stream_head
+from support.task_server import done, text
 
 
 async def handler(request: RawRequest) -> Any:
@@ -28,7 +28,7 @@ async def handler(request: RawRequest) -> Any:
         yield chunk(done("succeeded", count, "x"))
         yield chunk(b"")
 
-    return answer(403) if name.startswith("bad") else pieces()
+    return http_response(403) if name.startswith("bad") else pieces()
 
 
 def streams(client: AsyncRebyte, *names: str) -> list[TaskEventStream]:

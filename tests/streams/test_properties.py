@@ -37,9 +37,19 @@ from rebyte_async.types import (
     UnknownEvent,
 )
 from support.clients import client_of
-from support.misbehaving import PROMPT_ID, SUB_PROMPT_ID, Misbehaving, Row, Scenario, Short, Step, VirtualTime, answered
-from support.raw import RawRequest, RawServer
-from support.turns import TASK_ID
+from support.raw_server import RawRequest, RawServer
+from support.task_server import TASK_ID
+from support.unreliable_server import (
+    PROMPT_ID,
+    SUB_PROMPT_ID,
+    Row,
+    Scenario,
+    Short,
+    Step,
+    UnreliableServer,
+    VirtualTime,
+    has_final_text,
+)
 
 SCALE = float(os.environ.get("REBYTE_EXAMPLES", "1"))
 HARD_LIMIT = 20
@@ -149,7 +159,7 @@ def draining_steps(draw: st.DrawFn, base: Scenario, before: int, *, least: int) 
             step = Step("show", visible, draw(st.booleans()), base.status if dones else "close", 0, result, told=told)
         if kind != "fail":
             shown = [base.shown(before, step), base.shown(step.visible, step)]
-            looks_whole = any(answered(base.rows[index] for index in indexes) for indexes in shown)
+            looks_whole = any(has_final_text(base.rows[index] for index in indexes) for indexes in shown)
             if kind == "end" and dones and not _is_doubtful(base, step, looks_whole=looks_whole):
                 break
             if looks_whole or not step.visible or (dones and result):
@@ -259,7 +269,7 @@ class Consumer:
     """Follows a scenario's turn with any number of clients, one after the other."""
 
     server: RawServer
-    world: Misbehaving
+    world: UnreliableServer
     retry: RetryPolicy
     idle: float | None = None
     resumes_failures: bool = False
@@ -395,7 +405,7 @@ def play(story: Story) -> None:
 
     async def main() -> None:
         async with asyncio.timeout(HARD_LIMIT):
-            world = Misbehaving(scenario, VirtualTime(), story.sick_after)
+            world = UnreliableServer(scenario, VirtualTime(), story.sick_after)
             async with RawServer(world) as server:
                 retry = RetryPolicy(max_attempts=attempts or scenario.mishaps + 1, max_delay=1)
                 idle = IDLE if _is_silent(scenario) else None
@@ -440,7 +450,7 @@ def _check_end(scenario: Scenario, end: Done, *, whole: bool) -> None:
             early if scenario.rows and last.end != "close" else set()
         )
     elif whole and not early:
-        assert bool(end.final_result) == any(answered([row]) for row in scenario.rows)
+        assert bool(end.final_result) == any(has_final_text([row]) for row in scenario.rows)
 
 
 @examples(150)
@@ -490,7 +500,7 @@ CUT_TURN = (
 @pytest.mark.parametrize(("end", "chunked"), [("cut", True), ("reset", True), ("cut", False)])
 async def test_a_cut_at_every_byte_is_mended(end: str, ids: str, *, chunked: bool) -> None:
     """There is no place in an answer, head included, where losing the connection loses or repeats an event."""
-    worlds: list[Misbehaving] = []
+    worlds: list[UnreliableServer] = []
 
     async def handler(request: RawRequest) -> Any:
         return await worlds[-1](request)
@@ -500,7 +510,7 @@ async def test_a_cut_at_every_byte_is_mended(end: str, ids: str, *, chunked: boo
         for at in range(1000 if chunked else 700):
             steps = (Step("show", 4, end=end, at=at), Step("show", 4, end="succeeded", result="final"))
             scenario = Scenario(CUT_TURN, (0, 1, 2, 3), steps, ended_at=1, ids=ids, chunked=chunked)
-            worlds.append(world := Misbehaving(scenario, time))
+            worlds.append(world := UnreliableServer(scenario, time))
             async with client.tasks.events(TASK_ID) as stream:
                 async for event in stream:
                     world.note(event)

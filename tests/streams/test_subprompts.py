@@ -8,8 +8,8 @@ import pytest
 
 from rebyte_async import RetryPolicy
 from support.clients import SkippedTime, client_of
-from support.raw import RawServer, answer
-from support.turns import SILENCE, TASK_ID, TaskServer, done, text, tool_result, tool_use
+from support.raw_server import RawServer, http_response
+from support.task_server import SILENCE, TASK_ID, TaskServer, done, text, tool_result, tool_use
 
 RUNNING = {"status": "running", "prompts": [{"id": "p1", "status": "running"}]}
 START = tool_use(1, subPromptId="s1")
@@ -62,7 +62,7 @@ async def test_late_ones_are_not_missed() -> None:
 
 async def test_a_sub_prompt_that_is_not_there_is_no_failure() -> None:
     """The endpoint may not know it yet, or ever."""
-    assert await follow(TaskServer([TURN], prompt_events=[answer(404)])) == [("p1", 1), ("p1", 2), ("p1", 3)]
+    assert await follow(TaskServer([TURN], prompt_events=[http_response(404)])) == [("p1", 1), ("p1", 2), ("p1", 3)]
 
 
 async def test_keys_of_a_sub_prompt_are_its_own() -> None:
@@ -104,7 +104,7 @@ async def test_a_resume_behind_the_call_still_follows_the_delegation(named: str)
 async def test_failed_and_unreadable_reads_at_the_end_are_made_again() -> None:
     """A failed last look at the delegations is no look: what they did late is not missed."""
     policy = RetryPolicy(max_attempts=3, base_delay=0)
-    page = answer(200, b"<html>", Content_Type="text/html")
+    page = http_response(200, b"<html>", Content_Type="text/html")
     task = TaskServer([TURN], prompt_events=[page, page, [sub(1)]])
     async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time, retry=policy) as client:
         result = await client.tasks.events(TASK_ID, follow_subprompts=True).until_done()

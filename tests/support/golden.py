@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from rebyte_async import AsyncRebyte
 from support.clients import client_of
-from support.raw import RawRequest, RawServer, answer
+from support.raw_server import RawRequest, RawServer, http_response
 
 __all__ = ["WIRE", "Call", "assert_golden", "form_of"]
 
@@ -52,7 +52,7 @@ def _answer(golden: Any) -> bytes:
     content, kind = golden.get("answer"), golden.get("answerType")
     body = b"" if content is None else (content if kind else json.dumps(content)).encode()
     headers = {"Content-Type": kind or "application/json", **golden.get("headers", {})}
-    return answer(golden.get("status", 200), body, **headers)
+    return http_response(golden.get("status", 200), body, **headers)
 
 
 def _content(request: RawRequest) -> Any:

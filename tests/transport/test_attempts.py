@@ -16,7 +16,7 @@ from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
 from rebyte_async._clock import Time
 from rebyte_async.types import Task
 from support.clients import KEY, QUICK, client_of
-from support.raw import DROP, RawRequest, RawServer, answer, json_answer
+from support.raw_server import DROP, RawRequest, RawServer, http_response, json_response
 
 TASK = {"id": "t1", "workspaceId": "w1", "url": "u", "status": "running", "createdAt": "2026-01-02T03:04:05.678Z"}
 PROMPT = {"promptId": "p2"}
@@ -41,7 +41,7 @@ def body_of(request: RawRequest) -> bytes:
         "PATCH": {"visibility": "public", "shareUrl": "https://s.invalid/x"},
         "DELETE": {},
     }.get(request.method, TASK | PROMPT | {"data": [], "total": 0, "prompts": []})
-    return json_answer(document)
+    return json_response(document)
 
 
 class Script:
@@ -57,9 +57,9 @@ class Script:
 
 BROKEN = {
     "reset": DROP,
-    "500": json_answer({"error": {"code": "internal_error", "message": "oops"}}, 500),
-    "502 page": answer(502, b"<html>bad</html>", Content_Type="text/html"),
-    "503": answer(503),
+    "500": json_response({"error": {"code": "internal_error", "message": "oops"}}, 500),
+    "502 page": http_response(502, b"<html>bad</html>", Content_Type="text/html"),
+    "503": http_response(503),
     "half an answer": b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
     "no http": b"SSH-2.0-OpenSSH_9\r\n\r\n",
 }
@@ -117,7 +117,9 @@ async def test_nothing_is_repeated_behind_the_clients_back(*, given: bool) -> No
                 assert server.requests[-1].peer == server.requests[-2].peer
 
 
-@pytest.mark.parametrize("refusal", [answer(429), answer(429, Retry_After="0"), answer(503, Retry_After="0")])
+@pytest.mark.parametrize(
+    "refusal", [http_response(429), http_response(429, Retry_After="0"), http_response(503, Retry_After="0")]
+)
 @pytest.mark.parametrize("call", STARTERS)
 async def test_a_server_that_did_nothing_may_be_asked_again(call: str, refusal: bytes) -> None:
     """A 429, and a 503 with Retry-After, say that nothing was started."""
@@ -130,7 +132,7 @@ async def test_a_server_that_did_nothing_may_be_asked_again(call: str, refusal: 
 @pytest.mark.parametrize("call", [*STARTERS, *REPEATABLE])
 async def test_a_refusal_is_raised_as_itself_at_once(call: str, status: int) -> None:
     """A 4xx is an answer: no repetition, no doubt."""
-    refusal = json_answer({"error": {"code": "nope", "message": "no"}}, status)
+    refusal = json_response({"error": {"code": "nope", "message": "no"}}, status)
     async with RawServer(Script(refusal)) as server, client_of(server.url) as client:
         with pytest.raises(errors.APIError, match="no") as caught:
             await (STARTERS | REPEATABLE)[call](client)
@@ -152,7 +154,7 @@ async def test_a_connection_that_was_never_made_is_tried_again(call: str, unused
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"hello": 1}'])
 async def test_an_unreadable_success_of_a_create_is_a_doubt(body: bytes) -> None:
     """Something was started and nobody knows its id: that is no plain decoding error."""
-    async with RawServer(Script(answer(201, body))) as server, client_of(server.url) as client:
+    async with RawServer(Script(http_response(201, body))) as server, client_of(server.url) as client:
         with pytest.raises(errors.AmbiguousRequestError) as caught:
             await client.tasks.create("Do it")
         assert len(server.requests) == 1
@@ -181,7 +183,7 @@ async def test_a_create_takes_a_connection_of_its_own(given: bool) -> None:
 @pytest.mark.parametrize("lost", ["reset", "500"])
 async def test_a_delete_whose_answer_was_lost_is_done(lost: str) -> None:
     """The first attempt had deleted it, so the 404 of the second is a success."""
-    gone = json_answer({"error": {"code": "not_found", "message": "gone"}}, 404)
+    gone = json_response({"error": {"code": "not_found", "message": "gone"}}, 404)
     async with RawServer(Script(BROKEN[lost], gone)) as server, client_of(server.url) as client:
         await client.tasks.delete("t1")
         assert [request.method for request in server.requests] == ["DELETE", "DELETE"]
@@ -189,15 +191,15 @@ async def test_a_delete_whose_answer_was_lost_is_done(lost: str) -> None:
 
 async def test_a_404_after_a_429_is_still_a_404() -> None:
     """A server that did nothing can't have deleted anything."""
-    gone = json_answer({"error": {"code": "not_found", "message": "gone"}}, 404)
-    async with RawServer(Script(answer(429), gone)) as server, client_of(server.url) as client:
+    gone = json_response({"error": {"code": "not_found", "message": "gone"}}, 404)
+    async with RawServer(Script(http_response(429), gone)) as server, client_of(server.url) as client:
         with pytest.raises(errors.NotFoundError):
             await client.tasks.delete("t1")
 
 
 async def test_one_429_pauses_the_whole_client() -> None:
     """While the server asks for a pause nothing is sent, by any call or stream; then everything goes on."""
-    first = answer(429, Retry_After="1")
+    first = http_response(429, Retry_After="1")
     arrivals: list[float] = []
 
     async def handler(request: RawRequest) -> Any:
@@ -217,7 +219,7 @@ async def test_one_429_pauses_the_whole_client() -> None:
 
 async def test_a_longer_retry_after_is_raised_at_once() -> None:
     """What is longer than the policy waits out is the caller's to decide, and holds up nobody else."""
-    async with RawServer(Script(answer(429, Retry_After="121"))) as server, client_of(server.url) as client:
+    async with RawServer(Script(http_response(429, Retry_After="121"))) as server, client_of(server.url) as client:
         with pytest.raises(errors.RateLimitedError) as caught:
             await client.tasks.get("t1")
         assert caught.value.retry_after == 121
@@ -229,7 +231,7 @@ async def test_the_budget_keeps_a_fleet_from_hammering_a_sick_service() -> None:
     """All calls of a client spend from one budget; when it is spent, each call fails after its first attempt."""
 
     async def handler(_: RawRequest) -> Any:
-        return answer(500)
+        return http_response(500)
 
     policy = RetryPolicy(base_delay=0.001, max_delay=0.001, budget=10)
     async with RawServer(handler) as server, client_of(server.url, retry=policy) as client:
@@ -248,7 +250,7 @@ async def _failing(client: AsyncRebyte) -> None:
 async def test_a_success_gives_back_to_the_budget() -> None:
     """Five successes pay for one more retry."""
     policy = RetryPolicy(base_delay=0, max_delay=0, budget=1)
-    failure = answer(500)
+    failure = http_response(500)
     async with RawServer(Script(failure)) as server, client_of(server.url, retry=policy) as client:
         await client.tasks.get("t1")
         handler: Any = server.handler
@@ -382,7 +384,7 @@ async def test_a_call_that_waits_for_its_next_attempt_holds_no_permit() -> None:
     """A hundred calls that back off hold up no other call."""
 
     async def handler(request: RawRequest) -> bytes:
-        return answer(500) if "bad" in request.path else json_answer({"id": "good"})
+        return http_response(500) if "bad" in request.path else json_response({"id": "good"})
 
     resting, over = 0, asyncio.Event()
 

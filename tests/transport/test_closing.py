@@ -10,8 +10,8 @@ import pytest
 
 from rebyte_async import AsyncRebyte, RetryPolicy, errors
 from support.clients import client_of
-from support.raw import RawRequest, RawServer, answer, stream_head
-from support.turns import TASK_ID
+from support.raw_server import RawRequest, RawServer, http_response, stream_head
+from support.task_server import TASK_ID
 
 
 def server_that_never_ends(rng: Random) -> RawServer:
@@ -63,7 +63,7 @@ async def test_what_the_last_attempt_met_is_the_cause() -> None:
     """A call that is closed as it waits for its next attempt may have been carried out: the error tells of that one."""
 
     async def handler(_: RawRequest) -> bytes:
-        return answer(503, b"busy")
+        return http_response(503, b"busy")
 
     async with RawServer(handler) as server:
         client = client_of(server.url, retry=RetryPolicy(base_delay=60, max_delay=60))

@@ -15,8 +15,8 @@ from rebyte_async._transport.aiohttp_internals import read_in_small_pieces
 from rebyte_async._wire.endpoints import STREAM_EVENTS
 from rebyte_async.errors import RequestTimeoutError
 from support.clients import client_of, transport_of
-from support.raw import RawRequest, RawServer, chunk, stream_head
-from support.turns import TASK_ID, done, text
+from support.raw_server import RawRequest, RawServer, chunk, stream_head
+from support.task_server import TASK_ID, done, text
 
 
 async def open_stream(transport: Transport, idle_timeout: float = 30) -> BodyStream:

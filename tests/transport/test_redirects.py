@@ -13,7 +13,7 @@ import pytest
 
 from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
 from support.clients import KEY, client_of
-from support.raw import DROP, RawRequest, RawServer, answer, json_answer
+from support.raw_server import DROP, RawRequest, RawServer, http_response, json_response
 
 SECRET_QUERY = "X-Signature=s3cr3t-signature"
 TASK = {"id": "t1", "status": "running"}
@@ -23,12 +23,12 @@ REPEATING = [307, 308]
 
 def redirect(status: int, to: str) -> bytes:
     """A redirect."""
-    return answer(status, Location=to)
+    return http_response(status, Location=to)
 
 
 async def other_origin(_: RawRequest) -> bytes:
     """What a second server answers."""
-    return json_answer(TASK)
+    return json_response(TASK)
 
 
 @pytest.mark.parametrize("status", ALL)
@@ -54,7 +54,7 @@ async def test_a_redirect_within_the_origin_keeps_the_key(status: int) -> None:
     """At the same origin the request stays what it was."""
 
     async def handler(request: RawRequest) -> bytes:
-        return redirect(status, "/v1/moved") if request.path != "/v1/moved" else json_answer(TASK)
+        return redirect(status, "/v1/moved") if request.path != "/v1/moved" else json_response(TASK)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         await client.tasks.get("t1")
@@ -71,7 +71,7 @@ async def test_the_key_does_not_come_back_by_way_of_another_origin() -> None:
         async with RawServer(bounce) as other:
 
             async def handler(request: RawRequest) -> bytes:
-                return json_answer(TASK) if request.path == "/v1/chosen" else redirect(302, other.origin)
+                return json_response(TASK) if request.path == "/v1/chosen" else redirect(302, other.origin)
 
             server.handler = handler
             async with client_of(server.url) as client:
@@ -111,7 +111,7 @@ async def test_a_post_is_only_repeated_where_the_server_asks_for_that(status: in
     """307 and 308 at the same origin carry the request on; other redirects of a POST are refused."""
 
     async def handler(request: RawRequest) -> bytes:
-        return redirect(status, "/v1/moved") if request.path != "/v1/moved" else json_answer(TASK)
+        return redirect(status, "/v1/moved") if request.path != "/v1/moved" else json_response(TASK)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         if status in REPEATING:
@@ -212,7 +212,7 @@ async def test_cookies_are_not_kept() -> None:
     """A cookie of one answer isn't sent with the next request."""
 
     async def handler(_: RawRequest) -> bytes:
-        return json_answer(TASK, Set_Cookie="session=abc; Path=/")
+        return json_response(TASK, Set_Cookie="session=abc; Path=/")
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         await client.tasks.get("t1")
@@ -226,7 +226,7 @@ async def test_neither_key_nor_signature_is_ever_shown(caplog: pytest.LogCapture
     shown: list[str] = []
 
     async def echo(request: RawRequest) -> bytes:
-        return json_answer({"error": {"code": "odd", "message": f"{request.headers} {request.target}"}}, 400)
+        return json_response({"error": {"code": "odd", "message": f"{request.headers} {request.target}"}}, 400)
 
     async def cut(_: RawRequest) -> Any:
         async def pieces() -> Any:
@@ -262,8 +262,8 @@ async def test_neither_key_nor_signature_is_ever_shown(caplog: pytest.LogCapture
 
 WAYS_TO_FAIL: dict[str, Any] = {
     "lost": DROP,
-    "500": answer(500),
-    "403": json_answer({"error": {"code": "x", "message": "y"}}, 403),
+    "500": http_response(500),
+    "403": json_response({"error": {"code": "x", "message": "y"}}, 403),
     "silent": None,
     "no http": b"SSH-2.0\r\n\r\n",
 }
@@ -284,7 +284,7 @@ async def test_no_variable_in_a_traceback_shows_key_or_signature(way: str, *, si
         async def lead(request: RawRequest) -> bytes:
             url = f"{storage.origin}/x?{SECRET_QUERY}"
             if request.path.endswith("/files"):
-                return json_answer({"id": "f", "filename": "f", "uploadUrl": url}, 201)
+                return json_response({"id": "f", "filename": "f", "uploadUrl": url}, 201)
             return redirect(302, url)
 
         timeouts, policy = (

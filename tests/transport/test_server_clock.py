@@ -12,7 +12,7 @@ from rebyte_async import errors
 from rebyte_async._clock import Time
 from rebyte_async._transport.server_clock import ServerClock
 from support.clients import client_of
-from support.raw import RawRequest, RawServer, json_answer
+from support.raw_server import RawRequest, RawServer, json_response
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC).timestamp()
 
@@ -60,7 +60,7 @@ async def test_answers_of_the_api_set_the_clock() -> None:
     status = 404
 
     async def handler(_: RawRequest) -> object:
-        return json_answer({"data": []}, status, Date="Tue, 01 Jan 2030 12:00:00 GMT")
+        return json_response({"data": []}, status, Date="Tue, 01 Jan 2030 12:00:00 GMT")
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.NotFoundError):

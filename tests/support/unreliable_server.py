@@ -1,7 +1,7 @@
 """A server for one turn of a task that misbehaves in every way of contract §4, and what a consumer must have got.
 
 A scenario is plain data with a readable repr: the turn's rows, the order in which they appear, and what each connect
-to the stream brings. `Misbehaving` plays it; `Misbehaving.check` says whether what was delivered is the turn.
+to the stream brings. `UnreliableServer` plays it; `UnreliableServer.check` says whether what was delivered is the turn.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from attrs import NOTHING, define, field, fields, frozen
 
 from rebyte_async._clock import Time
 from rebyte_async.types import TaskEvent
-from support.raw import DROP, RawRequest, answer, chunk, json_answer, stream_head
-from support.turns import TASK_ID, done
+from support.raw_server import DROP, RawRequest, chunk, http_response, json_response, stream_head
+from support.task_server import TASK_ID, done
 
 __all__ = [
     "PROMPT_ID",
     "SUB_PROMPT_ID",
-    "Misbehaving",
     "Row",
     "Scenario",
     "Short",
     "Step",
+    "UnreliableServer",
     "VirtualTime",
-    "answered",
+    "has_final_text",
     "token",
 ]
 
@@ -200,7 +200,7 @@ class Scenario(Short):
         return self.first + (place if self.renumber else index)
 
 
-def answered(rows: Iterable[Row]) -> bool:
+def has_final_text(rows: Iterable[Row]) -> bool:
     """Whether text comes after the last tool call."""
     result = False
     for row in rows:
@@ -220,7 +220,7 @@ class _Source:
 
 
 @define(eq=False)
-class Misbehaving:
+class UnreliableServer:
     """Plays a scenario."""
 
     scenario: Scenario
@@ -250,8 +250,8 @@ class Misbehaving:
             return self._sub_events()
         self.reads += 1
         if path == "" and self.reads in self.scenario.failing_reads:
-            return (DROP, answer(502, _GATEWAY, Content_Type="text/html"), answer(503))[self.reads % 3]
-        return self._content() if path == "/content" else json_answer({"id": TASK_ID, **self._task()})
+            return (DROP, http_response(502, _GATEWAY, Content_Type="text/html"), http_response(503))[self.reads % 3]
+        return self._content() if path == "/content" else json_response({"id": TASK_ID, **self._task()})
 
     # --- The stream ----------------------------------------------------------------------------------------------
 
@@ -266,7 +266,7 @@ class Misbehaving:
             case "refuse":
                 status, body = step.refusal, _GATEWAY
                 more = {"Retry_After": "1"} if status == 429 else {}
-                return answer(status, body, Content_Type="text/html", **more)
+                return http_response(status, body, Content_Type="text/html", **more)
             case "drop":
                 return DROP
             case _:
@@ -277,7 +277,7 @@ class Misbehaving:
         self.sick_connects += 1
         self._sources.append(_Source([]))
         cut = Step("show", self._visible, end="reset", at=self.connects * 131)
-        return (DROP, answer(502), self._body(cut, self._frames(cut, 0)))[self.connects % 3]
+        return (DROP, http_response(502), self._body(cut, self._frames(cut, 0)))[self.connects % 3]
 
     def _next(self) -> Step:
         steps = self.scenario.steps
@@ -381,11 +381,16 @@ class Misbehaving:
         self._sub_reads += 1
         count = len(self.scenario.subs) if self._is_last else self._sub_reads // 2
         if self._sub_reads in self.scenario.failing_reads:
-            failures = (DROP, answer(502, _GATEWAY), answer(200, _GATEWAY), DROP if self._is_last else answer(404))
+            failures = (
+                DROP,
+                http_response(502, _GATEWAY),
+                http_response(200, _GATEWAY),
+                DROP if self._is_last else http_response(404),
+            )
             return failures[self._sub_reads % 4]
         rows = self.scenario.subs[:count]
         events = [_document(row, self.scenario.first + place) for place, row in enumerate(rows)]
-        return json_answer({"promptId": SUB_PROMPT_ID, "events": events})
+        return json_response({"promptId": SUB_PROMPT_ID, "events": events})
 
     @property
     def _is_last(self) -> bool:
@@ -400,7 +405,7 @@ class Misbehaving:
             "response": self.scenario.last.result,
             "events": [self._document(index, everything) for index in everything],
         }
-        return json_answer({"id": TASK_ID, "prompts": [{"id": "p0"}, prompt, {"id": "p2"}]})
+        return json_response({"id": TASK_ID, "prompts": [{"id": "p0"}, prompt, {"id": "p2"}]})
 
     # --- The model -----------------------------------------------------------------------------------------------
 

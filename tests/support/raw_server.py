@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 
-__all__ = ["DROP", "RawRequest", "RawServer", "Sign", "answer", "chunk", "json_answer", "stream_head"]
+__all__ = ["DROP", "RawRequest", "RawServer", "Sign", "chunk", "http_response", "json_response", "stream_head"]
 
 
 class Sign(Enum):
@@ -56,7 +56,7 @@ Reply = bytes | object | AsyncIterator[bytes | object]
 Handler = Callable[[RawRequest], Awaitable[Reply]]
 
 
-def answer(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
+def http_response(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
     """A whole answer with a length."""
     lines = [
         f"HTTP/1.1 {status} X",
@@ -66,9 +66,9 @@ def answer(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-def json_answer(document: Any, status: int = 200, **headers: str) -> bytes:
+def json_response(document: Any, status: int = 200, **headers: str) -> bytes:
     """A whole answer in JSON."""
-    return answer(status, json.dumps(document).encode(), Content_Type="application/json", **headers)
+    return http_response(status, json.dumps(document).encode(), Content_Type="application/json", **headers)
 
 
 def stream_head(*, chunked: bool = True, content_type: str = "text/event-stream") -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 from attrs import define, field
 
-from support.raw import DROP, RawRequest, Sign, chunk, json_answer, stream_head
+from support.raw_server import DROP, RawRequest, Sign, chunk, json_response, stream_head
 
 __all__ = ["CLOSE", "SILENCE", "TASK_ID", "TaskServer", "done", "event", "text", "tool_result", "tool_use"]
 
@@ -89,14 +89,14 @@ class TaskServer:
             return (
                 self.content
                 if isinstance(self.content, bytes)
-                else json_answer(self.content or {}, 200 if self.content else 404)
+                else json_response(self.content or {}, 200 if self.content else 404)
             )
         if path.startswith("/prompts/"):
             found = self.prompt_events.pop(0) if len(self.prompt_events) > 1 else self.prompt_events[0]
-            return found if isinstance(found, bytes) else json_answer({"promptId": "s1", "events": found})
+            return found if isinstance(found, bytes) else json_response({"promptId": "s1", "events": found})
         task = self.tasks[min(self.reads, len(self.tasks) - 1)]
         self.reads += 1
-        return task if isinstance(task, bytes) or task is DROP else json_answer({"id": TASK_ID, **task})
+        return task if isinstance(task, bytes) or task is DROP else json_response({"id": TASK_ID, **task})
 
     async def _stream(self, pieces: list[Any]) -> AsyncIterator[Any]:
         yield stream_head()
