@@ -11,7 +11,7 @@ from attrs import define, field
 
 from rebyte_async._sync import Signal
 from rebyte_async._validate import optional_text
-from rebyte_async.batch.failures import Outage, is_transient, summarize_error
+from rebyte_async.batch.failures import is_transient, summarize_error
 from rebyte_async.errors import (
     AmbiguousRequestError,
     BatchError,
@@ -26,12 +26,7 @@ from rebyte_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from rebyte_async._clock import Time
-    from rebyte_async._transport import ServerClock
-    from rebyte_async.batch.journal import Journal
-    from rebyte_async.batch.settings import Tuning
-    from rebyte_async.batch.stopping import StopSignal
-    from rebyte_async.resources import AgentComputers
+    from rebyte_async.batch.context import RunContext
 
 __all__ = ["UNDECIDED_TASKS", "AgentComputerPool", "check_workspaces"]
 
@@ -61,7 +56,7 @@ def check_workspaces(workspaces: object) -> int | tuple[str, ...] | None:
     )
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False)
 class AgentComputerPool:
     """Lends agent computers to items, and creates them as they are needed.
 
@@ -69,19 +64,11 @@ class AgentComputerPool:
     one whose create was ambiguous is found by its name, and is not created twice.
     """
 
+    context: RunContext
     wanted: int | tuple[str, ...]
     """How many agent computers to create, or the ids of existing ones."""
-    computers: AgentComputers
-    journal: Journal
-    clock: ServerClock
-    time: Time
-    tuning: Tuning
-    settle: float
-    """Seconds between two searches for an agent computer whose create was ambiguous."""
     before_create: Callable[[], Awaitable[None]]
     """Awaited before an agent computer is created; afterwards the server's time is known."""
-    stop: StopSignal
-    """Once it is given, no agent computer is lent."""
     _free: deque[str] = field(factory=deque[str], init=False)
     _busy: dict[str, int] = field(factory=dict[str, int], init=False)
     """How many tasks run on an agent computer: more than one only where an earlier run had it so."""
@@ -96,11 +83,7 @@ class AgentComputerPool:
     _changed: Signal = field(factory=Signal, init=False)
 
     async def open(self, busy: Sequence[str | None]) -> None:
-        """Read from the journal which agent computers there are.
-
-        Args:
-            busy: The agent computers on which tasks of the batch still run, one entry for each task.
-        """
+        """Read from the journal which agent computers there are. `busy` has the one of each task that still runs."""
         for workspace_id in busy:
             if workspace_id is not None:
                 self._busy[workspace_id] = self._busy.get(workspace_id, 0) + 1
@@ -115,7 +98,7 @@ class AgentComputerPool:
         self._alive = self.wanted if isinstance(self.wanted, int) else len(self.wanted)
 
     async def _read_slots(self) -> dict[int, str | None]:
-        return {computer.slot: computer.workspace_id for computer in await self.journal.agent_computers()}
+        return {computer.slot: computer.workspace_id for computer in await self.context.journal.agent_computers()}
 
     async def acquire(self) -> str:
         """Borrow an agent computer; wait until there is one.
@@ -125,7 +108,7 @@ class AgentComputerPool:
             BatchError: No agent computer works, or none can be created.
         """
         while not self._free:
-            self.stop.check()
+            self.context.stop.check()
             if self._unready_slots:
                 if (workspace_id := await self._prepare(self._unready_slots.popleft())) is not None:
                     self._usable.add(workspace_id)
@@ -161,7 +144,7 @@ class AgentComputerPool:
     async def is_gone(self, workspace_id: str) -> bool:
         """Return whether the service certainly has no such agent computer."""
         try:
-            await self._new_outage().retry_through(lambda: self.computers.get(workspace_id))
+            await self.context.new_outage().retry_through(lambda: self.context.computers.get(workspace_id))
         except NotFoundError:
             return True
         except RebyteError:
@@ -171,9 +154,6 @@ class AgentComputerPool:
     def notify(self) -> None:
         """Have `acquire` check again: whether an agent computer is free, and whether the run is ending."""
         self._changed.notify()
-
-    def _new_outage(self) -> Outage:
-        return Outage(self.time, self.tuning)
 
     async def _prepare(self, slot: int) -> str | None:
         """Create the agent computer of a slot, or find it, and wait until it is ready; None if it never will be."""
@@ -200,55 +180,50 @@ class AgentComputerPool:
         return workspace_id
 
     async def _ensure_created(self, slot: int, *, anew: bool = False) -> str:
-        """Return the id of a slot's agent computer, creating it unless an earlier create has.
-
-        Args:
-            slot: The slot.
-            anew: Whether to create another one in place of the known one.
-        """
-        name = f"batch-{self.journal.batch_id[:8]}-{slot}"
+        """Return the id of a slot's agent computer, and create it unless there is one; `anew` ignores a known one."""
+        name = f"batch-{self.context.journal.batch_id[:8]}-{slot}"
         known = {} if anew else await self._read_slots()
         if (workspace_id := known.get(slot)) is not None:
             return workspace_id
-        outage = self._new_outage()
+        outage = self.context.new_outage()
         is_ambiguous = slot in known  # the journal has an intent without a result
         while True:
             workspace_id = await self._find(name) if is_ambiguous else None
             if workspace_id is None:
                 await self.before_create()
-                await self.journal.record_agent_computer_intent(slot, name, self.clock.now())
+                await self.context.journal.record_agent_computer_intent(slot, name, self.context.clock.now())
                 try:
-                    workspace_id = (await self.computers.create(name)).id
+                    workspace_id = (await self.context.computers.create(name)).id
                 except RebyteError as error:
                     is_ambiguous = isinstance(error, AmbiguousRequestError)
                     if not (is_ambiguous or is_transient(error)) or outage.has_timed_out():
                         raise
                     await outage.wait(error)
                     continue
-            await self.journal.record_agent_computer(slot, workspace_id)
+            await self.context.journal.record_agent_computer(slot, workspace_id)
             return workspace_id
 
     async def _find(self, name: str) -> str | None:
         """Find an agent computer by its name, in two listings, since it may become visible late."""
         for number in range(2):
             if number:
-                await self.time.sleep(self.settle)
-            found = await self._new_outage().retry_through(lambda: self._list_for(name))
+                await self.context.time.sleep(self.context.settings.settle)
+            found = await self.context.new_outage().retry_through(lambda: self._list_for(name))
             if found is not None:
                 return found
         return None
 
     async def _list_for(self, name: str) -> str | None:
-        async for computer in self.computers.list(limit=_PAGE_SIZE):
+        async for computer in self.context.computers.list(limit=_PAGE_SIZE):
             if computer.name == name:
                 return computer.id
         return None
 
     async def _wait_ready(self, workspace_id: str) -> None:
-        outage = self._new_outage()
+        outage = self.context.new_outage()
         while True:
             try:
-                await outage.retry_through(lambda: self.computers.wait_ready(workspace_id))
+                await outage.retry_through(lambda: self.context.computers.wait_ready(workspace_id))
             except WaitTimeoutError:
                 if outage.has_timed_out():
                     raise

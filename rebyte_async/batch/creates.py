@@ -1,26 +1,29 @@
 """Send creates: each intent is in the journal before its request is sent, each result before the next step.
 
-The states of an item's create. What is written to the journal stands on the arrows; it is on disk before the box is
-entered. The state in the journal is in brackets.
+The states of an item's create, with the journal's state in brackets. The verbs on the arrows are writes to the journal,
+which are on disk before the next state begins:
 
-    intent ──record_intent──▶ sent ──response: record_task──▶ created [running]
-    [accepted]            [creating]
-       ▲                   │      │
-       │◀──clear_intent────┤      └──response lost──▶ ambiguous [creating]
-       │  certainly not    │                              │
-       │  processed        └──refused: record_outcome     │  Reconciler
-       │                                 [ended]          ├──matched: record_task────▶ created [running]
-       │◀──────────────absent: clear_intents──────────────┤
-       │                                                  └──undecidable: record_outcome──▶ [ended, `ambiguous`]
+    accepted ──record_intent──▶ sent ──the response has the task: record_task──▶ created
+    [accepted]               [creating]                                         [running]
+       ▲                         │
+       ├──not processed:─────────┤
+       │  clear_intent           ├──refused: record_outcome──▶ [ended]
+       │                         │
+       │                         └──response lost──▶ ambiguous
+       │                                            [creating]
+       │                                                ├──matched: record_task─────────▶ created
+       └──absent: clear_intents─────────────────────────┤                                [running]
+                                                        └──undecidable: record_outcome──▶ [ended]
 
-Invariants, by which no task is made twice and none is shared:
+`Reconciler` decides what is ambiguous. These rules keep tasks from being made twice or shared:
 
-- A request is only sent while its item is `creating` on disk. So a run that is killed at any instant leaves every item
-  that may have a task `creating` or `running`, and the next run looks for the former before it sends anything.
-- A request that was sent is never repeated before it is certain that it made nothing.
+- A request is sent only while its item is `creating` on disk. So a run that is killed at any instant leaves every item
+  that may have a task `creating` or `running`, and the next run searches for the tasks of the former before it creates
+  any.
+- A request that was sent is not repeated before it is certain that it made nothing.
 - While a create is ambiguous, no other create with the same prompt is sent (`PromptLocks`).
-- A request in flight isn't cancelled with the item that waits for it (`drain` waits for it), and the stop signal only
-  ends waits in which no request is in flight.
+- A request in flight isn't cancelled with the item that waits for it: `drain` waits for it. The stop signal only ends
+  waits in which no request is in flight.
 """
 
 from __future__ import annotations
@@ -39,15 +42,12 @@ from rebyte_async.errors import AmbiguousRequestError, BatchError, LimitExceeded
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from rebyte_async._transport import ServerClock
+    from rebyte_async.batch.context import RunContext
     from rebyte_async.batch.failures import Outage
     from rebyte_async.batch.items import BatchItem
-    from rebyte_async.batch.journal import Journal
     from rebyte_async.batch.journal.records import ItemRecord
     from rebyte_async.batch.limits import PromptLocks
     from rebyte_async.batch.reconciler import Reconciler, RunWatermark
-    from rebyte_async.batch.settings import Tuning
-    from rebyte_async.batch.stopping import StopSignal
     from rebyte_async.resources import Tasks
     from rebyte_async.types import Task
     from rebyte_async.types.files import FileRef
@@ -71,23 +71,21 @@ class CreateRequest:
 class TaskCreator:
     """Makes the tasks of a run, each once."""
 
+    context: RunContext
     tasks: Tasks
     """Sends the creates. Its waits before an attempt end with `StoppedError` when the stop signal is given."""
     wait_until_open: Callable[[], Awaitable[None]]
     """Waits while the client is paused by a 429."""
-    journal: Journal
-    clock: ServerClock
     reconciler: Reconciler
     watermark: RunWatermark
     locks: PromptLocks
-    stop: StopSignal
     outage: Outage
-    tuning: Tuning
+    """Shared by all creates: a success of any ends it."""
     _permits: asyncio.Semaphore = field(init=False)
     _in_flight: set[asyncio.Task[None]] = field(factory=set["asyncio.Task[None]"], init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._permits = asyncio.Semaphore(self.tuning.max_parallel_creates)
+        self._permits = asyncio.Semaphore(self.context.tuning.max_parallel_creates)
 
     @property
     def in_flight(self) -> int:
@@ -112,7 +110,7 @@ class TaskCreator:
                 if await self.reconciler.resolve(request.record, error):
                     return
                 lost += 1
-                if lost > self.tuning.max_recreates:
+                if lost > self.context.tuning.max_recreates:
                     raise UnresolvedCreateError(
                         f"the responses of {lost} creates were lost; the last error: {summarize_error(error)}"
                     ) from error
@@ -148,12 +146,12 @@ class TaskCreator:
     async def _fly(self, request: CreateRequest) -> None:
         is_ambiguous = True  # any error but a RebyteError, too, leaves it open whether the request was sent
         try:
-            await self.stop.guard(self.watermark.take())
+            await self.context.stop.guard(self.watermark.take())
             watermark = await self.watermark.record()
             # The intent is recorded after the pause: a run that is killed in the pause leaves no ambiguous create.
-            await self.stop.guard(self.wait_until_open())
-            intent_at = max(watermark.taken_at, self.clock.now())
-            await self.journal.record_intent(request.record, request.workspace_id, intent_at)
+            await self.context.stop.guard(self.wait_until_open())
+            intent_at = max(watermark.taken_at, self.context.clock.now())
+            await self.context.journal.record_intent(request.record, request.workspace_id, intent_at)
             await self._post(request)
             is_ambiguous = False
         except RebyteError as error:
@@ -172,26 +170,27 @@ class TaskCreator:
         except AmbiguousRequestError:
             raise
         except LimitExceededError as error:
-            await self.journal.clear_intent(record)
+            await self.context.journal.clear_intent(record)
             raise BatchError(f"the batch can't continue: {summarize_error(error)}") from error
         except RebyteError as error:
             if isinstance(error, StoppedError) or is_transient(error) or is_fatal(error):
-                await self.journal.clear_intent(record)
+                await self.context.journal.clear_intent(record)
             raise
         self.outage.reset()
         started_at = self._learn_start(task, record.intent_at)
+        workspace_id = task.workspace_id or request.workspace_id
         try:
-            await self.journal.record_task(record, task.id, task.workspace_id or request.workspace_id, started_at)
+            await self.context.journal.record_task(record, task.id, workspace_id, started_at)
         except DuplicateTaskError as error:
             raise UnresolvedCreateError(f"the service returned the task {task.id}, which another item has") from error
 
     def _learn_start(self, task: Task, intent_at: float | None) -> float:
         """Return when a task was created, and correct the server's clock by it."""
         if task.created_at is None:
-            return self.clock.now()
+            return self.context.clock.now()
         started_at = task.created_at.timestamp()
         if intent_at is not None:
-            self.clock.recalibrate(started_at, intent_at, slack=self.tuning.clock_slack)
+            self.context.clock.recalibrate(started_at, intent_at, slack=self.context.tuning.clock_slack)
         return started_at
 
     async def drain(self) -> None:
@@ -200,12 +199,12 @@ class TaskCreator:
         Raises:
             Exception: A create in flight failed with an error that isn't a RebyteError.
         """
-        self.stop.trigger()
+        self.context.stop.trigger()
         if not self._in_flight:
             return
         flights = set(self._in_flight)
         with CancelScope(shield=True):
-            _, late = await asyncio.wait(flights, timeout=self.tuning.create_drain_timeout)
+            _, late = await asyncio.wait(flights, timeout=self.context.tuning.create_drain_timeout)
             for flight in late:
                 flight.cancel()
             for error in await asyncio.gather(*flights, return_exceptions=True):

@@ -26,19 +26,16 @@ from rebyte_async.types.statuses import TaskStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rebyte_async._transport import ServerClock
     from rebyte_async.batch.agent_computers import AgentComputerPool
+    from rebyte_async.batch.context import RunContext
     from rebyte_async.batch.creates import TaskCreator
     from rebyte_async.batch.failures import Outage
     from rebyte_async.batch.items import BatchItem
-    from rebyte_async.batch.journal import Journal
     from rebyte_async.batch.journal.records import ItemRecord
     from rebyte_async.batch.limits import CreateBudget
     from rebyte_async.batch.reconciler import Reconciler
-    from rebyte_async.batch.stopping import StopSignal
     from rebyte_async.batch.tracker import ProgressTracker
     from rebyte_async.batch.watcher import TaskWatcher
-    from rebyte_async.resources import Tasks
     from rebyte_async.types import Task
     from rebyte_async.types.files import FileRef
 
@@ -51,8 +48,7 @@ _log = logging.getLogger("rebyte_async")
 class RunParts:
     """The parts of a run, which all of its items share."""
 
-    tasks: Tasks
-    journal: Journal
+    context: RunContext
     creator: TaskCreator
     reconciler: Reconciler
     watcher: TaskWatcher
@@ -60,8 +56,7 @@ class RunParts:
     """The batch's own agent computers, if it has some."""
     budget: CreateBudget
     outage: Outage
-    stop: StopSignal
-    clock: ServerClock
+    """Shared with the creates, so that an upload that works ends it as well."""
     tracker: ProgressTracker
     on_fatal_error: Callable[[BatchError], None]
     """Called with an error that rules out further creates; the run ends with it."""
@@ -75,13 +70,9 @@ class ItemRun:
     record: ItemRecord
 
     async def start(self, item: BatchItem) -> BatchOutcome | None:
-        """Make the item's task, out of the budget that was reserved for it.
-
-        Returns:
-            None when the item has its task, else its outcome.
+        """Make the item's task, for which budget was reserved; return None when it has one, else its outcome.
 
         Raises:
-            JournalError: The outcome can't be recorded.
             BaseException: An error that no item can cause. Nothing is recorded of it.
         """
         try:
@@ -102,7 +93,7 @@ class ItemRun:
         """Upload the item's files, before its intent is recorded: an upload makes no create ambiguous."""
         if not item.files:
             return ()
-        return await self.parts.outage.retry_through(lambda: self.parts.tasks.attach(item.files))
+        return await self.parts.outage.retry_through(lambda: self.parts.context.tasks.attach(item.files))
 
     async def _create(self, item: BatchItem, files: Sequence[FileRef]) -> None:
         pool = self.parts.pool
@@ -128,7 +119,7 @@ class ItemRun:
             is_gone = await pool.is_gone(workspace_id)
             if is_gone:
                 pool.remove(workspace_id, summarize_error(error))
-                await self.parts.journal.clear_intent(self.record)
+                await self.parts.context.journal.clear_intent(self.record)
             pool.release(workspace_id)
             if not is_gone:
                 raise
@@ -151,7 +142,7 @@ class ItemRun:
             return self._report_unfinished("ambiguous", text)
         parts.budget.refund()
         if isinstance(error, StoppedError):
-            reason = "" if parts.stop.reason is None else f": {summarize_error(parts.stop.reason)}"
+            reason = "" if parts.context.stop.reason is None else f": {summarize_error(parts.context.stop.reason)}"
             return self._report_unfinished("error", f"BatchError: {error.message}{reason}")
         if isinstance(error, BatchError) or is_fatal(error) or is_transient(error):
             parts.on_fatal_error(as_batch_error(error))
@@ -159,11 +150,7 @@ class ItemRun:
         return await self.finish("error", error=summarize_error(error))
 
     async def follow(self, *, is_new: bool = False) -> BatchOutcome:
-        """Wait for the end of the item's task, and record it.
-
-        Args:
-            is_new: Whether the task was created a moment ago.
-        """
+        """Wait for the end of the item's task, and record it. `is_new` says that it was created a moment ago."""
         parts, record = self.parts, self.record
         parts.tracker.running[record.position] = record
         try:
@@ -185,7 +172,7 @@ class ItemRun:
         """Cancel the item's task until the cancel took effect, and record the task's end."""
         task_id = self.record.task_id or ""
         try:
-            task = await cancel_until_terminal(self.parts.tasks, task_id)
+            task = await cancel_until_terminal(self.parts.context.tasks, task_id)
             if task.is_terminal:
                 await self._finish_with(task)
         except RebyteError as error:
@@ -204,8 +191,9 @@ class ItemRun:
     async def finish(self, status: str, *, final_result: str | None = None, error: str | None = None) -> BatchOutcome:
         """Record the item's outcome, and return it."""
         # The server's clock is known to the second only, so it can seem to be before the start that the server gave.
-        now = max(self.parts.clock.now(), self.record.started_at or 0.0)
-        await self.parts.journal.record_outcome(self.record, status, final_result=final_result, error=error, now=now)
+        context = self.parts.context
+        now = max(context.clock.now(), self.record.started_at or 0.0)
+        await context.journal.record_outcome(self.record, status, final_result=final_result, error=error, now=now)
         self.parts.tracker.count_recorded()
         return self.record.outcome()
 

@@ -27,12 +27,9 @@ class CreateBudget:
     _changed: Signal = field(factory=Signal, init=False)
 
     async def reserve(self) -> bool:
-        """Reserve one create.
+        """Reserve one create; return False when the budget is spent.
 
-        While everything that is left is reserved by others, this waits for a refund.
-
-        Returns:
-            False when the budget is spent.
+        While all that is left is reserved by others, this waits for a refund.
         """
         await self._changed.wait_for(lambda: self._has_room() or self._reserved == 0)
         if not self._has_room():

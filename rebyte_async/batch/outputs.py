@@ -39,11 +39,7 @@ class OutcomeQueue:
     _emptied: Signal = field(factory=Signal, init=False)
 
     async def wait_for_room(self) -> int:
-        """Wait until an item may be taken.
-
-        Returns:
-            How many items may be taken now, at least one.
-        """
+        """Wait until items may be taken; return how many, at least one."""
         await self._emptied.wait_for(lambda: self._room > 0)
         return self._room
 
@@ -52,11 +48,7 @@ class OutcomeQueue:
         return self.window - (self._taken - self._read)
 
     def register(self) -> int:
-        """Note that an item was taken.
-
-        Returns:
-            The item's number, which `put` needs.
-        """
+        """Note that an item was taken; return its number, which `put` needs."""
         self._taken += 1
         return self._taken - 1
 

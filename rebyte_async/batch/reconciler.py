@@ -25,39 +25,28 @@ from rebyte_async.errors import JournalError, RebyteError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rebyte_async._clock import Time
-    from rebyte_async._transport import ServerClock
-    from rebyte_async.batch.journal import Journal
+    from rebyte_async.batch.context import RunContext
     from rebyte_async.batch.journal.records import ItemRecord
     from rebyte_async.batch.limits import PromptLocks
-    from rebyte_async.batch.settings import Settings
     from rebyte_async.errors import AmbiguousRequestError
-    from rebyte_async.resources import Tasks
     from rebyte_async.types import Task
 
 __all__ = ["Reconciler", "RunWatermark"]
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False)
 class RunWatermark:
     """The watermark of this run: taken once, before its first create, and recorded before its first intent."""
 
-    tasks: Tasks
-    journal: Journal
-    clock: ServerClock
-    newest_tasks: int
-    """How many tasks are listed to find the newest."""
+    context: RunContext
     value: Watermark | None = field(default=None, init=False)
     _is_recorded: bool = field(default=False, init=False)
     _lock: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
     async def take(self) -> None:
-        """List the newest tasks. The response also gives the server's time.
+        """List the newest tasks, unless that was done. The response also gives the server's time.
 
-        If the listing fails, the watermark has no task, and ambiguous creates are searched for without that bound.
-
-        Raises:
-            RebyteError: The key is refused.
+        If the listing fails, the watermark has no task, and bounds nothing. Only a refused key is raised.
         """
         await self._take()
 
@@ -66,7 +55,7 @@ class RunWatermark:
         watermark = await self._take()
         async with self._lock:
             if not self._is_recorded:
-                self.value = await self.journal.record_watermark(watermark)
+                self.value = await self.context.journal.record_watermark(watermark)
                 self._is_recorded = True
         return self.value or watermark
 
@@ -75,11 +64,11 @@ class RunWatermark:
             if self.value is None:
                 newest: Sequence[Task] = ()
                 try:
-                    newest = (await self.tasks.list(limit=self.newest_tasks)).data
+                    newest = (await self.context.tasks.list(limit=self.context.tuning.newest_tasks)).data
                 except RebyteError as error:
                     if is_fatal(error):
                         raise
-                self.value = Watermark.of_newest(newest, self.clock.now())
+                self.value = Watermark.of_newest(newest, self.context.clock.now())
             return self.value
 
 
@@ -91,15 +80,11 @@ class _Case:
     verdict: asyncio.Future[Verdict]
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False)
 class Reconciler:
     """Decides on ambiguous creates: those of this run as they arise, those of earlier runs before the first create."""
 
-    tasks: Tasks
-    journal: Journal
-    clock: ServerClock
-    time: Time
-    settings: Settings
+    context: RunContext
     locks: PromptLocks
     watermark: RunWatermark
     _search: TaskSearch = field(init=False)
@@ -107,13 +92,7 @@ class Reconciler:
     """The undecided creates, by the items' positions."""
 
     def __attrs_post_init__(self) -> None:
-        self._search = TaskSearch(
-            tasks=self.tasks,
-            journal=self.journal,
-            time=self.time,
-            tuning=self.settings.tuning,
-            settle=self.settings.settle,
-        )
+        self._search = TaskSearch(self.context)
 
     @property
     def open_cases(self) -> int:
@@ -121,15 +100,12 @@ class Reconciler:
         return len(self._cases)
 
     async def resolve(self, record: ItemRecord, error: AmbiguousRequestError) -> bool:
-        """Wait for the decision on an ambiguous create of this run, which `run` makes.
-
-        Returns:
-            Whether it made a task, which the record has then.
+        """Wait until `run` has decided on a create; return whether it made a task, which the record has then.
 
         Raises:
             UnresolvedCreateError: It can't be decided.
         """
-        if self.settings.on_ambiguous == "report":
+        if self.context.settings.on_ambiguous == "report":
             self.locks.resolve(record.prompt_hash)
             raise UnresolvedCreateError(summarize_error(error)) from error
         case = _Case(record, asyncio.get_running_loop().create_future())
@@ -176,14 +152,14 @@ class Reconciler:
                 case.verdict.set_result(verdicts[case.record.position])
 
     async def reconcile(self, records: Sequence[ItemRecord], *, are_old: bool = False) -> dict[int, Verdict]:
-        """Decide on ambiguous creates, and record which have a task and which made none.
+        """Decide on all ambiguous creates, and record which have a task and which made none.
 
         Args:
-            records: The items of all ambiguous creates.
+            records: The items of the creates.
             are_old: Whether earlier runs sent them.
 
         Returns:
-            The verdicts, by the items' positions. Those that are undecidable aren't recorded.
+            The verdicts, by the items' positions. The undecidable ones aren't recorded.
 
         Raises:
             RebyteError: The tasks can't be listed.
@@ -195,12 +171,12 @@ class Reconciler:
         for record in records:
             verdicts[record.position] = await self._record_match(record, verdicts[record.position])
         absent = [record for record in records if verdicts[record.position].is_absent]
-        await self.journal.clear_intents(absent)
+        await self.context.journal.clear_intents(absent)
         return verdicts
 
     async def _bound(self, creates: Sequence[AmbiguousCreate], *, are_old: bool) -> list[AmbiguousCreate]:
         """Add the earliest times at which the creates can have made their tasks."""
-        earlier = await self.journal.earlier_watermarks() if are_old else []
+        earlier = await self.context.journal.earlier_watermarks() if are_old else []
         bounded: list[AmbiguousCreate] = []
         offsets: dict[float, float | None] = {}
         for create in creates:
@@ -210,28 +186,26 @@ class Reconciler:
                 continue
             taken_at = watermark.taken_at
             if taken_at not in offsets:
-                offsets[taken_at] = await self.journal.min_clock_offset(taken_at)
-            slack = self.settings.tuning.clock_slack
+                offsets[taken_at] = await self.context.journal.min_clock_offset(taken_at)
+            slack = self.context.tuning.clock_slack
             earliest = watermark.earliest_task_time(create.intent_at, offsets[taken_at], slack)
             bounded.append(evolve(create, earliest=earliest, older_task_ids=watermark.task_ids))
         return bounded
 
     def _remaining_arrival_time(self, creates: Sequence[AmbiguousCreate]) -> float:
-        """Return for how many seconds a task of the latest create may still appear.
-
-        The service may record a create only after the connection was lost, such as by the kill of an earlier run.
-        """
+        """Return for how many seconds a task may still appear: its create may be processed after the sender's kill."""
         latest = max(create.intent_at for create in creates)
-        longest = 2 * self.settings.settle
-        return min(longest, latest + longest - self.clock.now())
+        longest = 2 * self.context.settings.settle
+        return min(longest, latest + longest - self.context.clock.now())
 
     async def _record_match(self, record: ItemRecord, verdict: Verdict) -> Verdict:
         if verdict.task is None:
             return verdict
         task = verdict.task
         started_at = record.intent_at if task.created_at is None else task.created_at
+        workspace_id = task.workspace_id or record.workspace_id
         try:
-            await self.journal.record_task(record, task.task_id, task.workspace_id or record.workspace_id, started_at)
+            await self.context.journal.record_task(record, task.task_id, workspace_id, started_at)
         except DuplicateTaskError:
             return Verdict(reason=f"the task {task.task_id} belongs to another item")
         return verdict

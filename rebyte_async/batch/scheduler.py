@@ -105,7 +105,7 @@ class Scheduler:
     def stop(self) -> None:
         """End the run now. Nothing new is started, and the journal stays true."""
         self._interrupted = True
-        self._parts.stop.trigger()
+        self._parts.context.stop.trigger()
         self._scope.cancel()
 
     async def _run_phases(self) -> None:
@@ -137,11 +137,7 @@ class Scheduler:
             self._parts.pool.remove(workspace_id, UNDECIDED_TASKS)
 
     async def _reconcile_earlier(self, records: Sequence[ItemRecord]) -> list[ItemRecord]:
-        """Decide, before the first create, on the creates that earlier runs left ambiguous.
-
-        Returns:
-            The records that have a task now.
-        """
+        """Decide on the creates that earlier runs left ambiguous; return the records that have a task now."""
         if not records:
             return []
         reason = "the run was ended before the response to its create came"
@@ -183,13 +179,13 @@ class Scheduler:
     def _abort(self, error: BaseException) -> None:
         """End the run at once."""
         self._failure = self._failure or error
-        self._parts.stop.trigger()
+        self._parts.context.stop.trigger()
         self._scope.cancel()
 
     def _stop_creating(self, error: BatchError) -> None:
         """Create no further task. Tasks that run are followed to their ends, and then the error is raised."""
-        if self._parts.stop.reason is None:
-            self._parts.stop.trigger(error)
+        if self._parts.context.stop.reason is None:
+            self._parts.context.stop.trigger(error)
             if self._parts.pool is not None:
                 self._parts.pool.notify()
         self._end_intake(error)

@@ -19,11 +19,8 @@ from rebyte_async.errors import RebyteError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from rebyte_async._clock import Time
-    from rebyte_async.batch.journal import Journal
+    from rebyte_async.batch.context import RunContext
     from rebyte_async.batch.matching import AmbiguousCreate, Verdict
-    from rebyte_async.batch.settings import Tuning
-    from rebyte_async.resources import Tasks
     from rebyte_async.types import Task
 
 __all__ = ["TaskSearch"]
@@ -33,34 +30,26 @@ _PAGE_SIZE = 100
 _UNSTABLE = "new tasks kept appearing while this item's task was searched for"
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False)
 class TaskSearch:
     """Finds the tasks that belong to no known item, with their prompts, and matches them to ambiguous creates.
 
     A task may become visible some time after its create. So nothing is decided by one listing: the tasks that may
-    match have to be the same in two listings, `settle` seconds apart.
+    match have to be the same in two listings, `Settings.settle` seconds apart.
     """
 
-    tasks: Tasks
-    journal: Journal
-    time: Time
-    tuning: Tuning
-    settle: float
-    """Seconds between two listings."""
+    context: RunContext
     _prompts: dict[str, str] = field(factory=dict[str, str], init=False)
     """The first prompts that were read, by task id. A task's first prompt doesn't change."""
     _unreadable: set[str] = field(factory=set[str], init=False)
     """Tasks whose content couldn't be read in the time that an outage may last."""
 
     async def decide(self, creates: Sequence[AmbiguousCreate], *, min_wait: float = 0.0) -> dict[int, Verdict]:
-        """Decide on every create.
+        """Return the verdicts on all ambiguous creates, by the items' positions.
 
         Args:
             creates: All ambiguous creates.
             min_wait: The least number of seconds between the first two listings.
-
-        Returns:
-            The verdicts, by the items' positions.
 
         Raises:
             RebyteError: The tasks can't be listed.
@@ -68,9 +57,9 @@ class TaskSearch:
         previous: object = None
         candidates: list[Candidate] = []
         hashes = {create.prompt_hash for create in creates}
-        for number in range(self.tuning.max_listings):
+        for number in range(self.context.tuning.max_listings):
             if number:
-                await self.time.sleep(max(self.settle, min_wait if number == 1 else 0.0))
+                await self.context.time.sleep(max(self.context.settings.settle, min_wait if number == 1 else 0.0))
             candidates = await self._find_candidates(creates)
             likely = [one for one in candidates if one.prompt_hash is None or one.prompt_hash in hashes]
             current = frozenset((candidate.task_id, candidate.prompt_hash) for candidate in likely)
@@ -78,14 +67,15 @@ class TaskSearch:
                 _log.debug("reconciled %d items with %d tasks in %d listings", len(creates), len(likely), number + 1)
                 return await self._match(creates, candidates, likely)
             previous = current
-        return match_tasks(creates, candidates, slack=self.tuning.clock_slack, doubt_absence=lambda *_: _UNSTABLE)
+        slack = self.context.tuning.clock_slack
+        return match_tasks(creates, candidates, slack=slack, doubt_absence=lambda *_: _UNSTABLE)
 
     async def _match(
         self, creates: Sequence[AmbiguousCreate], candidates: Sequence[Candidate], likely: Sequence[Candidate]
     ) -> dict[int, Verdict]:
         hashes = {create.prompt_hash for create in creates}
         others = [one for one in candidates if one.prompt_hash is not None and one.prompt_hash not in hashes]
-        known = await self.journal.known_prompt_hashes([one.prompt_hash for one in others if one.prompt_hash])
+        known = await self.context.journal.known_prompt_hashes([one.prompt_hash for one in others if one.prompt_hash])
         # Tasks of items whose create is in flight, or succeeded a moment ago.
         ours = [one for one in others if one.prompt_hash in known]
         others = [one for one in others if one.prompt_hash not in known]
@@ -94,15 +84,15 @@ class TaskSearch:
             match_tasks,
             creates,
             [*likely, *others],
-            slack=self.tuning.clock_slack,
+            slack=self.context.tuning.clock_slack,
             doubt_absence=fidelity.doubt_absence,
         )
-        return await to_thread.run_sync(match) if len(creates) > self.tuning.inline_matches else match()
+        return await to_thread.run_sync(match) if len(creates) > self.context.tuning.inline_matches else match()
 
     async def _check_fidelity(self, matching: Sequence[Candidate]) -> PromptFidelity:
         """Check whether prompts are shown as sent: by tasks that match one, and by one recent task of an item."""
         shown = [len(candidate.prompt) for candidate in matching if candidate.prompt is not None]
-        for task_id, sent_hash in await self.journal.recent_task_samples():
+        for task_id, sent_hash in await self.context.journal.recent_task_samples():
             await self._read_prompts([task_id])
             if (prompt := self._prompts.get(task_id)) is None:
                 continue
@@ -114,10 +104,10 @@ class TaskSearch:
 
     async def _find_candidates(self, creates: Sequence[AmbiguousCreate]) -> list[Candidate]:
         """List the tasks that belong to no known item, and read their prompts."""
-        slack = self.tuning.clock_slack
+        slack = self.context.tuning.clock_slack
         since = min(one.intent_at - slack if one.earliest is None else one.earliest for one in creates)
-        listed = await Outage(self.time, self.tuning).retry_through(partial(self._list_since, since))
-        owned = await self.journal.owned_task_ids([candidate.task_id for candidate in listed])
+        listed = await self.context.new_outage().retry_through(partial(self._list_since, since))
+        owned = await self.context.journal.owned_task_ids([candidate.task_id for candidate in listed])
         candidates = [candidate for candidate in listed if candidate.task_id not in owned]
         await self._read_prompts([candidate.task_id for candidate in candidates])
         with_prompts = [self._with_prompt(candidate) for candidate in candidates]
@@ -129,7 +119,7 @@ class TaskSearch:
     async def _list_since(self, since: float) -> list[Candidate]:
         """List tasks, the newest first, until one that was created before `since`."""
         found: list[Candidate] = []
-        listing = cast("AsyncGenerator[Task]", aiter(self.tasks.list(limit=_PAGE_SIZE)))
+        listing = cast("AsyncGenerator[Task]", aiter(self.context.tasks.list(limit=_PAGE_SIZE)))
         async with aclosing(listing):
             async for task in listing:
                 candidate = _to_candidate(task)
@@ -139,7 +129,7 @@ class TaskSearch:
         return found
 
     async def _read_prompts(self, task_ids: Sequence[str]) -> None:
-        slots = CapacityLimiter(self.tuning.max_parallel_reads)
+        slots = CapacityLimiter(self.context.tuning.max_parallel_reads)
 
         async def read(task_id: str) -> None:
             async with slots:
@@ -159,9 +149,9 @@ class TaskSearch:
 
     async def _read_prompt(self, task_id: str) -> None:
         # Once a task stayed unreadable through a whole outage, others get one attempt each, else many would add up.
-        tuning = evolve(self.tuning, outage_timeout=0.0) if self._unreadable else self.tuning
+        tuning = evolve(self.context.tuning, outage_timeout=0.0) if self._unreadable else self.context.tuning
         try:
-            content = await Outage(self.time, tuning).retry_through(lambda: self.tasks.content(task_id))
+            content = await Outage(self.context.time, tuning).retry_through(lambda: self.context.tasks.content(task_id))
         except RebyteError as error:
             if is_fatal(error):
                 raise
@@ -180,7 +170,7 @@ class TaskSearch:
         if candidate.workspace_id is not None:
             return candidate
         try:
-            task = await Outage(self.time, self.tuning).retry_through(lambda: self.tasks.get(candidate.task_id))
+            task = await self.context.new_outage().retry_through(lambda: self.context.tasks.get(candidate.task_id))
         except RebyteError as error:
             if is_fatal(error):
                 raise

@@ -54,12 +54,7 @@ class ProgressTracker:
             self._recent.popleft()
 
     def snapshot(self, *, creating: int, created: int) -> BatchProgress:
-        """Return the figures of this moment.
-
-        Args:
-            creating: How many creates are in flight or ambiguous.
-            created: How many tasks this run has made.
-        """
+        """Return the figures of this moment."""
         elapsed = self.time.clock() - self._began
         self._forget_old()
         return BatchProgress(

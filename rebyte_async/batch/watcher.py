@@ -105,8 +105,7 @@ class TaskWatcher:
     async def complete(self, task: Task) -> TaskEnd:
         """Return the end of a task that was read in a terminal state.
 
-        Not every deployment puts the final result into the task, and none puts a failure's message there. So the stream
-        is read for them, within a time limit.
+        Its final result and its error may be in its stream alone, which is therefore read, within a time limit.
         """
         if task.final_result and task.status == TaskStatus.COMPLETED:
             return _to_end(task.status, task.final_result, None)
