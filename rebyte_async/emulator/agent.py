@@ -9,7 +9,6 @@ from rebyte_async.emulator.script.default import default_script
 from rebyte_async.emulator.script.player import ScriptPlayer
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator.script.player import Steps
     from rebyte_async.emulator.service import State
     from rebyte_async.emulator.state.prompts import Prompt
     from rebyte_async.emulator.state.tasks import Task
@@ -43,15 +42,13 @@ async def _work(state: State, task: Task) -> None:
 
 async def _play(state: State, task: Task, prompt: Prompt) -> None:
     player = ScriptPlayer(state, task, prompt, state.deliveries.announce)
+    steps = state.scripts.take(prompt.text)
+    if steps is None:
+        steps = partial(default_script, pace_seconds=state.settings.pace_seconds)
     try:
-        await player.play(_take_script(state, prompt))
+        await player.play(steps)
     except Exception as error:  # noqa: BLE001 - `Emulator.check` raises whatever a script's function raises
         state.problems.append(error)
         player.end("failed", f"The script failed: {error!r}")
     else:
         player.end("succeeded", None)
-
-
-def _take_script(state: State, prompt: Prompt) -> Steps:
-    steps = state.scripts.take(prompt.text)
-    return partial(default_script, pace_seconds=state.settings.pace_seconds) if steps is None else steps

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from rebyte_async.emulator import errors
+from rebyte_async.emulator.responses import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,9 +32,9 @@ class KeyRing:
     def authorize(self, key: str | None, scope: str) -> None:
         """Raise an `ApiError` unless the key exists and has the scope."""
         if not key:
-            raise errors.missing_api_key()
+            raise ApiError(401, "missing_api_key", "The API_KEY header is missing.")
         if key not in self.scopes:
-            raise errors.invalid_api_key()
+            raise ApiError(401, "invalid_api_key", "The API key is invalid or expired.")
         scopes = self.scopes[key]
         if scopes is not None and scope not in scopes:
-            raise errors.insufficient_scopes(scope)
+            raise ApiError(403, "insufficient_scopes", f"The API key lacks the scope {scope}.")

@@ -10,7 +10,7 @@ from uuid import UUID
 from aiohttp import web
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.errors import validation_error
+from rebyte_async.emulator.responses import validation_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -151,10 +151,7 @@ class JsonObject:
 
 @frozen
 class Paging:
-    """The part of a list that a request asks for.
-
-    *Source*: contract §1, documented
-    """
+    """The part of a list that a request asks for (contract §1, documented)."""
 
     limit: int
     offset: int

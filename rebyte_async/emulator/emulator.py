@@ -213,7 +213,7 @@ class Emulator:
             The artifact.
         """
         content = data.encode() if isinstance(data, str) else data
-        workspace = self._state.workspaces.get_or_create(workspace_id)
+        workspace = self._state.get_or_create_workspace(workspace_id)
         return self._state.artifacts.publish_in_memory(workspace, name, content_type, content)
 
     def script(self, *steps: Steps, prompt: str | re.Pattern[str] | None = None, times: int | None = 1) -> Script:

@@ -12,17 +12,16 @@ from attrs import define
 from rebyte_async.emulator.artifacts.download import Download
 from rebyte_async.emulator.auth import read_key
 from rebyte_async.emulator.body import RequestBody
-from rebyte_async.emulator.errors import ApiError, internal_error, validation_error
 from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.faults.base import with_byte_faults, with_request_faults
 from rebyte_async.emulator.generators import now
-from rebyte_async.emulator.responses import error_response
+from rebyte_async.emulator.responses import ApiError, error_response, validation_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rebyte_async.emulator.connections import Connection
-    from rebyte_async.emulator.router import Route, Router
+    from rebyte_async.emulator.router import Router
     from rebyte_async.emulator.service import State
 
 _PREFIX = "/v1"
@@ -99,23 +98,20 @@ class Gateway:
     async def _serve(self, state: State, exchange: Exchange) -> web.StreamResponse:
         try:
             route, exchange.params = self.router.find(exchange.method, exchange.target)
-            self._authorize(state, exchange, route)
+            key = read_key(exchange.request.headers)
+            if self.origin == "storage" and key is not None:
+                raise validation_error("An API key came to an origin that it isn't for.")
+            if route.scope is not None and exchange.request.query.get("pass") not in state.read_tokens:
+                state.keys.authorize(key, route.scope)
             return await route.handler(state, exchange)
         except ApiError as error:
             return error_response(error)
-
-    def _authorize(self, state: State, exchange: Exchange, route: Route) -> None:
-        key = read_key(exchange.request.headers)
-        if self.origin == "storage" and key is not None:
-            raise validation_error("An API key came to an origin that it isn't for.")
-        if route.scope is not None and exchange.request.query.get("pass") not in state.read_tokens:
-            state.keys.authorize(key, route.scope)
 
 
 def _report_failure(state: State, exchange: Exchange, error: Exception) -> web.StreamResponse:
     state.problems.append(error)
     if exchange.entry.record.status is not None:
         exchange.connection.abort()  # the response is being sent, and can't become another one
-    response = error_response(internal_error())
+    response = error_response(ApiError(500, "internal_error", "Internal server error."))
     exchange.entry.update(status=response.status)
     return response

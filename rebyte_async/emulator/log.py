@@ -101,7 +101,11 @@ class TrafficLog:
                 any.
         """
         pattern = None if path is None else re.compile(path)
-        return tuple(record for record in self if _fits(record, method, pattern))
+        return tuple(
+            record
+            for record in self
+            if method in (None, record.method) and (pattern is None or pattern.fullmatch(record.path) is not None)
+        )
 
     def clear(self) -> None:
         """Drop every record; the numbers continue."""
@@ -121,7 +125,3 @@ class TrafficLog:
         if isinstance(index, slice):
             return tuple(entry.record for entry in self._entries[index])
         return self._entries[index].record
-
-
-def _fits(record: Record, method: str | None, path: re.Pattern[str] | None) -> bool:
-    return method in (None, record.method) and (path is None or path.fullmatch(record.path) is not None)

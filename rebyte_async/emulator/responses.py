@@ -1,18 +1,40 @@
-"""The responses of both origins: JSON and error envelopes from the API, XML errors from the storage."""
+"""The responses of both origins, and the errors that become responses."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
-
-if TYPE_CHECKING:
-    from rebyte_async.emulator.errors import ApiError
 
 _STORAGE_ERROR = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
 )
+
+
+class ApiError(Exception):
+    """The service responds with an error in the API's envelope (contract §1, documented)."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(status, code, message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def validation_error(message: str) -> ApiError:
+    """The request isn't as the contract has it."""
+    return ApiError(400, "validation_error", message)
+
+
+def not_found(kind: str) -> ApiError:
+    """The service has no such thing, or it belongs to another key."""
+    return ApiError(404, "not_found", f"{kind} not found.")
+
+
+def conflict(message: str) -> ApiError:
+    """The request came too late. GUESS(§3): the code; only the status was observed."""
+    return ApiError(409, "conflict", message)
 
 
 def json_response(data: Any, status: int = 200) -> web.Response:

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from attrs import Factory, define, field, frozen
 
-from rebyte_async.emulator.errors import not_found
+from rebyte_async.emulator.responses import not_found
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -78,8 +78,5 @@ class Server:
         await runner.setup()
         self._runners.append(runner)
         await web.TCPSite(runner, self.host, port, backlog=_BACKLOG).start()
-        self.origins[origin] = _url(self.host, runner.addresses[0][1])
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        self.origins[origin] = f"http://{host}:{runner.addresses[0][1]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,8 +18,8 @@ from rebyte_async.emulator.script.script import Scripts
 from rebyte_async.emulator.signed_urls import UrlSigner
 from rebyte_async.emulator.state.collection import Collection
 from rebyte_async.emulator.state.prompts import Prompt, Transcript
-from rebyte_async.emulator.state.sync import Latches
-from rebyte_async.emulator.state.workspaces import Workspaces
+from rebyte_async.emulator.state.sync import Latch
+from rebyte_async.emulator.state.workspaces import Workspace
 from rebyte_async.emulator.webhooks.delivery import DeliveryWorker
 from rebyte_async.emulator.webhooks.log import DeliveryLog
 
@@ -72,11 +72,12 @@ class State:
     provisionings: deque[Provisioning] = field(factory=deque["Provisioning"])
     """How the next agent computers are provisioned, where a test has set it."""
     files: Collection[File] = field(factory=lambda: Collection["File"]("File"))
-    workspaces: Workspaces = field(factory=Workspaces)
+    workspaces: Collection[Workspace] = field(factory=lambda: Collection[Workspace]("Workspace"))
     webhooks: Collection[Webhook] = field(factory=lambda: Collection["Webhook"]("Webhook"))
     deliveries: DeliveryWorker = field(init=False)
     scripts: Scripts = field(factory=Scripts)
-    latches: Latches = field(factory=Latches)
+    latches: defaultdict[str, Latch] = field(factory=lambda: defaultdict[str, Latch](Latch))
+    """Each is created when its name is first used."""
     problems: list[Exception] = field(factory=list[Exception])
     """What failed inside the emulator, for `Emulator.check`."""
     open_exchanges: set[Cancellable] = field(factory=set[Cancellable])
@@ -122,6 +123,14 @@ class State:
         transcript = Transcript(prompt_id, self.formats.stream.first_seq, self.formats.stream.event_keys)
         now = self.clock()
         return Prompt(id=prompt_id, text=text, submitted_at=now, transcript=transcript, skills=skills, files=files)
+
+    def get_or_create_workspace(self, workspace_id: str) -> Workspace:
+        """Return the workspace with an id, a new one if there is none."""
+        workspace = self.workspaces.find(workspace_id)
+        if workspace is None:
+            workspace = Workspace(self.workspaces.next_number(), workspace_id)
+            self.workspaces.add(workspace)
+        return workspace
 
     def next_action_id(self) -> int:
         """Return a number for a question."""

@@ -10,9 +10,8 @@ from anyio import to_thread
 from attrs import frozen
 
 from rebyte_async.emulator.artifacts.storage import encode_segment
-from rebyte_async.emulator.errors import ApiError
 from rebyte_async.emulator.frames import CutOff
-from rebyte_async.emulator.responses import error_response
+from rebyte_async.emulator.responses import ApiError, error_response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.errors import validation_error
+from rebyte_async.emulator.responses import validation_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from attrs import frozen
 
-from rebyte_async.emulator.errors import validation_error
+from rebyte_async.emulator.responses import validation_error
 from rebyte_async.emulator.state.workspaces import StoredArtifact
 
 if TYPE_CHECKING:
@@ -35,18 +35,9 @@ class ArtifactStore:
         self, workspace: Workspace, name: str, content_type: str, chunks: AsyncIterable[bytes]
     ) -> StoredArtifact:
         """Write an artifact to the disk; no request sees it until it is published."""
-        written = await self.disk.write(self.disk.unused_name(_file_tail(name)), chunks)
-        now = self.clock()
-        return StoredArtifact(
-            workspace_id=workspace.id,
-            name=name,
-            content_type=content_type,
-            size=written.size,
-            etag=_etag(written.digest),
-            created_at=now,
-            updated_at=now,
-            path=written.path,
-        )
+        # The part of the name that any disk takes shows people which file it is.
+        written = await self.disk.write(self.disk.unused_name(_UNSAFE.sub("_", name)[-_MAX_TAIL:]), chunks)
+        return self._make(workspace, name, content_type, written.size, written.digest, path=written.path)
 
     async def publish(self, workspace: Workspace, artifact: StoredArtifact) -> None:
         """Make an artifact visible, in place of an older one with its name."""
@@ -59,19 +50,24 @@ class ArtifactStore:
 
     def publish_in_memory(self, workspace: Workspace, name: str, content_type: str, data: bytes) -> StoredArtifact:
         """Publish an artifact that is kept in memory, which needs no awaiting."""
+        digest = hashlib.sha256(data).hexdigest()
+        workspace.put(self._make(workspace, name, content_type, len(data), digest, data=data))
+        return workspace.artifact(name)
+
+    def _make(
+        self, workspace: Workspace, name: str, content_type: str, size: int, digest: str, **where: Any
+    ) -> StoredArtifact:
         now = self.clock()
-        artifact = StoredArtifact(
+        return StoredArtifact(
             workspace_id=workspace.id,
             name=name,
             content_type=content_type,
-            size=len(data),
-            etag=_etag(hashlib.sha256(data).hexdigest()),
+            size=size,
+            etag=f'"{digest[:32]}"',
             created_at=now,
             updated_at=now,
-            data=data,
+            **where,
         )
-        workspace.put(artifact)
-        return workspace.artifact(name)
 
 
 def check_name(name: str) -> str:
@@ -95,12 +91,3 @@ def check_content_type(content_type: str) -> str:
 def encode_segment(name: str) -> str:
     """Encode a name as one segment of a path, whatever characters it has."""
     return quote(name, safe="")
-
-
-def _file_tail(name: str) -> str:
-    # The part of a name that any disk takes at the end of a file's name; it shows people which file it is.
-    return _UNSAFE.sub("_", name)[-_MAX_TAIL:]
-
-
-def _etag(digest: str) -> str:
-    return f'"{digest[:32]}"'

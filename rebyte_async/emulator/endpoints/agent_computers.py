@@ -9,8 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from rebyte_async.emulator.body import Paging
-from rebyte_async.emulator.errors import validation_error
-from rebyte_async.emulator.responses import empty_response, json_response
+from rebyte_async.emulator.responses import empty_response, json_response, validation_error
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning
 
@@ -30,7 +29,7 @@ async def create(state: State, exchange: Exchange) -> web.Response:
     """`POST /agent-computers`: responds at once; the VM becomes ready later."""
     agent_computer = _create(state, await exchange.body.json())
     state.agent_computers.add(agent_computer)
-    state.workspaces.get_or_create(agent_computer.id)
+    state.get_or_create_workspace(agent_computer.id)
     response = json_response(agent_computer.to_json(), 201)
     state.spawn(_provision(state, agent_computer))
     return response
@@ -62,7 +61,7 @@ async def delete(state: State, exchange: Exchange) -> web.Response:
     """`DELETE /agent-computers/:id`: no task can use its workspace afterwards."""
     agent_computer = _get(state, exchange)
     state.agent_computers.remove(agent_computer)
-    state.workspaces.remove(agent_computer.id)
+    state.workspaces.remove(state.workspaces.get(agent_computer.id))
     return empty_response()
 
 

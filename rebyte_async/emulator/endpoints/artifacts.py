@@ -12,10 +12,9 @@ from aiohttp import web
 from rebyte_async.emulator.artifacts.download import DownloadPlan, make_download
 from rebyte_async.emulator.artifacts.multipart import MultipartReader
 from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE, check_content_type, check_name, encode_segment
-from rebyte_async.emulator.errors import validation_error
 from rebyte_async.emulator.faults.base import with_download_faults
 from rebyte_async.emulator.generators import timestamp
-from rebyte_async.emulator.responses import empty_response, json_response
+from rebyte_async.emulator.responses import empty_response, json_response, validation_error
 from rebyte_async.emulator.router import Route
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from attrs import define
 
-from rebyte_async.emulator.errors import not_found
 from rebyte_async.emulator.faults.base import with_byte_faults, with_frame_faults
 from rebyte_async.emulator.frames import Comment, CutOff, Done, Event
-from rebyte_async.emulator.responses import json_response
+from rebyte_async.emulator.responses import json_response, not_found
 from rebyte_async.emulator.router import Route
 
 if TYPE_CHECKING:

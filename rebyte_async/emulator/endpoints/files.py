@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 from aiohttp import web
 
-from rebyte_async.emulator.errors import validation_error
-from rebyte_async.emulator.responses import json_response
+from rebyte_async.emulator.responses import json_response, validation_error
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.state.files import File, StoredFile, make_unique_name
 

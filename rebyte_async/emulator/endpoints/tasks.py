@@ -9,10 +9,10 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from rebyte_async.emulator import agent, errors
+from rebyte_async.emulator import agent
 from rebyte_async.emulator.body import Paging
 from rebyte_async.emulator.endpoints.files import find_attached
-from rebyte_async.emulator.responses import empty_response, json_response
+from rebyte_async.emulator.responses import ApiError, conflict, empty_response, json_response, validation_error
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.state.prompts import Answer
 from rebyte_async.emulator.state.tasks import Task
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.service import State
     from rebyte_async.emulator.state.prompts import Prompt
-    from rebyte_async.emulator.state.workspaces import Workspace
 
 _DEFAULT_EXECUTOR = "claude"
 _MAX_PROMPT = 100_000
@@ -38,7 +37,12 @@ async def create(state: State, exchange: Exchange) -> web.Response:
     state.tasks.add(task)
     state.deliveries.announce_created(task)
     response = json_response(task.created_json(), 201)
-    state.spawn(_boot(state, task))
+
+    async def boot() -> None:
+        await asyncio.sleep(state.settings.boot_seconds)
+        agent.start(state, task)
+
+    state.spawn(boot())
     await asyncio.sleep(state.settings.boot_seconds)
     return response
 
@@ -75,7 +79,7 @@ async def answer(state: State, exchange: Exchange) -> web.Response:
     message_id, action_id, fields = body.text("messageId"), body.integer("actionId"), body.object("answer")
     given = Answer(fields.integers("selectedOptions"), fields.optional_text("customResponse"))
     if task.question is None or not task.question.awaits(message_id, action_id):
-        raise errors.conflict("No question waits for this answer.")
+        raise conflict("No question waits for this answer.")
     task.question.accept(given)
     return json_response({"success": True})
 
@@ -109,17 +113,20 @@ def _get(state: State, exchange: Exchange) -> Task:
     return state.tasks.get(exchange.params["task_id"])
 
 
-async def _boot(state: State, task: Task) -> None:
-    await asyncio.sleep(state.settings.boot_seconds)
-    agent.start(state, task)
-
-
 def _create(state: State, body: JsonObject) -> Task:
     prompt = _create_prompt(state, body)
     executor = body.optional_text("executor") or _DEFAULT_EXECUTOR
     if executor in state.disabled_executors:
-        raise errors.agent_disabled(executor)
-    workspace, task_id = _workspace(state, body), state.ids.uuid()
+        message = f"The executor {executor} is disabled for this organization."
+        raise ApiError(403, "agent_disabled", message)
+    workspace_id, github_url = body.optional_uuid("workspaceId"), body.optional_text("githubUrl")
+    if workspace_id is None:
+        workspace = state.get_or_create_workspace(state.ids.uuid())
+    else:
+        workspace = state.workspaces.get(workspace_id)
+    if github_url is not None and not _REPOSITORY.fullmatch(github_url):
+        raise validation_error("githubUrl must be owner/repo.")
+    task_id = state.ids.uuid()
     return Task(
         number=state.tasks.next_number(),
         id=task_id,
@@ -128,7 +135,7 @@ def _create(state: State, body: JsonObject) -> Task:
         executor=executor,
         model=body.optional_text("model"),
         created_at=prompt.submitted_at,
-        github_url=_repository(body),
+        github_url=github_url,
         branch_name=body.optional_text("branchName"),
         prompts=[prompt],
     )
@@ -137,20 +144,6 @@ def _create(state: State, body: JsonObject) -> Task:
 def _create_prompt(state: State, body: JsonObject) -> Prompt:
     text, skills = body.text("prompt", max_length=_MAX_PROMPT), body.texts("skills")
     return state.create_prompt(text, skills, tuple(find_attached(state, entry) for entry in body.objects("files")))
-
-
-def _workspace(state: State, body: JsonObject) -> Workspace:
-    workspace_id = body.optional_uuid("workspaceId")
-    if workspace_id is None:
-        return state.workspaces.get_or_create(state.ids.uuid())
-    return state.workspaces.get(workspace_id)
-
-
-def _repository(body: JsonObject) -> str | None:
-    url = body.optional_text("githubUrl")
-    if url is not None and not _REPOSITORY.fullmatch(url):
-        raise errors.validation_error("githubUrl must be owner/repo.")
-    return url
 
 
 ROUTES = (

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from yarl import URL
 
-from rebyte_async.emulator import errors
-from rebyte_async.emulator.responses import empty_response, json_response
+from rebyte_async.emulator.responses import ApiError, conflict, empty_response, json_response, validation_error
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.state.webhooks import EVENTS, Webhook
 from rebyte_async.emulator.webhooks.delivery import is_loopback
@@ -34,9 +33,9 @@ async def create(state: State, exchange: Exchange) -> web.Response:
     if existing is not None and again == "existing":
         return json_response(existing.to_json())
     if existing is not None and again == "conflict":
-        raise errors.conflict("There is a webhook for this URL.")
+        raise conflict("There is a webhook for this URL.")
     if len(state.webhooks.oldest_first()) >= _MAX_WEBHOOKS:
-        raise errors.limit_exceeded(f"An organization has at most {_MAX_WEBHOOKS} webhooks.")
+        raise ApiError(400, "limit_exceeded", f"An organization has at most {_MAX_WEBHOOKS} webhooks.")
     state.webhooks.add(webhook)
     return json_response(webhook.to_json(), 201)
 
@@ -70,7 +69,7 @@ async def get_public_key(state: State, exchange: Exchange) -> web.Response:
         pem = await state.signing_key.public_pem()
     except CryptographyMissingError:
         message = "The emulator signs nothing without `cryptography`: install rebyte-async[webhooks]."
-        raise errors.ApiError(501, "not_implemented", message) from None
+        raise ApiError(501, "not_implemented", message) from None
     key = base64.b64encode(pem.encode()).decode() if form.public_key_base64 else pem
     return web.Response(text=key) if form.public_key is None else json_response({form.public_key: key})
 
@@ -96,19 +95,19 @@ def _read_url(body: JsonObject) -> str:
     try:
         url = URL(text)
     except ValueError:
-        raise errors.validation_error("url must be a URL.") from None
+        raise validation_error("url must be a URL.") from None
     if url.host is None or (url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.host))):
-        raise errors.validation_error("url must be an https URL (for the emulator: or http on a loopback host).")
+        raise validation_error("url must be an https URL (for the emulator: or http on a loopback host).")
     return text
 
 
 def _read_events(body: JsonObject) -> tuple[str, ...]:
     events = body.texts("events")
     if not events:
-        raise errors.validation_error("events must have at least one event.")
+        raise validation_error("events must have at least one event.")
     unknown = [event for event in events if event not in EVENTS]
     if unknown:
-        raise errors.validation_error(f"events may have {', '.join(EVENTS)}, not {unknown[0]}.")
+        raise validation_error(f"events may have {', '.join(EVENTS)}, not {unknown[0]}.")
     return tuple(dict.fromkeys(events))
 
 

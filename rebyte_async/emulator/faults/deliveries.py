@@ -6,11 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import evolve, frozen
 
-from rebyte_async.emulator.faults.registry import EVERY_DELIVERY, Deliveries
-
 if TYPE_CHECKING:
-    from typing import ClassVar
-
     from rebyte_async.emulator.faults.base import DeliveryPlan
 
 
@@ -20,8 +16,6 @@ class RepeatedDelivery:
 
     copies: int = 2
     """How often it is delivered."""
-
-    where: ClassVar[Deliveries] = EVERY_DELIVERY
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
         """Deliver copies."""
@@ -35,8 +29,6 @@ class LateDelivery:
     behind: int = 1
     """How many later deliveries it waits for."""
 
-    where: ClassVar[Deliveries] = EVERY_DELIVERY
-
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
         """Hold the delivery back."""
         return evolve(plan, behind=self.behind)
@@ -48,8 +40,6 @@ class StaleDelivery:
 
     seconds: float = 600.0
     """How many seconds old it is."""
-
-    where: ClassVar[Deliveries] = EVERY_DELIVERY
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
         """Sign with an old timestamp."""
@@ -64,8 +54,6 @@ class TamperedDelivery:
     """The wrong part: the signature; the body, which was changed after it was signed; the secret; or `unsigned`, where
     there is neither signature nor secret."""
 
-    where: ClassVar[Deliveries] = EVERY_DELIVERY
-
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
         """Tamper with the part."""
         return evolve(plan, tampered=self.part)
@@ -77,8 +65,6 @@ class UnreadableDelivery:
 
     body: bytes = b"<html>"
     """The body, which is signed properly."""
-
-    where: ClassVar[Deliveries] = EVERY_DELIVERY
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
         """Replace the body."""

@@ -31,8 +31,6 @@ class WrongLength:
     """How many bytes more it says; the connection is closed instead of sending them. Negative: the body ends early,
     and looks as if it were whole. None: there is no `Content-Length`."""
 
-    where: ClassVar[Match] = DOWNLOADS
-
     def download(self, plan: DownloadPlan) -> DownloadPlan:
         """Make the length wrong."""
         return evolve(plan, more=self.more)
@@ -45,8 +43,6 @@ class OtherETag:
     heeded: bool = True
     """Whether an `If-Range` with the old ETag gets the whole artifact, as it should; otherwise the range is sent all
     the same, and only its ETag shows the change."""
-
-    where: ClassVar[Match] = DOWNLOADS
     _numbers: Iterator[int] = field(factory=lambda: count(1), init=False, repr=False, eq=False)
 
     def download(self, plan: DownloadPlan) -> DownloadPlan:
@@ -57,8 +53,6 @@ class OtherETag:
 @frozen
 class NoRanges:
     """A download is always the whole artifact, whatever `Range` the client asks for."""
-
-    where: ClassVar[Match] = DOWNLOADS
 
     def download(self, plan: DownloadPlan) -> DownloadPlan:
         """Ignore ranges."""

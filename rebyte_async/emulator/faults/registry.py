@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import define, field, frozen
 
+from rebyte_async.emulator.faults.base import ByteFault, DeliveryFault, DownloadFault, FrameFault
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -77,6 +79,18 @@ DOWNLOADS = Match("GET", r"(/workspaces/[^/]+)?/artifacts/.+", also=lambda excha
 """The requests that get the bytes of an artifact, from either origin."""
 
 
+def _default_match(fault: Fault) -> Match | Deliveries:
+    # A fault that isn't made for all that its methods suggest says so in a class attribute `where`.
+    where: Match | Deliveries | None = getattr(fault, "where", None)
+    if where is not None:
+        return where
+    if isinstance(fault, DeliveryFault):
+        return EVERY_DELIVERY
+    if isinstance(fault, DownloadFault):
+        return DOWNLOADS
+    return STREAMS if isinstance(fault, FrameFault | ByteFault) else EVERY_REQUEST
+
+
 @define(eq=False)
 class Rule:
     """A fault in force: what it troubles, and how often it has done so."""
@@ -134,8 +148,7 @@ class FaultRegistry:
             The rule, which counts how often it fired and can be given to `remove`.
         """
         chance = random.Random(f"{self.seed}-{len(self._rules)}")  # noqa: S311 - no secret, but repeatable
-        default: Match | Deliveries = getattr(fault, "where", EVERY_REQUEST)
-        rule = Rule(fault, match or default, times, chance)
+        rule = Rule(fault, match or _default_match(fault), times, chance)
         self._rules.append(rule)
         return rule
 

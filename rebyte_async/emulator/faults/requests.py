@@ -10,10 +10,9 @@ from aiohttp import web
 from attrs import evolve, field, frozen
 
 from rebyte_async.emulator.body import is_array, is_object
-from rebyte_async.emulator.errors import ApiError, not_found
 from rebyte_async.emulator.faults.registry import Match
 from rebyte_async.emulator.frames import Done
-from rebyte_async.emulator.responses import error_response, json_response, read_json
+from rebyte_async.emulator.responses import ApiError, error_response, json_response, not_found, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -179,13 +178,11 @@ class Redirect:
         """Respond with the redirect."""
         del respond
         await exchange.body.drain()
-        return web.Response(status=self.status, headers={"Location": self.to or self._location(exchange)})
-
-    def _location(self, exchange: Exchange) -> str:
         target = exchange.request.rel_url
-        if self.origin == "storage":
+        if self.origin == "storage" and self.to is None:
             target = target.update_query({"pass": exchange.issue_read_token()})
-        return f"{exchange.origins[self.origin]}{target}"
+        location = self.to or f"{exchange.origins[self.origin]}{target}"
+        return web.Response(status=self.status, headers={"Location": location})
 
 
 @frozen

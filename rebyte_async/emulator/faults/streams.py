@@ -34,8 +34,6 @@ class Cut:
     """`reset`: the connection is reset; `eof`: it is closed in the middle of the body; `clean`: the body ends as if it
     were whole."""
 
-    where: ClassVar[Match] = STREAMS
-
     def frames(self, sink: FrameSink) -> FrameSink:
         """Pass some events on, then end the stream."""
         left = self.events
@@ -61,8 +59,6 @@ class CutBytes:
     manner: CutManner = "reset"
     """How the body ends, as for `Cut`."""
 
-    where: ClassVar[Match] = STREAMS
-
     def chunks(self, sink: ByteSink) -> ByteSink:
         """Pass some bytes on, then end the body."""
         left = self.count
@@ -84,8 +80,6 @@ class NoDone:
     manner: CutManner = "clean"
     """How it ends, as for `Cut`."""
 
-    where: ClassVar[Match] = STREAMS
-
     def frames(self, sink: FrameSink) -> FrameSink:
         """End the stream instead of sending the done frame."""
 
@@ -106,8 +100,6 @@ class Silence:
     seconds: float | None = None
     """How many seconds it stalls; None until the client disconnects."""
 
-    where: ClassVar[Match] = STREAMS
-
     def frames(self, sink: FrameSink) -> FrameSink:
         """Stall before the next frame."""
         return _at_event(sink, self.after, self._stall)
@@ -127,8 +119,6 @@ class Split:
     """The size of a piece, in bytes."""
     seed: int | None = field(default=None, kw_only=True)
     """Seeds random sizes from 1 to `size`; None sends pieces of equal size."""
-
-    where: ClassVar[Match] = STREAMS
 
     def chunks(self, sink: ByteSink) -> ByteSink:
         """Pass the bytes on in pieces."""
@@ -170,8 +160,6 @@ class EarlyDone:
     """How many events are missing."""
     final_result: bool = True
     """Whether `done` has the final result, or an empty one."""
-
-    where: ClassVar[Match] = STREAMS
 
     def frames(self, sink: FrameSink) -> FrameSink:
         """Hold the last events back."""
@@ -215,8 +203,6 @@ class Noise:
     after: int = 0
     """How many events are sent before them."""
 
-    where: ClassVar[Match] = STREAMS
-
     def frames(self, sink: FrameSink) -> FrameSink:
         """Send the bytes between two frames."""
         return _at_event(sink, self.after, partial(sink, Raw(self.data)))
@@ -228,8 +214,6 @@ class Duplicate:
 
     copies: int = 2
     """How often each is sent."""
-
-    where: ClassVar[Match] = STREAMS
 
     def frames(self, sink: FrameSink) -> FrameSink:
         """Pass each event on several times."""
@@ -250,8 +234,6 @@ class Renumber:
     at: int = 0
     """The first event with a shifted number, counted from 0."""
 
-    where: ClassVar[Match] = STREAMS
-
     def frames(self, sink: FrameSink) -> FrameSink:
         """Shift the numbers."""
         return _Shifter(sink, self.at, self.by, None)
@@ -267,8 +249,6 @@ class LateRow:
     """The new event's type."""
     payload: Mapping[str, Any] = field(factory=lambda: {"content": "late"})
     """The new event's payload."""
-
-    where: ClassVar[Match] = STREAMS
 
     def frames(self, sink: FrameSink) -> FrameSink:
         """Insert the event."""

@@ -11,13 +11,14 @@ from rebyte_async.emulator.script.turn import AgentFilesystem, Turn
 
 if TYPE_CHECKING:
     import asyncio
+    from collections import defaultdict
     from collections.abc import Coroutine
     from datetime import datetime
 
     from rebyte_async.emulator.artifacts.storage import ArtifactStore
     from rebyte_async.emulator.generators import IdGenerator
     from rebyte_async.emulator.state.prompts import Answer, Prompt
-    from rebyte_async.emulator.state.sync import Latches
+    from rebyte_async.emulator.state.sync import Latch
     from rebyte_async.emulator.state.tasks import Task
 
 _TEXT_TYPES = frozenset({"text", "assistant", "message", "response"})
@@ -54,7 +55,7 @@ class AgentHost(Protocol):
 
     ids: IdGenerator
     clock: Callable[[], datetime]
-    latches: Latches
+    latches: defaultdict[str, Latch]
     artifacts: ArtifactStore
 
     def create_prompt(self, text: str) -> Prompt:

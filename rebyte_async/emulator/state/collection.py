@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from attrs import define, field
 
-from rebyte_async.emulator.errors import not_found
+from rebyte_async.emulator.responses import not_found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

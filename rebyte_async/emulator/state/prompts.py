@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.errors import validation_error
 from rebyte_async.emulator.frames import Comment, Event
 from rebyte_async.emulator.generators import timestamp, timestamp_or_none
+from rebyte_async.emulator.responses import validation_error
 from rebyte_async.emulator.state.sync import Broadcast
 
 if TYPE_CHECKING:

@@ -41,13 +41,3 @@ class Latch:
         """Wait until `count` agents have arrived at the latch."""
         while self._arrived < count:
             await self._arrival.wait()
-
-
-@define(eq=False)
-class Latches:
-    """The latches by name; each is created when its name is first used."""
-
-    _by_name: dict[str, Latch] = field(factory=dict[str, Latch], init=False)
-
-    def __getitem__(self, name: str) -> Latch:
-        return self._by_name.setdefault(name, Latch())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
-from rebyte_async.emulator.errors import not_found
+from rebyte_async.emulator.responses import not_found
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,6 +47,7 @@ class StoredArtifact:
 class Workspace:
     """One workspace: the files on its agent computer, and its artifacts."""
 
+    number: int
     id: str
     files: dict[str, StoredFile] = field(factory=dict[str, "StoredFile"], init=False)
     artifacts: dict[str, StoredArtifact] = field(factory=dict[str, "StoredArtifact"], init=False)
@@ -62,28 +63,3 @@ class Workspace:
         old = self.artifacts.get(artifact.name)
         self.artifacts[artifact.name] = artifact if old is None else evolve(artifact, created_at=old.created_at)
         return old
-
-
-@define(eq=False)
-class Workspaces:
-    """All workspaces by id."""
-
-    _by_id: dict[str, Workspace] = field(factory=dict[str, Workspace], init=False)
-
-    def get_or_create(self, workspace_id: str) -> Workspace:
-        """Return the workspace with an id, a new one if there is none."""
-        return self._by_id.setdefault(workspace_id, Workspace(workspace_id))
-
-    def get(self, workspace_id: str) -> Workspace:
-        """Return the workspace with an id, or raise an `ApiError`."""
-        if workspace_id not in self._by_id:
-            raise not_found("Workspace")
-        return self._by_id[workspace_id]
-
-    def find(self, workspace_id: str) -> Workspace | None:
-        """Return the workspace with an id, if there is one."""
-        return self._by_id.get(workspace_id)
-
-    def remove(self, workspace_id: str) -> None:
-        """Hide a workspace from every request."""
-        self._by_id.pop(workspace_id, None)

@@ -30,6 +30,8 @@ class CryptographyMissingError(Exception):
 class SigningKey:
     """The RSA key that deliveries are signed with: a given one, or one that is generated at first use.
 
+    Both methods raise a `CryptographyMissingError` if `cryptography` isn't installed.
+
     *Source*: contract §7, observed (there is an RSA-SHA256 signature). GUESS(§7): what is signed
     """
 
@@ -38,19 +40,11 @@ class SigningKey:
     _lock: Lock = field(factory=Lock, init=False, repr=False)
 
     async def sign(self, message: bytes) -> str:
-        """Sign a message with RSA PKCS#1 v1.5 and SHA-256, and return the base64 of the signature.
-
-        Raises:
-            CryptographyMissingError: `cryptography` isn't installed.
-        """
+        """Return the base64 of a message's signature by RSA PKCS#1 v1.5 with SHA-256."""
         return await to_thread.run_sync(self._sign, message)
 
     async def public_pem(self) -> str:
-        """Return the public key as a PEM.
-
-        Raises:
-            CryptographyMissingError: `cryptography` isn't installed.
-        """
+        """Return the public key as a PEM."""
         return await to_thread.run_sync(self._public_pem)
 
     def _sign(self, message: bytes) -> str:
