@@ -16,7 +16,7 @@ from rebyte_async._transport import SessionPool, Transport, parse_base_url
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.resources import AgentComputers, Artifacts, Files, Tasks, Webhooks
-from rebyte_async.resources.creation import CreationGrace
+from rebyte_async.resources.waiting import CreationGrace
 from rebyte_async.types.service import Health
 
 if TYPE_CHECKING:

@@ -12,15 +12,14 @@ from rebyte_async._clock import intervals
 from rebyte_async._validate import optional_seconds, optional_text
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionError, WaitTimeoutError
-from rebyte_async.resources.creation import CreationGrace, decode_created
 from rebyte_async.resources.listing import Listing
+from rebyte_async.resources.reading import decode_created
+from rebyte_async.resources.waiting import CreationGrace
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
 
 if TYPE_CHECKING:
     from rebyte_async._transport import Transport
     from rebyte_async.types.pages import Page
-
-__all__ = ["AgentComputers"]
 
 _MAX_NAME = 200
 _MAX_ICON = 50

@@ -24,9 +24,9 @@ from rebyte_async.resources.sources import (
     Progress,
     Upload,
     check_progress,
+    check_source,
     guess_media_type,
     open_upload,
-    preflight,
     reject_shared_files,
 )
 from rebyte_async.resources.transfers import (
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from rebyte_async._transport import Transport
-
-__all__ = ["Artifacts"]
 
 # GUESS(§6): the names in all shapes, the likeliest first.
 _LIST_KEYS = ("artifacts", "data", "files")
@@ -66,7 +64,7 @@ class _SignedUrl:
 class Artifacts:
     """`client.artifacts`. `Tasks` lists what every call can raise.
 
-    *Source*: contract §6, guess: only the endpoints are documented, so every shape is read tolerantly.
+    *Source*: contract §6, guess: only the endpoints are documented. Every shape is read tolerantly.
     """
 
     _transport: Transport
@@ -79,8 +77,6 @@ class Artifacts:
 
         Returns:
             A listing: `await` it for a page with all artifacts, or `async for` over it.
-
-        *Source*: contract §6, guess.
         """
 
         async def fetch(_limit: int, _offset: int) -> Page[Artifact]:
@@ -115,8 +111,6 @@ class Artifacts:
 
         Raises:
             OSError: The file can't be written.
-
-        *Source*: contract §6, guess.
         """
         check_progress(progress)
         target = await asyncio.to_thread(_resolve_target, Path(destination), filename)
@@ -151,8 +145,6 @@ class Artifacts:
             FileExistsError: Without `overwrite`, a file exists. Nothing was downloaded.
             RebyteError: A download failed. The error's `downloaded` has the files that are complete; an `OSError` has
                 them in a note.
-
-        *Source*: contract §6, guess.
         """
         _validate.count("concurrency", concurrency)
         check_progress(progress)
@@ -181,8 +173,6 @@ class Artifacts:
 
         Returns:
             The artifact's bytes.
-
-        *Source*: contract §6, guess.
         """
         body = bytearray()
         async with aclosing(self._start_download(workspace_id, filename).chunks()) as chunks:
@@ -204,8 +194,6 @@ class Artifacts:
         Raises:
             TransportError: The download was cut, and the server can't resume it. It can't start again, because the
                 caller has its first part already.
-
-        *Source*: contract §6, guess.
         """
         given = 0
         async with aclosing(self._start_download(workspace_id, filename).chunks()) as chunks:
@@ -231,13 +219,11 @@ class Artifacts:
         Raises:
             InvalidRequestError: There is no source, or one can't be read or has no name. Nothing was sent.
             RebyteError: An upload failed. The error's `uploaded` has the artifacts that were uploaded.
-
-        *Source*: contract §6, guess.
         """
         if not sources:
             raise InvalidRequestError("upload needs at least one source")
         check_progress(progress)
-        checked = [await preflight(source) for source in sources]
+        checked = [await check_source(source) for source in sources]
         reject_shared_files(checked)
         async with AsyncExitStack() as stack:
             uploads = [await stack.enter_async_context(open_upload(source)) for source in checked]
@@ -256,8 +242,6 @@ class Artifacts:
 
         Returns:
             A URL for each file, in order. The PUT must have the same Content-Type, and no API key.
-
-        *Source*: contract §6, guess.
         """
         if isinstance(files, str):
             raise InvalidRequestError(f"files must be a list of names, not the string {files!r:.80}")
@@ -286,8 +270,6 @@ class Artifacts:
         Args:
             workspace_id: The workspace.
             filename: The artifact's name.
-
-        *Source*: contract §6, documented.
         """
         ids = {"workspace_id": workspace_id, "filename": filename}
         await self._transport.call(endpoints.DELETE_ARTIFACT, ids=ids)
@@ -297,8 +279,6 @@ class Artifacts:
 
         Args:
             workspace_id: The workspace.
-
-        *Source*: contract §6, documented.
         """
         await self._transport.call(endpoints.DELETE_ARTIFACTS, ids={"workspace_id": workspace_id})
 

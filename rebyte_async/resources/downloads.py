@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from rebyte_async._wire.endpoints import Endpoint
     from rebyte_async.resources.sources import Progress
 
-__all__ = ["Download", "save"]
-
 _WRITE_SIZE = 1024 * 1024
 """How many bytes are gathered before a thread writes them."""
 _OK, _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = 200, 206, 416
@@ -50,11 +48,7 @@ class Download:
         """Yield the body's chunks, each with its offset in the body.
 
         After a cut, the download is resumed where the server can do that for the same content. Otherwise it starts
-        again, at offset 0.
-
-        Raises:
-            TransportError: It was cut again and again, without a new byte.
-            APIError: The server refuses it.
+        again, at offset 0. It fails when it was cut again and again without a new byte, or when the server refuses it.
         """
         failures = attempts = furthest = 0
         while True:
@@ -128,12 +122,7 @@ class Download:
 
 
 async def save(download: Download, target: Path, progress: Progress | None) -> None:
-    """Write a download to a file. Until it is complete, the file stays as it was.
-
-    Raises:
-        OSError: The file can't be written.
-        Exception: What `Download.chunks` raises.
-    """
+    """Write a download to a file. Until it is complete, the file stays as it was."""
     part = PartFile(target)
     try:
         await asyncio.to_thread(part.open)

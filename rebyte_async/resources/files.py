@@ -21,7 +21,6 @@ from rebyte_async.resources.sources import (
     check_progress,
     check_source,
     open_upload,
-    preflight,
     reject_shared_files,
 )
 from rebyte_async.resources.transfers import AggregateProgress, attach_partial_results, gather_limited, put_signed
@@ -32,13 +31,11 @@ if TYPE_CHECKING:
 
     from rebyte_async._transport import Transport
 
-__all__ = ["Attachment", "Files", "attachments_body", "upload_attachments"]
+__all__ = ["Attachment", "Files"]
 
 
 @frozen(kw_only=True)
 class _CreatedFile:
-    """The response to the announcement of a file."""
-
     id: str
     filename: str
     upload_url: str = field(repr=False)
@@ -80,8 +77,8 @@ class Files:
 
         *Source*: contract §5, documented.
         """
-        checked = check_source(source, filename=filename, content_type=content_type)
         check_progress(progress)
+        checked = await check_source(source, filename=filename, content_type=content_type)
         async with open_upload(checked, progress) as upload:
             return await _send(self._transport, upload)
 
@@ -115,7 +112,7 @@ async def upload_attachments(
     given = check_attachments(files)
     check_progress(progress)
     # All sources are checked before the first one is sent.
-    checked = [item if isinstance(item, FileRef) else await preflight(item) for item in given]
+    checked = [item if isinstance(item, FileRef) else await check_source(item) for item in given]
     reject_shared_files(item for item in checked if isinstance(item, CheckedSource))
     total = AggregateProgress(progress, [0 if isinstance(item, FileRef) else item.size for item in checked])
 
@@ -135,7 +132,7 @@ async def upload_attachments(
 
 @contextmanager
 def attachments_body(refs: Sequence[FileRef]) -> Generator[dict[str, list[dict[str, str]]]]:
-    """Yield the attachments as fields of a request body. An error of the block gets them as its `uploaded`."""
+    """Yield the attachments as fields of a request body; an error in the `with` block has them as its `uploaded`."""
     try:
         yield {"files": [{"id": ref.id, "filename": ref.filename} for ref in refs]} if refs else {}
     except RebyteError as error:

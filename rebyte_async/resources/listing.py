@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from rebyte_async.types.pages import Page
 
-__all__ = ["Listing"]
-
 T = TypeVar("T")
 _MAX_LIMIT = 100
 

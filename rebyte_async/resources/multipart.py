@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from rebyte_async.resources.sources import Upload
 
-__all__ = ["Multipart"]
-
 _ESCAPES = {ord('"'): "%22", ord("\r"): "%0D", ord("\n"): "%0A"}
 """As browsers escape the names of fields and files (WHATWG, multipart/form-data)."""
 

@@ -17,18 +17,6 @@ from rebyte_async._validate import optional_text, text
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources.sources import Attachment, check_attachments
 
-__all__ = [
-    "OPTIONS",
-    "CreateOptions",
-    "Option",
-    "TaskOptions",
-    "check_prompt",
-    "check_skills",
-    "reject_unknown_options",
-    "spell_out_options",
-    "to_body",
-]
-
 F = TypeVar("F", bound=Callable[..., Any])
 _MAX_PROMPT = 100_000
 """The longest prompt, in characters (contract §3, documented)."""
@@ -58,7 +46,7 @@ class CreateOptions(TypedDict, total=False):
     """Fields for the body that are newer than this package, in the API's spelling."""
 
 
-@frozen(kw_only=True)
+@frozen
 class Option:
     """How an option of a task is sent and presented."""
 
@@ -70,17 +58,10 @@ class Option:
     """Whether the option is a plain string, which the command line can take as it is."""
 
 
-def _option(wire_name: str | None, summary: str, *, is_text: bool = False) -> dict[str, Option]:
-    return {"option": Option(wire_name=wire_name, summary=summary, is_text=is_text)}
-
-
 def _text(wire_name: str, summary: str) -> Any:
     """Declare an optional string, which must not be empty."""
-    return field(
-        default=None,
-        converter=Converter(_check_text, takes_field=True),
-        metadata=_option(wire_name, summary, is_text=True),
-    )
+    converter = Converter(_check_text, takes_field=True)
+    return field(default=None, converter=converter, metadata={"option": Option(wire_name, summary, is_text=True)})
 
 
 def _check_text(value: str | None, attribute: Attribute[Any]) -> str | None:
@@ -98,11 +79,7 @@ def _extra(extra: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 @frozen(kw_only=True)
 class TaskOptions:
-    """The options of one create, checked. `CreateOptions` documents each of them.
-
-    Raises:
-        InvalidRequestError: An option can't be right.
-    """
+    """The options of one create, checked. `CreateOptions` documents each of them."""
 
     executor: str | None = _text("executor", "The coding agent: claude, gemini, codex, opencode, ...")
     model: str | None = _text("model", "The model that the agent uses.")
@@ -110,15 +87,17 @@ class TaskOptions:
     files: tuple[Attachment, ...] = field(
         default=(),
         converter=check_attachments,
-        metadata=_option("files", "Files to attach: uploaded files, paths, pairs of a name and a source."),
+        metadata={"option": Option("files", "Files to attach: uploaded files, paths, pairs of a name and a source.")},
     )
-    skills: tuple[str, ...] = field(default=(), converter=_skills, metadata=_option("skills", "Skills such as pdf."))
+    skills: tuple[str, ...] = field(
+        default=(), converter=_skills, metadata={"option": Option("skills", "Skills such as pdf.")}
+    )
     github_url: str | None = _text("githubUrl", "A repository to check out, as owner/repo.")
     branch_name: str | None = _text("branchName", "The branch of the repository.")
     extra: Mapping[str, Any] | None = field(
         default=None,
         converter=_extra,
-        metadata=_option(None, "Fields for the body that are newer than this package."),
+        metadata={"option": Option(None, "Fields for the body that are newer than this package.")},
     )
 
     def to_arguments(self, **changes: Unpack[CreateOptions]) -> CreateOptions:
@@ -138,12 +117,10 @@ _WIRE_NAMES = {name: option.wire_name for name, option in OPTIONS.items() if opt
 
 
 def check_prompt(prompt: object) -> str:
-    """Check the text of a prompt."""
     return text("prompt", prompt, longest=_MAX_PROMPT)
 
 
 def check_skills(skills: object) -> list[str]:
-    """Check the names of skills."""
     if isinstance(skills, str) or not isinstance(skills, Iterable):
         raise InvalidRequestError(f"skills must be a list of names, such as ['pdf'], not {skills!r:.80}")
     names = list(cast("Iterable[object]", skills))
@@ -167,7 +144,6 @@ def to_body(fields: Mapping[str, Any], extra: object) -> dict[str, Any]:
 
 
 def reject_unknown_options(given: Iterable[str], *, is_next_turn: bool) -> None:
-    """Reject what a run doesn't take as an option."""
     allowed = sorted(_PROMPT_OPTIONS if is_next_turn else OPTIONS)
     if unknown := sorted(set(given).difference(allowed)):
         call = "run with task_id" if is_next_turn else "run"

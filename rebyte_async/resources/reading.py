@@ -1,14 +1,14 @@
-"""Reading tasks: the calls that resources and streams share, and what a stream needs of the API, over the transport."""
+"""Reading responses: the reads that resources and streams share, creates, and a stream's source over the transport."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 
 from rebyte_async._wire import endpoints, models
-from rebyte_async.errors import RebyteError
+from rebyte_async.errors import AmbiguousRequestError, DecodeError, RebyteError
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.tasks import Task, TaskContent
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from rebyte_async._clock import Time
     from rebyte_async._settings import RetryPolicy
-    from rebyte_async._transport import Transport
+    from rebyte_async._transport import Response, Transport
     from rebyte_async.streams import EventBody
 
-__all__ = ["TransportTurnSource", "error_context", "read_content", "read_prompt_events", "read_task"]
+T = TypeVar("T")
 
 
 @contextmanager
@@ -54,6 +54,24 @@ async def read_prompt_events(transport: Transport, task_id: str, prompt_id: str)
     with error_context(task_id):
         response = await transport.call(endpoints.LIST_PROMPT_EVENTS, ids=ids)
         return models.decode_items(TaskEvent, response.json(), ("events",))
+
+
+def decode_created(cls: type[T], response: Response) -> T:
+    """Read the response to a create, which costs money.
+
+    Raises:
+        AmbiguousRequestError: The response can't be read: something was created, and its id isn't known.
+    """
+    try:
+        return models.decode(cls, response.json())
+    except DecodeError as error:
+        failure = error
+    raise AmbiguousRequestError(
+        f"{response.method} {response.url} was carried out ({response.status}), but its response can't be read: "
+        f"{failure.message}",
+        method=response.method,
+        url=response.url,
+    ) from failure
 
 
 @frozen(eq=False)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from rebyte_async.types.events import TaskEvent
     from rebyte_async.types.tasks import TaskResult
 
-__all__ = ["TaskRun"]
-
 _REMOTE_CANCEL_TIMEOUT = 30.0
 """Seconds that canceling the remote task may take after the local wait was cancelled."""
 

@@ -21,21 +21,7 @@ from attrs import define, frozen
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.types.files import FileRef
 
-__all__ = [
-    "Attachment",
-    "CheckedSource",
-    "NamedSource",
-    "Progress",
-    "Source",
-    "Upload",
-    "check_attachments",
-    "check_progress",
-    "check_source",
-    "guess_media_type",
-    "open_upload",
-    "preflight",
-    "reject_shared_files",
-]
+__all__ = ["Attachment", "NamedSource", "Progress", "Source", "Upload"]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes transferred and the bytes in all. It starts over when an attempt is repeated."""
@@ -56,10 +42,10 @@ class CheckedSource:
 
     name: str
     source: Source
-    content_type: str | None = None
+    content_type: str | None
     """The given media type; None to guess it by the name."""
-    size: int | None = None
-    """The size in bytes, where `preflight` could see it."""
+    size: int | None
+    """The size in bytes; None where that shows only when it is read."""
 
 
 @define(eq=False)
@@ -82,15 +68,8 @@ class Upload:
             self.progress(count, self.size)
 
 
-# --- Checks: nothing is read, nothing is sent -------------------------------------------------------------------------
-
-
 def check_attachments(files: Iterable[Attachment]) -> tuple[Attachment, ...]:
-    """Check the form of what was given as `files=`, and return it as a tuple.
-
-    Raises:
-        InvalidRequestError: It is no list, or holds a tuple that is no pair of a name and a source.
-    """
+    """Check the form of what was given as `files=`, and return it as a tuple."""
     if isinstance(files, str | bytes | FileRef) or not isinstance(files, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidRequestError(f"files must be a list, not {type(files).__name__}")
     given = tuple(files)
@@ -100,47 +79,28 @@ def check_attachments(files: Iterable[Attachment]) -> tuple[Attachment, ...]:
     return given
 
 
-def check_source(source: NamedSource, *, filename: str | None = None, content_type: str | None = None) -> CheckedSource:
-    """Check that a source can be uploaded, as far as its type and its name show.
-
-    Args:
-        source: The source, or a pair of a name and a source.
-        filename: The name; None takes that of the pair, or the source's own.
-        content_type: The media type; None guesses it by the name when the source is opened.
-
-    Raises:
-        InvalidRequestError: It can't be uploaded, or has no name.
-    """
+async def check_source(
+    source: NamedSource, *, filename: str | None = None, content_type: str | None = None
+) -> CheckedSource:
+    """Reject what can't be uploaded before anything is sent: by type, name and a look at the file system."""
     if isinstance(source, tuple):
         if not _is_pair(source):
             raise InvalidRequestError("a pair must be a name and a source, such as ('data.csv', data)")
         filename, source = source
     _check_type(source)
     name = _check_name(filename if filename is not None else _own_name(source))
-    return CheckedSource(name, source, None if content_type is None else _check_media_type(content_type))
-
-
-async def preflight(source: NamedSource) -> CheckedSource:
-    """Check a source and look at the file system, to reject what can't be uploaded before anything is sent.
-
-    Raises:
-        InvalidRequestError: It can't be uploaded.
-    """
-    checked = check_source(source)
-    inner, size = checked.source, None
-    if isinstance(inner, str | os.PathLike):
-        size = await asyncio.to_thread(_file_size, Path(inner))
-    elif isinstance(inner, bytes | bytearray | memoryview):
-        size = memoryview(inner).nbytes
-    return CheckedSource(checked.name, inner, checked.content_type, size)
+    if content_type is not None:
+        _check_media_type(content_type)
+    size = None
+    if isinstance(source, str | os.PathLike):
+        size = await asyncio.to_thread(_file_size, Path(source))
+    elif isinstance(source, bytes | bytearray | memoryview):
+        size = memoryview(source).nbytes
+    return CheckedSource(name, source, content_type, size)
 
 
 def reject_shared_files(sources: Iterable[CheckedSource]) -> None:
-    """Reject sources that share a file or an iterator: two uploads at once would each get parts of its bytes.
-
-    Raises:
-        InvalidRequestError: One is given twice.
-    """
+    """Reject sources that share a file or an iterator: two uploads at once would each get parts of its bytes."""
     seen = set[int]()
     for source in (checked.source for checked in sources):
         if hasattr(source, "read") or hasattr(source, "__anext__"):
@@ -153,7 +113,6 @@ def reject_shared_files(sources: Iterable[CheckedSource]) -> None:
 
 
 def check_progress(progress: object) -> None:
-    """Check that a progress callback can be called."""
     if progress is not None and not callable(progress):
         raise InvalidRequestError(f"progress must be a function of two numbers, not {progress!r:.80}")
 
@@ -195,13 +154,9 @@ def _check_name(name: object) -> str:
     return name
 
 
-def _check_media_type(given: object) -> str:
+def _check_media_type(given: object) -> None:
     if not isinstance(given, str) or not re.fullmatch(r"[!-~]+(?:[ -~]*[!-~])?", given):
         raise InvalidRequestError(f"content_type must be a media type, such as 'text/csv', not {given!r:.80}")
-    return given
-
-
-# --- Opening ----------------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -210,9 +165,6 @@ async def open_upload(checked: CheckedSource, progress: Progress | None = None) 
 
     A file is read from its current position, and not closed. A source without a length, or one that can't be read
     again, is first written to a temporary file.
-
-    Raises:
-        InvalidRequestError: It can't be read, or yields something other than bytes.
     """
     source, content_type = checked.source, checked.content_type
     if content_type is None:

@@ -8,7 +8,6 @@ from attrs import field, frozen
 
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import InvalidRequestError
-from rebyte_async.resources.creation import CreationGrace, decode_created
 from rebyte_async.resources.files import attachments_body, upload_attachments
 from rebyte_async.resources.listing import Listing
 from rebyte_async.resources.options import (
@@ -23,13 +22,20 @@ from rebyte_async.resources.options import (
 )
 from rebyte_async.resources.reading import (
     TransportTurnSource,
+    decode_created,
     error_context,
     read_content,
     read_prompt_events,
     read_task,
 )
 from rebyte_async.resources.runs import TaskRun
-from rebyte_async.resources.waiting import TaskPoller, cancel_until_terminal, wait_for_end, wait_with_hints
+from rebyte_async.resources.waiting import (
+    CreationGrace,
+    TaskPoller,
+    cancel_until_terminal,
+    wait_for_end,
+    wait_with_hints,
+)
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.tasks import Prompt, Task, Visibility, VisibilitySetting
 

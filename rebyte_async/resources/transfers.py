@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from rebyte_async._transport import Transport, UploadTarget
     from rebyte_async.resources.sources import Progress, Upload
 
-__all__ = ["DEFAULT_CONCURRENCY", "AggregateProgress", "attach_partial_results", "gather_limited", "put_signed"]
-
 T = TypeVar("T")
 S = TypeVar("S", bound="UploadTarget")
 DEFAULT_CONCURRENCY = 4
@@ -62,15 +60,11 @@ def attach_partial_results(failure: Exception, name: str, done: Sequence[object]
 
 @define(eq=False)
 class AggregateProgress:
-    """Adds up the progress of several transfers. The total is reported as 0 while the size of one isn't known.
-
-    Args:
-        progress: Called with the sums; None to report nothing.
-        sizes: The size of each transfer in bytes, or None where it isn't known yet.
-    """
+    """Adds up the progress of several transfers. The total is reported as 0 while the size of one isn't known."""
 
     _progress: Progress | None
     _sizes: list[int | None]
+    """The size of each transfer in bytes; None where it isn't known yet."""
     _counts: dict[int, int] = field(factory=dict[int, int], init=False)
     """The bytes transferred, by the index of the transfer."""
     _done: int = field(default=0, init=False)
@@ -80,7 +74,6 @@ class AggregateProgress:
         return None if self._progress is None else partial(self._report, self._progress, index)
 
     def set_size(self, index: int, size: int) -> None:
-        """Take in the size of a transfer that wasn't known before."""
         if self._progress is not None and self._sizes[index] is None:
             self._sizes[index] = size
             self._progress(self._done, self._total())
@@ -101,16 +94,9 @@ class AggregateProgress:
 
 
 async def put_signed(transport: Transport, upload: Upload, target: S, renew: Callable[[], Awaitable[S]]) -> S:
-    """Send an upload to a signed URL. A URL that is refused, mostly because it has expired, is replaced once.
+    """Send an upload to a signed URL, and return the target that accepted it.
 
-    Args:
-        transport: Sends the requests.
-        upload: What to send.
-        target: The signed URL.
-        renew: Asks for another signed URL.
-
-    Returns:
-        The target that accepted the upload.
+    A URL that is refused, mostly because it has expired, is replaced once by what `renew` returns.
     """
     try:
         await transport.put(target, upload, content_type=upload.content_type)

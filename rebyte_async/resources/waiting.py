@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
+from collections import OrderedDict
 from itertools import repeat
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,16 +28,38 @@ from rebyte_async.types.tasks import Task
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from rebyte_async.resources.creation import CreationGrace
     from rebyte_async.streams import TaskEventStream
     from rebyte_async.types.webhooks import TaskCompletionHints
 
-__all__ = ["TaskPoller", "cancel_until_terminal", "wait_for_end", "wait_with_hints"]
-
 _MAX_FAILURES = 5
 """How many reads in a row may fail, each after the transport's own retries, before the failure is raised."""
+_MAX_REMEMBERED = 10_000
 _CANCEL_ATTEMPTS = 5
 _CANCEL_INTERVAL = 0.5
+
+
+@define(eq=False)
+class CreationGrace:
+    """Remembers what was just created. For a few seconds, a 404 for it means that it isn't visible yet."""
+
+    _clock: Callable[[], float] = time.monotonic
+    _seconds: float = 5.0
+    _created: OrderedDict[str, float] = field(factory=OrderedDict[str, float], init=False)
+    """When each was created, the oldest first."""
+
+    def start(self, resource_id: str) -> None:
+        now = self._clock()
+        self._created[resource_id] = now
+        while len(self._created) > _MAX_REMEMBERED or next(iter(self._created.values())) + self._seconds < now:
+            self._created.popitem(last=False)
+
+    def until(self, resource_id: str) -> float:
+        """Return when the grace ends, on the given clock; `-inf` for what was not created lately."""
+        created = self._created.get(resource_id)
+        return -math.inf if created is None else created + self._seconds
+
+    def covers(self, resource_id: str) -> bool:
+        return self._clock() < self.until(resource_id)
 
 
 @define(eq=False)
@@ -49,11 +74,7 @@ class TaskPoller:
     _failures: int = field(default=0, init=False)
 
     async def has_ended(self) -> bool:
-        """Read the task once, and return whether it has ended.
-
-        Raises:
-            Exception: The read failed in a way that doesn't pass, or for the fifth time in a row.
-        """
+        """Read the task once. A failure that doesn't pass, or the fifth in a row, is raised."""
         try:
             self.task = await self._read()
             self._failures = 0
@@ -68,7 +89,6 @@ class TaskPoller:
 
     @property
     def last_read_succeeded(self) -> bool:
-        """Whether `task` is what the latest read returned."""
         return self.task is not None and not self._failures
 
     async def poll(self, sleep: Callable[[float], Awaitable[None]]) -> None:
@@ -79,11 +99,7 @@ class TaskPoller:
             await sleep(seconds)
 
     def terminal_task_or_timeout(self, timeout: float | None) -> Task:
-        """Return the task in its terminal state.
-
-        Raises:
-            WaitTimeoutError: No read has shown a terminal state.
-        """
+        """Return the task if it has ended, else raise `WaitTimeoutError`."""
         if self.task is not None and self.task.is_terminal:
             return self.task
         status = None if self.task is None else self.task.status
@@ -95,24 +111,9 @@ class TaskPoller:
 
 
 async def wait_for_end(
-    poller: TaskPoller,
-    stream: TaskEventStream,
-    *,
-    timeout: float | None,
-    sleep: Callable[[float], Awaitable[None]],
+    poller: TaskPoller, stream: TaskEventStream, *, timeout: float | None, sleep: Callable[[float], Awaitable[None]]
 ) -> Task:
-    """Wait until a task has ended: follow its stream, then read the task, again and again if need be.
-
-    Args:
-        poller: Reads the task.
-        stream: A stream of the task. It is closed afterwards.
-        timeout: Seconds for everything together; None waits as long as it takes.
-        sleep: Waits between two reads.
-
-    Raises:
-        WaitTimeoutError: The task hadn't ended in time.
-        Exception: The task can't be read.
-    """
+    """Follow the stream of a task, then read the task, again and again if need be, until it is terminal."""
     optional_seconds("timeout", timeout)
     with move_on_after(timeout):
         await _follow(stream)
@@ -123,7 +124,6 @@ async def wait_for_end(
 
 
 async def _follow(stream: TaskEventStream) -> None:
-    """Read a stream to its end, or until it fails. The task is read afterwards in any case."""
     async with stream:
         try:
             async for _ in stream:
@@ -153,44 +153,28 @@ async def wait_with_hints(
             for a task that was created a moment ago.
         first_interval: Seconds until the next read after a hint that the task's state didn't confirm.
         factor: How much longer each of the following intervals is, up to `poll_interval`.
-
-    Returns:
-        The task in its terminal state.
-
-    Raises:
-        WaitTimeoutError: The task hadn't ended in time.
-        Exception: The task can't be read.
     """
     optional_seconds("timeout", timeout)
 
     def soon() -> Iterator[float]:
         return intervals(min(first_interval, poll_interval), factor=factor, longest=poll_interval)
 
+    async def read_on_hints(pauses: Iterator[float]) -> None:
+        seen = 0
+        while True:
+            before, pause = seen, next(pauses)
+            with move_on_after(pause):
+                seen = await hints.ended(poller.task_id, seen)
+            if await poller.has_ended():
+                return
+            # A read may show an older state than the hint, and a failed one shows none: in both cases read again soon.
+            if seen > before or (pause >= poll_interval and not poller.last_read_succeeded):
+                pauses = soon()
+
     with move_on_after(timeout):
         if not (read_first and await poller.has_ended()):
-            is_uncertain = read_first and not poller.last_read_succeeded
-            pauses = soon() if is_uncertain else repeat(poll_interval)
-            await _read_on_hints(poller, hints, poll_interval, pauses, soon)
+            await read_on_hints(soon() if read_first and not poller.last_read_succeeded else repeat(poll_interval))
     return poller.terminal_task_or_timeout(timeout)
-
-
-async def _read_on_hints(
-    poller: TaskPoller,
-    hints: TaskCompletionHints,
-    poll_interval: float,
-    pauses: Iterator[float],
-    soon: Callable[[], Iterator[float]],
-) -> None:
-    seen = 0
-    while True:
-        before, pause = seen, next(pauses)
-        with move_on_after(pause):
-            seen = await hints.ended(poller.task_id, seen)
-        if await poller.has_ended():
-            return
-        # A read may show an older state than the hint, and a failed one shows none: in both cases read again soon.
-        if seen > before or (pause >= poll_interval and not poller.last_read_succeeded):
-            pauses = soon()
 
 
 class _Cancelable(Protocol):
@@ -203,20 +187,9 @@ class _Cancelable(Protocol):
 async def cancel_until_terminal(
     tasks: _Cancelable, task_id: str, *, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 ) -> Task:
-    """Cancel a task and read it, up to five times, until it has ended.
+    """Cancel a task and read it, up to five times, until it has ended; return it as last read.
 
     A cancel that overtakes the submit of the same turn is lost (contract §3, observed), so one is not enough.
-
-    Args:
-        tasks: Cancels and reads the task.
-        task_id: The task.
-        sleep: Waits half a second after each cancel that had no effect.
-
-    Returns:
-        The task as last read. It is not terminal if no cancel had an effect.
-
-    Raises:
-        RebyteError: It can't be canceled, or not be read.
     """
     for _ in range(_CANCEL_ATTEMPTS):
         await tasks.cancel(task_id)

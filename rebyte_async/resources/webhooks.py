@@ -21,8 +21,6 @@ from rebyte_async.types.webhooks import Webhook, WebhookEventName
 if TYPE_CHECKING:
     from rebyte_async._transport import Transport
 
-__all__ = ["Webhooks"]
-
 _MAX_TEXT = 500
 # GUESS(§7): the list is under one of these keys, or bare; the public key is under one of these, or plain text.
 _LIST_KEYS = ("webhooks", "data")

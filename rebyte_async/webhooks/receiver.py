@@ -12,8 +12,7 @@ from attrs import frozen
 
 from rebyte_async import _validate
 from rebyte_async.errors import ConfigurationError, WaitTimeoutError, WebhookPayloadError, WebhookVerificationError
-from rebyte_async.resources.creation import CreationGrace
-from rebyte_async.resources.waiting import TaskPoller, wait_with_hints
+from rebyte_async.resources.waiting import CreationGrace, TaskPoller, wait_with_hints
 from rebyte_async.types.tasks import Task
 from rebyte_async.webhooks._buffer import EventBuffer
 from rebyte_async.webhooks._completions import CompletionHints

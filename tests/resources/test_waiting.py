@@ -12,8 +12,7 @@ import pytest
 from attrs import define, field
 
 from rebyte_async import errors
-from rebyte_async.resources.creation import CreationGrace
-from rebyte_async.resources.waiting import TaskPoller, cancel_until_terminal, wait_with_hints
+from rebyte_async.resources.waiting import CreationGrace, TaskPoller, cancel_until_terminal, wait_with_hints
 from rebyte_async.types import Task
 from support.clients import SkippedTime
 

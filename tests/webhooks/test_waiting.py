@@ -13,8 +13,7 @@ from webhooks.serving import serve_asgi
 from rebyte_async import AsyncRebyte, RetryPolicy
 from rebyte_async.emulator import Emulator, Match, Status, hold, text
 from rebyte_async.errors import ConfigurationError, NotFoundError, ServerError, WaitTimeoutError
-from rebyte_async.resources.creation import CreationGrace
-from rebyte_async.resources.waiting import TaskPoller, wait_with_hints
+from rebyte_async.resources.waiting import CreationGrace, TaskPoller, wait_with_hints
 from rebyte_async.types import Task, TaskCompletionHints
 from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier, sign
 
