@@ -65,7 +65,9 @@ class SigningKey:
 
 @functools.lru_cache(maxsize=4)  # loading a key takes thirty times as long as signing with it
 def _load_private_key(pem: bytes) -> RSAPrivateKey:
-    return _load("private_key", RSAPrivateKey, functools.partial(load_pem_private_key, password=None), pem)
+    load = functools.partial(load_pem_private_key, password=None)
+    key: RSAPrivateKey = _load("private_key", RSAPrivateKey, load, pem)
+    return key
 
 
 def _load(name: str, kind: type[Any], load: Callable[[bytes], object], pem: bytes) -> Any:

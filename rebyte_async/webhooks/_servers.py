@@ -58,7 +58,7 @@ class IncomingRequest:
         if self.method != "POST":
             return Receipt(status=405)
         if any(coding.lower() != "identity" for coding in self.headers.get_all("Content-Encoding")):
-            return Receipt(status=415)  # what is verified are the bytes as they were sent
+            return Receipt(status=415)  # the bytes must be verified as they were sent
         for length in self.headers.get_all("Content-Length"):
             if length.isdigit() and (len(length) > _MAX_LENGTH_DIGITS or int(length) > max_body):
                 return Receipt(status=413)

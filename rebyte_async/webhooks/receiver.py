@@ -86,7 +86,7 @@ class WebhookReceiver:
         verifier: Tells genuine deliveries from forged ones.
         client: The client that `wait` reads tasks with. It is not closed with the receiver.
         url: The URL exactly as it was registered, because a signature covers it. None takes the URL of the request,
-            which isn't the registered one behind a proxy, and which a public key alone accepts only on this machine.
+            which a proxy changes, and which a public key alone accepts only on this machine.
         max_body: The largest body, in bytes; a larger one gets a 413.
         seen: The deduplication store; None for a window of a minute in this process.
         concurrency: How many handlers run at once.

@@ -45,7 +45,7 @@ async def test_waits_leave_nothing_behind() -> None:
 
 
 async def test_an_event_that_ends_nothing_is_no_hint() -> None:
-    """An event that says that the task goes on wakes no wait."""
+    """An event that says that the task still runs wakes no wait."""
     hints = CompletionHints(10)
     wait = asyncio.create_task(hints.next("a", 0))
     await asyncio.sleep(0)

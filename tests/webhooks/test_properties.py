@@ -1,4 +1,4 @@
-"""Whatever comes in, a verifier and a receiver answer with what they promise."""
+"""Verifiers and receivers keep their promises for any input."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 
 @given(headers=pairs, body=bodies, now=st.floats(), verifier=st.sampled_from(VERIFIERS))
 @many
-def test_whatever_comes_only_the_packages_errors_come_out(
+def test_any_input_gives_an_event_or_an_error_of_the_package(
     headers: list[Any], body: bytes, now: float, verifier: WebhookVerifier
 ) -> None:
-    """Any headers, any body, any time: an event, or a RebyteError, and no secret in it."""
+    """Any headers, body and time give an event or a RebyteError, which shows no secret."""
     said = ""
     try:
         verifier.verify(headers, body, URL, now)
@@ -59,7 +59,7 @@ def test_whatever_comes_only_the_packages_errors_come_out(
 @example(body=b"[" * 100_000)
 @many
 def test_a_genuine_body_is_an_event_or_unreadable(body: bytes) -> None:
-    """It is never called forged, and nothing else comes of it."""
+    """A genuine body is never called forged."""
     verifier = WebhookVerifier(SECRET, KEYS.public)
     delivery = sign(body, secret=SECRET, private_key=KEYS.private, url=URL)
     try:
@@ -75,8 +75,8 @@ secrets = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"
 
 @given(payload=st.dictionaries(texts, texts, max_size=3), task=secrets, secret=secrets, url=texts)
 @many
-def test_what_is_signed_is_genuine(payload: dict[str, str], task: str, secret: str, url: str) -> None:
-    """For any payload, secret and URL; and it is read as what it was."""
+def test_signed_deliveries_are_genuine(payload: dict[str, str], task: str, secret: str, url: str) -> None:
+    """A signed delivery is verified and read, for any payload, secret and URL."""
     payload = {**payload, "taskId": task}
     delivery = sign(payload, secret=secret, private_key=KEYS.private, url=url)
     event = WebhookVerifier(secret, KEYS.public).verify(*delivery, url=url)
@@ -88,7 +88,7 @@ def test_what_is_signed_is_genuine(payload: dict[str, str], task: str, secret: s
 )
 @many
 def test_a_flipped_bit_is_a_forgery(where: int, bit: int, part: str) -> None:
-    """Anywhere in the body, the secret, the signature or the time."""
+    """A delivery with one changed bit in body, secret, signature or time is refused."""
     delivery = sign({"taskId": "t1", "event": "task.completed"}, secret=SECRET, private_key=KEYS.private, url=URL)
     name = {"secret": NAMES[0], "signature": NAMES[1], "time": NAMES[2]}.get(part, "")
     original = delivery.body if part == "body" else delivery.headers[name].encode()
@@ -103,15 +103,15 @@ def test_a_flipped_bit_is_a_forgery(where: int, bit: int, part: str) -> None:
 
 @given(deliveries=st.lists(st.tuples(pairs, bodies, st.booleans()), max_size=6))
 @many
-def test_a_receiver_has_an_answer_for_everything(deliveries: list[tuple[list[Any], bytes, bool]]) -> None:
-    """One of its statuses, each delivery counted once, and handlers told of each accepted one once."""
+def test_a_receiver_has_a_status_for_everything(deliveries: list[tuple[list[Any], bytes, bool]]) -> None:
+    """Each delivery gets a status and is counted once, and handlers get each accepted one once."""
 
     async def main() -> None:
-        receiver, told = WebhookReceiver(WebhookVerifier(SECRET), max_body=10_000), list[str]()
+        receiver, received = WebhookReceiver(WebhookVerifier(SECRET), max_body=10_000), list[str]()
 
         @receiver.on
         async def note(event: Any) -> None:
-            told.append(event.task_id)
+            received.append(event.task_id)
 
         async with receiver:
             for headers, body, genuine in deliveries:
@@ -121,6 +121,6 @@ def test_a_receiver_has_an_answer_for_everything(deliveries: list[tuple[list[Any
         stats = receiver.stats()
         counts = (stats.accepted, stats.repeated, stats.unreadable, stats.forged, stats.too_large, stats.refused)
         assert sum(counts) == len(deliveries)
-        assert len(told) == stats.accepted == stats.handled
+        assert len(received) == stats.accepted == stats.handled
 
     asyncio.run(main())

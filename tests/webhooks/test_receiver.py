@@ -1,4 +1,4 @@
-"""What a receiver does with deliveries: told once, in the background, bounded, to the end."""
+"""A receiver handles each delivery once, in the background, within limits, until it is closed."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ VERIFIER = WebhookVerifier(SECRET)
 
 
 async def deliver(receiver: WebhookReceiver, task_id: str = "t1", event: str | None = "task.completed") -> Receipt:
-    """Hand a delivery over."""
+    """Give a receiver a genuine delivery."""
     payload = {"taskId": task_id} if event is None else {"taskId": task_id, "event": event}
     return await receiver.receive(*sign(payload, secret=SECRET))
 
 
-# Once
+# --- each delivery once ---
 
 
-async def test_a_repeat_is_answered_and_does_nothing() -> None:
-    """The same body, signed at another time, is the same delivery; a body with anything else in it isn't."""
-    receiver, told = WebhookReceiver(VERIFIER, seen=SeenWindow()), list[WebhookEvent]()
-    receiver.on(told.append)
+async def test_a_repeat_gets_a_200_and_does_nothing() -> None:
+    """The same body, signed at another time, is the same delivery; any other body isn't."""
+    receiver, received = WebhookReceiver(VERIFIER, seen=SeenWindow()), list[WebhookEvent]()
+    receiver.on(received.append)
     async with receiver:
         payload = {"taskId": "t1", "event": "task.completed"}
         first = await receiver.receive(*sign(payload, secret=SECRET))
@@ -43,11 +43,11 @@ async def test_a_repeat_is_answered_and_does_nothing() -> None:
         other = await receiver.receive(*sign({**payload, "status": "completed"}, secret=SECRET))
     receipts = [(receipt.status, receipt.is_repeat) for receipt in (first, repeat, other)]
     assert receipts == [(200, False), (200, True), (200, False)]
-    assert (repeat.event, len(told)) == (first.event, 2)
+    assert (repeat.event, len(received)) == (first.event, 2)
 
 
-async def test_copies_at_the_same_moment_are_one() -> None:
-    """Also when the store takes its time."""
+async def test_copies_at_the_same_time_are_one_delivery() -> None:
+    """Copies that come while the store is still asked count as repeats."""
 
     class SlowStore(SeenWindow):
         async def add(self, key: str) -> bool:
@@ -60,7 +60,7 @@ async def test_copies_at_the_same_moment_are_one() -> None:
 
 
 async def test_the_window_ends() -> None:
-    """After it the same words are news again: another turn of a task may end with them. It is bounded in number too."""
+    """After the window the same delivery is new again, and only a limited number is remembered."""
     now = 0.0
     window = SeenWindow(seconds=60, limit=3, clock=lambda: now)
     assert [await window.add("a"), await window.add("a")] == [True, False]
@@ -83,16 +83,16 @@ async def test_the_window_ends() -> None:
             SeenWindow(**wrong)
 
 
-async def test_several_processes_share_a_store_and_two_webhooks_do_not_mix_in_it() -> None:
-    """One URL, several receivers: told once. Two URLs that are told the same: told each."""
+async def test_processes_share_a_store_and_webhooks_do_not_mix_in_it() -> None:
+    """Several receivers of one URL handle a delivery once; two URLs with the same delivery handle it each."""
     store = SeenWindow()
     here, there = (WebhookReceiver(VERIFIER, url="https://a.example/hook", seen=store) for _ in range(2))
     other = WebhookReceiver(VERIFIER, url="https://b.example/hook", seen=store)
     assert [(await deliver(receiver)).is_repeat for receiver in (here, there, other)] == [False, True, False]
 
 
-async def test_a_store_that_fails_lets_everything_through(caplog: pytest.LogCaptureFixture) -> None:
-    """Better told twice than not at all; it is logged."""
+async def test_a_store_that_fails_makes_every_delivery_new(caplog: pytest.LogCaptureFixture) -> None:
+    """A delivery is rather handled twice than never; the failure is logged."""
 
     class BrokenStore:
         async def add(self, key: str) -> bool:
@@ -104,7 +104,7 @@ async def test_a_store_that_fails_lets_everything_through(caplog: pytest.LogCapt
 
 
 async def test_a_store_that_hangs_delays_no_delivery_for_long(caplog: pytest.LogCaptureFixture) -> None:
-    """The delivery is taken for new after a few seconds; the sender doesn't wait for ever."""
+    """The delivery counts as new when the store takes too long."""
 
     class HangingStore:
         async def add(self, _key: str) -> bool:
@@ -117,14 +117,14 @@ async def test_a_store_that_hangs_delays_no_delivery_for_long(caplog: pytest.Log
 
 
 @define
-class Remembering:
-    """A store that remembers at once, and takes its time to answer."""
+class SlowAnsweringStore:
+    """A store that remembers at once, and answers once `go` is set."""
 
     go: asyncio.Event = field(factory=asyncio.Event)
     keys: list[str] = field(factory=list)
 
     async def add(self, key: str) -> bool:
-        """Remember a delivery."""
+        """Remember a delivery, and wait."""
         is_new = key not in self.keys
         self.keys.append(key)
         await self.go.wait()
@@ -132,13 +132,13 @@ class Remembering:
 
 
 async def test_a_request_that_is_cancelled_loses_no_delivery() -> None:
-    """It is remembered, and its repeat would be none: so it is told, although its sender left meanwhile."""
-    store, told = Remembering(), list[str]()
+    """A delivery that the store has remembered reaches handlers although its sender has disconnected."""
+    store, received = SlowAnsweringStore(), list[str]()
     receiver = WebhookReceiver(VERIFIER, seen=store)
 
     @receiver.on
     async def handler(event: WebhookEvent) -> None:
-        told.append(event.task_id)
+        received.append(event.task_id)
 
     async with receiver:
         request = asyncio.create_task(deliver(receiver))
@@ -151,26 +151,26 @@ async def test_a_request_that_is_cancelled_loses_no_delivery() -> None:
                 await deliver(receiver, "t2")
         store.go.set()
         assert [(await deliver(receiver, task_id)).is_repeat for task_id in ("t1", "t2")] == [True, True]
-    assert told == ["t1", "t2"]
+    assert received == ["t1", "t2"]
     assert receiver.stats().accepted == 2
 
 
-async def test_one_receiver_for_two_urls_takes_the_same_words_for_two_deliveries() -> None:
-    """The URL that is given with a delivery is the one that counts."""
+async def test_the_same_body_for_two_urls_is_two_deliveries() -> None:
+    """The URL that is given with a delivery is a part of its identity."""
     receiver, delivery = WebhookReceiver(VERIFIER), sign({"taskId": "t1"}, secret=SECRET)
     urls = ("https://a.example/1", "https://a.example/2", "https://a.example/1")
     assert [(await receiver.receive(*delivery, url=url)).is_repeat for url in urls] == [False, False, True]
 
 
-# To whom
+# --- handlers and readers ---
 
 
-async def test_handlers_hear_what_they_are_for() -> None:
-    """By name, by several, by all; one that names no event reaches those for all alone. Decorating changes nothing."""
-    receiver, told = WebhookReceiver(VERIFIER), list[tuple[str, str]]()
+async def test_handlers_get_the_events_they_are_for() -> None:
+    """A handler is for one name, several or all; an event without a name reaches those for all."""
+    receiver, received = WebhookReceiver(VERIFIER), list[tuple[str, str]]()
 
     def note(who: str, event: WebhookEvent) -> None:
-        told.append((who, event.task_id))
+        received.append((who, event.task_id))
 
     ends = receiver.on(WebhookEventName.TASK_COMPLETED, "task.failed")
     note_ends = functools.partial(note, "ends")
@@ -190,23 +190,23 @@ async def test_handlers_hear_what_they_are_for() -> None:
         for number, event in enumerate(["task.completed", "task.failed", "task.running", None, "task.archived"]):
             assert (await deliver(receiver, f"t{number}", event)).status == 200
     every = {(who, f"t{number}") for who in ("star", "none", "bare") for number in range(5)}
-    assert set(told) == every | {("ends", "t0"), ("ends", "t1"), ("newer", "t4")}
-    assert (len(told), receiver.stats().handled) == (18, 18)
+    assert set(received) == every | {("ends", "t0"), ("ends", "t1"), ("newer", "t4")}
+    assert (len(received), receiver.stats().handled) == (18, 18)
 
 
 @define
 class CallableObject:
-    """An object that can be called like a coroutine function."""
+    """An object whose `__call__` is a coroutine function."""
 
     threads: list[int] = field(factory=list)
 
     async def __call__(self, _event: WebhookEvent) -> None:
-        """Note where it runs."""
+        """Note the thread."""
         self.threads.append(threading.get_ident())
 
 
 async def test_plain_functions_run_in_a_thread_and_coroutine_functions_in_the_loop() -> None:
-    """So that one that blocks holds nothing up; what only turns out to be awaitable is awaited in the loop."""
+    """A plain function can't block the loop; an awaitable that a plain function returns is awaited in the loop."""
     receiver, threads, own = WebhookReceiver(VERIFIER), dict[str, int](), CallableObject()
 
     @receiver.on
@@ -228,17 +228,17 @@ async def test_plain_functions_run_in_a_thread_and_coroutine_functions_in_the_lo
 
 
 async def test_a_handler_that_fails_is_logged_and_counted_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the answer, nor the others, nor the next delivery; a cancellation from within is a failure as well."""
-    receiver, told = WebhookReceiver(VERIFIER, concurrency=1), list[str]()
+    """A failure stops neither the response nor other handlers; a CancelledError of the handler is a failure as well."""
+    receiver, received = WebhookReceiver(VERIFIER, concurrency=1), list[str]()
 
     @receiver.on
     async def fails(event: WebhookEvent) -> None:
         raise ValueError("boom") if event.task_id == "t1" else asyncio.CancelledError
 
-    receiver.on(lambda event: told.append(event.task_id))
+    receiver.on(lambda event: received.append(event.task_id))
     async with receiver:
         assert [(await deliver(receiver, task_id)).status for task_id in ("t1", "t2")] == [200, 200]
-    assert told == ["t1", "t2"]
+    assert received == ["t1", "t2"]
     stats = receiver.stats()
     assert (stats.handled, stats.handler_errors) == (2, 2)
     assert "fails failed with" in caplog.text
@@ -246,19 +246,19 @@ async def test_a_handler_that_fails_is_logged_and_counted_and_stops_nothing(capl
 
 
 @pytest.mark.parametrize("wrong", [("",), (5,), ("task.completed", None)])
-def test_a_name_that_is_none_is_refused(wrong: tuple[Any, ...]) -> None:
-    """Names are text, and what is decorated can be called."""
+def test_an_invalid_name_is_refused(wrong: tuple[Any, ...]) -> None:
+    """Names are strings, and a handler can be called."""
     with pytest.raises(ConfigurationError, match="names of events"):
         WebhookReceiver(VERIFIER).on(*wrong)
     with pytest.raises(ConfigurationError, match="handler must be"):
         WebhookReceiver(VERIFIER).on("*")("no function")  # type: ignore[type-var]
 
 
-# Nothing piles up
+# --- limits ---
 
 
-async def test_the_answer_comes_before_the_handlers_are_through_and_never_more_run_than_may() -> None:
-    """Handlers are in the background, a few at a time."""
+async def test_the_response_does_not_wait_and_few_handlers_run_at_once() -> None:
+    """Handlers run in the background, at most `concurrency` at once."""
     receiver, go = WebhookReceiver(VERIFIER, concurrency=3), asyncio.Event()
     running, most = 0, 0
 
@@ -278,33 +278,33 @@ async def test_the_answer_comes_before_the_handlers_are_through_and_never_more_r
     assert (most, receiver.stats().handled) == (3, 10)
 
 
-async def test_beyond_the_backlog_a_delivery_is_to_be_sent_again() -> None:
-    """503, and not remembered: when it comes again and there is room, it is taken."""
-    receiver, go, told = WebhookReceiver(VERIFIER, concurrency=1, backlog=2), asyncio.Event(), list[str]()
+async def test_beyond_the_backlog_a_delivery_gets_a_503() -> None:
+    """The delivery is not remembered, so it is accepted when it is sent again and there is room."""
+    receiver, go, received = WebhookReceiver(VERIFIER, concurrency=1, backlog=2), asyncio.Event(), list[str]()
 
     @receiver.on
     async def slow(event: WebhookEvent) -> None:
         await go.wait()
-        told.append(event.task_id)
+        received.append(event.task_id)
 
     async with receiver:
         await deliver(receiver, "t0")
-        await asyncio.sleep(0)  # it is being handled now
+        await asyncio.sleep(0)  # its handler starts
         assert [(await deliver(receiver, f"t{number}")).status for number in (1, 2, 3, 3)] == [200, 200, 503, 503]
         go.set()
-        while len(told) < 3:
+        while len(received) < 3:
             await asyncio.sleep(0.001)
         assert (await deliver(receiver, "t3")).status == 200
-    assert told == ["t0", "t1", "t2", "t3"]
+    assert received == ["t0", "t1", "t2", "t3"]
     assert (receiver.stats().accepted, receiver.stats().refused) == (4, 2)
 
 
-async def test_what_nobody_reads_does_not_pile_up(caplog: pytest.LogCaptureFixture) -> None:
-    """Only the latest events are kept; a reader that is too slow is told of in the log and the counters."""
+async def test_events_that_are_not_read_do_not_pile_up(caplog: pytest.LogCaptureFixture) -> None:
+    """Only the latest events are kept; the log and the counters report a reader that is too slow."""
     receiver = WebhookReceiver(VERIFIER, buffer=3)
     for number in range(10):
         await deliver(receiver, f"t{number}")
-    assert (receiver.stats().dropped, caplog.text) == (0, "")  # nobody reads, so nobody misses anything
+    assert (receiver.stats().dropped, caplog.text) == (0, "")  # there is no reader who misses them
     reader = aiter(receiver)
     assert (await anext(reader)).task_id == "t7"
     for number in range(10, 13):
@@ -316,7 +316,7 @@ async def test_what_nobody_reads_does_not_pile_up(caplog: pytest.LogCaptureFixtu
 
 
 async def test_reading_waits_for_events_and_ends_with_the_receiver() -> None:
-    """Events in the order in which they came; several readers share them out; cancelling a reader loses nothing."""
+    """Several readers get each event once, and cancelling a reader loses none."""
     receiver, read = WebhookReceiver(VERIFIER), list[str]()
 
     async def reader() -> None:
@@ -335,7 +335,7 @@ async def test_reading_waits_for_events_and_ends_with_the_receiver() -> None:
 
 
 async def test_large_events_that_are_not_read_do_not_pile_up() -> None:
-    """They are bounded together, not in number alone; the latest one is kept however large it is."""
+    """The size of all kept events is limited as well; the latest event is always kept."""
     receiver = WebhookReceiver(VERIFIER, _limits=Limits(buffered_bytes=10_000))
     for number in range(10):
         await receiver.receive(*sign({"taskId": f"t{number}", "pad": "x" * 4_000}, secret=SECRET))
@@ -347,32 +347,32 @@ async def test_large_events_that_are_not_read_do_not_pile_up() -> None:
     assert receiver.stats().dropped == 1
 
 
-WHOSE = ContextVar("WHOSE", default="nobody")
+REQUEST = ContextVar("REQUEST", default="none")
 
 
 async def test_a_handler_sees_the_context_of_its_own_request() -> None:
-    """Also when it had to wait for the handlers of others."""
-    receiver, told = WebhookReceiver(VERIFIER, concurrency=1), list[tuple[str, str]]()
+    """A handler that had to wait for others still sees the context of its own request."""
+    receiver, received = WebhookReceiver(VERIFIER, concurrency=1), list[tuple[str, str]]()
 
     @receiver.on
     async def handler(event: WebhookEvent) -> None:
-        told.append((event.task_id, WHOSE.get()))
+        received.append((event.task_id, REQUEST.get()))
         await asyncio.sleep(0.001)
 
     async def request(task_id: str) -> None:
-        WHOSE.set(f"request of {task_id}")
+        REQUEST.set(f"request of {task_id}")
         await deliver(receiver, task_id)
 
     async with receiver:
         await asyncio.gather(*(request(f"t{number}") for number in range(4)))
-    assert told == [(f"t{number}", f"request of t{number}") for number in range(4)]
+    assert received == [(f"t{number}", f"request of t{number}") for number in range(4)]
 
 
-# What can't be taken
+# --- deliveries that are not accepted ---
 
 
-async def test_each_kind_of_delivery_has_its_answer(caplog: pytest.LogCaptureFixture) -> None:
-    """Forged 401, genuine but unreadable 200, too large 413: logged and counted, with the reason in the receipt."""
+async def test_each_kind_of_delivery_has_its_status(caplog: pytest.LogCaptureFixture) -> None:
+    """Forged 401, unreadable 200, too large 413, misused 500: logged and counted, with the reason in the receipt."""
     caplog.set_level(logging.WARNING, "rebyte_async.webhooks")
     receiver = WebhookReceiver(VERIFIER, max_body=1_000)
     forged = await receiver.receive(*sign({"taskId": "t1"}, secret="a-forgers-own"))
@@ -391,14 +391,14 @@ async def test_each_kind_of_delivery_has_its_answer(caplog: pytest.LogCaptureFix
 
 
 async def test_verifying_alone_does_nothing_else() -> None:
-    """It raises what is wrong, and tells nobody."""
-    receiver, told = WebhookReceiver(VERIFIER), list[WebhookEvent]()
-    receiver.on(told.append)
+    """`verify` raises what is wrong, and calls no handler."""
+    receiver, received = WebhookReceiver(VERIFIER), list[WebhookEvent]()
+    receiver.on(received.append)
     async with receiver:
         assert (await receiver.verify(*sign({"taskId": "t1"}, secret=SECRET))).task_id == "t1"
         with pytest.raises(SignatureMismatchError):
             await receiver.verify(*sign({"taskId": "t1"}, secret="other"))
-    assert told == []
+    assert received == []
 
 
 @pytest.mark.parametrize(
@@ -418,16 +418,16 @@ async def test_verifying_alone_does_nothing_else() -> None:
         ({"drain_timeout": float("inf")}, "drain_timeout"),
     ],
 )
-def test_a_setting_that_cannot_be_right_is_refused(arguments: dict[str, Any], words: str) -> None:
-    """When the receiver is made."""
+def test_an_invalid_setting_is_refused(arguments: dict[str, Any], words: str) -> None:
+    """A receiver with an invalid setting can't be made."""
     with pytest.raises(ConfigurationError, match=words):
         WebhookReceiver(VERIFIER, **arguments)
     with pytest.raises(ConfigurationError, match="must be a WebhookVerifier"):
         WebhookReceiver(SECRET)  # type: ignore[arg-type]
 
 
-async def test_no_job_waits_for_a_worker_that_has_just_ended() -> None:
-    """One delivery after the other, each the moment that the one before was handled: none is left waiting."""
+async def test_no_delivery_waits_for_a_handler_that_has_just_ended() -> None:
+    """Deliveries that come right when a handler ends are handled at once."""
     receiver, handled = WebhookReceiver(VERIFIER, concurrency=1), asyncio.Event()
 
     @receiver.on
@@ -441,12 +441,12 @@ async def test_no_job_waits_for_a_worker_that_has_just_ended() -> None:
             await handled.wait()
 
 
-# Its end
+# --- closing ---
 
 
-async def test_closing_waits_for_handlers_and_cancels_what_does_not_end(caplog: pytest.LogCaptureFixture) -> None:
-    """What ends in time ends; the rest is cancelled, what never began is told of, and no task is left behind."""
-    receiver, ended = WebhookReceiver(VERIFIER, concurrency=2, drain_timeout=0.05), list[str]()
+async def test_closing_waits_for_handlers_and_then_cancels_them(caplog: pytest.LogCaptureFixture) -> None:
+    """Handlers that don't end in time are cancelled, those that never began are logged, and no task is left."""
+    receiver, ended = WebhookReceiver(VERIFIER, concurrency=2, drain_timeout=0.5), list[str]()
     before = asyncio.all_tasks()
 
     @receiver.on
@@ -470,7 +470,7 @@ async def test_closing_waits_for_handlers_and_cancels_what_does_not_end(caplog: 
 
 
 async def test_closing_does_not_wait_for_a_thread_that_does_not_end() -> None:
-    """A plain function can't be stopped; it is left to itself."""
+    """A plain function that runs in a thread is abandoned."""
     receiver, go = WebhookReceiver(VERIFIER, drain_timeout=0.02), threading.Event()
     receiver.on(lambda _event: go.wait(30))
     await deliver(receiver)
@@ -480,29 +480,29 @@ async def test_closing_does_not_wait_for_a_thread_that_does_not_end() -> None:
     go.set()
 
 
-async def test_closing_waits_for_what_is_just_being_taken() -> None:
-    """A delivery that the store is still being asked about is handled as well, for it is remembered already."""
+async def test_closing_waits_for_a_delivery_that_is_being_accepted() -> None:
+    """A delivery that the store is being asked about is still handled: the store may have remembered it."""
 
     class SlowStore(SeenWindow):
         async def add(self, key: str) -> bool:
             await asyncio.sleep(0.02)
             return await super().add(key)
 
-    receiver, told = WebhookReceiver(VERIFIER, seen=SlowStore()), list[str]()
+    receiver, received = WebhookReceiver(VERIFIER, seen=SlowStore()), list[str]()
 
     @receiver.on
     async def handler(event: WebhookEvent) -> None:
-        told.append(event.task_id)
+        received.append(event.task_id)
 
     taking = asyncio.create_task(deliver(receiver))
     await asyncio.sleep(0.005)
     await receiver.aclose()
-    assert told == ["t1"]
+    assert received == ["t1"]
     assert (await taking).status == 200
 
 
 async def test_a_handler_may_close_its_own_receiver() -> None:
-    """It doesn't wait for itself."""
+    """A handler that closes its receiver doesn't wait for itself."""
     receiver, done = WebhookReceiver(VERIFIER), asyncio.Event()
 
     @receiver.on
@@ -515,8 +515,8 @@ async def test_a_handler_may_close_its_own_receiver() -> None:
     assert (await deliver(receiver, "t2")).status == 503
 
 
-async def test_a_close_that_is_cancelled_leaves_nothing_behind() -> None:
-    """Whoever cancels the drain cancels the handlers too."""
+async def test_a_close_that_is_cancelled_cancels_the_handlers() -> None:
+    """A cancelled `aclose` leaves no task running."""
     receiver, before = WebhookReceiver(VERIFIER), asyncio.all_tasks()
 
     @receiver.on
@@ -534,7 +534,7 @@ async def test_a_close_that_is_cancelled_leaves_nothing_behind() -> None:
 
 
 async def test_two_handlers_that_close_their_receiver_do_not_wait_for_each_other() -> None:
-    """Each waits for the others that go on, and both end."""
+    """Each waits for the other handlers, and both end."""
     receiver, ended = WebhookReceiver(VERIFIER, drain_timeout=1_000), list[str]()
     ready = asyncio.Barrier(2)
 
@@ -557,41 +557,41 @@ async def test_two_handlers_that_close_their_receiver_do_not_wait_for_each_other
     assert ended[0] == "other"
 
 
-async def test_no_handler_begins_after_the_end() -> None:
-    """What the store was still being asked about when the time was up is answered with 503, and told to nobody."""
-    receiver, told = WebhookReceiver(VERIFIER, seen=Remembering(), drain_timeout=0.01), list[WebhookEvent]()
-    receiver.on(told.append)
+async def test_no_handler_begins_after_the_close() -> None:
+    """A delivery that the store is still asked about when the time is up gets a 503 and reaches no handler."""
+    receiver, received = WebhookReceiver(VERIFIER, seen=SlowAnsweringStore(), drain_timeout=0.01), list[WebhookEvent]()
+    receiver.on(received.append)
     before = asyncio.all_tasks()
     request = asyncio.create_task(deliver(receiver))
     await asyncio.sleep(0.005)
     await receiver.aclose()
     assert (await request).status == 503
-    assert (told, asyncio.all_tasks()) == ([], before)
+    assert (received, asyncio.all_tasks()) == ([], before)
 
 
-async def test_a_store_that_will_not_be_cancelled_begins_nothing_after_the_end_either() -> None:
-    """Its answer comes too late."""
+async def test_a_store_that_ignores_cancellation_begins_nothing_after_the_close() -> None:
+    """Its answer comes after the close, and is ignored."""
 
-    class Stubborn(Remembering):
+    class Stubborn(SlowAnsweringStore):
         async def add(self, key: str) -> bool:
             with suppress(asyncio.CancelledError):
                 await super().add(key)
             return True
 
-    receiver, told = WebhookReceiver(VERIFIER, seen=Stubborn(), drain_timeout=0.01), list[WebhookEvent]()
-    receiver.on(told.append)
+    receiver, received = WebhookReceiver(VERIFIER, seen=Stubborn(), drain_timeout=0.01), list[WebhookEvent]()
+    receiver.on(received.append)
     request = asyncio.create_task(deliver(receiver))
     await asyncio.sleep(0.005)
     await receiver.aclose()
     assert (await request).status == 503
     await asyncio.sleep(0.005)
-    assert told == []
+    assert received == []
 
 
 async def test_a_receiver_that_is_entered_again_is_open_again() -> None:
-    """With its handlers, counters, readers and waits; what was closed stays closed for whoever was told so."""
-    receiver, told = WebhookReceiver(VERIFIER), list[str]()
-    receiver.on(lambda event: told.append(event.task_id))
+    """It has its handlers and counters again; readers and waits from before have ended."""
+    receiver, received = WebhookReceiver(VERIFIER), list[str]()
+    receiver.on(lambda event: received.append(event.task_id))
     for number in range(3):
         async with receiver:
             reader = aiter(receiver)
@@ -605,12 +605,12 @@ async def test_a_receiver_that_is_entered_again_is_open_again() -> None:
             await anext(reader)
         with pytest.raises(ConfigurationError, match="closed"):
             await waiting
-    assert told == ["t0", "t1", "t2"]
+    assert received == ["t0", "t1", "t2"]
     assert (receiver.stats().handled, receiver.stats().refused) == (3, 3)
 
 
-async def test_a_receiver_may_be_entered_again_while_its_end_still_waits() -> None:
-    """The end before cuts nothing off of what comes after it."""
+async def test_a_receiver_may_be_entered_again_while_it_is_closing() -> None:
+    """The close that is under way cancels no handler of later deliveries."""
     receiver, ended, go = WebhookReceiver(VERIFIER, drain_timeout=0.02), list[str](), asyncio.Event()
 
     @receiver.on

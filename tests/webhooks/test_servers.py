@@ -1,4 +1,4 @@
-"""Receivers behind real servers, with the emulator delivering: a task's end reaches the application, verified, once."""
+"""Receivers in real servers get the deliveries of the emulator, verified and once."""
 
 from __future__ import annotations
 
@@ -88,13 +88,13 @@ def _starlette_read_before(receiver: WebhookReceiver) -> ASGIApp:
 
 
 class Replaying:
-    """Reads a body, and hands it on in two pieces, one of them empty."""
+    """A middleware that reads a body, and passes it on in two pieces, one of them empty."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Be in between."""
+        """Read the body of a request and replay it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         body = await Request(scope, receive).body()
@@ -147,26 +147,26 @@ KINDS = pytest.mark.parametrize("kind", ["aiohttp", "uvicorn alone"])
 
 @asynccontextmanager
 async def serve(kind: str, receiver: WebhookReceiver) -> AsyncGenerator[str]:
-    """Serve a receiver in an application; gives the URL of its door."""
+    """Serve a receiver in an application, and yield the receiver's URL."""
     app = APPS[kind](receiver)
     async with serve_aiohttp(app) if kind.startswith("aiohttp") else serve_asgi(app) as origin:
         yield origin + PATH
 
 
 @define
-class Told:
-    """What a handler was told."""
+class Recorder:
+    """A handler that records its events."""
 
     events: list[WebhookEvent] = field(factory=list)
     changed: asyncio.Event = field(factory=asyncio.Event)
 
     async def __call__(self, event: WebhookEvent) -> None:
-        """Be told."""
+        """Record an event."""
         self.events.append(event)
         self.changed.set()
 
     async def names(self, count: int) -> list[str]:
-        """The names of so many events, once they are there."""
+        """Wait for a number of events, and return their names."""
         while len(self.events) < count:
             self.changed.clear()
             await self.changed.wait()
@@ -177,12 +177,12 @@ class Told:
 async def test_the_end_of_a_task_reaches_the_application_verified_and_once(
     emulator: Emulator, client: AsyncRebyte, keys: KeyPair, kind: str
 ) -> None:
-    """Through the service's own delivery, by secret and signature, although it is delivered three times."""
+    """Every server passes on each event once, although it is delivered three times."""
     emulator.faults.add(RepeatedDelivery(3), Deliveries("task.completed"), times=None)
     receiver = WebhookReceiver(WebhookVerifier(SECRET, keys.public), client=client)
     if kind == "FastAPI route":
         receiver = WebhookReceiver(WebhookVerifier(SECRET), client=client)
-    every, ends = Told(), Told()
+    every, ends = Recorder(), Recorder()
     receiver.on(every)
     receiver.on("task.completed")(ends)
     async with serve(kind, receiver) as url:
@@ -201,10 +201,8 @@ async def test_the_end_of_a_task_reaches_the_application_verified_and_once(
 
 
 @KINDS
-async def test_forged_deliveries_are_answered_with_401(
-    emulator: Emulator, client: AsyncRebyte, keys: KeyPair, kind: str
-) -> None:
-    """Wrong secret, wrong signature, changed body, nothing at all, too old: none reaches a handler."""
+async def test_forged_deliveries_get_a_401(emulator: Emulator, client: AsyncRebyte, keys: KeyPair, kind: str) -> None:
+    """A wrong secret or signature, a changed body, no proof, an old delivery: none reaches a handler."""
     faults: tuple[Fault, ...] = (
         TamperedDelivery("secret"),
         TamperedDelivery("signature"),
@@ -215,37 +213,37 @@ async def test_forged_deliveries_are_answered_with_401(
     for number, fault in enumerate(faults, 1):
         emulator.faults.add(fault, times=None)
         receiver = WebhookReceiver(WebhookVerifier(SECRET, keys.public))
-        told = Told()
-        receiver.on(told)
+        recorder = Recorder()
+        receiver.on(recorder)
         async with serve(kind, receiver) as url:
             webhook = await client.webhooks.create(url, ["task.completed"], secret=SECRET)
             await client.tasks.run("Say hello")
             (*_, delivery) = await emulator.delivered("task.completed", outcome="failed", count=number)
             await client.webhooks.delete(webhook.id)
         assert {attempt.status for attempt in delivery.attempts} == {401}
-        assert (told.events, receiver.stats().forged, receiver.stats().accepted) == ([], 4, 0)
+        assert (recorder.events, receiver.stats().forged, receiver.stats().accepted) == ([], 4, 0)
         emulator.faults.clear()
 
 
 @KINDS
-async def test_a_genuine_delivery_that_cannot_be_read_is_taken_and_not_sent_again(
+async def test_a_genuine_delivery_that_cannot_be_read_is_not_sent_again(
     emulator: Emulator, client: AsyncRebyte, keys: KeyPair, kind: str
 ) -> None:
-    """To refuse it would only bring it again; the log and the counters tell of it."""
+    """It gets a 200, because sending it again would not help, and is counted."""
     emulator.faults.add(UnreadableDelivery(b"\xff{"))
-    receiver, told = WebhookReceiver(WebhookVerifier(SECRET, keys.public)), Told()
-    receiver.on(told)
+    receiver, recorder = WebhookReceiver(WebhookVerifier(SECRET, keys.public)), Recorder()
+    receiver.on(recorder)
     async with serve(kind, receiver) as url:
         await client.webhooks.create(url, ["task.completed"], secret=SECRET)
         await client.tasks.run("Say hello")
         (delivery,) = await emulator.delivered("task.completed")
     assert [attempt.status for attempt in delivery.attempts] == [200]
-    assert (told.events, receiver.stats().unreadable, receiver.stats().forged) == ([], 1, 0)
+    assert (recorder.events, receiver.stats().unreadable, receiver.stats().forged) == ([], 1, 0)
 
 
 @KINDS
-async def test_any_order_will_do(emulator: Emulator, client: AsyncRebyte, kind: str) -> None:
-    """Deliveries out of order, each tried again until it is taken, end a wait all the same."""
+async def test_deliveries_may_come_in_any_order(emulator: Emulator, client: AsyncRebyte, kind: str) -> None:
+    """Deliveries out of order are all accepted, and end a wait."""
     emulator.faults.add(LateDelivery(2), Deliveries("task.created"))
     receiver = WebhookReceiver(WebhookVerifier(public_key=client.webhooks.public_key), client=client)
     async with serve(kind, receiver) as url:
@@ -258,11 +256,11 @@ async def test_any_order_will_do(emulator: Emulator, client: AsyncRebyte, kind: 
 
 
 @KINDS
-async def test_the_url_is_the_registered_one_whatever_a_proxy_made_of_it(
+async def test_behind_a_proxy_the_registered_url_counts(
     keys: KeyPair, emulator: Emulator, client: AsyncRebyte, kind: str
 ) -> None:
-    """With url= a delivery holds that came by another host and path; without it, behind a proxy, it doesn't."""
-    told = Told()
+    """With `url=` a delivery that came by another host and path is genuine; without it, it isn't."""
+    recorder = Recorder()
     async with aiohttp.ClientSession() as session:
 
         async def proxy(request: web.Request) -> web.Response:
@@ -278,16 +276,16 @@ async def test_the_url_is_the_registered_one_whatever_a_proxy_made_of_it(
             await client.webhooks.create(public, ["task.completed"], secret=SECRET)
             for url, outcome in ((public, "delivered"), (None, "failed")):
                 receiver = WebhookReceiver(WebhookVerifier(SECRET, keys.public), url=url)
-                receiver.on(told)
+                receiver.on(recorder)
                 async with serve(kind, receiver) as inner:
                     await client.tasks.run("Say hello")
                     await emulator.delivered("task.completed", outcome=outcome)  # type: ignore[arg-type]
-    assert await told.names(1) == ["task.completed"]
+    assert await recorder.names(1) == ["task.completed"]
 
 
 @KINDS
 async def test_a_host_that_the_sender_chose_proves_nothing(keys: KeyPair, kind: str) -> None:
-    """By a public key alone, a delivery for somebody else's URL isn't taken because the request names their host."""
+    """With a public key alone, a delivery for another URL is refused even if the request names its host."""
     delivery = sign({"taskId": "t1"}, private_key=keys.private, url=f"http://theirs.example{PATH}")
     receiver = WebhookReceiver(WebhookVerifier(public_key=keys.public))
     async with serve(kind, receiver) as url, aiohttp.ClientSession() as session:
@@ -305,8 +303,8 @@ async def _pieces(size: int, pause: asyncio.Event | None = None) -> AsyncGenerat
 
 
 @KINDS
-async def test_what_is_no_delivery_is_refused(kind: str) -> None:
-    """Too large by its length or as it comes, another method, compressed: each has its status, and nothing is read."""
+async def test_requests_that_are_no_deliveries_are_refused(kind: str) -> None:
+    """A body too large by its length or as it comes, another method, a compressed body: each has its status."""
     receiver = WebhookReceiver(WebhookVerifier(SECRET), max_body=1_000)
     good = sign({"taskId": "t1"}, secret=SECRET)
     async with serve(kind, receiver) as url, aiohttp.ClientSession() as session:
@@ -330,8 +328,8 @@ async def test_what_is_no_delivery_is_refused(kind: str) -> None:
 
 
 @KINDS
-async def test_a_body_that_does_not_come_is_given_up(kind: str) -> None:
-    """A sender that says nothing more is answered with 408."""
+async def test_a_body_that_does_not_come_gets_a_408(kind: str) -> None:
+    """A sender that stops in the middle of a body gets a 408."""
     receiver = WebhookReceiver(WebhookVerifier(SECRET), read_timeout=0.05)
     pause = asyncio.Event()
     async with serve(kind, receiver) as url, aiohttp.ClientSession() as session:
@@ -341,8 +339,8 @@ async def test_a_body_that_does_not_come_is_given_up(kind: str) -> None:
 
 
 @KINDS
-async def test_a_sender_that_leaves_does_no_harm(kind: str) -> None:
-    """A body that is cut off is no delivery, and no error of the application."""
+async def test_a_sender_that_disconnects_does_no_harm(kind: str) -> None:
+    """A body that is cut off is neither a delivery nor an error of the application."""
     receiver = WebhookReceiver(WebhookVerifier(SECRET))
     async with serve(kind, receiver) as url, aiohttp.ClientSession() as session:
         host, port = url.removeprefix("http://").partition("/")[0].split(":")
@@ -359,8 +357,8 @@ async def test_a_sender_that_leaves_does_no_harm(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["aiohttp", "Starlette", "FastAPI", "uvicorn alone"])
-async def test_handlers_end_what_they_began_when_the_server_stops(kind: str) -> None:
-    """The sender had its answer before the handler was through; the server's end waits for the handler."""
+async def test_handlers_finish_when_the_server_stops(kind: str) -> None:
+    """The response comes before the handler has finished, and the stopping server waits for the handler."""
     receiver, go, done = WebhookReceiver(WebhookVerifier(SECRET)), asyncio.Event(), list[str]()
 
     @receiver.on
@@ -379,8 +377,8 @@ async def test_handlers_end_what_they_began_when_the_server_stops(kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", ["aiohttp", "Starlette", "FastAPI", "uvicorn alone"])
-async def test_a_receiver_of_the_module_may_be_served_again_and_again(kind: str) -> None:
-    """As by a test client for each test: each start opens it."""
+async def test_one_receiver_may_be_served_several_times(kind: str) -> None:
+    """Each start of a server opens the receiver again."""
     receiver = WebhookReceiver(WebhookVerifier(SECRET))
     for number in range(2):
         delivery = sign({"taskId": f"t{number}"}, secret=SECRET)
@@ -394,7 +392,7 @@ async def test_a_receiver_of_the_module_may_be_served_again_and_again(kind: str)
 
 
 async def test_a_websocket_is_refused() -> None:
-    """An ASGI server that brings one is told to close it."""
+    """A WebSocket of an ASGI server is closed."""
     sent = list[Any]()
 
     async def receive() -> dict[str, Any]:

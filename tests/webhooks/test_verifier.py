@@ -1,4 +1,4 @@
-"""Genuine deliveries are told from forged ones, and from genuine ones that can't be read."""
+"""Genuine deliveries are accepted, forged ones are refused, and unreadable ones raise their own error."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ EVENT = WebhookEvent(WebhookEventName.TASK_COMPLETED, "t1", PAYLOAD)
 
 @pytest.fixture
 def both(keys: KeyPair) -> WebhookVerifier:
-    """A verifier of secret and signature."""
+    """Make a verifier of secret and signature."""
     return WebhookVerifier(SECRET, keys.public)
 
 
 @pytest.fixture
 def genuine(keys: KeyPair) -> SignedDelivery:
-    """A delivery that has both."""
+    """Make a delivery with secret and signature."""
     return sign(PAYLOAD, secret=SECRET, private_key=keys.private, url=URL, now=NOW)
 
 
-# Who may come in
+# --- genuine and forged ---
 
 
 def test_a_genuine_delivery_is_read(both: WebhookVerifier, genuine: SignedDelivery) -> None:
-    """The event, the task and the whole payload, typed."""
+    """The result has the event, the task and the whole payload."""
     event = both.verify(*genuine, url=URL, now=NOW)
     assert event == EVENT
     assert event.payload == PAYLOAD
@@ -67,7 +67,7 @@ def test_a_genuine_delivery_is_read(both: WebhookVerifier, genuine: SignedDelive
 def test_all_that_is_configured_must_hold(
     keys: KeyPair, other_keys: KeyPair, genuine: SignedDelivery, configured: str
 ) -> None:
-    """Whatever isn't configured doesn't matter; whatever is must be there and be right."""
+    """A proof that is configured must be there and be right; any other doesn't matter."""
     secret = None if configured == "key" else SECRET
     key = None if configured == "secret" else keys.public
     verifier = WebhookVerifier(secret, key)
@@ -91,7 +91,7 @@ def test_all_that_is_configured_must_hold(
 
 
 def test_several_secrets_and_keys_while_they_are_changed(keys: KeyPair, other_keys: KeyPair) -> None:
-    """Any one of them is right; an old one that was taken out isn't any more."""
+    """Each of several secrets and keys is valid; one that was removed isn't."""
     verifier = WebhookVerifier(["new", "old"], [other_keys.public, keys.public])
     for secret in ("new", "old"):
         for pair in (keys, other_keys):
@@ -103,7 +103,7 @@ def test_several_secrets_and_keys_while_they_are_changed(keys: KeyPair, other_ke
 
 @pytest.mark.parametrize("part", ["body", "url", "timestamp", "signature"])
 def test_every_part_is_signed(both: WebhookVerifier, genuine: SignedDelivery, part: str) -> None:
-    """Another body, URL, time or signature than the one that was signed is none."""
+    """A delivery with another body, URL, time or signature than the signed one is refused."""
     headers, body, url = dict(genuine.headers), genuine.body, URL
     if part == "body":
         body += b" "
@@ -120,7 +120,7 @@ def test_every_part_is_signed(both: WebhookVerifier, genuine: SignedDelivery, pa
 
 @pytest.mark.parametrize("age", [301, -301, 10**9, -(10**9)])
 def test_old_and_future_deliveries_are_refused(both: WebhookVerifier, genuine: SignedDelivery, age: int) -> None:
-    """Beyond the tolerance in either direction, also where there is but a secret."""
+    """A time beyond the tolerance in either direction is refused, also with a secret alone."""
     for verifier in (both, WebhookVerifier(SECRET)):
         with pytest.raises(TimestampToleranceError, match="tolerance is 300 s"):
             verifier.verify(*genuine, url=URL, now=NOW + age)
@@ -128,7 +128,7 @@ def test_old_and_future_deliveries_are_refused(both: WebhookVerifier, genuine: S
 
 
 def test_the_tolerance_can_be_set(keys: KeyPair, genuine: SignedDelivery) -> None:
-    """By the verifier or by its scheme; an infinite one takes any time."""
+    """The verifier or its scheme sets the tolerance; an infinite one accepts any time."""
     with pytest.raises(TimestampToleranceError):
         WebhookVerifier(SECRET, tolerance=5).verify(*genuine, now=NOW + 6)
     with pytest.raises(TimestampToleranceError):
@@ -140,25 +140,25 @@ def test_the_tolerance_can_be_set(keys: KeyPair, genuine: SignedDelivery) -> Non
 @pytest.mark.parametrize(
     "stamp", ["", " ", "soon", "-1", "+5", "1e9", "0x10", "inf", "nan", "1_800_000_000", "٣", "9" * 16, "9" * 5000, "é"]
 )
-def test_an_absurd_time_is_refused_where_it_is_signed(
+def test_an_unreadable_time_is_refused_where_it_is_signed(
     both: WebhookVerifier, genuine: SignedDelivery, stamp: str
 ) -> None:
-    """With a signature there has to be a time that can be read."""
+    """A signature needs a time that can be read."""
     with pytest.raises((TimestampToleranceError, MissingSignatureError)):
         both.verify(genuine.headers | {"X-Webhook-Timestamp": stamp}, genuine.body, URL, NOW)
 
 
 @pytest.mark.parametrize("stamp", [None, "", "soon", "2026-11-24T10:00:00Z", "9" * 5000])
 def test_a_secret_alone_needs_no_time(genuine: SignedDelivery, stamp: str | None) -> None:
-    """The secret is documented, the time a guess: without a signature, one that isn't there or is none is no matter."""
+    """Without a signature, a time that is missing or can't be read doesn't matter."""
     headers = {name: value for name, value in genuine.headers.items() if name != "X-Webhook-Timestamp"}
     if stamp is not None:
         headers["X-Webhook-Timestamp"] = stamp
     assert WebhookVerifier(SECRET).verify(headers, genuine.body, now=NOW) == EVENT
 
 
-def test_the_time_is_the_clocks_or_the_callers(genuine: SignedDelivery) -> None:
-    """Unix seconds or an aware datetime; the clock's where none is given."""
+def test_the_time_comes_from_the_clock_or_the_caller(genuine: SignedDelivery) -> None:
+    """The time is unix seconds or an aware datetime; the clock's where none is given."""
     verifier = WebhookVerifier(SECRET, clock=lambda: NOW + 299.5)
     assert verifier.verify(*genuine) == EVENT
     assert verifier.verify(*genuine, now=datetime.fromtimestamp(NOW, UTC)) == EVENT
@@ -170,7 +170,7 @@ def test_the_time_is_the_clocks_or_the_callers(genuine: SignedDelivery) -> None:
     assert WebhookVerifier(SECRET).verify(*sign(PAYLOAD, secret=SECRET)) == EVENT
 
 
-# Headers in every form
+# --- headers and bodies in every form ---
 
 
 def _forms(headers: dict[str, str]) -> Iterator[Any]:
@@ -185,15 +185,15 @@ def _forms(headers: dict[str, str]) -> Iterator[Any]:
     yield [*headers.items(), *headers.items()]
 
 
-def test_headers_come_in_every_form(both: WebhookVerifier, genuine: SignedDelivery) -> None:
-    """Mappings of several servers, pairs of text or bytes, in any case; the same value twice counts once."""
+def test_headers_are_read_in_every_form(both: WebhookVerifier, genuine: SignedDelivery) -> None:
+    """Headers may be mappings or pairs of text or bytes, in any case; the same value twice counts once."""
     for form in _forms(genuine.headers):
         assert both.verify(form, genuine.body, URL, NOW) == EVENT
 
 
 @pytest.mark.parametrize("name", ["X-Webhook-Secret", "X-Webhook-Signature", "X-Webhook-Timestamp"])
 def test_a_header_that_contradicts_itself_is_refused(both: WebhookVerifier, genuine: SignedDelivery, name: str) -> None:
-    """Where a header stands there twice, with the right value and another one, nobody chooses."""
+    """A header that occurs with the right value and another one is refused."""
     for pairs in ([*genuine.headers.items(), (name.lower(), "1")], [(name, "1"), *genuine.headers.items()]):
         with pytest.raises(SignatureMismatchError, match="different values"):
             both.verify(pairs, genuine.body, URL, NOW)
@@ -201,7 +201,7 @@ def test_a_header_that_contradicts_itself_is_refused(both: WebhookVerifier, genu
 
 @pytest.mark.parametrize("secret", ["sécret", "Ключ", "密码 with spaces", "🔑", "a" * 500])
 def test_a_secret_may_be_any_text(secret: str) -> None:
-    """As bytes, as aiohttp decodes them (UTF-8) and as Starlette does (Latin-1)."""
+    """A secret outside of ASCII is recognized as bytes, and as aiohttp and Starlette decode it."""
     verifier, body = WebhookVerifier(secret), b'{"taskId":"t1"}'
     wire = secret.encode()
     for value in (wire, wire.decode(), wire.decode("latin-1"), wire.decode("utf-8", "surrogateescape")):
@@ -210,8 +210,8 @@ def test_a_secret_may_be_any_text(secret: str) -> None:
 
 
 @pytest.mark.parametrize("value", [b"\xff\xfe", "é", chr(0xDCFE), chr(0xD800), "🔑", "\x00", "", b"", "x" * 100_000])
-def test_no_header_breaks_it(both: WebhookVerifier, genuine: SignedDelivery, value: str | bytes) -> None:
-    """Whatever stands in a header, what comes is a WebhookVerificationError."""
+def test_no_header_raises_another_error(both: WebhookVerifier, genuine: SignedDelivery, value: str | bytes) -> None:
+    """Any invalid value of a header gives a WebhookVerificationError."""
     for name in ("X-Webhook-Secret", "X-Webhook-Signature", "X-Webhook-Timestamp"):
         pairs: Any = [*((key, given) for key, given in genuine.headers.items() if key != name), (name, value)]
         with pytest.raises(WebhookVerificationError):
@@ -219,8 +219,8 @@ def test_no_header_breaks_it(both: WebhookVerifier, genuine: SignedDelivery, val
 
 
 @pytest.mark.parametrize("signature", ["AAAA", "A", "not base64!", "====", "A" * 344, "A" * 10_000, "AA AA", "-_-_"])
-def test_what_is_no_signature_is_a_mismatch(both: WebhookVerifier, genuine: SignedDelivery, signature: str) -> None:
-    """Bad base64, a wrong length, nothing: all the same error."""
+def test_an_invalid_signature_is_a_mismatch(both: WebhookVerifier, genuine: SignedDelivery, signature: str) -> None:
+    """Bad base64 and a wrong length are the same error as a wrong signature."""
     with pytest.raises(SignatureMismatchError):
         both.verify(genuine.headers | {"X-Webhook-Signature": signature}, genuine.body, URL, NOW)
 
@@ -228,8 +228,8 @@ def test_what_is_no_signature_is_a_mismatch(both: WebhookVerifier, genuine: Sign
 @pytest.mark.parametrize(
     "headers", [None, 5, "X-Webhook-Secret: x", b"x", [1], [("a",)], [("a", "b", "c")], [(1, "b")]]
 )
-def test_what_are_no_headers_is_told(headers: Any) -> None:
-    """That is the caller's mistake, not a forgery."""
+def test_invalid_headers_are_the_callers_mistake(headers: Any) -> None:
+    """Values that are no headers raise a ConfigurationError, not an error of the delivery."""
     with pytest.raises(ConfigurationError, match="header"):
         WebhookVerifier(SECRET).verify(headers, b"{}")
     with pytest.raises(ConfigurationError, match="value of a header"):
@@ -237,19 +237,19 @@ def test_what_are_no_headers_is_told(headers: Any) -> None:
 
 
 @pytest.mark.parametrize("body", ["{}", {"taskId": "t1"}, None, 5])
-def test_a_body_that_was_decoded_is_told(body: Any) -> None:
-    """Only the bytes as they came can be verified."""
+def test_a_decoded_body_is_the_callers_mistake(body: Any) -> None:
+    """A body that isn't bytes raises a ConfigurationError."""
     with pytest.raises(ConfigurationError, match="bytes as they came"):
         WebhookVerifier(SECRET).verify({"X-Webhook-Secret": SECRET}, body)
 
 
 def test_a_body_may_be_any_kind_of_bytes() -> None:
-    """Bytes, a bytearray, a view of either."""
+    """A body may be bytes, a bytearray or a memoryview."""
     for body in (b'{"taskId":"t1"}', bytearray(b'{"taskId":"t1"}'), memoryview(b'{"taskId":"t1"}')):
         assert WebhookVerifier(SECRET).verify({"X-Webhook-Secret": SECRET}, body).task_id == "t1"  # type: ignore[arg-type]
 
 
-# Genuine, but unreadable
+# --- genuine, but unreadable ---
 
 DEEP = b'{"taskId":"t1","x":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
 UNREADABLE = {
@@ -275,8 +275,8 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_genuine_and_unreadable_is_another_error(keys: KeyPair, body: bytes) -> None:
-    """A handler can answer 200 to it: sending it again would not help. It keeps the body's beginning, and pickles."""
+def test_an_unreadable_genuine_delivery_is_another_error(keys: KeyPair, body: bytes) -> None:
+    """A genuine body that can't be read is no verification error; the error keeps its beginning, and pickles."""
     delivery = sign(body, secret=SECRET, private_key=keys.private, url=URL, now=NOW)
     with pytest.raises(WebhookPayloadError) as caught:
         WebhookVerifier(SECRET, keys.public).verify(*delivery, url=URL, now=NOW)
@@ -287,8 +287,8 @@ def test_genuine_and_unreadable_is_another_error(keys: KeyPair, body: bytes) -> 
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_what_is_forged_is_not_even_read(body: bytes) -> None:
-    """An unreadable body from somebody else is forged, and nothing more."""
+def test_a_forged_body_is_not_read(body: bytes) -> None:
+    """An unreadable body of a forged delivery is only called forged."""
     with pytest.raises(SignatureMismatchError):
         WebhookVerifier(SECRET).verify({"X-Webhook-Secret": "other"}, body)
 
@@ -309,8 +309,8 @@ def test_what_is_forged_is_not_even_read(body: bytes) -> None:
         ({}, None),
     ],
 )
-def test_an_event_is_named_as_well_as_can_be(payload: dict[str, Any], event: str | None) -> None:
-    """A known word, a newer one as it is, by the status where there is none, and None where nothing tells."""
+def test_the_event_is_found_by_name_or_status(payload: dict[str, Any], event: str | None) -> None:
+    """The event is a known name, a newer name as it is, else found by the status, else None."""
     read = WebhookVerifier(SECRET).verify(*sign({"taskId": "t1", **payload}, secret=SECRET))
     assert read.event == event
     assert read.may_be_terminal == (event not in {"task.created", "task.running"})
@@ -318,13 +318,13 @@ def test_an_event_is_named_as_well_as_can_be(payload: dict[str, Any], event: str
 
 
 def test_halves_of_surrogate_pairs_are_replaced() -> None:
-    """What can't be printed or sent doesn't get in; a byte order mark is passed over."""
+    """Strings of an event can be printed and sent; a byte order mark is skipped."""
     body = b'\xef\xbb\xbf{"taskId":"t\\ud800","event":"\\udfff"}'
     read = WebhookVerifier(SECRET).verify({"X-Webhook-Secret": SECRET}, body)
     assert (read.task_id, read.event) == ("t\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}")
 
 
-# How it is set up
+# --- setting up ---
 
 
 @pytest.mark.parametrize(
@@ -351,22 +351,22 @@ def test_halves_of_surrogate_pairs_are_replaced() -> None:
         ({"secret": SECRET, "scheme": "default"}, "SignatureScheme"),
     ],
 )
-def test_what_cannot_be_right_is_refused_at_once(arguments: dict[str, Any], words: str) -> None:
-    """Before any delivery comes, and without repeating a secret."""
+def test_invalid_settings_are_refused(arguments: dict[str, Any], words: str) -> None:
+    """A verifier with an invalid setting can't be made, and the error repeats no secret."""
     with pytest.raises(ConfigurationError, match=words) as caught:
         WebhookVerifier(**arguments)
     assert "hush" not in str(caught.value)
 
 
 def test_the_key_may_be_a_pem_or_the_base64_of_one(keys: KeyPair, genuine: SignedDelivery) -> None:
-    """As text or as bytes, with the line ends of whoever kept it."""
+    """A key is text or bytes, a PEM or its base64, with any line ends."""
     packed = base64.encodebytes(keys.public.encode())
     for form in (keys.public, keys.public.encode(), packed, packed.decode(), keys.public.replace("\n", "\r\n")):
         assert WebhookVerifier(public_key=form).verify(*genuine, url=URL, now=NOW) == EVENT
 
 
 def test_a_key_of_another_kind_is_refused() -> None:
-    """The signature is RSA's."""
+    """A key that isn't RSA's is refused."""
     pem = subprocess.run(
         ["openssl", "genpkey", "-algorithm", "ed25519"], check=True, capture_output=True
     ).stdout  # fmt: skip
@@ -378,7 +378,7 @@ def test_a_key_of_another_kind_is_refused() -> None:
 
 
 def test_the_url_is_needed_for_a_signature(both: WebhookVerifier, genuine: SignedDelivery, keys: KeyPair) -> None:
-    """It is signed with the rest; forgetting it is no forgery."""
+    """A missing URL raises a ConfigurationError, not an error of the delivery."""
     with pytest.raises(ConfigurationError, match="url is needed"):
         both.verify(*genuine, now=NOW)
     with pytest.raises(ConfigurationError, match="url must be a string"):
@@ -410,7 +410,7 @@ def test_without_cryptography_signatures_are_refused_and_secrets_work() -> None:
 
 
 def test_importing_needs_neither_cryptography_nor_a_server() -> None:
-    """Each is imported by whoever uses it."""
+    """Importing the package imports no optional or slow library."""
     code = (
         "import sys, rebyte_async.webhooks\n"
         "print([name for name in ('cryptography', 'aiohttp', 'cattrs', 'starlette') if name in sys.modules])"
@@ -419,8 +419,8 @@ def test_importing_needs_neither_cryptography_nor_a_server() -> None:
     assert shown == "[]\n"
 
 
-def test_a_source_of_the_key_is_for_receivers(genuine: SignedDelivery) -> None:
-    """What would have to read the key can't be done in one step; the error tells what can."""
+def test_a_source_of_the_key_needs_a_receiver(genuine: SignedDelivery) -> None:
+    """A verifier alone can't read the key from its source; the error says what to do."""
 
     async def source() -> str:
         raise AssertionError
@@ -430,16 +430,16 @@ def test_a_source_of_the_key_is_for_receivers(genuine: SignedDelivery) -> None:
 
 
 class Nowhere(tzinfo):
-    """A zone that doesn't know its offset, so that a time in it is naive."""
+    """A zone that has no offset, so that a time in it is naive."""
 
     def utcoffset(self, _moment: datetime | None) -> None:
-        """Unknown."""
+        """Return nothing."""
 
     def dst(self, _moment: datetime | None) -> None:
-        """Unknown."""
+        """Return nothing."""
 
     def tzname(self, _moment: datetime | None) -> None:
-        """Unknown."""
+        """Return nothing."""
 
 
 @pytest.mark.parametrize(
@@ -455,8 +455,8 @@ class Nowhere(tzinfo):
         pytest.param(datetime(2026, 1, 1, tzinfo=Nowhere()), id="without an offset"),
     ],
 )
-def test_a_moment_that_is_none_is_refused(now: Any) -> None:
-    """In verifying and in signing alike; a naive time could be that of any zone."""
+def test_an_invalid_time_is_refused(now: Any) -> None:
+    """Verifying and signing refuse a time that is no number, or a naive datetime."""
     with pytest.raises(ConfigurationError, match="now must be unix seconds or an aware datetime"):
         WebhookVerifier(SECRET).verify(*sign(PAYLOAD, secret=SECRET), now=now)
     with pytest.raises(ConfigurationError, match="now must be unix seconds or an aware datetime"):
@@ -464,7 +464,7 @@ def test_a_moment_that_is_none_is_refused(now: Any) -> None:
 
 
 def test_secrets_are_never_shown(keys: KeyPair) -> None:
-    """Not in a repr, and not in an error about a delivery."""
+    """No repr and no error shows a secret."""
     verifier = WebhookVerifier([SECRET, "another-secret"], keys.public)
     delivery = sign(PAYLOAD, secret=SECRET, private_key=keys.private, url=URL)
     parsed = Headers.parse(delivery.headers)
@@ -480,7 +480,7 @@ def test_secrets_are_never_shown(keys: KeyPair) -> None:
     assert repr(verifier) == "<WebhookVerifier of the secret and the signature>"
 
 
-# How it may be signed instead
+# --- other schemes ---
 
 
 @pytest.mark.parametrize(
@@ -497,7 +497,7 @@ def test_secrets_are_never_shown(keys: KeyPair) -> None:
     ],
 )
 def test_the_scheme_can_be_replaced(keys: KeyPair, scheme: SignatureScheme) -> None:
-    """Headers, what is signed, its encoding and padding; a body of any bytes."""
+    """A scheme sets the headers, the signed text, the encoding and the padding."""
     delivery = sign(b'{"taskId":"t1","x":"\xc3\xa9"}', secret=SECRET, private_key=keys.private, url=URL, scheme=scheme)
     assert WebhookVerifier(SECRET, keys.public, scheme=scheme).verify(*delivery, url=URL).task_id == "t1"
     with pytest.raises(WebhookVerificationError):
@@ -507,8 +507,8 @@ def test_the_scheme_can_be_replaced(keys: KeyPair, scheme: SignatureScheme) -> N
         WebhookVerifier(SECRET, keys.public, scheme=other).verify(*delivery, url=URL)
 
 
-def test_what_is_not_signed_is_not_needed(keys: KeyPair) -> None:
-    """A scheme without URL and time asks for neither."""
+def test_parts_that_are_not_signed_are_not_needed(keys: KeyPair) -> None:
+    """A scheme without URL and time needs neither."""
     scheme = SignatureScheme(signed="{body_sha256}")
     delivery = sign(PAYLOAD, private_key=keys.private, scheme=scheme)
     del delivery.headers["X-Webhook-Timestamp"]
@@ -531,15 +531,15 @@ def test_what_is_not_signed_is_not_needed(keys: KeyPair) -> None:
         ({"tolerance": -1}, "tolerance"),
     ],
 )
-def test_a_scheme_that_cannot_be_right_is_refused(arguments: dict[str, Any], words: str) -> None:
-    """Above all one that leaves the body unsigned."""
+def test_an_invalid_scheme_is_refused(arguments: dict[str, Any], words: str) -> None:
+    """A scheme with an invalid part can't be made, nor one that leaves the body unsigned."""
     with pytest.raises(ConfigurationError, match=words):
         SignatureScheme(**arguments)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl to sign with")
-def test_what_openssl_has_signed_is_genuine(tmp_path: Path) -> None:
-    """A key and a signature of other code than ours, over the text of the contract's guess."""
+def test_a_signature_of_openssl_is_genuine(tmp_path: Path) -> None:
+    """A key and a signature that other code made, over the text of the default scheme, are valid."""
 
     def openssl(*arguments: str, given: bytes = b"") -> bytes:
         return subprocess.run(
@@ -556,8 +556,8 @@ def test_what_openssl_has_signed_is_genuine(tmp_path: Path) -> None:
     assert WebhookVerifier(public_key=public).verify(headers, body, URL, NOW).task_id == "t1"
 
 
-def test_signing_says_what_it_needs() -> None:
-    """What would make no valid delivery is refused."""
+def test_signing_refuses_invalid_arguments() -> None:
+    """`sign` refuses arguments that would make no valid delivery."""
     with pytest.raises(ConfigurationError, match="secret, private_key or both"):
         sign(PAYLOAD)
     with pytest.raises(ConfigurationError, match="bytes as they came"):
@@ -576,8 +576,8 @@ def test_signing_says_what_it_needs() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["base64", "base64url"])
-def test_a_signature_has_one_spelling(encoding: Literal["base64", "base64url"]) -> None:
-    """Bits of the last digit that mean nothing must not be set, or else a changed header would pass."""
+def test_a_signature_has_one_encoding(encoding: Literal["base64", "base64url"]) -> None:
+    """Unused bits of the last digit must not be set, or else a changed header would pass."""
     scheme = SignatureScheme(encoding=encoding)
     assert scheme.encode(b"\0" * 256).endswith("AA==")
     assert scheme.decode("A" * 342 + "==") == b"\0" * 256

@@ -1,4 +1,4 @@
-"""Waiting for tasks by deliveries: few requests, and right even if none comes."""
+"""Waits for tasks need few requests with deliveries, and end correctly without any."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERIFIER = WebhookVerifier(SECRET)
 
 
 async def deliver(receiver: WebhookReceiver, task_id: str, event: str | None = "task.completed", **more: Any) -> None:
-    """Hand a delivery over."""
+    """Give a receiver a genuine delivery."""
     payload = {"taskId": task_id, **more} | ({} if event is None else {"event": event})
     assert (await receiver.receive(*sign(payload, secret=SECRET))).status == 200
 
@@ -35,10 +35,8 @@ def poller(read: Callable[[], Awaitable[Task]], *, is_new: bool = False) -> Task
     return TaskPoller("t1", read, grace)
 
 
-async def test_a_delivery_ends_the_wait_and_the_task_itself_is_the_answer(
-    emulator: Emulator, client: AsyncRebyte
-) -> None:
-    """One read at the start and one when word comes: no stream, no polling."""
+async def test_a_delivery_ends_the_wait_and_the_task_is_the_result(emulator: Emulator, client: AsyncRebyte) -> None:
+    """The task is read at the start and after the hint: no stream, no polling."""
     receiver = WebhookReceiver(VERIFIER, client=client)
     async with serve_asgi(receiver) as origin:
         await client.webhooks.create(f"{origin}/", ["task.running", "task.completed"], secret=SECRET)
@@ -56,7 +54,7 @@ async def test_a_delivery_ends_the_wait_and_the_task_itself_is_the_answer(
 
 
 async def test_tasks_wait_with_a_receiver_is_one_read_and_no_stream(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A task that was just made is read once, when its end was told; the stream isn't opened."""
+    """A task that was just created is read once, after the hint, and its stream isn't opened."""
     receiver = WebhookReceiver(VERIFIER)
     async with serve_asgi(receiver) as origin:
         await client.webhooks.create(f"{origin}/", ["task.completed"], secret=SECRET)
@@ -70,7 +68,7 @@ async def test_tasks_wait_with_a_receiver_is_one_read_and_no_stream(emulator: Em
 
 
 async def test_tasks_wait_without_hints_reads_the_task(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A task of before may have ended long ago, so that it is read at once; a wait has its time here too."""
+    """A task that this client didn't create is read at once; the timeout of a wait holds."""
     receiver = WebhookReceiver(VERIFIER)
     task = await client.tasks.create("Say hello")
     assert (await client.tasks.wait(task.id)).is_terminal
@@ -80,8 +78,8 @@ async def test_tasks_wait_without_hints_reads_the_task(emulator: Emulator, clien
         await client.tasks.wait((await client.tasks.create("More")).id, receiver=receiver, timeout=0.05)
 
 
-async def test_word_that_came_before_counts(emulator: Emulator, client: AsyncRebyte) -> None:
-    """A task that had ended before anybody waited needs one read."""
+async def test_a_hint_that_came_before_the_wait_counts(emulator: Emulator, client: AsyncRebyte) -> None:
+    """A task that had ended before the wait needs one read."""
     receiver = WebhookReceiver(VERIFIER, client=client)
     task = await client.tasks.create("Say hello")
     await client.tasks.wait(task.id)
@@ -91,15 +89,15 @@ async def test_word_that_came_before_counts(emulator: Emulator, client: AsyncReb
 
 
 async def test_without_a_delivery_the_task_is_polled(client: AsyncRebyte) -> None:
-    """Slowly, and to the end."""
+    """The task is read at intervals until it has ended."""
     receiver = WebhookReceiver(VERIFIER)
     task = await client.tasks.create("Say hello")
     ended = await receiver.wait(task.id, client=client, poll_interval=0.02)
     assert ended.status == "completed"
 
 
-async def test_a_delivery_is_a_hint_and_no_more() -> None:
-    """Word of an end, while the task reads running, ends nothing."""
+async def test_a_delivery_is_only_a_hint() -> None:
+    """A hint of an end doesn't end the wait while the task is still running."""
     receiver = WebhookReceiver(VERIFIER)
     task = Task(id="t1", status="running")
     reads = 0
@@ -118,13 +116,13 @@ async def test_a_delivery_is_a_hint_and_no_more() -> None:
     task = Task(id="t1", status="failed")
     await deliver(receiver, "t1", "task.running")
     await asyncio.sleep(0.005)
-    assert (waiting.done(), reads) == (False, 4)  # that it runs is no reason to look whether it has ended
+    assert (waiting.done(), reads) == (False, 4)  # an event that says that the task runs is no hint
     await deliver(receiver, "t1", "task.failed")
     assert (await waiting).status == "failed"
 
 
-async def test_a_read_that_lags_behind_is_repeated_soon() -> None:
-    """When word of the end came and the task doesn't read ended yet, it is read again long before the next poll."""
+async def test_a_read_that_lags_is_repeated_soon() -> None:
+    """A task that is not terminal right after a hint is read again long before the next poll."""
     receiver, answers = WebhookReceiver(VERIFIER), iter(["running", "running", "completed"])
 
     async def read() -> Task:
@@ -135,8 +133,8 @@ async def test_a_read_that_lags_behind_is_repeated_soon() -> None:
         assert (await wait_with_hints(poller(read), receiver)).status == "completed"
 
 
-async def test_new_word_hurries_a_wait_whose_pauses_have_grown() -> None:
-    """The word of an earlier turn came to nothing; that of the end, which the read lags behind, is followed soon."""
+async def test_a_new_hint_shortens_intervals_that_have_grown() -> None:
+    """After the hint of an earlier turn, the hint of the end is followed by reads at short intervals again."""
     receiver, reads, second = WebhookReceiver(VERIFIER), 0, asyncio.Event()
 
     async def read() -> Task:
@@ -159,7 +157,7 @@ async def test_new_word_hurries_a_wait_whose_pauses_have_grown() -> None:
 
 
 async def test_a_wait_need_not_poll_at_all() -> None:
-    """With an endless interval there are two reads: at the start, and at the word."""
+    """With an infinite interval there are two reads: at the start, and after the hint."""
     receiver, reads = WebhookReceiver(VERIFIER), 0
 
     async def read() -> Task:
@@ -174,8 +172,8 @@ async def test_a_wait_need_not_poll_at_all() -> None:
     assert (await waiting).status == "completed"
 
 
-async def test_reads_that_fail_are_forgiven_for_a_while(emulator: Emulator) -> None:
-    """A service that is down for a moment ends no wait; one that stays down does."""
+async def test_reads_that_fail_are_tolerated_for_a_while(emulator: Emulator) -> None:
+    """A wait survives a short outage of the service, and fails if the outage lasts."""
     retry = RetryPolicy(max_attempts=1)
     async with AsyncRebyte(emulator.api_key, base_url=emulator.url, retry=retry) as client:
         task = await client.tasks.create("Say hello")
@@ -188,7 +186,7 @@ async def test_reads_that_fail_are_forgiven_for_a_while(emulator: Emulator) -> N
 
 
 async def test_a_task_that_is_not_there_is_an_error() -> None:
-    """At once where it can't be new; a new one is given a moment."""
+    """A 404 fails the wait at once, except during the creation grace."""
     receiver, reads = WebhookReceiver(VERIFIER), 0
 
     async def read() -> Task:
@@ -203,8 +201,8 @@ async def test_a_task_that_is_not_there_is_an_error() -> None:
     assert (await wait_with_hints(poller(read, is_new=True), receiver, poll_interval=0.01)).is_terminal
 
 
-async def test_a_task_made_a_moment_ago_need_not_be_read_first() -> None:
-    """Then one read, at the word of its end, is all."""
+async def test_a_new_task_need_not_be_read_first() -> None:
+    """With `read_first=False` the only read is the one after the hint."""
     receiver, reads = WebhookReceiver(VERIFIER), 0
 
     async def read() -> Task:
@@ -220,8 +218,8 @@ async def test_a_task_made_a_moment_ago_need_not_be_read_first() -> None:
     assert reads == 1
 
 
-async def test_a_wait_has_its_time(emulator: Emulator, client: AsyncRebyte) -> None:
-    """The error names the task and its last status; a timeout that can't be right is refused."""
+async def test_a_wait_has_a_timeout(emulator: Emulator, client: AsyncRebyte) -> None:
+    """The error has the task and its last status; an invalid timeout or interval is refused."""
     emulator.clear()
     emulator.script(hold())
     task = await client.tasks.create("Say hello")
@@ -240,11 +238,11 @@ async def test_a_wait_has_its_time(emulator: Emulator, client: AsyncRebyte) -> N
         await receiver.wait(task.id, poll_interval=math.inf, timeout=0.01)
 
 
-# Without a client
+# --- without a client ---
 
 
-async def test_without_a_client_a_delivery_is_taken_at_its_word() -> None:
-    """Its id and status, whether it came before or comes after; what doesn't say that it ended is passed over."""
+async def test_without_a_client_a_delivery_is_believed() -> None:
+    """The result has the id and status of the delivery; deliveries that name no end are ignored."""
     receiver = WebhookReceiver(VERIFIER)
     await deliver(receiver, "t1", "task.failed")
     assert await receiver.wait("t1") == Task(id="t1", status="failed")
@@ -260,8 +258,8 @@ async def test_without_a_client_a_delivery_is_taken_at_its_word() -> None:
         await receiver.wait("t4", timeout=0.01)
 
 
-async def test_later_word_takes_no_end_back() -> None:
-    """What names no end, or an event that isn't known, tells nothing against one that was named."""
+async def test_a_later_hint_takes_no_end_back() -> None:
+    """A later delivery without a known event doesn't undo an end that was named."""
     receiver = WebhookReceiver(VERIFIER)
     for event in ("task.failed", "task.shared", None):
         await deliver(receiver, "t1", event)
@@ -270,8 +268,8 @@ async def test_later_word_takes_no_end_back() -> None:
     assert await receiver.wait("t1", timeout=1) == Task(id="t1", status="completed")
 
 
-async def test_a_closed_receiver_tells_nothing_more() -> None:
-    """Whoever waits for its word alone is told so; who asks the service too goes on."""
+async def test_a_closed_receiver_gives_no_more_hints() -> None:
+    """A wait without a client fails; a wait for a hint continues, because its caller polls as well."""
     receiver = WebhookReceiver(VERIFIER)
     waiting = asyncio.create_task(receiver.wait("t1"))
     hearing = asyncio.create_task(receiver.ended("t1"))
@@ -284,8 +282,8 @@ async def test_a_closed_receiver_tells_nothing_more() -> None:
     hearing.cancel()
 
 
-async def test_word_is_numbered_bounded_and_a_repeat_is_word_too() -> None:
-    """Newer word has a higher number; only so many tasks are remembered, and nobody who waits is."""
+async def test_hints_are_numbered_and_a_repeat_is_a_hint() -> None:
+    """A newer hint has a higher number, and a repeated delivery is a hint as well."""
     receiver = WebhookReceiver(VERIFIER)
     hints: TaskCompletionHints = receiver
     await deliver(receiver, "t1")
