@@ -168,7 +168,7 @@ class CompletionDetector:
                 self._move(Finding.SUPERSEDED)
                 return CONTINUE
         elif ours not in turns or self._status_of_turn(task) in TERMINAL_STATUSES:
-            # Which turn is the later one can't be told, and this connection won't bring any more of ours.
+            # It is open which turn is the later one, and this connection won't bring any more of ours.
             return act.LeaveStream(act.ReadTask(self._on_empty_connection))
         return CONTINUE if foreign is None else act.IgnoreTurn(foreign)
 

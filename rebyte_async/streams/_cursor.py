@@ -31,7 +31,7 @@ def write_cursor(task_id: str, position: CursorPosition) -> str:
     """Write the cursor of a position in a task's stream."""
     delivered = position.delivered
     ranges = "_".join(f"{start}~{stop}" for start, stop in zip(delivered.starts, delivered.stops, strict=True))
-    # The "p" tells an empty prompt id from none.
+    # The "p" distinguishes an empty prompt id from none.
     prompt = "" if position.prompt_id is None else "p" + _encode(position.prompt_id.encode("utf-8", "surrogatepass"))
     head = ".".join((_VERSION, _checksum(task_id), prompt, ranges, _encode(delivered.digests())))
     return f"{head}.{_checksum(head)}"

@@ -55,7 +55,7 @@ class DeliveredSet:
 
     @property
     def has_events_without_identity(self) -> bool:
-        """Whether there are events that only their place in a replay from the start tells apart."""
+        """Whether there are events that only their place in a replay from the start identifies."""
         return self._without_identity is not None
 
     def restart(self, *, out_of_band: bool = False) -> None:

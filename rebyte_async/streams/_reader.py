@@ -169,7 +169,7 @@ class TurnReader:
         if self._is_draining:
             self._last_activity = self._source.time.clock()
         try:
-            # Events without an identity are told apart by their count in a replay from the start.
+            # Events without an identity are identified by their place in a replay from the start.
             await self._connection.open(needs_replay=self._turn.delivered.has_events_without_identity)
         except RequestTimeoutError as error:
             return self._on_idle(error)

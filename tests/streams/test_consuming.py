@@ -26,7 +26,7 @@ RUNNING = {"status": "running", "prompts": [{"id": "p1", "status": "running"}]}
 
 @pytest.mark.parametrize("keys", [False, True])
 async def test_a_cursor_resumes_without_repeat_or_gap_at_every_place(*, keys: bool) -> None:
-    """Wherever a consumer broke off, its cursor leads another client to exactly the rest."""
+    """Wherever a consumer stopped, its cursor leads another client to exactly the rest."""
     frames = [text(seq, f"word {seq}", key=f"k{seq}" if keys else None) for seq in range(1, 7)]
     async with RawServer(TaskServer([[*frames, END]])) as server:
         for count in range(7):
@@ -41,7 +41,7 @@ async def test_a_cursor_resumes_without_repeat_or_gap_at_every_place(*, keys: bo
 
 
 async def test_a_cursor_is_small() -> None:
-    """Numbered events cost nothing each, events with keys about eleven bytes."""
+    """A cursor doesn't grow with numbered events, and by about eleven bytes with each event that has a key."""
     for keys, most in [(False, 80), (True, 80 + 11 * 500)]:
         frames = [text(seq, "x", key=f"a-rather-long-key-{seq}" if keys else None) for seq in range(500)]
         async with (
@@ -54,8 +54,8 @@ async def test_a_cursor_is_small() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "x", "1.2.3", "1......", 5, "0" * 40])
-async def test_what_is_no_cursor_is_refused(wrong: Any) -> None:
-    """A damaged cursor, and one of another task, is told before anything is sent."""
+async def test_an_invalid_cursor_is_refused(wrong: Any) -> None:
+    """A damaged cursor, or one of another task, is an error before anything is sent."""
     async with client_of("http://127.0.0.1:9/v1") as client:
         with pytest.raises(errors.InvalidRequestError, match="after"):
             client.tasks.events(TASK_ID, after=wrong)
@@ -130,7 +130,7 @@ async def test_close_from_another_task_ends_the_iteration(state: str) -> None:
 
 
 async def test_two_consumers_at_once_are_refused() -> None:
-    """The second is told, the first goes on."""
+    """The second gets an error, the first continues."""
     async with RawServer(TaskServer([[SILENCE]])) as server, client_of(server.url) as client:
         async with client.tasks.events(TASK_ID) as stream:
             first = asyncio.create_task(anext(stream))
@@ -143,8 +143,8 @@ async def test_two_consumers_at_once_are_refused() -> None:
                 await first
 
 
-async def test_a_stream_that_is_never_closed_is_warned_about() -> None:
-    """A forgotten stream says so, and closes its connection."""
+async def test_a_stream_that_is_never_closed_warns() -> None:
+    """A stream that was forgotten warns, and closes its connection."""
     async with RawServer(TaskServer([[FRAMES[0], SILENCE]])) as server, client_of(server.url) as client:
         stream = client.tasks.events(TASK_ID)
         await anext(stream)
@@ -158,16 +158,16 @@ async def test_a_stream_that_is_never_closed_is_warned_about() -> None:
         assert client.stats().open_streams == 0
 
 
-async def test_a_stream_that_was_not_opened_or_has_ended_is_not_warned_about() -> None:
-    """Nothing to close, nothing to say."""
+async def test_a_stream_that_never_connected_or_has_ended_does_not_warn() -> None:
+    """A stream without an open connection is dropped silently."""
     async with RawServer(TaskServer([[*FRAMES, END]])) as server, client_of(server.url) as client:
         client.tasks.events(TASK_ID)
         await client.tasks.events(TASK_ID).until_done()
         gc.collect()
 
 
-async def test_a_stream_that_has_ended_has_ended() -> None:
-    """Iterating again gives nothing and asks nobody; the result stays."""
+async def test_an_ended_stream_stays_ended() -> None:
+    """Iterating again yields nothing and sends nothing; the result stays."""
     async with RawServer(TaskServer([[*FRAMES, END]])) as server, client_of(server.url) as client:
         stream = client.tasks.events(TASK_ID)
         result = await stream.until_done()
@@ -177,8 +177,8 @@ async def test_a_stream_that_has_ended_has_ended() -> None:
         assert len(server.requests) == requests
 
 
-async def test_a_stream_that_has_failed_stays_failed() -> None:
-    """The error is raised again, without asking the server again."""
+async def test_a_failed_stream_stays_failed() -> None:
+    """The error is raised again, and nothing is sent."""
     async with RawServer(TaskServer([[DROP]])) as server, client_of(server.url) as client:
         stream = client.tasks.events(TASK_ID)
         for _ in range(2):
@@ -188,7 +188,7 @@ async def test_a_stream_that_has_failed_stays_failed() -> None:
 
 
 async def test_a_failed_stream_that_was_closed_stays_failed() -> None:
-    """A loop over it says what went wrong, and doesn't end as if the turn had."""
+    """A loop over it raises its error, and doesn't end as if the turn had."""
     async with RawServer(TaskServer([[DROP]])) as server, client_of(server.url) as client:
         stream = client.tasks.events(TASK_ID)
         with pytest.raises(errors.StreamInterruptedError):
@@ -198,8 +198,8 @@ async def test_a_failed_stream_that_was_closed_stays_failed() -> None:
             await anext(stream)
 
 
-async def test_closing_while_it_connects_closes_what_comes_of_it() -> None:
-    """In whatever moment of connecting a stream is closed, it has no connection afterwards."""
+async def test_closing_while_it_connects_leaves_no_connection() -> None:
+    """A stream that is closed at any moment of connecting has no connection afterwards."""
     async with RawServer(TaskServer([[FRAMES[0], SILENCE]])) as server, client_of(server.url) as client:
         await client.tasks.get(TASK_ID)
         for moment in range(40):
@@ -213,8 +213,8 @@ async def test_closing_while_it_connects_closes_what_comes_of_it() -> None:
             assert client.stats().open_streams == 0, moment
 
 
-async def test_an_id_that_no_header_can_hold_is_kept_to_oneself() -> None:
-    """The stream is read again from its start then, which loses and repeats nothing."""
+async def test_an_id_that_no_header_can_hold_is_not_sent() -> None:
+    """The stream is read again from its start instead, which loses and repeats nothing."""
     odd = b"id: \x01\n" + FRAMES[0]
     task = TaskServer([[odd, FRAMES[1], DROP], [*FRAMES, END]])
     async with RawServer(task) as server, client_of(server.url) as client:
@@ -225,8 +225,8 @@ async def test_an_id_that_no_header_can_hold_is_kept_to_oneself() -> None:
         }
 
 
-async def test_every_byte_that_was_given_out_is_counted() -> None:
-    """Also those that came in the moment in which the connection was given up."""
+async def test_every_byte_that_was_delivered_is_counted() -> None:
+    """Bytes that come in the moment in which the connection is closed are counted as well."""
     for moment in range(7):
         go = anyio.Event()
 
@@ -259,7 +259,7 @@ async def test_every_byte_that_was_given_out_is_counted() -> None:
             await stream.close()
 
 
-async def test_text_gives_the_agents_words() -> None:
+async def test_text_yields_the_agents_words() -> None:
     """Deltas as they come, a blank line between blocks, echoes left out, and the whole is the result's text."""
     frames = [
         event(1, "init", session_id="s", model="m", cwd="/code"),
@@ -288,7 +288,7 @@ async def test_text_gives_the_agents_words() -> None:
     ("final", "task_result", "expected"), [("said", "read", "said"), ("", "read", "read"), ("", None, "word 6")]
 )
 async def test_the_final_result_falls_back(final: str, task_result: str | None, expected: str) -> None:
-    """The done's answer, else the task's, else the last text."""
+    """It is that of the done frame, else the task's, else the last text."""
     state = {"status": "completed", "finalResult": task_result, "prompts": [{"id": "p1", "status": "succeeded"}]}
     task = TaskServer([[*FRAMES, done("succeeded", 6, final)]], [state])
     async with RawServer(task) as server, client_of(server.url) as client:
@@ -299,7 +299,7 @@ async def test_the_final_result_falls_back(final: str, task_result: str | None, 
 
 @pytest.mark.parametrize("wait", ["retry", "429", "empty"])
 async def test_a_closed_client_ends_the_waits_of_its_streams(wait: str) -> None:
-    """Also a stream that waits for its next try, however long, says at once that its client was closed."""
+    """A stream that waits for its next try raises at once when its client is closed, however long the wait."""
     busy = http_response(429, b"{}", Retry_After="100")
     retry = [b"retry: 100000\n\n", DROP]
     connects: dict[str, list[Any]] = {"retry": retry, "429": [busy], "empty": [done("succeeded", -1)]}
@@ -317,7 +317,7 @@ async def test_a_closed_client_ends_the_waits_of_its_streams(wait: str) -> None:
 
 
 async def test_a_closed_client_ends_its_streams_with_an_error() -> None:
-    """A stream whose client was closed says so instead of waiting or ending."""
+    """A stream whose client was closed raises, and neither waits nor ends."""
     async with RawServer(TaskServer([[FRAMES[0], SILENCE]])) as server:
         client = client_of(server.url)
         stream = client.tasks.events(TASK_ID)
@@ -329,8 +329,8 @@ async def test_a_closed_client_ends_its_streams_with_an_error() -> None:
             await reader
 
 
-async def test_a_task_that_is_not_there_yet_is_forgiven_right_after_its_creation() -> None:
-    """A 404 for a task that this client has just created means that it isn't readable yet."""
+async def test_a_404_right_after_the_create_is_waited_out() -> None:
+    """A 404 for a task that this client has just created means that it isn't visible yet."""
     from support.raw_server import RawRequest, json_response
 
     task = TaskServer([[json_response({}, 404)], [json_response({}, 404)], [*FRAMES, END]])
@@ -362,7 +362,7 @@ async def test_statistics_count_streams(way: Any) -> None:
 
 
 async def test_impatience_spends_no_tries() -> None:
-    """However often a consumer is cancelled while the tail is awaited, the tail gets its seconds."""
+    """A consumer that is cancelled again and again while the stream drains doesn't shorten the drain."""
     task = TaskServer([[tool_use(1), done("succeeded", 1)]] * 5 + [[tool_use(1), *FRAMES[1:], END]])
     skipped = SkippedTime()
 
@@ -382,8 +382,8 @@ async def test_impatience_spends_no_tries() -> None:
         assert seqs == [1, 2, 3, 4, 5, 6]
 
 
-async def test_the_cursor_of_an_error_is_that_of_a_resumed_stream() -> None:
-    """A stream that was resumed and brought nothing new still says where to go on."""
+async def test_a_resumed_stream_that_fails_still_has_its_cursor() -> None:
+    """A stream that was resumed and brought nothing new still says where to resume."""
     async with RawServer(TaskServer([[FRAMES[0], DROP], [DROP]])) as server, client_of(server.url) as client:
         after: str | None = None
         for _ in range(2):
@@ -396,8 +396,8 @@ async def test_the_cursor_of_an_error_is_that_of_a_resumed_stream() -> None:
             assert [event.seq async for event in stream] == [2, 3, 4, 5, 6]
 
 
-async def test_numbers_of_any_size_are_resumed_behind() -> None:
-    """A number that Python can't even write out neither breaks the cursor nor comes twice."""
+async def test_a_stream_resumes_after_numbers_of_any_size() -> None:
+    """A number that Python refuses to print neither breaks the cursor nor comes twice."""
     frames = [text(number, "x") for number in (2**63 - 1, 2**63, int("9" * 4300))]
     end = done("succeeded", 1, "x")
     async with RawServer(TaskServer([[*frames, end]])) as server, client_of(server.url) as client:
@@ -407,7 +407,7 @@ async def test_numbers_of_any_size_are_resumed_behind() -> None:
             assert (await stream.until_done()).events_seen == 0
 
 
-async def test_a_resumed_turn_is_not_taken_for_an_empty_one() -> None:
+async def test_a_resumed_turn_is_not_mistaken_for_an_empty_one() -> None:
     """A server that resumes by itself and has nothing to show yet doesn't end a resumed stream without its tail."""
     frames = [b"id: 1\n" + tool_use(1), b"id: 2\n" + text(2, "you")]
     completed = {"status": "completed", "prompts": [{"id": "p1", "status": "succeeded"}]}
@@ -420,8 +420,8 @@ async def test_a_resumed_turn_is_not_taken_for_an_empty_one() -> None:
             assert [event.seq async for event in stream] == [2]
 
 
-async def test_a_delta_goes_on_where_a_whole_text_ended() -> None:
-    """A whole text begins a block of its own, to which deltas append; a whole that repeats them all is an echo."""
+async def test_a_delta_is_appended_to_a_whole_text() -> None:
+    """A whole text begins a block, to which deltas are appended; a whole text that repeats them all is an echo."""
     frames = [text(1, "One."), text(2, "Hello "), text(3, "world", is_delta=True), text(4, "Hello world"), text(5, "!")]
     async with RawServer(TaskServer([[*frames, done("succeeded", 5, "!")]])) as server, client_of(server.url) as client:
         result = await client.tasks.events(TASK_ID).until_done()

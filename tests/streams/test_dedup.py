@@ -12,8 +12,8 @@ DIGESTS = st.lists(st.integers(1, 2**64 - 1) | st.integers(1, 40).map(lambda num
 
 @given(DIGESTS)
 @example([number << 32 for number in range(1, 200)])
-def test_it_is_a_set(digests: list[int]) -> None:
-    """It finds what was put in and nothing else, also where all places coincide, and gives it back in order."""
+def test_the_compact_set_behaves_like_a_set(digests: list[int]) -> None:
+    """It has what was added and nothing else, even where all numbers share a slot, and lists it in order."""
     ours, model = CompactIntSet(), set[int]()
     for digest in digests:
         assert ours.add(digest) is (digest not in model)
@@ -25,8 +25,8 @@ def test_it_is_a_set(digests: list[int]) -> None:
     assert not any(again.add(digest) for digest in digests)
 
 
-def test_nothing_counts_as_one() -> None:
-    """A digest of 0 stands for a free place in the table, so that it is taken for 1."""
+def test_zero_counts_as_one() -> None:
+    """0 marks a free slot of the table, so that the number 0 is taken for 1."""
     digests = CompactIntSet()
     assert digests.add(0)
     assert not digests.add(1)

@@ -17,7 +17,7 @@ from support.task_server import done, text
 
 
 async def handler(request: RawRequest) -> Any:
-    """Task n has n events; bad ones are refused; busy ones never end."""
+    """Serve n events for task n; refuse the bad ones; never end the busy ones."""
     name = request.path.split("/")[3]
 
     async def pieces() -> Any:
@@ -32,7 +32,7 @@ async def handler(request: RawRequest) -> Any:
 
 
 def streams(client: AsyncRebyte, *names: str) -> list[TaskEventStream]:
-    """A stream for each task."""
+    """Open a stream for each task."""
     return [client.tasks.events(name) for name in names]
 
 
@@ -47,7 +47,7 @@ async def test_every_event_of_every_stream_comes_with_its_task() -> None:
 
 
 async def test_a_busy_stream_does_not_starve_the_others() -> None:
-    """They take turns, and a slow consumer is all that is waited for."""
+    """The streams alternate, and only a slow consumer slows them down."""
     async with RawServer(handler) as server, client_of(server.url) as client:
         parts = streams(client, "busy1", "busy2", "5")
         got: Counter[str] = Counter()
@@ -81,7 +81,7 @@ async def test_failures_come_after_the_others_and_name_their_tasks() -> None:
 
 
 async def test_cancelling_closes_everything() -> None:
-    """No reader, no connection is left behind."""
+    """No reader and no connection is left over."""
     async with RawServer(handler) as server, client_of(server.url) as client:
         before = asyncio.all_tasks()
 
@@ -97,6 +97,6 @@ async def test_cancelling_closes_everything() -> None:
         assert {task for task in asyncio.all_tasks() - before if "RawServer" not in repr(task)} == set()
 
 
-async def test_nothing_to_merge_is_nothing() -> None:
-    """No streams, no events."""
+async def test_merging_no_streams_yields_nothing() -> None:
+    """It ends at once, without an event."""
     assert [item async for item in merge()] == []

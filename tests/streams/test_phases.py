@@ -21,7 +21,7 @@ from rebyte_async.streams._dedup import DeliveredSet
 from rebyte_async.streams._turn import TurnState
 from rebyte_async.types import Done, Task, TaskContent, TaskEvent, TaskStatus
 from support.clients import SkippedTime
-from support.turns import TASK_ID, done, event, text, tool_use
+from support.task_server import TASK_ID, done, event, text, tool_use
 
 DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
 EARLY = Done(status=TaskStatus.COMPLETED, last_seq=5, final_result="")
@@ -34,20 +34,20 @@ END = done("succeeded", 2, "you")
 
 
 def task(status: str = "running", *turns: str, final_result: str | None = None) -> Task:
-    """A task whose prompts all have one status."""
+    """Return a task whose prompts all have one status."""
     spelled = status.replace("completed", "succeeded")
     prompts = [{"id": turn, "status": spelled} for turn in turns or ("p1",)]
     return decode(Task, {"id": TASK_ID, "status": status, "prompts": prompts, "finalResult": final_result})
 
 
 def frames(*parts: bytes) -> list[ServerSentEvent]:
-    """Frames as a connection gives them."""
+    """Return frames as a connection gives them."""
     lines = [part.decode().strip().split("\n") for part in parts]
     return [ServerSentEvent(name.removeprefix("event: "), data.removeprefix("data: "), "") for name, data in lines]
 
 
-def detector(*parts: bytes) -> tuple[CompletionDetector, TurnState]:
-    """A detector of the turn p1, of which frames have come."""
+def make_detector(*parts: bytes) -> tuple[CompletionDetector, TurnState]:
+    """Make a detector of the turn p1, from which these frames have come."""
     turn = TurnState(TASK_ID, "p1", DeliveredSet(), None)
     turn.add_frames(frames(*parts))
     while turn.next_event():
@@ -55,7 +55,7 @@ def detector(*parts: bytes) -> tuple[CompletionDetector, TurnState]:
     return CompletionDetector(turn), turn
 
 
-def tell(action: act.Action, found: Any) -> act.Action:
+def carry_out(action: act.Action, found: Any) -> act.Action:
     """Give an action what it asked for, and return the next one."""
     assert isinstance(action, act.ReadTask | act.ReadResult)
     return action.then(found)
@@ -63,7 +63,8 @@ def tell(action: act.Action, found: Any) -> act.Action:
 
 def test_the_design_page_draws_the_table_of_transitions() -> None:
     """The diagram has exactly the transitions that the code has."""
-    diagram = DESIGN.read_text().partition("stateDiagram-v2")[2].partition("```")[0]
+    section = DESIGN.read_text().partition("\n## How a stream reaches its end\n")[2]
+    diagram = section.partition("stateDiagram-v2")[2].partition("```")[0]
     drawn = {(Phase[a], Finding[b]): Phase[c] for a, c, b in re.findall(r"(\w+) --> (\w+): (\w+)", diagram)}
     assert drawn == TRANSITIONS
     assert re.findall(r"\[\*\] --> (\w+)|(\w+) --> \[\*\]", diagram) == [("FOLLOWING", ""), ("", "ENDED")]
@@ -78,7 +79,7 @@ def test_every_phase_can_be_reached_and_leads_to_the_end(start: Phase) -> None:
 
 
 def reachable(start: Phase) -> set[Phase]:
-    """The phases to which transitions lead from one."""
+    """Return the phases to which transitions lead from a phase."""
     reached = {start}
     for _ in Phase:
         reached |= {there for (here, _), there in TRANSITIONS.items() if here in reached}
@@ -87,81 +88,83 @@ def reachable(start: Phase) -> set[Phase]:
 
 def test_an_early_done_frame_drains_the_stream() -> None:
     """A done frame that announces more than has come is waited on, a second at a time, and then believed."""
-    ending, _ = detector(text(1, "Hello"))
+    detector, _ = make_detector(text(1, "Hello"))
     for _ in range(2):
-        assert ending.on_done_frame(EARLY) == act.Wait(act.PAUSE)
-        assert ending.phase is Phase.DRAINING
-        assert ending.next_action() is None
-    assert ending.on_done_frame(EARLY) == act.CONTINUE
-    assert ending.phase is Phase.FINISHING
+        assert detector.on_done_frame(EARLY) == act.Wait(act.PAUSE)
+        assert detector.phase is Phase.DRAINING
+        assert detector.next_action() is None
+    assert detector.on_done_frame(EARLY) == act.CONTINUE
+    assert detector.phase is Phase.FINISHING
 
 
 def test_a_whole_turn_ends_without_a_read_of_the_task() -> None:
     """A done frame with a final result, after which nothing is missing, needs no further request."""
-    ending, _ = detector(text(1, "Hello"))
-    assert ending.on_done_frame(WHOLE) == act.CONTINUE
-    assert ending.phase is Phase.FINISHING
-    assert ending.next_action() == act.CONTINUE
-    assert (ending.phase, ending.done) == (Phase.ENDED, WHOLE)
+    detector, _ = make_detector(text(1, "Hello"))
+    assert detector.on_done_frame(WHOLE) == act.CONTINUE
+    assert detector.phase is Phase.FINISHING
+    assert detector.next_action() == act.CONTINUE
+    assert (detector.phase, detector.done) == (Phase.ENDED, WHOLE)
 
 
 @pytest.mark.parametrize("had_news", [True, False])
 def test_a_close_of_a_running_turn_is_followed_on(*, had_news: bool) -> None:
     """The phase stays, and the wait has jitter where the connection had brought something."""
-    ending, _ = detector(text(1, "Hello"))
-    assert tell(ending.on_closed(has_news=had_news), task("running")) == act.Wait(None if had_news else act.PAUSE)
-    assert ending.phase is Phase.FOLLOWING
+    detector, _ = make_detector(text(1, "Hello"))
+    assert carry_out(detector.on_closed(has_news=had_news), task("running")) == act.Wait(
+        None if had_news else act.PAUSE
+    )
+    assert detector.phase is Phase.FOLLOWING
 
 
 def test_an_idle_stream_is_verified_by_the_task() -> None:
     """The task is read before anything else, again after a failed read, and says which way it goes."""
     for status, phase in [("running", Phase.FOLLOWING), ("completed", Phase.DRAINING)]:
-        ending, _ = detector(text(1, "Hello"))
-        assert ending.on_idle() == act.CONTINUE
+        detector, _ = make_detector(text(1, "Hello"))
+        assert detector.on_idle() == act.CONTINUE
         for _ in range(2):  # the first read fails, so that `then` isn't called
-            action = ending.next_action()
-            assert ending.phase is Phase.VERIFYING
+            action = detector.next_action()
+            assert detector.phase is Phase.VERIFYING
         assert action is not None
-        tell(action, task(status))
-        assert ending.phase is phase
+        carry_out(action, task(status))
+        assert detector.phase is phase
 
 
 def test_an_empty_connection_is_believed_after_three_reads_in_a_row() -> None:
     """A turn that ended without an event ends the stream only when the task says so three times in a row."""
-    ending, _ = detector()
-    answers = ["completed", "completed", "running", "completed", "completed"]
-    for status in answers:
-        assert tell(ending.on_done_frame(EMPTY), task(status)) == act.Wait(act.PAUSE)
-        assert ending.phase is Phase.FOLLOWING
-    assert tell(ending.on_done_frame(EMPTY), task("completed")) == act.CONTINUE
-    assert ending.phase is Phase.FINISHING
-    action = ending.next_action()
+    detector, _ = make_detector()
+    statuses = ["completed", "completed", "running", "completed", "completed"]
+    for status in statuses:
+        assert carry_out(detector.on_done_frame(EMPTY), task(status)) == act.Wait(act.PAUSE)
+        assert detector.phase is Phase.FOLLOWING
+    assert carry_out(detector.on_done_frame(EMPTY), task("completed")) == act.CONTINUE
+    assert detector.phase is Phase.FINISHING
+    action = detector.next_action()
     assert action is not None
-    assert tell(action, task("completed", final_result="from the task")) == act.CONTINUE
-    assert ending.done == Done(status=TaskStatus.COMPLETED, last_seq=-1, final_result="from the task")
+    assert carry_out(action, task("completed", final_result="from the task")) == act.CONTINUE
+    assert detector.done == Done(status=TaskStatus.COMPLETED, last_seq=-1, final_result="from the task")
 
 
 @pytest.mark.parametrize("is_draining", [True, False])
 def test_a_later_turn_leaves_the_tail_to_the_content(*, is_draining: bool) -> None:
     """While it follows or drains, a stream that another turn has taken over reads the content, until it is whole."""
-    ending, turn = detector(text(1, "Hello"))
+    detector, turn = make_detector(text(1, "Hello"))
     if is_draining:
-        ending.on_done_frame(EARLY)
+        detector.on_done_frame(EARLY)
     turn.restart()
-    tell(ending.on_done_frame(EMPTY), task("completed", "p1", "p2"))
+    carry_out(detector.on_done_frame(EMPTY), task("completed", "p1", "p2"))
     content = decode(TaskContent, {"id": TASK_ID, "prompts": [{"id": "p1", "response": "Hello", "events": []}]})
-    phases, decisions = [ending.phase], list[act.Action]()
+    phases, decisions = [detector.phase], list[act.Action]()
     while not decisions or decisions[-1] != act.CONTINUE:
-        action = ending.next_action()
+        action = detector.next_action()
         assert isinstance(action, act.LeaveStream)
         if isinstance(action.then, act.ReadTask):
-            read = tell(action.then, task("completed", "p1", "p2"))
+            read = carry_out(action.then, task("completed", "p1", "p2"))
             assert isinstance(read, act.ReadContent)
             assert read.then(content, None) == act.InjectTail(content.prompts[0])
         else:
             decisions.append(action.then)
     assert decisions == [act.Wait()] * is_draining + [act.CONTINUE]
-    assert [*phases, ending.phase] == [Phase.READING_CONTENT, Phase.FINISHING]
+    assert [*phases, detector.phase] == [Phase.READING_CONTENT, Phase.FINISHING]
 
 
 def test_a_foreign_turn_is_skipped_or_takes_over_by_its_place_among_the_prompts() -> None:
@@ -171,24 +174,24 @@ def test_a_foreign_turn_is_skipped_or_takes_over_by_its_place_among_the_prompts(
         (("p1", "p9"), act.CONTINUE, Phase.READING_CONTENT),
         (("p1",), act.IgnoreTurn("p9"), Phase.FOLLOWING),
     ]:
-        ending, turn = detector(event(1, prompt="p9", content="x"))
+        detector, turn = make_detector(event(1, prompt="p9", content="x"))
         assert turn.blocked_by == "p9"
-        assert ending.on_foreign_turn(task("running", *turns)) == expected
-        assert ending.phase is phase
-    ending, _ = detector(event(1, prompt="p9", content="x"))
-    assert isinstance(ending.on_foreign_turn(task("running", "p9")), act.LeaveStream)
+        assert detector.on_foreign_turn(task("running", *turns)) == expected
+        assert detector.phase is phase
+    detector, _ = make_detector(event(1, prompt="p9", content="x"))
+    assert isinstance(detector.on_foreign_turn(task("running", "p9")), act.LeaveStream)
 
 
 def test_a_turn_that_the_task_does_not_have_is_given_up_after_fifteen_reads() -> None:
     """Fourteen are tolerated, and new events begin the count anew."""
-    ending, _ = detector()
+    detector, _ = make_detector()
     for _ in range(2):
         for _ in range(14):
-            assert tell(ending.on_done_frame(EMPTY), task("completed", "p0")) == act.Wait(act.PAUSE)
-        ending.on_progress()
+            assert carry_out(detector.on_done_frame(EMPTY), task("completed", "p0")) == act.Wait(act.PAUSE)
+        detector.on_progress()
     for _ in range(14):
-        tell(ending.on_done_frame(EMPTY), task("completed", "p0"))
-    assert tell(ending.on_done_frame(EMPTY), task("completed", "p0")) == act.GiveUp(
+        carry_out(detector.on_done_frame(EMPTY), task("completed", "p0"))
+    assert carry_out(detector.on_done_frame(EMPTY), task("completed", "p0")) == act.GiveUp(
         "nothing new came and the task has no prompt p1"
     )
 
@@ -230,9 +233,9 @@ class FakeSource:
             raise self._chunks[0]
         return self._chunks.pop(0)  # type: ignore[return-value]  # pyright: ignore[reportReturnType] - as checked
 
-    coming = read
+    read_raw = read
 
-    def took(self) -> None:
+    def mark_consumed(self) -> None:
         """Note nothing."""
 
     def close(self) -> None:

@@ -55,7 +55,7 @@ SCALE = float(os.environ.get("REBYTE_EXAMPLES", "1"))
 HARD_LIMIT = 20
 """Seconds of real time after which an example hangs."""
 IDLE = 0.25
-"""Seconds of real silence that a stream bears, where a scenario has silence."""
+"""The idle timeout of a stream whose scenario has silence, in seconds of real time."""
 STATUSES = {
     "succeeded": "completed",
     "completed": "completed",
@@ -68,7 +68,7 @@ TRIES = {"completed": 8, "failed": 2, "canceled": 0}
 
 
 def examples(count: int) -> settings:
-    """So many examples, the same ones in every ordinary run."""
+    """Run a number of examples, the same ones in every ordinary run."""
     return settings(
         deadline=None,
         max_examples=max(1, int(count * SCALE)),
@@ -82,7 +82,7 @@ def examples(count: int) -> settings:
 
 @st.composite
 def rows(draw: st.DrawFn, naming: str, *, delegates: bool = False) -> tuple[Row, ...]:
-    """A turn's events. Those without an identity may be equal; all others differ."""
+    """Draw a turn's events. Those without an identity may be equal; all others differ."""
     kinds = draw(st.lists(st.sampled_from(["text", "tool_use", "tool_result", "delta", "other", "odd"]), max_size=7))
     if delegates:
         kinds.insert(draw(st.integers(0, len(kinds))), "delegation")
@@ -106,14 +106,14 @@ def _row(draw: st.DrawFn, kind: str, index: int, naming: str) -> Row:
 
 @st.composite
 def orders(draw: st.DrawFn, turn: tuple[Row, ...]) -> tuple[int, ...]:
-    """An order of appearance: some rows with an identity come late."""
+    """Draw an order of appearance: some rows with an identity come late."""
     delays = [draw(st.sampled_from([0, 0, 0, 2, 4])) if row.has_identity else 0 for row in turn]
     return tuple(sorted(range(len(turn)), key=lambda index: (index + delays[index], index)))
 
 
 @st.composite
 def running_steps(draw: st.DrawFn, count: int, *, given: bool) -> list[Step]:
-    """What connects bring while the turn runs; at most one silence."""
+    """Draw what connects bring while the turn runs; at most one of them falls silent."""
     kinds = ["show", "show", "show", "empty", "refuse", "drop"] + ["previous"] * 2 * given
     steps: list[Step] = []
     visible = 0
@@ -138,14 +138,14 @@ def running_steps(draw: st.DrawFn, count: int, *, given: bool) -> list[Step]:
 
 @st.composite
 def draining_steps(draw: st.DrawFn, base: Scenario, before: int, *, least: int) -> list[Step]:
-    """What connects bring when the turn says that it has ended and its tail isn't readable yet.
+    """Draw what connects bring when the turn is reported as ended and its tail isn't readable yet.
 
     Only what can be survived: the tail comes within the tries, and after at most two readings of an end that may well
-    be the whole one; no end is told that leaves no doubt.
+    be the whole one; no end is reported that can only be the last.
     """
     steps: list[Step] = []
     tries, readings, most_tries, most_readings = 0, 0, TRIES[STATUSES[base.status]], 8
-    result, told = draw(st.sampled_from(["", "early"])), draw(st.booleans())
+    result, announces_all = draw(st.sampled_from(["", "early"])), draw(st.booleans())
     dones = draw(st.booleans())  # else it is the task alone that says so
     while len(steps) < least or draw(st.booleans()):
         kind = draw(st.sampled_from(["end", "end", "partial", "fail"])) if steps else "end"
@@ -156,7 +156,8 @@ def draining_steps(draw: st.DrawFn, base: Scenario, before: int, *, least: int) 
             step = Step("show", draw(st.integers(0, before)), end="close")
         else:
             visible = draw(st.integers(before, len(base.rows)))
-            step = Step("show", visible, draw(st.booleans()), base.status if dones else "close", 0, result, told=told)
+            end = base.status if dones else "close"
+            step = Step("show", visible, draw(st.booleans()), end, result=result, announces_all=announces_all)
         if kind != "fail":
             shown = [base.shown(before, step), base.shown(step.visible, step)]
             looks_whole = any(has_final_text(base.rows[index] for index in indexes) for indexes in shown)
@@ -174,15 +175,15 @@ def draining_steps(draw: st.DrawFn, base: Scenario, before: int, *, least: int) 
 
 
 def _is_doubtful(base: Scenario, step: Step, *, looks_whole: bool) -> bool:
-    """Whether a done leaves a doubt that it is the last."""
+    """Whether a done frame leaves it open that more will come."""
     last, so_far = base.last_seq(len(base.rows)), base.last_seq(step.visible)
-    tells_of_more = step.told and None not in {last, so_far} and last != so_far
-    return tells_of_more or not (looks_whole or STATUSES[base.status] == "failed")
+    announces_more = step.announces_all and None not in {last, so_far} and last != so_far
+    return announces_more or not (looks_whole or STATUSES[base.status] == "failed")
 
 
 @st.composite
 def scenarios(draw: st.DrawFn, *, quick: bool = False, delegates: bool = False, drains: bool = False) -> Scenario:
-    """A turn and its misfortunes."""
+    """Draw a turn and what goes wrong with it."""
     naming = draw(st.sampled_from(["number", "both", "key", "mixed", "none"]))
     turn = draw(rows(naming, delegates=delegates))
     given = draw(st.booleans())
@@ -227,7 +228,7 @@ def scenarios(draw: st.DrawFn, *, quick: bool = False, delegates: bool = False, 
 
 @frozen
 class Act:
-    """Something that a consumer does before it reads on.
+    """Something that a consumer does before it continues to read.
 
     Kinds: `read` some events; be cancelled natively (`cancel`) or by a scope (`scope`) after some turns of the event
     loop; `timeout` after some tenths of a millisecond; have another task `close` the stream; `disconnect`; `leave`
@@ -253,7 +254,7 @@ class Story(Short):
 def stories(
     scenario: st.SearchStrategy[Scenario], *, acts: int, least: int = 0, **more: st.SearchStrategy[int]
 ) -> st.SearchStrategy[Story]:
-    """Stories with so many acts at most."""
+    """Draw stories with at most `acts` acts."""
     return st.builds(Story, scenario, st.lists(ACTS, min_size=least, max_size=acts).map(tuple), **more)
 
 
@@ -273,7 +274,7 @@ class Consumer:
     retry: RetryPolicy
     idle: float | None = None
     resumes_failures: bool = False
-    """Whether to go on from the cursor of the error when a stream is given up."""
+    """Whether to resume from the cursor of the error when a stream gives up."""
     failures: int = field(default=0, init=False)
     cursor: str | None = None
     resumes: int = field(default=0, init=False)
@@ -392,7 +393,7 @@ async def _scoped(read: Callable[[], Awaitable[None]], turns: int) -> None:
 
 
 async def _settled(server: RawServer) -> None:
-    """Nothing is left behind: no task, and no connection on the server's side."""
+    """Check that no task, and no connection on the server's side, is left over."""
     async with asyncio.timeout(2):
         while server._tasks:  # pyright: ignore[reportPrivateUsage]
             await asyncio.sleep(0.001)
@@ -400,7 +401,7 @@ async def _settled(server: RawServer) -> None:
 
 
 def play(story: Story) -> None:
-    """The turn is delivered, and so is its end, and nothing is left behind."""
+    """Check that the turn and its end are delivered, and that nothing is left over."""
     scenario, attempts = story.scenario, story.attempts
 
     async def main() -> None:
@@ -418,7 +419,7 @@ def play(story: Story) -> None:
                     assert consumer.failures or world.sick_connects < retry.max_attempts
                 consumer.done, count = None, len(world.got)
                 again = await consumer.follow(())
-                assert len(world.got) == count, "a resume behind the end repeated something"
+                assert len(world.got) == count, "a resume after the end repeated something"
                 assert again.status == end.status
                 world.over = True
                 await _settled(server)
@@ -431,7 +432,7 @@ def _is_silent(scenario: Scenario) -> bool:
 
 
 def _check_end(scenario: Scenario, end: Done, *, whole: bool) -> None:
-    """The status is right in any case, the rest where the scenario leaves no doubt.
+    """Check the status in any case, and the rest where the scenario determines it.
 
     Args:
         scenario: What the server did.
@@ -456,14 +457,14 @@ def _check_end(scenario: Scenario, end: Done, *, whole: bool) -> None:
 @examples(150)
 @given(stories(scenarios(), acts=0))
 def test_every_event_comes_once_in_order_to_the_right_end(story: Story) -> None:
-    """Whatever a server does that the contract knows of, the turn is delivered exactly, and so is its end."""
+    """A server does anything that the contract allows: the turn and its end are delivered exactly."""
     play(story)
 
 
 @examples(150)
 @given(stories(scenarios(drains=True), acts=2))
-def test_a_tail_that_is_late_is_waited_for(story: Story) -> None:
-    """However early the end is told, and however impatient the consumer is, the tail gets its promised time."""
+def test_a_late_tail_is_waited_for(story: Story) -> None:
+    """An end is reported early, and the consumer is impatient: the tail still gets its promised time."""
     play(story)
 
 
@@ -476,14 +477,14 @@ def test_whatever_the_consumer_does_nothing_is_lost_or_repeated(story: Story) ->
 
 @examples(80)
 @given(stories(scenarios(quick=True, delegates=True), acts=8))
-def test_a_delegations_events_come_once_too(story: Story) -> None:
-    """What a sub-prompt does is delivered once and in order, whatever happens to stream, reads and consumer."""
+def test_the_events_of_a_delegation_come_once(story: Story) -> None:
+    """The events of a sub-prompt come once and in order, whatever happens to stream, reads and consumer."""
     play(story)
 
 
 @examples(100)
 @given(stories(scenarios(quick=True), acts=4, sick_after=st.integers(0, 4), attempts=st.integers(1, 4)))
-def test_a_stream_that_is_given_up_goes_on_from_its_cursor(story: Story) -> None:
+def test_a_stream_that_gave_up_resumes_from_its_cursor(story: Story) -> None:
     """More failures in a row than allowed raise, and the error's cursor leads to exactly the rest."""
     play(story)
 
@@ -498,8 +499,8 @@ CUT_TURN = (
 
 @pytest.mark.parametrize("ids", ["none", "honoured"])
 @pytest.mark.parametrize(("end", "chunked"), [("cut", True), ("reset", True), ("cut", False)])
-async def test_a_cut_at_every_byte_is_mended(end: str, ids: str, *, chunked: bool) -> None:
-    """There is no place in an answer, head included, where losing the connection loses or repeats an event."""
+async def test_a_cut_at_any_byte_loses_nothing(end: str, ids: str, *, chunked: bool) -> None:
+    """Losing the connection at any byte of a response, its head included, neither loses nor repeats an event."""
     worlds: list[UnreliableServer] = []
 
     async def handler(request: RawRequest) -> Any:
@@ -542,7 +543,7 @@ IDENTITIES = st.fixed_dictionaries({}, optional={"seq": NUMBERS, "event_key": KE
         max_size=60,
     )
 )
-def test_what_was_seen_is_a_set(steps: list[Any]) -> None:
+def test_the_delivered_set_behaves_like_a_set(steps: list[Any]) -> None:
     """Any numbers and keys in any order are new exactly once, through any number of cursors."""
     seen, model = DeliveredSet(), set[Any]()
     counts: dict[Any, int] = {}
@@ -572,8 +573,8 @@ def test_what_was_seen_is_a_set(steps: list[Any]) -> None:
 
 @examples(200)
 @given(PAYLOADS)
-def test_an_event_without_identity_is_known_by_any_payload(payload: Any) -> None:
-    """No payload that JSON can carry keeps an event from being told apart."""
+def test_an_event_without_identity_is_recognized_by_its_payload(payload: Any) -> None:
+    """An event is recognized in a replay whatever JSON its payload holds."""
     event = UnknownEvent(event_type="x", payload={"a": payload})
     seen = DeliveredSet()
     assert seen.add(event)

@@ -23,12 +23,12 @@ GATEWAY = http_response(502, b"<html>bad gateway</html>", Content_Type="text/htm
 
 
 def by_byte(data: bytes) -> list[bytes]:
-    """Every byte in a chunk of its own."""
+    """Cut every byte into its own chunk."""
     return [data[index : index + 1] for index in range(len(data))]
 
 
 def at_random(data: bytes) -> list[bytes]:
-    """Chunks of random sizes."""
+    """Cut into chunks of random sizes."""
     rng, pieces = Random(len(data)), []
     while data:
         size = rng.randrange(1, 40)
@@ -71,7 +71,7 @@ async def follow(task: TaskServer, *, retry: RetryPolicy | None = None, **option
 
 @pytest.mark.parametrize("cut", CUTS)
 async def test_a_whole_stream_needs_one_connect(cut: str) -> None:
-    """Nothing is connected or waited for twice when nothing goes wrong, however the bytes are cut."""
+    """Nothing is read or waited for twice when nothing goes wrong, however the bytes are cut."""
     got = await follow(TaskServer([[*HELLO, END]], cut=CUTS[cut]))
     assert got.seqs == [1, 2, 3]
     assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=3, final_result="you")
@@ -82,7 +82,7 @@ async def test_a_whole_stream_needs_one_connect(cut: str) -> None:
 @pytest.mark.parametrize("keys", [False, True])
 @pytest.mark.parametrize("after", range(4))
 @pytest.mark.parametrize("way", [DROP, CLOSE], ids=["dropped", "closed"])
-async def test_a_cut_is_mended_by_the_replay(way: Any, after: int, cut: str, *, keys: bool) -> None:
+async def test_a_cut_is_recovered_from_by_the_replay(way: Any, after: int, cut: str, *, keys: bool) -> None:
     """Wherever the stream is cut, every event comes once and in order."""
     frames = [text(seq, f"word {seq}", key=f"k{seq}" if keys else None) for seq in (1, 2, 3)]
     task = TaskServer([[*frames[:after], way], [*frames, END]], [RUNNING], cut=CUTS[cut])
@@ -111,8 +111,8 @@ async def test_a_cut_within_a_frame_loses_nothing() -> None:
     ],
     ids=str,
 )
-async def test_what_passes_is_borne_three_times_in_a_row(hurdle: list[Any]) -> None:
-    """Three failed connects in a row are mended, again and again as long as something new comes between them."""
+async def test_three_transient_failures_in_a_row_are_survived(hurdle: list[Any]) -> None:
+    """Three failed connects in a row are survived, again and again as long as something new comes between them."""
     way = [hurdle] * 3 + [[HELLO[0], DROP]] + [hurdle] * 3 + [[*HELLO[:2], DROP]] + [hurdle] * 3 + [[*HELLO, END]]
     got = await follow(TaskServer(way, [RUNNING]))
     assert got.seqs == [1, 2, 3]
@@ -120,8 +120,8 @@ async def test_what_passes_is_borne_three_times_in_a_row(hurdle: list[Any]) -> N
 
 
 @pytest.mark.parametrize("hurdle", [[DROP], [GATEWAY], [HELLO[0], DROP]], ids=["dropped", "gateway", "replay"])
-async def test_four_in_a_row_with_nothing_new_are_given_up(hurdle: list[Any]) -> None:
-    """The error says where to go on from, what had come, and what happened."""
+async def test_four_failures_in_a_row_end_the_stream(hurdle: list[Any]) -> None:
+    """The error has the cursor to resume from, what had come, and its cause."""
     task = TaskServer([[HELLO[0], DROP], hurdle], [RUNNING])
     with pytest.raises(errors.StreamInterruptedError) as caught:
         await follow(task)
@@ -156,7 +156,7 @@ async def test_a_refusal_is_final(status: int, cls: type[errors.APIError]) -> No
         assert task.streams == len(connects)
 
 
-async def test_orderly_closes_under_a_silent_tool_are_never_too_many() -> None:
+async def test_any_number_of_orderly_closes_is_survived() -> None:
     """A gateway that closes the stream again and again while the task runs is not a failure."""
     task = TaskServer([[HELLO[0], CLOSE]] * 30 + [[*HELLO, END]], [RUNNING])
     got = await follow(task)
@@ -164,8 +164,8 @@ async def test_orderly_closes_under_a_silent_tool_are_never_too_many() -> None:
     assert got.reconnects == 30
 
 
-async def test_an_empty_done_is_not_the_end() -> None:
-    """A done before the agent has emitted anything is waited out, about a second each time."""
+async def test_an_empty_done_frame_is_not_the_end() -> None:
+    """A done frame before the agent has emitted anything is waited out, about a second each time."""
     empty = [done("succeeded", -1, "")]
     got = await follow(TaskServer([empty] * 40 + [[*HELLO, END]], [RUNNING]))
     assert got.seqs == [1, 2, 3]
@@ -173,7 +173,7 @@ async def test_an_empty_done_is_not_the_end() -> None:
 
 
 async def test_an_empty_stream_of_an_ended_task_ends() -> None:
-    """Several reads in a row must say that it has ended; then it has, with the task's own answer."""
+    """The stream ends after several reads in a row that say so, with the task's final result."""
     task = TaskServer([[done("succeeded", -1, "")]], [RUNNING, COMPLETED, RUNNING, COMPLETED])
     got = await follow(task)
     assert got.seqs == []
@@ -181,8 +181,8 @@ async def test_an_empty_stream_of_an_ended_task_ends() -> None:
     assert task.streams == 6
 
 
-async def test_an_early_done_is_read_again_until_the_answer_is_there() -> None:
-    """The tail of a turn that was readable as ended too early is not lost."""
+async def test_an_early_done_frame_is_drained_until_the_final_text_is_there() -> None:
+    """The tail of a turn whose end is readable before it is not lost."""
     head = [tool_use(1)]
     tail = [tool_result(2), text(3, "you")]
     way = [
@@ -198,23 +198,23 @@ async def test_an_early_done_is_read_again_until_the_answer_is_there() -> None:
 
 
 async def test_draining_is_bounded() -> None:
-    """A turn without a word after its last tool call is read eight times more, then its end is believed."""
+    """A turn without text after its last tool call is read eight times more, then its end is believed."""
     task = TaskServer([[tool_use(1), done("succeeded", 1, "")]], [COMPLETED])
     got = await follow(task)
     assert task.streams == 9
     assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="from the task")
 
 
-async def test_a_plausible_end_is_read_again_twice() -> None:
-    """With the last number delivered and an answer in the done, two fruitless tries are enough."""
+async def test_a_plausible_end_is_drained_twice() -> None:
+    """With the last number delivered and a final result in the done frame, two fruitless tries are enough."""
     task = TaskServer([[tool_use(1), done("succeeded", 1, "the answer")]], [COMPLETED])
     got = await follow(task)
     assert task.streams == 3
     assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="the answer")
 
 
-async def test_a_done_that_speaks_of_more_is_read_again() -> None:
-    """When the last number hasn't come, what is missing is fetched although the text seems complete."""
+async def test_a_done_frame_that_announces_more_is_drained() -> None:
+    """While the last number hasn't come, the stream is read again although the text seems complete."""
     task = TaskServer([[*HELLO[:2], END], [*HELLO[:2], END], [*HELLO, END]], [COMPLETED])
     got = await follow(task)
     assert got.seqs == [1, 2, 3]
@@ -222,7 +222,7 @@ async def test_a_done_that_speaks_of_more_is_read_again() -> None:
 
 @pytest.mark.parametrize(("status", "connects"), [("failed", 3), ("error", 3), ("canceled", 1), ("cancelled", 1)])
 async def test_failed_turns_are_drained_at_most_twice_and_canceled_ones_never(status: str, connects: int) -> None:
-    """Nobody waits for an answer that won't come."""
+    """A stream doesn't wait for a final text that won't come."""
     task = TaskServer([[tool_use(1), done(status, 5)]], [COMPLETED])
     got = await follow(task)
     assert task.streams == connects
@@ -231,7 +231,7 @@ async def test_failed_turns_are_drained_at_most_twice_and_canceled_ones_never(st
 
 
 async def test_a_failure_while_draining_does_not_lose_the_end() -> None:
-    """The turn has ended: what breaks afterwards is only a try."""
+    """Once the turn has ended, a failure only costs a try."""
     for failure in ([DROP], [GATEWAY], [json_response({}, 404)]):
         task = TaskServer([[tool_use(1), done("succeeded", 1, "answer")], failure], [COMPLETED])
         got = await follow(task)
@@ -257,14 +257,14 @@ async def test_late_rows_and_renumbering_lose_nothing() -> None:
     assert [event.event_key for event in got.events] == ["A", "C", "B", "D"]
 
 
-async def test_a_late_number_is_not_lost_either() -> None:
+async def test_a_late_number_is_not_lost() -> None:
     """Without keys a number below the highest that wasn't there before is new."""
     got = await follow(TaskServer([[HELLO[0], HELLO[2], DROP], [*HELLO, END]], [RUNNING]))
     assert got.seqs == [1, 3, 2]
 
 
 async def test_duplicates_are_left_out() -> None:
-    """An event that comes twice on one connection is given once, with a key or without."""
+    """An event that comes twice on one connection is delivered once, with a key or without."""
     keyed = text(4, "keyed", key="K")
     got = await follow(
         TaskServer([[HELLO[0], HELLO[0], HELLO[1], HELLO[0], keyed, keyed, HELLO[2], done("succeeded", 4, "x")]])
@@ -273,7 +273,7 @@ async def test_duplicates_are_left_out() -> None:
 
 
 async def test_events_without_any_identity_come_once_each() -> None:
-    """Equal events without key and number are told apart by their place in the replay."""
+    """Equal events without key and number are distinguished by their place in the replay."""
     same = event(None, content="same")
     other = event(None, content="other")
     got = await follow(
@@ -291,8 +291,8 @@ async def test_numbers_may_begin_at_0_or_1(first: int) -> None:
     assert got.seqs == [first, first + 1, first + 2]
 
 
-async def test_a_previous_turn_is_left_out_and_waited_for() -> None:
-    """Right after a prompt the stream may still show the turn before: none of it comes, and its done is not ours."""
+async def test_a_previous_turn_is_skipped() -> None:
+    """Right after a prompt the stream may still show the turn before: neither its events nor its end are delivered."""
     old = [text(1, "old", prompt="p0"), done("succeeded", 1, "old")]
     task_state = {
         "status": "running",
@@ -304,15 +304,15 @@ async def test_a_previous_turn_is_left_out_and_waited_for() -> None:
     assert got.slept == pytest.approx(5)
 
 
-async def test_a_prompt_that_the_task_does_not_know_yet_is_waited_for() -> None:
-    """The submit may be read a moment late."""
+async def test_a_prompt_that_the_task_does_not_have_yet_is_waited_for() -> None:
+    """A prompt that was just submitted may become visible a moment late."""
     old = [text(1, "old", prompt="p0"), done("succeeded", 1, "old")]
     before = {"status": "completed", "prompts": [{"id": "p0", "status": "succeeded"}]}
     got = await follow(TaskServer([old] * 3 + [[*HELLO, END]], [before]), prompt_id="p1")
     assert got.seqs == [1, 2, 3]
 
 
-async def test_a_prompt_that_the_task_never_has_is_given_up() -> None:
+async def test_a_prompt_that_the_task_never_has_ends_the_stream() -> None:
     """A wrong prompt id is an error that names it, not an endless wait."""
     old = [text(1, "old", prompt="p0"), done("succeeded", 1, "old")]
     before = {"status": "completed", "prompts": [{"id": "p0", "status": "succeeded"}]}
@@ -320,8 +320,8 @@ async def test_a_prompt_that_the_task_never_has_is_given_up() -> None:
         await follow(TaskServer([old], [before]), prompt_id="wrong")
 
 
-async def test_a_status_that_nobody_knows_is_not_waited_on_for_ever() -> None:
-    """A word that is newer than the package, on a stream that shows nothing, is an error that names it."""
+async def test_an_unknown_status_ends_the_stream() -> None:
+    """A status that the package doesn't know, on a stream that shows nothing, is an error that names it."""
     with pytest.raises(errors.StreamInterruptedError, match="'expired'"):
         await follow(TaskServer([[done("succeeded", -1, "")]], [{"status": "expired"}]))
 
@@ -330,7 +330,7 @@ LATER = {"status": "running", "prompts": [{"id": "p1", "status": "succeeded"}, {
 
 
 def content_of(*seqs: int, response: str = "you") -> dict[str, Any]:
-    """A task's content with events of our turn."""
+    """Return a task's content with events of our turn."""
     events = [{"seq": seq, "promptId": "p1", "eventType": "text", "payload": {"content": f"c{seq}"}} for seq in seqs]
     return {
         "id": TASK_ID,
@@ -339,7 +339,7 @@ def content_of(*seqs: int, response: str = "you") -> dict[str, Any]:
 
 
 async def test_a_stream_never_slides_into_the_next_turn() -> None:
-    """When the stream has gone on, the bound turn's end comes from the task and its tail from the content."""
+    """When a later turn has the stream, the bound turn's end comes from the task and its tail from the content."""
     next_turn = [text(1, "next", prompt="p2"), SILENCE]
     for connects in ([[HELLO[0], DROP], next_turn], [[HELLO[0], *next_turn]]):
         got = await follow(TaskServer(connects, [LATER], content_of(1, 2, 3)))
@@ -352,15 +352,15 @@ async def test_a_stream_never_slides_into_the_next_turn() -> None:
     "content",
     [None, {"id": TASK_ID, "prompts": []}, {"id": TASK_ID, "prompts": [{"id": "p1"}]}, http_response(200, b"[")],
 )
-async def test_a_tail_that_cannot_be_had_is_an_error(content: Any) -> None:
-    """Rather than end as if complete, the stream raises when nobody can tell what its tail was."""
+async def test_a_tail_that_cannot_be_read_is_an_error(content: Any) -> None:
+    """The stream raises rather than end as if complete, where its tail can't be read."""
     task = TaskServer([[HELLO[0], text(1, "next", prompt="p2"), SILENCE]], [LATER], content)
     with pytest.raises(errors.StreamInterruptedError, match="another turn"):
         await follow(task)
 
 
-async def test_frames_that_are_no_events_are_passed_over() -> None:
-    """Heartbeats, comments and frames with names of their own don't disturb."""
+async def test_frames_that_are_no_events_are_skipped() -> None:
+    """Heartbeats, comments and frames of other names change nothing."""
     noise = [
         b": ping\n\n",
         b"event: ping\ndata: {}\n\n",
@@ -380,7 +380,7 @@ async def test_an_unnamed_frame_is_an_event() -> None:
 
 
 async def test_a_payload_that_does_not_fit_is_delivered_as_unknown() -> None:
-    """A replay would only hit it again, so it comes as it is, and the stream goes on."""
+    """A replay would only hit it again, so it is delivered as it is, and the stream continues."""
     odd = [event(1, "text", content=5), event(2, "brand_new", anything=[1])]
     got = await follow(TaskServer([[*odd, HELLO[2], END]]))
     assert [type(event) for event in got.events] == [UnknownEvent, UnknownEvent, TextEvent]
@@ -389,7 +389,7 @@ async def test_a_payload_that_does_not_fit_is_delivered_as_unknown() -> None:
 
 @pytest.mark.parametrize("data", ["not json", "[1]", '{"seq": 1}', '{"eventType": 5}', "5"])
 async def test_a_frame_that_is_no_event_object_is_a_decode_error(data: str) -> None:
-    """What can't be an event at all is told, and iteration can go on behind it."""
+    """A frame that can't be an event raises, and iteration can continue after it."""
     frame = f"event: event\ndata: {data}\n\n".encode()
     async with RawServer(TaskServer([[HELLO[0], frame, *HELLO[1:], END]])) as server, client_of(server.url) as client:
         async with client.tasks.events(TASK_ID) as stream:
@@ -400,7 +400,7 @@ async def test_a_frame_that_is_no_event_object_is_a_decode_error(data: str) -> N
 
 
 async def test_the_servers_ids_are_sent_back() -> None:
-    """Last-Event-ID goes out when the server gave ids, and what it does with it doesn't matter."""
+    """Last-Event-ID is sent where the server gave ids, and it doesn't matter what the server does with it."""
     frames = [f"id: {seq}\n".encode() + frame for seq, frame in enumerate(HELLO, 1)]
     for rest in (frames[2:], frames):
         task = TaskServer([[*frames[:2], DROP], [*rest, END]], [RUNNING])
@@ -410,7 +410,7 @@ async def test_the_servers_ids_are_sent_back() -> None:
         assert sent == [None, "2"]
 
 
-async def test_the_servers_retry_is_honoured_within_bounds() -> None:
+async def test_the_servers_reconnection_time_is_kept_within_bounds() -> None:
     """The server's reconnection time is the least delay, up to the policy's longest."""
     policy = RetryPolicy(base_delay=0, max_delay=3)
     for wish, least in [(2_000, 2), (500_000, 3)]:
@@ -419,7 +419,7 @@ async def test_the_servers_retry_is_honoured_within_bounds() -> None:
         assert got.slept == pytest.approx(least)
 
 
-async def test_silence_is_looked_into_and_then_given_up() -> None:
+async def test_a_second_idle_timeout_in_a_row_ends_the_stream() -> None:
     """After one idle timeout the task is read and the stream connected again; after a second in a row it raises."""
     task = TaskServer([[HELLO[0], SILENCE]], [RUNNING])
     with pytest.raises(errors.StreamInterruptedError, match="nothing came for 2 idle timeouts") as caught:
@@ -428,21 +428,21 @@ async def test_silence_is_looked_into_and_then_given_up() -> None:
     assert isinstance(caught.value.__cause__, errors.RequestTimeoutError)
 
 
-async def test_silence_with_something_new_between_is_borne() -> None:
-    """Only silent periods in a row count."""
+async def test_idle_timeouts_with_new_events_between_are_survived() -> None:
+    """Only idle timeouts in a row count."""
     way = [[*HELLO[:count], SILENCE] for count in (1, 2, 3)] + [[*HELLO, END]]
     got = await follow(TaskServer(way, [RUNNING]), idle_timeout=0.1)
     assert got.seqs == [1, 2, 3]
 
 
-async def test_a_silent_stream_of_an_ended_task_ends() -> None:
-    """A stream that never closes doesn't hold back the end that the task tells."""
+async def test_an_idle_stream_of_an_ended_task_ends() -> None:
+    """A stream that never closes doesn't delay an end that the task reports."""
     got = await follow(TaskServer([[*HELLO, SILENCE]], [COMPLETED]), idle_timeout=0.05)
     assert got.done is not None
     assert got.done.status == "completed"
 
 
-async def test_heartbeats_count_as_life() -> None:
+async def test_heartbeats_reset_the_idle_timeout() -> None:
     """Bytes of any kind keep a quiet stream alive."""
 
     async def beating(request: Any) -> Any:
@@ -466,7 +466,7 @@ async def test_heartbeats_count_as_life() -> None:
         assert stream.reconnects == 0
 
 
-async def test_a_busy_client_is_waited_for() -> None:
+async def test_a_connect_waits_for_the_throttle() -> None:
     """A stream's connect keeps to the pause that a 429 asked for, and a longer one is raised."""
     got = await follow(TaskServer([[http_response(429, Retry_After="30")], [*HELLO, END]]))
     assert got.seqs == [1, 2, 3]
@@ -475,8 +475,8 @@ async def test_a_busy_client_is_waited_for() -> None:
         await follow(TaskServer([[http_response(429, Retry_After="500")]]))
 
 
-async def test_a_replay_that_stops_before_a_known_call_answers_nothing() -> None:
-    """While the tail is awaited, a text from before the last tool call is not taken for the answer behind it."""
+async def test_a_replay_that_stops_before_a_known_call_has_no_final_text() -> None:
+    """While the stream drains, a text from before the last tool call is not mistaken for the one after it."""
     head = [text(1, "I look."), tool_use(2)]
     for end in (CLOSE, DROP):
         way: list[list[Any]] = [
@@ -488,7 +488,7 @@ async def test_a_replay_that_stops_before_a_known_call_answers_nothing() -> None
         assert got.seqs == [1, 2, 3, 4]
 
 
-async def test_tries_that_fail_on_the_way_do_not_make_an_end_believable() -> None:
+async def test_failed_tries_do_not_make_an_end_plausible() -> None:
     """A plausible end is believed after two readings without anything new, and a failed connect is no reading."""
     failures: list[list[Any]] = [[DROP], [GATEWAY]] * 3
     way = [[tool_use(1), done("succeeded", 1, "early")], *failures, [tool_use(1), text(2, "you"), END]]
@@ -496,8 +496,8 @@ async def test_tries_that_fail_on_the_way_do_not_make_an_end_believable() -> Non
     assert got.seqs == [1, 2]
 
 
-async def test_closes_while_the_tail_is_awaited_are_counted_and_spaced() -> None:
-    """A task that still says running doesn't turn the wait for the tail into an endless, breathless one."""
+async def test_closes_while_draining_are_counted_and_spaced() -> None:
+    """A task that still says running makes the drain neither endless nor a busy loop."""
     task = TaskServer([[tool_use(1), done("succeeded", 1)], [tool_use(1), CLOSE]], [RUNNING])
     got = await follow(task)
     assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1)
@@ -505,8 +505,8 @@ async def test_closes_while_the_tail_is_awaited_are_counted_and_spaced() -> None
     assert got.slept == pytest.approx(8)
 
 
-async def test_heartbeats_do_not_hold_back_an_end() -> None:
-    """While the tail is awaited, a connection that brings signs of life alone is given up after some seconds."""
+async def test_heartbeats_do_not_delay_an_end() -> None:
+    """While the stream drains, a connection that brings only heartbeats is closed after some seconds."""
 
     async def beating(request: Any) -> Any:
         if not request.path.endswith("/events"):
@@ -535,8 +535,8 @@ async def test_heartbeats_do_not_hold_back_an_end() -> None:
 
 
 @pytest.mark.parametrize("early", [False, True])
-async def test_a_later_turn_that_has_nothing_yet_hides_no_tail(*, early: bool) -> None:
-    """Once another prompt was submitted, the stream's empty dones are that one's, and the tail is in the content."""
+async def test_a_later_turn_without_events_hides_no_tail(*, early: bool) -> None:
+    """Once another prompt was submitted, empty done frames are that turn's, and the tail is in the content."""
     first = [tool_use(1), done("succeeded", 1) if early else DROP]
     later = {"status": "running", "prompts": [{"id": "p1", "status": "succeeded"}, {"id": "p2", "status": "pending"}]}
     got = await follow(TaskServer([first, [done("succeeded", -1)]], [later], content_of(1, 2, 3)))
@@ -544,14 +544,14 @@ async def test_a_later_turn_that_has_nothing_yet_hides_no_tail(*, early: bool) -
     assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1 if early else None, final_result="you")
 
 
-async def test_an_end_that_the_stream_told_needs_no_content() -> None:
-    """An end that was only waited out for a tail is believed when nothing can be read behind it any more."""
+async def test_an_end_that_a_done_frame_reported_needs_no_content() -> None:
+    """An end that a done frame reported is believed where the tail can't be read any more."""
     first = [tool_use(1), done("succeeded", 1, "answer")]
     got = await follow(TaskServer([first, [text(1, "next", prompt="p2"), SILENCE]], [LATER]))
     assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="answer")
 
 
-async def test_a_done_without_events_is_checked() -> None:
+async def test_a_done_frame_without_events_is_checked() -> None:
     """The end of a previous turn that had no events is not taken for the end of ours."""
     state = {"status": "running", "prompts": [{"id": "p0", "status": "failed"}, {"id": "p1", "status": "running"}]}
     old = [done("failed", -1, "out of credits")]
@@ -562,7 +562,7 @@ async def test_a_done_without_events_is_checked() -> None:
 
 
 async def test_the_content_repeats_no_event_without_identity() -> None:
-    """Equal events without key and number are told apart in the content as they are on the stream."""
+    """Equal events without key and number are counted in the content as they are on the stream."""
     same = event(None, content="same")
     row = {"promptId": "p1", "eventType": "text", "payload": {"content": "same"}}
     content = {
@@ -573,8 +573,8 @@ async def test_the_content_repeats_no_event_without_identity() -> None:
     assert len(got.events) == 3
 
 
-async def test_a_resume_by_id_is_not_asked_for_when_only_a_replay_tells() -> None:
-    """Events without identity are told apart by their place in the whole replay, so no part of it is asked for."""
+async def test_events_without_identity_are_never_resumed_by_id() -> None:
+    """Events without identity are distinguished by their place in the whole replay, so that it is read whole."""
     same = event(None, content="same")
     frames = [b"id: 1\n" + same, b"id: 2\n" + same]
     async with RawServer(TaskServer([[frames[0], DROP], [*frames, done("succeeded", None, "x")]], [RUNNING])) as server:
@@ -583,8 +583,8 @@ async def test_a_resume_by_id_is_not_asked_for_when_only_a_replay_tells() -> Non
         assert not any("last-event-id" in request.headers for request in server.requests)
 
 
-async def test_a_text_that_comes_again_answers_nothing() -> None:
-    """A text from before the last tool call that is repeated behind it is not taken for the answer."""
+async def test_a_repeated_text_is_not_the_final_text() -> None:
+    """A text from before the last tool call that is repeated after it is not mistaken for the final text."""
     head = [text(1, "I look."), tool_use(2)]
     way = [[*head, head[0], done("succeeded", 2)], [*head, tool_result(3), text(4, "42"), done("succeeded", 4)]]
     got = await follow(TaskServer(way, [COMPLETED]))

@@ -1,4 +1,4 @@
-"""A server for one turn of a task that misbehaves in every way of contract §4, and what a consumer must have got.
+"""A server for one turn of a task that misbehaves in every way of contract §4, and a check of what was delivered.
 
 A scenario is plain data with a readable repr: the turn's rows, the order in which they appear, and what each connect
 to the stream brings. `UnreliableServer` plays it; `UnreliableServer.check` says whether what was delivered is the turn.
@@ -41,16 +41,16 @@ _GATEWAY = b"<html>bad gateway</html>"
 
 @define
 class VirtualTime:
-    """A clock that only sleeping moves on. A sleep that is cancelled has taken no time."""
+    """A clock that only sleeps move on. A sleep that is cancelled has taken no time."""
 
     now: float = 1000.0
 
     def clock(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now
 
     async def sleep(self, seconds: float) -> None:
-        """Let that much time pass, in a few turns of the event loop."""
+        """Let a number of seconds pass, in a few iterations of the event loop."""
         until = self.now + seconds
         for _ in range(5):
             await asyncio.sleep(0)
@@ -64,7 +64,7 @@ class VirtualTime:
 
 @frozen(repr=False)
 class Short:
-    """Shows what differs from the defaults alone."""
+    """A value whose repr shows only what differs from the defaults."""
 
     def __repr__(self) -> str:
         shown = [
@@ -89,17 +89,17 @@ class Row(Short):
 
     @property
     def token(self) -> str:
-        """What a consumer knows it by."""
+        """The event as a consumer sees it."""
         return token(self.event_type, self.payload)
 
     @property
     def has_identity(self) -> bool:
-        """Whether it can be told from an equal one."""
+        """Whether it can be distinguished from an equal one."""
         return self.key is not None or self.numbered
 
 
 def token(event_type: str, payload: Any) -> str:
-    """An event as a string: all rows with an identity have different ones."""
+    """Return an event as a string, which differs for all rows that have an identity."""
     return f"{event_type} {json.dumps(payload if isinstance(payload, dict) else {})}"
 
 
@@ -116,15 +116,15 @@ class Step(Short):
     visible: int = 0
     """How many rows are there when it ends, in order of appearance."""
     live: bool = False
-    """Whether the new ones among them come behind the replay, as they appear, rather than in their place."""
+    """Whether the new ones among them come after the replay, as they appear, rather than in their place."""
     end: str = "close"
-    """`close`, `cut` (orderly on TCP, amid the answer), `reset`, `silence`, or the status of a done."""
+    """`close`, `cut` (orderly on TCP, amid the response), `reset`, `silence`, or the status of a done frame."""
     at: int = 0
-    """Where it is cut, in bytes of the whole answer; beyond its end counts from its start again."""
+    """Where it is cut, in bytes of the whole response; modulo its length."""
     result: str = ""
-    """The done's result."""
-    told: bool = False
-    """Whether a done tells the turn's last number, though that event isn't there yet."""
+    """The final result of the done frame."""
+    announces_all: bool = False
+    """Whether a done frame has the turn's last number, though that event isn't there yet."""
     refusal: int = 502
     hold: float = 0.0
     """For how many seconds every connect gets the same."""
@@ -132,13 +132,13 @@ class Step(Short):
 
 @frozen(repr=False)
 class Scenario(Short):
-    """A turn and its misfortunes."""
+    """A turn and what goes wrong with it."""
 
     rows: tuple[Row, ...]
     order: tuple[int, ...]
     """The rows by index, in the order in which they appear."""
     steps: tuple[Step, ...]
-    """The last one is taken again and again."""
+    """The last one is repeated."""
     ended_at: int
     """The step with which the task begins to say that the turn has ended."""
     status: str = "succeeded"
@@ -158,7 +158,7 @@ class Scenario(Short):
     lag: int = 0
     """How many reads of the task still say running after the turn has ended."""
     unknown: int = 0
-    """How many reads of the task don't know the prompt yet."""
+    """How many reads of the task don't have the prompt yet."""
     failing_reads: frozenset[int] = frozenset()
     """Which reads of the task, and of a sub-prompt, fail."""
     subs: tuple[Row, ...] = ()
@@ -166,12 +166,12 @@ class Scenario(Short):
 
     @property
     def last(self) -> Step:
-        """The step that is taken again and again."""
+        """The step that is repeated."""
         return self.steps[-1]
 
     @property
     def taken_over(self) -> bool:
-        """Whether the stream goes on to the next turn."""
+        """Whether a later turn takes the stream over."""
         return self.last.kind in {"next", "pending"}
 
     @property
@@ -181,7 +181,7 @@ class Scenario(Short):
         return bad + len(self.failing_reads)
 
     def shown(self, before: int, step: Step, after_id: int = 0) -> list[int]:
-        """The rows that a connect shows when so many had appeared before."""
+        """Return the rows that a connect shows when `before` rows had appeared."""
         if self.ids == "honoured":
             return list(self.order[after_id : step.visible])
         if step.live and step.visible > before:
@@ -189,7 +189,7 @@ class Scenario(Short):
         return sorted(self.order[: step.visible])
 
     def last_seq(self, visible: int) -> int | None:
-        """The number that a done tells when so many rows are there."""
+        """Return the last number that a done frame announces when `visible` rows are there."""
         there = sorted(self.order[:visible])
         if not there:
             return -1
@@ -226,10 +226,10 @@ class UnreliableServer:
     scenario: Scenario
     time: VirtualTime
     sick_after: int | None = None
-    """After how many connects every further one fails, in turn in each way, if the turn hasn't ended by then."""
+    """After how many connects every later one fails, each in another way, if the turn hasn't ended by then."""
     sick_connects: int = field(default=0, init=False)
     over: bool = field(default=False, init=False)
-    """Set when silence may end: a server doesn't hear that a client has gone while it has nothing to say."""
+    """Set when silence may end: a server that sends nothing doesn't notice that a client has gone."""
     place: int = field(default=-1, init=False)
     """The step that is being taken."""
     connects: int = field(default=0, init=False)
@@ -301,7 +301,7 @@ class UnreliableServer:
         elif step.kind == "previous":
             frames.append(done("succeeded", 1, "old"))
         elif step.kind == "show" and step.end not in {"close", "cut", "reset", "silence"}:
-            visible = len(self.scenario.rows) if step.told else step.visible
+            visible = len(self.scenario.rows) if step.announces_all else step.visible
             frames.append(done(step.end, self.scenario.last_seq(visible), step.result))
         return frames
 
@@ -420,7 +420,7 @@ class UnreliableServer:
         return [item for source in self._sources for item in source.got] + self._sub_got
 
     def check(self, *, whole: bool = True) -> None:
-        """Each row once, and what a connect brought in the order in which it brought it, without a gap.
+        """Check that each row came once, and those of each connect in its order and without a gap.
 
         Args:
             whole: Whether everything must have been delivered.
