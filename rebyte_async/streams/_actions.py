@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from rebyte_async.errors import RebyteError
     from rebyte_async.types.tasks import PromptContent, Task, TaskContent
 
-__all__ = ["CONTINUE", "PAUSE", "Action"]
-
 PAUSE = 1.0
 """Seconds before the next look at a turn that shows nothing yet, or whose tail is missing (contract §4.4, §4.5)."""
 
@@ -91,15 +89,5 @@ class Continue:
 
 
 CONTINUE = Continue()
-Action = (
-    ReadTask
-    | ReadResult
-    | ReadContent
-    | ReadSubPrompts
-    | InjectTail
-    | IgnoreTurn
-    | LeaveStream
-    | Wait
-    | GiveUp
-    | Continue
-)
+_Read = ReadTask | ReadResult | ReadContent | ReadSubPrompts
+Action = _Read | InjectTail | IgnoreTurn | LeaveStream | Wait | GiveUp | Continue

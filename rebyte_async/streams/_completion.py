@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from rebyte_async.streams._turn import TurnState
     from rebyte_async.types.tasks import PromptContent, Task, TaskContent
 
-__all__ = ["TRANSITIONS", "CompletionDetector", "Finding", "Phase"]
-
 _MIN_TERMINAL_READS = 3
 """Reads of the task in a row that must say that the turn has ended before an empty stream is believed.
 
@@ -107,7 +105,7 @@ class CompletionDetector:
     def next_action(self) -> Action | None:
         """Return the action that the phase requires by itself; None where the stream is to be read."""
         if self.phase is Phase.VERIFYING:
-            return act.ReadTask(self._on_task_after_idle)
+            return act.ReadTask(partial(self._on_task, CONTINUE))
         if self.phase is Phase.READING_CONTENT:
             return act.LeaveStream(self._read_tail())
         if self.phase is Phase.FINISHING and self._end is not None:
@@ -129,16 +127,12 @@ class CompletionDetector:
         return act.ReadTask(partial(self._on_task_after_bare_done, done))
 
     def on_closed(self, *, has_news: bool) -> Action:
-        """Judge an orderly close without a done frame, which is normal while the turn runs (contract §4.6).
-
-        Args:
-            has_news: Whether the connection had brought a new event.
-        """
+        """Judge an orderly close without a done frame, which is normal while the turn runs (contract §4.6)."""
         if not self._turn.saw_turn_event:
             return act.ReadTask(self._on_empty_connection)
         if self._drain is not None:
             return self._drain_or_finish(self._drain)
-        return act.ReadTask(partial(self._on_task_after_close, has_news))
+        return act.ReadTask(partial(self._on_task, act.Wait(None) if has_news else act.Wait()))
 
     def on_idle(self) -> Action:
         """Have the task read: nothing came for the idle timeout."""
@@ -152,11 +146,7 @@ class CompletionDetector:
         return act.ReadTask(self._on_empty_connection)
 
     def on_failed_drain(self, *, is_transient: bool) -> Action:
-        """Count a try to read the tail that failed. The turn has ended, and no failure loses that.
-
-        Args:
-            is_transient: Whether the failure may pass. One that won't counts as a reading without news.
-        """
+        """Count a try to read the tail that failed; a failure that won't pass is a reading without news."""
         return CONTINUE if self._drain is None else self._drain_or_finish(self._drain, has_failed=is_transient)
 
     def on_foreign_turn(self, task: Task) -> Action:
@@ -174,13 +164,9 @@ class CompletionDetector:
 
     # --- What the task says ----------------------------------------------------------------------------------------
 
-    def _on_task_after_idle(self, task: Task) -> Action:
-        return self._on_status(self._status_of_turn(task), CONTINUE)
-
-    def _on_task_after_close(self, has_news: bool, task: Task) -> Action:
-        return self._on_status(self._status_of_turn(task), act.Wait(None) if has_news else act.Wait())
-
-    def _on_status(self, status: str | None, while_running: Action) -> Action:
+    def _on_task(self, while_running: Action, task: Task) -> Action:
+        """Judge a turn by the task alone: the stream was idle, or closed without a done frame."""
+        status = self._status_of_turn(task)
         if status in TERMINAL_STATUSES:
             return self._on_turn_ended(_end_by_status(status), is_certain=False)
         self._move(Finding.RUNNING)
@@ -238,12 +224,7 @@ class CompletionDetector:
     # --- The tail --------------------------------------------------------------------------------------------------
 
     def _on_turn_ended(self, done: Done, *, is_certain: bool) -> Action:
-        """Drain: the turn has ended, and its tail may be missing.
-
-        Args:
-            done: The end.
-            is_certain: Whether a done frame reported it, and not only the task's status.
-        """
+        """Drain: the turn has ended, says a done frame (`is_certain`) or the task alone; its tail may be missing."""
         if self._drain is None:
             self._drain = DrainPolicy(done, is_certain)
         elif is_certain:

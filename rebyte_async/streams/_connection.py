@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from rebyte_async.sse import ServerSentEvent
     from rebyte_async.streams._source import EventBody, TurnSource
 
-__all__ = ["Connection", "ReadEnd"]
-
 
 class ReadEnd(Enum):
     """How a read ended that brought no bytes."""
@@ -40,7 +38,6 @@ class Connection:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection to read from."""
         return self._body is not None
 
     @property
@@ -109,7 +106,6 @@ class Connection:
         return self._parser.feed(data) if data else ReadEnd.BODY
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
         if self._body is not None:
             self._body.close()
             self._body = None

@@ -14,21 +14,16 @@ from zlib import crc32
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.streams._dedup import DeliveredSet
 
-__all__ = ["CursorPosition", "read_cursor", "write_cursor"]
-
 _VERSION = "1"
 _PARTS = 5  # without the checksum of it all
 
 
 class CursorPosition(NamedTuple):
-    """What a cursor says."""
-
     prompt_id: str | None
     delivered: DeliveredSet
 
 
 def write_cursor(task_id: str, position: CursorPosition) -> str:
-    """Write the cursor of a position in a task's stream."""
     delivered = position.delivered
     ranges = "_".join(f"{start}~{stop}" for start, stop in zip(delivered.starts, delivered.stops, strict=True))
     # The "p" distinguishes an empty prompt id from none.

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from rebyte_async.types.events import TaskEvent
 
-__all__ = ["CompactIntSet", "DeliveredSet"]
-
 _NUMBERS = range(-(1 << 63), 1 << 63)
 """The numbers that are kept as ranges. A longer one is no counter, and Python refuses to print one of any length."""
 _NO_NUMBERS: list[int] = []  # shared by all streams without any; never filled
@@ -59,22 +57,12 @@ class DeliveredSet:
         return self._without_identity is not None
 
     def restart(self, *, out_of_band: bool = False) -> None:
-        """Expect the turn from its start: events without an identity are counted anew.
-
-        Args:
-            out_of_band: Whether it comes from a read beside the stream, which has a count of its own.
-        """
+        """Expect the turn from its start, on the stream or by a read beside it: each counts the same content anew."""
         if self._without_identity is not None:
             self._without_identity[out_of_band].clear()
 
     def add(self, event: TaskEvent, sub_prompt: str = "", out_of_band: bool = False) -> bool:
-        """Add an event; True when it is new.
-
-        Args:
-            event: The event.
-            sub_prompt: The sub-prompt that it belongs to; empty for the turn itself.
-            out_of_band: Whether it comes from a read beside the stream.
-        """
+        """Add an event of a sub-prompt, or of the turn itself (""); True when it is new."""
         # The number of NULs keeps keys, numbers and contents apart.
         key = event.event_key
         if key is not None:
@@ -128,7 +116,6 @@ class DeliveredSet:
         return f"{digest}\0{counts[digest]}"
 
     def digests(self) -> bytes:
-        """Return the digests, ascending, 8 bytes each, little-endian."""
         return bytes(self._digests)
 
 
@@ -160,7 +147,6 @@ class CompactIntSet:
         return len(self._table) // 2 - self._free
 
     def add(self, number: int) -> bool:
-        """Add a number; True when it is new."""
         if not self._free:
             self._grow()
         number = number or 1

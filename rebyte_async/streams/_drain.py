@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from rebyte_async.streams._turn import TailState
     from rebyte_async.types.events import Done
 
-__all__ = ["DrainPolicy"]
-
 _MAX_TRIES = {"completed": 8, "failed": 2}
 """How often the end of a turn is read again, by its status; a canceled turn's never.
 
@@ -41,7 +39,7 @@ class DrainPolicy:
     _events_before: int = field(default=-1, init=False)  # how many events had been delivered at the last decision
 
     def confirm(self, done: Done) -> None:
-        """Replace the end by that of a later done frame; the tries so far still count."""
+        """Replace the end by that of a later done frame. The tries so far still count."""
         self.done, self.is_certain = done, True
 
     def add_final_result(self, text: str) -> None:

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from rebyte_async.streams._turn import TurnState
     from rebyte_async.types.tasks import Task, TaskContent
 
-__all__ = ["TurnReader"]
-
 _log = logging.getLogger("rebyte_async")
 _MAX_DRAIN_SILENCE = 5.0
 """Seconds without an event that end a try to read the tail, heartbeats or not: a replay comes at once."""
@@ -70,7 +68,6 @@ class TurnReader:
 
     @property
     def done(self) -> Done | None:
-        """The end of the turn, once it has been reached."""
         return self._completion.done
 
     @property
@@ -214,7 +211,6 @@ class TurnReader:
 
     @property
     def _has_news(self) -> bool:
-        """Whether this connection has brought a new event."""
         return self._turn.events_seen > self._events_at_connect
 
     # --- Reads beside the stream -----------------------------------------------------------------------------------

@@ -1,7 +1,4 @@
-"""What a stream needs of the API, as a Protocol: streams know neither the transport nor the endpoints.
-
-`rebyte_async.resources.reading` has the implementation over the client's transport; tests bring one of a few lines.
-"""
+"""What a stream needs of the API; `rebyte_async.resources.reading` implements it over the client's transport."""
 
 from __future__ import annotations
 
@@ -16,8 +13,6 @@ if TYPE_CHECKING:
     from rebyte_async.types.events import TaskEvent
     from rebyte_async.types.tasks import Task, TaskContent
 
-__all__ = ["EventBody", "TurnSource"]
-
 
 class EventBody(Protocol):
     """The open body of an event stream. Cancelling a read loses no bytes."""
@@ -31,15 +26,14 @@ class EventBody(Protocol):
         ...
 
     def read_raw(self) -> Coroutine[Any, Any, bytes]:
-        """Read the bytes that come next; fail with any exception where `read` would raise its own.
+        """Do the same on the hot path, without the coroutine that translates errors: any exception may be raised.
 
-        The hot path: without the translation of errors a live event costs one coroutine less. A failure is permanent,
-        so that the next `read` raises it in a readable form.
+        A failure is permanent, so that the next `read` raises it as an error of this package.
         """
         ...
 
     def mark_consumed(self) -> None:
-        """Note that the bytes of the last `read_raw` were taken, so that they are no silence of the server's."""
+        """Note that the bytes of the last `read_raw` were taken: what is unread is no silence of the server's."""
         ...
 
     def close(self) -> None:
@@ -51,13 +45,11 @@ class TurnSource(Protocol):
     """One task of the API, as its stream sees it. Every read raises `TransportError`, `APIError` or `DecodeError`."""
 
     @property
-    def task_id(self) -> str:
-        """The task."""
-        ...
+    def task_id(self) -> str: ...
 
     @property
     def time(self) -> Time:
-        """The clock, the sleep and the random numbers by which the stream waits."""
+        """How the stream waits."""
         ...
 
     @property
@@ -75,9 +67,7 @@ class TurnSource(Protocol):
         """
         ...
 
-    async def task(self) -> Task:
-        """Read the task with its prompts."""
-        ...
+    async def task(self) -> Task: ...
 
     async def content(self) -> TaskContent:
         """Read the task's content with the events of each turn."""

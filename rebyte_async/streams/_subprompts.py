@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from rebyte_async.streams._source import TurnSource
     from rebyte_async.types.events import TaskEvent, ToolUseEvent
 
-__all__ = ["SubPrompts"]
-
 _INTERVAL = 1.0
 """Seconds between two reads of the delegations that are under way."""
 _MAX_QUIET_READS = 3
@@ -27,10 +25,8 @@ _MAX_QUIET_READS = 3
 
 @define
 class _Delegation:
-    events: int = 0
-    """How many events the longest read had."""
-    is_finished: bool = False
-    """Whether its tool result has come."""
+    events: int = 0  # how many the longest read had
+    is_finished: bool = False  # its tool result has come
     quiet_reads: int = 0
 
     @property
@@ -74,7 +70,7 @@ class SubPrompts:
         A read brings all events of a delegation, those that were delivered before too: `TurnState` leaves them out.
 
         Args:
-            include_quiet: Whether to read the delegations too that have brought nothing for some reads.
+            include_quiet: Whether to read those as well that have brought nothing for some reads.
 
         Raises:
             RebyteError: A read failed, after the transport's retries. That a sub-prompt isn't there yet is no failure.

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from rebyte_async.streams._subprompts import SubPrompts
     from rebyte_async.types.events import Done, TaskEvent
 
-__all__ = ["NO_FRAMES", "TailState", "TurnState"]
-
 NO_FRAMES: list[ServerSentEvent] = []
 """The queue of every stream that waits; never filled, so that a thousand idle streams share one list."""
 _UNNAMED = "message"
@@ -99,7 +97,6 @@ class TurnState:
     """The events of a turn as they come, whatever connection or read they come by."""
 
     task_id: str
-    """The task."""
     prompt_id: str | None
     """The turn, as soon as it is known."""
     delivered: DeliveredSet
@@ -107,7 +104,6 @@ class TurnState:
     subprompts: SubPrompts | None
     """The turn's delegations, where they are followed."""
     tail: TailState = field(factory=TailState, init=False)
-    """What the events say about the turn's end."""
     events_seen: int = field(default=0, init=False)
     """How many events were delivered."""
     piece: str = field(default="", init=False)
@@ -142,7 +138,6 @@ class TurnState:
 
     @property
     def has_more(self) -> bool:
-        """Whether there is something to look at before the next read."""
         return bool(self._frames or self._injected)
 
     def add_frames(self, frames: list[ServerSentEvent]) -> None:
@@ -223,7 +218,6 @@ class TurnState:
     # --- What the reader decides ---------------------------------------------------------------------------------
 
     def unblock(self) -> None:
-        """Decode frames again: `blocked_by` was dealt with."""
         self.blocked_by = None
 
     def ignore_turn(self, prompt_id: str) -> None:
@@ -231,7 +225,6 @@ class TurnState:
         self._ignored_prompt_ids |= {prompt_id}
 
     def discard_frames(self) -> None:
-        """Drop what was received and not yet decoded."""
         self._frames = NO_FRAMES
 
     def take_activity(self) -> bool:
@@ -240,11 +233,7 @@ class TurnState:
         return had_activity
 
     def inject(self, events: Iterable[tuple[TaskEvent, str]]) -> None:
-        """Have events delivered that were read beside the stream; those that were delivered before are left out.
-
-        Args:
-            events: All that the read brought, from the first, each with its sub-prompt; empty for the turn itself.
-        """
+        """Have the events of a whole read beside the stream delivered, each with its sub-prompt ("" for the turn)."""
         self.delivered.restart(out_of_band=True)
         self._injected = deque(chain(self._injected or (), events))
 
@@ -253,20 +242,15 @@ class TurnState:
         self.tail.restart()
         self.inject((event, "") for event in events)
 
-    # --- What there is -------------------------------------------------------------------------------------------
-
     @property
     def cursor(self) -> str:
-        """The position after the last event that was delivered."""
         return write_cursor(self.task_id, CursorPosition(self.prompt_id, self.delivered))
 
     @property
     def last_block(self) -> str:
-        """The last block of the text."""
         return self._text.last_block
 
     def result(self, done: Done | None = None) -> TaskResult:
-        """Return what there is of the turn."""
         return TaskResult(
             task_id=self.task_id,
             status=task_status(done.status) if done else None,
