@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from rebyte_async.emulator.script.default import default_script
 from rebyte_async.emulator.script.player import ScriptPlayer
 
 if TYPE_CHECKING:
@@ -42,11 +40,8 @@ async def _work(state: State, task: Task) -> None:
 
 async def _play(state: State, task: Task, prompt: Prompt) -> None:
     player = ScriptPlayer(state, task, prompt, state.deliveries.announce)
-    steps = state.scripts.take(prompt.text)
-    if steps is None:
-        steps = partial(default_script, pace_seconds=state.settings.pace_seconds)
     try:
-        await player.play(steps)
+        await player.play(state.scripts.take(prompt.text))
     except Exception as error:  # noqa: BLE001 - `Emulator.check` raises whatever a script's function raises
         state.problems.append(error)
         player.end("failed", f"The script failed: {error!r}")

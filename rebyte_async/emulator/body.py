@@ -79,7 +79,7 @@ class RequestBody:
 class JsonObject:
     """A JSON object with a checking reader for every kind of field; fields that no reader asks for are ignored.
 
-    Every reader raises an `ApiError` when the field isn't as the contract has it.
+    Every reader raises an `ApiError` when the field isn't as the contract has it. Arrays may be left out.
     """
 
     values: dict[str, Any]
@@ -95,7 +95,6 @@ class JsonObject:
         return _check_text(self.values[name], name, max_length)
 
     def optional_text(self, name: str, *, max_length: int | None = None) -> str | None:
-        """Return a string that may be left out."""
         return self.text(name, max_length=max_length) if self.has(name) else None
 
     def optional_string(self, name: str) -> str | None:
@@ -105,7 +104,6 @@ class JsonObject:
         return self.optional_text(name)
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """Return a required string that is one of the choices."""
         value = self.text(name)
         if value not in choices:
             raise validation_error(f"{name} must be one of {', '.join(choices)}.")
@@ -120,26 +118,21 @@ class JsonObject:
             raise validation_error(f"{name} must be a UUID.") from None
 
     def integer(self, name: str) -> int:
-        """Return a required whole number."""
         if not self.has(name):
             raise validation_error(f"{name} is required.")
         return _check_integer(self.values[name], name)
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return an array of strings that may be left out."""
         return tuple(_check_text(value, f"{name}[{index}]") for index, value in enumerate(self._array(name)))
 
     def integers(self, name: str) -> tuple[int, ...]:
-        """Return an array of whole numbers that may be left out."""
         return tuple(_check_integer(value, f"{name}[{index}]") for index, value in enumerate(self._array(name)))
 
     def objects(self, name: str) -> tuple[JsonObject, ...]:
-        """Return an array of objects that may be left out."""
         items = enumerate(self._array(name))
         return tuple(JsonObject(_check_object(value, f"{name}[{index}]")) for index, value in items)
 
     def object(self, name: str) -> JsonObject:
-        """Return a required object."""
         return JsonObject(_check_object(self.values.get(name), name))
 
     def _array(self, name: str) -> list[Any]:
@@ -173,12 +166,10 @@ class Paging:
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Return whether a decoded JSON value is an object."""
     return isinstance(value, dict)
 
 
 def is_array(value: Any) -> TypeGuard[list[Any]]:
-    """Return whether a decoded JSON value is an array."""
     return isinstance(value, list)
 
 

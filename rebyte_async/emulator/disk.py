@@ -28,7 +28,6 @@ class Disk:
     _numbers: Iterator[int] = field(factory=lambda: count(1), init=False)
 
     def new_part(self) -> DiskPart:
-        """Return an empty part."""
         return DiskPart(self, str(next(self._numbers)))
 
     def root(self) -> Path:
@@ -40,7 +39,6 @@ class Disk:
         return self._temporary
 
     async def clean(self) -> None:
-        """Remove a temporary folder."""
         if self._temporary is not None:
             await to_thread.run_sync(shutil.rmtree, self._temporary)
             self._temporary = None
@@ -78,7 +76,6 @@ class DiskPart:
             raise
 
     async def remove(self, path: Path) -> None:
-        """Remove a file, if it exists."""
         with anyio.CancelScope(shield=True):
             await anyio.Path(path).unlink(missing_ok=True)
 

@@ -1,20 +1,60 @@
-"""One request and its response, while the response is being made."""
+"""One request and its response, while the response is being made, and the connection that it came on."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import struct
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Mapping
 
     from aiohttp import web
 
     from rebyte_async.emulator.body import RequestBody
-    from rebyte_async.emulator.connections import Connection
+    from rebyte_async.emulator.frames import CutManner
     from rebyte_async.emulator.log import LogEntry
+
+# A client that learns of a broken connection may throw away what it had received but not read. What was sent before
+# a cut should count, so the client gets a moment to read it.
+_DELAY_BEFORE_CUT = 0.01
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@define(eq=False)
+class Connection:
+    """A client's connection. A handler outlives it unless `on_lost` stops the handler."""
+
+    number: int
+    _transport: asyncio.Transport | None = None
+    on_lost: Callable[[], object] | None = None
+    is_dropped: bool = field(default=False, init=False)
+    """Whether the emulator broke it."""
+
+    def abort(self, *, reset: bool = True) -> None:
+        """Break the connection: by a reset, or by closing it in the middle of what was being sent."""
+        self.is_dropped = True
+        if self._transport is None:
+            return
+        if not reset:
+            self._transport.close()
+            return
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._transport.abort()
+
+    async def cut(self, manner: CutManner) -> None:
+        """End a body before its time; a `clean` cut leaves the connection alone, and the body ends as if whole."""
+        if manner != "clean":
+            await asyncio.sleep(_DELAY_BEFORE_CUT)
+            self.abort(reset=manner == "reset")
+
+    def lose(self) -> None:
+        self._transport = None
+        if self.on_lost is not None:
+            self.on_lost()
 
 
 @define(eq=False, kw_only=True)
@@ -51,11 +91,9 @@ class Exchange:
 
     @property
     def request_id(self) -> str:
-        """The id that the response carries."""
         return f"req_{self.entry.record.number}"
 
     def stop(self) -> None:
-        """Cancel the handler."""
         if self.handler_task is not None:
             self.handler_task.cancel()
 

@@ -40,7 +40,6 @@ class Done:
 
     @property
     def wire(self) -> bytes:
-        """The frame's bytes."""
         return _encode("done", self.data)
 
 
@@ -52,7 +51,6 @@ class Comment:
 
     @property
     def wire(self) -> bytes:
-        """The comment's bytes."""
         return f": {self.text}\n\n".encode()
 
 

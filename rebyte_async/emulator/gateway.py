@@ -20,7 +20,7 @@ from rebyte_async.emulator.responses import ApiError, error_response, validation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rebyte_async.emulator.connections import Connection
+    from rebyte_async.emulator.exchange import Connection
     from rebyte_async.emulator.router import Router
     from rebyte_async.emulator.service import State
 
@@ -36,7 +36,6 @@ class Gateway:
     state: Callable[[], State]
 
     async def __call__(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
-        """Respond to one request."""
         state = self.state()
         exchange = self._open(state, request, connection)
         state.open_exchanges.add(exchange)

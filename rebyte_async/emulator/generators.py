@@ -25,7 +25,6 @@ class IdGenerator:
     _numbers: Iterator[int] = field(factory=lambda: count(1), init=False)
 
     def uuid(self) -> str:
-        """Return a new id in the shape of a random UUID."""
         if not self.deterministic:
             return str(uuid4())
         number = next(self._numbers)
@@ -45,18 +44,15 @@ class TickingClock:
     _now: datetime = field(default=_EPOCH, init=False)
 
     def __call__(self) -> datetime:
-        """Return the next instant."""
         self._now += _TICK
         return self._now
 
 
 def now() -> datetime:
-    """Return the real time in UTC."""
     return datetime.now(UTC)
 
 
 def make_clock(*, deterministic: bool) -> Callable[[], datetime]:
-    """Return a real or a deterministic clock."""
     return TickingClock() if deterministic else now
 
 
@@ -66,5 +62,4 @@ def timestamp(moment: datetime) -> str:
 
 
 def timestamp_or_none(moment: datetime | None) -> str | None:
-    """Format a time that may not have come yet."""
     return None if moment is None else timestamp(moment)

@@ -23,12 +23,10 @@ class ApiError(Exception):
 
 
 def validation_error(message: str) -> ApiError:
-    """The request isn't as the contract has it."""
     return ApiError(400, "validation_error", message)
 
 
 def not_found(kind: str) -> ApiError:
-    """The service has no such thing, or it belongs to another key."""
     return ApiError(404, "not_found", f"{kind} not found.")
 
 
@@ -38,18 +36,15 @@ def conflict(message: str) -> ApiError:
 
 
 def json_response(data: Any, status: int = 200) -> web.Response:
-    """Make a response with JSON."""
     body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
     return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
 
 def empty_response() -> web.Response:
-    """Make a 204 without a body."""
     return web.Response(status=204)
 
 
 def error_response(error: ApiError) -> web.Response:
-    """Make a response with an error in the API's envelope."""
     return json_response({"error": {"code": error.code, "message": error.message}}, error.status)
 
 
@@ -62,7 +57,6 @@ def read_json(response: web.StreamResponse) -> Any:
 
 
 def storage_error(status: int, code: str, message: str) -> web.Response:
-    """Make an error in the storage's XML."""
     text = _STORAGE_ERROR.format(code=code, message=message)
     return web.Response(text=text, status=status, content_type="application/xml")
 

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from attrs import define, field
 
-from rebyte_async.emulator.connections import ConnectionServer
 from rebyte_async.emulator.endpoints import agent_computers, artifacts, events, files, tasks, webhooks
+from rebyte_async.emulator.exchange import Connection
 from rebyte_async.emulator.gateway import Gateway
 from rebyte_async.emulator.responses import json_response
 from rebyte_async.emulator.router import Route, Router
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterator
 
     from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.service import State
@@ -44,6 +45,35 @@ API = Router(_ROUTES)
 
 # It has the API's endpoints as well, for requests that were redirected to it.
 STORAGE = Router((*files.STORAGE_ROUTES, *artifacts.STORAGE_ROUTES, *_ROUTES))
+
+
+class ConnectionServer(web.Server):
+    """aiohttp's server, which also numbers its connections and reports when one is lost.
+
+    aiohttp itself could stop a handler when its client has gone, but then a request that the client gave up on would
+    be left half done; a real service completes it.
+    """
+
+    def __init__(
+        self, handle: Callable[[web.BaseRequest, Connection], Awaitable[web.StreamResponse]], numbers: Iterator[int]
+    ) -> None:
+        super().__init__(self._handle, access_log=None)
+        self._handle_request = handle
+        self._numbers = numbers
+        self._open: dict[web.RequestHandler, Connection] = {}
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        self._open[handler] = Connection(next(self._numbers), transport)
+        super().connection_made(handler, transport)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        connection = self._open.pop(handler, None)
+        if connection is not None:
+            connection.lose()
+        super().connection_lost(handler, exc)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await self._handle_request(request, self._open.get(request.protocol) or Connection(0))
 
 
 @define(eq=False)

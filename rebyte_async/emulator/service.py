@@ -41,9 +41,7 @@ _CLOSE_TIMEOUT = 1.0
 class Cancellable(Protocol):
     """An exchange that can be cancelled."""
 
-    def cancel(self) -> None:
-        """Break the connection and stop the handler."""
-        ...
+    def cancel(self) -> None: ...
 
 
 @define(eq=False, kw_only=True)
@@ -64,6 +62,7 @@ class State:
     signer: UrlSigner
     signing_key: SigningKey
     disabled_executors: set[str]
+    scripts: Scripts
     keys: KeyRing = field(factory=KeyRing)
     read_tokens: set[str] = field(factory=set[str])
     """Tokens in a URL's query that replace a key."""
@@ -75,7 +74,6 @@ class State:
     workspaces: Collection[Workspace] = field(factory=lambda: Collection[Workspace]("Workspace"))
     webhooks: Collection[Webhook] = field(factory=lambda: Collection["Webhook"]("Webhook"))
     deliveries: DeliveryWorker = field(init=False)
-    scripts: Scripts = field(factory=Scripts)
     latches: defaultdict[str, Latch] = field(factory=lambda: defaultdict[str, Latch](Latch))
     """Each is created when its name is first used."""
     problems: list[Exception] = field(factory=list[Exception])
@@ -86,7 +84,6 @@ class State:
 
     @classmethod
     def create(cls, settings: Settings, origins: Mapping[str, str], disk: DiskPart, signing_key: SigningKey) -> State:
-        """Create the state of an empty service with its one key."""
         ids, clock = IdGenerator(settings.deterministic), make_clock(deterministic=settings.deterministic)
         state = cls(
             settings=settings,
@@ -102,6 +99,7 @@ class State:
             signer=UrlSigner(ids.token("secret_"), clock, settings.url_lifetime_seconds),
             signing_key=signing_key,
             disabled_executors=set(settings.disabled_executors),
+            scripts=Scripts(settings.pace_seconds),
         )
         state.keys.add(settings.api_key, None)
         return state
@@ -118,7 +116,6 @@ class State:
         )
 
     def create_prompt(self, text: str, skills: tuple[str, ...] = (), files: tuple[StoredFile, ...] = ()) -> Prompt:
-        """Create a prompt without an agent at work on it."""
         prompt_id = self.ids.uuid()
         transcript = Transcript(prompt_id, self.formats.stream.first_seq, self.formats.stream.event_keys)
         now = self.clock()
@@ -133,7 +130,6 @@ class State:
         return workspace
 
     def next_action_id(self) -> int:
-        """Return a number for a question."""
         return next(self._action_ids)
 
     def issue_read_token(self) -> str:

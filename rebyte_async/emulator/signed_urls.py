@@ -42,7 +42,6 @@ class UrlSigner:
         return str(URL(url).with_query({**query, "signature": signature}))
 
     def expire_all(self) -> None:
-        """Let every URL expire that was signed so far."""
         self._last_expired = self._serial
 
     def check_download(self, request: web.BaseRequest) -> web.Response | None:

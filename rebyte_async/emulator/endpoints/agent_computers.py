@@ -42,7 +42,6 @@ async def list_agent_computers(state: State, exchange: Exchange) -> web.Response
 
 
 async def get(state: State, exchange: Exchange) -> web.Response:
-    """`GET /agent-computers/:id`."""
     return json_response(_get(state, exchange).to_json())
 
 

@@ -67,7 +67,6 @@ async def create_upload_urls(state: State, exchange: Exchange) -> web.Response:
 
 
 async def delete(state: State, exchange: Exchange) -> web.Response:
-    """`DELETE /workspaces/:id/artifacts/:filename`."""
     artifact = _artifact(state, exchange)
     del _workspace(state, exchange).artifacts[artifact.name]
     await state.artifacts.discard(artifact)
@@ -75,7 +74,6 @@ async def delete(state: State, exchange: Exchange) -> web.Response:
 
 
 async def delete_all(state: State, exchange: Exchange) -> web.Response:
-    """`DELETE /workspaces/:id/artifacts`."""
     artifacts = _workspace(state, exchange).artifacts
     removed = list(artifacts.values())
     artifacts.clear()

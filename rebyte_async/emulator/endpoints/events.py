@@ -48,7 +48,6 @@ class StreamWriter:
         return cls(response, formats, send_bytes)
 
     async def send(self, frame: Frame) -> None:
-        """Send a frame."""
         if self._formats.stream.ids and isinstance(frame, Event):
             await self._send_bytes(f"id: {frame.data.get('eventKey', frame.seq)}\n".encode() + frame.wire)
         else:

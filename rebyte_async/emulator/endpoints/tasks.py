@@ -54,7 +54,6 @@ async def list_tasks(state: State, exchange: Exchange) -> web.Response:
 
 
 async def get(state: State, exchange: Exchange) -> web.Response:
-    """`GET /tasks/:id`."""
     return json_response(_get(state, exchange).full_json())
 
 

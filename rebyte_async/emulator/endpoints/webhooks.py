@@ -41,14 +41,12 @@ async def create(state: State, exchange: Exchange) -> web.Response:
 
 
 async def list_webhooks(state: State, exchange: Exchange) -> web.Response:
-    """`GET /webhooks`: all of them."""
     del exchange
     field, items = state.formats.webhook.items, [webhook.to_json() for webhook in state.webhooks.oldest_first()]
     return json_response(items if field is None else {field: items})
 
 
 async def get(state: State, exchange: Exchange) -> web.Response:
-    """`GET /webhooks/:id`."""
     return json_response(_get(state, exchange).to_json())
 
 

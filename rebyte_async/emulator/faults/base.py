@@ -82,11 +82,11 @@ class DeliveryFault(Protocol):
 
 Fault: TypeAlias = RequestFault | FrameFault | ByteFault | DownloadFault | DeliveryFault
 
-# All of them apply the last fault first, so that the fault that was added first is the outermost.
+# Each of these functions applies the faults of one kind. The last fault is applied first, so that the fault that was
+# added first is the outermost.
 
 
 def with_request_faults(exchange: Exchange, respond: Respond) -> Respond:
-    """Wrap a responder in the request faults of its exchange."""
     for fault in reversed(exchange.faults):
         if isinstance(fault, RequestFault):
             respond = partial(fault.around, exchange, respond)
@@ -94,7 +94,6 @@ def with_request_faults(exchange: Exchange, respond: Respond) -> Respond:
 
 
 def with_frame_faults(faults: Sequence[object], sink: FrameSink) -> FrameSink:
-    """Wrap a sink in the frame faults."""
     for fault in reversed(faults):
         if isinstance(fault, FrameFault):
             sink = fault.frames(sink)
@@ -102,7 +101,6 @@ def with_frame_faults(faults: Sequence[object], sink: FrameSink) -> FrameSink:
 
 
 def with_byte_faults(faults: Sequence[object], sink: ByteSink) -> ByteSink:
-    """Wrap a sink in the byte faults."""
     for fault in reversed(faults):
         if isinstance(fault, ByteFault):
             sink = fault.chunks(sink)
@@ -110,7 +108,6 @@ def with_byte_faults(faults: Sequence[object], sink: ByteSink) -> ByteSink:
 
 
 def with_download_faults(faults: Sequence[object], plan: DownloadPlan) -> DownloadPlan:
-    """Let the download faults change a plan."""
     for fault in reversed(faults):
         if isinstance(fault, DownloadFault):
             plan = fault.download(plan)
@@ -118,7 +115,6 @@ def with_download_faults(faults: Sequence[object], plan: DownloadPlan) -> Downlo
 
 
 def with_delivery_faults(faults: Sequence[object], plan: DeliveryPlan) -> DeliveryPlan:
-    """Let the delivery faults change a plan."""
     for fault in reversed(faults):
         if isinstance(fault, DeliveryFault):
             plan = fault.delivery(plan)

@@ -18,7 +18,6 @@ class RepeatedDelivery:
     """How often it is delivered."""
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
-        """Deliver copies."""
         return evolve(plan, copies=self.copies)
 
 
@@ -30,7 +29,6 @@ class LateDelivery:
     """How many later deliveries it waits for."""
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
-        """Hold the delivery back."""
         return evolve(plan, behind=self.behind)
 
 
@@ -42,7 +40,6 @@ class StaleDelivery:
     """How many seconds old it is."""
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
-        """Sign with an old timestamp."""
         return evolve(plan, age=self.seconds)
 
 
@@ -55,7 +52,6 @@ class TamperedDelivery:
     there is neither signature nor secret."""
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
-        """Tamper with the part."""
         return evolve(plan, tampered=self.part)
 
 
@@ -67,5 +63,4 @@ class UnreadableDelivery:
     """The body, which is signed properly."""
 
     def delivery(self, plan: DeliveryPlan) -> DeliveryPlan:
-        """Replace the body."""
         return evolve(plan, body=self.body)

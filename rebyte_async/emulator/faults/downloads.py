@@ -32,7 +32,6 @@ class WrongLength:
     and looks as if it were whole. None: there is no `Content-Length`."""
 
     def download(self, plan: DownloadPlan) -> DownloadPlan:
-        """Make the length wrong."""
         return evolve(plan, more=self.more)
 
 
@@ -46,7 +45,6 @@ class OtherETag:
     _numbers: Iterator[int] = field(factory=lambda: count(1), init=False, repr=False, eq=False)
 
     def download(self, plan: DownloadPlan) -> DownloadPlan:
-        """Show a new ETag."""
         return evolve(plan, etag=f'{plan.etag[:-1]}-{next(self._numbers)}"', if_range=self.heeded)
 
 
@@ -55,7 +53,6 @@ class NoRanges:
     """A download is always the whole artifact, whatever `Range` the client asks for."""
 
     def download(self, plan: DownloadPlan) -> DownloadPlan:
-        """Ignore ranges."""
         return evolve(plan, ranges=False)
 
 
@@ -73,7 +70,6 @@ class Slow:
     where: ClassVar[Match] = DOWNLOADS
 
     def chunks(self, sink: ByteSink) -> ByteSink:
-        """Pass the bytes on slowly."""
         quick = self.after
 
         async def send(data: bytes) -> None:
@@ -96,7 +92,6 @@ class ExpiredUrl:
     where: ClassVar[Match] = STORAGE
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond that the URL has expired."""
         del respond
         await exchange.body.drain()
         return access_denied("The URL has expired.")

@@ -46,7 +46,6 @@ class Delay:
     """Whether the delay is `before` the request is processed, or `after`."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Wait before or after the request is processed."""
         await exchange.body.read()
         if self.when == "after":
             response = await respond()
@@ -66,7 +65,6 @@ class Drop:
     """Whether the connection is reset, or closed in an orderly way."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Break the connection."""
         if self.when == "after":
             await respond()
             await exchange.body.drain()
@@ -90,7 +88,6 @@ class Status:
     """`before`: the request isn't processed; `after`: it is, and only the response is replaced."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond with the error."""
         if self.when == "after":
             await respond()
         await exchange.body.drain()
@@ -110,7 +107,6 @@ class HtmlPage:
     """Further headers, such as `Retry-After`."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond with the page."""
         del respond
         await exchange.body.drain()
         page = _PAGE.format(status=self.status, phrase=HTTPStatus(self.status).phrase)
@@ -122,7 +118,6 @@ class EmptyBody:
     """The request is processed, and the right status comes without a body."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond with the status alone."""
         del exchange
         response = await respond()
         return response if response.prepared else web.Response(status=response.status)
@@ -138,7 +133,6 @@ class BrokenBody:
     """The content type that is claimed for it."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond with the right status and the wrong body."""
         del exchange
         response = await respond()
         if response.prepared:
@@ -156,7 +150,6 @@ class Reply:
     """The HTTP status."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond with the JSON."""
         del respond
         await exchange.body.drain()
         return json_response(self.data, self.status)
@@ -175,7 +168,6 @@ class Redirect:
     """The `Location` itself, absolute or not, instead of one made from `origin`."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond with the redirect."""
         del respond
         await exchange.body.drain()
         target = exchange.request.rel_url
@@ -192,7 +184,6 @@ class ReadLag:
     where: ClassVar[Match] = Match("GET", r"/tasks/[^/]+(/events|/content)?", per_path=True)
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond that there is no such task."""
         del exchange, respond
         return error_response(not_found("Task"))
 
@@ -205,7 +196,6 @@ class Rewrite:
     """Takes the JSON, which it may change in place, and returns the JSON to send instead."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond with the changed JSON."""
         del exchange
         response = await respond()
         data = None if response.prepared else read_json(response)
@@ -219,7 +209,6 @@ class EagerCompletedAt:
     where: ClassVar[Match] = Match("GET", r"/tasks/[^/]+(/content)?")
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond with the early times."""
         return await Rewrite(_set_completed_at).around(exchange, respond)
 
 
@@ -235,12 +224,9 @@ class Respell:
     where: ClassVar[Match] = Match(None, r"/tasks/.*")
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond with the other spelling."""
         return await Rewrite(self._respell).around(exchange, respond)
 
     def frames(self, sink: FrameSink) -> FrameSink:
-        """Change the status in the done frame."""
-
         async def send(frame: Frame) -> None:
             await sink(evolve(frame, data=self._respell(frame.data)) if isinstance(frame, Done) else frame)
 

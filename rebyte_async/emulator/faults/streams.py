@@ -35,7 +35,6 @@ class Cut:
     were whole."""
 
     def frames(self, sink: FrameSink) -> FrameSink:
-        """Pass some events on, then end the stream."""
         left = self.events
 
         async def send(frame: Frame) -> None:
@@ -60,7 +59,6 @@ class CutBytes:
     """How the body ends, as for `Cut`."""
 
     def chunks(self, sink: ByteSink) -> ByteSink:
-        """Pass some bytes on, then end the body."""
         left = self.count
 
         async def send(data: bytes) -> None:
@@ -81,8 +79,6 @@ class NoDone:
     """How it ends, as for `Cut`."""
 
     def frames(self, sink: FrameSink) -> FrameSink:
-        """End the stream instead of sending the done frame."""
-
         async def send(frame: Frame) -> None:
             if isinstance(frame, Done):
                 raise CutOff(self.manner)
@@ -101,7 +97,6 @@ class Silence:
     """How many seconds it stalls; None until the client disconnects."""
 
     def frames(self, sink: FrameSink) -> FrameSink:
-        """Stall before the next frame."""
         return _at_event(sink, self.after, self._stall)
 
     async def _stall(self) -> None:
@@ -121,7 +116,6 @@ class Split:
     """Seeds random sizes from 1 to `size`; None sends pieces of equal size."""
 
     def chunks(self, sink: ByteSink) -> ByteSink:
-        """Pass the bytes on in pieces."""
         sizes = self._sizes()
 
         async def send(data: bytes) -> None:
@@ -147,7 +141,6 @@ class EmptyDone:
     where: ClassVar[Match] = STREAMS
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond with an empty done frame."""
         exchange.looks_empty = True
         return await respond()
 
@@ -162,7 +155,6 @@ class EarlyDone:
     """Whether `done` has the final result, or an empty one."""
 
     def frames(self, sink: FrameSink) -> FrameSink:
-        """Hold the last events back."""
         held: deque[Frame] = deque()
         last_seq = -1
 
@@ -189,7 +181,6 @@ class ReplayPrevious:
     where: ClassVar[Match] = STREAMS
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        """Respond with the previous turn."""
         exchange.turns_back = 1
         return await respond()
 
@@ -204,7 +195,6 @@ class Noise:
     """How many events are sent before them."""
 
     def frames(self, sink: FrameSink) -> FrameSink:
-        """Send the bytes between two frames."""
         return _at_event(sink, self.after, partial(sink, Raw(self.data)))
 
 
@@ -216,8 +206,6 @@ class Duplicate:
     """How often each is sent."""
 
     def frames(self, sink: FrameSink) -> FrameSink:
-        """Pass each event on several times."""
-
         async def send(frame: Frame) -> None:
             for _ in range(self.copies if isinstance(frame, Event) else 1):
                 await sink(frame)
@@ -235,7 +223,6 @@ class Renumber:
     """The first event with a shifted number, counted from 0."""
 
     def frames(self, sink: FrameSink) -> FrameSink:
-        """Shift the numbers."""
         return _Shifter(sink, self.at, self.by, None)
 
 
@@ -251,7 +238,6 @@ class LateRow:
     """The new event's payload."""
 
     def frames(self, sink: FrameSink) -> FrameSink:
-        """Insert the event."""
         return _Shifter(sink, self.at, 1, self)
 
 

@@ -58,17 +58,11 @@ class AgentHost(Protocol):
     latches: defaultdict[str, Latch]
     artifacts: ArtifactStore
 
-    def create_prompt(self, text: str) -> Prompt:
-        """Create a prompt."""
-        ...
+    def create_prompt(self, text: str) -> Prompt: ...
 
-    def next_action_id(self) -> int:
-        """Return a number for a question."""
-        ...
+    def next_action_id(self) -> int: ...
 
-    def spawn(self, job: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        """Run a coroutine in the background."""
-        ...
+    def spawn(self, job: Coroutine[object, object, None]) -> asyncio.Task[None]: ...
 
 
 @define(eq=False)

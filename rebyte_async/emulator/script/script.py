@@ -1,15 +1,22 @@
-"""The scripts that are waiting for a prompt."""
+"""The scripts that are waiting for a prompt, and the default script for a prompt without one."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from rebyte_async.emulator.script import steps
+
 if TYPE_CHECKING:
     import re
+    from collections.abc import Iterator
 
-    from rebyte_async.emulator.script.player import Steps
+    from rebyte_async.emulator.script.player import Step, Steps
+    from rebyte_async.emulator.script.turn import Turn
+
+_MAX_ECHO = 60
 
 
 @define(eq=False)
@@ -36,22 +43,49 @@ class Script:
 class Scripts:
     """All scripts: those with a limit in their order, then those for every prompt, the newest first."""
 
+    pace_seconds: float
+    """The pause after each event of the default script."""
     _limited: list[Script] = field(factory=list[Script], init=False)
     _unlimited: list[Script] = field(factory=list[Script], init=False)
 
     def add(self, script: Script) -> None:
-        """Add a script."""
         if script.times is None:
             self._unlimited.insert(0, script)
         else:
             self._limited.append(script)
 
-    def take(self, prompt: str) -> Steps | None:
-        """Return the steps to play for a prompt, and count that; None if no script fits."""
+    def take(self, prompt: str) -> Steps:
+        """Return the steps to play for a prompt, and count that for their script."""
         script = next((script for script in (*self._limited, *self._unlimited) if script.fits(prompt)), None)
         if script is None:
-            return None
+            return partial(default_script, pace_seconds=self.pace_seconds)
         script.played += 1
         if script.is_spent:
             self._limited.remove(script)
         return script.steps
+
+
+def default_script(turn: Turn, pace_seconds: float) -> Iterator[Step]:
+    """Yield the steps of a short, plausible turn with every common kind of event.
+
+    Args:
+        turn: The turn.
+        pace_seconds: The pause after each event, in seconds.
+    """
+    for event in _events(turn):
+        yield event
+        yield steps.pause(pace_seconds)
+    yield steps.succeed()
+
+
+def _events(turn: Turn) -> Iterator[Step]:
+    subject = turn.prompt.strip().partition("\n")[0][:_MAX_ECHO]
+    yield steps.init(turn.prompt_id, model=turn.executor)
+    yield steps.thinking(f"The user wants: {subject}")
+    yield from map(steps.delta, ("I'll ", "take ", "a look."))
+    yield steps.tool_use("Bash", {"command": "ls /code"})
+    yield steps.tool_result("\n".join(turn.files) or "README.md", is_error=False)
+    yield from map(steps.delta, ("Done: ", subject))
+    yield steps.result(
+        f"Done: {subject}", status="success", duration_ms=120, usage={"input_tokens": 42, "output_tokens": 7}
+    )

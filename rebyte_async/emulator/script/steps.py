@@ -31,7 +31,6 @@ class Emit:
     payload: Mapping[str, Any] = field(factory=dict[str, Any])
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Emit the event."""
         player.emit(self.event_type, self.payload)
 
 
@@ -42,7 +41,6 @@ class ToolUse:
     payload: Mapping[str, Any]
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Emit the event, and keep its id for the tool's result."""
         player.tool_id = self.payload.get("id") or player.host.ids.token("toolu_")
         player.emit("tool_use", {**self.payload, "id": player.tool_id})
 
@@ -54,7 +52,6 @@ class ToolResult:
     payload: Mapping[str, Any]
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Emit the event."""
         player.emit("tool_result", {**self.payload, "id": self.payload.get("id") or player.tool_id})
 
 
@@ -65,7 +62,6 @@ class Comment:
     text: str
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Add the comment."""
         player.prompt.transcript.add_comment(self.text)
 
 
@@ -160,7 +156,6 @@ class Pause:
     seconds: float
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Sleep."""
         del player
         await asyncio.sleep(self.seconds)
 
@@ -172,7 +167,6 @@ class Hold:
     name: str
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Wait at the latch."""
         await player.host.latches[self.name].wait()
 
 
@@ -184,7 +178,6 @@ class End:
     final_result: str | None = None
 
     async def play(self, player: ScriptPlayer) -> None:
-        """End the turn."""
         player.end(self.status, self.final_result)
 
 
@@ -227,7 +220,6 @@ class Ask:
     message_id: str | None = None
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Ask, and wait for the answer."""
         question = Question(
             action_id=player.host.next_action_id() if self.action_id is None else self.action_id,
             message_id=self.message_id or player.host.ids.uuid(),
@@ -261,7 +253,6 @@ class Delegate:
     extra: Mapping[str, Any] = field(factory=dict[str, Any])
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Delegate the prompt, wait for its end, and emit its result."""
         other = player.delegate(self.prompt)
         tool_id = player.host.ids.token("toolu_")
         reference = {"id": tool_id, "subPromptId": other.prompt.id, **self.extra}
@@ -281,7 +272,6 @@ class WriteArtifact:
     content_type: str = DEFAULT_TYPE
 
     async def play(self, player: ScriptPlayer) -> None:
-        """Write the artifact."""
         content, workspace = self.content, player.task.workspace
         if callable(content):
             await player.filesystem.load()

@@ -48,16 +48,13 @@ class AgentComputer:
     views: dict[str, bool] = field(factory=lambda: dict.fromkeys(_VIEWS, True))
 
     def succeed(self, sandbox_id: str, sandbox_api_key: str, now: datetime) -> None:
-        """Become ready."""
         self.status, self.updated_at = "ready", now
         self.sandbox_id, self.sandbox_api_key = sandbox_id, sandbox_api_key
 
     def fail(self, error: str, now: datetime) -> None:
-        """Fail to become ready."""
         self.status, self.updated_at, self.provision_error = "error", now, error
 
     def to_json(self) -> dict[str, Any]:
-        """Return the agent computer as the API shows it."""
         return {
             "id": self.id,
             "name": self.name,

@@ -35,7 +35,6 @@ class Collection(Generic[T]):
     _count: int = field(default=0, init=False)
 
     def next_number(self) -> int:
-        """Return the number for a new member."""
         self._count += 1
         return self._count
 
@@ -51,7 +50,6 @@ class Collection(Generic[T]):
         return self._by_id[member_id]
 
     def find(self, member_id: str) -> T | None:
-        """Return the member with an id, if there is one."""
         return self._by_id.get(member_id)
 
     def remove(self, member: T) -> None:
@@ -60,5 +58,4 @@ class Collection(Generic[T]):
         del self._oldest_first[bisect_left(self._oldest_first, member.number, key=attrgetter("number"))]
 
     def oldest_first(self) -> Sequence[T]:
-        """Return all members in the order in which they were added."""
         return self._oldest_first

@@ -37,7 +37,6 @@ class Transcript:
         return next((frame.seq for frame in reversed(self.frames) if isinstance(frame, Event)), -1)
 
     def add_event(self, event_type: str, payload: Mapping[str, Any], now: datetime) -> None:
-        """Add an event with the next number."""
         data: dict[str, Any] = {"seq": self.next_seq, "timestamp": timestamp(now), "promptId": self.prompt_id}
         if self.event_keys:
             data["eventKey"] = f"{self.prompt_id}:{self.next_seq}"
@@ -45,11 +44,9 @@ class Transcript:
         self.next_seq += 1
 
     def add_comment(self, text: str) -> None:
-        """Add a comment."""
         self._add(Comment(text))
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the events as JSON objects."""
         return [frame.data for frame in self.frames if isinstance(frame, Event)]
 
     def _add(self, frame: Frame) -> None:
@@ -73,11 +70,9 @@ class Prompt:
 
     @property
     def is_open(self) -> bool:
-        """Whether the turn hasn't ended."""
         return self.status in ("pending", "running")
 
     def start(self) -> None:
-        """Let the agent start the turn."""
         self.status = "running"
 
     def end(self, status: str, final_result: str, now: datetime) -> None:
@@ -88,11 +83,9 @@ class Prompt:
         self.transcript.changed.fire()
 
     def done_data(self) -> dict[str, Any]:
-        """Return the JSON of the done frame."""
         return {"status": self.status, "lastSeq": self.transcript.last_seq, "finalResult": self.final_result}
 
     def summary(self) -> dict[str, Any]:
-        """Return the prompt as a task shows it."""
         return {
             "id": self.id,
             "status": self.status,
@@ -101,7 +94,6 @@ class Prompt:
         }
 
     def content(self, *, with_events: bool) -> dict[str, Any]:
-        """Return the prompt as the content of a task shows it."""
         response = None if self.is_open else self.final_result
         content = {**self.summary(), "userPrompt": self.text, "response": response}
         return {**content, "events": self.transcript.events()} if with_events else content

@@ -14,12 +14,10 @@ class Broadcast:
     _event: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     def fire(self) -> None:
-        """Wake all current waiters."""
         self._event.set()
         self._event = asyncio.Event()
 
     async def wait(self) -> None:
-        """Wait for the next `fire`."""
         await self._event.wait()
 
 

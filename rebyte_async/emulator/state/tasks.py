@@ -57,7 +57,6 @@ class Task:
 
     @property
     def workspace_id(self) -> str:
-        """The id of the workspace that the task runs on."""
         return self.workspace.id
 
     @property
@@ -67,7 +66,6 @@ class Task:
 
     @property
     def open_prompts(self) -> list[Prompt]:
-        """The prompts whose turns haven't ended, oldest first."""
         return [prompt for prompt in self.prompts if prompt.is_open]
 
     @property
@@ -87,11 +85,9 @@ class Task:
         return self.prompts[max(0, len(self.prompts) - 1 - turns_back)]
 
     def snapshot(self) -> MadeTask:
-        """Return the task as tests see it."""
         return MadeTask(id=self.id, status=self.status, prompts=tuple(prompt.text for prompt in self.prompts))
 
     def created_json(self) -> dict[str, Any]:
-        """Return the task as the response to its creation shows it."""
         return {
             "id": self.id,
             "workspaceId": self.workspace_id,
@@ -101,7 +97,6 @@ class Task:
         }
 
     def row_json(self) -> dict[str, Any]:
-        """Return the task as a listing shows it."""
         return {
             "id": self.id,
             "url": self.url,
@@ -113,7 +108,6 @@ class Task:
         }
 
     def full_json(self) -> dict[str, Any]:
-        """Return the task as a read of it shows it."""
         return {
             **self.row_json(),
             "status": self.status,
@@ -123,6 +117,5 @@ class Task:
         }
 
     def content_json(self, *, with_events: bool) -> dict[str, Any]:
-        """Return the content of the task: its prompts and their final results."""
         prompts = [prompt.content(with_events=with_events) for prompt in self.prompts]
         return {"id": self.id, "status": self.status, "prompts": prompts}

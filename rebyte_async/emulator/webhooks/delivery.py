@@ -50,7 +50,6 @@ class DeliveryWorker:
     _queues: dict[str, WebhookQueue] = field(factory=dict[str, "WebhookQueue"], init=False)
 
     def announce_created(self, task: Task) -> None:
-        """Notify webhooks that a task was created."""
         self._announce(task, "task.created")
 
     def announce(self, task: Task) -> None:
@@ -106,7 +105,6 @@ class WebhookQueue:
             self._wake()
 
     def drop_held(self) -> None:
-        """Drop the deliveries that wait for later ones."""
         while self._held:
             self._held.pop().entry.record_outcome("dropped")
 
@@ -202,5 +200,4 @@ class LoopbackResolver(AbstractResolver):
             if family in (known, socket.AF_UNSPEC)
         ]
 
-    async def close(self) -> None:
-        """Do nothing: the resolver holds no resources."""
+    async def close(self) -> None: ...

@@ -73,11 +73,9 @@ class DeliveryEntry:
     _changed: Broadcast
 
     def record_attempt(self, attempt: Attempt) -> None:
-        """Record an attempt."""
         self.delivery = evolve(self.delivery, attempts=(*self.delivery.attempts, attempt))
 
     def record_outcome(self, outcome: Outcome) -> None:
-        """Record the outcome, and wake those who wait for it."""
         self.delivery = evolve(self.delivery, outcome=outcome)
         self._changed.fire()
 
@@ -95,14 +93,12 @@ class DeliveryLog:
         self._entries = deque(maxlen=self.limit)
 
     def open(self, **facts: Any) -> DeliveryEntry:
-        """Record a new delivery."""
         self._count += 1
         entry = DeliveryEntry(Delivery(number=self._count, **facts), self._changed)
         self._entries.append(entry)
         return entry
 
     def all(self) -> tuple[Delivery, ...]:
-        """Return all deliveries as they are now."""
         return tuple(entry.delivery for entry in tuple(self._entries))
 
     async def wait_for(

@@ -44,7 +44,6 @@ class SigningKey:
         return await to_thread.run_sync(self._sign, message)
 
     async def public_pem(self) -> str:
-        """Return the public key as a PEM."""
         return await to_thread.run_sync(self._public_pem)
 
     def _sign(self, message: bytes) -> str:
@@ -77,12 +76,10 @@ class QueuedDelivery:
     """How many later deliveries must be over before it is sent."""
 
     def is_older_than(self, other: QueuedDelivery) -> bool:
-        """Return whether its event came before the other's."""
         return self.entry.delivery.number < other.entry.delivery.number
 
     @property
     def body(self) -> bytes:
-        """The body to send."""
         body = self._signed_body
         return body.replace(b'"taskId":"', b'"taskId":"0', 1) if self.plan.tampered == "body" else body
 
