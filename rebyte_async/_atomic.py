@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
-__all__ = ["PartFile", "replace_file", "sync_file", "write_file"]
-
 
 class _Syncable(Protocol):
     def flush(self) -> object: ...

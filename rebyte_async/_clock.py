@@ -12,8 +12,6 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-__all__ = ["Time", "intervals"]
-
 
 @frozen
 class Time:

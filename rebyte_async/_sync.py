@@ -14,7 +14,6 @@ from attrs import define, field
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["FairSemaphore", "InterruptibleSleep", "Signal", "SingleFlight", "await_shielded"]
 
 T = TypeVar("T")
 

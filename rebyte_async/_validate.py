@@ -1,7 +1,7 @@
 """Checks of arguments, with one wording for all of the package.
 
-Each check returns the value as the type that was asked for, or raises the given class of error, whose message names
-the argument, says what it must be and shows what it was.
+Each check returns the value as the type that was asked for. Otherwise it raises what `error` makes of the message,
+which names the argument, says what it must be and shows what it was.
 """
 
 from __future__ import annotations
@@ -9,27 +9,15 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TypeAlias
 
 from rebyte_async.errors import InvalidRequestError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = [
-    "count",
-    "header_name",
-    "header_value",
-    "is_loopback",
-    "number",
-    "optional_seconds",
-    "optional_text",
-    "seconds",
-    "text",
-]
+MakeError: TypeAlias = Callable[[str], Exception]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""A name of a header (RFC 9110, 5.6.2)."""
+"""A name of a header (RFC 9110 §5.6.2)."""
 _NOT_IN_HEADERS = re.compile(r"[\r\n\0]")
 
 
@@ -40,55 +28,49 @@ def number(
     above_zero: bool = False,
     finite: bool = False,
     kind: str = "a number",
-    error: Callable[[str], Exception] = InvalidRequestError,
+    alternative: str = "",
+    error: MakeError = InvalidRequestError,
 ) -> float:
-    """Check a number: at least 0, or above it.
+    """Check a number: at least 0, or above it; never a bool, NaN, or too large for a float.
 
     Args:
         name: The argument, for the message.
-        value: What was given. A bool, NaN and a number too large for a float are refused.
+        value: What was given.
         above_zero: Refuse 0.
         finite: Refuse `math.inf`.
         kind: What is asked for, for the message.
+        alternative: What else would be accepted, for the message.
         error: Makes the error out of its message.
     """
-    if not _is_number(value, above_zero=above_zero, finite=finite):
-        raise error(f"{name} must be {kind}{_range(above_zero=above_zero)}, not {value!r:.80}")
-    return value  # type: ignore[return-value]  # pyright: ignore[reportReturnType] - as checked
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            known = float(value)
+        except OverflowError:  # a whole number beyond any clock
+            known = -1.0
+        if (known > 0 if above_zero else known >= 0) and not (finite and math.isinf(known)):
+            return value
+    limit = " above 0" if above_zero else ", at least 0"
+    raise error(f"{name} must be {kind}{limit}{alternative}, not {value!r:.80}")
 
 
 def seconds(
-    name: str,
-    value: object,
-    *,
-    above_zero: bool = False,
-    finite: bool = False,
-    error: Callable[[str], Exception] = InvalidRequestError,
+    name: str, value: object, *, above_zero: bool = False, finite: bool = False, error: MakeError = InvalidRequestError
 ) -> float:
     """Check a number of seconds: at least 0, or above it; `math.inf` is one unless `finite`."""
     return number(name, value, above_zero=above_zero, finite=finite, kind="a number of seconds", error=error)
 
 
 def optional_seconds(
-    name: str,
-    value: object,
-    *,
-    above_zero: bool = False,
-    finite: bool = False,
-    error: Callable[[str], Exception] = InvalidRequestError,
+    name: str, value: object, *, above_zero: bool = False, finite: bool = False, error: MakeError = InvalidRequestError
 ) -> float | None:
     """Check a number of seconds that may be None."""
     if value is None:
         return None
-    if not _is_number(value, above_zero=above_zero, finite=finite):
-        expected = f"a number of seconds{_range(above_zero=above_zero)}, or None"
-        raise error(f"{name} must be {expected}, not {value!r:.80}")
-    return value  # type: ignore[return-value]  # pyright: ignore[reportReturnType] - as checked
+    kind, other = "a number of seconds", ", or None"
+    return number(name, value, above_zero=above_zero, finite=finite, kind=kind, alternative=other, error=error)
 
 
-def count(
-    name: str, value: object, *, minimum: int = 1, error: Callable[[str], Exception] = InvalidRequestError
-) -> int:
+def count(name: str, value: object, *, minimum: int = 1, error: MakeError = InvalidRequestError) -> int:
     """Check a whole number of at least `minimum`; a bool is none."""
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise error(f"{name} must be a whole number, at least {minimum}, not {value!r:.80}")
@@ -100,7 +82,8 @@ def text(
     value: object,
     *,
     longest: int | None = None,
-    error: Callable[[str], Exception] = InvalidRequestError,
+    alternative: str = "",
+    error: MakeError = InvalidRequestError,
 ) -> str:
     """Check a string that holds more than white space.
 
@@ -108,36 +91,31 @@ def text(
         name: The argument, for the message.
         value: What was given.
         longest: How many characters it may have; None for any number.
+        alternative: What else would be accepted, for the message.
         error: Makes the error out of its message.
     """
     if not isinstance(value, str) or not value.strip():
-        raise error(f"{name} must be a string that isn't empty, not {value!r:.80}")
-    return _check_length(name, value, longest, error)
+        raise error(f"{name} must be a string that isn't empty{alternative}, not {value!r:.80}")
+    if longest is not None and len(value) > longest:
+        raise error(f"{name} must have at most {longest:,} characters, not {len(value):,}")
+    return value
 
 
 def optional_text(
-    name: str,
-    value: object,
-    *,
-    longest: int | None = None,
-    error: Callable[[str], Exception] = InvalidRequestError,
+    name: str, value: object, *, longest: int | None = None, error: MakeError = InvalidRequestError
 ) -> str | None:
     """Check a string that holds more than white space, or is None."""
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value.strip():
-        raise error(f"{name} must be a string that isn't empty, or None, not {value!r:.80}")
-    return _check_length(name, value, longest, error)
+    return None if value is None else text(name, value, longest=longest, alternative=", or None", error=error)
 
 
-def header_name(name: str, value: object, *, error: Callable[[str], Exception] = InvalidRequestError) -> str:
+def header_name(name: str, value: object, *, error: MakeError = InvalidRequestError) -> str:
     """Check the name of an HTTP header."""
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         raise error(f"{name} must be the name of a header, not {value!r:.80}")
     return value
 
 
-def header_value(name: str, value: object, *, error: Callable[[str], Exception] = InvalidRequestError) -> str:
+def header_value(name: str, value: object, *, error: MakeError = InvalidRequestError) -> str:
     """Check the value of the header `name`; the message doesn't repeat it, for it may be a secret."""
     if not isinstance(value, str) or _NOT_IN_HEADERS.search(value):
         raise error(f"the header {name} must be a string on one line")
@@ -145,7 +123,7 @@ def header_value(name: str, value: object, *, error: Callable[[str], Exception] 
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host can only be this machine: a loopback address, or a name of `localhost` (RFC 6761, 6.3)."""
+    """Whether a host can only be this machine: a loopback address, or a name of `localhost` (RFC 6761 §6.3)."""
     if host is None:
         return False
     try:
@@ -153,23 +131,3 @@ def is_loopback(host: str | None) -> bool:
     except ValueError:
         name = host.rstrip(".").lower()
         return name == "localhost" or name.endswith(".localhost")
-
-
-def _is_number(value: object, *, above_zero: bool, finite: bool) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        known = float(value)
-    except OverflowError:  # a whole number beyond any clock
-        return False
-    return (known > 0 if above_zero else known >= 0) and not (finite and math.isinf(known))
-
-
-def _range(*, above_zero: bool) -> str:
-    return " above 0" if above_zero else ", at least 0"
-
-
-def _check_length(name: str, value: str, longest: int | None, error: Callable[[str], Exception]) -> str:
-    if longest is not None and len(value) > longest:
-        raise error(f"{name} must have at most {longest:,} characters, not {len(value):,}")
-    return value

@@ -114,7 +114,6 @@ def test_a_second_event_loop_is_refused() -> None:
     async def use_again() -> None:
         with pytest.raises(errors.ConfigurationError, match="event loop"):
             await client.tasks.get("t1")
-        client._transport.sessions._loop = asyncio.get_running_loop()
         await client.aclose()
 
     asyncio.run(use())

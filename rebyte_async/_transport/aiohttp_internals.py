@@ -11,22 +11,6 @@ import sys
 from functools import cache
 from typing import Any
 
-__all__ = [
-    "SESSION_CLOSED_MESSAGES",
-    "ConnectionLostError",
-    "close_after_response",
-    "disable_implicit_retry",
-    "disable_read_timeout",
-    "fail_idle_body",
-    "fail_lost_body",
-    "is_connection_gone",
-    "no_implicit_retry",
-    "pause_by_size_alone",
-    "read_in_small_pieces",
-    "session_middlewares",
-    "unshared_pool_key",
-]
-
 SESSION_CLOSED_MESSAGES = frozenset({"Session is closed", "Connection closed."})
 """The messages of the plain RuntimeErrors that a closed session raises: no class of their own tells them apart."""
 _PIECE = 32 * 1024

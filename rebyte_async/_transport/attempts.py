@@ -33,13 +33,11 @@ if TYPE_CHECKING:
 
     from rebyte_async._clock import Time
     from rebyte_async._settings import RetryPolicy, Timeouts
-    from rebyte_async._transport.counters import Counters
     from rebyte_async._transport.server_clock import ServerClock
     from rebyte_async._transport.sessions import SessionPool
-    from rebyte_async._transport.throttle import RetryBudget, Throttle
+    from rebyte_async._transport.throttle import Counters, RetryBudget, Throttle
     from rebyte_async._wire.endpoints import Endpoint
 
-__all__ = ["SUCCESS", "Attempts"]
 
 _log = logging.getLogger("rebyte_async")
 

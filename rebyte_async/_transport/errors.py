@@ -16,8 +16,6 @@ from rebyte_async.errors import ConfigurationError, ConnectError, RebyteError, R
 if TYPE_CHECKING:
     from yarl import URL
 
-__all__ = ["is_transport_failure", "translate"]
-
 _UNKNOWN_FAILURE: tuple[type[RebyteError], str] = (TransportError, "the request failed")
 
 

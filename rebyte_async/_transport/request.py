@@ -18,27 +18,20 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientTimeout
     from yarl import URL
 
-    from rebyte_async._transport.counters import Counters
     from rebyte_async._transport.sessions import SessionPool
-
-__all__ = ["Body", "Request", "StreamedBody", "finite", "send_following_redirects"]
+    from rebyte_async._transport.throttle import Counters
 
 
 class Body(Protocol):
-    """A body of known length, which can be read from its start any number of times."""
+    """A body of known size in bytes, which can be read from its start any number of times.
+
+    `on_sent` learns how many of its bytes are on their way, in the attempt that is under way.
+    """
 
     @property
-    def size(self) -> int:
-        """Its length in bytes."""
-        ...
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """Yield its bytes from the start."""
-        ...
-
-    def on_sent(self, count: int) -> None:
-        """Note that this many bytes of it are on their way, in this attempt."""
-        ...
+    def size(self) -> int: ...
+    def chunks(self) -> AsyncIterator[bytes]: ...
+    def on_sent(self, count: int) -> None: ...
 
 
 @define(eq=False)

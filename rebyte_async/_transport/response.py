@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
@@ -13,14 +13,12 @@ from rebyte_async._transport.urls import redact_url
 from rebyte_async._wire import models
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Mapping
+    from collections.abc import Coroutine, Mapping
 
     from aiohttp import ClientResponse
     from yarl import URL
 
-    from rebyte_async._transport.counters import Counters
-
-__all__ = ["BodyStream", "IdleWatchdog", "Response"]
+    from rebyte_async._transport.throttle import Counters
 
 _SWEEPS = 16
 """How often the watchdog looks at the bodies within the shortest idle timeout."""
@@ -50,76 +48,6 @@ class Response:
             DecodeError: The body is empty, or no JSON.
         """
         return models.parse(self.body, lambda: f"{self.method} {self.url}")
-
-
-class _Watched(Protocol):
-    """What the watchdog needs of a body."""
-
-    @property
-    def idle_timeout(self) -> float | None: ...
-    @property
-    def received(self) -> int: ...
-    def check_idle(self, now: float) -> bool: ...
-    def close(self) -> None: ...
-
-
-@define(eq=False)
-class IdleWatchdog:
-    """The open bodies of a client. Fails those that bring no bytes for their idle timeout, and up to an eighth more.
-
-    A body whose connection is gone fails within ten seconds, also one without an idle timeout: aiohttp doesn't always
-    tell the body.
-
-    aiohttp's own read timeout starts a new timer whenever bytes arrive, which costs more than parsing an event. Here
-    one timer for all bodies looks at what each has received since.
-    """
-
-    _bodies: dict[_Watched, None] = field(factory=dict[_Watched, None], init=False, repr=False)
-    """A set of the open bodies; a `set` would take twice the memory."""
-    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
-
-    def add(self, body: _Watched) -> None:
-        """Watch a body until it is discarded."""
-        self._bodies[body] = None
-        self._schedule_sweep(body.idle_timeout)
-
-    def discard(self, body: _Watched) -> bool:
-        """Stop watching a body; False if it wasn't watched."""
-        if body not in self._bodies:
-            return False
-        del self._bodies[body]
-        return True
-
-    def close_all(self) -> None:
-        """Close all open bodies."""
-        for body in tuple(self._bodies):
-            body.close()
-
-    @property
-    def received(self) -> int:
-        """How many bytes the open bodies have received."""
-        return sum(body.received for body in self._bodies)
-
-    def __iter__(self) -> Iterator[_Watched]:
-        return iter(tuple(self._bodies))
-
-    def _schedule_sweep(self, idle_timeout: float | None) -> None:
-        """Sweep soon enough for a body with this idle timeout."""
-        loop = asyncio.get_running_loop()
-        seconds = _LONGEST_SWEEP_INTERVAL
-        if idle_timeout is not None:
-            seconds = min(seconds, idle_timeout / _SWEEPS)
-        if self._timer is not None:
-            if self._timer.when() <= loop.time() + seconds:
-                return
-            self._timer.cancel()
-        self._timer = loop.call_later(seconds, self._sweep, loop)
-
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        now, self._timer = loop.time(), None
-        timeouts = [body.idle_timeout for body in self if body.check_idle(now)]
-        if timeouts:
-            self._schedule_sweep(min((timeout for timeout in timeouts if timeout is not None), default=None))
 
 
 @define(eq=False, weakref_slot=False)
@@ -214,3 +142,59 @@ class BodyStream:
             self._counters.open_streams -= 1
             self._counters.bytes_received += self.received
             self._response.close()
+
+
+@define(eq=False)
+class IdleWatchdog:
+    """The open bodies of a client. Fails those that bring no bytes for their idle timeout, and up to an eighth more.
+
+    A body whose connection is gone fails within ten seconds, also one without an idle timeout: aiohttp doesn't always
+    tell the body.
+
+    aiohttp's own read timeout starts a new timer whenever bytes arrive, which costs more than parsing an event. Here
+    one timer for all bodies looks at what each has received since.
+    """
+
+    _bodies: dict[BodyStream, None] = field(factory=dict[BodyStream, None], init=False, repr=False)
+    """A set of the open bodies; a `set` would take twice the memory."""
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
+
+    def add(self, body: BodyStream) -> None:
+        """Watch a body until it is discarded."""
+        self._bodies[body] = None
+        self._schedule_sweep(body.idle_timeout)
+
+    def discard(self, body: BodyStream) -> bool:
+        """Stop watching a body; False if it wasn't watched."""
+        if body not in self._bodies:
+            return False
+        del self._bodies[body]
+        return True
+
+    def close_all(self) -> None:
+        """Close all open bodies."""
+        for body in tuple(self._bodies):
+            body.close()
+
+    @property
+    def received(self) -> int:
+        """How many bytes the open bodies have received."""
+        return sum(body.received for body in self._bodies)
+
+    def _schedule_sweep(self, idle_timeout: float | None) -> None:
+        """Sweep soon enough for a body with this idle timeout."""
+        loop = asyncio.get_running_loop()
+        seconds = _LONGEST_SWEEP_INTERVAL
+        if idle_timeout is not None:
+            seconds = min(seconds, idle_timeout / _SWEEPS)
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._sweep, loop)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now, self._timer = loop.time(), None
+        timeouts = [body.idle_timeout for body in tuple(self._bodies) if body.check_idle(now)]
+        if timeouts:
+            self._schedule_sweep(min((timeout for timeout in timeouts if timeout is not None), default=None))

@@ -9,8 +9,6 @@ from attrs import define, field
 if TYPE_CHECKING:
     from rebyte_async._clock import Time
 
-__all__ = ["ServerClock"]
-
 
 @define(eq=False)
 class ServerClock:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse, ClientSession
 
-__all__ = ["SessionPool"]
-
 _MAX_CALLS = 100
 """How many attempts at ordinary calls one client makes at once; more wait for a permit. Streams don't count."""
 _CLOSED = "the client is closed: make a new one, or keep this one open for longer"

@@ -1,16 +1,16 @@
-"""What all calls of a client share when the service is busy: one pause after a 429, and one budget for retries."""
+"""What all calls of a client share: the pause after a 429, the retry budget, and the counts that `stats` shows."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, field
+from attrs import asdict, define, field
+
+from rebyte_async.types.service import ClientStats
 
 if TYPE_CHECKING:
     from rebyte_async._clock import Time
     from rebyte_async._settings import RetryPolicy
-
-__all__ = ["ClientThrottle", "RetryBudget", "Throttle"]
 
 _REFUND = 0.2
 """What a success gives back to the retry budget: one in five calls may be a retry for any length of time."""
@@ -23,18 +23,10 @@ _LONGEST_SPREAD = 1.0
 class Throttle(Protocol):
     """Holds attempts back. A batch puts its own one before the client's, which also ends when the batch does."""
 
-    def pause(self, seconds: float) -> None:
-        """Let no attempt start for a number of seconds; a longer pause that is on stays."""
-        ...
-
+    def pause(self, seconds: float) -> None: ...
     @property
-    def is_open(self) -> bool:
-        """Whether an attempt may start at once."""
-        ...
-
-    async def wait_until_open(self) -> None:
-        """Wait until an attempt may start."""
-        ...
+    def is_open(self) -> bool: ...
+    async def wait_until_open(self) -> None: ...
 
 
 @define(eq=False)
@@ -77,3 +69,24 @@ class RetryBudget:
     def refund(self) -> None:
         """Give a part of a retry back, after a success."""
         self._spent = max(0.0, self._spent - _REFUND)
+
+
+@define
+class Counters:
+    """The counts that `ClientStats` shows, as they go up and down."""
+
+    requests: int = 0
+    retries: int = 0
+    reconnects: int = 0
+    in_flight: int = 0
+    open_streams: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+    def snapshot(self, open_bodies: int) -> ClientStats:
+        """Return the counts as they are now.
+
+        Args:
+            open_bodies: How many bytes the open bodies have received; a body is counted here when it is closed.
+        """
+        return ClientStats(**(asdict(self) | {"bytes_received": self.bytes_received + open_bodies}))

@@ -10,11 +10,10 @@ from yarl import URL
 
 from rebyte_async._transport.aiohttp_internals import disable_read_timeout, read_in_small_pieces
 from rebyte_async._transport.attempts import SUCCESS, Attempts
-from rebyte_async._transport.counters import Counters
 from rebyte_async._transport.request import Body, Request, StreamedBody, finite
 from rebyte_async._transport.response import BodyStream, Response
 from rebyte_async._transport.server_clock import ServerClock
-from rebyte_async._transport.throttle import ClientThrottle, RetryBudget, Throttle
+from rebyte_async._transport.throttle import ClientThrottle, Counters, RetryBudget, Throttle
 from rebyte_async._version import __version__
 from rebyte_async._wire import json as wire_json
 from rebyte_async._wire.endpoints import API_KEY_HEADER, HEALTH_PATH, Endpoint
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from rebyte_async._settings import RetryPolicy, Timeouts
     from rebyte_async._transport.sessions import SessionPool
 
-__all__ = ["Transport", "UploadTarget"]
-
 _USER_AGENT = f"rebyte-async/{__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
 _HEADERS = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
 _JSON_HEADERS = {**_HEADERS, "Content-Type": "application/json"}
@@ -43,12 +40,10 @@ _DOWNLOAD_BUFFER = 1024 * 1024
 
 
 class UploadTarget(Protocol):
-    """Where a body is to be put."""
+    """Where a body is to be put: at a signed URL, which carries its own authorization, so that it is never shown."""
 
     @property
-    def upload_url(self) -> str:
-        """The signed URL, which carries its own authorization: it is never shown."""
-        ...
+    def upload_url(self) -> str: ...
 
 
 def _make_attempts(transport: Transport) -> Attempts:
@@ -67,7 +62,10 @@ def _make_attempts(transport: Transport) -> Attempts:
 
 @frozen(eq=False, kw_only=True)
 class Transport:
-    """Sends the requests of a client. `with_settings` makes others that share what is shared among all calls."""
+    """Sends the requests of a client. `with_settings` makes others that share what is shared among all calls.
+
+    All operations raise what `call` raises, and those with a body also what reading it raises.
+    """
 
     base_url: URL
     api_key: str = field(repr=False)
@@ -133,11 +131,7 @@ class Transport:
     async def stream(
         self, endpoint: Endpoint, *, ids: Mapping[str, str], idle_timeout: float, headers: Mapping[str, str]
     ) -> BodyStream:
-        """Open an event stream in one attempt; the caller reconnects.
-
-        Raises:
-            InvalidRequestError, ConfigurationError, ConnectError, TransportError, APIError: As for `call`.
-        """
+        """Open an event stream in one attempt; the caller reconnects."""
         request = self._make_request(endpoint, ids, {}, None)
         request = evolve(
             request,
@@ -159,12 +153,7 @@ class Transport:
         headers: Mapping[str, str],
         accept: Container[int] = SUCCESS,
     ) -> BodyStream:
-        """Open a body that is read as it comes, in one attempt; the caller tries again.
-
-        Raises:
-            InvalidRequestError, ConfigurationError, ConnectError, TransportError, APIError: As for `call`; statuses in
-                `accept` are no errors.
-        """
+        """Open a body that is read as it comes, in one attempt; the caller tries again."""
         request = self._make_request(endpoint, ids, {}, None)
         # Lengths and ranges are those of the bytes that are sent, so these must be the file's own.
         own = {**request.headers, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
@@ -173,23 +162,13 @@ class Transport:
         return self._make_body_stream(request, await self._attempts.open(request, accept))
 
     async def upload(self, endpoint: Endpoint, body: Body, *, ids: Mapping[str, str], content_type: str) -> Response:
-        """Send a body to an endpoint as it is read, from its start again when an attempt fails.
-
-        Raises:
-            Exception: What the body's source raises.
-            InvalidRequestError, ConfigurationError, ConnectError, TransportError, APIError: As for `call`.
-        """
+        """Send a body to an endpoint as it is read, from its start again when an attempt fails."""
         request = self._make_request(endpoint, ids, {}, None)
         headers = {**request.headers, "Content-Type": content_type, "Content-Length": str(body.size)}
         return await self._send_body(endpoint, evolve(request, headers=headers), body)
 
     async def put(self, target: UploadTarget, body: Body, *, content_type: str) -> None:
-        """Send a body to a signed URL: with its content type and length, without the key and anything else.
-
-        Raises:
-            Exception: What the body's source raises.
-            ConfigurationError, ConnectError, TransportError, APIError: As for `call`.
-        """
+        """Send a body to a signed URL: with its content type and length, without the key and anything else."""
         request = Request(
             method=_SIGNED_PUT.method,
             url=URL(target.upload_url, encoded=True),

@@ -12,14 +12,6 @@ from rebyte_async.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "MAX_REDIRECTS",
-    "RedirectRefusedError",
-    "is_confidential_url",
-    "parse_base_url",
-    "redact_url",
-    "resolve_redirect",
-]
 
 MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

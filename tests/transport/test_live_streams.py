@@ -11,7 +11,6 @@ import anyio
 import pytest
 
 from rebyte_async._transport import BodyStream, SessionPool, Transport
-from rebyte_async._transport.aiohttp_internals import read_in_small_pieces
 from rebyte_async._wire.endpoints import STREAM_EVENTS
 from rebyte_async.errors import RequestTimeoutError
 from support.clients import client_of, transport_of
@@ -25,12 +24,6 @@ async def open_stream(transport: Transport, idle_timeout: float = 30) -> BodyStr
 
 
 LARGE = "a long answer " * 100_000
-
-
-async def test_other_loops_are_left_alone() -> None:
-    """A transport that doesn't have asyncio's attributes stays as it is."""
-    read_in_small_pieces(object())
-    read_in_small_pieces(None)
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])

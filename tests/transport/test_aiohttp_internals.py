@@ -1,0 +1,152 @@
+"""Whether the installed aiohttp and asyncio still have each part that isn't public and that the package uses.
+
+A failure here doesn't mean that the package is broken: without most of these parts it is slower, or leaves a rare
+failure of aiohttp unmended. Look at the function that uses the part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from attrs import define
+from yarl import URL
+
+from rebyte_async._transport import aiohttp_internals as internals
+from support.raw_server import RawRequest, RawServer, chunk, http_response, stream_head
+
+SMALL = 32 * 1024
+
+
+@define
+class Live:
+    """A session, a request of it, and the response, whose body is still open."""
+
+    session: Any
+    request: Any
+    response: Any
+
+    @property
+    def content(self) -> Any:
+        """The response's body."""
+        return self.response.content
+
+    @property
+    def transport(self) -> Any:
+        """The transport of the response's connection."""
+        return self.response.connection.transport
+
+
+PARTS: dict[str, Callable[[Live], object]] = {
+    "ClientSession._retry_connection": lambda live: live.session._retry_connection is True,
+    "ClientSession._middlewares": lambda live: len(live.session._middlewares) == 2,
+    "ClientRequest.response_class": lambda live: issubclass(live.request.response_class, aiohttp.ClientResponse),
+    "ClientResponse.start": lambda live: asyncio.iscoroutinefunction(live.response.start),
+    "Connection.protocol.force_close": lambda live: callable(live.response.connection.protocol.force_close),
+    "Connection.protocol.read_timeout": lambda live: live.response.connection.protocol.read_timeout == 30,
+    "Connection.protocol.start_timeout": lambda live: callable(live.response.connection.protocol.start_timeout),
+    "Connection.transport": lambda live: isinstance(live.transport, asyncio.Transport),
+    "StreamReader._high_water_chunks": lambda live: isinstance(live.content._high_water_chunks, int),
+    "StreamReader.total_bytes": lambda live: live.content.total_bytes == len(b"first"),
+    "StreamReader.exception": lambda live: live.content.exception() is None,
+    "StreamReader.is_eof": lambda live: live.content.is_eof() is False,
+    "StreamReader.set_exception": lambda live: callable(live.content.set_exception),
+}
+
+
+async def open_body(_: RawRequest) -> AsyncIterator[bytes]:
+    """Begin a response that doesn't end."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield stream_head() + chunk(b"first")
+        await asyncio.sleep(60)
+
+    return pieces()
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+async def live(tls: Any, request: pytest.FixtureRequest) -> AsyncIterator[Live]:
+    """A response whose body has begun."""
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=30)
+    connector = aiohttp.TCPConnector(ssl=tls.client)
+    async with RawServer(open_body, tls.server if request.param else None) as server:
+        requests: list[Any] = []
+
+        async def record(request: Any, handle: Any) -> Any:
+            requests.append(request)
+            return await handle(request)
+
+        middlewares: Any = (record, internals.no_implicit_retry)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, middlewares=middlewares) as session:
+            async with session.get(server.url) as response:
+                while response.content.total_bytes == 0:
+                    await asyncio.sleep(0.001)
+                yield Live(session, requests[0], response)
+
+
+@pytest.mark.parametrize("name", PARTS)
+async def test_the_installed_aiohttp_has_the_part(live: Live, name: str) -> None:
+    """Each private part is there and has the form that the package expects."""
+    assert PARTS[name](live)
+
+
+async def test_the_installed_asyncio_has_the_parts_of_a_transport(live: Live) -> None:
+    """The room that a transport makes for what it reads can be set."""
+    internals.read_in_small_pieces(live.transport)
+    tls = getattr(live.transport, "_ssl_protocol", None)
+    if tls is None:
+        assert live.transport.max_size == SMALL
+    else:
+        assert (tls.max_size, len(tls._ssl_buffer), len(tls._ssl_buffer_view)) == (SMALL, SMALL, SMALL)
+
+
+@pytest.mark.parametrize("without", [object(), None])
+def test_an_unknown_implementation_is_left_alone(without: Any) -> None:
+    """Other loops, and versions without the parts, keep working."""
+    internals.read_in_small_pieces(without)
+    internals.pause_by_size_alone(without)
+    assert not internals.disable_implicit_retry(without)
+    assert internals.session_middlewares(without) == ()
+
+
+async def test_the_messages_of_a_closed_session_are_known() -> None:
+    """They alone tell its RuntimeError from any other."""
+    session = aiohttp.ClientSession()
+    await session.close()
+    with pytest.raises(RuntimeError) as caught:
+        await session.get("http://127.0.0.1:9")
+    assert str(caught.value) in internals.SESSION_CLOSED_MESSAGES
+
+
+async def test_a_pool_keeps_no_connection_for_the_key_that_is_not_shared() -> None:
+    """A request with it gets a new connection, though one to the same host is kept."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return http_response()
+
+    async with RawServer(handler) as server, aiohttp.ClientSession() as session:
+        for options in ({}, {}, internals.unshared_pool_key(URL(server.url))):
+            async with session.get(server.url, **options) as response:
+                await response.read()
+        assert server.connections == 2
+
+
+async def test_a_body_that_is_failed_raises_to_its_reader(live: Live) -> None:
+    """As a lost connection or a silent one does."""
+    internals.fail_lost_body(live.content)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await live.content.readany()
+    internals.fail_idle_body(live.content)
+    with pytest.raises(aiohttp.SocketTimeoutError):
+        await live.content.readany()
+
+
+async def test_a_connection_that_is_gone_is_seen(live: Live) -> None:
+    """Its response alone doesn't show it."""
+    assert not internals.is_connection_gone(live.response)
+    live.transport.abort()
+    await asyncio.sleep(0.05)
+    assert internals.is_connection_gone(live.response)
