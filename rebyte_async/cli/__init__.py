@@ -9,7 +9,7 @@ from typing import NoReturn
 __all__ = ["main"]
 
 _MISSING_EXTRA = 14
-"""The exit code when click or rich isn't there; the other ones are in `exits`, which may need both."""
+"""The exit code without click or rich; the others are in `exits`, which needs them."""
 
 
 def main() -> NoReturn:
@@ -20,6 +20,6 @@ def main() -> NoReturn:
     except ImportError as error:
         sys.stderr.write(f"error: {error}; the command needs an extra: pip install 'rebyte-async[cli]'\n")
         sys.exit(_MISSING_EXTRA)
-    from rebyte_async.cli.app import start  # noqa: PLC0415 - only now is it known that it can be imported
+    from rebyte_async.cli.app import start  # noqa: PLC0415 - it can be imported only now that the extra is there
 
     sys.exit(start())

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from rebyte_async.cli.completion import task_argument
-from rebyte_async.cli.exits import Exit, complain
-from rebyte_async.cli.once import run_once
+from rebyte_async.cli.exits import Exit, print_error
+from rebyte_async.cli.runtime import run_once
 from rebyte_async.errors import RebyteError
-from rebyte_async.types.events import QuestionEvent
+from rebyte_async.types import QuestionEvent
 
 if TYPE_CHECKING:
     from rebyte_async import AsyncRebyte, TaskEventStream
 
-__all__ = ["answer"]
-
-_PATIENCE = 30.0
-"""Seconds without an event after which there is no question to be found."""
-_SETTLED = 1.0
+_FIRST_QUESTION_WITHIN = 30.0
+"""Seconds without an event after which no question is expected any more."""
+_SETTLED_AFTER = 1.0
 """Seconds without an event after which the last question is the open one: what came before it is replayed at once."""
 
 _EPILOG = """\b
@@ -41,23 +39,23 @@ def answer(*, task_id: str, options: tuple[str, ...], text: str | None) -> int:
 
     async def call(client: AsyncRebyte) -> int:
         async with client.tasks.events(task_id) as stream:
-            question = await _open_question(stream)
+            question = await _find_open_question(stream)
         if question is None:
-            complain(f"task {task_id} waits on no question")
+            print_error(f"task {task_id} waits on no question")
             return Exit.NOT_FOUND
-        chosen = [_choice(option, question) for option in options]
+        chosen = [_parse_choice(option, question) for option in options]
         await client.tasks.answer(task_id, question, options=chosen, text=text)
-        click.echo(f"answered; watch it go on:  rebyte-async events {task_id}")
+        click.echo(f"answered; watch what follows:  rebyte-async events {task_id}")
         return Exit.OK
 
     return run_once(call)
 
 
-async def _open_question(stream: TaskEventStream) -> QuestionEvent | None:
+async def _find_open_question(stream: TaskEventStream) -> QuestionEvent | None:
     question: QuestionEvent | None = None
     while True:
         try:
-            async with asyncio.timeout(_SETTLED if question else _PATIENCE):
+            async with asyncio.timeout(_SETTLED_AFTER if question else _FIRST_QUESTION_WITHIN):
                 event = await anext(stream)
         except StopAsyncIteration:
             return None
@@ -69,8 +67,8 @@ async def _open_question(stream: TaskEventStream) -> QuestionEvent | None:
             question = event
 
 
-def _choice(given: str, question: QuestionEvent) -> int | str:
-    """An option by its label, or by its number as the views show it, from 1."""
+def _parse_choice(given: str, question: QuestionEvent) -> int | str:
+    """Return an option's label as it is, or the index of its number, which the views count from 1."""
     if any(given == option.label for option in question.options) or not given.isdecimal():
         return given
     return int(given) - 1

@@ -1,33 +1,19 @@
-"""The group of all commands, and the edge where what went wrong becomes an exit code."""
+"""The group of all commands, and the edge where click's errors become exit codes."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from itertools import chain
 from pathlib import Path
 
 import click
 
 from rebyte_async import __version__
-from rebyte_async.cli.answer import answer
-from rebyte_async.cli.artifacts import artifacts
-from rebyte_async.cli.batch import batch
-from rebyte_async.cli.cancel import cancel
-from rebyte_async.cli.completion import ANSWERS_SHELL, completion
-from rebyte_async.cli.computers import computers
-from rebyte_async.cli.demo import demo
-from rebyte_async.cli.doctor import doctor
-from rebyte_async.cli.emulator import emulator
-from rebyte_async.cli.events import events
-from rebyte_async.cli.exits import Exit, forget_output
-from rebyte_async.cli.files import files
-from rebyte_async.cli.run import run
-from rebyte_async.cli.tasks import tasks
-from rebyte_async.cli.webhooks import webhooks
-
-__all__ = ["start"]
+from rebyte_async.cli.completion import ANSWERS_SHELL
+from rebyte_async.cli.exits import Exit
+from rebyte_async.cli.lazy import Entry, LazyGroup
+from rebyte_async.cli.runtime import discard_output
 
 _EPILOG = """\b
 Start here:
@@ -43,28 +29,51 @@ Environment:
   NO_COLOR          no colors
 """
 
+_BATCH = {
+    "export": Entry(
+        "batch_inspect:export", "Print the outcomes that JOURNAL has, in the order in which the items were taken."
+    ),
+    "report": Entry(
+        "batch_inspect:report", "Write a page on the batch of JOURNAL: a timeline, durations, failures, final results."
+    ),
+    "retry": Entry("batch:retry", "Run items of JOURNAL again that failed, together with those that haven't ended."),
+    "run": Entry("batch:run", "Run every line of ITEMS as a task."),
+    "status": Entry("batch_inspect:status", "Show how far the batch of JOURNAL is, also while it runs."),
+}
 
 _SECTIONS = {
-    "Watch an agent": (demo, run, events, answer, cancel),
-    "Run many": (batch,),
-    "Manage": (tasks, computers, files, artifacts, webhooks),
-    "Set up": (doctor, emulator, completion),
+    "Watch an agent": {
+        "demo": Entry("demo:demo", "Watch an emulated agent do a whole job: no key, no network, no cost."),
+        "run": Entry("run:run", "Run PROMPT on an agent computer and watch it; - reads the prompt from stdin."),
+        "events": Entry("events:events", "Watch the latest turn of task TASK_ID from its beginning to its end."),
+        "answer": Entry("answer:answer", "Answer the question that the agent of task TASK_ID waits on."),
+        "cancel": Entry("tasks:cancel", "Cancel what task TASK_ID is doing."),
+    },
+    "Run many": {
+        "batch": Entry("app:batch", "Batches: run a file of tasks, nothing lost, nothing paid for twice."),
+    },
+    "Manage": {
+        "tasks": Entry("tasks:tasks", "Tasks: make, read, prompt, wait for, cancel, share, delete."),
+        "computers": Entry("computers:computers", "Agent computers: make, read, wait for, change, delete."),
+        "files": Entry("files:files", "Files to attach to tasks: upload."),
+        "artifacts": Entry(
+            "artifacts:artifacts", "Artifacts, the files that tasks leave: list, download, upload, delete."
+        ),
+        "webhooks": Entry("webhooks:webhooks", "Webhooks: register, read, delete, listen; the key that signs them."),
+    },
+    "Set up": {
+        "doctor": Entry("doctor:doctor", "See whether this command is set up, and whether the service answers."),
+        "emulator": Entry(
+            "emulator:emulator", "Run the API's emulator on this machine until Ctrl-C: no key, no network, no cost."
+        ),
+        "completion": Entry("completion:completion", "Print what makes SHELL complete this command."),
+    },
 }
 
 
-class _Group(click.Group):
-    """The commands by what they are for."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write them into the help."""
-        del ctx
-        for title, commands in _SECTIONS.items():
-            with formatter.section(title):
-                formatter.write_dl([(str(command.name), command.get_short_help_str(90)) for command in commands])
-
-
 @click.group(
-    cls=_Group,
+    cls=LazyGroup,
+    sections=_SECTIONS,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -73,16 +82,13 @@ def group() -> None:
     """Run coding agents on Rebyte's agent computers, and watch them work."""
 
 
-for _command in chain.from_iterable(_SECTIONS.values()):
-    group.add_command(_command)
+@click.group(cls=LazyGroup, sections={"Commands": _BATCH})
+def batch() -> None:
+    """Batches: run a file of tasks, nothing lost, nothing paid for twice."""
 
 
 def start() -> int:
-    """Run the command with the process's arguments.
-
-    Returns:
-        The exit code.
-    """
+    """Run the command with the process's arguments, and return its exit code."""
     _prepare_output()
     try:
         code = group.main(prog_name="rebyte-async", standalone_mode=False)
@@ -92,21 +98,17 @@ def start() -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except SystemExit as end:  # click ends like this when it has answered a shell, and when a pipe is broken
-        if ANSWERS_SHELL in os.environ:
-            return int(end.code or 0)
-        forget_output()
-        return Exit.BROKEN_PIPE
+    except SystemExit as end:  # click ends like this after the completion of a word, and when a pipe is broken
+        return int(end.code or 0) if ANSWERS_SHELL in os.environ else discard_output()
     except BrokenPipeError:
-        forget_output()
-        return Exit.BROKEN_PIPE
+        return discard_output()
     return int(code or 0)
 
 
 def _prepare_output() -> None:
-    """Have every line go out at once, and no character fail for want of an encoding."""
+    """Have every line written at once, and let no character fail because an encoding lacks it."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # it was closed by whoever started the command
+        if getattr(sys, name) is None:  # it was closed before the command started
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for the process
     for output in (sys.stdout, sys.stderr):
         if isinstance(output, io.TextIOWrapper):

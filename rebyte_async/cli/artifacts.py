@@ -13,48 +13,43 @@ import click
 from attrs import frozen
 
 from rebyte_async.cli import transfers
-from rebyte_async.cli.ask import agrees, yes_option
 from rebyte_async.cli.completion import artifact_argument, workspace_argument
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listing import list_once
-from rebyte_async.cli.once import do_once, run_once
-from rebyte_async.cli.options import json_option, list_options
-from rebyte_async.cli.transfers import download, download_all, write_to_stdout
-from rebyte_async.cli.view.bars import make_bars
-from rebyte_async.cli.view.clean import clean
-from rebyte_async.cli.view.document import as_line
-from rebyte_async.cli.view.human import flat, size
-from rebyte_async.cli.view.screens import is_screen
-from rebyte_async.cli.view.table import Column, show_items
+from rebyte_async.cli.options import confirm, json_option, list_options, yes_option
+from rebyte_async.cli.runtime import do_once, run_once
+from rebyte_async.cli.view.json import to_json_line
+from rebyte_async.cli.view.output import show_items
+from rebyte_async.cli.view.progress import make_transfer_view
+from rebyte_async.cli.view.table import Column
+from rebyte_async.cli.view.terminal import is_terminal
+from rebyte_async.cli.view.text import format_plain, format_size, sanitize
 
 if TYPE_CHECKING:
     from rebyte_async import AsyncRebyte
-    from rebyte_async.types.artifacts import Artifact, UploadUrl
-
-__all__ = ["artifacts"]
+    from rebyte_async.types import Artifact, UploadUrl
 
 
 @frozen(kw_only=True)
 class Downloaded:
-    """What a download came to."""
+    """A downloaded artifact."""
 
     name: str
-    """The artifact."""
     path: str
-    """The file."""
+    """The file that it was written to."""
     size: int
-    """Its size in bytes."""
+    """The size in bytes."""
 
 
 _COLUMNS: tuple[Column[Artifact], ...] = (
     Column(heading="NAME", of=lambda artifact: artifact.name),
-    Column(heading="SIZE", of=lambda artifact: artifact.size, human=size, rank=1, is_number=True),
+    Column(heading="SIZE", of=lambda artifact: artifact.size, format=format_size, rank=1, is_number=True),
     Column(heading="TYPE", of=lambda artifact: artifact.content_type, rank=3, is_flexible=True),
     Column(heading="CHANGED", of=lambda artifact: artifact.updated_at or artifact.created_at, rank=2),
 )
 _DOWNLOADED: tuple[Column[Downloaded], ...] = (
     Column(heading="FILE", of=lambda done: done.path),
-    Column(heading="SIZE", of=lambda done: done.size, human=size, rank=1, is_number=True),
+    Column(heading="SIZE", of=lambda done: done.size, format=format_size, rank=1, is_number=True),
 )
 
 _DOWNLOAD_EPILOG = """\b
@@ -63,7 +58,7 @@ Examples:
   rebyte-async artifacts download 9f2e... report.md -o - | less
   rebyte-async artifacts download 9f2e... --all -o results
 
-A file is there whole or not at all. One that you name is replaced; with --all none of yours is, without --force.
+A download is whole or absent. A file that you name is replaced; with --all none is replaced without --force.
 """
 
 
@@ -98,9 +93,9 @@ def list_artifacts(*, workspace_id: str, limit: int | None, is_all: bool, as_jso
     "-o",
     type=click.Path(path_type=Path, allow_dash=True),
     default=Path(),
-    help="The file or the folder; - for stdout. The folder that you are in if not given.",
+    help="The file or the folder; - for stdout. The current folder if not given.",
 )
-@click.option("--force", is_flag=True, help="With --all, replace files that are there.")
+@click.option("--force", is_flag=True, help="With --all, replace files that exist.")
 @json_option
 def download_artifacts(
     *, workspace_id: str, name: str | None, is_all: bool, output: Path, force: bool, as_json: bool
@@ -112,21 +107,22 @@ def download_artifacts(
 
     async def call(client: AsyncRebyte) -> int:
         if name is not None and output == Path("-"):
-            await write_to_stdout(client, workspace_id, name)
+            await transfers.write_to_stdout(client, workspace_id, name)
             return Exit.OK
         if name is not None:
-            paths = {await download(client, workspace_id, name, output, make_bars()): name}
+            paths = {await transfers.download(client, workspace_id, name, output, make_transfer_view()): name}
         else:
             names = {item.local_name: item.name async for item in client.artifacts.list(workspace_id)}
-            every = await download_all(client, workspace_id, output, make_bars(), overwrite=force)
+            every = await transfers.download_all(client, workspace_id, output, make_transfer_view(), overwrite=force)
             paths = {path: names.get(path.name, path.name) for path in every}
-        show_items(await asyncio.to_thread(_downloaded, paths), _DOWNLOADED, as_json=as_json, empty="no artifacts")
+        downloaded = await asyncio.to_thread(_read_sizes, paths)
+        show_items(downloaded, _DOWNLOADED, as_json=as_json, empty="no artifacts")
         return Exit.OK
 
-    return run_once(call, interrupted="what had not come whole was not kept")
+    return run_once(call, on_interrupt="files that weren't complete were removed")
 
 
-def _downloaded(names: dict[Path, str]) -> list[Downloaded]:
+def _read_sizes(names: dict[Path, str]) -> list[Downloaded]:
     return [Downloaded(name=name, path=str(path), size=path.stat().st_size) for path, name in names.items()]
 
 
@@ -144,11 +140,11 @@ def upload_artifacts(*, workspace_id: str, paths: tuple[Path, ...], as_json: boo
     """Upload files to workspace WORKSPACE_ID; one of the same name is replaced."""
 
     async def call(client: AsyncRebyte) -> int:
-        made = await transfers.upload_artifacts(client, workspace_id, paths, make_bars())
-        show_items(made, _COLUMNS, as_json=as_json, empty="")
+        uploaded = await transfers.upload_artifacts(client, workspace_id, paths, make_transfer_view())
+        show_items(uploaded, _COLUMNS, as_json=as_json)
         return Exit.OK
 
-    return run_once(call, interrupted="some of the files may be there")
+    return run_once(call, on_interrupt="some of the files may be there")
 
 
 @artifacts.command("delete")
@@ -160,7 +156,7 @@ def delete_artifacts(*, workspace_id: str, name: str | None, is_all: bool, yes: 
     """Delete artifact NAME of workspace WORKSPACE_ID, or all of them. On a terminal it asks first."""
     _check_choice(name, is_all=is_all)
     what = f"artifact {name}" if name is not None else "all artifacts"
-    if not agrees(f"Delete {what} of workspace {workspace_id}?", yes=yes, must_say_so=is_all):
+    if not confirm(f"Delete {what} of workspace {workspace_id}?", yes=yes, is_yes_required=is_all):
         return Exit.OTHER
     if name is None:
         return do_once(
@@ -177,17 +173,19 @@ def delete_artifacts(*, workspace_id: str, name: str | None, is_all: bool, yes: 
 @click.option("--content-type", metavar="TYPE", help="The media type; guessed by the name if not given.")
 @json_option
 def url(*, workspace_id: str, names: tuple[str, ...], content_type: str | None, as_json: bool) -> int:
-    """Get signed URLs to upload artifacts called NAME by other means. Who has one can upload with it."""
+    """Get signed URLs to upload artifacts called NAME by other means. Everyone who has one can upload with it."""
     files = [(name, content_type or mimetypes.guess_type(name)[0] or "application/octet-stream") for name in names]
 
     async def call(client: AsyncRebyte) -> int:
-        for made in await client.artifacts.upload_urls(workspace_id, files):
-            # The address is what was asked for, though it is a secret elsewhere.
-            line = {"name": made.name, "content_type": made.content_type, "upload_url": made.upload_url}
+        for signed in await client.artifacts.upload_urls(workspace_id, files):
+            # The user asked for the address, though it is a secret elsewhere.
+            line = {"name": signed.name, "content_type": signed.content_type, "upload_url": signed.upload_url}
             if as_json:
-                click.echo(as_line(line))
+                click.echo(to_json_line(line))
+            elif is_terminal(sys.stdout):
+                click.echo(_format_curl(signed))
             else:
-                click.echo(_how_to_put(made) if is_screen(sys.stdout) else "\t".join(map(flat, line.values())))
+                click.echo("\t".join(map(format_plain, line.values())))
         return Exit.OK
 
     return run_once(call)
@@ -198,6 +196,6 @@ def _check_choice(name: str | None, *, is_all: bool) -> None:
         raise click.UsageError("give the NAME of an artifact, or --all")
 
 
-def _how_to_put(made: UploadUrl) -> str:
-    kind = shlex.quote(f"Content-Type: {made.content_type}")
-    return clean(f"curl -T {shlex.quote(made.name)} -H {kind} {shlex.quote(made.upload_url)}")
+def _format_curl(signed: UploadUrl) -> str:
+    kind = shlex.quote(f"Content-Type: {signed.content_type}")
+    return sanitize(f"curl -T {shlex.quote(signed.name)} -H {kind} {shlex.quote(signed.upload_url)}")

@@ -1,4 +1,4 @@
-"""`rebyte-async batch`: many tasks from a file, with a journal that survives whatever happens."""
+"""`rebyte-async batch run` and `retry`: many tasks from a file, with a journal that survives a crash."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import asyncio
 import stat
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rebyte_async.cli.batch_reads import check_apart, export, journal_argument, read_locally, report, status
+from rebyte_async.batch import BatchItem, Journal, read_journal, read_jsonl
+from rebyte_async.cli.batch_inspect import journal_argument, read_locally, require_distinct
 from rebyte_async.cli.batch_run import BatchJob
 from rebyte_async.cli.exits import Exit
+from rebyte_async.cli.options import add_options
 from rebyte_async.resources.options import OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from rebyte_async import AsyncRebyte
-    from rebyte_async.batch import BatchItem
-
-__all__ = ["batch"]
-
-_F = TypeVar("_F", bound="Callable[..., Any]")
 
 _RUN_EPILOG = f"""\b
 Example:
@@ -35,9 +32,10 @@ A line of ITEMS is a JSON object, such as
 
 After the prompt it may have {", ".join(OPTIONS)}.
 
-The same command goes on where it stopped, also after a crash: what has ended isn't run again, and what runs is waited
-for. Ctrl-C stops it in order and leaves the tasks running; with --cancel-remote they are canceled. A second one leaves
-at once. The exit code is 0 when all completed, 6 when an item is ambiguous, else 3 for failed, 4 canceled, 10 skipped.
+The same command continues where it stopped, also after a crash: items that have ended aren't run again, and those that
+run are waited for. Ctrl-C stops it in order and leaves the tasks running; with --cancel-remote they are canceled. A
+second Ctrl-C leaves at once. The exit code is 0 when all completed, 6 when an item is ambiguous, else 3 for failed,
+4 canceled, 10 skipped.
 """
 
 _RETRY_EPILOG = """\b
@@ -48,67 +46,54 @@ Examples:
 The journal keeps what each item asks for, so the file of the items isn't needed. Files to attach are read again.
 """
 
-
-@click.group()
-def batch() -> None:
-    """Batches: run a file of tasks, nothing lost, nothing paid for twice."""
-
-
-def _run_options(command: _F) -> _F:
-    """Add what the runner takes."""
-    options = (
-        click.option(
-            "--out",
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="A file for the outcomes, a JSON object a line; - for stdout.",
-        ),
-        click.option(
-            "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Tasks that run at once."
-        ),
-        click.option("--max-new-tasks", type=click.IntRange(min=0), metavar="N", help="Start so many tasks at most."),
-        click.option(
-            "--workspaces",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Run on N agent computers made for it, rather than on a new one for each item.",
-        ),
-        click.option("--ordered", is_flag=True, help="Give the outcomes in the order of the items."),
-        click.option(
-            "--on-ambiguous",
-            type=click.Choice(["reconcile", "report"]),
-            default="reconcile",
-            show_default=True,
-            help="What to do where it isn't known whether a task was made: look for it, or report the item at once.",
-        ),
-        click.option(
-            "--reconcile-settle",
-            type=click.FloatRange(min=0),
-            default=5,
-            show_default=True,
-            metavar="SECONDS",
-            help="How far two looks at the tasks are apart that must agree.",
-        ),
-        click.option("--cancel-remote", is_flag=True, help="Cancel the running tasks on Ctrl-C."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+_run_options = add_options(
+    click.option(
+        "--out",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="A file for the outcomes, a JSON object a line; - for stdout.",
+    ),
+    click.option(
+        "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Tasks that run at once."
+    ),
+    click.option("--max-new-tasks", type=click.IntRange(min=0), metavar="N", help="Start N tasks at most."),
+    click.option(
+        "--workspaces",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Run on N agent computers made for the batch, rather than on a new one for each item.",
+    ),
+    click.option("--ordered", is_flag=True, help="Give the outcomes in the order of the items."),
+    click.option(
+        "--on-ambiguous",
+        type=click.Choice(["reconcile", "report"]),
+        default="reconcile",
+        show_default=True,
+        help="What to do where it isn't known whether a task was made: look for it, or report the item at once.",
+    ),
+    click.option(
+        "--reconcile-settle",
+        type=click.FloatRange(min=0),
+        default=5,
+        show_default=True,
+        metavar="SECONDS",
+        help="The time between two looks at the tasks, which must agree.",
+    ),
+    click.option("--cancel-remote", is_flag=True, help="Cancel the running tasks on Ctrl-C."),
+)
 
 
-@batch.command(epilog=_RUN_EPILOG)
+@click.command(epilog=_RUN_EPILOG)
 @click.argument("items", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @click.option(
     "--journal",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file in which every step is written down; made if there is none.",
+    help="The file in which every step is recorded; created if it doesn't exist.",
 )
 @_run_options
 def run(*, items: Path, journal: Path, out: Path | None, ordered: bool, **options: Any) -> int:
     """Run every line of ITEMS as a task. This costs money."""
-    from rebyte_async.batch import read_jsonl  # noqa: PLC0415 - few commands need batches
-
-    check_apart(journal, out=out, items=items)
+    require_distinct(journal, out=out, items=items)
     return BatchJob(
         journal=journal,
         out=out,
@@ -119,7 +104,7 @@ def run(*, items: Path, journal: Path, out: Path | None, ordered: bool, **option
     ).run()
 
 
-@batch.command(epilog=_RETRY_EPILOG)
+@click.command(epilog=_RETRY_EPILOG)
 @journal_argument
 @click.option("--failed", is_flag=True, help="Those that failed, and those that ended with an error.")
 @click.option("--canceled", is_flag=True, help="Those that were canceled.")
@@ -128,12 +113,12 @@ def run(*, items: Path, journal: Path, out: Path | None, ordered: bool, **option
 def retry(
     *, journal: Path, failed: bool, canceled: bool, ambiguous: bool, out: Path | None, ordered: bool, **options: Any
 ) -> int:
-    """Run items of JOURNAL again that failed, and go on with those that haven't ended. This costs money."""
+    """Run items of JOURNAL again that failed, together with those that haven't ended. This costs money."""
     chosen = {"failed": failed, "error": failed, "canceled": canceled, "ambiguous": ambiguous}
-    statuses = [word for word, is_chosen in chosen.items() if is_chosen]
+    statuses = [status for status, is_chosen in chosen.items() if is_chosen]
     if not statuses:
         raise click.UsageError("say which: --failed, --canceled, --ambiguous, or several of them")
-    check_apart(journal, out=out)
+    require_distinct(journal, out=out)
     if code := read_locally(journal, lambda _reader: Exit.OK):
         return code
 
@@ -141,8 +126,6 @@ def retry(
 
     async def reopen(client: AsyncRebyte) -> None:
         nonlocal total
-        from rebyte_async.batch import Journal  # noqa: PLC0415 - few commands need batches
-
         address = str(client._transport.base_url)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
         async with Journal(journal, base_url=address) as written:
             count = await written.reopen(statuses)
@@ -154,41 +137,31 @@ def retry(
         out=out,
         options=options,
         ordered=ordered,
-        items=partial(_open_items, journal),
+        items=partial(_read_open_items, journal),
         count=lambda: total,
         prepare=reopen,
         is_whole=False,
     ).run()
 
 
-batch.add_command(status)
-batch.add_command(export)
-batch.add_command(report)
-
-
 def _count_lines(path: Path) -> int | None:
-    """The items of a file; None for a pipe, which can be read only once."""
+    """Count the items of a file; None for a pipe, which can be read only once."""
     if not stat.S_ISREG(path.stat().st_mode):
         return None
     with path.open("rb") as file:
         return sum(1 for line in file if line.strip())
 
 
-def _open_items(journal: Path) -> Iterator[BatchItem]:
-    """The items that hadn't ended when this began."""
-    from rebyte_async.batch import BatchItem as Item  # noqa: PLC0415 - few commands need batches
-    from rebyte_async.batch import read_journal  # noqa: PLC0415 - likewise
-
+def _read_open_items(journal: Path) -> Iterator[BatchItem]:
+    """Yield the items that haven't ended; those that end while this is read are among them."""
     with read_journal(journal) as reader:
-        wanted = {item.position for item in reader.items() if item.status is None}
+        positions = {item.position for item in reader.items() if item.status is None}
         for item in reader.items():
-            if item.position in wanted:
-                yield Item.from_json(item.request)
+            if item.position in positions:
+                yield BatchItem.from_json(item.request)
 
 
 def _count_open(journal: Path) -> int:
-    from rebyte_async.batch import read_journal  # noqa: PLC0415 - few commands need batches
-
     with read_journal(journal) as reader:
         counts = reader.counts()
     return counts.total - sum(counts.statuses.values())

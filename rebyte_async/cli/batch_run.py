@@ -1,4 +1,4 @@
-"""Running a batch from the command line: show how far it is, keep its outcomes, and say what is left when it ends."""
+"""One run of a batch from the command line: shows its progress, writes its outcomes, says what is left at the end."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from attrs import Factory, define, field
 
-from rebyte_async.cli.batch_out import OutcomeFile
-from rebyte_async.cli.exits import Exit, complain_of, exit_of, forget_output
-from rebyte_async.cli.loop import InterruptedBySignal, run_loop
-from rebyte_async.cli.view.batch import counts_in_words, make_batch_view
-from rebyte_async.cli.view.brief import duration
-from rebyte_async.cli.view.clean import one_line
-from rebyte_async.cli.watch import api_client
+from rebyte_async.batch import BatchRunner, read_journal
+from rebyte_async.cli.exits import Exit, exit_code_for, report_error
+from rebyte_async.cli.outcome_file import OutcomeFile
+from rebyte_async.cli.runtime import discard_output, open_client, run
+from rebyte_async.cli.view.progress import format_counts, make_batch_view
+from rebyte_async.cli.view.text import format_duration, one_line
 from rebyte_async.errors import BatchError, InvalidRequestError, JournalBusyError, RebyteError
 
 if TYPE_CHECKING:
@@ -29,13 +28,11 @@ if TYPE_CHECKING:
 
     from rebyte_async import AsyncRebyte
     from rebyte_async.batch import BatchItem, BatchOutcome, BatchProgress, BatchRun
-    from rebyte_async.cli.view.batch import BatchView
+    from rebyte_async.cli.view.progress import BatchView
 
-__all__ = ["BatchJob"]
-
-_TICK = 0.2
-_AT_ONCE = 1_000
-"""Outcomes that may wait for the disk."""
+_REFRESH_INTERVAL = 0.2
+_MOST_BUFFERED = 1_000
+"""Outcomes that may wait to be written."""
 _EXITS = (
     ("ambiguous", Exit.AMBIGUOUS),
     ("failed", Exit.FAILED),
@@ -43,13 +40,13 @@ _EXITS = (
     ("canceled", Exit.CANCELED),
     ("skipped", Exit.LIMITED),
 )
-"""What a batch comes to: the first of these that an item ended as."""
-_AGAIN = {"--failed": ("failed", "error"), "--canceled": ("canceled",), "--ambiguous": ("ambiguous",)}
-"""What `batch retry` takes for which items."""
+"""The exit codes of a batch: that of the first status in which an item ended counts."""
+_RETRIES = {"--failed": ("failed", "error"), "--canceled": ("canceled",), "--ambiguous": ("ambiguous",)}
+"""The options of `batch retry`, by the statuses that they choose."""
 
 
-def _view_of(job: BatchJob) -> BatchView:
-    return make_batch_view(is_alone=not (job.out.is_stdout and sys.stdout.isatty()))
+def _make_view(job: BatchJob) -> BatchView:
+    return make_batch_view(may_draw=not (job.out.is_stdout and sys.stdout.isatty()))
 
 
 @define
@@ -59,158 +56,160 @@ class BatchJob:
     journal: Path
     out: OutcomeFile = field(converter=OutcomeFile)
     options: dict[str, Any]
-    """Those of the runner."""
+    """The options of the runner."""
     ordered: bool
     items: Callable[[], Iterable[BatchItem] | AsyncIterable[BatchItem]]
-    """What to run."""
+    """Returns the items to run."""
     count: Callable[[], int | None]
-    """How many items that is, where it can be told; takes its time."""
+    """Counts the items, where that is possible; it may take a while, in a thread."""
     prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None
-    """What is to be done before, when it is known that the run can begin."""
+    """Runs first, once it is known that there is a key."""
     is_whole: bool = True
-    """Whether the run comes to an outcome for every item of the journal."""
-    _view: BatchView = field(default=Factory(_view_of, takes_self=True), init=False)
+    """Whether the run gives an outcome for every item of the journal."""
+    _view: BatchView = field(default=Factory(_make_view, takes_self=True), init=False)
     _run: BatchRun | None = field(default=None, init=False)
     _total: int | None = field(default=None, init=False)
-    _gone: OSError | None = field(default=None, init=False)
-    """Why the outcomes can't be kept any more; the journal has them."""
-    _come: list[BatchOutcome] = field(factory=list["BatchOutcome"], init=False)
+    _write_error: OSError | None = field(default=None, init=False)
+    """Why no more outcomes can be written; the journal has them."""
+    _buffer: list[BatchOutcome] = field(factory=list["BatchOutcome"], init=False)
+    """Outcomes that aren't written yet."""
 
     def run(self) -> int:
-        """Run it to its end, or until a signal comes.
-
-        Returns:
-            The exit code.
-        """
+        """Run the batch to its end or until a signal comes, and return the exit code."""
         try:
             with self.out:
-                return self._run_and_keep()
+                code = run(
+                    self._main,
+                    on_interrupt=self._end_interrupted,
+                    on_error=self._end_failed,
+                    on_signal=self._note_signal,
+                    screen=self._shown(),
+                )
+                return self._end() if code == Exit.OK else code
         except BrokenPipeError:
-            forget_output()
-            return Exit.BROKEN_PIPE
+            return discard_output()
         except OSError as error:
-            code = complain_of(error)
-            self._say_how_to_go_on()
-            return code
+            return self._end_failed(error)
 
-    def _run_and_keep(self) -> int:
+    @contextmanager
+    def _shown(self) -> Generator[None]:
+        """Show the view, which says what the SDK warns of as well: a log would break what is drawn."""
+        logger, handler = logging.getLogger("rebyte_async"), _ViewHandler(self._view)
+        logger.addHandler(handler)
         try:
-            with self._view, _warnings_in(self._view):
-                run_loop(self._main, notice=self._notice)
-        except InterruptedBySignal as interrupt:
-            self._complete()
-            return self._interrupted(interrupt.number)
-        except KeyboardInterrupt:
-            return self._interrupted(signal.SIGINT)
-        except RebyteError as error:
-            complain_of(error)
-            if self._run is not None and not isinstance(error, JournalBusyError):
-                self._complete()
-                self._say_how_to_go_on()
-            return exit_of(_reason(error))
-        if self.is_whole:
-            self.out.replace()
-        else:
-            self._complete()
-        return self._outcome()
+            with self._view:
+                yield
+        finally:
+            logger.removeHandler(handler)
 
-    async def _main(self) -> None:
+    async def _main(self) -> int:
         try:
-            async with api_client() as client:
+            async with open_client() as client:
                 if self.prepare is not None:
                     await self.prepare(client)
-                async with self._ticking():
+                async with self._refreshing():
                     await self._follow(client)
         except asyncio.CancelledError:
-            if self._gone is None:
+            if self._write_error is None:
                 raise
-            raise self._gone from None
+            raise self._write_error from None
+        return Exit.OK
 
     async def _follow(self, client: AsyncRebyte) -> None:
-        from rebyte_async.batch import BatchRunner  # noqa: PLC0415 - few commands need batches
-
         runner = BatchRunner(client, journal=self.journal, **self.options)
         self._run = runner.run(self.items(), ordered=self.ordered)
         async with self._run as outcomes:
             async for outcome in outcomes:
-                self._come.append(outcome)
-                if len(self._come) >= _AT_ONCE:
+                self._buffer.append(outcome)
+                if len(self._buffer) >= _MOST_BUFFERED:
                     await self._flush()
         await self._flush()
 
     @asynccontextmanager
-    async def _ticking(self) -> AsyncGenerator[None]:
-        """Show how far it is, and keep what has come, until the block is left."""
-        main = asyncio.current_task()
+    async def _refreshing(self) -> AsyncGenerator[None]:
+        """Refresh the view and write outcomes as they come, until the block is left."""
+        main, ended = asyncio.current_task(), asyncio.Event()
         assert main is not None  # noqa: S101 - it is running
-        helpers = [asyncio.create_task(self._tick(main)), asyncio.create_task(self._learn_total())]
+        refresher = asyncio.create_task(self._refresh(main, ended))
+        counter = asyncio.create_task(self._learn_total())
         try:
             yield
         finally:
-            for helper in helpers:
-                helper.cancel()
-            for helper in helpers:
-                with suppress(asyncio.CancelledError):
-                    await helper
+            ended.set()
+            counter.cancel()
+            with suppress(asyncio.CancelledError):
+                await counter
+            await refresher  # which isn't cancelled: its thread may be writing outcomes
 
-    async def _tick(self, main: asyncio.Task[Any]) -> None:
-        while True:
+    async def _refresh(self, main: asyncio.Task[Any], ended: asyncio.Event) -> None:
+        while not ended.is_set():
             if self._run is not None:
                 self._view.show(self._run.progress, self._total)
             try:
                 await self._flush()
-            except OSError as error:  # whoever read the outcomes has left, or the disk is full
-                self._gone = error
+            except OSError as error:  # the reader of the outcomes has left, or the disk is full
+                self._write_error = error
                 main.cancel()
                 return
-            await asyncio.sleep(_TICK)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_REFRESH_INTERVAL):
+                    await ended.wait()
 
     async def _learn_total(self) -> None:
         with suppress(OSError):
             self._total = await asyncio.to_thread(self.count)
 
     async def _flush(self) -> None:
-        come, self._come = self._come, []
-        if come:
-            await asyncio.to_thread(self.out.write, come)
+        buffer, self._buffer = self._buffer, []
+        if buffer:
+            await asyncio.to_thread(self.out.write, buffer)
 
-    def _notice(self, signals: int) -> None:
-        if signals > 1:
-            self._leave()
+    # --- The ends of the run ---
+
+    def _note_signal(self, count: int) -> None:
+        if count > 1:
+            self._exit_at_once()
         what = "canceling the running tasks" if self.options.get("cancel_remote") else "stopping"
         self._view.say(f"{what}; Ctrl-C again to leave at once")
 
-    def _leave(self) -> NoReturn:
-        """End the process: what the run would still do takes its time, and a journal stays true whatever happens."""
-        with suppress(Exception):  # this comes in the midst of anything
+    def _exit_at_once(self) -> NoReturn:
+        """End the process without the clean-up, which takes its time: the journal is right at every moment."""
+        with suppress(Exception):  # a signal comes at any point of the program
             self._view.__exit__(None, None, None)
             fate = "some tasks may not be canceled" if self.options.get("cancel_remote") else "the tasks keep running"
             click.echo(f"left at once: {fate}", err=True)
-            self._say_how_to_go_on()
+            self._say_how_to_continue()
         os._exit(128 + signal.SIGINT)
 
-    def _complete(self) -> None:
-        """Have the file hold what the journal has."""
-        from rebyte_async.batch import read_journal  # noqa: PLC0415 - few commands need batches
-
+    def _complete_file(self) -> None:
+        """Add to the file the outcomes that only the journal has."""
         if self._run is None or self.out.path is None:
             return
-        self.out.write(self._come)
+        self.out.write(self._buffer)
         with suppress(RebyteError), read_journal(self.journal) as reader:
             self.out.complete(reader.outcomes())
 
-    def _interrupted(self, number: int) -> int:
+    def _end_failed(self, error: RebyteError | OSError) -> int:
+        report_error(error)
+        if not isinstance(error, RebyteError):  # the file of outcomes can't be written
+            self._say_how_to_continue()
+            return exit_code_for(error)
+        if self._run is not None and not isinstance(error, JournalBusyError):
+            self._complete_file()
+            self._say_how_to_continue()
+        return exit_code_for(_find_cause(error))
+
+    def _end_interrupted(self, code: int) -> int:
         if self._run is None:
             click.echo("interrupted: nothing was started", err=True)
-            return 128 + number
+            return code
+        self._complete_file()
         click.echo(f"interrupted: {self._fate()}", err=True)
-        self._say_how_to_go_on()
-        return 128 + number
+        self._say_how_to_continue()
+        return code
 
     def _fate(self) -> str:
-        """What becomes of the tasks."""
-        from rebyte_async.batch import read_journal  # noqa: PLC0415 - few commands need batches
-
+        """Say what becomes of the tasks."""
         running = 0
         with suppress(RebyteError), read_journal(self.journal) as reader:
             counts = reader.counts()
@@ -220,69 +219,61 @@ class BatchJob:
             return f"{tasks} keep{'s' if running == 1 else ''} running" if running else "no task is running"
         return f"{tasks} may still be running: not known to be canceled" if running else "the tasks are canceled"
 
-    def _say_how_to_go_on(self) -> None:
+    def _say_how_to_continue(self) -> None:
         if not self.journal.exists():  # nothing was begun
             return
-        click.echo(f"  go on:  {_same_command()}", err=True)
+        click.echo(f"  continue:  {_this_command()}", err=True)
         if self.options.get("cancel_remote"):
-            again = _command("batch", "retry", str(self.journal), "--canceled")
-            click.echo(f"  again:  {again}", err=True)
-        click.echo(f"  look:   {_command('batch', 'status', str(self.journal))}", err=True)
+            click.echo(f"  again:     {_command('batch', 'retry', str(self.journal), '--canceled')}", err=True)
+        click.echo(f"  look:      {_command('batch', 'status', str(self.journal))}", err=True)
 
-    def _outcome(self) -> int:
+    def _end(self) -> int:
+        if self.is_whole:
+            self.out.replace()
+        else:
+            self._complete_file()
         assert self._run is not None  # noqa: S101 - it has ended
         progress = self._run.progress
-        counts = counts_in_words(progress) or "no items"
-        click.echo(f"{counts} in {duration(progress.elapsed.total_seconds())}", err=True)
+        counts = format_counts(progress) or "no items"
+        click.echo(f"{counts} in {format_duration(progress.elapsed.total_seconds())}", err=True)
         for line in self._hints(progress):
             click.echo(line, err=True)
         return next((code for status, code in _EXITS if progress.ended.get(status)), Exit.OK)
 
     def _hints(self, progress: BatchProgress) -> Iterator[str]:
-        again = {
-            option: sum(progress.ended.get(status, 0) for status in statuses) for option, statuses in _AGAIN.items()
-        }
-        options = [option for option, count in again.items() if count]
-        why = [f"--status={status}" for status in _AGAIN["--failed"] if progress.ended.get(status)]
+        """Yield the commands that may follow."""
+        counts = {option: sum(progress.ended.get(status, 0) for status in of) for option, of in _RETRIES.items()}
+        options = [option for option, count in counts.items() if count]
+        failures = [f"--status={status}" for status in _RETRIES["--failed"] if progress.ended.get(status)]
         if progress.ended.get("skipped"):
-            yield f"  start the skipped ones:  {_same_command()}"
-        if why and self.out.path is None:
-            yield f"  see why:                 {_command('batch', 'export', str(self.journal), *why)}"
+            yield f"  start the skipped ones:  {_this_command()}"
+        if failures and self.out.path is None:
+            yield f"  see why:                 {_command('batch', 'export', str(self.journal), *failures)}"
         if options:
             yield f"  run those again:         {_command('batch', 'retry', str(self.journal), *options)}"
 
 
-def _reason(error: RebyteError) -> RebyteError:
-    """What ended the run: the class of an error that says that a batch can't go on tells less than its cause."""
+def _find_cause(error: RebyteError) -> RebyteError:
+    """Return the error that gives the exit code: the cause says more than that the batch can't continue."""
     cause = error.__cause__
     if type(error) is not BatchError or isinstance(cause, InvalidRequestError):
         return error
     return cause if isinstance(cause, RebyteError) else error
 
 
-class _Teller(logging.Handler):
-    """Has the view say what the SDK warns of; it would be in the way of what is drawn."""
+class _ViewHandler(logging.Handler):
+    """Has the view say the SDK's warnings."""
 
     def __init__(self, view: BatchView) -> None:
         super().__init__(logging.WARNING)
         self._view = view
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it."""
+        """Say a warning."""
         self._view.say(f"warning: {one_line(record.getMessage())}")
 
 
-@contextmanager
-def _warnings_in(view: BatchView) -> Generator[None]:
-    logger, teller = logging.getLogger("rebyte_async"), _Teller(view)
-    logger.addHandler(teller)
-    try:
-        yield
-    finally:
-        logger.removeHandler(teller)
-
-
-def _same_command() -> str:
+def _this_command() -> str:
     return _command(*sys.argv[1:])
 
 

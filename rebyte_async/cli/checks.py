@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from attrs import define, field, frozen
 
 from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, __version__
-from rebyte_async.cli.exits import Exit, exit_of
-from rebyte_async.cli.view.clean import one_line
+from rebyte_async.cli.exits import Exit, exit_code_for
+from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import (
     APIError,
     AuthenticationError,
@@ -34,44 +34,42 @@ from rebyte_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-__all__ = ["Check", "Checkup"]
-
 _DEFAULT_URL = "https://api.rebyte.ai/v1"
 _PREFIX = "rbk_"
 _SHOWN = 4
 _LONG = 16
-"""Characters that a key has at least before some of it is shown."""
+"""Characters that a key must have before some of it is shown."""
 _CALLS = 4
 _PLACEHOLDER = "rbk_none"
 """For the client that reads the service's health, which needs no key and sends none."""
-_FROM_HERE = "REBYTE_BASE_URL is https://api.rebyte.ai/v1 unless you were told another address"
+_WHICH_URL = "REBYTE_BASE_URL is https://api.rebyte.ai/v1 unless you were given another address"
 _ADVICE: tuple[tuple[type[RebyteError], str], ...] = (
-    (ConnectError, f"no connection can be made: check the network, a proxy or VPN, and the address; {_FROM_HERE}"),
-    (RequestTimeoutError, "it takes too long to answer: try again; if it stays so, check the network and the address"),
-    (AuthenticationError, "the service doesn't take this key: it is mistyped, expired, or of another deployment"),
+    (ConnectError, f"no connection can be made: check the network, a proxy or VPN, and the address; {_WHICH_URL}"),
+    (RequestTimeoutError, "the response takes too long: try again, then check the network and the address"),
+    (AuthenticationError, "the service doesn't accept this key: it is mistyped, expired, or of another deployment"),
     (PermissionDeniedError, "the service knows this key, but it may not list tasks: ask for one with that scope"),
-    (NotFoundError, f"something else answers there, or the path is wrong; {_FROM_HERE}"),
+    (NotFoundError, f"something else answers there, or the path is wrong; {_WHICH_URL}"),
     (RateLimitedError, "there were too many requests: wait a moment"),
     (ServerError, "the service is in trouble: try again later"),
-    (DecodeError, f"what answers there isn't the Rebyte API; {_FROM_HERE}"),
-    (TransportError, f"something answers there and hangs up: a proxy, or what isn't the Rebyte API; {_FROM_HERE}"),
-    (APIError, f"the service refuses even to list tasks: its words say why; {_FROM_HERE}"),
+    (DecodeError, f"the service there isn't the Rebyte API; {_WHICH_URL}"),
+    (TransportError, f"something answers there and hangs up: a proxy, or another service; {_WHICH_URL}"),
+    (APIError, f"the service refuses to list tasks: its message says why; {_WHICH_URL}"),
 )
 
 
 @frozen(kw_only=True)
 class Check:
-    """What one check came to."""
+    """The result of one check."""
 
     name: str
     outcome: Literal["ok", "note", "failed", "skipped"]
-    """`note` is for what works, and may still surprise."""
+    """`note` is for a result that works, and may still surprise."""
     found: str
-    """What there is."""
+    """What the check found."""
     advice: str | None = None
-    """What it means and what to do."""
+    """What that means and what to do."""
     exit_code: int = 0
-    """The code that it makes the command end with, if it is the first."""
+    """The exit code of the command, if this check is the first that failed."""
 
     @property
     def code(self) -> Exit:
@@ -81,7 +79,7 @@ class Check:
 
 @frozen
 class _Setting:
-    """A setting and where it comes from."""
+    """A setting with its source."""
 
     value: str
     source: str
@@ -89,31 +87,31 @@ class _Setting:
 
 @define
 class Checkup:
-    """Goes from what is installed to what the service answers."""
+    """Checks the installation, the settings, the service and the key, in this order."""
 
     api_key: str | None = None
     base_url: str | None = None
     _key: str | None = field(default=None, init=False)
-    """The key, once it is known that it can be sent."""
+    """The key, if it can be sent."""
     _reachable: bool = field(default=False, init=False)
 
     async def run(self) -> AsyncGenerator[Check]:
-        """The checks, each when it is done."""
+        """Yield each check when it is done."""
         yield Check(name="version", outcome="ok", found=await asyncio.to_thread(_versions))
         yield Check(name="extras", outcome="ok", found=await asyncio.to_thread(_extras))
         yield self._check_key()
         address = self._check_address()
         yield address
         if address.outcome == "failed":
-            yield Check(name="health", outcome="skipped", found="not asked")
-            yield Check(name="access", outcome="skipped", found="not asked")
+            yield Check(name="health", outcome="skipped", found="not checked: the address is invalid")
+            yield Check(name="access", outcome="skipped", found="not checked: the address is invalid")
             return
         yield await self._check_health()
         if self._key is None:
-            yield Check(name="access", outcome="skipped", found="not asked without a key")
+            yield Check(name="access", outcome="skipped", found="not checked: there is no usable key")
             return
         if not self._reachable:
-            yield Check(name="access", outcome="skipped", found="not asked where nothing answers")
+            yield Check(name="access", outcome="skipped", found="not checked: the service can't be reached")
             return
         async with self._client(self._key) as client:
             for check in await self._check_access(client):
@@ -123,14 +121,14 @@ class Checkup:
         setting = _given(self.api_key, "--api-key", "REBYTE_API_KEY")
         if setting is None or not setting.value.strip():
             advice = "export REBYTE_API_KEY=rbk_... (rebyte-async demo and rebyte-async emulator need none)"
-            return _failed("key", "there is none", advice, Exit.USAGE)
+            return _failed("key", "not set", advice, Exit.USAGE)
         key = setting.value.strip()
         shown = f"…{key[-_SHOWN:]}" if len(key) >= _LONG and key.isascii() and key.isprintable() else "…"
         found = f"{shown} ({len(key)} characters) from {setting.source}"
         try:
             AsyncRebyte(key, base_url=_DEFAULT_URL)
         except ConfigurationError:
-            advice = "it has characters that no key has, such as a space or a line end: copy it again"
+            advice = "it has a character that no key has, such as a space or a line end: copy it again"
             return _failed("key", f"unusable, from {setting.source}", advice, Exit.USAGE)
         self._key = key
         if not key.startswith(_PREFIX):
@@ -141,7 +139,7 @@ class Checkup:
         try:
             self._client(_PLACEHOLDER)
         except ConfigurationError as error:
-            return _failed("address", one_line(f"{error}, from {self._address.source}"), _FROM_HERE, Exit.USAGE)
+            return _failed("address", one_line(f"{error}, from {self._address.source}"), _WHICH_URL, Exit.USAGE)
         return Check(
             name="address", outcome="ok", found=one_line(f"{_bare(self._address.value)} from {self._address.source}")
         )
@@ -159,12 +157,12 @@ class Checkup:
         return Check(name="health", outcome="ok", found=one_line(f"{health.status}, answered in {_ms(took)}"))
 
     async def _check_access(self, client: AsyncRebyte) -> list[Check]:
-        """Make a call that needs the key, and some more to see how long they take."""
+        """Make a call that needs the key, and some more to measure their latency."""
         try:
             first, total = await _timed(lambda: _count_tasks(client))
         except RebyteError as error:
             return [_from_error("access", error), Check(name="latency", outcome="skipped", found="not measured")]
-        tasks = "the key may list tasks" + ("" if total is None else f", of which there are {total}")
+        tasks = "the key may list tasks" + ("" if total is None else f"; there are {total}")
         access = Check(name="access", outcome="ok", found=tasks)
         try:
             times = [(await _timed(lambda: _count_tasks(client)))[0] for _ in range(_CALLS)]
@@ -194,7 +192,7 @@ async def _timed(call: Callable[[], Awaitable[int | None]]) -> tuple[float, int 
 
 
 def _given(argument: str | None, option: str, *names: str) -> _Setting | None:
-    """The first that is given, in the client's own order: an argument, then the environment."""
+    """Return the setting that the client would use: an argument, then the environment."""
     if argument:
         return _Setting(argument, option)
     return next((_Setting(os.environ[name], name) for name in names if os.environ.get(name)), None)
@@ -206,7 +204,7 @@ def _versions() -> str:
 
 
 def _extras() -> str:
-    """The extras with what is installed of them."""
+    """Return the extras with the versions of their packages."""
     extras: dict[str, list[str]] = {}
     for requirement in metadata.requires("rebyte-async") or ():
         found = re.match(r"(?P<name>[\w.-]+)(?!\[).*;.*extra == ['\"](?P<extra>\w+)['\"]", requirement)
@@ -224,13 +222,13 @@ def _version(name: str) -> str | None:
 
 
 def _bare(address: str) -> str:
-    """An address without what may be secret in it."""
+    """Return an address without its user and its query, which may be secret."""
     return re.sub(r"//[^/@]*@|\?.*", lambda match: "//" if match[0].startswith("//") else "", address)
 
 
 def _from_error(name: str, error: RebyteError) -> Check:
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), None)
-    return _failed(name, one_line(str(error)), advice, exit_of(error))
+    return _failed(name, one_line(str(error)), advice, exit_code_for(error))
 
 
 def _failed(name: str, found: str, advice: str | None, code: Exit) -> Check:

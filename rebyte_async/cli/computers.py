@@ -6,22 +6,28 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rebyte_async.cli.ask import agrees, yes_option
 from rebyte_async.cli.completion import computer_argument
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listing import list_once
-from rebyte_async.cli.once import do_once, run_once, show_once
-from rebyte_async.cli.options import id_option, json_option, list_options, offset_option, style_of, text_of, wait_option
-from rebyte_async.cli.view.bars import busy
-from rebyte_async.cli.view.clean import clean
-from rebyte_async.cli.view.record import show_record
+from rebyte_async.cli.options import (
+    confirm,
+    json_option,
+    list_options,
+    offset_option,
+    read_text,
+    style_options,
+    timeout_option,
+    yes_option,
+)
+from rebyte_async.cli.runtime import do_once, run_once, show_once
+from rebyte_async.cli.view.output import show_record
 from rebyte_async.cli.view.table import Column
+from rebyte_async.cli.view.terminal import show_busy
+from rebyte_async.cli.view.text import sanitize
 
 if TYPE_CHECKING:
     from rebyte_async import AsyncRebyte
-    from rebyte_async.types.agent_computers import AgentComputer
-
-__all__ = ["computers"]
+    from rebyte_async.types import AgentComputer
 
 _COLUMNS: tuple[Column[AgentComputer], ...] = (
     Column(heading="ID", of=lambda computer: computer.id),
@@ -69,45 +75,43 @@ def get(*, computer_id: str, as_json: bool) -> int:
 @computers.command(epilog=_CREATE_EPILOG)
 @click.argument("name", required=False)
 @click.option("--icon", help="Its icon.")
-@click.option("--wait", "is_awaited", is_flag=True, help="Wait until it is ready.")
-@json_option
-@id_option
-def create(*, name: str | None, icon: str | None, is_awaited: bool, as_json: bool, quiet: bool) -> int:
+@click.option("--wait", "waits", is_flag=True, help="Wait until it is ready.")
+@style_options()
+def create(*, name: str | None, icon: str | None, waits: bool, style: str | None) -> int:
     """Make a machine, called NAME. This costs money."""
-    style = style_of(as_json=as_json, quiet=quiet)
-    doubt = "it isn't known whether a computer was made: look at rebyte-async computers list"
+    fate = "it isn't known whether a computer was made: look at rebyte-async computers list"
 
     async def call(client: AsyncRebyte) -> int:
-        nonlocal doubt
-        with busy("making the computer"):
+        nonlocal fate
+        with show_busy("making the computer"):
             computer = await client.agent_computers.create(name, icon=icon)
-        doubt = f"computer {computer.id} is being made"
+        fate = f"computer {computer.id} is being made"
         if style == "quiet":
-            click.echo(clean(computer.id))
-        if is_awaited:
-            with busy(_WAITING):
+            click.echo(sanitize(computer.id))
+        if waits:
+            with show_busy(_WAITING):
                 computer = await client.agent_computers.wait_ready(computer.id, timeout=_READY_WITHIN)
         if style != "quiet":
-            show_record(computer, as_json=as_json)
+            show_record(computer, as_json=style == "json")
         return Exit.OK
 
-    return run_once(call, interrupted=lambda: doubt)
+    return run_once(call, on_interrupt=lambda: fate)
 
 
 @computers.command()
 @computer_argument
-@wait_option
+@timeout_option("waiting")
 @json_option
 def wait(*, computer_id: str, timeout: float | None, as_json: bool) -> int:
-    """Wait until computer COMPUTER_ID is ready, for 5 minutes if not told otherwise."""
+    """Wait until computer COMPUTER_ID is ready, for 5 minutes unless --timeout is given."""
 
     async def call(client: AsyncRebyte) -> int:
-        with busy(_WAITING):
+        with show_busy(_WAITING):
             computer = await client.agent_computers.wait_ready(computer_id, timeout=timeout or _READY_WITHIN)
         show_record(computer, as_json=as_json)
         return Exit.OK
 
-    return run_once(call, interrupted=f"computer {computer_id} goes on")
+    return run_once(call, on_interrupt=f"computer {computer_id} is still being made")
 
 
 @computers.command()
@@ -118,7 +122,7 @@ def wait(*, computer_id: str, timeout: float | None, as_json: bool) -> int:
 def update(*, computer_id: str, instructions: str | None, shown: tuple[str, ...], hidden: tuple[str, ...]) -> int:
     """Change computer COMPUTER_ID. Beyond the documented API: may change."""
     views = dict.fromkeys(shown, True) | dict.fromkeys(hidden, False)
-    text = None if instructions is None else text_of(instructions)
+    text = None if instructions is None else read_text(instructions)
     if text is None and not views:
         raise click.UsageError("there is nothing to change: give --instructions, --show or --hide")
     return do_once(
@@ -132,6 +136,6 @@ def update(*, computer_id: str, instructions: str | None, shown: tuple[str, ...]
 @yes_option
 def delete(*, computer_id: str, yes: bool) -> int:
     """Delete computer COMPUTER_ID. On a terminal it asks first. Beyond the documented API: may change."""
-    if not agrees(f"Delete computer {computer_id}, with everything on it?", yes=yes):
+    if not confirm(f"Delete computer {computer_id}, with everything on it?", yes=yes):
         return Exit.OTHER
     return do_once(lambda client: client.agent_computers.delete(computer_id), f"computer {computer_id} is deleted")

@@ -13,26 +13,23 @@ import click
 from attrs import define, field
 
 from rebyte_async import AsyncRebyte
+from rebyte_async.cli.demo_script import DATA, DATA_NAME, PROMPT, REPORT_NAME, agent
 from rebyte_async.cli.exits import Exit
-from rebyte_async.cli.options import style_of, style_options
+from rebyte_async.cli.options import style_options
 from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_view
-from rebyte_async.cli.view.bars import bars_in
-from rebyte_async.cli.view.clean import clean, one_line
-from rebyte_async.cli.view.human import size
-from rebyte_async.cli.view.record import print_prose
-from rebyte_async.cli.view.screens import is_screen, make_console
+from rebyte_async.cli.view.progress import transfers_in
+from rebyte_async.cli.view.terminal import open_screen
+from rebyte_async.cli.view.text import format_size, one_line, sanitize
 from rebyte_async.cli.watch import Watch
+from rebyte_async.emulator import Emulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from rebyte_async.cli.view.base import View
     from rebyte_async.resources import TaskRun
-    from rebyte_async.types.files import FileRef
-    from rebyte_async.types.tasks import TaskResult
-
-__all__ = ["demo"]
+    from rebyte_async.types import FileRef, TaskResult
 
 _NEXT = """
 The agent was emulated here: no key, no cost. A real one:
@@ -44,14 +41,13 @@ The agent was emulated here: no key, no cost. A real one:
 
 @click.command()
 @click.option("--fast", is_flag=True, help="Don't take the time that an agent takes.")
-@style_options
-def demo(*, fast: bool, as_json: bool, quiet: bool) -> int:
+@style_options(json="Print a JSON object a line, for programs.", quiet="Print the final result alone.")
+def demo(*, fast: bool, style: str | None) -> int:
     """Watch an emulated agent do a whole job: no key, no network, no cost."""
-    style = style_of(as_json=as_json, quiet=quiet)
     with TemporaryDirectory(prefix="rebyte-demo-") as folder:
         job = _Job(Path(folder), make_view(style), pace=0 if fast else 1)
         if style is None:
-            job.announce()
+            click.echo(f'$ rebyte-async run "{PROMPT}" --file {DATA_NAME}\n')
         code = job.run()
         if style is None and code == Exit.OK:
             job.show_report()
@@ -61,7 +57,7 @@ def demo(*, fast: bool, as_json: bool, quiet: bool) -> int:
 
 @define
 class _Job:
-    """A file goes up, an agent works with it, and a report comes down."""
+    """Uploads a file, watches an agent work with it, and downloads a report."""
 
     folder: Path
     view: View
@@ -69,58 +65,41 @@ class _Job:
     _refs: Sequence[FileRef] = field(default=(), init=False)
     _workspace_id: str = field(default="", init=False)
 
-    def announce(self) -> None:
-        """Show the command that this is like."""
-        from rebyte_async.cli.demo_script import DATA_NAME, PROMPT  # noqa: PLC0415 - the emulator takes time to import
-
-        click.echo(f'$ rebyte-async run "{PROMPT}" --file {DATA_NAME}\n')
-
     def run(self) -> int:
-        """Do it."""
+        """Run the task, and return the exit code."""
         watch = Watch(self.view, self._open_client, self._start, is_local=True)
-        watch.prepare, watch.finish = self._upload, self._download
+        watch.prepare, watch.complete = self._upload, self._download
         return watch.run()
 
     def show_report(self) -> None:
-        """Show what came down."""
-        from rebyte_async.cli.demo_script import REPORT_NAME  # noqa: PLC0415 - the emulator takes time to import
-
+        """Show the report, as commands would."""
         path = self.folder / REPORT_NAME
         if not path.exists():
             return
         click.echo(f"\n$ rebyte-async artifacts download {one_line(self._workspace_id)} {REPORT_NAME}")
-        click.echo(f"{REPORT_NAME}  {size(path.stat().st_size)}")
+        click.echo(f"{REPORT_NAME}  {format_size(path.stat().st_size)}")
         click.echo(f"\n$ cat {REPORT_NAME}")
-        if is_screen(sys.stdout):
-            print_prose(make_console(sys.stdout), path.read_text("utf-8"))
+        if screen := open_screen(sys.stdout):
+            screen.print_prose(path.read_text("utf-8"))
         else:
-            click.echo(clean(path.read_text("utf-8")), nl=False)
+            click.echo(sanitize(path.read_text("utf-8")), nl=False)
 
     @asynccontextmanager
     async def _open_client(self) -> AsyncGenerator[AsyncRebyte]:
-        from rebyte_async.cli.demo_script import agent  # noqa: PLC0415 - the emulator takes time to import
-        from rebyte_async.emulator import Emulator  # noqa: PLC0415 - likewise
-
         async with Emulator(boot=0.6 * self.pace) as emulator:
             emulator.script(agent(pace=self.pace))
             async with AsyncRebyte(api_key=emulator.api_key, base_url=emulator.url) as client:
                 yield client
 
     async def _upload(self, client: AsyncRebyte) -> None:
-        from rebyte_async.cli.demo_script import DATA, DATA_NAME  # noqa: PLC0415 - the emulator takes time to import
-
         data = self.folder / DATA_NAME
         await asyncio.to_thread(data.write_text, DATA, "utf-8")
-        self._refs = await upload_files(client, [data], bars_in(self.view))
+        self._refs = await upload_files(client, [data], transfers_in(self.view))
 
     def _start(self, client: AsyncRebyte) -> TaskRun:
-        from rebyte_async.cli.demo_script import PROMPT  # noqa: PLC0415 - the emulator takes time to import
-
         return client.tasks.run(PROMPT, check=False, files=self._refs)
 
     async def _download(self, client: AsyncRebyte, result: TaskResult) -> None:
-        from rebyte_async.cli.demo_script import REPORT_NAME  # noqa: PLC0415 - the emulator takes time to import
-
         self._workspace_id = (await client.tasks.get(result.task_id)).workspace_id or ""
         if self._workspace_id:
             await client.artifacts.download(self._workspace_id, REPORT_NAME, self.folder / REPORT_NAME)

@@ -1,4 +1,4 @@
-"""What the agent of the demo is given, and what it does with it."""
+"""The data that the agent of the demo gets, and what it does with them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rebyte_async.emulator import Step, Steps, Turn
-
-__all__ = ["DATA", "DATA_NAME", "PROMPT", "REPORT_NAME", "agent"]
 
 PROMPT = "Customers say the shop got slow. Find out what changed, and write report.md."
 DATA_NAME = "latency.csv"

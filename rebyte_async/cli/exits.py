@@ -1,16 +1,15 @@
-"""Exit codes, and the one line on stderr that goes with each: by table, from the error's class."""
+"""Exit codes, and how errors are reported on stderr: by table, from the error's class."""
 
 from __future__ import annotations
 
 import os
 import shlex
-import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import click
 
-from rebyte_async.cli.view.clean import clean, one_line
+from rebyte_async.cli.view.text import one_line, sanitize
 from rebyte_async.errors import (
     AmbiguousRequestError,
     APIError,
@@ -30,23 +29,21 @@ from rebyte_async.errors import (
     TransportError,
     WaitTimeoutError,
 )
-from rebyte_async.types.files import FileRef
+from rebyte_async.types import FileRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Exit", "complain", "complain_of", "exit_of", "explain", "forget_output", "of_status"]
-
 
 class Exit(IntEnum):
-    """What the command came to."""
+    """How the command ended."""
 
     OK = 0
-    """It is done; where a task was watched, it completed."""
+    """The command is done; where a task was watched, it completed."""
     OTHER = 1
-    """Something that has no code of its own."""
+    """Another error, without its own code."""
     USAGE = 2
-    """An argument or a setting can't be right; nothing was sent."""
+    """An argument or a setting is invalid; nothing was sent."""
     FAILED = 3
     """The task failed, or the computer couldn't be provisioned."""
     CANCELED = 4
@@ -54,13 +51,13 @@ class Exit(IntEnum):
     TIMEOUT = 5
     """`--timeout` ran out."""
     AMBIGUOUS = 6
-    """The answer was lost: a task may be running, or a computer may have been made."""
+    """A response was lost: a task may be running, or a computer may have been made."""
     NETWORK = 7
     """The service can't be reached, or the connection was lost too often."""
     AUTH = 8
     """The key is missing, wrong, or may not do this."""
     NOT_FOUND = 9
-    """There is no such thing, or not for this key."""
+    """The resource doesn't exist, or not for this key."""
     LIMITED = 10
     """Too many requests, or a limit of the organization."""
     REFUSED = 11
@@ -68,13 +65,13 @@ class Exit(IntEnum):
     SERVER = 12
     """The service failed."""
     UNREADABLE = 13
-    """The service's answer can't be read."""
+    """The service's response can't be read."""
     MISSING_EXTRA = 14
     """click or rich isn't installed."""
     INTERRUPTED = 130
     """Ctrl-C."""
     BROKEN_PIPE = 141
-    """Whoever read the output has left."""
+    """The reader of the output has left."""
 
 
 _BY_STATUS = {"completed": Exit.OK, "failed": Exit.FAILED, "canceled": Exit.CANCELED}
@@ -84,7 +81,7 @@ _WRONG_ADDRESS = "it doesn't exist, or not for this key, or the address is wrong
 _LOST_TASK = "a task may be running: look at rebyte-async tasks list before you run it again"
 _BY_ERROR: tuple[tuple[type[RebyteError | OSError], Exit, str], ...] = (
     (AmbiguousRequestError, Exit.AMBIGUOUS, _LOST_TASK),
-    (StreamInterruptedError, Exit.NETWORK, "the task goes on"),
+    (StreamInterruptedError, Exit.NETWORK, "the task keeps running"),
     (ConnectError, Exit.NETWORK, "check the network and REBYTE_BASE_URL"),
     (TransportError, Exit.NETWORK, ""),
     (ConfigurationError, Exit.USAGE, ""),
@@ -102,24 +99,24 @@ _BY_ERROR: tuple[tuple[type[RebyteError | OSError], Exit, str], ...] = (
     (RebyteError, Exit.OTHER, ""),
     (OSError, Exit.OTHER, ""),
 )
-"""The first class that fits gives the code and a hint; a class stands before those that it is made from."""
+"""The first class that fits gives the code and a hint; a class is listed before its bases."""
 _COMPUTERS = "/agent-computers"
 _COLLECTIONS = ("/tasks", "/files", "/webhooks", _COMPUTERS)
-"""What is always there, if it is the API that answers."""
+"""Paths that always exist, so that a 404 there means a wrong address."""
 
 
-def of_status(status: str | None) -> Exit:
-    """The exit code for the end of a turn; a word that isn't known is no success."""
+def exit_code_for_status(status: str | None) -> Exit:
+    """Return the exit code for the end of a turn; an unknown status is no success."""
     return _BY_STATUS.get(str(status), Exit.OTHER)
 
 
-def exit_of(error: RebyteError | OSError) -> Exit:
-    """The exit code for an error."""
+def exit_code_for(error: RebyteError | OSError) -> Exit:
+    """Return the exit code for an error."""
     return _row(error)[0]
 
 
 def explain(error: RebyteError | OSError) -> str:
-    """What went wrong and what it means, on one line."""
+    """Say what went wrong and what it means, on one line."""
     if not isinstance(error, RebyteError):
         about = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return one_line(f"{about}{error.strerror or error}")
@@ -128,7 +125,6 @@ def explain(error: RebyteError | OSError) -> str:
 
 
 def _hint(error: RebyteError) -> str:
-    """By table, but for what means something else at some addresses."""
     if isinstance(error, AmbiguousRequestError) and error.url.endswith(_COMPUTERS):
         return _LOST_COMPUTER
     if isinstance(error, NotFoundError) and error.url.endswith(_COLLECTIONS):
@@ -136,21 +132,17 @@ def _hint(error: RebyteError) -> str:
     return _row(error)[1]
 
 
-def complain(text: str) -> None:
-    """Say on stderr what went wrong."""
+def print_error(text: str) -> None:
+    """Print a message as an error on stderr."""
     click.echo(f"error: {text}", err=True)
 
 
-def complain_of(error: RebyteError | OSError) -> Exit:
-    """Say what went wrong, and what had been done before it and so needn't be done again.
-
-    Returns:
-        The exit code for it.
-    """
-    complain(explain(error))
+def report_error(error: RebyteError | OSError) -> Exit:
+    """Print an error, and what was done before it and so needn't be done again; return the exit code."""
+    print_error(explain(error))
     for line in (*_done_before(error), *getattr(error, "__notes__", ())):
-        click.echo("  " + clean(line).replace("\n", " "), err=True)
-    return exit_of(error)
+        click.echo("  " + sanitize(line).replace("\n", " "), err=True)
+    return exit_code_for(error)
 
 
 def _done_before(error: RebyteError | OSError) -> Iterator[str]:
@@ -160,23 +152,16 @@ def _done_before(error: RebyteError | OSError) -> Iterator[str]:
 
 
 def _given() -> Sequence[object]:
-    """What the command line itself names as uploaded before, by `--file-ref`."""
+    """Return the files that the command line itself names as uploaded before, by `--file-ref`."""
     context = click.get_current_context(silent=True)
     return () if context is None else context.params.get("refs", ())
 
 
 def _named(item: object) -> object:
-    """What was uploaded, as it is called on the command line."""
+    """Return an uploaded file as the command line names it."""
     if isinstance(item, FileRef):
         return f"--file-ref {shlex.quote(f'{item.id}={item.filename}')}"
     return getattr(item, "name", item)
-
-
-def forget_output() -> None:
-    """Give up on stdout, so that the interpreter doesn't try to write to a broken pipe at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 def _row(error: RebyteError | OSError) -> tuple[Exit, str]:

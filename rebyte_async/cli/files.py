@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from rebyte_async.cli.exits import Exit
-from rebyte_async.cli.once import run_once
-from rebyte_async.cli.options import as_option, json_option, style_of
+from rebyte_async.cli.options import format_file_ref, style_options
+from rebyte_async.cli.runtime import run_once
 from rebyte_async.cli.transfers import upload_files
-from rebyte_async.cli.view.bars import make_bars
-from rebyte_async.cli.view.clean import clean
-from rebyte_async.cli.view.table import Column, show_items
+from rebyte_async.cli.view.output import show_items
+from rebyte_async.cli.view.progress import make_transfer_view
+from rebyte_async.cli.view.table import Column
+from rebyte_async.cli.view.text import sanitize
 
 if TYPE_CHECKING:
     from rebyte_async import AsyncRebyte
-    from rebyte_async.types.files import FileRef
-
-__all__ = ["files"]
+    from rebyte_async.types import FileRef
 
 _COLUMNS: tuple[Column[FileRef], ...] = (
     Column(heading="ID", of=lambda ref: ref.id),
@@ -53,23 +52,21 @@ def files() -> None:
     metavar="PATH...",
     type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path),
 )
-@click.option("--filename", metavar="NAME", help="The name of what comes from stdin.")
-@json_option
-@click.option("--quiet", "-q", is_flag=True, help="Print only what --file-ref takes, one a line.")
-def upload(*, paths: tuple[Path, ...], filename: str | None, as_json: bool, quiet: bool) -> int:
+@click.option("--filename", metavar="NAME", help="The file's name where it is read from stdin.")
+@style_options(quiet="Print only what --file-ref takes, one a line.")
+def upload(*, paths: tuple[Path, ...], filename: str | None, style: str | None) -> int:
     """Upload files; - is stdin, which needs --filename."""
-    style = style_of(as_json=as_json, quiet=quiet)
-    from_stdin = Path("-") in paths
-    if from_stdin != (filename is not None) or (from_stdin and len(paths) > 1):
+    is_stdin = Path("-") in paths
+    if is_stdin != (filename is not None) or (is_stdin and len(paths) > 1):
         raise click.UsageError("--filename goes with - alone, and - with --filename")
 
     async def call(client: AsyncRebyte) -> int:
         sources = paths if filename is None else [(filename, sys.stdin.buffer)]
-        refs = await upload_files(client, sources, make_bars(quiet=quiet))
+        refs = await upload_files(client, sources, make_transfer_view(quiet=style == "quiet"))
         if style == "quiet":
-            click.echo("\n".join(clean(as_option(ref)) for ref in refs))
+            click.echo("\n".join(sanitize(format_file_ref(ref)) for ref in refs))
         else:
-            show_items(refs, _COLUMNS, as_json=as_json, empty="")
+            show_items(refs, _COLUMNS, as_json=style == "json")
         return Exit.OK
 
-    return run_once(call, interrupted="nothing is attached to any task")
+    return run_once(call, on_interrupt="nothing is attached to any task")

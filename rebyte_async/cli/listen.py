@@ -1,20 +1,36 @@
-"""`rebyte-async webhooks listen`: see deliveries as they come, and pass them on to an application of one's own."""
+"""`rebyte-async webhooks listen`: see deliveries as they come, and forward them to an application."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import secrets
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from aiohttp import web
+from anyio import move_on_after
+from attrs import define, field, frozen
 from yarl import URL
 
-from rebyte_async.cli.once import run_main
-from rebyte_async.cli.options import json_option, text_of
-from rebyte_async.types.webhooks import WebhookEventName
+from rebyte_async.cli.completion import complete_event
+from rebyte_async.cli.exits import Exit, explain, print_error
+from rebyte_async.cli.forwarding import Forwarder, Forwarding
+from rebyte_async.cli.options import json_option, read_text
+from rebyte_async.cli.runtime import open_client, run, say_on_interrupt
+from rebyte_async.cli.view.json import to_json_line
+from rebyte_async.cli.view.text import one_line
+from rebyte_async.errors import RebyteError, WebhookPayloadError
+from rebyte_async.types import WebhookEventName
+from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-__all__ = ["complete_event", "listen"]
+    from rebyte_async import AsyncRebyte
+    from rebyte_async.cli.forwarding import Forwarded
+    from rebyte_async.types import Webhook
+    from rebyte_async.webhooks import Receipt
 
 _EPILOG = """\b
 Examples:
@@ -22,34 +38,36 @@ Examples:
   rebyte-async webhooks listen --url https://tunnel.example.com/ --forward http://127.0.0.1:8000/
 
 The service delivers to public https addresses alone, so it takes a tunnel to this machine: --url is its address.
-Without --secret one is made up for this run; with --no-register, or where the URL is registered already, deliveries are
-then verified by their signature. The variable REBYTE_WEBHOOK_SECRET gives a secret too. None is ever printed.
+Without --secret the command generates one for this run. With --no-register, or where the URL is registered already,
+deliveries are then verified by their signature. The variable REBYTE_WEBHOOK_SECRET gives a secret too. No secret is
+ever printed.
 """
 
 
-def complete_event(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
-    """The names of events that begin so."""
-    del context, parameter
-    return [str(name) for name in WebhookEventName if name.startswith(incomplete)]
+_DESCRIPTION = "rebyte-async webhooks listen"
+_CLEAN_UP_LIMIT = 10.0
+_TOO_LARGE = 413
+_COMPRESSED = 415
+_NOT_READY = 503
 
 
-def _http_url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+def _check_url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     if value is None:
         return None
     try:
         url = URL(value)
-        is_right = url.scheme in {"http", "https"} and bool(url.host)
+        is_valid = url.scheme in {"http", "https"} and bool(url.host)
     except ValueError:
-        is_right = False
-    if not is_right:
-        raise click.BadParameter(f"{value!r:.200} is no http or https URL")
+        is_valid = False
+    if not is_valid:
+        raise click.BadParameter(f"{value!r:.200} is not an http or https URL")
     return value
 
 
 @click.command(epilog=_EPILOG)
 @click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for any.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--url", callback=_http_url, help="Where the service delivers; this machine's own address if not given.")
+@click.option("--url", callback=_check_url, help="Where the service delivers; this machine's own address if not given.")
 @click.option(
     "--event",
     "--events",
@@ -58,21 +76,238 @@ def _http_url(_context: click.Context, _parameter: click.Parameter, value: str |
     multiple=True,
     default=tuple(str(name) for name in WebhookEventName),
     shell_complete=complete_event,
-    help="What to be told of; may be repeated.  [default: everything]",
+    help="An event to deliver; may be repeated.  [default: all]",
 )
 @click.option("--secret", metavar="TEXT|-", envvar="REBYTE_WEBHOOK_SECRET", help="The secret that deliveries repeat.")
 @click.option("--signature", is_flag=True, help="Check the signature beside the secret (its form is a guess).")
-@click.option("--forward", metavar="URL", callback=_http_url, help="Pass verified deliveries on to this address.")
-@click.option("--no-register", is_flag=True, help="Listen alone: the webhook is registered already.")
+@click.option("--forward", metavar="URL", callback=_check_url, help="Forward verified deliveries to this address.")
+@click.option("--no-register", is_flag=True, help="Only listen: the webhook is registered already.")
 @json_option
-def listen(*, secret: str | None, events: tuple[str, ...], no_register: bool, as_json: bool, **more: Any) -> int:
+def listen(*, secret: str | None, events: tuple[str, ...], no_register: bool, as_json: bool, **options: Any) -> int:
     """Show deliveries as they come, until Ctrl-C.
 
     It registers a webhook, and removes it at the end.
     """
-    from rebyte_async.cli.listener import Listener, Wanted  # noqa: PLC0415 - aiohttp's server takes time to import
+    hidden = None if secret is None else read_text(secret).rstrip("\r\n")
+    settings = Settings(secret=hidden, events=tuple(dict.fromkeys(events)), register=not no_register, **options)
+    listener = Listener(settings, as_json=as_json)
+    return run(listener.run, on_interrupt=say_on_interrupt(listener.describe_leftover))
 
-    hidden = None if secret is None else text_of(secret).rstrip("\r\n")
-    wanted = Wanted(secret=hidden, events=tuple(dict.fromkeys(events)), register=not no_register, **more)
-    listener = Listener(wanted, as_json=as_json)
-    return run_main(listener.run, interrupted=listener.left_behind)
+
+@frozen(kw_only=True)
+class Settings:
+    """The options of the command."""
+
+    host: str
+    port: int
+    url: str | None
+    events: tuple[str, ...]
+    secret: str | None = field(repr=False)
+    signature: bool
+    forward: str | None
+    register: bool
+
+
+@define(eq=False)
+class Listener:
+    """Receives deliveries and shows them, until it is cancelled."""
+
+    _settings: Settings
+    _as_json: bool = field(kw_only=True)
+    _url: str = field(default="", init=False)
+    _receiver: WebhookReceiver | None = field(default=None, init=False)
+    _forwarder: Forwarder | None = field(default=None, init=False)
+    _created_id: str | None = field(default=None, init=False)
+    """The webhook that this command has created, until it is deleted."""
+    _is_creating: bool = field(default=False, init=False)
+    """Whether such a webhook may exist, since the response to the create isn't there."""
+    _ended: asyncio.Future[None] | None = field(default=None, init=False)
+
+    async def run(self) -> int:
+        """Listen, and return the exit code.
+
+        Raises:
+            RebyteError: The webhook can't be registered.
+            OSError: The address can't be listened on.
+        """
+        self._ended = asyncio.get_running_loop().create_future()
+        logging.getLogger("rebyte_async.webhooks").addHandler(
+            logging.NullHandler()
+        )  # the command itself shows all of it
+        try:
+            async with AsyncExitStack() as stack:
+                await self._open(stack)
+                await self._ended
+        except asyncio.CancelledError:
+            # Ctrl-C is the normal end, and the exit stack has undone everything by now.
+            task = asyncio.current_task()
+            if task is None or not self._receiver:
+                raise
+            task.uncancel()
+        return Exit.OK if self._created_id is None and not self._is_creating else Exit.OTHER
+
+    def describe_leftover(self) -> str:
+        """Say what a second Ctrl-C leaves behind; nothing where that is nothing."""
+        if self._created_id is None and not self._is_creating:
+            return ""
+        return one_line(f"webhook {self._created_id or ''} may still be registered: look at rebyte-async webhooks list")
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        await self._listen(stack)
+        needs_client = self._settings.register or self._settings.signature or self._settings.secret is None
+        client = await stack.enter_async_context(open_client()) if needs_client else None
+        if self._settings.forward is not None:
+            await self._start_forwarding(stack, self._settings.forward)
+        existing = await self._find_existing(client) if client is not None and self._settings.register else None
+        secret = self._settings.secret
+        if secret is None and self._settings.register and existing is None:
+            secret = secrets.token_urlsafe(32)
+        self._receiver = await stack.enter_async_context(self._make_receiver(client, secret))
+        if client is not None and self._settings.register:
+            stack.push_async_callback(self._remove, client)
+            await self._register(client, existing, secret)
+        where = f"{self._settings.host}:{self._settings.port} for {self._url}" if self._settings.url else self._url
+        self._say(f"listening on {where} until Ctrl-C")
+
+    async def _listen(self, stack: AsyncExitStack) -> None:
+        runner = web.ServerRunner(web.Server(self._respond, access_log=None), shutdown_timeout=1)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, self._settings.host, self._settings.port).start()
+        host, port = runner.addresses[0][:2]
+        self._url = self._settings.url or f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    async def _start_forwarding(self, stack: AsyncExitStack, url: str) -> None:
+        self._forwarder = Forwarder(url, self._show_forwarded)
+        forwarding = asyncio.create_task(self._forwarder.work())
+
+        async def stop() -> None:
+            forwarding.cancel()
+            await asyncio.wait([forwarding])
+
+        stack.push_async_callback(stop)
+
+    def _make_receiver(self, client: AsyncRebyte | None, secret: str | None) -> WebhookReceiver:
+        checks_signature = self._settings.signature or secret is None
+        key = client.webhooks.public_key if client is not None and checks_signature else None
+        return WebhookReceiver(WebhookVerifier(secret, key), url=self._url)
+
+    # --- The webhook ---
+
+    async def _find_existing(self, client: AsyncRebyte) -> Webhook | None:
+        async for webhook in client.webhooks.list():
+            if webhook.url == self._url:
+                return webhook
+        return None
+
+    async def _register(self, client: AsyncRebyte, existing: Webhook | None, secret: str | None) -> None:
+        if existing is not None:
+            self._say(f"webhook {existing.id} for {self._url} is there already: it keeps its own events and secret")
+            return
+        self._is_creating = True
+        events = self._settings.events
+        webhook = await client.webhooks.create(self._url, events, description=_DESCRIPTION, secret=secret)
+        self._is_creating, self._created_id = False, webhook.id
+        self._say(f"webhook {webhook.id} is registered for {' '.join(events)}")
+
+    async def _remove(self, client: AsyncRebyte) -> None:
+        """Delete the webhook that this command created, however the listening ended."""
+        with move_on_after(_CLEAN_UP_LIMIT, shield=True):
+            try:
+                await self._remove_created(client)
+            except RebyteError as error:
+                print_error(explain(error))
+        if self._created_id is not None:
+            print_error(one_line(f"the webhook is still registered: rebyte-async webhooks delete {self._created_id}"))
+        elif self._is_creating:
+            print_error("a webhook may have been registered: look at rebyte-async webhooks list")
+
+    async def _remove_created(self, client: AsyncRebyte) -> None:
+        if self._is_creating:  # the response was lost, or wasn't waited for
+            found = await self._find_existing(client)
+            self._created_id = found.id if found is not None and found.description == _DESCRIPTION else None
+        if self._created_id is not None:
+            await client.webhooks.delete(self._created_id)
+            self._say(f"webhook {self._created_id} is removed")
+        self._is_creating, self._created_id = False, None
+
+    # --- Deliveries ---
+
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=await self._handle(request))
+
+    async def _handle(self, request: web.BaseRequest) -> int:
+        if self._receiver is None:
+            return _NOT_READY
+        if request.method != "POST":
+            return self._refuse(405, f"a delivery is a POST, not a {request.method}", request)
+        codings = [coding for coding in request.headers.getall("Content-Encoding", ()) if coding.lower() != "identity"]
+        if codings:
+            return self._refuse(_COMPRESSED, f"a delivery's body must not be encoded as {codings[0]}", request)
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return self._refuse(_TOO_LARGE, "the body is larger than a delivery's may be", request)
+        receipt = await self._receiver.receive(request.headers, body)
+        if receipt.event is not None or isinstance(receipt.error, WebhookPayloadError):
+            self._show(receipt, body)
+            self._forward(request, receipt, body)
+            return receipt.status
+        return self._refuse(receipt.status, str(receipt.error or "it can't be received"), request)
+
+    def _forward(self, request: web.BaseRequest, receipt: Receipt, body: bytes) -> None:
+        if self._forwarder is not None:
+            task_id = None if receipt.event is None else receipt.event.task_id
+            self._forwarder.add(Forwarding(task_id, tuple(request.headers.items()), body))
+
+    # --- Output ---
+
+    def _show(self, receipt: Receipt, body: bytes) -> None:
+        event = receipt.event
+        if self._as_json:
+            self._print_json(
+                kind="delivery",
+                event=None if event is None else event.event,
+                task_id=None if event is None else event.task_id,
+                is_repeat=receipt.is_repeat,
+                error=None if receipt.error is None else str(receipt.error),
+                payload=body.decode(errors="replace") if event is None else event.payload,
+            )
+        elif event is None:
+            self._print_text("unreadable", str(receipt.error))
+        else:
+            self._print_text(event.event or "(no event)", event.task_id, *(["(again)"] if receipt.is_repeat else []))
+
+    def _refuse(self, status: int, reason: str, request: web.BaseRequest) -> int:
+        if self._as_json:
+            self._print_json(kind="refused", status=status, reason=reason, remote=request.remote)
+        else:
+            self._print_text(f"refused with {status}: {reason} (from {request.remote})")
+        return status
+
+    def _show_forwarded(self, forwarded: Forwarded) -> None:
+        url = self._settings.forward
+        if self._as_json:
+            facts = {"task_id": forwarded.task_id, "status": forwarded.status, "error": forwarded.error}
+            self._print_json(kind="forwarded", url=url, **facts, seconds=round(forwarded.seconds, 3))
+            return
+        outcome = f"failed: {forwarded.error}" if forwarded.status is None else f"responded {forwarded.status}"
+        self._print_text(f"-> {url} {outcome} ({forwarded.seconds * 1000:.0f} ms)")
+
+    def _print_json(self, **facts: Any) -> None:
+        self._print(to_json_line({"time": datetime.now(UTC), **facts}))
+
+    def _print_text(self, *parts: str) -> None:
+        self._print("  ".join([f"{datetime.now().astimezone():%H:%M:%S}", *map(one_line, parts)]))
+
+    def _print(self, line: str) -> None:
+        try:
+            click.echo(line)
+        except BrokenPipeError as error:
+            if self._ended is None or self._ended.done():
+                raise
+            self._ended.set_exception(error)
+
+    @staticmethod
+    def _say(text: str) -> None:
+        click.echo(one_line(text), err=True)

@@ -1,4 +1,4 @@
-"""Lists of the API: as many items as were asked for, and a word where there are more."""
+"""Lists of the API: as many items as the user asked for, and a note where there are more."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import click
 from attrs import define
 
 from rebyte_async.cli.exits import Exit
-from rebyte_async.cli.once import run_once
-from rebyte_async.cli.view.table import show_list
+from rebyte_async.cli.runtime import run_once
+from rebyte_async.cli.view.output import show_list
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from rebyte_async.cli.view.table import Column
     from rebyte_async.resources import Listing
 
-__all__ = ["LARGEST_PAGE", "list_once"]
-
 T = TypeVar("T")
 
 LARGEST_PAGE = 100
@@ -28,10 +26,10 @@ LARGEST_PAGE = 100
 
 
 @define
-class _Counted:
-    """What the items that were listed leave out."""
+class _Rest:
+    """What is left of a listing after the items that were asked for."""
 
-    more: str = ""
+    words: str = ""
 
 
 def list_once(
@@ -42,52 +40,49 @@ def list_once(
     as_json: bool,
     empty: str,
 ) -> int:
-    """List on stdout, and say on stderr when there is more.
+    """List items on stdout, say on stderr when there are more, and return the exit code.
 
     Args:
-        listing: Makes the listing, with pages of a size.
+        listing: Makes the listing, given the size of its pages.
         columns: How an item is shown.
-        limit: How many to list; None for all.
+        limit: How many items to list; None for all.
         as_json: Whether to print JSON.
-        empty: What to say on a terminal where there is none.
-
-    Returns:
-        The exit code.
+        empty: What to say on a terminal where there is no item.
     """
 
     async def call(client: AsyncRebyte) -> int:
-        counted = _Counted()
+        rest = _Rest()
         pages = listing(client, min(limit or LARGEST_PAGE, LARGEST_PAGE))
-        items = _everything(pages) if limit is None else _first(pages, limit, counted)
+        items = _iterate(pages) if limit is None else _take(pages, limit, rest)
         async with aclosing(items):
             count = await show_list(items, columns, as_json=as_json, empty=empty)
-        if counted.more:
-            click.echo(f"{count} of {counted.more}; --all lists them all", err=True)
+        if rest.words:
+            click.echo(f"{count} of {rest.words}; --all lists them all", err=True)
         return Exit.OK
 
     return run_once(call)
 
 
-async def _everything(listing: Listing[T]) -> AsyncGenerator[T]:
+async def _iterate(listing: Listing[T]) -> AsyncGenerator[T]:
     async for item in listing:
         yield item
 
 
-async def _first(listing: Listing[T], limit: int, counted: _Counted) -> AsyncGenerator[T]:
+async def _take(listing: Listing[T], limit: int, rest: _Rest) -> AsyncGenerator[T]:
     if limit <= LARGEST_PAGE:
         page = await listing
         for item in page.data[:limit]:
             yield item
         if page.total is None and page.limit == len(page.data) == limit:
-            counted.more = "perhaps more"
+            rest.words = "perhaps more"
         elif (page.total or 0) > page.offset + min(len(page.data), limit):
-            counted.more = f"{page.total}"
+            rest.words = f"{page.total}"
         return
     given = 0
-    async with aclosing(_everything(listing)) as items:
+    async with aclosing(_iterate(listing)) as items:
         async for item in items:
             if given == limit:
-                counted.more = "more"
+                rest.words = "more"
                 return
             given += 1
             yield item

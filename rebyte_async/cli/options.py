@@ -1,39 +1,28 @@
-"""Options that several commands have."""
+"""Options that several commands have, and the question before something is deleted."""
 
 from __future__ import annotations
 
 import sys
+from functools import reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import click
+from attrs import frozen
 
 from rebyte_async.cli.completion import complete_computer
+from rebyte_async.cli.view.text import one_line
 from rebyte_async.resources.options import OPTIONS
-from rebyte_async.types.files import FileRef
+from rebyte_async.types import FileRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "NEW_TASK_FLAGS",
-    "as_option",
-    "files_options",
-    "id_option",
-    "json_option",
-    "list_options",
-    "new_task_options",
-    "offset_option",
-    "prompt_of",
-    "skills_option",
-    "style_of",
-    "style_options",
-    "text_of",
-    "timeout_option",
-    "wait_option",
-]
+    from rebyte_async.resources.files import Attachment
+    from rebyte_async.resources.options import CreateOptions
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
+_Option: TypeAlias = "Callable[[Any], Any]"
 
 NEW_TASK_FLAGS = {
     name: "--branch" if name == "branch_name" else f"--{name.replace('_', '-')}"
@@ -45,115 +34,162 @@ _PRESENTATION: dict[str, dict[str, Any]] = {
     "workspace_id": {"metavar": "ID", "shell_complete": complete_computer},
     "github_url": {"metavar": "OWNER/REPO"},
 }
+_LINE_HELP = "Print a JSON object a line, for programs."
 
-json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-id_option: Callable[[Any], Any] = click.option("--quiet", "-q", is_flag=True, help="Print the id alone.")
-offset_option: Callable[[Any], Any] = click.option(
-    "--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Pass over so many."
-)
-skills_option: Callable[[Any], Any] = click.option(
-    "--skill", "skills", multiple=True, help="A skill such as pdf; may be repeated."
+json_option: _Option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+yes_option: _Option = click.option("--yes", "-y", is_flag=True, help="Don't ask.")
+offset_option: _Option = click.option(
+    "--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Skip the first N."
 )
 
 
-def _file_ref(value: str) -> FileRef:
-    """A file that was uploaded before, as `files upload -q` prints it."""
-    file_id, _, filename = value.partition("=")
-    if not file_id.strip() or not filename.strip():
-        raise click.BadParameter(f"{value!r:.80} is not ID=FILENAME, as rebyte-async files upload -q prints it")
-    return FileRef(file_id, filename)
+def add_options(*options: _Option) -> Callable[[_F], _F]:
+    """Return a decorator that adds several options to a command, in this order."""
+    return lambda command: reduce(lambda changed, option: option(changed), reversed(options), command)
 
 
-def as_option(ref: FileRef) -> str:
-    """An uploaded file as `--file-ref` takes it."""
-    return f"{ref.id}={ref.filename}"
-
-
-def files_options(command: _F) -> _F:
-    """Add `--file` and `--file-ref`."""
-    paths = click.option(
-        "--file",
-        "paths",
-        multiple=True,
-        type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-        help="A file to upload for the agent, who finds it in /code; may be repeated.",
+def timeout_option(verb: str) -> _Option:
+    """Return the option `--timeout` of a command that does what the verb says, such as `watching`."""
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help=f"Stop {verb} after this time.",
     )
-    refs = click.option(
-        "--file-ref",
-        "refs",
-        multiple=True,
-        type=_file_ref,
-        metavar="ID=FILENAME",
-        help="A file that was uploaded before, as files upload -q prints it; may be repeated.",
-    )
-    return paths(refs(command))
-
-
-def style_options(command: _F) -> _F:
-    """Add `--json` and `--quiet`."""
-    quiet = click.option("--quiet", "-q", is_flag=True, help="Print the final answer alone.")
-    as_json = click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for programs.")
-    return as_json(quiet(command))
-
-
-def style_of(*, as_json: bool, quiet: bool) -> str | None:
-    """The view that the options ask for; None for the one that fits stdout."""
-    if as_json and quiet:
-        raise click.UsageError("--json and --quiet don't go together")
-    return "json" if as_json else "quiet" if quiet else None
-
-
-def new_task_options(command: _F) -> _F:
-    """Add the options of a new task, as `TaskOptions` lists them; files and skills have options for single ones."""
-    for name, flag in reversed(NEW_TASK_FLAGS.items()):
-        command = click.option(flag, name, help=OPTIONS[name].summary, **_PRESENTATION.get(name, {}))(command)
-    return command
-
-
-def timeout_option(command: _F) -> _F:
-    """Add `--timeout` to a command that watches."""
-    return click.option("--timeout", type=_Seconds, metavar="SECONDS", help="Stop watching after so long.")(command)
-
-
-def wait_option(command: _F) -> _F:
-    """Add `--timeout` to a command that waits."""
-    return click.option("--timeout", type=_Seconds, metavar="SECONDS", help="Stop waiting after so long.")(command)
 
 
 def list_options(limit: int | None) -> Callable[[_F], _F]:
     """Add `--limit`, `--all` and `--json`.
 
     Args:
-        limit: How many there are without an option; None for all.
+        limit: How many items are listed without an option; None for all.
     """
-
-    def add(command: _F) -> _F:
-        count = click.option(
+    return add_options(
+        click.option(
             "--limit",
             type=click.IntRange(min=1),
             default=limit,
             show_default=limit is not None,
             metavar="N",
-            help="List so many at most.",
-        )
-        everything = click.option("--all", "is_all", is_flag=True, help="List them all." if limit else "The default.")
-        line = click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for programs.")
-        return count(everything(line(command)))
+            help="List N at most.",
+        ),
+        click.option("--all", "is_all", is_flag=True, help="List them all." if limit else "The default."),
+        click.option("--json", "as_json", is_flag=True, help=_LINE_HELP),
+    )
+
+
+def style_options(*, json: str = "Print JSON, for programs.", quiet: str = "Print the id alone.") -> _Option:
+    """Add `--json` and `--quiet`, with these helps; the command gets `style`: `json`, `quiet` or None."""
+
+    def add(command: Callable[..., int]) -> Callable[..., int]:
+        @wraps(command)
+        def with_style(*, as_json: bool, quiet: bool, **given: Any) -> int:
+            if as_json and quiet:
+                raise click.UsageError("--json and --quiet don't go together")
+            return command(style="json" if as_json else "quiet" if quiet else None, **given)
+
+        return add_options(
+            click.option("--json", "as_json", is_flag=True, help=json),
+            click.option("--quiet", "-q", is_flag=True, help=quiet),
+        )(with_style)
 
     return add
 
 
-def prompt_of(given: str) -> str:
-    """A prompt that was given as an argument; `-` reads it from stdin. Nothing is uploaded for an empty one."""
-    text = text_of(given)
-    if not text.strip():
+@frozen
+class Submission:
+    """A prompt with what goes with it, as the command line gives it."""
+
+    prompt: str
+    skills: tuple[str, ...]
+    attachments: tuple[Attachment, ...]
+    """Files to upload, and files that are uploaded already."""
+    new_task: CreateOptions
+    """The options of a new task that are given, by their names in `client.tasks.create`."""
+
+
+def submission_options(*flags: str) -> _Option:
+    """Add PROMPT, `--skill`, `--file`, `--file-ref` and these flags of a new task; the command gets `submission`."""
+    names = [name for name, flag in NEW_TASK_FLAGS.items() if flag in flags]
+
+    def add(command: Callable[..., int]) -> Callable[..., int]:
+        @wraps(command)
+        def with_submission(
+            *, prompt: str, skills: tuple[str, ...], paths: tuple[Path, ...], refs: tuple[FileRef, ...], **given: Any
+        ) -> int:
+            new_task = {name: value for name in names if (value := given.pop(name)) is not None}
+            submission = Submission(_read_prompt(prompt), skills, (*paths, *refs), cast("CreateOptions", new_task))
+            return command(submission=submission, **given)
+
+        return add_options(
+            click.argument("prompt"),
+            *(
+                click.option(NEW_TASK_FLAGS[name], name, help=OPTIONS[name].summary, **_PRESENTATION.get(name, {}))
+                for name in names
+            ),
+            click.option("--skill", "skills", multiple=True, help="A skill such as pdf; may be repeated."),
+            click.option(
+                "--file",
+                "paths",
+                multiple=True,
+                type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+                help="A file to upload for the agent, who finds it in /code; may be repeated.",
+            ),
+            click.option(
+                "--file-ref",
+                "refs",
+                multiple=True,
+                type=_parse_file_ref,
+                metavar="ID=FILENAME",
+                help="A file that was uploaded before, as files upload -q prints it; may be repeated.",
+            ),
+        )(with_submission)
+
+    return add
+
+
+def _parse_file_ref(value: str) -> FileRef:
+    file_id, _, filename = value.partition("=")
+    if not file_id.strip() or not filename.strip():
+        raise click.BadParameter(f"{value!r:.80} is not ID=FILENAME, as rebyte-async files upload -q prints it")
+    return FileRef(file_id, filename)
+
+
+def format_file_ref(ref: FileRef) -> str:
+    """Write an uploaded file as `--file-ref` takes it."""
+    return f"{ref.id}={ref.filename}"
+
+
+def _read_prompt(given: str) -> str:
+    text = read_text(given)
+    if not text.strip():  # found before anything is uploaded
         raise click.UsageError("PROMPT is empty")
     return text
 
 
-def text_of(given: str) -> str:
-    """A text that was given as an argument; `-` reads it from stdin."""
+def read_text(given: str) -> str:
+    """Return a text that was given as an argument; `-` reads it from stdin."""
     return sys.stdin.buffer.read().decode(errors="replace") if given == "-" else given
 
 
-_Seconds = click.FloatRange(min=0, min_open=True)
+def confirm(question: str, *, yes: bool, is_yes_required: bool = False) -> bool:
+    """Ask on a terminal whether the user is sure; without a terminal the command itself says so.
+
+    Args:
+        question: What to ask.
+        yes: Whether `--yes` was given.
+        is_yes_required: Whether `--yes` is required without a terminal.
+
+    Raises:
+        UsageError: It is required, and wasn't given.
+    """
+    if yes:
+        return True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if is_yes_required:
+            raise click.UsageError("this isn't a terminal, so the question can't be asked: give --yes if you are sure")
+        return True
+    if click.confirm(one_line(question), err=True):
+        return True
+    click.echo("nothing was done", err=True)
+    return False

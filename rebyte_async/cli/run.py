@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from rebyte_async.cli.completion import complete_task
-from rebyte_async.cli.options import (
-    NEW_TASK_FLAGS,
-    files_options,
-    new_task_options,
-    prompt_of,
-    skills_option,
-    style_of,
-    style_options,
-    timeout_option,
-)
+from rebyte_async.cli.options import NEW_TASK_FLAGS, style_options, submission_options, timeout_option
+from rebyte_async.cli.runtime import open_client
 from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_view
-from rebyte_async.cli.view.bars import bars_in
-from rebyte_async.cli.watch import Watch, api_client
-from rebyte_async.types.files import FileRef
+from rebyte_async.cli.view.progress import transfers_in
+from rebyte_async.cli.watch import Watch
+from rebyte_async.types import FileRef
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from typing import Any
 
     from rebyte_async import AsyncRebyte
+    from rebyte_async.cli.options import Submission
     from rebyte_async.resources import TaskRun
-
-__all__ = ["run"]
 
 _EPILOG = """\b
 Examples:
@@ -40,53 +31,36 @@ Examples:
   rebyte-async run - --json < prompt.txt | jq -r .event_type
   answer=$(rebyte-async run --quiet "What is 6 times 7?")
 
-Ctrl-C leaves the remote task running, unless --cancel-on-interrupt is given. The exit code tells the outcome: 0
+Ctrl-C leaves the remote task running, unless --cancel-on-interrupt is given. The exit code says how it ended: 0
 completed, 3 failed, 4 canceled, 5 timeout, 6 perhaps started, 7 network, 8 key, 9 not found, 130 Ctrl-C.
 """
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("prompt")
-@new_task_options
-@skills_option
-@files_options
+@submission_options(*NEW_TASK_FLAGS.values())
 @click.option("--task-id", metavar="ID", shell_complete=complete_task, help="A task of which this is the next turn.")
-@timeout_option
+@timeout_option("watching")
 @click.option(
     "--cancel-on-interrupt/--keep-running",
     "cancel",
     help="What Ctrl-C and --timeout do to the remote task. It keeps running by default.",
 )
-@style_options
-def run(
-    *,
-    prompt: str,
-    skills: tuple[str, ...],
-    paths: tuple[Path, ...],
-    refs: tuple[FileRef, ...],
-    task_id: str | None,
-    timeout: float | None,
-    cancel: bool,
-    as_json: bool,
-    quiet: bool,
-    **of_new_task: str | None,
-) -> int:
+@style_options(json="Print a JSON object a line, for programs.", quiet="Print the final result alone.")
+def run(*, submission: Submission, task_id: str | None, timeout: float | None, cancel: bool, style: str | None) -> int:
     """Run PROMPT on an agent computer and watch it; - reads the prompt from stdin. This costs money."""
-    arguments: dict[str, Any] = {name: value for name, value in of_new_task.items() if value is not None}
-    if task_id is not None and arguments:
-        given = ", ".join(NEW_TASK_FLAGS[name] for name in arguments)
+    if task_id is not None and submission.new_task:
+        given = ", ".join(NEW_TASK_FLAGS[name] for name in submission.new_task)
         raise click.UsageError(f"{given}: not with --task-id, since the task has it already")
-    text, attached = prompt_of(prompt), list[FileRef](refs)
-    view = make_view(style_of(as_json=as_json, quiet=quiet))
+    view = make_view(style)
+    attached = [item for item in submission.attachments if isinstance(item, FileRef)]
+    options: dict[str, Any] = {**submission.new_task, "skills": submission.skills, "files": attached}
 
-    async def prepare(client: AsyncRebyte) -> None:
-        attached[:] = await upload_files(client, [*paths, *refs], bars_in(view))
+    async def upload(client: AsyncRebyte) -> None:
+        attached[:] = await upload_files(client, submission.attachments, transfers_in(view))
 
     def start(client: AsyncRebyte) -> TaskRun:
-        return client.tasks.run(
-            text, task_id=task_id, check=False, cancel_remote=cancel, skills=skills, files=attached, **arguments
-        )
+        return client.tasks.run(submission.prompt, task_id=task_id, check=False, cancel_remote=cancel, **options)
 
-    watch = Watch(view, api_client, start, task_id=task_id, timeout=timeout, cancel=cancel, creates=True)
-    watch.prepare = prepare if paths else None
+    watch = Watch(view, open_client, start, task_id=task_id, timeout=timeout, cancel=cancel, creates=True)
+    watch.prepare = None if len(attached) == len(submission.attachments) else upload
     return watch.run()

@@ -1,50 +1,45 @@
-"""`rebyte-async tasks`: everything about tasks but watching them."""
+"""`rebyte-async tasks`: everything about tasks but watching them; and `rebyte-async cancel`."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from rebyte_async.cli.ask import agrees, yes_option
-from rebyte_async.cli.cancel import cancel
 from rebyte_async.cli.completion import task_argument
-from rebyte_async.cli.exits import Exit, complain, of_status
+from rebyte_async.cli.exits import Exit, exit_code_for_status, print_error
 from rebyte_async.cli.listing import list_once
-from rebyte_async.cli.once import do_once, run_once, show_once
 from rebyte_async.cli.options import (
-    files_options,
-    id_option,
+    NEW_TASK_FLAGS,
+    confirm,
     json_option,
     list_options,
-    new_task_options,
     offset_option,
-    prompt_of,
-    skills_option,
-    style_of,
-    wait_option,
+    style_options,
+    submission_options,
+    timeout_option,
+    yes_option,
 )
-from rebyte_async.cli.reads import note_suspects
+from rebyte_async.cli.recovery import add_candidates
+from rebyte_async.cli.runtime import do_once, run_once, show_once
 from rebyte_async.cli.transfers import upload_files
-from rebyte_async.cli.view.bars import busy, make_bars
-from rebyte_async.cli.view.clean import clean, one_line
-from rebyte_async.cli.view.content import show_content
-from rebyte_async.cli.view.record import show_made, show_record
+from rebyte_async.cli.view.output import show_content, show_created, show_record
+from rebyte_async.cli.view.progress import make_transfer_view
 from rebyte_async.cli.view.table import Column
+from rebyte_async.cli.view.terminal import show_busy
+from rebyte_async.cli.view.text import one_line, sanitize
 from rebyte_async.errors import AmbiguousRequestError
-from rebyte_async.types.tasks import Visibility
+from rebyte_async.resources.waiting import cancel_until_terminal
+from rebyte_async.types import Visibility
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from pathlib import Path
 
     from rebyte_async import AsyncRebyte
-    from rebyte_async.resources.files import Attachment
-    from rebyte_async.types.files import FileRef
-    from rebyte_async.types.tasks import Prompt, Task
-
-__all__ = ["tasks"]
+    from rebyte_async.cli.options import Submission
+    from rebyte_async.resources.options import CreateOptions
+    from rebyte_async.types import FileRef, Prompt, Task
 
 _COLUMNS: tuple[Column[Task], ...] = (
     Column(heading="ID", of=lambda task: task.id),
@@ -65,16 +60,13 @@ Examples:
   rebyte-async tasks create "Which month was best?" --file sales.csv
   id=$(rebyte-async tasks create -q - < prompt.txt)
 
-It may take minutes until the machine is up. Ctrl-C leaves it to the service whether the task is made.
+It may take minutes until the machine is up. After Ctrl-C the service may still make the task.
 """
 
 
 @click.group(epilog=_EPILOG)
 def tasks() -> None:
     """Tasks: make, read, prompt, wait for, cancel, share, delete."""
-
-
-tasks.add_command(cancel)
 
 
 @tasks.command("list")
@@ -100,85 +92,113 @@ def get(*, task_id: str, as_json: bool) -> int:
 
 
 @tasks.command(epilog=_CREATE_EPILOG)
-@click.argument("prompt")
-@new_task_options
-@skills_option
-@files_options
-@json_option
-@id_option
-def create(
-    *,
-    prompt: str,
-    skills: tuple[str, ...],
-    paths: tuple[Path, ...],
-    refs: tuple[FileRef, ...],
-    as_json: bool,
-    quiet: bool,
-    **of_new_task: Any,
-) -> int:
+@submission_options(*NEW_TASK_FLAGS.values())
+@style_options()
+def create(*, submission: Submission, style: str | None) -> int:
     """Start a task for PROMPT and don't watch it; - reads the prompt from stdin. This costs money."""
-    style, text = style_of(as_json=as_json, quiet=quiet), prompt_of(prompt)
-    return _submit_once(
-        lambda client, files: client.tasks.create(text, skills=skills, files=files, **of_new_task),
-        [*paths, *refs],
-        task_id=None,
-        style=style,
-        doing="starting the task",
-        doubt="it isn't known whether a task was started: look at rebyte-async tasks list",
-    )
+
+    async def submit(client: AsyncRebyte, files: Sequence[FileRef]) -> Task:
+        options: CreateOptions = {**submission.new_task, "skills": submission.skills, "files": files}
+        return await client.tasks.create(submission.prompt, **options)
+
+    return _submit_once(submit, submission, style=style)
 
 
 @tasks.command()
 @task_argument
-@click.argument("prompt")
-@skills_option
-@files_options
-@json_option
-@id_option
-def prompt(
-    *,
-    task_id: str,
-    prompt: str,
-    skills: tuple[str, ...],
-    paths: tuple[Path, ...],
-    refs: tuple[FileRef, ...],
-    as_json: bool,
-    quiet: bool,
-) -> int:
+@submission_options()
+@style_options()
+def prompt(*, task_id: str, submission: Submission, style: str | None) -> int:
     """Give task TASK_ID its next turn, PROMPT, and don't watch it; - reads it from stdin. This costs money."""
-    style, text = style_of(as_json=as_json, quiet=quiet), prompt_of(prompt)
-    return _submit_once(
-        lambda client, files: client.tasks.prompt(task_id, text, skills=skills, files=files),
-        [*paths, *refs],
-        task_id=task_id,
-        style=style,
-        doing="giving the task its next turn",
-        doubt=f"it isn't known whether the turn was started: look at rebyte-async tasks get {task_id}",
-    )
+
+    async def submit(client: AsyncRebyte, files: Sequence[FileRef]) -> Prompt:
+        return await client.tasks.prompt(task_id, submission.prompt, skills=submission.skills, files=files)
+
+    return _submit_once(submit, submission, style=style, task_id=task_id)
 
 
-@tasks.command()
-@task_argument
-@wait_option
-@json_option
-@click.option("--quiet", "-q", is_flag=True, help="Print the final answer alone.")
-def wait(*, task_id: str, timeout: float | None, as_json: bool, quiet: bool) -> int:
-    """Wait until task TASK_ID has ended; the exit code tells how: 0 completed, 3 failed, 4 canceled, 5 timeout."""
-    style = style_of(as_json=as_json, quiet=quiet)
+def _submit_once(
+    submit: Callable[[AsyncRebyte, Sequence[FileRef]], Awaitable[Task | Prompt]],
+    submission: Submission,
+    *,
+    style: str | None,
+    task_id: str | None = None,
+) -> int:
+    """Upload files, start a turn with them, and return the exit code.
+
+    Args:
+        submit: Starts the turn, with the uploaded files.
+        submission: Has the files.
+        style: How the task or the prompt is shown.
+        task_id: The task whose next turn is started; None for a new task.
+    """
+    fate = "nothing was started"
+    doing = "starting the task" if task_id is None else "giving the task its next turn"
 
     async def call(client: AsyncRebyte) -> int:
-        with busy("waiting for the agent"):
-            task = await client.tasks.wait(task_id, timeout=timeout)
-        code = of_status(task.status)
+        nonlocal fate
+        files = await upload_files(client, submission.attachments, make_transfer_view(quiet=style == "quiet"))
+        if task_id is None:
+            fate = "it isn't known whether a task was started: look at rebyte-async tasks list"
+        else:
+            fate = f"it isn't known whether the turn was started: look at rebyte-async tasks get {task_id}"
+        began = time.monotonic()
+        try:
+            with show_busy(doing):
+                created = await submit(client, files)
+        except AmbiguousRequestError as error:
+            await add_candidates(error, client, task_id=task_id, seconds=time.monotonic() - began)
+            raise
+        started = task_id or created.id
+        fate = f"task {started} is running"
+        show_created(created, style)
         if style != "quiet":
-            show_record(task, as_json=as_json)
+            click.echo(f"watch it:  rebyte-async events {one_line(started)}", err=True)
+        return Exit.OK
+
+    return run_once(call, on_interrupt=lambda: fate)
+
+
+@tasks.command()
+@task_argument
+@timeout_option("waiting")
+@style_options(quiet="Print the final result alone.")
+def wait(*, task_id: str, timeout: float | None, style: str | None) -> int:
+    """Wait until task TASK_ID has ended; the exit code says how: 0 completed, 3 failed, 4 canceled, 5 timeout."""
+
+    async def call(client: AsyncRebyte) -> int:
+        with show_busy("waiting for the agent"):
+            task = await client.tasks.wait(task_id, timeout=timeout)
+        code = exit_code_for_status(task.status)
+        if style != "quiet":
+            show_record(task, as_json=style == "json")
         elif code is Exit.OK:
-            click.echo(clean(task.final_result or "").rstrip("\n"))
+            click.echo(sanitize(task.final_result or "").rstrip("\n"))
         if code is not Exit.OK:
-            complain(one_line(f"task {task_id} ended as {task.status}"))
+            print_error(one_line(f"task {task_id} ended as {task.status}"))
         return code
 
-    return run_once(call, interrupted=f"task {task_id} goes on")
+    return run_once(call, on_interrupt=f"task {task_id} keeps running")
+
+
+@click.command()
+@task_argument
+@json_option
+def cancel(*, task_id: str, as_json: bool) -> int:
+    """Cancel what task TASK_ID is doing. Harmless on one that has ended."""
+
+    async def call(client: AsyncRebyte) -> int:
+        task = await cancel_until_terminal(client.tasks, task_id)
+        if as_json:
+            show_record(task, as_json=True)
+        else:
+            click.echo(one_line(f"task {task_id}: {task.status or 'asked to cancel'}"))
+        return Exit.OK if task.is_terminal else Exit.OTHER
+
+    return run_once(call)
+
+
+tasks.add_command(cancel)
 
 
 @tasks.command()
@@ -186,7 +206,7 @@ def wait(*, task_id: str, timeout: float | None, as_json: bool, quiet: bool) -> 
 @yes_option
 def delete(*, task_id: str, yes: bool) -> int:
     """Delete task TASK_ID. On a terminal it asks first."""
-    if not agrees(f"Delete task {task_id}?", yes=yes):
+    if not confirm(f"Delete task {task_id}?", yes=yes):
         return Exit.OTHER
     return do_once(lambda client: client.tasks.delete(task_id), f"task {task_id} is deleted")
 
@@ -205,54 +225,10 @@ def visibility(*, task_id: str, level: str, as_json: bool) -> int:
 @click.option("--events", "with_events", is_flag=True, help="With what the agent did in each turn.")
 @json_option
 def content(*, task_id: str, with_events: bool, as_json: bool) -> int:
-    """Show the questions and answers of task TASK_ID. Beyond the documented API: may change."""
+    """Show the prompts and final results of task TASK_ID. Beyond the documented API: may change."""
 
     async def call(client: AsyncRebyte) -> int:
         show_content(await client.tasks.content(task_id, include_events=with_events), as_json=as_json)
         return Exit.OK
 
     return run_once(call)
-
-
-def _submit_once(
-    submit: Callable[[AsyncRebyte, Sequence[FileRef]], Awaitable[Task | Prompt]],
-    attachments: Sequence[Attachment],
-    *,
-    task_id: str | None,
-    style: str | None,
-    doing: str,
-    doubt: str,
-) -> int:
-    """Upload files, and start a turn with them that isn't watched.
-
-    Args:
-        submit: Starts it, with what was uploaded.
-        attachments: The files.
-        task_id: The task whose next turn it is; None for a new one.
-        style: How what was made is shown.
-        doing: What is being done, to be shown meanwhile.
-        doubt: What to say after Ctrl-C while the service makes it.
-
-    Returns:
-        The exit code.
-    """
-    known = "nothing was started"
-
-    async def call(client: AsyncRebyte) -> int:
-        nonlocal known
-        files = await upload_files(client, attachments, make_bars(quiet=style == "quiet"))
-        known, began = doubt, time.monotonic()
-        try:
-            with busy(doing):
-                made = await submit(client, files)
-        except AmbiguousRequestError as error:
-            await note_suspects(error, client, task_id=task_id, seconds=time.monotonic() - began)
-            raise
-        started = task_id or made.id
-        known = f"task {started} is running"
-        show_made(made, style)
-        if style != "quiet":
-            click.echo(f"watch it:  rebyte-async events {one_line(started)}", err=True)
-        return Exit.OK
-
-    return run_once(call, interrupted=lambda: known)

@@ -1,10 +1,8 @@
-"""Watching a turn of a task from the command line: follow it, show it, and say what became of it when that ends."""
+"""Watches a turn of a task: follows it, shows it, and says what becomes of the task when the watching ends."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
@@ -13,124 +11,107 @@ import click
 from anyio import move_on_after
 from attrs import define, field
 
-from rebyte_async import AsyncRebyte, TaskEventStream
-from rebyte_async.cli.exits import Exit, complain, complain_of, exit_of, explain, forget_output, of_status
-from rebyte_async.cli.loop import InterruptedBySignal, run_loop
-from rebyte_async.cli.reads import LOOK, cancel_task, note_suspects, readable
-from rebyte_async.cli.view.base import Ending, Stop
-from rebyte_async.cli.view.clean import one_line
-from rebyte_async.errors import AmbiguousRequestError, ConfigurationError, RebyteError
+from rebyte_async import TaskEventStream
+from rebyte_async.cli.exits import Exit, exit_code_for, exit_code_for_status, explain, print_error, report_error
+from rebyte_async.cli.recovery import TIME_LIMIT, add_candidates, readable_events
+from rebyte_async.cli.runtime import run
+from rebyte_async.cli.view.base import Finished, Interrupted
+from rebyte_async.cli.view.text import one_line
+from rebyte_async.errors import AmbiguousRequestError, RebyteError
+from rebyte_async.resources.waiting import cancel_until_terminal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from rebyte_async.cli.reads import Source
+    from rebyte_async import AsyncRebyte
+    from rebyte_async.cli.recovery import Followable
     from rebyte_async.cli.view.base import View
-    from rebyte_async.types.tasks import TaskResult
+    from rebyte_async.types import TaskResult
 
-__all__ = ["Watch", "api_client"]
-
-_TICK = 0.05
-
-
-def api_client() -> AsyncRebyte:
-    """A client as the environment says.
-
-    Raises:
-        ConfigurationError: There is no key, or a setting can't be right.
-    """
-    if not os.environ.get("REBYTE_API_KEY", "").strip():
-        raise ConfigurationError("there is no API key: set REBYTE_API_KEY (rebyte-async demo needs none)")
-    return AsyncRebyte()
+_REFRESH_INTERVAL = 0.05
 
 
 @define
 class Watch:
-    """One turn that is watched."""
+    """The watching of one turn."""
 
     view: View
     open_client: Callable[[], AbstractAsyncContextManager[AsyncRebyte]]
     """Makes the client, inside the event loop."""
-    start: Callable[[AsyncRebyte], Source]
-    """Says what to follow."""
+    start: Callable[[AsyncRebyte], Followable]
+    """Returns the turn to follow."""
     prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None
-    """What is to be done before that, such as uploads: nothing has been started until it is through."""
-    finish: Callable[[AsyncRebyte, TaskResult], Awaitable[None]] | None = None
-    """What is to be done after the turn has ended."""
+    """Runs before `start`, such as uploads; nothing is started until it is done."""
+    complete: Callable[[AsyncRebyte, TaskResult], Awaitable[None]] | None = None
+    """Runs after the turn has ended."""
     task_id: str | None = None
-    """The task; None while it is being made."""
+    """The task; None while it is being created."""
     timeout: float | None = None
+    """Seconds after which the watching ends."""
     cancel: bool = False
     """Whether the remote task is canceled when the watching ends before it does."""
     creates: bool = False
-    """Whether it starts something that costs money."""
+    """Whether `start` starts something that costs money."""
     is_local: bool = False
-    """Whether the remote end goes away with this process."""
-    _source: Source | None = field(default=None, init=False)
+    """Whether the task ends with this process."""
+    _source: Followable | None = field(default=None, init=False)
+    _result: TaskResult | None = field(default=None, init=False)
     _began: float = field(factory=time.monotonic, init=False)
-    _announced: bool = field(default=False, init=False)
-    _prepared: bool = field(default=False, init=False)
-    _hurried: bool = field(default=False, init=False)
-    _aftermath: str = field(default="", init=False)
+    _is_announced: bool = field(default=False, init=False)
+    _is_prepared: bool = field(default=False, init=False)
+    _is_hurried: bool = field(default=False, init=False)
+    """Whether a second Ctrl-C came, which waits for nothing."""
+    _remote_status: str = field(default="", init=False)
+    """How the remote task ended, where that is known when the watching ends first."""
 
     def run(self) -> int:
-        """Watch to the end.
+        """Watch to the end, and return the exit code."""
+        code = run(
+            self._main,
+            on_interrupt=lambda code: self._leave("Interrupted", "interrupted", code),
+            on_error=self._fail,
+            on_signal=self._note_signal,
+            screen=self.view,
+        )
+        return self._end() if code == Exit.OK else code
 
-        Returns:
-            The exit code.
-        """
-        try:
-            with self.view:
-                result = run_loop(self._main, notice=self._notice)
-        except InterruptedBySignal as interrupt:
-            return self._interrupted(interrupt.number)
-        except KeyboardInterrupt:
-            return self._interrupted(signal.SIGINT)
-        except BrokenPipeError:
-            forget_output()
-            return Exit.BROKEN_PIPE
-        except RebyteError as error:
-            return self._failed(error)
-        return self._outcome(result)
-
-    async def _main(self) -> TaskResult | None:
-        """The result, or None when the time ran out."""
+    async def _main(self) -> int:
         async with self.open_client() as client:
             limit = asyncio.timeout(self.timeout)
             try:
                 async with limit:
-                    return await self._follow(client)
+                    self._result = await self._follow(client)
             except TimeoutError:
                 if not limit.expired():
                     raise
-                await self._after(client)
-                return None
+                await self._settle_remote_task(client)
             except (asyncio.CancelledError, BrokenPipeError):
-                await self._after(client)
+                await self._settle_remote_task(client)
                 raise
             except AmbiguousRequestError as error:
                 seconds = time.monotonic() - self._began
-                await note_suspects(error, client, task_id=self.task_id, seconds=seconds)
+                await add_candidates(error, client, task_id=self.task_id, seconds=seconds)
                 raise
+        return Exit.OK
 
     async def _follow(self, client: AsyncRebyte) -> TaskResult:
         if self.prepare is not None:
-            async with self._ticking():
+            async with self._refreshing():
                 await self.prepare(client)
-            self.view.status("starting the task")
-        self._prepared = True
+            self.view.set_status("starting the task")
+        self._is_prepared = True
         self._source = source = self.start(client)
-        async with source, self._ticking():
-            async for event in readable(source, self.view.warn):
+        async with source, self._refreshing():
+            async for event in readable_events(source, self.view.warn):
                 self._announce()
-                self.view.event(event)
+                self.view.show(event)
             self._announce()
-            stream = source if isinstance(source, TaskEventStream) else source.stream
+            stream = self._stream
             assert stream is not None  # noqa: S101 - it has been iterated
-            self.view.ended(_ending(stream, time.monotonic() - self._began))
-        if self.finish is not None:
-            await self.finish(client, stream.result)
+            self.view.finish(_describe_end(stream, time.monotonic() - self._began))
+        if self.complete is not None:
+            await self.complete(client, stream.result)
         return stream.result
 
     @property
@@ -139,79 +120,77 @@ class Watch:
         return source if source is None or isinstance(source, TaskEventStream) else source.stream
 
     @asynccontextmanager
-    async def _ticking(self) -> AsyncGenerator[None]:
-        """Have the view's time go by, until the block is left."""
-        ticker = asyncio.create_task(self._tick())
+    async def _refreshing(self) -> AsyncGenerator[None]:
+        """Refresh the view until the block is left."""
+        refresher = asyncio.create_task(self._refresh())
         try:
             yield
         finally:
-            ticker.cancel()
+            refresher.cancel()
             with suppress(asyncio.CancelledError):
-                await ticker
+                await refresher
 
-    async def _tick(self) -> None:
+    async def _refresh(self) -> None:
         while True:
             is_new = self._source is not None and not isinstance(self._source, TaskEventStream)
-            if is_new:  # one that exists is announced when something comes of it
+            if is_new:  # a task that was there before is announced with its first event
                 self._announce()
-            self.view.tick()
-            await asyncio.sleep(_TICK)
+            self.view.refresh()
+            await asyncio.sleep(_REFRESH_INTERVAL)
 
     def _announce(self) -> None:
-        """Tell the view which task it is, as soon as that is known."""
+        """Show in the view which task it is, as soon as that is known."""
         if self._source is not None:
             self.task_id = self._source.task_id
-        if self.task_id is not None and self._stream is not None and not self._announced:
-            self._announced = True
-            self.view.started(self.task_id)
+        if self.task_id is not None and self._stream is not None and not self._is_announced:
+            self._is_announced = True
+            self.view.begin(self.task_id)
 
-    def _notice(self, signals: int) -> None:
-        self._hurried = signals > 1
-        if self.cancel and not self._hurried:
-            self.view.status("canceling the remote task; Ctrl-C again to leave at once")
+    # --- The ends of the watching ---
 
-    async def _after(self, client: AsyncRebyte) -> None:
-        """See to the remote task when the watching ends early, as far as there is one."""
+    def _note_signal(self, count: int) -> None:
+        self._is_hurried = count > 1
+        if self.cancel and not self._is_hurried:
+            self.view.set_status("canceling the remote task; Ctrl-C again to leave at once")
+
+    async def _settle_remote_task(self, client: AsyncRebyte) -> None:
+        """Cancel the remote task where that was asked for, when the watching ends early."""
         if self._source is not None:
             self.task_id = self._source.task_id
-        if not self.cancel or self.task_id is None or self._hurried:
+        if not self.cancel or self.task_id is None or self._is_hurried:
             return
-        with suppress(RebyteError), move_on_after(LOOK):
+        with suppress(RebyteError), move_on_after(TIME_LIMIT):
             task = await client.tasks.get(self.task_id)
             if not task.is_terminal:
-                task = await cancel_task(client, self.task_id)
+                task = await cancel_until_terminal(client.tasks, self.task_id)
             if task.is_terminal:
-                self._aftermath = f"{task.status}"
+                self._remote_status = f"{task.status}"
 
-    def _outcome(self, result: TaskResult | None) -> int:
-        if result is None:
-            return self._left("TimeoutError", f"the time ran out after {self.timeout:g} s", Exit.TIMEOUT)
-        code = of_status(result.status)
+    def _end(self) -> int:
+        if self._result is None:
+            return self._leave("TimeoutError", f"the time ran out after {self.timeout:g} s", Exit.TIMEOUT)
+        code = exit_code_for_status(self._result.status)
         if code is not Exit.OK:
-            complain(one_line(f"task {result.task_id} {_ended_as(result)}"))
+            print_error(one_line(f"task {self._result.task_id} {_describe_failure(self._result)}"))
         return code
 
-    def _interrupted(self, number: int) -> int:
-        return self._left("Interrupted", "interrupted", 128 + number)
-
-    def _left(self, error: str, what: str, code: int) -> int:
-        """The watching ended before the turn did."""
+    def _leave(self, error: str, what: str, code: int) -> int:
+        """Say what becomes of the task, since the watching ended before the turn did."""
         message = f"{what}: {self._fate()}"
-        self._stop(error, message, code)
+        self._interrupt_view(error, message, code)
         click.echo(message, err=True)
-        if not self._aftermath and self.task_id is not None and not self.is_local:
+        if not self._remote_status and self.task_id is not None and not self.is_local:
             click.echo(f"  watch it again:  rebyte-async events {self.task_id}", err=True)
             click.echo(f"  cancel it:       rebyte-async cancel {self.task_id}", err=True)
         return code
 
     def _fate(self) -> str:
-        """What becomes of the remote task."""
         if self.is_local:
             return "the demo ended with it, nothing is left running"
-        if self._aftermath:
-            had = "is" if self._aftermath == "canceled" else "had already"
-            return f"task {self.task_id} {had} {self._aftermath}"
-        if self.creates and not self._prepared:
+        if self._remote_status:
+            had = "is" if self._remote_status == "canceled" else "had already"
+            return f"task {self.task_id} {had} {self._remote_status}"
+        if self.creates and not self._is_prepared:
             return "nothing was started"
         if self.task_id is None or (self.creates and self._stream is None):
             where = "your newest tasks" if self.task_id is None else f"task {self.task_id}"
@@ -220,24 +199,24 @@ class Watch:
             return f"task {self.task_id} may still be running: it isn't known to be canceled"
         return f"task {self.task_id} keeps running"
 
-    def _failed(self, error: RebyteError) -> int:
-        code, message = exit_of(error), explain(error)
-        self._stop(type(error).__name__, message, code)
-        complain_of(error)
+    def _fail(self, error: RebyteError | OSError) -> int:
+        code = exit_code_for(error)
+        self._interrupt_view(type(error).__name__, explain(error), code)
+        report_error(error)
         if self._stream is not None and code in {Exit.NETWORK, Exit.SERVER, Exit.UNREADABLE, Exit.LIMITED}:
             click.echo(f"  watch it again:  rebyte-async events {self.task_id}", err=True)
         return code
 
-    def _stop(self, error: str, message: str, code: int) -> None:
-        stream = self._stream
-        cursor = None if stream is None else stream.cursor
-        stop = Stop(error=error, message=message, exit_code=code, task_id=self.task_id, cursor=cursor)
+    def _interrupt_view(self, error: str, message: str, code: int) -> None:
+        cursor = None if self._stream is None else self._stream.cursor
         with suppress(BrokenPipeError):
-            self.view.stopped(stop)
+            self.view.interrupt(
+                Interrupted(error=error, message=message, exit_code=code, task_id=self.task_id, cursor=cursor)
+            )
 
 
-def _ending(stream: TaskEventStream, seconds: float) -> Ending:
-    return Ending(
+def _describe_end(stream: TaskEventStream, seconds: float) -> Finished:
+    return Finished(
         result=stream.result,
         prompt_id=stream.prompt_id,
         last_seq=None if stream.done is None else stream.done.last_seq,
@@ -246,7 +225,7 @@ def _ending(stream: TaskEventStream, seconds: float) -> Ending:
     )
 
 
-def _ended_as(result: TaskResult) -> str:
+def _describe_failure(result: TaskResult) -> str:
     if result.status == "canceled":
         return "was canceled"
     reason = result.final_result.strip().partition("\n")[0]

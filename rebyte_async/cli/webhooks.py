@@ -1,34 +1,30 @@
-"""`rebyte-async webhooks`: where the service tells what becomes of tasks."""
+"""`rebyte-async webhooks`: where the service delivers events of tasks."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rebyte_async.cli.ask import agrees, yes_option
-from rebyte_async.cli.completion import webhook_argument
+from rebyte_async.cli.completion import complete_event, webhook_argument
 from rebyte_async.cli.exits import Exit
-from rebyte_async.cli.listen import complete_event, listen
+from rebyte_async.cli.lazy import Entry, LazyGroup
 from rebyte_async.cli.listing import list_once
-from rebyte_async.cli.once import do_once, run_once, show_once
-from rebyte_async.cli.options import id_option, json_option, list_options, style_of, text_of
-from rebyte_async.cli.view.clean import clean, one_line
-from rebyte_async.cli.view.document import as_line
-from rebyte_async.cli.view.record import show_made
+from rebyte_async.cli.options import confirm, json_option, list_options, read_text, style_options, yes_option
+from rebyte_async.cli.runtime import do_once, run_once, show_once
+from rebyte_async.cli.view.json import to_json_line
+from rebyte_async.cli.view.output import show_created
 from rebyte_async.cli.view.table import Column
+from rebyte_async.cli.view.text import one_line, sanitize
 from rebyte_async.errors import ConnectError, TransportError
-from rebyte_async.types.webhooks import WebhookEventName
+from rebyte_async.types import WebhookEventName
 
 if TYPE_CHECKING:
     from rebyte_async import AsyncRebyte
-    from rebyte_async.types.webhooks import Webhook
-
-__all__ = ["webhooks"]
+    from rebyte_async.types import Webhook
 
 
-def _short(events: tuple[str, ...]) -> str:
+def _join_events(events: tuple[str, ...]) -> str:
     return one_line(" ".join(event.removeprefix("task.") for event in events))
 
 
@@ -38,7 +34,7 @@ _COLUMNS: tuple[Column[Webhook], ...] = (
     Column(heading="FAILURES", of=lambda webhook: webhook.failure_count, rank=4, is_number=True),
     Column(heading="LAST", of=lambda webhook: webhook.last_triggered_at, rank=5),
     Column(heading="URL", of=lambda webhook: webhook.url, is_flexible=True),
-    Column(heading="EVENTS", of=lambda webhook: webhook.events, human=_short, rank=3, is_flexible=True),
+    Column(heading="EVENTS", of=lambda webhook: webhook.events, format=_join_events, rank=3, is_flexible=True),
 )
 
 _CREATE_EPILOG = """\b
@@ -50,12 +46,13 @@ variable REBYTE_WEBHOOK_SECRET gives it too. It is never printed.
 """
 
 
-@click.group()
+_LISTEN = Entry("listen:listen", "Show deliveries as they come, until Ctrl-C.")
+"""Imported when it runs, since it is the one that imports aiohttp's server."""
+
+
+@click.group(cls=LazyGroup, sections={"Commands": {"listen": _LISTEN}})
 def webhooks() -> None:
     """Webhooks: register, read, delete, listen; the key that signs them."""
-
-
-webhooks.add_command(listen)
 
 
 @webhooks.command("list")
@@ -88,29 +85,27 @@ def get(*, webhook_id: str, as_json: bool) -> int:
     multiple=True,
     required=True,
     shell_complete=complete_event,
-    help=f"What to be told of: {', '.join(WebhookEventName)}; may be repeated.",
+    help=f"An event to deliver: {', '.join(WebhookEventName)}; may be repeated.",
 )
 @click.option("--description", help="What it is for.")
 @click.option("--secret", metavar="TEXT|-", envvar="REBYTE_WEBHOOK_SECRET", help="A secret that deliveries repeat.")
-@json_option
-@id_option
-def create(*, url: str, events: tuple[str, ...], secret: str | None, as_json: bool, quiet: bool, **more: Any) -> int:
-    """Have URL told of what becomes of every task of the organization."""
-    style = style_of(as_json=as_json, quiet=quiet)
-    doubt = "a webhook may have been registered: look at rebyte-async webhooks list"
-    hidden = None if secret is None else text_of(secret).rstrip("\r\n")
+@style_options()
+def create(*, url: str, events: tuple[str, ...], secret: str | None, style: str | None, **options: Any) -> int:
+    """Have events of all tasks of the organization delivered to URL."""
+    fate = "a webhook may have been registered: look at rebyte-async webhooks list"
+    hidden = None if secret is None else read_text(secret).rstrip("\r\n")
 
     async def call(client: AsyncRebyte) -> int:
         try:
-            webhook = await client.webhooks.create(url, events, secret=hidden, **more)
+            webhook = await client.webhooks.create(url, events, secret=hidden, **options)
         except TransportError as error:
             if not isinstance(error, ConnectError):
-                error.add_note(doubt)
+                error.add_note(fate)
             raise
-        show_made(webhook, style)
+        show_created(webhook, style)
         return Exit.OK
 
-    return run_once(call, interrupted=doubt)
+    return run_once(call, on_interrupt=fate)
 
 
 @webhooks.command()
@@ -118,7 +113,7 @@ def create(*, url: str, events: tuple[str, ...], secret: str | None, as_json: bo
 @yes_option
 def delete(*, webhook_id: str, yes: bool) -> int:
     """Remove webhook WEBHOOK_ID. On a terminal it asks first."""
-    if not agrees(f"Remove webhook {webhook_id}?", yes=yes):
+    if not confirm(f"Remove webhook {webhook_id}?", yes=yes):
         return Exit.OTHER
     return do_once(lambda client: client.webhooks.delete(webhook_id), f"webhook {webhook_id} is deleted")
 
@@ -130,7 +125,7 @@ def public_key(*, as_json: bool) -> int:
 
     async def call(client: AsyncRebyte) -> int:
         key = await client.webhooks.public_key()
-        sys.stdout.write(as_line({"public_key": key}) + "\n" if as_json else clean(key).rstrip("\n") + "\n")
+        click.echo(to_json_line({"public_key": key}) if as_json else sanitize(key).rstrip("\n"))
         return Exit.OK
 
     return run_once(call)

@@ -32,7 +32,7 @@ def test_artifacts_from_upload_to_delete(rebyte_emulator: Emulator, workspace_id
         (tmp_path / name).write_text(name)
     up = run_inline("artifacts", "upload", workspace_id, str(tmp_path / "a.md"), str(tmp_path / "b.csv"), env=env)
     assert (up.code, [line.split("\t")[0] for line in up.lines]) == (0, ["a.md", "b.csv"])
-    assert up.err.startswith("uploaded 2 files (9 B in ")
+    assert up.err.startswith("uploaded 2 files (9 bytes in ")
     rebyte_emulator.put_artifact(workspace_id, "charts/c.png", b"\x89PNG")
     listed = [json.loads(line) for line in run_inline("artifacts", "list", workspace_id, "--json", env=env).lines]
     assert [(item["name"], item["size"]) for item in listed] == [("a.md", 4), ("b.csv", 5), ("charts/c.png", 4)]
@@ -42,7 +42,7 @@ def test_artifacts_from_upload_to_delete(rebyte_emulator: Emulator, workspace_id
     target.write_text("replaced, since it is named")
     one = run_inline("artifacts", "download", workspace_id, "a.md", "-o", str(target), env=env)
     assert (one.code, one.out, target.read_text()) == (0, f"{target}\t4\n", "a.md")
-    assert one.err.startswith("downloaded a.md (4 B in ")
+    assert one.err.startswith("downloaded a.md (4 bytes in ")
     raw = run_inline("artifacts", "download", workspace_id, "a.md", "-o", "-", env=env)
     assert (raw.code, raw.out, raw.err) == (0, "a.md", "")
 
@@ -52,8 +52,8 @@ def test_artifacts_from_upload_to_delete(rebyte_emulator: Emulator, workspace_id
     assert sorted(path.name for path in out.iterdir()) == ["a.md", "b.csv", "charts%2Fc.png"]
     again = run_inline("artifacts", "download", workspace_id, "--all", "-o", str(out), env=env)
     assert (again.code, again.out) == (1, "")
-    assert "nothing was downloaded: there is already" in again.err
-    assert again.err.endswith("/out/a.md; --force replaces what is there\n")
+    assert "nothing was downloaded: " in again.err
+    assert again.err.endswith("/out/a.md exists already; --force replaces files that exist\n")
     assert run_inline("artifacts", "download", workspace_id, "--all", "-o", str(out), "--force", env=env).code == 0
 
     assert run_inline("artifacts", "delete", workspace_id, "a.md", env=env).code == 0
@@ -74,7 +74,7 @@ def test_signed_urls_and_files(rebyte_emulator: Emulator, workspace_id: str, tmp
         run_inline("files", "upload", "-", "--filename", "data.csv", "--json", env=env, stdin=b"a,b\n"),
     ):
         assert finished.code == 0
-        assert finished.err.startswith("uploaded data.csv (4 B in ")
+        assert finished.err.startswith("uploaded data.csv (4 bytes in ")
         assert list(json.loads(finished.out)) == ["id", "filename"]
     assert [file.path.read_bytes() for file in rebyte_emulator.files] == [b"a,b\n"] * 2
 
@@ -156,7 +156,7 @@ def test_a_file_is_no_folder(
     (target := tmp_path / "afile").write_text("mine")
     command = ("artifacts", "download", workspace_id, "--all", "-o", str(target), *options)
     finished = run_inline(*command, env=environment(rebyte_emulator))
-    assert (finished.code, finished.err) == (1, f"error: can't download into {target}: it is no folder\n")
+    assert (finished.code, finished.err) == (1, f"error: can't download into {target}: it is not a folder\n")
     assert target.read_text() == "mine"
 
 
@@ -170,7 +170,7 @@ async def test_a_progress_bar_in_a_terminal(emulator: Emulator, tmp_path: Path) 
         assert "━" in terminal.screen[-1]
         terminal.press("\x03")
         assert await terminal.wait() == 130
-    assert terminal.screen[-1] == "interrupted: what had not come whole was not kept"
+    assert terminal.screen[-1] == "interrupted: files that weren't complete were removed"
     assert not any("━" in line for line in terminal.screen)
     assert list(tmp_path.iterdir()) == []
 
@@ -185,7 +185,7 @@ async def test_an_interrupted_download_leaves_nothing(emulator: Emulator, tmp_pa
         process.send_signal(signal.SIGINT)
         out, err = await process.communicate()
     assert (process.returncode, out) == (130, b"")
-    assert err == b"interrupted: what had not come whole was not kept\n"
+    assert err == b"interrupted: files that weren't complete were removed\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,7 +13,7 @@ from cli.inline import run_inline
 from cli.process import environment
 
 from rebyte_async.batch import BatchProgress
-from rebyte_async.cli.view.batch import PlainBatchView
+from rebyte_async.cli.view.progress import PlainBatchView
 from rebyte_async.emulator import Drop, Emulator, Match, Status, fail, init, text
 from support.journals import BEGIN, made_up, row, write_journal
 
@@ -157,7 +157,7 @@ def test_a_wrong_key_keeps_what_was_known(emulator: Emulator, tmp_path: Path) ->
     warning, error, *_ = refused.err.splitlines()
     assert warning.startswith("warning: the batch takes no new items: ")
     assert error.startswith("error: the batch can't continue: InvalidAPIKeyError: ")
-    assert "  go on:  rebyte-async batch run " in refused.err
+    assert "  continue:  rebyte-async batch run " in refused.err
     assert {line["status"] for line in outcomes(out).values()} >= {"completed"}
     assert {"k0", "k1"} <= outcomes(out).keys()
 

@@ -43,7 +43,7 @@ async def test_the_display(emulator: Emulator, items: Path) -> None:
         await terminal.shows("2 running  1 completed  1 failed")
         await terminal.shows("k3  ")
         lines = terminal.screen
-        assert re.match(r"━+  50%  2 of 4 done", lines[0])
+        assert re.match(r"━+╺?━+  50%  2 of 4 done", lines[0])
         assert re.match(r"[\d.]+ items/(s|min)  [\d.]+ s so far", lines[2])
         assert lines[3] == "slowest of those that run:"
         assert {re.split(r" {2,}", line.strip())[1] for line in lines[4:6]} == {"k0", "k3"}
@@ -92,8 +92,8 @@ async def test_ctrl_c_stops_in_order_and_the_same_command_goes_on(
     assert err.decode().splitlines() == [
         "stopping; Ctrl-C again to leave at once",
         "interrupted: 2 tasks keep running",
-        f"  go on:  rebyte-async {' '.join(command(items))}",
-        f"  look:   rebyte-async batch status {tmp_path / 'j'}",
+        f"  continue:  rebyte-async {' '.join(command(items))}",
+        f"  look:      rebyte-async batch status {tmp_path / 'j'}",
     ]
     assert outcomes(tmp_path / "out").keys() == {"k1", "k2"}
     assert not (tmp_path / "out.part").exists()
@@ -184,7 +184,7 @@ async def test_outcomes_that_cant_be_written(emulator: Emulator, items: Path, tm
     parts = ["batch", "run", str(items), "--journal", str(tmp_path / "j"), "--out", "/dev/full"]
     finished = await run_command(*parts, env=environment(emulator))
     assert finished.code == 1
-    assert finished.err.startswith("error: No space left on device\n  go on:  ")
+    assert finished.err.startswith("error: No space left on device\n  continue:  ")
     exported = await run_command("batch", "export", str(tmp_path / "j"), env=environment())
     assert {json.loads(line)["key"] for line in exported.lines} <= {"k1", "k2"}
     assert exported.lines

@@ -20,8 +20,8 @@ def test_demo_does_a_whole_job(tmp_path: Path) -> None:
         quiet = run_inline("demo", "--fast", "--quiet", env=real)
         programs = run_inline("demo", "--fast", "--json", env=environment())
     assert [(finished.code, finished.err) for finished in (plain, quiet)] == [(0, "")] * 2
-    assert (programs.code, programs.err) == (0, "uploaded latency.csv (330 B)\n")
-    assert "-- uploaded latency.csv (330 B)" in plain.lines
+    assert (programs.code, programs.err) == (0, "uploaded latency.csv (330 bytes)\n")
+    assert "-- uploaded latency.csv (330 bytes)" in plain.lines
     assert any(line.startswith("> Read /code/latency") for line in plain.lines)
     assert any(line.startswith("-- completed in ") for line in plain.lines)
     report = plain.lines[plain.lines.index("$ cat report.md") + 1 :]

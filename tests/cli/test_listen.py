@@ -155,7 +155,7 @@ async def test_it_says_why_one_was_refused(emulator: Emulator, client: AsyncReby
         async with session.post(command.url, data=delivery.body, headers=delivery.headers) as response:
             assert response.status == 200
         assert "unreadable  a genuine delivery can't be read" in await command.line()
-        assert f"-> {nowhere} failed: nothing takes connections there" in await command.line()
+        assert f"-> {nowhere} failed: nothing accepts connections there" in await command.line()
         async with session.post(command.url, data=io.BytesIO(b" " * 1_100_000), headers=delivery.headers) as response:
             assert response.status == 413
         assert "refused with 413" in await command.line()
@@ -171,9 +171,9 @@ async def test_a_compressed_delivery_is_refused_and_not_passed_on(emulator: Emul
                 headers = {**delivery.headers, "Content-Encoding": coding}
                 async with session.post(command.url, data=data, headers=headers) as response:
                     assert response.status == (200 if coding == "identity" else 415)
-            assert "refused with 415: a delivery's body is not to be encoded as gzip" in await command.line()
+            assert "refused with 415: a delivery's body must not be encoded as gzip" in await command.line()
             assert (await command.line()).endswith("(no event)  t1")
-            assert "answered 202" in await command.line()
+            assert "responded 202" in await command.line()
             assert await command.end() == (0, "")
     assert [event.task_id for event in told] == ["t1"]
 
@@ -183,9 +183,7 @@ async def test_a_webhook_that_was_there_stays(emulator: Emulator, client: AsyncR
     url = f"http://127.0.0.1:{unused_port}/"
     webhook = await client.webhooks.create(url, ["task.completed"], secret="known to others")
     async with listening(emulator, "--port", str(unused_port)) as command:
-        assert (
-            command.said[0] == f"webhook {webhook.id} is registered for {url} already: its own events and secret hold"
-        )
+        assert command.said[0] == f"webhook {webhook.id} for {url} is there already: it keeps its own events and secret"
         task = await client.tasks.create("Say hello")
         assert (await command.line()).endswith(f"task.completed  {task.id}")
         assert await command.end() == (0, "")
@@ -218,7 +216,7 @@ async def test_what_can_go_wrong_at_the_start(emulator: Emulator, unused_port: i
     keyless = await run_command("webhooks", "listen", "--port", "0", env=environment(emulator, REBYTE_API_KEY=""))
     assert (keyless.code, "REBYTE_API_KEY" in keyless.err) == (2, True)
     wrong = await run_command("webhooks", "listen", "--forward", "localhost:8000", env=env)
-    assert (wrong.code, "no http or https URL" in wrong.err) == (2, True)
+    assert (wrong.code, "not an http or https URL" in wrong.err) == (2, True)
     emulator.faults.add(Status(403), Match("POST", "/webhooks"), times=None)
     broken = await run_command("webhooks", "listen", "--port", "0", env=env)
     assert (broken.code, "Traceback" in broken.err) == (8, False)

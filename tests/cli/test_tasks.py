@@ -38,7 +38,7 @@ def test_a_task_from_create_to_delete(rebyte_emulator: Emulator, tmp_path: Path)
     prompt = run_inline("tasks", "prompt", task_id, "Second", "--file", str(data), env=env)
     assert prompt.code == 0
     assert prompt.lines[0].startswith("id\t")
-    assert prompt.err.startswith("uploaded data.csv (4 B in ")
+    assert prompt.err.startswith("uploaded data.csv (4 bytes in ")
     assert prompt.err.endswith(f"watch it:  rebyte-async events {task_id}\n")
     assert run_inline("tasks", "wait", task_id, "-q", env=env).out == "Two.\n"
 

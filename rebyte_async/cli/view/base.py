@@ -1,20 +1,18 @@
-"""What every view of a task does."""
+"""What every view of a turn does, and how a turn and the watching of it end."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
+import click
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from rebyte_async.types.events import TaskEvent
-    from rebyte_async.types.tasks import TaskResult
-
-__all__ = ["Ending", "Stop", "View"]
+    from rebyte_async.types import TaskEvent, TaskResult
 
 
 @frozen(kw_only=True)
-class Ending:
+class Finished:
     """The end of the turn."""
 
     result: TaskResult
@@ -22,56 +20,53 @@ class Ending:
     last_seq: int | None
     cursor: str
     seconds: float
-    """How long it was watched."""
+    """How long the turn was watched."""
 
 
 @frozen(kw_only=True)
-class Stop:
+class Interrupted:
     """The end of the watching before the end of the turn."""
 
     error: str
-    """The class of what happened, such as `NotFoundError` or `Interrupted`."""
+    """The class of the error, such as `NotFoundError`, or `Interrupted` or `TimeoutError`."""
     message: str
     exit_code: int
     task_id: str | None
     cursor: str | None
 
 
-class View(Protocol):
-    """Shows a turn of a task on stdout while it goes on; what is no part of it goes to stderr, and not through here."""
+class View:
+    """Shows a turn on stdout while it runs; a subclass overrides what it shows. Errors go to stderr, not to a view."""
 
-    def started(self, task_id: str) -> None:
-        """The task is known."""
-        ...
+    __slots__ = ()
 
-    def event(self, event: TaskEvent) -> None:
-        """Something happened in it."""
-        ...
+    def begin(self, task_id: str) -> None:
+        """Show which task it is, as soon as that is known."""
 
-    def tick(self) -> None:
-        """Time goes by; called some times a second."""
-        ...
+    def show(self, event: TaskEvent) -> None:
+        """Show an event."""
 
-    def status(self, text: str) -> None:
-        """Show, where there is a place for it, what is being waited for."""
-        ...
+    def refresh(self) -> None:
+        """Draw again what changes with time; called several times a second."""
+
+    def set_status(self, text: str) -> None:
+        """Show, where there is a status line, what the command waits for."""
 
     def note(self, text: str) -> None:
-        """Something was done for the turn before it began, such as an upload."""
-        ...
+        """Say what was done for the turn before it began, such as an upload."""
 
     def warn(self, text: str) -> None:
-        """Something is amiss in the watching, which goes on; where it would be in the way, this goes to stderr."""
-        ...
+        """Say that the watching continues although something is wrong."""
+        click.echo(f"warning: {text}", err=True)
 
-    def ended(self, ending: Ending) -> None:
-        """The turn has ended."""
-        ...
+    def finish(self, finished: Finished) -> None:
+        """Show the end of the turn."""
 
-    def stopped(self, stop: Stop) -> None:
-        """The watching ends before the turn does."""
-        ...
+    def interrupt(self, interrupted: Interrupted) -> None:
+        """Show that the watching ended before the turn."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        pass

@@ -1,105 +1,109 @@
-"""Events for programs: a JSON object a line."""
+"""JSON for programs: models as documents, and a turn as an object a line."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
+import attrs
 import click
 from attrs import define
+
+from rebyte_async.cli.view.base import View
 
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from rebyte_async.cli.view.base import Ending, Stop
-    from rebyte_async.types.events import TaskEvent
+    from rebyte_async.cli.view.base import Finished, Interrupted
+    from rebyte_async.types import TaskEvent
 
-__all__ = ["JsonView"]
+
+def public_fields(item: attrs.AttrsInstance) -> list[tuple[str, Any]]:
+    """Return the fields of a model that may be shown: those that its repr leaves out are secret, or bulky."""
+    return [(field.name, getattr(item, field.name)) for field in attrs.fields(type(item)) if field.repr]
+
+
+def to_document(value: object) -> Any:
+    """Turn a value into JSON's types: models become objects, and times ISO 8601."""
+    if _is_model(value):
+        return {name: to_document(inner) for name, inner in public_fields(value)}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): to_document(inner) for key, inner in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, tuple | list):
+        return [to_document(inner) for inner in cast("list[object]", value)]
+    return value
+
+
+def to_json_line(value: object) -> str:
+    """Write a value as one line of JSON, in ASCII alone: whatever a terminal would obey is escaped."""
+    return json.dumps(to_document(value), default=str)
+
+
+def _is_model(value: object) -> TypeGuard[attrs.AttrsInstance]:
+    return attrs.has(type(value))
 
 
 @define
-class JsonView:
-    """Every line has the same fields; the last one is `done`, or `stopped` where there was no end to see."""
+class JsonView(View):
+    """Writes lines with the same fields each; the last is `done`, or `stopped` where the watching ended first."""
 
     out: TextIO
     _task_id: str | None = None
 
-    def started(self, task_id: str) -> None:
-        """Remember the id: it stands in every line."""
+    def begin(self, task_id: str) -> None:
+        """Remember the task's id, which is in every line."""
         self._task_id = task_id
 
-    def event(self, event: TaskEvent) -> None:
+    def show(self, event: TaskEvent) -> None:
         """Write an event."""
         self._write(
             event_type=event.event_type,
             seq=event.seq,
             prompt_id=event.prompt_id,
             event_key=event.event_key,
-            timestamp=None if event.timestamp is None else event.timestamp.isoformat(),
+            timestamp=event.timestamp,
             payload=dict(event.payload),
         )
-
-    def tick(self) -> None:
-        """Do nothing."""
-
-    def status(self, text: str) -> None:
-        """Do nothing."""
 
     def note(self, text: str) -> None:
         """Say it on stderr."""
         click.echo(text, err=True)
 
-    def warn(self, text: str) -> None:
-        """Say it on stderr."""
-        click.echo(f"warning: {text}", err=True)
-
-    def ended(self, ending: Ending) -> None:
+    def finish(self, finished: Finished) -> None:
         """Write the last line."""
         payload = {
-            "status": ending.result.status,
-            "final_result": ending.result.final_result,
-            "last_seq": ending.last_seq,
-            "cursor": ending.cursor,
-            "seconds": round(ending.seconds, 3),
+            "status": finished.result.status,
+            "final_result": finished.result.final_result,
+            "last_seq": finished.last_seq,
+            "cursor": finished.cursor,
+            "seconds": round(finished.seconds, 3),
         }
-        self._write(event_type="done", prompt_id=ending.prompt_id, payload=payload)
+        self._write(event_type="done", prompt_id=finished.prompt_id, payload=payload)
 
-    def stopped(self, stop: Stop) -> None:
+    def interrupt(self, interrupted: Interrupted) -> None:
         """Write the last line."""
-        self._task_id = stop.task_id
+        self._task_id = interrupted.task_id
         payload = {
-            "error": stop.error,
-            "message": stop.message,
-            "exit_code": int(stop.exit_code),
-            "cursor": stop.cursor,
+            "error": interrupted.error,
+            "message": interrupted.message,
+            "exit_code": int(interrupted.exit_code),
+            "cursor": interrupted.cursor,
         }
         self._write(event_type="stopped", payload=payload)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def _write(
-        self,
-        *,
-        event_type: str,
-        payload: dict[str, Any],
-        seq: int | None = None,
-        prompt_id: str | None = None,
-        event_key: str | None = None,
-        timestamp: str | None = None,
-    ) -> None:
+    def _write(self, *, event_type: str, payload: dict[str, Any], **known: object) -> None:
         line = {
             "event_type": event_type,
-            "seq": seq,
+            "seq": known.get("seq"),
             "task_id": self._task_id,
-            "prompt_id": prompt_id,
-            "event_key": event_key,
-            "timestamp": timestamp,
+            "prompt_id": known.get("prompt_id"),
+            "event_key": known.get("event_key"),
+            "timestamp": known.get("timestamp"),
             "payload": payload,
         }
-        # ASCII alone: a control character of the upper half or a lone surrogate does no harm when it is escaped.
-        self.out.write(json.dumps(line, default=str) + "\n")
+        self.out.write(to_json_line(line) + "\n")
         self.out.flush()

@@ -1,16 +1,14 @@
-"""The view for files and pipes: plain lines, each written when it is complete."""
+"""The views for files and pipes: plain lines, each written when it is complete, or the final result alone."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-import click
 from attrs import define, field
 
-from rebyte_async.cli.view.brief import arguments, duration, folded
-from rebyte_async.cli.view.clean import clean, one_line
-from rebyte_async.cli.view.words import Words
-from rebyte_async.types.events import (
+from rebyte_async.cli.view.base import View
+from rebyte_async.cli.view.text import SpokenText, excerpt, format_arguments, format_duration, one_line, sanitize
+from rebyte_async.types import (
     ErrorEvent,
     InitEvent,
     QuestionEvent,
@@ -24,84 +22,79 @@ from rebyte_async.types.events import (
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from rebyte_async.cli.view.base import Ending, Stop
-    from rebyte_async.types.events import TaskEvent
-
-__all__ = ["PlainView"]
+    from rebyte_async.cli.view.base import Finished, Interrupted
+    from rebyte_async.types import TaskEvent
 
 _RESULT_LINES = 10
 
 
 @define
-class PlainView:
-    """What the agent says as it is, what it does with a mark before it; no escape sequence."""
+class QuietView(View):
+    """Writes the final result of a turn that completed, and nothing else: `result=$(rebyte-async run --quiet …)`."""
 
     out: TextIO
-    _words: Words = field(factory=Words, init=False)
-    _line: str = field(default="", init=False)
-    _speaking: bool = field(default=False, init=False)
 
-    def started(self, task_id: str) -> None:
-        """Say which task it is."""
+    def finish(self, finished: Finished) -> None:
+        """Write the final result."""
+        if finished.result.status == "completed":
+            self.out.write(sanitize(finished.result.final_result).rstrip("\n") + "\n")
+            self.out.flush()
+
+
+@define
+class PlainView(View):
+    """Writes what the agent says as it is, and what it does with a mark before it; no escape sequence."""
+
+    out: TextIO
+    _spoken: SpokenText = field(factory=SpokenText, init=False)
+    _line: str = field(default="", init=False)
+    """The line that isn't complete yet."""
+    _is_speaking: bool = field(default=False, init=False)
+
+    def begin(self, task_id: str) -> None:
+        """Write the task's id."""
         self._write(f"task {task_id}")
 
-    def event(self, event: TaskEvent) -> None:
-        """Write what is new."""
+    def show(self, event: TaskEvent) -> None:
+        """Write what an event adds."""
+        words = self._spoken.add(event)
         if isinstance(event, TextEvent | ResultEvent):
-            self._say(self._words.of(event))
-            if not (isinstance(event, TextEvent) and event.is_delta):
-                self._hush()
-            return
-        self._words.of(event)
-        self._hush()
+            self._say(words)
+            if isinstance(event, TextEvent) and event.is_delta:
+                return
+        self._end_line()
         for line in _lines(event):
             self._write(line)
 
-    def tick(self) -> None:
-        """Do nothing."""
-
-    def status(self, text: str) -> None:
-        """Do nothing."""
-
     def note(self, text: str) -> None:
-        """Write it with a mark."""
+        """Write a note with its mark."""
         self._write(f"-- {text}")
 
-    def warn(self, text: str) -> None:
-        """Say it on stderr."""
-        click.echo(f"warning: {text}", err=True)
+    def finish(self, finished: Finished) -> None:
+        """Write the final result, unless it has been said, and how the turn ended."""
+        self._end_line()
+        if remaining := self._spoken.remaining_result(finished.result):
+            self._write(remaining)
+        self._write(f"-- {one_line(str(finished.result.status))} in {format_duration(finished.seconds)}")
 
-    def ended(self, ending: Ending) -> None:
-        """Write the answer, unless it has been said, and how the turn ended."""
-        self._hush()
-        if answer := self._words.unsaid(ending.result):
-            self._write(answer)
-        self._write(f"-- {one_line(str(ending.result.status))} in {duration(ending.seconds)}")
-
-    def stopped(self, stop: Stop) -> None:  # noqa: ARG002 - of the protocol
+    def interrupt(self, interrupted: Interrupted) -> None:  # noqa: ARG002 - of the base class
         """Write what was left of a line."""
-        self._hush()
+        self._end_line()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def _say(self, piece: str) -> None:
-        if not piece:
+    def _say(self, words: str) -> None:
+        if not words:
             return
-        self._line += piece if self._speaking else piece.lstrip("\n")
-        self._speaking = True
+        self._line += words if self._is_speaking else words.lstrip("\n")
+        self._is_speaking = True
         whole, found, rest = self._line.rpartition("\n")
         if found:
             self._write(whole)
             self._line = rest
 
-    def _hush(self) -> None:
+    def _end_line(self) -> None:
         if self._line:
             self._write(self._line)
-        self._line, self._speaking = "", False
+        self._line, self._is_speaking = "", False
 
     def _write(self, text: str) -> None:
         self.out.write(text + "\n")
@@ -110,33 +103,28 @@ class PlainView:
 
 def _lines(event: TaskEvent) -> list[str]:
     match event:
+        case TextEvent() | ResultEvent():
+            lines = list[str]()
         case ThinkingEvent(text=text):
-            lines = _marked(".", text)
+            lines = _mark(".", text)
         case ToolUseEvent(name=name, input=given):
-            lines = [one_line(f"> {name} {arguments(given)}")]
+            lines = [one_line(f"> {name} {format_arguments(given)}")]
         case ToolResultEvent(output=output, is_error=is_error):
-            lines = _result("<!" if is_error else "<", output)
-        case QuestionEvent(question=question):
-            lines = _marked("?", question) + _options(event)
+            mark, shown = "<!" if is_error else "<", excerpt(output, _RESULT_LINES)
+            lines = [f"{mark} {line}".rstrip() for line in shown.lines]
+            lines += [f"{mark} ... {shown.more} more lines"] if shown.more else []
+        case QuestionEvent(question=question, options=options):
+            labels = (": ".join(filter(None, (option.label, option.description))) for option in options)
+            lines = _mark("?", question)
+            lines += [f"?   {number}. {one_line(label)}" for number, label in enumerate(labels, 1)]
         case ErrorEvent(message=message):
-            lines = _marked("!", message)
+            lines = _mark("!", message)
         case InitEvent(model=model, cwd=cwd):
             lines = [one_line(f"-- {' in '.join(filter(None, (model, cwd))) or 'the agent'} is ready")]
         case _:
-            lines = [one_line(f"* {event.event_type} {arguments(event.payload)}")]
+            lines = [one_line(f"* {event.event_type} {format_arguments(event.payload)}")]
     return lines
 
 
-def _marked(mark: str, text: str) -> list[str]:
-    return [f"{mark} {line}".rstrip() for line in clean(text).strip("\n").split("\n")]
-
-
-def _result(mark: str, output: object) -> list[str]:
-    fold = folded(output, _RESULT_LINES)
-    more = [f"{mark} ... {fold.more} more lines"] if fold.more else []
-    return [f"{mark} {line}".rstrip() for line in fold.lines] + more
-
-
-def _options(event: QuestionEvent) -> list[str]:
-    labels = (": ".join(filter(None, (option.label, option.description))) for option in event.options)
-    return [f"?   {number}. {one_line(label)}" for number, label in enumerate(labels, 1)]
+def _mark(mark: str, text: str) -> list[str]:
+    return [f"{mark} {line}".rstrip() for line in sanitize(text).strip("\n").split("\n")]

@@ -1,4 +1,4 @@
-"""Prose that comes in pieces, as lines of a terminal: wrapped by words, lightly styled, each line given out once."""
+"""Prose that comes in pieces, as lines of a terminal: wrapped at words, lightly styled, each line given out once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import re
 import attrs
 from rich.cells import cell_len, chop_cells
 from rich.text import Text
-
-__all__ = ["Prose"]
 
 _TOKEN = re.compile(r"\s+|\S+")
 _INDENT = re.compile(r"\s*(?:(?:[-*+•]|\d{1,3}[.)])\s+)?")
@@ -21,147 +19,142 @@ _DEEPEST_INDENT = 8
 class _Markdown:
     """Where a line is within its Markdown. Marks are styled, not removed, so that no line's width changes later."""
 
-    fenced: bool = False
-    fence: bool = False
-    heading: bool = False
-    bold: bool = False
-    code: bool = False
+    is_fenced: bool = False
+    """Whether the line is in a block of code."""
+    is_fence: bool = False
+    """Whether the line begins or ends such a block."""
+    is_heading: bool = False
+    is_bold: bool = False
+    is_code: bool = False
 
     def begin_line(self, text: str) -> None:
-        """Note what the beginning of a line tells of it."""
-        self.bold = self.code = False
-        self.fence = text.lstrip().startswith(_FENCE)
-        self.heading = not self.fenced and text.startswith("#")
+        """Take note of the beginning of a line."""
+        self.is_bold = self.is_code = False
+        self.is_fence = text.lstrip().startswith(_FENCE)
+        self.is_heading = not self.is_fenced and text.startswith("#")
 
     def end_line(self) -> None:
-        """Note that the line is complete."""
-        self.fenced ^= self.fence
-        self.fence = False
+        """Take note of the end of a line."""
+        self.is_fenced ^= self.is_fence
+        self.is_fence = False
 
     def paint(self, text: str) -> Text:
         """Style the next part of the line."""
-        if self.fence or self.fenced:
-            return Text(text, style="dim" if self.fence else "cyan")
-        painted, place = Text(style="bold" if self.heading else ""), 0
+        if self.is_fence or self.is_fenced:
+            return Text(text, style="dim" if self.is_fence else "cyan")
+        painted, place = Text(style="bold" if self.is_heading else ""), 0
         for mark in _MARK.finditer(text):
-            if self.code and mark.group() != "`":
+            if self.is_code and mark.group() != "`":
                 continue
             painted.append(text[place : mark.start()], self._style)
             painted.append(mark.group(), "dim")
-            self._toggle(mark.group())
+            if mark.group() == "`":
+                self.is_code = not self.is_code
+            else:
+                self.is_bold = not self.is_bold
             place = mark.end()
         return painted.append(text[place:], self._style)
 
-    def _toggle(self, mark: str) -> None:
-        if mark == "`":
-            self.code = not self.code
-        else:
-            self.bold = not self.bold
-
     @property
     def _style(self) -> str:
-        return "cyan" if self.code else "bold" if self.bold else ""
+        return "cyan" if self.is_code else "bold" if self.is_bold else ""
 
 
 @attrs.define
 class Prose:
     """A block of text on its way to a terminal.
 
-    A terminal line is given out as soon as nothing can change it any more; what is left is in `rest`.
+    A terminal line is given out as soon as no further piece can change it; what is left is in `rest`.
     """
 
     style: str | None = None
     """A style for all of it; None styles it as Markdown."""
     _part: str = attrs.field(default="", init=False)
     """What has come of the last line and isn't given out yet."""
-    _begun: bool = attrs.field(default=False, init=False)
+    _is_continued: bool = attrs.field(default=False, init=False)
     """Whether some of the last line has been given out."""
     _indent: int = attrs.field(default=0, init=False)
+    """The indent of the terminal lines that continue a line: those of a list item are below its text."""
     _markdown: _Markdown = attrs.field(factory=_Markdown, init=False)
 
     def feed(self, piece: str, width: int) -> list[Text]:
-        """Take a piece, and give the terminal lines that are final."""
+        """Take a piece, and return the terminal lines that are final."""
         final: list[Text] = []
         for number, segment in enumerate(piece.split("\n")):
             if number:
                 final.append(self._end_line())
             self._part += segment
-            final += self._settle(width)
+            *done, self._part = self._wrap(width)
+            final += [self._give(line) for line in done]
         return final
 
     def rest(self, width: int) -> Text | None:
-        """The last line as far as it has come; None where there is nothing of it."""
+        """Return the last line as far as it has come; None where nothing of it has."""
         if not self._part:
             return None
-        last = self._wrapped(width)[-1]
-        return self._painted(last, attrs.evolve(self._markdown))
+        return self._paint(self._wrap(width)[-1], attrs.evolve(self._markdown))
 
     def finish(self) -> list[Text]:
         """Give out what is left."""
         return [self._end_line()] if self._part else []
 
-    def _settle(self, width: int) -> list[Text]:
-        *done, self._part = self._wrapped(width)
-        return [self._give(line) for line in done]
-
-    def _wrapped(self, width: int) -> list[str]:
-        if not self._begun:
+    def _wrap(self, width: int) -> list[str]:
+        if not self._is_continued:
             match = _INDENT.match(self._part)
             self._indent = min(len(match.group()) if match else 0, _DEEPEST_INDENT, width // 4)
-        return _wrap(self._part, width, self._indent, begun=self._begun)
+        return _wrap(self._part, width, self._indent, is_continued=self._is_continued)
 
     def _end_line(self) -> Text:
         line = self._give(self._part)
         self._markdown.end_line()
-        self._part, self._begun = "", False
+        self._part, self._is_continued = "", False
         return line
 
     def _give(self, line: str) -> Text:
-        painted = self._painted(line, self._markdown)
-        self._begun = True
+        painted = self._paint(line, self._markdown)
+        self._is_continued = True
         return painted
 
-    def _painted(self, text: str, markdown: _Markdown) -> Text:
-        if not self._begun:
+    def _paint(self, text: str, markdown: _Markdown) -> Text:
+        if not self._is_continued:
             markdown.begin_line(text)
         painted = markdown.paint(text) if self.style is None else Text(text, style=self.style)
-        return Text(" " * self._indent) + painted if self._begun and self._indent else painted
+        return Text(" " * self._indent) + painted if self._is_continued and self._indent else painted
 
 
-def _wrap(text: str, width: int, indent: int, *, begun: bool) -> list[str]:
-    """Terminal lines, filled greedily with words, so that more text changes none but the last.
+def _wrap(text: str, width: int, indent: int, *, is_continued: bool) -> list[str]:
+    """Break a line into terminal lines, filled greedily with words, so that more text changes none but the last.
+
+    rich's own wrapping drops the spaces at the end of the last line, which the next word needs, and gives a word that
+    is longer than the terminal and ends at its edge a blank line.
 
     Args:
         text: A line, or what is left of it.
         width: The terminal's width.
         indent: The room to leave in all but the first terminal line.
-        begun: Whether the first terminal line of this line came earlier.
+        is_continued: Whether the first terminal line has been given out already.
     """
     lines: list[str] = []
-    line, left = "", width - (indent if begun else 0)
-    for match in _TOKEN.finditer(text):
-        token = match.group()
+    line, room = "", width - (indent if is_continued else 0)
+    for token in _TOKEN.findall(text):
         needed = cell_len(token)
         if token.isspace():
-            if not line and (lines or begun):
+            if not line and (lines or is_continued):
                 continue  # the space at a break is the break
-            if needed > left:
+            if needed > room:
                 lines.append(line)
-                line, left = "", width - indent
+                line, room = "", width - indent
                 continue
-        elif needed > left and line.strip():
+        elif needed > room and line.strip():
             lines.append(line.rstrip())
-            line, left = "", width - indent
-        while needed > left:
-            head = _head(token, left)
+            line, room = "", width - indent
+        rest = token
+        while needed > room:
+            # At least one character, also where not even that fits.
+            head = chop_cells(rest[: 4 * room], room)[0] if room > 1 else rest[0]
             lines.append(line + head)
-            token = token[len(head) :]
-            line, left, needed = "", width - indent, cell_len(token)
-        line += token
-        left -= needed
+            rest = rest[len(head) :]
+            line, room, needed = "", width - indent, cell_len(rest)
+        line += rest
+        room -= needed
     return [*lines, line]
-
-
-def _head(word: str, room: int) -> str:
-    """The beginning of a word that fits, or one character where nothing does."""
-    return chop_cells(word[: 4 * room], room)[0] if room > 1 else word[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from attrs import define, field
@@ -12,13 +11,11 @@ from rich.live import Live
 from rich.rule import Rule
 from rich.text import Text
 
-from rebyte_async.cli.view.brief import arguments, duration, folded
-from rebyte_async.cli.view.clean import clean, one_line
-from rebyte_async.cli.view.keys import without_echo
+from rebyte_async.cli.view.base import View
 from rebyte_async.cli.view.prose import Prose
-from rebyte_async.cli.view.screens import make_console
-from rebyte_async.cli.view.words import Words
-from rebyte_async.types.events import (
+from rebyte_async.cli.view.screen import ECHO, make_console, prose_width
+from rebyte_async.cli.view.text import SpokenText, excerpt, format_arguments, format_duration, one_line, sanitize
+from rebyte_async.types import (
     ErrorEvent,
     InitEvent,
     QuestionEvent,
@@ -34,13 +31,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from rebyte_async.cli.view.base import Ending, Stop
-    from rebyte_async.types.events import TaskEvent
+    from rebyte_async.cli.view.base import Finished, Interrupted
+    from rebyte_async.types import TaskEvent
 
-__all__ = ["RichView"]
-
-_WIDEST = 100
-"""Columns of prose: longer lines are hard to read, however wide the terminal is."""
 _RESULT_LINES = 4
 _ERROR_LINES = 8
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -55,24 +48,27 @@ _ENDS = {
 
 
 @define
-class RichView:
+class RichView(View):
     """Prints a line once it can't change any more; only the line being written and the status are drawn again."""
 
     _console: Console = field(converter=make_console)
     _live: Live = field(init=False)
-    _keys: ExitStack = field(factory=ExitStack, init=False)
-    _words: Words = field(factory=Words, init=False)
+    _spoken: SpokenText = field(factory=SpokenText, init=False)
     _prose: Prose | None = field(default=None, init=False)
+    """The block that is being written."""
     _kind: str = field(default="", init=False)
+    """The kind of the last block; empty when another one of any kind begins."""
     _tools: dict[str, str] = field(factory=dict[str, str], init=False)
+    """The names of the tools that were called, by the id of the call."""
     _last_tool: str = field(default="", init=False)
     _task_id: str = field(default="", init=False)
-    _doing: str = field(default="starting the task", init=False)
+    _status: str = field(default="starting the task", init=False)
     _usage: str = field(default="", init=False)
     _since: float = field(factory=time.monotonic, init=False)
-    _heard: float = field(factory=time.monotonic, init=False)
+    _last_heard: float = field(factory=time.monotonic, init=False)
 
     def __attrs_post_init__(self) -> None:
+        # Nothing else writes to this terminal meanwhile, so nothing needs to be redirected.
         self._live = Live(
             self,
             console=self._console,
@@ -82,137 +78,143 @@ class RichView:
             redirect_stderr=False,
         )
 
-    def started(self, task_id: str) -> None:
-        """Say which task it is."""
+    def begin(self, task_id: str) -> None:
+        """Print the task's id."""
         self._task_id = task_id
-        self._doing = "waiting for the agent"
-        self._print_whole(Text(f"task {one_line(task_id)}", style="dim"))
+        self._status = "waiting for the agent"
+        self._print_unbroken(Text(f"task {one_line(task_id)}", style="dim"))
 
-    def event(self, event: TaskEvent) -> None:
-        """Show what is new."""
-        self._heard = time.monotonic()
-        piece = self._words.of(event)
+    def show(self, event: TaskEvent) -> None:
+        """Show what an event adds."""
+        self._last_heard = time.monotonic()
+        words = self._spoken.add(event)
         match event:
             case TextEvent() | ResultEvent():
                 self._note_usage(event)
-                self._say(piece)
+                self._show_words(words)
             case ThinkingEvent(text=text):
-                self._think(text, goes_on=event.payload.get("is_delta") is True)
+                self._show_thought(text, is_delta=event.payload.get("is_delta") is True)
             case ToolUseEvent():
-                self._call(event)
+                self._show_tool_use(event)
             case ToolResultEvent():
-                self._return(event)
+                self._show_tool_result(event)
             case QuestionEvent():
-                self._ask(event)
+                self._show_question(event)
             case ErrorEvent(message=message):
-                self._block("error", Prose("red").feed(f"✗ {clean(message).strip()}\n", self._width))
+                self._print_block("error", Prose("red").feed(f"✗ {sanitize(message).strip()}\n", self._width))
             case InitEvent(model=model, cwd=cwd):
                 about = " · ".join(filter(None, (model, cwd))) or "the agent is ready"
                 self._print(Text(one_line(about), style="dim"))
-                self._doing = "working"
+                self._status = "working"
             case _:
-                self._block("other", [self._cut(Text(f"· {event.event_type} {arguments(event.payload)}", style="dim"))])
+                other = Text(f"· {event.event_type} {format_arguments(event.payload)}", style="dim")
+                self._print_block("other", [self._cut(other)])
 
-    def tick(self) -> None:
+    def refresh(self) -> None:
         """Turn the spinner."""
         self._live.refresh()
 
-    def status(self, text: str) -> None:
-        """Say in the status line what is being waited for."""
-        self._doing = text
-        self._heard = time.monotonic()
+    def set_status(self, text: str) -> None:
+        """Say in the status line what the command waits for."""
+        self._status = text
+        self._last_heard = time.monotonic()
         self._live.refresh()
 
     def note(self, text: str) -> None:
-        """Print it."""
+        """Print a note."""
         self._print(Text(f"· {text}", style="dim"))
 
     def warn(self, text: str) -> None:
-        """Show it as a block of its own."""
-        self._block("warning", Prose("yellow").feed(f"! {text}\n", self._width))
+        """Print a warning as a block."""
+        self._print_block("warning", Prose("yellow").feed(f"! {text}\n", self._width))
 
-    def ended(self, ending: Ending) -> None:
-        """Show the answer, unless it has been said, and how the turn ended."""
-        self._close()
-        if answer := self._words.unsaid(ending.result):
-            self._print(Text(), Rule("answer", style="dim", characters="─"))
+    def finish(self, finished: Finished) -> None:
+        """Show the final result, unless it has been said, and how the turn ended."""
+        self._end_block()
+        if remaining := self._spoken.remaining_result(finished.result):
+            self._print(Text(), Rule("final result", style="dim", characters="─"))
             prose = Prose()
-            self._print(*prose.feed(answer, self._width), *prose.finish())
-        self._doing = ""
-        status = one_line(str(ending.result.status))
+            self._print(*prose.feed(remaining, self._width), *prose.finish())
+        self._status = ""
+        status = one_line(str(finished.result.status))
         words, color = _ENDS.get(status, (status, "yellow"))
-        title = Text.assemble((words, f"bold {color}"), (f" in {duration(ending.seconds)}{self._usage}", color))
+        title = Text.assemble(
+            (words, f"bold {color}"), (f" in {format_duration(finished.seconds)}{self._usage}", color)
+        )
         self._print(Text(), Rule(title, style=color, align="left"))
 
-    def stopped(self, stop: Stop) -> None:  # noqa: ARG002 - of the protocol
-        """Leave what has come, and drop the status line."""
-        self._close()
-        self._doing = ""
+    def interrupt(self, interrupted: Interrupted) -> None:  # noqa: ARG002 - of the base class
+        """Keep what has come, and drop the status line."""
+        self._end_block()
+        self._status = ""
 
     def __enter__(self) -> Self:
-        self._keys.enter_context(without_echo())
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
-        self._doing = ""
+        self._end_block()
+        self._status = ""
         self._live.stop()
-        self._keys.close()
 
-    def _say(self, piece: str) -> None:
-        if not piece:
+    # --- Events ---
+
+    def _show_words(self, words: str) -> None:
+        if not words:
             return
         if self._kind != "text":
-            self._begin("text", Prose())
-            piece = piece.lstrip("\n")
-        self._feed(piece)
-        self._doing = "writing"
+            self._begin_block("text", Prose())
+            words = words.lstrip("\n")
+        self._feed(words)
+        self._status = "writing"
 
-    def _think(self, text: str, *, goes_on: bool) -> None:
+    def _show_thought(self, text: str, *, is_delta: bool) -> None:
         if self._kind != "thinking":
-            self._begin("thinking", Prose("dim italic"))
-        elif not goes_on:
-            self._close(kind="thinking", again=Prose("dim italic"))
-        self._feed(clean(text) if goes_on else clean(text).strip("\n"))
-        self._doing = "thinking"
+            self._begin_block("thinking", Prose("dim italic"))
+        elif not is_delta:  # another thought: on a new line, without a blank one between
+            self._end_block()
+            self._kind, self._prose = "thinking", Prose("dim italic")
+        self._feed(sanitize(text) if is_delta else sanitize(text).strip("\n"))
+        self._status = "thinking"
 
-    def _call(self, event: ToolUseEvent) -> None:
+    def _show_tool_use(self, event: ToolUseEvent) -> None:
         name = one_line(event.name)
         self._tools[event.tool_id] = name
         self._last_tool = event.tool_id
-        call = Text.assemble(("● ", "green"), (name, "bold"), " ", (arguments(event.input), "cyan"))
-        self._block("call", [self._cut(call)])
-        self._doing = f"running {name}"
+        call = Text.assemble(("● ", "green"), (name, "bold"), " ", (format_arguments(event.input), "cyan"))
+        self._print_block("call", [self._cut(call)])
+        self._status = f"running {name}"
 
-    def _return(self, event: ToolResultEvent) -> None:
-        fold = folded(event.output, _ERROR_LINES if event.is_error else _RESULT_LINES)
+    def _show_tool_result(self, event: ToolResultEvent) -> None:
+        shown = excerpt(event.output, _ERROR_LINES if event.is_error else _RESULT_LINES)
         style = "red" if event.is_error else "dim"
-        follows = self._kind == "call" and event.tool_id == self._last_tool
-        name = "" if follows else f"{self._tools.get(event.tool_id, event.tool_id)}: "
-        lines = [Text(f"  {'  ' if number else '└ '}{line}", style=style) for number, line in enumerate(fold.lines)]
-        lines[0] = Text(f"  └ {one_line(name)}{' ' if name else ''}{fold.lines[0]}", style=style)
-        if fold.more:
-            lines.append(Text(f"    … {fold.more} more line{'s' if fold.more > 1 else ''}", style=style))
-        self._block("result", [self._cut(line) for line in lines], apart=self._kind not in {"call", "result"})
-        self._doing = "working"
+        # A result that isn't right below its call, since several tools run at once, begins with the tool's name.
+        is_below_call = self._kind == "call" and event.tool_id == self._last_tool
+        name = "" if is_below_call else f"{one_line(self._tools.get(event.tool_id, event.tool_id))}: "
+        first, *others = shown.lines
+        lines = [f"  └ {name}{first}", *(f"    {line}" for line in others)]
+        if shown.more:
+            lines.append(f"    … {shown.more} more line{'s' if shown.more > 1 else ''}")
+        is_apart = self._kind not in {"call", "result"}
+        self._print_block("result", [self._cut(Text(line, style)) for line in lines], is_apart=is_apart)
+        self._status = "working"
 
-    def _ask(self, event: QuestionEvent) -> None:
-        prose = Prose("bold yellow")
-        lines = [*prose.feed(f"? {clean(event.question).strip()}\n", self._width)]
+    def _show_question(self, event: QuestionEvent) -> None:
+        lines = Prose("bold yellow").feed(f"? {sanitize(event.question).strip()}\n", self._width)
         for number, option in enumerate(event.options, 1):
             about = f"  {one_line(option.description)}" if option.description else ""
             lines.append(self._cut(Text.assemble(f"  {number}. ", (one_line(option.label), "bold"), (about, "dim"))))
-        self._block("question", lines)
+        self._print_block("question", lines)
         if self._task_id:
             self._print_how_to_answer(event)
-        self._doing = "waiting for an answer"
+        self._status = "waiting for an answer"
 
     def _print_how_to_answer(self, event: QuestionEvent) -> None:
         choice = "--option 1" if event.options else '--text "..."'
         several = " (several may be chosen)" if event.multi_select and event.options else ""
-        self._print(*Prose("dim").feed(f"  The agent waits. Answer from another terminal{several}:\n", self._width))
-        self._print_whole(Text(f"    rebyte-async answer {one_line(self._task_id)} {choice}", style="dim"))
+        how = f"  The agent waits. Answer from another terminal{several}:\n"
+        self._print(*Prose("dim").feed(how, self._width))
+        self._print_unbroken(Text(f"    rebyte-async answer {one_line(self._task_id)} {choice}", style="dim"))
 
     def _note_usage(self, event: TextEvent | ResultEvent) -> None:
         usage = event.usage if isinstance(event, ResultEvent) else None
@@ -224,35 +226,33 @@ class RichView:
         if counts:
             self._usage = f" · {', '.join(counts)}"
 
-    def _begin(self, kind: str, prose: Prose | None = None) -> None:
-        """Begin a block, a blank line after the last one."""
-        self._close()
+    # --- Blocks, with a blank line between them ---
+
+    def _begin_block(self, kind: str, prose: Prose | None = None) -> None:
+        self._end_block()
         self._print(Text())
         self._kind, self._prose = kind, prose
 
-    def _block(self, kind: str, lines: Iterable[Text], *, apart: bool = True) -> None:
-        """Print a block that is there at once."""
-        if apart:
-            self._begin(kind)
+    def _print_block(self, kind: str, lines: Iterable[Text], *, is_apart: bool = True) -> None:
+        if is_apart:
+            self._begin_block(kind)
         self._kind = kind
         self._print(*lines)
 
-    def _close(self, kind: str = "", again: Prose | None = None) -> None:
-        """End the open block; another one of its kind may follow without a blank line."""
-        prose, self._prose, self._kind = self._prose, again, kind
+    def _end_block(self) -> None:
+        prose, self._prose, self._kind = self._prose, None, ""
         if prose is not None:
             self._print(*prose.finish())
 
-    def _feed(self, piece: str) -> None:
+    def _feed(self, words: str) -> None:
         if self._prose is not None:
-            self._print(*self._prose.feed(piece, self._width))
+            self._print(*self._prose.feed(words, self._width))
 
     @property
     def _width(self) -> int:
-        return max(8, min(self._console.width, _WIDEST))
+        return prose_width(self._console)
 
     def _cut(self, line: Text) -> Text:
-        """A line that takes one line of the terminal."""
         line.truncate(self._console.width, overflow="ellipsis")
         return line
 
@@ -260,22 +260,24 @@ class RichView:
         if lines:
             self._console.print(Group(*lines), overflow="fold")
 
-    def _print_whole(self, line: Text) -> None:
-        """Print a line that shall stay one when it is copied, however narrow the terminal is."""
+    def _print_unbroken(self, line: Text) -> None:
+        """Print a line that remains one when it is copied, however narrow the terminal is."""
         self._console.print(line, soft_wrap=True)
 
+    # --- What is drawn again and again: the line being written, and the status ---
+
     def __rich__(self) -> RenderableType:
-        """What is drawn again and again: the line that is being written, and the status."""
         rest = None if self._prose is None else self._prose.rest(self._width)
         lines = [] if rest is None else [self._cut(rest)]
-        return Group(*lines, *([self._status()] if self._doing else []))
+        return Group(*lines, *([self._status_line()] if self._status else []))
 
-    def _status(self) -> Text:
+    def _status_line(self) -> Text:
         now = time.monotonic()
         spin = _SPINNER[int(now * _SPINS_PER_SECOND) % len(_SPINNER)]
-        quiet = now - self._heard
-        line = Text.assemble((f"{spin} ", "green"), (self._doing, ""), (f"  {duration(now - self._since)}", "dim"))
-        if quiet > _QUIET:
-            line.append(f"  quiet for {duration(quiet)}, which is normal", "dim")
+        silence = now - self._last_heard
+        line = Text.assemble((f"{spin} ", "green"), self._status, (f"  {format_duration(now - self._since)}", "dim"))
+        if silence > _QUIET:
+            line.append(f"  quiet for {format_duration(silence)}, which is normal", "dim")
         line.append("  Ctrl-C to leave", "dim")
-        return self._cut(line)
+        line.truncate(self._console.width - ECHO, overflow="ellipsis")
+        return line

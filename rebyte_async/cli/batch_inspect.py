@@ -1,4 +1,4 @@
-"""`rebyte-async batch status`, `export` and `report`: what a journal tells, also while its run goes on."""
+"""`rebyte-async batch status`, `export` and `report`: read a journal, also while its run goes on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import frozen
 
-from rebyte_async.cli.batch_out import as_csv, as_jsonl, beside, part_of, replace_file
-from rebyte_async.cli.exits import Exit, complain_of
+from rebyte_async.batch import read_journal, write_report
+from rebyte_async.cli.exits import Exit, report_error
 from rebyte_async.cli.options import json_option
-from rebyte_async.cli.view.bars import busy
-from rebyte_async.cli.view.human import size
-from rebyte_async.cli.view.record import show_record
+from rebyte_async.cli.outcome_file import add_ending, part_of, to_csv, to_jsonl, write_lines
+from rebyte_async.cli.view.output import show_record
+from rebyte_async.cli.view.terminal import show_busy
+from rebyte_async.cli.view.text import format_size
 from rebyte_async.errors import ConfigurationError, RebyteError
 
 if TYPE_CHECKING:
@@ -23,14 +24,12 @@ if TYPE_CHECKING:
 
     from rebyte_async.batch import BatchOutcome, JournalReader
 
-__all__ = ["check_apart", "export", "journal_argument", "read_locally", "report", "status"]
-
 journal_argument: Callable[[Any], Any] = click.argument(
     "journal", type=click.Path(dir_okay=False, path_type=Path), metavar="JOURNAL"
 )
-_OF_JOURNAL = ("", "-wal", "-shm", "-journal", ".lock", ".making")
-"""The endings of a journal's files."""
-_SOME = ("completed", "failed", "canceled", "error", "ambiguous")
+_JOURNAL_ENDINGS = ("", "-wal", "-shm", "-journal", ".lock", ".making")
+"""The endings of the files of a journal."""
+_STATUSES = ("completed", "failed", "canceled", "error", "ambiguous")
 
 _EXPORT_EPILOG = """\b
 Examples:
@@ -43,18 +42,18 @@ _REPORT_EPILOG = """\b
 Example:
   rebyte-async batch report run.sqlite3 --html report.html
 
-The page needs no network: it can be kept, and sent to others. It shows prompts and answers to whoever opens it.
+The page needs no network: it can be kept, and sent to others. Everyone who opens it can read prompts and final results.
 It needs an extra:  pip install 'rebyte-async[report]'
 """
 
 
 @frozen(kw_only=True)
-class _Status:
-    """How far a batch is."""
+class BatchSummary:
+    """How far a batch is, as `batch status` shows it."""
 
     journal: str
     run: str | None
-    """How the run that began last is: `under way`, `ended`, or `broken off`."""
+    """The state of the last run: `under way`, `ended`, or `broken off`."""
     items: int
     completed: int
     failed: int
@@ -71,13 +70,13 @@ class _Status:
     last_ended_at: datetime | None
 
 
-def check_apart(journal: Path, *, out: Path | None = None, items: Path | None = None) -> None:
-    """Refuse to write one file over another one of the same command.
+def require_distinct(journal: Path, *, out: Path | None = None, items: Path | None = None) -> None:
+    """Check that a command writes no file over another one of its own.
 
     Raises:
-        UsageError: They are the same.
+        UsageError: Two of the files are the same.
     """
-    taken = {beside(journal.resolve(), ending) for ending in _OF_JOURNAL}
+    taken = {add_ending(journal.resolve(), ending) for ending in _JOURNAL_ENDINGS}
     if items is not None:
         _refuse(items, {items.resolve()} & taken)
         taken.add(items.resolve())
@@ -85,23 +84,21 @@ def check_apart(journal: Path, *, out: Path | None = None, items: Path | None = 
         _refuse(out, {out.resolve(), part_of(out.resolve())} & taken)
 
 
-def _refuse(path: Path, both: Collection[Path]) -> None:
-    if both:
-        names = ", ".join(sorted(str(one) for one in both))
-        raise click.UsageError(f"{path} can't be two things at once, as {names} would be: give another file")
+def _refuse(path: Path, same: Collection[Path]) -> None:
+    if same:
+        names = ", ".join(sorted(map(str, same)))
+        raise click.UsageError(f"{path} can't be two things at once, as {names} would be: name another file")
 
 
 def read_locally(journal: Path, call: Callable[[JournalReader], int]) -> int:
-    """Read a journal, and turn what goes wrong into an exit code."""
-    from rebyte_async.batch import read_journal  # noqa: PLC0415 - few commands need batches
-
+    """Call with the reader of a journal, and return the exit code; an error is reported."""
     try:
         with read_journal(journal) as reader:
             return call(reader)
     except BrokenPipeError:
         raise
     except (RebyteError, OSError) as error:
-        return complain_of(error)
+        return report_error(error)
 
 
 @click.command()
@@ -111,22 +108,22 @@ def status(*, journal: Path, as_json: bool) -> int:
     """Show how far the batch of JOURNAL is, also while it runs."""
 
     def call(reader: JournalReader) -> int:
-        show_record(_status(reader), as_json=as_json)
+        show_record(_read_status(reader), as_json=as_json)
         return Exit.OK
 
     return read_locally(journal, call)
 
 
-def _status(reader: JournalReader) -> _Status:
+def _read_status(reader: JournalReader) -> BatchSummary:
     with reader.snapshot():
         counts, last = reader.counts(), reader.last_run()
     words = {True: "under way", None: "not ended"}
     run = None if last is None else words.get(last.is_under_way, "ended" if last.ended_at else "broken off")
-    return _Status(
+    return BatchSummary(
         journal=str(reader.path),
         run=run,
         items=counts.total,
-        **{name: counts.statuses.get(name, 0) for name in _SOME},
+        **{name: counts.statuses.get(name, 0) for name in _STATUSES},
         running=counts.states.get("running", 0),
         creating=counts.states.get("creating", 0),
         waiting=counts.states.get("accepted", 0),
@@ -141,19 +138,19 @@ def _status(reader: JournalReader) -> _Status:
 @click.command(epilog=_EXPORT_EPILOG)
 @journal_argument
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
-@click.option("--status", "statuses", multiple=True, type=click.Choice(_SOME), help="Only these; may be repeated.")
+@click.option("--status", "statuses", multiple=True, type=click.Choice(_STATUSES), help="Only these; may be repeated.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file to write; stdout if not given.")
 def export(*, journal: Path, form: str, statuses: tuple[str, ...], out: Path | None) -> int:
     """Print the outcomes that JOURNAL has, in the order in which the items were taken."""
-    check_apart(journal, out=out)
-    lines_of = as_csv if form == "csv" else as_jsonl
+    require_distinct(journal, out=out)
+    lines_of = to_csv if form == "csv" else to_jsonl
 
     def call(reader: JournalReader) -> int:
-        lines = lines_of(_outcomes(reader, statuses))
+        lines = lines_of(_read_outcomes(reader, statuses))
         if out is None:
             sys.stdout.writelines(lines)
         else:
-            count = replace_file(out, lines) - (form == "csv")
+            count = write_lines(out, lines) - (form == "csv")
             click.echo(f"wrote {count:,} outcome{'' if count == 1 else 's'} to {out}", err=True)
         counts = reader.counts()
         if not statuses and (rest := counts.total - sum(counts.statuses.values())):
@@ -163,7 +160,7 @@ def export(*, journal: Path, form: str, statuses: tuple[str, ...], out: Path | N
     return read_locally(journal, call)
 
 
-def _outcomes(reader: JournalReader, statuses: tuple[str, ...]) -> Iterator[BatchOutcome]:
+def _read_outcomes(reader: JournalReader, statuses: tuple[str, ...]) -> Iterator[BatchOutcome]:
     for item in reader.items(statuses=statuses or None):
         if (outcome := item.outcome) is not None:
             yield outcome
@@ -175,19 +172,17 @@ def _outcomes(reader: JournalReader, statuses: tuple[str, ...]) -> Iterator[Batc
     "--html", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The page to write.", metavar="FILE"
 )
 def report(*, journal: Path, html: Path) -> int:
-    """Write a page on the batch of JOURNAL: a timeline, durations, failures, and every answer."""
-    check_apart(journal, out=html)
+    """Write a page on the batch of JOURNAL: a timeline, durations, failures, final results."""
+    require_distinct(journal, out=html)
 
     def call(reader: JournalReader) -> int:
-        from rebyte_async.batch import write_report  # noqa: PLC0415 - few commands need batches
-
         try:
-            with busy("writing the report"):
+            with show_busy("writing the report"):
                 count = write_report(reader, html)
         except ConfigurationError as error:
-            complain_of(error)
+            report_error(error)
             return Exit.MISSING_EXTRA
-        click.echo(f"wrote {html} ({size(count)})", err=True)
+        click.echo(f"wrote {html} ({format_size(count)})", err=True)
         return Exit.OK
 
     return read_locally(journal, call)

@@ -7,17 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from rebyte_async.cli.view.brief import arguments, duration, folded
-from rebyte_async.cli.view.clean import clean, one_line
 from rebyte_async.cli.view.prose import Prose
+from rebyte_async.cli.view.text import excerpt, format_arguments, format_duration, one_line, sanitize
 
 
 @given(st.text(st.characters() | st.sampled_from("\x1b[]0;m\x07\\\x9b\x90\r\n\t")))
-def test_clean_text_has_no_control_characters(text: str) -> None:
+def test_sanitized_text_has_no_control_characters(text: str) -> None:
     """Whatever goes in, only line ends are left of what a terminal would obey, and any encoding takes it."""
-    cleaned = clean(text)
-    assert not any(c for c in cleaned if c != "\n" and (ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0))
-    cleaned.encode()
+    sanitized = sanitize(text)
+    assert not any(c for c in sanitized if c != "\n" and (ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0))
+    sanitized.encode()
 
 
 @pytest.mark.parametrize(
@@ -33,15 +32,15 @@ def test_clean_text_has_no_control_characters(text: str) -> None:
         ("\ud83d", "\ufffd"),
     ],
 )
-def test_clean(text: str, expected: str) -> None:
+def test_sanitize(text: str, expected: str) -> None:
     """Whole sequences vanish; what isn't one loses its control characters."""
-    assert clean(text) == expected
+    assert sanitize(text) == expected
 
 
-def test_cleaning_takes_linear_time() -> None:
+def test_sanitizing_takes_linear_time() -> None:
     """Sequences that never end don't make it slow: this would take hours if they did."""
     for opening in ("\x1b]", "\x90", "\x9b0", "\x1b[", "\x1b "):
-        clean(opening * 300_000)
+        sanitize(opening * 300_000)
 
 
 def test_one_line() -> None:
@@ -56,7 +55,7 @@ def test_one_line() -> None:
 )
 def test_prose_is_the_same_however_it_is_cut(pieces: list[str], width: int) -> None:
     """Pieces give the lines that the whole gives; no line is wider than the terminal, and no word is lost."""
-    pieces = [clean(piece) for piece in pieces]
+    pieces = [sanitize(piece) for piece in pieces]
     whole = Prose()
     expected = [line.plain.rstrip() for line in [*whole.feed("".join(pieces), width), *whole.finish()]]
     cut = Prose()
@@ -93,21 +92,21 @@ def test_markdown_is_styled_and_kept() -> None:
 
 def test_arguments() -> None:
     """One text argument stands alone, several with their names, and long ones are cut."""
-    assert arguments({"command": "ls\n-l"}) == "ls -l"
-    assert arguments({"a": 1, "b": "x", "c": None}) == "a=1, b=x, c=null"
-    assert arguments({"a": "x" * 200, "b": 1}) == f"a={'x' * 79}…, b=1"
-    assert arguments({}) == ""
-    assert arguments(["a"]) == '["a"]'
+    assert format_arguments({"command": "ls\n-l"}) == "ls -l"
+    assert format_arguments({"a": 1, "b": "x", "c": None}) == "a=1, b=x, c=null"
+    assert format_arguments({"a": "x" * 200, "b": 1}) == f"a={'x' * 79}…, b=1"
+    assert format_arguments({}) == ""
+    assert format_arguments(["a"]) == '["a"]'
 
 
-def test_folded() -> None:
+def test_excerpt() -> None:
     """A long output is cut, with the number of lines that are left out; one line more isn't worth a cut."""
-    assert folded("a\nb\nc\n\n", 2) == folded("a\nb\nc", 2)
-    assert (folded("a\nb\nc", 2).lines, folded("a\nb\nc", 2).more) == (("a", "b", "c"), 0)
-    assert (folded("a\nb\nc\nd", 2).lines, folded("a\nb\nc\nd", 2).more) == (("a", "b"), 2)
-    assert folded({"a": 1}, 2).lines == ('{"a": 1}',)
-    assert folded(None, 2).lines == ("",)
-    assert folded("x\n" * 100_000, 2).more == 99_998
+    assert excerpt("a\nb\nc\n\n", 2) == excerpt("a\nb\nc", 2)
+    assert (excerpt("a\nb\nc", 2).lines, excerpt("a\nb\nc", 2).more) == (("a", "b", "c"), 0)
+    assert (excerpt("a\nb\nc\nd", 2).lines, excerpt("a\nb\nc\nd", 2).more) == (("a", "b"), 2)
+    assert excerpt({"a": 1}, 2).lines == ('{"a": 1}',)
+    assert excerpt(None, 2).lines == ("",)
+    assert excerpt("x\n" * 100_000, 2).more == 99_998
 
 
 @pytest.mark.parametrize(
@@ -116,4 +115,4 @@ def test_folded() -> None:
 )
 def test_duration(seconds: float, words: str) -> None:
     """Durations are as precise as they need to be."""
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words

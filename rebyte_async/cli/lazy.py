@@ -1,0 +1,73 @@
+"""A group of commands whose modules are imported when they are needed, so that help and completion are fast."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import frozen
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@frozen
+class Entry:
+    """A command that isn't imported yet."""
+
+    target: str
+    """The module in `rebyte_async.cli`, a colon, and the name of the command in it."""
+    help: str
+    """What the command does, as its group's help says it: the command's own first sentence."""
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        module, _, name = self.target.partition(":")
+        command = getattr(import_module(f"rebyte_async.cli.{module}"), name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table is ours
+        return command
+
+
+class LazyGroup(click.Group):
+    """A group that lists its commands without importing any, and imports the one that runs.
+
+    Args:
+        sections: The commands by the headings under which the help lists them. Commands that are added to the group
+            as usual are listed, in alphabetical order, with those of the first section.
+    """
+
+    def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, Entry]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sections = sections
+        self.entries = {name: entry for entries in sections.values() for name, entry in entries.items()}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return [*self.entries, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; one that is lazy is imported."""
+        entry = self.entries.get(cmd_name)
+        return super().get_command(ctx, cmd_name) if entry is None else entry.load()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands into the help."""
+        del ctx
+        added = [(name, command.get_short_help_str(90)) for name, command in self.commands.items()]
+        for title, entries in self._sections.items():
+            rows = [(name, entry.help) for name, entry in entries.items()]
+            with formatter.section(title):
+                formatter.write_dl(sorted(rows + added) if added else rows)
+            added = []
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of commands and options."""
+        entries = [(name, entry) for name, entry in self.entries.items() if name.startswith(incomplete)]
+        added = [(name, command) for name, command in self.commands.items() if name.startswith(incomplete)]
+        return [
+            *(CompletionItem(name, help=entry.help) for name, entry in entries),
+            *(CompletionItem(name, help=command.get_short_help_str()) for name, command in added),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]

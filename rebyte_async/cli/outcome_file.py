@@ -1,0 +1,156 @@
+"""Files of outcomes: a JSON object a line, or CSV; replaced whole, or not at all."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Self, TextIO
+
+import attrs
+from attrs import define, field
+
+from rebyte_async._atomic import PartFile, replace_file, sync_file
+from rebyte_async.batch import BatchOutcome
+from rebyte_async.cli.view.json import to_document, to_json_line
+from rebyte_async.cli.view.text import sanitize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+
+def to_jsonl(outcomes: Iterable[BatchOutcome]) -> Iterator[str]:
+    """Write outcomes as lines of JSON."""
+    for outcome in outcomes:
+        yield to_json_line(outcome) + "\n"
+
+
+def to_csv(outcomes: Iterable[BatchOutcome]) -> Iterator[str]:
+    """Write outcomes as CSV with a heading; on a terminal without anything that the terminal would obey."""
+    names = [attribute.name for attribute in attrs.fields(BatchOutcome)]
+    yield _to_row(names)
+    for outcome in outcomes:
+        document = to_document(outcome)
+        yield _to_row(["" if document[name] is None else str(document[name]) for name in names])
+
+
+def _to_row(cells: list[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return sanitize(line.getvalue()) if sys.stdout.isatty() else line.getvalue()
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write a file whole or not at all, and return how many lines it has."""
+    path = path.resolve()
+    count = 0
+
+    def encode() -> Iterator[bytes]:
+        nonlocal count
+        for line in lines:
+            count += 1
+            yield line.encode(errors="replace")
+
+    if _is_device(path):
+        with path.open("wb") as file:
+            file.writelines(encode())
+        return count
+    part = PartFile(path)
+    try:
+        part.open()
+        part.write(encode())
+        part.commit()
+    except BaseException:
+        part.discard()
+        raise
+    return count
+
+
+def _is_device(path: Path) -> bool:
+    """Return whether a path is a terminal, a pipe or the like, which no file can replace."""
+    return path.exists() and not path.is_file()
+
+
+@define
+class OutcomeFile:
+    """The file of `--out` while a run goes on.
+
+    Outcomes are added to `NAME.part` as they come, a JSON object a line, which replaces NAME when it is complete. So
+    NAME always has a line for each outcome that was known when it was written, also when a run is resumed or killed.
+    The part is created with the first outcome: while another process has the journal, its part isn't touched.
+    """
+
+    path: Path | None
+    """The file; `-` for stdout, and None for none."""
+    _file: TextIO | None = field(default=None, init=False)
+    _is_stream: bool = field(default=False, init=False)
+    """Whether outcomes are gone once they are written, so that there is nothing to complete or to replace."""
+
+    def __enter__(self) -> Self:
+        if self.path is not None and not self.is_stdout:
+            self.path = self.path.resolve()
+        self._is_stream = self.path is None or self.is_stdout or _is_device(self.path)
+        if self.path is not None and not self._is_stream and not os.access(self.path.parent, os.W_OK):
+            reason = errno.EACCES if self.path.parent.is_dir() else errno.ENOENT
+            raise OSError(reason, os.strerror(reason), str(self.path))  # before anything costs money
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None and not self.is_stdout:
+            self._file.close()
+
+    def write(self, outcomes: Iterable[BatchOutcome]) -> None:
+        """Add outcomes, and hand them to the system."""
+        if self.path is not None:
+            file = self._open(self.path)
+            file.writelines(to_jsonl(outcomes))
+            file.flush()
+
+    def complete(self, known: Iterable[BatchOutcome]) -> None:
+        """Add the outcomes that aren't in the part yet, and replace the file.
+
+        Args:
+            known: All outcomes that the journal has.
+        """
+        if self.path is None or self._is_stream:
+            return
+        self._open(self.path).flush()
+        with part_of(self.path).open(encoding="utf-8") as written:
+            keys = {json.loads(line)["key"] for line in written}
+        self.write(outcome for outcome in known if outcome.key not in keys)
+        self.replace()
+
+    def replace(self) -> None:
+        """Replace the file by the part, which has all outcomes."""
+        if self.path is None or self._is_stream:
+            return
+        file = self._open(self.path)
+        sync_file(file)
+        file.close()
+        replace_file(part_of(self.path), self.path)
+
+    def _open(self, path: Path) -> TextIO:
+        file = self._file
+        if file is None:
+            target = path if self._is_stream else part_of(path)
+            file = self._file = sys.stdout if self.is_stdout else target.open("w", encoding="utf-8")
+        return file
+
+    @property
+    def is_stdout(self) -> bool:
+        """Whether outcomes are printed."""
+        return self.path is not None and str(self.path) == "-"
+
+
+def part_of(path: Path) -> Path:
+    """Return the file that has the outcomes until they are complete."""
+    return add_ending(path, ".part")
+
+
+def add_ending(path: Path, ending: str) -> Path:
+    """Return a path whose name is another one's with an ending."""
+    return path.with_name(path.name + ending)

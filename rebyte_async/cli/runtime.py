@@ -1,0 +1,203 @@
+"""How a command runs: the event loop, signals, the client, and the exit code of each way to end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+from attrs import define
+
+from rebyte_async import AsyncRebyte
+from rebyte_async.cli.exits import Exit, report_error
+from rebyte_async.cli.view.output import show_record
+from rebyte_async.cli.view.text import one_line
+from rebyte_async.errors import ConfigurationError, RebyteError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
+    from types import FrameType
+
+    import attrs
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_Main: TypeAlias = "Callable[[], Coroutine[Any, Any, int]]"
+
+
+def open_client() -> AsyncRebyte:
+    """Return a client with the settings of the environment.
+
+    Raises:
+        ConfigurationError: There is no key, or a setting is invalid.
+    """
+    if not os.environ.get("REBYTE_API_KEY", "").strip():
+        raise ConfigurationError("there is no API key: set REBYTE_API_KEY (rebyte-async demo needs none)")
+    return AsyncRebyte()
+
+
+def show_once(read: Callable[[AsyncRebyte], Awaitable[attrs.AttrsInstance]], *, as_json: bool) -> int:
+    """Read one model with a client, show it, and return the exit code."""
+
+    async def call(client: AsyncRebyte) -> int:
+        show_record(await read(client), as_json=as_json)
+        return Exit.OK
+
+    return run_once(call)
+
+
+def do_once(act: Callable[[AsyncRebyte], Awaitable[object]], done: str) -> int:
+    """Make a call without a result, print `done`, and return the exit code."""
+
+    async def call(client: AsyncRebyte) -> int:
+        await act(client)
+        click.echo(one_line(done))
+        return Exit.OK
+
+    return run_once(call)
+
+
+def run_once(call: Callable[[AsyncRebyte], Awaitable[int]], *, on_interrupt: str | Callable[[], str] = "") -> int:
+    """Run a call with a client, and return the exit code.
+
+    Args:
+        call: What to do; returns the exit code.
+        on_interrupt: What to say after Ctrl-C about what is left behind.
+    """
+
+    async def main() -> int:
+        async with open_client() as client:
+            return await call(client)
+
+    return run(main, on_interrupt=say_on_interrupt(on_interrupt))
+
+
+def say_on_interrupt(message: str | Callable[[], str]) -> Callable[[int], int]:
+    """Return an `on_interrupt` for `run` that says what is left behind; nothing for an empty message."""
+
+    def say(code: int) -> int:
+        if text := message if isinstance(message, str) else message():
+            click.echo(f"interrupted: {text}", err=True)
+        return code
+
+    return say
+
+
+def run(
+    main: _Main,
+    *,
+    on_interrupt: Callable[[int], int] = int,
+    on_error: Callable[[RebyteError | OSError], int] = report_error,
+    on_signal: Callable[[int], None] = lambda _: None,
+    screen: AbstractContextManager[object] | None = None,
+) -> int:
+    """Run a coroutine in its own event loop, and return the exit code for whatever ends it.
+
+    Args:
+        main: What to run; returns the exit code.
+        on_interrupt: Called after a signal with 128 plus its number; says what is left behind, and returns the code.
+        on_error: Called with an error; reports it, and returns the exit code.
+        on_signal: Called with 1 when a signal came, before `main` is cancelled, and with 2 on a second one.
+        screen: Entered before the loop starts, and left before any of the above reports something.
+    """
+    try:
+        with screen or nullcontext():
+            return _run_loop(main, on_signal)
+    except _SignalReceived as received:
+        return on_interrupt(128 + received.number)
+    except KeyboardInterrupt:
+        return on_interrupt(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        return discard_output()
+    except (RebyteError, OSError) as error:
+        return on_error(error)
+
+
+def discard_output() -> int:
+    """Give up a stdout that is a broken pipe, so that the interpreter doesn't write to it at its end.
+
+    Returns:
+        The exit code for that.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return Exit.BROKEN_PIPE
+
+
+class _SignalReceived(BaseException):
+    """A signal ended `main`, and everything that it had opened is closed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@define
+class _Interrupt:
+    """Cancels `main` on the first signal, so that it can clean up; the second signal doesn't wait for that.
+
+    `asyncio.Runner` does so too, but for SIGINT only, and it reports neither signal before it acts.
+    """
+
+    on_signal: Callable[[int], None]
+    loop: asyncio.AbstractEventLoop | None = None
+    task: asyncio.Task[Any] | None = None
+    number: int | None = None
+    is_second: bool = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        del frame
+        if self.number is not None or self.loop is None:
+            self.is_second = True
+            self.on_signal(2)
+            raise KeyboardInterrupt
+        self.number = number
+        self.loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self.task is not None and not self.task.done():
+            self.on_signal(1)
+            self.task.cancel()
+
+    @contextmanager
+    def installed(self) -> Generator[None]:
+        """Handle signals until the block is left, except those that are ignored, as in a script's background."""
+        numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self.handle) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _run_loop(main: _Main, on_signal: Callable[[int], None]) -> int:
+    interrupt = _Interrupt(on_signal)
+
+    async def guarded() -> int:
+        interrupt.task = asyncio.current_task()
+        interrupt.loop = asyncio.get_running_loop()
+        try:
+            return await main()
+        except asyncio.CancelledError:
+            if interrupt.number is None or interrupt.is_second:
+                raise
+            raise _SignalReceived(interrupt.number) from None
+        finally:
+            interrupt.task = None
+
+    with asyncio.Runner(loop_factory=_find_loop_factory()) as runner, interrupt.installed():
+        return runner.run(guarded())
+
+
+def _find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - an extra
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

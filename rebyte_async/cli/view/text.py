@@ -1,0 +1,186 @@
+"""Text and values in the words of those who read them on a terminal; text of agents and servers is made harmless."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
+
+from attrs import define, field, frozen
+from rich.filesize import decimal
+
+from rebyte_async import TextAssembler
+
+if TYPE_CHECKING:
+    from rebyte_async.types import TaskEvent, TaskResult
+
+_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colors, the cursor, erasing
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x80-\x9f]*(?:\x07|\x1b\\|\x9c)"  # titles, links
+    r"|\x1b[ -/]+[0-~]"  # character sets
+)
+_LINE_END = re.compile(r"\r\n?|[\v\f\x85\u2028\u2029]")
+_CONTROLS = (
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    *range(0x202A, 0x202F),  # these and the next make text look like another one, by its direction
+    *range(0x2066, 0x206A),
+)
+_TABLE: dict[int, str | None] = {
+    **dict.fromkeys(_CONTROLS),
+    **dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}"),  # no encoding takes a lone surrogate
+    ord("\n"): "\n",
+    ord("\t"): "    ",
+}
+_LONGEST_LINE = 500
+_LONGEST_VALUE = 80
+_LONGEST_OUTPUT = 100_000
+"""Characters of an output that are looked at: more can't be shown, and sanitizing them would take time."""
+_MINUTE, _HOUR, _DAY, _WEEK = 60, 3_600, 86_400, 7 * 86_400
+_STATUS_STYLES = {
+    **dict.fromkeys(("completed", "succeeded", "ready"), "green"),
+    **dict.fromkeys(("running", "pending", "provisioning"), "cyan"),
+    **dict.fromkeys(("failed", "error"), "red"),
+    "canceled": "yellow",
+}
+
+
+def sanitize(text: str) -> str:
+    """Remove from a text everything that a terminal would obey, except line ends.
+
+    A sequence that is cut in two by the pieces of a stream loses its first character, and is harmless as well.
+    """
+    return _LINE_END.sub("\n", _SEQUENCE.sub("", text)).translate(_TABLE)
+
+
+def one_line(text: str, longest: int = _LONGEST_LINE) -> str:
+    """Sanitize a text and put it on one line of at most `longest` characters."""
+    line = " ".join(sanitize(text).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+@frozen
+class Excerpt:
+    """The beginning of a text."""
+
+    lines: tuple[str, ...]
+    more: int
+    """How many lines follow."""
+
+
+def excerpt(output: object, limit: int) -> Excerpt:
+    """Take the first `limit` lines of a tool's output; one line more is shown rather than counted."""
+    text = output if isinstance(output, str) else "" if output is None else _json(output)
+    beyond = text[_LONGEST_OUTPUT:].rstrip()
+    head = sanitize(text[:_LONGEST_OUTPUT]).lstrip("\n")
+    lines = (head if beyond else head.rstrip()).split("\n")
+    keep = len(lines) if len(lines) <= limit + 1 else limit
+    return Excerpt(tuple(lines[:keep]), len(lines) - keep + beyond.count("\n"))
+
+
+def format_arguments(given: object) -> str:
+    """Put a tool's arguments on one line: a single text as it is, several values with their names."""
+    if not _is_object(given):
+        return _short(given)
+    items = list(given.items())
+    if len(items) == 1 and isinstance(items[0][1], str):
+        return one_line(items[0][1])
+    return one_line(", ".join(f"{name}={_short(value)}" for name, value in items))
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration like `0.8 s`, `12 s`, `3 min 5 s` or `2 h 10 min`."""
+    if seconds < 9.95:  # noqa: PLR2004 - tenths don't matter beyond
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+
+
+def format_size(count: object) -> str:
+    """Write a number of bytes like `310 bytes` or `1.2 MB`."""
+    return decimal(count) if isinstance(count, int) else ""
+
+
+def format_plain(value: object) -> str:
+    """Write a value on one line for programs: times in ISO 8601, several values with commas, None as nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, tuple | list):
+        return ",".join(map(format_plain, cast("list[object]", value)))
+    return " ".join(sanitize(str(value)).split())
+
+
+def format_value(value: object) -> str:
+    """Write a value on one line for a terminal: times as they are from now."""
+    return format_age(value) if isinstance(value, datetime) else format_plain(value)
+
+
+def format_time(moment: datetime) -> str:
+    """Write a time in full, by the local clock, with its age where it is recent."""
+    local = f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    return f"{local} ({format_age(moment)})" if _is_recent(moment) else local
+
+
+def format_age(moment: datetime) -> str:
+    """Write how long ago a time is, like `5 min ago`, or its local date where that is more than a week."""
+    if not _is_recent(moment):
+        return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    if seconds < _MINUTE:
+        return "just now" if seconds < 1 else f"{seconds:.0f} s ago"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f} min ago"
+    return f"{seconds // _HOUR:.0f} h ago" if seconds < _DAY else f"{seconds // _DAY:.0f} d ago"
+
+
+def status_style(status: str) -> str:
+    """Return the color of a status; none for one that isn't known."""
+    return _STATUS_STYLES.get(status, "")
+
+
+@define
+class SpokenText:
+    """What the agent has said in a turn, without repetitions: text events often echo what deltas said."""
+
+    _assembler: TextAssembler = field(factory=TextAssembler, init=False)
+
+    def add(self, event: TaskEvent) -> str:
+        """Return the words that an event adds, sanitized; a blank line is between two blocks."""
+        return sanitize(self._assembler.feed(event))
+
+    def remaining_result(self, result: TaskResult) -> str:
+        """Return the final result, or nothing where the agent has said it already.
+
+        One line on why a turn failed is left to the line on stderr.
+        """
+        final = result.final_result.strip()
+        if self._assembler.text.rstrip().endswith(final) or (result.status != "completed" and "\n" not in final):
+            return ""
+        return sanitize(final)
+
+
+def _is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping)
+
+
+def _is_recent(moment: datetime) -> bool:
+    # The service's clock may be some minutes ahead.
+    return -_HOUR < (datetime.now(UTC) - moment).total_seconds() < _WEEK
+
+
+def _short(value: object) -> str:
+    return one_line(value if isinstance(value, str) else _json(value), _LONGEST_VALUE)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
