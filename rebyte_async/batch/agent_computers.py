@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from rebyte_async.batch.context import RunContext
 
-__all__ = ["UNDECIDED_TASKS", "AgentComputerPool", "check_workspaces"]
-
 _log = logging.getLogger("rebyte_async")
 _PAGE_SIZE = 100
 UNDECIDED_TASKS = "undecided creates may have started tasks on them"
@@ -37,11 +35,7 @@ UNDECIDED_TASKS = "undecided creates may have started tasks on them"
 
 
 def check_workspaces(workspaces: object) -> int | tuple[str, ...] | None:
-    """Check the runner's `workspaces`: how many agent computers, or the ids of some.
-
-    Raises:
-        ConfigurationError: It is neither.
-    """
+    """Check the runner's `workspaces`: how many agent computers, or the ids of some."""
     if workspaces is None:
         return None
     if type(workspaces) is int and workspaces >= 1:
@@ -67,10 +61,10 @@ class AgentComputerPool:
     context: RunContext
     wanted: int | tuple[str, ...]
     """How many agent computers to create, or the ids of existing ones."""
-    before_create: Callable[[], Awaitable[None]]
+    before_create: Callable[[], Awaitable[object]]
     """Awaited before an agent computer is created; afterwards the server's time is known."""
     _free: deque[str] = field(factory=deque[str], init=False)
-    _busy: dict[str, int] = field(factory=dict[str, int], init=False)
+    _busy: Counter[str] = field(factory=Counter[str], init=False)
     """How many tasks run on an agent computer: more than one only where an earlier run had it so."""
     _unready_slots: deque[int] = field(factory=deque[int], init=False)
     """The slots whose agent computers aren't created yet, or may not be ready."""
@@ -82,11 +76,14 @@ class AgentComputerPool:
     """Why the latest of the others was lost."""
     _changed: Signal = field(factory=Signal, init=False)
 
-    async def open(self, busy: Sequence[str | None]) -> None:
-        """Read from the journal which agent computers there are. `busy` has the one of each task that still runs."""
-        for workspace_id in busy:
-            if workspace_id is not None:
-                self._busy[workspace_id] = self._busy.get(workspace_id, 0) + 1
+    async def open(self, running: Sequence[str | None], undecided: Sequence[str | None]) -> None:
+        """Read from the journal which agent computers there are.
+
+        Args:
+            running: The agent computers of the tasks that earlier runs left open.
+            undecided: Those of creates that can't be decided: their tasks may run.
+        """
+        self._busy = Counter(workspace_id for workspace_id in [*running, *undecided] if workspace_id is not None)
         if isinstance(self.wanted, tuple):
             self._usable.update(self.wanted)
             self._free.extend(workspace_id for workspace_id in self.wanted if workspace_id not in self._busy)
@@ -96,6 +93,8 @@ class AgentComputerPool:
             # Agent computers that an earlier run created may not be ready, so they are waited for like new ones.
             self._unready_slots.extend(slot for slot in range(self.wanted) if known.get(slot) not in self._busy)
         self._alive = self.wanted if isinstance(self.wanted, int) else len(self.wanted)
+        for workspace_id in undecided:
+            self.remove(workspace_id, UNDECIDED_TASKS)
 
     async def _read_slots(self) -> dict[int, str | None]:
         return {computer.slot: computer.workspace_id for computer in await self.context.journal.agent_computers()}
@@ -103,9 +102,7 @@ class AgentComputerPool:
     async def acquire(self) -> str:
         """Borrow an agent computer; wait until there is one.
 
-        Raises:
-            StoppedError: The run is ending.
-            BatchError: No agent computer works, or none can be created.
+        Raises StoppedError when the run is ending, and BatchError when no agent computer works or can be created.
         """
         while not self._free:
             self.context.stop.check()

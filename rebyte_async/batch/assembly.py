@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from rebyte_async.client import AsyncRebyte
     from rebyte_async.errors import BatchError
 
-__all__ = ["assemble"]
-
 
 def assemble(
     client: AsyncRebyte,

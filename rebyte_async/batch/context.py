@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from rebyte_async.batch.settings import Settings, Tuning
     from rebyte_async.resources import AgentComputers, Tasks
 
-__all__ = ["RunContext"]
-
 
 @frozen(kw_only=True)
 class RunContext:

@@ -32,7 +32,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from rebyte_async.batch.failures import UnresolvedCreateError, is_fatal, is_transient, summarize_error
 from rebyte_async.batch.journal import DuplicateTaskError
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from rebyte_async.resources import Tasks
     from rebyte_async.types import Task
     from rebyte_async.types.files import FileRef
-
-__all__ = ["CreateRequest", "TaskCreator"]
 
 
 @frozen(kw_only=True)
@@ -81,15 +79,14 @@ class TaskCreator:
     locks: PromptLocks
     outage: Outage
     """Shared by all creates: a success of any ends it."""
-    _permits: asyncio.Semaphore = field(init=False)
+    _permits: asyncio.Semaphore = field(
+        default=Factory(lambda self: asyncio.Semaphore(self.context.tuning.max_parallel_creates), takes_self=True),
+        init=False,
+    )
     _in_flight: set[asyncio.Task[None]] = field(factory=set["asyncio.Task[None]"], init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._permits = asyncio.Semaphore(self.context.tuning.max_parallel_creates)
 
     @property
     def in_flight(self) -> int:
-        """How many creates are in flight."""
         return len(self._in_flight)
 
     async def create(self, request: CreateRequest) -> None:

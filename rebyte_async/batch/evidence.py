@@ -18,14 +18,8 @@ if TYPE_CHECKING:
     from rebyte_async.batch.matching import AmbiguousCreate, Candidate
     from rebyte_async.types import Task
 
-__all__ = ["PromptFidelity", "Watermark"]
-
 _ALTERED = "the service shows prompts otherwise than they were sent, so prompts don't identify its tasks"
 _UNVERIFIED = "it is not known yet whether the service shows prompts as they were sent"
-
-
-def _to_ids(task_ids: Iterable[str]) -> tuple[str, ...]:
-    return tuple(task_ids)
 
 
 @frozen(kw_only=True)
@@ -41,7 +35,7 @@ class Watermark:
     run."""
     created_at: float | None = None
     """When the newest task was created; None where there was no task, or none with a time."""
-    task_ids: tuple[str, ...] = field(default=(), converter=_to_ids)
+    task_ids: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
     """The newest task, and others that were created in the same instant."""
 
     @classmethod
@@ -76,9 +70,8 @@ class Watermark:
 
         Args:
             intent_at: When the intent of the create was recorded, by the clock of intents.
-            min_clock_offset: The least observed time from an intent to the creation of its task, in seconds: below 0
-                where the clock of intents is ahead. None where no create of the run has got its task yet, so that
-                nothing says whether the clocks agree.
+            min_clock_offset: The least observed time from an intent to the creation of its task: below 0 where the
+                clock of intents is ahead. None where the run has no task yet, so that the clocks can't be compared.
             slack: How many seconds the clocks within one service may be apart.
         """
         floor = self.created_at or 0.0
@@ -99,9 +92,7 @@ class PromptFidelity:
     def doubt_absence(self, create: AmbiguousCreate, others: Sequence[Candidate]) -> str | None:
         """Say why a create without a match may still have made a task; None where it certainly made none.
 
-        Args:
-            create: The ambiguous create.
-            others: Tasks that show another prompt and fit the create otherwise.
+        `others` are the tasks that show another prompt and fit the create otherwise.
         """
         if not others:
             return None

@@ -29,22 +29,9 @@ if TYPE_CHECKING:
     from rebyte_async._clock import Time
     from rebyte_async.batch.settings import Tuning
 
-__all__ = [
-    "ForeignCancellationError",
-    "Outage",
-    "UnresolvedCreateError",
-    "as_batch_error",
-    "is_fatal",
-    "is_transient",
-    "reject_foreign_cancellation",
-    "summarize_error",
-    "unwrap_group",
-]
-
 T = TypeVar("T")
 _LONGEST_SUMMARY = 2_000
 _MAX_DOUBLINGS = 20
-"""Keeps the exponent of a delay small, in an outage of any length."""
 
 
 class UnresolvedCreateError(BatchError):
@@ -96,11 +83,7 @@ def unwrap_group(error: BaseException) -> BaseException:
 
 @contextmanager
 def reject_foreign_cancellation() -> Generator[None]:
-    """Convert a CancelledError that did not target this task into an error; a task group would swallow it.
-
-    Raises:
-        ForeignCancellationError: Something awaited here was cancelled, but not this task.
-    """
+    """Convert a CancelledError that did not target this task into an error; a task group would swallow it."""
     try:
         yield
     except asyncio.CancelledError as error:
@@ -121,7 +104,6 @@ class Outage:
     _failures: int = field(default=0, init=False)
 
     def reset(self) -> None:
-        """Note that the service works."""
         self._since, self._failures = None, 0
 
     def has_timed_out(self) -> bool:
@@ -151,11 +133,7 @@ class Outage:
         return True
 
     async def retry_through(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call that may be repeated until it succeeds.
-
-        Raises:
-            RebyteError: The call failed permanently, or the outage lasted too long.
-        """
+        """Repeat a call until it succeeds, fails permanently, or the outage has lasted too long."""
         while True:
             try:
                 result = await call()

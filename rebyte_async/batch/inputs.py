@@ -17,8 +17,6 @@ from rebyte_async.errors import BatchError, InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["AsyncReader", "ItemReader", "Items", "SequenceReader", "ThreadReader", "check_items", "open_reader"]
-
 Items: TypeAlias = Iterable[BatchItem] | AsyncIterable[BatchItem]
 
 

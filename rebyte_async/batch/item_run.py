@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from rebyte_async.types import Task
     from rebyte_async.types.files import FileRef
 
-__all__ = ["ItemRun", "RunParts"]
-
 _log = logging.getLogger("rebyte_async")
 
 

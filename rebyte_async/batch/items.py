@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from rebyte_async.resources.sources import Attachment, Source
 
-__all__ = ["BatchItem", "plain_prompt", "prompt_hash", "read_jsonl", "to_new_item"]
-
 _LONGEST_KEY = 500
 _LINES_PER_READ = 256
 _PAIR = 2

@@ -13,8 +13,6 @@ from attrs import define, field, frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-__all__ = ["AmbiguousCreate", "Candidate", "Verdict", "describe_tasks", "match_tasks"]
-
 _MAX_NAMED = 5
 """How many tasks an error message names."""
 
@@ -91,7 +89,7 @@ def match_tasks(
     slack: float,
     doubt_absence: _DoubtAbsence | None = None,
 ) -> dict[int, Verdict]:
-    """Decide on every ambiguous create.
+    """Return the verdicts on all ambiguous creates, by the items' positions.
 
     Args:
         creates: All ambiguous creates.
@@ -99,9 +97,6 @@ def match_tasks(
         slack: How many seconds the clock of the tasks may be behind the clock of the intents.
         doubt_absence: Says why a create without a match may still have made a task, or returns None. It is given the
             create, and those tasks with another prompt that fit it otherwise.
-
-    Returns:
-        The verdicts, by the items' positions.
     """
     verdicts: dict[int, Verdict] = {}
     matching, unreadable, others = _partition(creates, candidates)
@@ -166,15 +161,10 @@ def _confirm_absence(
 ) -> Verdict:
     """Decide whether a create that no task matches has really made none."""
     if suspects := [candidate for candidate in unreadable if fits(create, candidate)]:
-        names = describe_tasks(suspects)
-        return Verdict(reason=f"the prompt of {names} can't be read, and {_it_may_be(suspects)} this item's task")
+        return Verdict(reason=f"{describe_tasks(suspects)} may be its task, and the prompt can't be read")
     if doubt_absence is None:
         return Verdict()
     return Verdict(reason=doubt_absence(create, [candidate for candidate in others if fits(create, candidate)]))
-
-
-def _it_may_be(candidates: Sequence[Candidate]) -> str:
-    return "it may be" if len(candidates) == 1 else "one of them may be"
 
 
 def _connect(creates: Sequence[AmbiguousCreate], candidates: Sequence[Candidate], fits: _Fits) -> list[_Component]:

@@ -12,8 +12,6 @@ from rebyte_async._sync import Signal
 if TYPE_CHECKING:
     from rebyte_async.batch.outcomes import BatchOutcome
 
-__all__ = ["OutcomeQueue"]
-
 
 @define(eq=False)
 class OutcomeQueue:
@@ -53,7 +51,6 @@ class OutcomeQueue:
         return self._taken - 1
 
     def put(self, number: int, outcome: BatchOutcome) -> None:
-        """Add the outcome of an item."""
         if not self.ordered:
             self._ready.append(outcome)
         else:
@@ -66,8 +63,6 @@ class OutcomeQueue:
 
     def close(self, failure: BaseException | None = None) -> None:
         """Add no further outcome. `failure` is raised after those that were added."""
-        if self._is_closed:
-            return
         # Where the run ended early, outcomes that wait for their order are better given out of order than not given.
         self._ready.extend(self._early[number] for number in sorted(self._early))
         self._early.clear()
@@ -75,17 +70,13 @@ class OutcomeQueue:
         self._filled.notify()
 
     async def get(self) -> BatchOutcome | None:
-        """Return the next outcome; None when there is no other.
-
-        Raises:
-            BaseException: What ended the run; once.
-        """
+        """Return the next outcome, or None when there is no other; raise the error that ended the run, once."""
         await self._filled.wait_for(lambda: self._ready or self._is_closed)
-        if not self._ready:
-            failure, self._failure = self._failure, None
-            if failure is not None:
-                raise failure
-            return None
-        self._read += 1
-        self._emptied.notify()
-        return self._ready.popleft()
+        if self._ready:
+            self._read += 1
+            self._emptied.notify()
+            return self._ready.popleft()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        return None

@@ -7,15 +7,10 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from rebyte_async.batch.evidence import Watermark
-from rebyte_async.batch.failures import (
-    ForeignCancellationError,
-    UnresolvedCreateError,
-    is_fatal,
-    summarize_error,
-)
+from rebyte_async.batch.failures import ForeignCancellationError, UnresolvedCreateError, is_fatal, summarize_error
 from rebyte_async.batch.items import plain_prompt
 from rebyte_async.batch.journal import DuplicateTaskError
 from rebyte_async.batch.matching import AmbiguousCreate, Verdict
@@ -31,8 +26,6 @@ if TYPE_CHECKING:
     from rebyte_async.errors import AmbiguousRequestError
     from rebyte_async.types import Task
 
-__all__ = ["Reconciler", "RunWatermark"]
-
 
 @define(eq=False)
 class RunWatermark:
@@ -43,23 +36,21 @@ class RunWatermark:
     _is_recorded: bool = field(default=False, init=False)
     _lock: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
-    async def take(self) -> None:
-        """List the newest tasks, unless that was done. The response also gives the server's time.
-
-        If the listing fails, the watermark has no task, and bounds nothing. Only a refused key is raised.
-        """
-        await self._take()
-
     async def record(self) -> Watermark:
         """Return the watermark, which is in the journal then."""
-        watermark = await self._take()
+        watermark = await self.take()
         async with self._lock:
             if not self._is_recorded:
                 self.value = await self.context.journal.record_watermark(watermark)
                 self._is_recorded = True
         return self.value or watermark
 
-    async def _take(self) -> Watermark:
+    async def take(self) -> Watermark:
+        """Take the watermark from a list of the newest tasks, unless that was done.
+
+        The response also gives the server's time. If the listing fails, the watermark has no task, and bounds nothing.
+        Only a refused key is raised.
+        """
         async with self._lock:
             if self.value is None:
                 newest: Sequence[Task] = ()
@@ -87,30 +78,22 @@ class Reconciler:
     context: RunContext
     locks: PromptLocks
     watermark: RunWatermark
-    _search: TaskSearch = field(init=False)
+    _search: TaskSearch = field(default=Factory(lambda self: TaskSearch(self.context), takes_self=True), init=False)
     _cases: dict[int, _Case] = field(factory=dict[int, _Case], init=False)
     """The undecided creates, by the items' positions."""
 
-    def __attrs_post_init__(self) -> None:
-        self._search = TaskSearch(self.context)
-
     @property
     def open_cases(self) -> int:
-        """How many ambiguous creates of this run are undecided."""
         return len(self._cases)
 
     async def resolve(self, record: ItemRecord, error: AmbiguousRequestError) -> bool:
-        """Wait until `run` has decided on a create; return whether it made a task, which the record has then.
-
-        Raises:
-            UnresolvedCreateError: It can't be decided.
-        """
+        """Wait until `run` has decided on a create; return whether it made a task, which the record has then."""
         if self.context.settings.on_ambiguous == "report":
             self.locks.resolve(record.prompt_hash)
             raise UnresolvedCreateError(summarize_error(error)) from error
         case = _Case(record, asyncio.get_running_loop().create_future())
         self._cases[record.position] = case
-        self.locks.notify()
+        self.locks.changed.notify()
         verdict = await case.verdict
         if verdict.reason is not None:
             raise UnresolvedCreateError(f"{summarize_error(error)}; {verdict.reason}") from error
@@ -119,7 +102,7 @@ class Reconciler:
     async def run(self) -> None:
         """Decide on ambiguous creates as they arise, until cancelled."""
         while True:
-            await self.locks.wait_for(self._ready_cases)
+            await self.locks.changed.wait_for(self._ready_cases)
             await self._decide(self._ready_cases())
 
     def _ready_cases(self) -> list[_Case]:
@@ -152,17 +135,14 @@ class Reconciler:
                 case.verdict.set_result(verdicts[case.record.position])
 
     async def reconcile(self, records: Sequence[ItemRecord], *, are_old: bool = False) -> dict[int, Verdict]:
-        """Decide on all ambiguous creates, and record which have a task and which made none.
+        """Decide on the creates of all `records`, and record which have a task and which made none.
 
         Args:
-            records: The items of the creates.
-            are_old: Whether earlier runs sent them.
+            records: The items of all ambiguous creates.
+            are_old: Whether earlier runs sent the creates.
 
         Returns:
             The verdicts, by the items' positions. The undecidable ones aren't recorded.
-
-        Raises:
-            RebyteError: The tasks can't be listed.
         """
         await self.watermark.take()
         creates = await self._bound([_to_ambiguous_create(record) for record in records], are_old=are_old)
@@ -184,8 +164,7 @@ class Reconciler:
             if watermark is None:
                 bounded.append(evolve(create, earliest=0.0))
                 continue
-            taken_at = watermark.taken_at
-            if taken_at not in offsets:
+            if (taken_at := watermark.taken_at) not in offsets:
                 offsets[taken_at] = await self.context.journal.min_clock_offset(taken_at)
             slack = self.context.tuning.clock_slack
             earliest = watermark.earliest_task_time(create.intent_at, offsets[taken_at], slack)

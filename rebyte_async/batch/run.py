@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from rebyte_async.batch.settings import Settings
     from rebyte_async.client import AsyncRebyte
 
-__all__ = ["BatchRun"]
-
 
 class BatchRun:
     """The outcomes of a batch, as an async iterator. `BatchRunner.run` returns one.

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from rebyte_async.batch.inputs import Items
     from rebyte_async.types import TaskCompletionHints
 
-__all__ = ["BatchRunner"]
-
 
 class BatchRunner:
     """Runs batches of tasks: several at once, and each item once, even if this process is killed.

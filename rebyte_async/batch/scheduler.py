@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, CapacityLimiter, create_task_group, move_on_after
 
-from rebyte_async.batch.agent_computers import UNDECIDED_TASKS
 from rebyte_async.batch.assembly import assemble
 from rebyte_async.batch.failures import reject_foreign_cancellation, summarize_error, unwrap_group
 from rebyte_async.batch.item_run import ItemRun
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from rebyte_async.batch.progress import BatchProgress
     from rebyte_async.batch.settings import Settings
     from rebyte_async.client import AsyncRebyte
-
-__all__ = ["Scheduler"]
 
 _log = logging.getLogger("rebyte_async")
 
@@ -70,7 +67,6 @@ class Scheduler:
 
     @property
     def progress(self) -> BatchProgress:
-        """The figures of this moment."""
         parts = self._parts
         creating = parts.creator.in_flight + parts.reconciler.open_cases
         return parts.tracker.snapshot(creating=creating, created=parts.budget.spent)
@@ -115,7 +111,9 @@ class Scheduler:
         running = await self._journal.records_in_state("running")
         ambiguous = await self._journal.records_in_state("creating")
         running += await self._reconcile_earlier(ambiguous)
-        await self._open_pool(running, ambiguous)
+        if self._parts.pool is not None:
+            undecided = [record.workspace_id for record in ambiguous if record.state == "ended"]
+            await self._parts.pool.open([record.workspace_id for record in running], undecided)
         async with create_task_group() as group:
             group.start_soon(self._run_part, self._parts.reconciler.run)
             for record in running:
@@ -128,38 +126,26 @@ class Scheduler:
             group.cancel_scope.cancel()
         self._is_complete = not self._scope.cancel_called
 
-    async def _open_pool(self, running: Sequence[ItemRecord], ambiguous: Sequence[ItemRecord]) -> None:
-        if self._parts.pool is None:
-            return
-        undecided = [record.workspace_id for record in ambiguous if record.state == "ended"]
-        await self._parts.pool.open([record.workspace_id for record in running] + undecided)
-        for workspace_id in undecided:
-            self._parts.pool.remove(workspace_id, UNDECIDED_TASKS)
-
     async def _reconcile_earlier(self, records: Sequence[ItemRecord]) -> list[ItemRecord]:
         """Decide on the creates that earlier runs left ambiguous; return the records that have a task now."""
         if not records:
             return []
-        reason = "the run was ended before the response to its create came"
+        reason = "AmbiguousRequestError: the run was ended before the response to its create came"
         if self._settings.on_ambiguous == "report":
             for record in records:
-                await self._record_ambiguous(record, reason)
+                await self._item_run(record).finish("ambiguous", error=reason)
             return []
         try:
             verdicts = await self._parts.reconciler.reconcile(records, are_old=True)
         except JournalError:
             raise
         except RebyteError as error:
-            raise BatchError(
-                f"can't find out which tasks the last run's creates made: {summarize_error(error)}"
-            ) from error
+            summary = summarize_error(error)
+            raise BatchError(f"can't find out which tasks the last run's creates made: {summary}") from error
         for record in records:
             if (undecidable := verdicts[record.position].reason) is not None:
-                await self._record_ambiguous(record, f"{reason}; {undecidable}")
+                await self._item_run(record).finish("ambiguous", error=f"{reason}; {undecidable}")
         return [record for record in records if verdicts[record.position].task is not None]
-
-    async def _record_ambiguous(self, record: ItemRecord, reason: str) -> None:
-        await self._item_run(record).finish("ambiguous", error=f"AmbiguousRequestError: {reason}")
 
     async def _run_part(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         """Do a part of the run. A failure that no item can cause ends the run."""
@@ -268,10 +254,8 @@ class Scheduler:
             if not isinstance(item, BatchItem):
                 return items, BatchError(f"items must give BatchItem, not {type(item).__name__}: {item!r:.80}")
             if self._parts.pool is not None and item.workspace_id is not None:
-                return items, BatchError(
-                    f"the item {item.key!r:.80} has its own workspace_id, and the batch has workspaces: give one or "
-                    "the other"
-                )
+                why = "has its own workspace_id, and the batch has workspaces: give one or the other"
+                return items, BatchError(f"the item {item.key!r:.80} {why}")
             try:
                 items.append((item, to_new_item(item)))
             except RebyteError as error:

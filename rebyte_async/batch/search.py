@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from rebyte_async.batch.matching import AmbiguousCreate, Verdict
     from rebyte_async.types import Task
 
-__all__ = ["TaskSearch"]
-
 _log = logging.getLogger("rebyte_async")
 _PAGE_SIZE = 100
 _UNSTABLE = "new tasks kept appearing while this item's task was searched for"
@@ -47,12 +45,7 @@ class TaskSearch:
     async def decide(self, creates: Sequence[AmbiguousCreate], *, min_wait: float = 0.0) -> dict[int, Verdict]:
         """Return the verdicts on all ambiguous creates, by the items' positions.
 
-        Args:
-            creates: All ambiguous creates.
-            min_wait: The least number of seconds between the first two listings.
-
-        Raises:
-            RebyteError: The tasks can't be listed.
+        The first two listings are at least `min_wait` seconds apart.
         """
         previous: object = None
         candidates: list[Candidate] = []
@@ -80,14 +73,9 @@ class TaskSearch:
         ours = [one for one in others if one.prompt_hash in known]
         others = [one for one in others if one.prompt_hash not in known]
         fidelity = await self._check_fidelity([*likely, *ours]) if others else PromptFidelity()
-        match = partial(
-            match_tasks,
-            creates,
-            [*likely, *others],
-            slack=self.context.tuning.clock_slack,
-            doubt_absence=fidelity.doubt_absence,
-        )
-        return await to_thread.run_sync(match) if len(creates) > self.context.tuning.inline_matches else match()
+        tuning, doubt_absence = self.context.tuning, fidelity.doubt_absence
+        match = partial(match_tasks, creates, [*likely, *others], slack=tuning.clock_slack, doubt_absence=doubt_absence)
+        return await to_thread.run_sync(match) if len(creates) > tuning.inline_matches else match()
 
     async def _check_fidelity(self, matching: Sequence[Candidate]) -> PromptFidelity:
         """Check whether prompts are shown as sent: by tasks that match one, and by one recent task of an item."""

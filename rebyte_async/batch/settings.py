@@ -9,8 +9,6 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from rebyte_async.types import TaskCompletionHints
 
-__all__ = ["Settings", "Tuning"]
-
 
 @frozen(kw_only=True)
 class Tuning:

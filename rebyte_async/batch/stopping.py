@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from rebyte_async._transport import Throttle, Transport
 
-__all__ = ["StopSignal", "StoppableThrottle", "StoppedError", "stoppable"]
-
 
 class StoppedError(BatchError):
     """An item wasn't started, because the run is ending."""
@@ -37,12 +35,8 @@ class StopSignal:
         for scope in self._guards:
             scope.cancel()
 
-    async def guard(self, waiting: Awaitable[None]) -> None:
-        """Await something that precedes a create; the signal ends the wait.
-
-        Raises:
-            StoppedError: The signal was given, before this call or during it.
-        """
+    async def guard(self, waiting: Awaitable[object]) -> None:
+        """Await something that precedes a create; raise StoppedError if the signal was or is given."""
         with CancelScope() as scope:
             self._guards.add(scope)
             try:
@@ -54,11 +48,6 @@ class StopSignal:
         self.check()
 
     def check(self) -> None:
-        """Do nothing if a create may be sent.
-
-        Raises:
-            StoppedError: The signal was given.
-        """
         if self.is_set:
             raise StoppedError("it wasn't started, because the run is ending")
 
@@ -74,20 +63,13 @@ class StoppableThrottle:
     _stop: StopSignal
 
     def pause(self, seconds: float) -> None:
-        """Pause the whole client."""
         self._real.pause(seconds)
 
     @property
     def is_open(self) -> bool:
-        """Whether a create may be sent at once."""
         return self._real.is_open and not self._stop.is_set
 
     async def wait_until_open(self) -> None:
-        """Wait until a create may be sent.
-
-        Raises:
-            StoppedError: The run is ending.
-        """
         await self._stop.guard(self._real.wait_until_open())
 
 

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from rebyte_async.batch.progress import BatchProgress, RunningItem
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from rebyte_async._clock import Time
     from rebyte_async._transport import ServerClock
     from rebyte_async.batch.journal.records import ItemRecord
-
-__all__ = ["ProgressTracker"]
 
 _MAX_SLOWEST = 5
 
@@ -36,12 +34,9 @@ class ProgressTracker:
     """How many outcomes were handed out, by status."""
     running: dict[int, ItemRecord] = field(factory=dict[int, "ItemRecord"], init=False)
     """The records whose tasks are open, by position."""
-    _began: float = field(init=False)
+    _began: float = field(default=Factory(lambda self: self.time.clock(), takes_self=True), init=False)
     _recent: deque[float] = field(factory=deque[float], init=False)
     """When this run recorded outcomes, within the window."""
-
-    def __attrs_post_init__(self) -> None:
-        self._began = self.time.clock()
 
     def count_recorded(self) -> None:
         """Note that an outcome was recorded, for the rate."""
@@ -54,7 +49,6 @@ class ProgressTracker:
             self._recent.popleft()
 
     def snapshot(self, *, creating: int, created: int) -> BatchProgress:
-        """Return the figures of this moment."""
         elapsed = self.time.clock() - self._began
         self._forget_old()
         return BatchProgress(
@@ -73,9 +67,9 @@ class ProgressTracker:
         now = self.clock.now()
         started = [(record.started_at or now, record) for record in self.running.values()]
         longest = heapq.nsmallest(_MAX_SLOWEST, started, key=lambda pair: pair[0])
-        return tuple(_to_running_item(record, now - since) for since, record in longest)
-
-
-def _to_running_item(record: ItemRecord, seconds: float) -> RunningItem:
-    running_for = timedelta(seconds=max(0.0, seconds))
-    return RunningItem(key=record.key, task_id=record.task_id or "", running_for=running_for)
+        return tuple(
+            RunningItem(
+                key=record.key, task_id=record.task_id or "", running_for=timedelta(seconds=max(0.0, now - since))
+            )
+            for since, record in longest
+        )

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from rebyte_async.resources import Tasks
     from rebyte_async.types import Task, TaskCompletionHints
 
-__all__ = ["TaskEnd", "TaskWatcher"]
-
 
 @frozen(kw_only=True)
 class TaskEnd:
