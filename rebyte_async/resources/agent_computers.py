@@ -12,17 +12,14 @@ from rebyte_async._clock import intervals
 from rebyte_async._validate import optional_seconds, optional_text
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionError, WaitTimeoutError
-from rebyte_async.resources.listing import Listing
+from rebyte_async.resources.listing import Listing, list_by_pages
+from rebyte_async.resources.options import to_body
 from rebyte_async.resources.reading import decode_created
 from rebyte_async.resources.waiting import CreationGrace
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
 
 if TYPE_CHECKING:
     from rebyte_async._transport import Transport
-    from rebyte_async.types.pages import Page
-
-_MAX_NAME = 200
-_MAX_ICON = 50
 
 
 @frozen(eq=False)
@@ -48,12 +45,9 @@ class AgentComputers:
 
         *Source*: contract §2, documented.
         """
-        body = {
-            "name": optional_text("name", name, longest=_MAX_NAME),
-            "icon": optional_text("icon", icon, longest=_MAX_ICON),
-        }
-        sent = {key: value for key, value in body.items() if value is not None}
-        response = await self._transport.call(endpoints.CREATE_AGENT_COMPUTER, json=sent)
+        name, icon = optional_text("name", name, longest=200), optional_text("icon", icon, longest=50)
+        body = to_body({"name": name, "icon": icon})
+        response = await self._transport.call(endpoints.CREATE_AGENT_COMPUTER, json=body)
         computer = decode_created(AgentComputer, response)
         self._grace.start(computer.id)
         return computer
@@ -70,13 +64,7 @@ class AgentComputers:
 
         *Source*: contract §2, documented; its paging a guess.
         """
-
-        async def fetch(limit: int, offset: int) -> Page[AgentComputer]:
-            query = {"limit": limit, "offset": offset}
-            response = await self._transport.call(endpoints.LIST_AGENT_COMPUTERS, query=query)
-            return models.decode_page(AgentComputer, response.json(), limit=limit, offset=offset)
-
-        return Listing(fetch, _computer_id, limit, offset)
+        return list_by_pages(self._transport, endpoints.LIST_AGENT_COMPUTERS, AgentComputer, limit, offset)
 
     async def get(self, computer_id: str) -> AgentComputer:
         """Read an agent computer.
@@ -105,11 +93,11 @@ class AgentComputers:
 
         *Source*: contract §2, observed; the fields are in snake case on the wire.
         """
-        body = {"agent_instructions": _check_instructions(agent_instructions), "views": _check_views(views)}
-        sent = {key: value for key, value in body.items() if value is not None}
-        if not sent:
+        instructions = _check_instructions(agent_instructions)
+        body = to_body({"agent_instructions": instructions, "views": _check_views(views)})
+        if not body:
             raise InvalidRequestError("update needs agent_instructions, views, or both")
-        await self._transport.call(endpoints.UPDATE_AGENT_COMPUTER, ids={"computer_id": computer_id}, json=sent)
+        await self._transport.call(endpoints.UPDATE_AGENT_COMPUTER, ids={"computer_id": computer_id}, json=body)
 
     async def delete(self, computer_id: str) -> None:
         """Delete an agent computer. Beyond the documented API: used in production, may change.
@@ -191,7 +179,3 @@ def _is_ready(computer: AgentComputer) -> bool:
             computer=evolve(computer, sandbox_api_key=None),
         )
     return computer.is_ready
-
-
-def _computer_id(computer: AgentComputer) -> str:
-    return computer.id

@@ -17,7 +17,7 @@ from rebyte_async._transport import is_confidential_url
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import DecodeError, InvalidRequestError, TransportError
 from rebyte_async.resources.downloads import Download, save
-from rebyte_async.resources.listing import Listing
+from rebyte_async.resources.listing import Listing, list_at_once
 from rebyte_async.resources.multipart import Multipart
 from rebyte_async.resources.sources import (
     NamedSource,
@@ -37,7 +37,6 @@ from rebyte_async.resources.transfers import (
     put_signed,
 )
 from rebyte_async.types.artifacts import Artifact, UploadUrl, safe_name
-from rebyte_async.types.pages import Page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -78,13 +77,8 @@ class Artifacts:
         Returns:
             A listing: `await` it for a page with all artifacts, or `async for` over it.
         """
-
-        async def fetch(_limit: int, _offset: int) -> Page[Artifact]:
-            response = await self._transport.call(endpoints.LIST_ARTIFACTS, ids={"workspace_id": workspace_id})
-            items = models.decode_items(Artifact, response.json(), _LIST_KEYS, aliases=_ALIASES)
-            return Page(items, len(items), len(items), 0)
-
-        return Listing(fetch)
+        ids = {"workspace_id": workspace_id}
+        return list_at_once(self._transport, endpoints.LIST_ARTIFACTS, Artifact, _LIST_KEYS, ids=ids, aliases=_ALIASES)
 
     async def download(
         self,

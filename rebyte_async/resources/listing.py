@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import frozen
 
 from rebyte_async._validate import count
+from rebyte_async._wire import models
 from rebyte_async.errors import InvalidRequestError
+from rebyte_async.types.pages import Page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 
-    from rebyte_async.types.pages import Page
+    from rebyte_async._transport import Transport
+    from rebyte_async._wire.endpoints import Endpoint
 
 T = TypeVar("T")
 _MAX_LIMIT = 100
@@ -76,3 +80,30 @@ class Listing(Generic[T]):
             return offset >= page.total
         # A page without anything new comes from a server that doesn't page.
         return not has_new or len(page.data) < (self._limit or 0)
+
+
+def list_by_pages(transport: Transport, endpoint: Endpoint, cls: type[T], limit: int, offset: int) -> Listing[T]:
+    async def fetch(limit: int, offset: int) -> Page[T]:
+        response = await transport.call(endpoint, query={"limit": limit, "offset": offset})
+        return models.decode_page(cls, response.json(), limit=limit, offset=offset)
+
+    return Listing(fetch, attrgetter("id"), limit, offset)
+
+
+def list_at_once(
+    transport: Transport,
+    endpoint: Endpoint,
+    cls: type[T],
+    keys: Sequence[str],
+    *,
+    ids: Mapping[str, str] | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> Listing[T]:
+    """List what the server doesn't page. The items are under one of the keys, or bare."""
+
+    async def fetch(_limit: int, _offset: int) -> Page[T]:
+        response = await transport.call(endpoint, ids=ids)
+        items = models.decode_items(cls, response.json(), keys, aliases=aliases)
+        return Page(items, len(items), len(items), 0)
+
+    return Listing(fetch)

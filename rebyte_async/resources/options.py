@@ -68,8 +68,14 @@ def _check_text(value: str | None, attribute: Attribute[Any]) -> str | None:
     return optional_text(attribute.name, value)
 
 
-def _skills(skills: Iterable[str]) -> tuple[str, ...]:
-    return tuple(check_skills(skills))
+def _check_skills(skills: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(skills, str) or not isinstance(skills, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidRequestError(f"skills must be a list of names, such as ['pdf'], not {skills!r:.80}")
+    names = tuple(cast("Iterable[object]", skills))
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidRequestError(f"skills must be names, such as 'pdf', not {name!r:.80}")
+    return tuple(str(name) for name in names)
 
 
 def _extra(extra: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -90,7 +96,7 @@ class TaskOptions:
         metadata={"option": Option("files", "Files to attach: uploaded files, paths, pairs of a name and a source.")},
     )
     skills: tuple[str, ...] = field(
-        default=(), converter=_skills, metadata={"option": Option("skills", "Skills such as pdf.")}
+        default=(), converter=_check_skills, metadata={"option": Option("skills", "Skills such as pdf.")}
     )
     github_url: str | None = _text("githubUrl", "A repository to check out, as owner/repo.")
     branch_name: str | None = _text("branchName", "The branch of the repository.")
@@ -108,7 +114,8 @@ class TaskOptions:
     def to_body(self, prompt: str) -> dict[str, Any]:
         """Return the body of a create, without options that aren't set, and without files, which are uploaded first."""
         sent = {wire_name: getattr(self, name) for name, wire_name in _WIRE_NAMES.items()}
-        return to_body({"prompt": prompt, **sent, "files": [], "skills": list(self.skills)}, self.extra)
+        own = {"prompt": check_prompt(prompt), **sent, "files": [], "skills": list(self.skills)}
+        return to_body(own, self.extra)
 
 
 OPTIONS: dict[str, Option] = {item.name: item.metadata["option"] for item in fields(TaskOptions)}
@@ -120,17 +127,7 @@ def check_prompt(prompt: object) -> str:
     return text("prompt", prompt, longest=_MAX_PROMPT)
 
 
-def check_skills(skills: object) -> list[str]:
-    if isinstance(skills, str) or not isinstance(skills, Iterable):
-        raise InvalidRequestError(f"skills must be a list of names, such as ['pdf'], not {skills!r:.80}")
-    names = list(cast("Iterable[object]", skills))
-    for name in names:
-        if not isinstance(name, str) or not name.strip():
-            raise InvalidRequestError(f"skills must be names, such as 'pdf', not {name!r:.80}")
-    return [str(name) for name in names]
-
-
-def to_body(fields: Mapping[str, Any], extra: object) -> dict[str, Any]:
+def to_body(fields: Mapping[str, Any], extra: object = None) -> dict[str, Any]:
     """Return the fields that are neither None nor an empty list, with those of `extra`, which must be others."""
     body = {name: value for name, value in fields.items() if value is not None and value != []}
     if extra is None:
@@ -143,9 +140,16 @@ def to_body(fields: Mapping[str, Any], extra: object) -> dict[str, Any]:
     return body | added
 
 
-def reject_unknown_options(given: Iterable[str], *, is_next_turn: bool) -> None:
+def next_turn_body(prompt: str, skills: Iterable[str], extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the body of a task's next turn, without files, which are uploaded first."""
+    return to_body({"prompt": check_prompt(prompt), "skills": list(_check_skills(skills)), "files": []}, extra)
+
+
+def check_run(prompt: str, options: Iterable[str], *, is_next_turn: bool) -> None:
+    """Check at once what a run is given; the values of its options are checked when it starts."""
+    check_prompt(prompt)
     allowed = sorted(_PROMPT_OPTIONS if is_next_turn else OPTIONS)
-    if unknown := sorted(set(given).difference(allowed)):
+    if unknown := sorted(set(options).difference(allowed)):
         call = "run with task_id" if is_next_turn else "run"
         raise InvalidRequestError(f"{call} doesn't take {', '.join(unknown)}; it takes {', '.join(allowed)}")
 

@@ -8,34 +8,11 @@ from attrs import field, frozen
 
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import InvalidRequestError
+from rebyte_async.resources import reading, waiting
 from rebyte_async.resources.files import attachments_body, upload_attachments
-from rebyte_async.resources.listing import Listing
-from rebyte_async.resources.options import (
-    OPTIONS,
-    CreateOptions,
-    TaskOptions,
-    check_prompt,
-    check_skills,
-    reject_unknown_options,
-    spell_out_options,
-    to_body,
-)
-from rebyte_async.resources.reading import (
-    TransportTurnSource,
-    decode_created,
-    error_context,
-    read_content,
-    read_prompt_events,
-    read_task,
-)
+from rebyte_async.resources.listing import Listing, list_by_pages
+from rebyte_async.resources.options import CreateOptions, TaskOptions, check_run, next_turn_body, spell_out_options
 from rebyte_async.resources.runs import TaskRun
-from rebyte_async.resources.waiting import (
-    CreationGrace,
-    TaskPoller,
-    cancel_until_terminal,
-    wait_for_end,
-    wait_with_hints,
-)
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.tasks import Prompt, Task, Visibility, VisibilitySetting
 
@@ -46,7 +23,6 @@ if TYPE_CHECKING:
     from rebyte_async.resources.sources import Attachment
     from rebyte_async.types.events import QuestionEvent, TaskEvent
     from rebyte_async.types.files import FileRef
-    from rebyte_async.types.pages import Page
     from rebyte_async.types.tasks import TaskContent
     from rebyte_async.types.webhooks import TaskCompletionHints
 
@@ -77,7 +53,7 @@ class Tasks:
     """
 
     _transport: Transport
-    _grace: CreationGrace = field(factory=CreationGrace)
+    _grace: waiting.CreationGrace = field(factory=waiting.CreationGrace)
 
     @spell_out_options
     async def create(self, prompt: str, **options: Unpack[CreateOptions]) -> Task:
@@ -100,13 +76,11 @@ class Tasks:
 
         *Source*: contract §3, documented.
         """
-        if unknown := options.keys() - OPTIONS.keys():
-            raise TypeError(f"create() got an unexpected keyword argument {min(unknown)!r}")
         checked = TaskOptions(**options)
-        body = checked.to_body(check_prompt(prompt))
+        body = checked.to_body(prompt)
         with attachments_body(await self.attach(checked.files)) as attached:
             response = await self._transport.call(endpoints.CREATE_TASK, json=body | attached)
-            task = decode_created(Task, response)
+            task = reading.decode_created(Task, response)
         self._grace.start(task.id)
         return task
 
@@ -123,12 +97,7 @@ class Tasks:
 
         *Source*: contract §3, documented.
         """
-
-        async def fetch(limit: int, offset: int) -> Page[Task]:
-            response = await self._transport.call(endpoints.LIST_TASKS, query={"limit": limit, "offset": offset})
-            return models.decode_page(Task, response.json(), limit=limit, offset=offset)
-
-        return Listing(fetch, _task_id, limit, offset)
+        return list_by_pages(self._transport, endpoints.LIST_TASKS, Task, limit, offset)
 
     async def get(self, task_id: str) -> Task:
         """Read a task with its status and its prompts.
@@ -138,7 +107,7 @@ class Tasks:
 
         *Source*: contract §3, documented.
         """
-        return await read_task(self._transport, task_id)
+        return await reading.read_task(self._transport, task_id)
 
     async def prompt(
         self,
@@ -168,12 +137,12 @@ class Tasks:
 
         *Source*: contract §3, documented.
         """
-        body = to_body({"prompt": check_prompt(prompt), "skills": check_skills(skills), "files": []}, extra)
+        body = next_turn_body(prompt, skills, extra)
         endpoints.CREATE_PROMPT.path(task_id=task_id)  # checks the id before anything is uploaded
-        with error_context(task_id), attachments_body(await self.attach(files)) as attached:
+        with reading.error_context(task_id), attachments_body(await self.attach(files)) as attached:
             ids = {"task_id": task_id}
             response = await self._transport.call(endpoints.CREATE_PROMPT, ids=ids, json=body | attached)
-            return Prompt(id=decode_created(_CreatedPrompt, response).prompt_id)
+            return Prompt(id=reading.decode_created(_CreatedPrompt, response).prompt_id)
 
     async def attach(self, files: Iterable[Attachment]) -> Sequence[FileRef]:
         """Upload what isn't uploaded yet, as `create` does before it starts anything.
@@ -255,7 +224,7 @@ class Tasks:
         *Source*: contract §4, observed.
         """
         return TaskEventStream(
-            TransportTurnSource(self._transport, task_id),
+            reading.TransportTurnSource(self._transport, task_id),
             prompt_id=prompt_id,
             after=after,
             follow_subprompts=follow_subprompts,
@@ -284,13 +253,13 @@ class Tasks:
 
         *Source*: contract §3 and §4, observed.
         """
-        poller = TaskPoller(task_id, lambda: read_task(self._transport, task_id), self._grace)
+        poller = waiting.TaskPoller(task_id, lambda: reading.read_task(self._transport, task_id), self._grace)
         if receiver is None:
             sleep = self._transport.time.sleep
-            return await wait_for_end(poller, self.events(task_id), timeout=timeout, sleep=sleep)
+            return await waiting.wait_for_end(poller, self.events(task_id), timeout=timeout, sleep=sleep)
         # A task that was created a moment ago can't have ended without a hint.
         read_first = not self._grace.covers(task_id)
-        return await wait_with_hints(poller, receiver, timeout=timeout, read_first=read_first)
+        return await waiting.wait_with_hints(poller, receiver, timeout=timeout, read_first=read_first)
 
     @spell_out_options
     def run(
@@ -324,8 +293,7 @@ class Tasks:
 
         *Source*: contract §3 and §4, documented.
         """
-        check_prompt(prompt)
-        reject_unknown_options(options, is_next_turn=task_id is not None)
+        check_run(prompt, options, is_next_turn=task_id is not None)
         arguments: dict[str, Any] = {**options}
 
         async def upload() -> None:
@@ -341,7 +309,7 @@ class Tasks:
         return TaskRun(
             upload=upload,
             submit=submit,
-            cancel=lambda task_id: cancel_until_terminal(self, task_id, sleep=self._transport.time.sleep),
+            cancel=lambda task_id: waiting.cancel_until_terminal(self, task_id, sleep=self._transport.time.sleep),
             task_id=task_id,
             check=check,
             cancel_remote=cancel_remote,
@@ -358,7 +326,7 @@ class Tasks:
 
         *Source*: contract §3, observed.
         """
-        return await read_content(self._transport, task_id, include_events=include_events)
+        return await reading.read_content(self._transport, task_id, include_events=include_events)
 
     async def prompt_events(self, task_id: str, prompt_id: str) -> tuple[TaskEvent, ...]:
         """Read the events of a delegated sub-prompt. Beyond the documented API: used in production, may change.
@@ -369,7 +337,7 @@ class Tasks:
 
         *Source*: contract §3, observed.
         """
-        return await read_prompt_events(self._transport, task_id, prompt_id)
+        return await reading.read_prompt_events(self._transport, task_id, prompt_id)
 
     async def answer(
         self,
@@ -394,10 +362,6 @@ class Tasks:
         """
         body = _answer_body(question, options, text)
         await self._transport.call(endpoints.ANSWER_QUESTION, ids={"task_id": task_id}, json=body)
-
-
-def _task_id(task: Task) -> str:
-    return task.id
 
 
 def _answer_body(question: QuestionEvent, options: Iterable[int | str], text: str | None) -> dict[str, Any]:

@@ -144,15 +144,9 @@ async def wait_with_hints(
 ) -> Task:
     """Wait until a task has ended, without a stream: read it when a completion hint comes, and now and then without.
 
-    Args:
-        poller: Reads the task.
-        hints: Reports that the task may have ended.
-        timeout: Seconds for everything together; None waits as long as it takes.
-        poll_interval: Seconds after which the task is read without a hint.
-        read_first: Whether the task is read at the start, because it may have ended long ago. False saves that request
-            for a task that was created a moment ago.
-        first_interval: Seconds until the next read after a hint that the task's state didn't confirm.
-        factor: How much longer each of the following intervals is, up to `poll_interval`.
+    A hint that the task's state didn't confirm has it read again after `first_interval`, then after intervals that grow
+    by `factor` up to `poll_interval`, all in seconds. `read_first=False` saves the read at the start, for a task that
+    was created a moment ago.
     """
     optional_seconds("timeout", timeout)
 

@@ -14,8 +14,8 @@ from rebyte_async._validate import optional_text
 from rebyte_async._wire import endpoints, json, models
 from rebyte_async._wire.redact import excerpt
 from rebyte_async.errors import DecodeError, InvalidRequestError
-from rebyte_async.resources.listing import Listing
-from rebyte_async.types.pages import Page
+from rebyte_async.resources.listing import Listing, list_at_once
+from rebyte_async.resources.options import to_body
 from rebyte_async.types.webhooks import Webhook, WebhookEventName
 
 if TYPE_CHECKING:
@@ -60,14 +60,13 @@ class Webhooks:
 
         *Source*: contract §7, documented.
         """
-        body = {
+        fields = {
             "url": _check_url(url),
             "events": _check_events(events),
             "description": optional_text("description", description, longest=_MAX_TEXT),
             "secret": optional_text("secret", secret, longest=_MAX_TEXT),
         }
-        sent = {name: value for name, value in body.items() if value is not None}
-        response = await self._transport.call(endpoints.CREATE_WEBHOOK, json=sent)
+        response = await self._transport.call(endpoints.CREATE_WEBHOOK, json=to_body(fields))
         return models.decode(Webhook, response.json())
 
     def list(self) -> Listing[Webhook]:
@@ -78,13 +77,7 @@ class Webhooks:
 
         *Source*: contract §7, documented; its shape a guess.
         """
-
-        async def fetch(_limit: int, _offset: int) -> Page[Webhook]:
-            response = await self._transport.call(endpoints.LIST_WEBHOOKS)
-            items = models.decode_items(Webhook, response.json(), _LIST_KEYS)
-            return Page(items, len(items), len(items), 0)
-
-        return Listing(fetch)
+        return list_at_once(self._transport, endpoints.LIST_WEBHOOKS, Webhook, _LIST_KEYS)
 
     async def get(self, webhook_id: str) -> Webhook:
         """Read a webhook.
