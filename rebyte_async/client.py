@@ -1,10 +1,9 @@
-"""The client: where settings, connections and resources come together."""
+"""The client: checks the settings, and puts transport and resources together."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn, Self, cast
 
@@ -13,6 +12,7 @@ from attrs import evolve
 from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._transport import SessionPool, Transport, parse_base_url
+from rebyte_async._validate import header_name, header_value
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.resources import AgentComputers, Artifacts, Files, Tasks, Webhooks
@@ -31,7 +31,7 @@ __all__ = ["AsyncRebyte"]
 
 _OWN_HEADERS = frozenset({"api_key", "api-key", "x-api-key", "host", "content-length", "content-type", "connection"})
 _REPLACED = {name.lower(): name for name in ("User-Agent", "Accept", "Accept-Encoding")}
-"""The client's own headers that an application may replace, under whatever spelling."""
+"""The client's own headers that an application may replace, in any spelling."""
 
 
 class AsyncRebyte:
@@ -46,17 +46,17 @@ class AsyncRebyte:
     Args:
         api_key: The key, `rbk_…`; None reads `REBYTE_API_KEY`. It is sent to the API's origin and nowhere else.
         base_url: The API's address; None reads `REBYTE_BASE_URL`, then `REBYTE_API_URL`, then takes
-            `https://api.rebyte.ai/v1`. Plain http is for this machine alone.
-        timeouts: How long to wait for what.
-        retry: How often and how patiently to try again.
-        session: An aiohttp session to use instead of the client's own. It is never closed here; its connection limit
-            then holds for streams too.
+            `https://api.rebyte.ai/v1`. Plain http is accepted for this machine alone.
+        timeouts: How long the client waits, for each kind of wait.
+        retry: How often the client tries again, and after how long.
+        session: An aiohttp session to use instead of the client's own. The client never closes it; its connection
+            limit holds for streams too.
         headers: Headers to add to every request to the API's origin.
-        _time: A hook for tests: the clock, sleep and random numbers of everything that the client does. A sleep that
-            is replaced isn't ended by closing the client.
+        _time: A hook for tests: the clock, sleep and random numbers of everything that the client does. Closing the
+            client doesn't end a sleep that was replaced.
 
     Raises:
-        ConfigurationError: There is no key, or a setting can't be right.
+        ConfigurationError: There is no key, or a setting is invalid.
 
     *Source*: contract §1, documented.
     """
@@ -75,30 +75,30 @@ class AsyncRebyte:
         _check_settings(timeouts, retry)
         sessions = SessionPool(session)
         transport = Transport(
-            base_url=_base(base_url),
-            api_key=_key(api_key),
+            base_url=_read_base_url(base_url),
+            api_key=_read_api_key(api_key),
             timeouts=timeouts,
             retry=retry,
-            headers=_headers(headers),
+            headers=_check_headers(headers),
             sessions=sessions,
-            time=_time_of(_time, sessions),
+            time=_make_time(_time, sessions),
         )
-        self._set_up(transport, CreationGrace(transport.time.clock), owner=True)
+        self._set_up(transport, CreationGrace(transport.time.clock), owns_sessions=True)
 
-    def _set_up(self, transport: Transport, grace: CreationGrace, *, owner: bool) -> None:
+    def _set_up(self, transport: Transport, grace: CreationGrace, *, owns_sessions: bool) -> None:
         self._transport = transport
         self._grace = grace
-        self._owner = owner
+        self._owns_sessions = owns_sessions
         self.tasks: Tasks = Tasks(transport, grace)
         """Tasks and their events."""
         self.agent_computers: AgentComputers = AgentComputers(transport, grace)
-        """The machines that tasks run on."""
+        """The agent computers that tasks run on."""
         self.files: Files = Files(transport)
         """Files to attach to tasks and prompts."""
         self.artifacts: Artifacts = Artifacts(transport)
-        """The files that tasks leave in their workspaces."""
+        """The files that tasks leave on their agent computers."""
         self.webhooks: Webhooks = Webhooks(transport)
-        """Where the service reports what becomes of tasks."""
+        """The URLs to which the service reports what becomes of tasks."""
 
     def with_options(
         self,
@@ -107,28 +107,26 @@ class AsyncRebyte:
         retry: RetryPolicy | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncRebyte:
-        """A view of this client under other settings.
+        """Return a view of this client with other settings.
 
-        It shares the connections, the pause after a 429, the retry budget and the counters. Closing it does nothing;
-        it ends with the client that it was made from.
+        It shares the connections, the pause after a 429, the retry budget and the counts with this client. Closing it
+        does nothing; it ends with the client that it was made from.
 
         Args:
-            timeouts: The waits, or None for the same ones.
-            retry: The retries, or None for the same ones.
+            timeouts: The timeouts, or None for the same ones.
+            retry: The retry policy, or None for the same one.
             headers: Headers to add to those of this client, or None.
 
         Raises:
-            ConfigurationError: A setting can't be right.
+            ConfigurationError: A setting is invalid.
         """
-        mine = self._transport
-        _check_settings(timeouts or mine.timeouts, retry or mine.retry)
+        transport = self._transport
+        timeouts, retry = timeouts or transport.timeouts, retry or transport.retry
+        _check_settings(timeouts, retry)
         view = object.__new__(type(self))
-        transport = mine.with_settings(
-            timeouts=timeouts or mine.timeouts,
-            retry=retry or mine.retry,
-            headers={**mine.headers, **_headers(headers)},
-        )
-        view._set_up(transport, self._grace, owner=False)
+        headers = {**transport.headers, **_check_headers(headers)}
+        transport = transport.with_settings(timeouts=timeouts, retry=retry, headers=headers)
+        view._set_up(transport, self._grace, owns_sessions=False)
         return view
 
     async def health(self) -> Health:
@@ -136,18 +134,17 @@ class AsyncRebyte:
 
         Raises:
             TransportError: The service can't be reached.
-            APIError: It answers that it isn't well.
-            DecodeError: The answer can't be read.
+            APIError: It says that it isn't well.
+            DecodeError: The response can't be read.
 
         *Source*: contract §1, observed.
         """
-        answer = await self._transport.health()
-        return models.decode(Health, answer.json())
+        response = await self._transport.health()
+        return models.decode(Health, response.json())
 
     def stats(self) -> ClientStats:
-        """What this client, with all views of it, has done so far."""
-        transport = self._transport
-        return transport.counters.snapshot(transport.sessions.bodies.received)
+        """Return what this client and all its views have done so far."""
+        return self._transport.counters.snapshot(self._transport.sessions.bodies.received)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._transport.base_url}>"
@@ -165,24 +162,24 @@ class AsyncRebyte:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the client's own connections. Remote tasks go on; open streams and calls fail."""
-        if self._owner:
+        """Close the client's own connections. Remote tasks continue; open streams and calls fail."""
+        if self._owns_sessions:
             await self._transport.sessions.close()
 
 
-def _base(given: str | None) -> URL:
+def _read_base_url(given: str | None) -> URL:
     text = given or os.environ.get("REBYTE_BASE_URL") or os.environ.get("REBYTE_API_URL") or endpoints.DEFAULT_BASE_URL
     return parse_base_url(text)
 
 
-def _time_of(given: Time | None, sessions: SessionPool) -> Time:
-    """The time of a client: with the ordinary sleep replaced by one that closing the client ends."""
+def _make_time(given: Time | None, sessions: SessionPool) -> Time:
+    """Return the time of a client, with the ordinary sleep replaced by one that closing the client ends."""
     time = given or Time()
     return evolve(time, sleep=sessions.sleeps.sleep) if time.sleep is asyncio.sleep else time
 
 
-def _key(given: object) -> str:
-    """The API key; no error about it repeats it."""
+def _read_api_key(given: object) -> str:
+    """Return the API key; no error about it repeats it."""
     key = os.environ.get("REBYTE_API_KEY", "") if given is None else given
     if not isinstance(key, str):
         raise ConfigurationError(f"api_key must be a string, not {type(key).__name__}")
@@ -194,18 +191,16 @@ def _key(given: object) -> str:
     return key
 
 
-def _headers(given: object) -> dict[str, str]:
+def _check_headers(given: object) -> dict[str, str]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"headers must be a mapping of strings, not {type(given).__name__}")
     headers = cast("Mapping[object, object]", given)
     for name, value in headers.items():
-        if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-            raise ConfigurationError(f"{name!r:.80} is no header name")
-        if not isinstance(value, str) or re.search(r"[\r\n\0]", value):
-            raise ConfigurationError(f"the header {name} must be a string on one line")
-        if name.lower() in _OWN_HEADERS:
+        key = header_name("each key of headers", name, error=ConfigurationError)
+        header_value(key, value, error=ConfigurationError)
+        if key.lower() in _OWN_HEADERS:
             raise ConfigurationError(f"the header {name} is set by the client itself")
     return {_REPLACED.get(str(name).lower(), str(name)): str(value) for name, value in headers.items()}
 
