@@ -4,26 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from rebyte_async.batch.agent_computers import AgentComputerPool
 from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.creates import TaskCreator
-from rebyte_async.batch.item_run import RunParts
 from rebyte_async.batch.limits import CreateBudget, PromptLocks
+from rebyte_async.batch.progress import ProgressTracker
 from rebyte_async.batch.reconciler import Reconciler, RunWatermark
 from rebyte_async.batch.stopping import stoppable
-from rebyte_async.batch.tracker import ProgressTracker
 from rebyte_async.batch.watcher import TaskWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rebyte_async._transport import Transport
+    from rebyte_async.batch.failures import Outage
     from rebyte_async.batch.journal import Journal
     from rebyte_async.batch.settings import Settings
     from rebyte_async.client import AsyncRebyte
     from rebyte_async.errors import BatchError
+
+
+@frozen(kw_only=True)
+class RunParts:
+    """The parts of a run, which all of its items share."""
+
+    context: RunContext
+    creator: TaskCreator
+    reconciler: Reconciler
+    watcher: TaskWatcher
+    pool: AgentComputerPool | None
+    """The batch's own agent computers, if it has some."""
+    budget: CreateBudget
+    outage: Outage
+    """Shared with the creates, so that an upload that works ends it as well."""
+    tracker: ProgressTracker
+    on_fatal_error: Callable[[BatchError], None]
+    """Called with an error that rules out further creates; the run ends with it."""
 
 
 def assemble(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from attrs import define
 
 from rebyte_async.batch.agent_computers import UNDECIDED_TASKS
 from rebyte_async.batch.creates import CreateRequest
@@ -24,40 +24,16 @@ from rebyte_async.resources.waiting import cancel_until_terminal
 from rebyte_async.types.statuses import TaskStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from rebyte_async.batch.agent_computers import AgentComputerPool
-    from rebyte_async.batch.context import RunContext
-    from rebyte_async.batch.creates import TaskCreator
-    from rebyte_async.batch.failures import Outage
+    from rebyte_async.batch.assembly import RunParts
     from rebyte_async.batch.items import BatchItem
     from rebyte_async.batch.journal.records import ItemRecord
-    from rebyte_async.batch.limits import CreateBudget
-    from rebyte_async.batch.reconciler import Reconciler
-    from rebyte_async.batch.tracker import ProgressTracker
-    from rebyte_async.batch.watcher import TaskWatcher
     from rebyte_async.types import Task
     from rebyte_async.types.files import FileRef
 
 _log = logging.getLogger("rebyte_async")
-
-
-@frozen(kw_only=True)
-class RunParts:
-    """The parts of a run, which all of its items share."""
-
-    context: RunContext
-    creator: TaskCreator
-    reconciler: Reconciler
-    watcher: TaskWatcher
-    pool: AgentComputerPool | None
-    """The batch's own agent computers, if it has some."""
-    budget: CreateBudget
-    outage: Outage
-    """Shared with the creates, so that an upload that works ends it as well."""
-    tracker: ProgressTracker
-    on_fatal_error: Callable[[BatchError], None]
-    """Called with an error that rules out further creates; the run ends with it."""
 
 
 @define(eq=False)

@@ -1,13 +1,21 @@
-"""How far a run is."""
+"""How far a run is: the snapshot that applications get, and the counts that it is made of."""
 
 from __future__ import annotations
 
+import heapq
+from collections import Counter, deque
 from collections.abc import Mapping  # noqa: TC003 - users resolve the annotations at run time
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import Factory, define, field, frozen
 
-__all__ = ["BatchProgress", "RunningItem"]
+if TYPE_CHECKING:
+    from rebyte_async._clock import Time
+    from rebyte_async._transport import ServerClock
+    from rebyte_async.batch.journal.records import ItemRecord
+
+_MAX_SLOWEST = 5
 
 
 @frozen(kw_only=True)
@@ -15,11 +23,11 @@ class RunningItem:
     """An item whose task is open."""
 
     key: str
-    """Its key."""
+    """The item's key."""
     task_id: str
     """Its task."""
     running_for: timedelta
-    """Since when."""
+    """How long the task has run."""
 
 
 @frozen(kw_only=True)
@@ -29,19 +37,19 @@ class BatchProgress:
     taken: int = 0
     """Items taken from the iterable so far."""
     running: int = 0
-    """Tasks that are open, those of an earlier run counted."""
+    """Tasks that are open, with those of an earlier run."""
     creating: int = 0
-    """Creates that are under way or in doubt."""
+    """Creates that are in flight or ambiguous."""
     ended: Mapping[str, int] = field(factory=dict[str, int])
-    """Items that have an outcome, by status; those that an earlier run had ended counted."""
+    """Items that have an outcome, by status, with those that ended in an earlier run."""
     resumed: int = 0
-    """Those of them that an earlier run had ended."""
+    """Those of them that ended in an earlier run."""
     created: int = 0
     """Tasks that this run has made."""
     elapsed: timedelta = timedelta(0)
-    """Since the run has started."""
+    """The time since the run started."""
     rate: float = 0.0
-    """Items that ended in this run, a second, over the last minute."""
+    """Items that ended in this run per second, over the last minute."""
     slowest: tuple[RunningItem, ...] = ()
     """The open tasks that have run longest, at most five, the longest first."""
 
@@ -49,3 +57,54 @@ class BatchProgress:
     def done(self) -> int:
         """How many items have an outcome."""
         return sum(self.ended.values())
+
+
+@define(eq=False, kw_only=True)
+class ProgressTracker:
+    """Counts what happens in a run."""
+
+    time: Time
+    clock: ServerClock
+    window: float
+    """The time, in seconds, over which the rate is measured."""
+    taken: int = field(default=0, init=False)
+    resumed: int = field(default=0, init=False)
+    outcomes: Counter[str] = field(factory=Counter[str], init=False)
+    """How many outcomes were handed out, by status."""
+    running: dict[int, ItemRecord] = field(factory=dict[int, "ItemRecord"], init=False)
+    """The records whose tasks are open, by position."""
+    _began: float = field(default=Factory(lambda self: self.time.clock(), takes_self=True), init=False)
+    _recent: deque[float] = field(factory=deque[float], init=False)
+    """When this run recorded outcomes, within the window."""
+
+    def count_recorded(self) -> None:
+        """Note that an outcome was recorded, for the rate."""
+        self._recent.append(self.time.clock())
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        since = self.time.clock() - self.window
+        while self._recent and self._recent[0] < since:
+            self._recent.popleft()
+
+    def snapshot(self, *, creating: int, created: int) -> BatchProgress:
+        elapsed = self.time.clock() - self._began
+        self._forget_old()
+        return BatchProgress(
+            taken=self.taken,
+            running=len(self.running),
+            creating=creating,
+            ended=dict(self.outcomes),
+            resumed=self.resumed,
+            created=created,
+            elapsed=timedelta(seconds=elapsed),
+            rate=len(self._recent) / max(1.0, min(elapsed, self.window)),
+            slowest=self._find_slowest(),
+        )
+
+    def _find_slowest(self) -> tuple[RunningItem, ...]:
+        now = self.clock.now()
+        started = [(record.started_at or now, record) for record in self.running.values()]
+        longest = heapq.nsmallest(_MAX_SLOWEST, started, key=lambda pair: pair[0])
+        ages = [(record, timedelta(seconds=max(0.0, now - since))) for since, record in longest]
+        return tuple(RunningItem(key=one.key, task_id=one.task_id or "", running_for=age) for one, age in ages)

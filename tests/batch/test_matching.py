@@ -94,6 +94,12 @@ def match(creates: list[AmbiguousCreate], tasks: list[Candidate], *, doubt: str 
         pytest.param(
             [create(1, at=1000), create(2, at=2000)], [task("b", at=2000)], {1: "b", 2: None}, id="equal items: either"
         ),
+        pytest.param(
+            [create(1, at=1000), create(2, at=2000), create(3, at=2000)],
+            [task("a", at=1000), task("b", at=1010), task("c", at=2000)],
+            {1: "?", 2: "?", 3: "?"},
+            id="no more tasks than creates, but two fit one create only",
+        ),
         pytest.param([create(1)], [task("a", None)], {1: "?"}, id="unreadable"),
         pytest.param([create(1)], [task("a", None), task("b")], {1: "b"}, id="unreadable, and another that fits"),
         pytest.param([create(1)], [task("a", None, at=10)], {1: None}, id="unreadable, and too old"),
