@@ -1,4 +1,4 @@
-"""An emulator and a plain client for its tests."""
+"""An emulator, and a plain client of it, for all tests of the emulator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """An emulator in the test's own loop."""
+    """An emulator in the test's own event loop."""
     async with Emulator(pace=0.001) as emulator:
         yield emulator
         emulator.check()
@@ -33,14 +33,14 @@ async def http(emulator: Emulator) -> AsyncIterator[RawClient]:
 
 @pytest.fixture(scope="session")
 def webhook_key() -> str:
-    """A key to sign with: to make one takes time, so all tests share it."""
+    """A key to sign deliveries with; all tests share it, because generating one takes time."""
     key = generate_private_key(65537, 2048)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 @pytest.fixture
 async def signing_emulator(webhook_key: str) -> AsyncIterator[Emulator]:
-    """An emulator that has a key to sign with, and doesn't wait between attempts to deliver something."""
+    """An emulator with a signing key, which doesn't wait between attempts at a delivery."""
     policy = DeliveryPolicy(backoff=0)
     async with Emulator(pace=0.001, webhook_key=webhook_key, delivery=policy) as emulator:
         yield emulator
@@ -49,6 +49,6 @@ async def signing_emulator(webhook_key: str) -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def signing_http(signing_emulator: Emulator) -> AsyncIterator[RawClient]:
-    """A plain client of it."""
+    """A plain client of the signing emulator."""
     async with aiohttp.ClientSession() as session:
         yield RawClient(signing_emulator, session)

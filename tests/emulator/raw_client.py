@@ -1,4 +1,4 @@
-"""A plain client of the emulator, made from aiohttp alone: it knows nothing of the SDK."""
+"""A plain client of the emulator, made from aiohttp alone, without code of the SDK."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 @frozen
-class Reply:
-    """An answer that was read to its end."""
+class Response:
+    """A response that was read to its end."""
 
     status: int
     headers: Any
     body: bytes
 
     def json(self) -> Any:
-        """The body, decoded."""
+        """Decode the body."""
         return json.loads(self.body)
 
     @property
@@ -36,7 +36,7 @@ class Reply:
 
 @frozen
 class Frame:
-    """A frame of an event stream: its lines by field, and its data decoded."""
+    """A frame of an event stream."""
 
     fields: dict[str, str]
     comments: tuple[str, ...] = ()
@@ -59,21 +59,21 @@ class RawClient:
     emulator: Emulator
     session: aiohttp.ClientSession
 
-    async def call(self, method: str, path: str, **options: Any) -> Reply:
-        """Send a request, and read the answer."""
+    async def call(self, method: str, path: str, **options: Any) -> Response:
+        """Send a request, and read the response."""
         options.setdefault("headers", {"API_KEY": self.emulator.api_key})
         url = path if path.startswith("http") else self.emulator.url + path
         async with self.session.request(method, url, **options) as response:
-            return Reply(response.status, response.headers, await response.read())
+            return Response(response.status, response.headers, await response.read())
 
     async def create(self, prompt: str = "Say hello", **fields: Any) -> str:
-        """Make a task."""
-        reply = await self.call("POST", "/tasks", json={"prompt": prompt, **fields})
-        assert reply.status == 201, reply
-        return str(reply.json()["id"])
+        """Create a task, and return its id."""
+        response = await self.call("POST", "/tasks", json={"prompt": prompt, **fields})
+        assert response.status == 201, response
+        return str(response.json()["id"])
 
     async def task(self, task_id: str) -> Any:
-        """Read a task."""
+        """Get a task."""
         return (await self.call("GET", f"/tasks/{task_id}")).json()
 
     @asynccontextmanager
@@ -90,18 +90,18 @@ class RawClient:
             return parse(await response.read())
 
     async def texts(self, task_id: str) -> list[str]:
-        """The contents of the events of a task's stream."""
+        """Return the contents of the events of a task's stream."""
         frames = await self.frames(task_id)
         return [frame.data["payload"]["content"] for frame in frames if frame.name == "event"]
 
 
 async def read_frame(response: aiohttp.ClientResponse) -> Frame:
-    """The next frame of a stream that is open."""
+    """Read the next frame of an open stream."""
     return parse(await response.content.readuntil(b"\n\n"))[0]
 
 
 async def read_until_broken(response: aiohttp.ClientResponse) -> tuple[bytes, Exception | None]:
-    """What came before a stream ended, and how it broke if it did."""
+    """Return the bytes that came before a stream ended, and the error that it ended with, if any."""
     received = bytearray()
     try:
         async for data in response.content.iter_any():
@@ -112,13 +112,13 @@ async def read_until_broken(response: aiohttp.ClientResponse) -> tuple[bytes, Ex
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Ask again and again until it is so: for what only the service's own answers tell."""
+    """Poll until the condition holds, where only the service's own responses show it."""
     while not await condition():
         await asyncio.sleep(0)
 
 
 def parse(stream: bytes) -> list[Frame]:
-    """The frames of a stream."""
+    """Parse the frames of a stream."""
     return [_frame(block) for block in stream.decode().split("\n\n") if block]
 
 

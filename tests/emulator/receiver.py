@@ -18,47 +18,47 @@ if TYPE_CHECKING:
 
 @frozen
 class Received:
-    """A delivery as it came."""
+    """A delivery as it was received."""
 
     method: str
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """What it says, decoded."""
+        """Decode the body."""
         return json.loads(self.body)
 
 
 @define(eq=False)
 class Receiver:
-    """Takes deliveries, and answers with the statuses that were put there, then with 200."""
+    """Accepts deliveries, and responds with the prepared statuses, then with 200."""
 
     url: str = ""
     statuses: deque[int] = field(factory=deque[int])
     received: list[Received] = field(factory=list[Received])
-    gate: asyncio.Event = field(factory=asyncio.Event)
+    opened: asyncio.Event = field(factory=asyncio.Event)
     arrivals: asyncio.Queue[Received] = field(factory=asyncio.Queue[Received])
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
-        """Take a delivery."""
+        """Accept a delivery."""
         delivery = Received(request.method, request.headers, await request.read())
         self.received.append(delivery)
         self.arrivals.put_nowait(delivery)
-        await self.gate.wait()
+        await self.opened.wait()
         status = self.statuses.popleft() if self.statuses else 200
         return web.Response(status=status, headers={"Location": "/elsewhere"} if status // 100 == 3 else None)
 
     @property
     def events(self) -> list[str]:
-        """What it was told, in the order in which it came."""
+        """The events received, in order."""
         return [delivery.json()["event"] for delivery in self.received]
 
 
 @asynccontextmanager
 async def receiving(context: ssl.SSLContext | None = None) -> AsyncGenerator[Receiver, None]:
-    """A receiver on a port of its own, with TLS if it is given a context."""
+    """Run a receiver on its own port, with TLS if a context is given."""
     receiver = Receiver()
-    receiver.gate.set()
+    receiver.opened.set()
     runner = web.ServerRunner(web.Server(receiver, access_log=None), shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()

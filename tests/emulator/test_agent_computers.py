@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 async def _create(http: RawClient, **fields: Any) -> Any:
-    reply = await http.call("POST", "/agent-computers", json=fields)
-    assert reply.status == 201
-    return reply.json()
+    response = await http.call("POST", "/agent-computers", json=fields)
+    assert response.status == 201
+    return response.json()
 
 
 async def _settled(http: RawClient, computer_id: str) -> Any:
@@ -27,29 +27,29 @@ async def _settled(http: RawClient, computer_id: str) -> Any:
     return (await http.call("GET", f"/agent-computers/{computer_id}")).json()
 
 
-async def test_an_agent_computer_comes_up(emulator: Emulator, http: RawClient) -> None:
-    """It is answered at once as provisioning, and is ready later."""
+async def test_an_agent_computer_becomes_ready(emulator: Emulator, http: RawClient) -> None:
+    """The response to its creation comes at once, with the status `provisioning`; it is ready later."""
     emulator.provision(hold="power")
-    made = await _create(http)
-    assert (made["status"], made["name"], made["icon"], made["sandboxId"]) == (
+    created = await _create(http)
+    assert (created["status"], created["name"], created["icon"], created["sandboxId"]) == (
         "provisioning",
         "Agent Computer",
         None,
         None,
     )
-    assert (await http.call("GET", f"/agent-computers/{made['id']}")).json() == made
+    assert (await http.call("GET", f"/agent-computers/{created['id']}")).json() == created
 
     emulator.release("power")
-    ready = await _settled(http, made["id"])
+    ready = await _settled(http, created["id"])
 
     assert (ready["status"], ready["provisionError"]) == ("ready", None)
     assert ready["sandboxId"]
     assert ready["sandboxApiKey"]
-    assert ready["updatedAt"] >= made["updatedAt"]
+    assert ready["updatedAt"] >= created["updatedAt"]
 
 
-async def test_an_agent_computer_can_fail_to_come_up(emulator: Emulator, http: RawClient) -> None:
-    """It ends as error, with the reason; the next one is fine."""
+async def test_provisioning_can_fail(emulator: Emulator, http: RawClient) -> None:
+    """An agent computer ends with the status `error` and the reason; the next one becomes ready."""
     emulator.provision(seconds=0.001, error="No capacity")
 
     failed = await _settled(http, (await _create(http))["id"])
@@ -62,35 +62,35 @@ async def test_an_agent_computer_can_fail_to_come_up(emulator: Emulator, http: R
 @pytest.mark.parametrize(
     "body", [{"name": "x" * 201}, {"icon": "x" * 51}, {"name": 1}, {"icon": None}, [], {"name": ""}]
 )
-async def test_an_agent_computer_that_is_not_as_it_must_be_is_refused(http: RawClient, body: Any) -> None:
+async def test_invalid_agent_computers_are_refused(http: RawClient, body: Any) -> None:
     """A name has at most 200 characters, an icon 50."""
-    reply = await http.call("POST", "/agent-computers", json=body)
+    response = await http.call("POST", "/agent-computers", json=body)
 
-    assert (reply.status, reply.code) == (400, "validation_error")
+    assert (response.status, response.code) == (400, "validation_error")
 
 
 async def test_agent_computers_are_listed_in_pages(http: RawClient) -> None:
-    """The newest first, whole."""
-    made = [(await _create(http, name=f"computer {number}"))["id"] for number in range(3)]
+    """The newest agent computers come first, with all fields."""
+    created = [(await _create(http, name=f"computer {number}"))["id"] for number in range(3)]
 
     page = (await http.call("GET", "/agent-computers?limit=2")).json()
 
-    assert [computer["id"] for computer in page["data"]] == [made[2], made[1]]
+    assert [computer["id"] for computer in page["data"]] == [created[2], created[1]]
     assert (page["total"], page["limit"], page["offset"]) == (3, 2, 0)
     assert page["data"][0]["name"] == "computer 2"
 
 
 async def test_a_task_can_run_on_an_agent_computer(http: RawClient) -> None:
-    """Its id is the workspace's."""
+    """The id of an agent computer is that of its workspace."""
     computer = await _create(http)
 
-    reply = await http.call("POST", "/tasks", json={"prompt": "x", "workspaceId": computer["id"]})
+    response = await http.call("POST", "/tasks", json={"prompt": "x", "workspaceId": computer["id"]})
 
-    assert (reply.status, reply.json()["workspaceId"]) == (201, computer["id"])
+    assert (response.status, response.json()["workspaceId"]) == (201, computer["id"])
 
 
-async def test_an_agent_computer_can_be_changed(http: RawClient) -> None:
-    """Instructions and views, each on its own; wrong ones are refused."""
+async def test_an_agent_computer_can_be_updated(http: RawClient) -> None:
+    """Instructions and views can be set separately; invalid ones are refused."""
     path = f"/agent-computers/{(await _create(http))['id']}"
 
     instructed = (await http.call("PATCH", path, json={"agent_instructions": "Be brief"})).json()
@@ -103,8 +103,8 @@ async def test_an_agent_computer_can_be_changed(http: RawClient) -> None:
     assert wrong.code == "validation_error"
 
 
-async def test_a_deleted_agent_computer_is_gone(http: RawClient) -> None:
-    """Reads are 404, and no task can use its workspace."""
+async def test_a_deleted_agent_computer_is_not_found(http: RawClient) -> None:
+    """Reads get a 404, and no task can use its workspace."""
     computer_id = (await _create(http))["id"]
 
     deleted = await http.call("DELETE", f"/agent-computers/{computer_id}")
@@ -114,8 +114,8 @@ async def test_a_deleted_agent_computer_is_gone(http: RawClient) -> None:
     assert (deleted.status, read.status, task.status) == (204, 404, 404)
 
 
-async def test_agent_computers_have_scopes_of_their_own(emulator: Emulator, http: RawClient) -> None:
-    """A key for tasks may not touch them."""
+async def test_agent_computers_have_their_own_scopes(emulator: Emulator, http: RawClient) -> None:
+    """A key for tasks can't access agent computers."""
     headers = {"API_KEY": emulator.add_key(scopes={"tasks:read", "tasks:write"})}
 
     assert (await http.call("GET", "/agent-computers", headers=headers)).code == "insufficient_scopes"

@@ -13,7 +13,7 @@ import pytest
 from yarl import URL
 
 from emulator.raw_client import RawClient, until
-from emulator.workspace import RawWorkspace, send
+from emulator.raw_workspace import RawWorkspace, send
 from rebyte_async.emulator import ArtifactFormat, Emulator
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ ODD_NAMES = [
 
 @pytest.fixture
 async def emulator(tmp_path: Path) -> AsyncIterator[Emulator]:
-    """An emulator that keeps its artifacts where a test can look."""
+    """An emulator that keeps its artifacts in a folder that the test can look into."""
     async with Emulator(pace=0.001, folder=tmp_path) as emulator:
         yield emulator
         emulator.check()
@@ -47,16 +47,16 @@ async def emulator(tmp_path: Path) -> AsyncIterator[Emulator]:
 @pytest.fixture
 async def workspace(http: RawClient) -> RawWorkspace:
     """A workspace without artifacts."""
-    return await RawWorkspace.make(http)
+    return await RawWorkspace.create(http)
 
 
 async def test_an_upload_is_listed_and_downloaded(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """Several files in one request, each with its type and its bytes."""
-    reply = await workspace.upload(("a.csv", b"1,2"), ("b.csv", b""))
+    """One request can upload several files, each with its type and its bytes."""
+    response = await workspace.upload(("a.csv", b"1,2"), ("b.csv", b""))
     listed, downloaded = await workspace.call("GET"), await workspace.call("GET", "a.csv")
 
-    assert (reply.status, listed.status) == (201, 200)
-    assert reply.json() == listed.json()
+    assert (response.status, listed.status) == (201, 200)
+    assert response.json() == listed.json()
     first, second = listed.json()["artifacts"]
     assert (first["name"], first["size"], first["contentType"]) == ("a.csv", 3, "text/csv")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["createdAt"])
@@ -69,7 +69,7 @@ async def test_an_upload_is_listed_and_downloaded(emulator: Emulator, workspace:
 
 @pytest.mark.parametrize("name", ODD_NAMES)
 async def test_a_name_may_be_anything(emulator: Emulator, workspace: RawWorkspace, tmp_path: Path, name: str) -> None:
-    """It comes back as it was sent, in every way of sending it, and its bytes stay in the emulator's folder."""
+    """A name is returned as it was sent in every kind of upload, and the bytes stay in the emulator's folder."""
     await workspace.upload((name, b"posted"))
     (posted,) = emulator.artifacts(workspace.id)
     first = await workspace.call("GET", name)
@@ -88,8 +88,8 @@ async def test_a_name_may_be_anything(emulator: Emulator, workspace: RawWorkspac
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-async def test_a_name_that_no_path_can_hold_is_refused(workspace: RawWorkspace, name: str) -> None:
-    """Neither an upload nor a signed URL can have it."""
+async def test_names_that_no_path_can_have_are_refused(workspace: RawWorkspace, name: str) -> None:
+    """Neither an upload nor a signed URL can have such a name."""
     part = f'--b\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\nx\r\n--b--\r\n'
     posted = await workspace.send_parts(part.encode())
     minted = await workspace.call("POST", "upload-url", json={"files": [{"name": name}]})
@@ -99,15 +99,15 @@ async def test_a_name_that_no_path_can_hold_is_refused(workspace: RawWorkspace, 
 
 
 async def test_a_name_is_text(workspace: RawWorkspace) -> None:
-    """Half a surrogate pair is none."""
+    """Half a surrogate pair is refused."""
     body = b'{"files": [{"name": "\\ud800"}]}'
-    reply = await workspace.call("POST", "upload-url", data=body, headers={"Content-Type": "application/json"})
+    response = await workspace.call("POST", "upload-url", data=body, headers={"Content-Type": "application/json"})
 
-    assert (reply.status, reply.code) == (400, "validation_error")
+    assert (response.status, response.code) == (400, "validation_error")
 
 
 async def test_a_newer_artifact_replaces_an_older_one(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """The name is there once, with the new bytes and another ETag; the time of its making stays."""
+    """The name is listed once, with the new bytes and a new ETag, and its `createdAt` stays."""
     await workspace.upload(("a.csv", b"old"))
     (old,) = emulator.artifacts(workspace.id)
     first = await workspace.call("GET", "a.csv")
@@ -123,7 +123,7 @@ async def test_a_newer_artifact_replaces_an_older_one(emulator: Emulator, worksp
 
 
 async def test_artifacts_are_deleted_one_by_one_or_all_at_once(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """With their bytes; what isn't there can't be deleted."""
+    """Their bytes are deleted as well, and a missing artifact can't be deleted."""
     await workspace.upload(("a", b"1"), ("b", b"2"), ("c", b"3"))
     stored = emulator.artifacts(workspace.id)
 
@@ -136,12 +136,12 @@ async def test_artifacts_are_deleted_one_by_one_or_all_at_once(emulator: Emulato
     assert not any([artifact.path and await asyncio.to_thread(artifact.path.exists) for artifact in stored])
 
 
-async def test_what_is_not_there_is_not_found(workspace: RawWorkspace) -> None:
-    """Neither a workspace, nor an artifact, nor a name whose slash wasn't encoded."""
+async def test_missing_workspaces_and_artifacts_are_not_found(workspace: RawWorkspace) -> None:
+    """A name whose slash isn't encoded isn't found either."""
     await workspace.upload(("a/b", b""))
     nowhere = RawWorkspace(workspace.http, "nowhere")
 
-    replies = [
+    responses = [
         await nowhere.call("GET"),
         await nowhere.upload(("a", b"")),
         await nowhere.call("POST", "upload-url", json={"files": [{"name": "a"}]}),
@@ -149,11 +149,13 @@ async def test_what_is_not_there_is_not_found(workspace: RawWorkspace) -> None:
         await workspace.http.call("GET", f"{workspace.path}/a/b"),
     ]
 
-    assert {(reply.status, reply.code) for reply in replies} == {(404, "not_found")}
+    assert {(response.status, response.code) for response in responses} == {(404, "not_found")}
 
 
-async def test_a_workspace_is_that_of_its_tasks(emulator: Emulator, http: RawClient, workspace: RawWorkspace) -> None:
-    """A task brings one of its own, or works on that of an agent computer; that one's artifacts go with it."""
+async def test_tasks_have_their_own_or_a_shared_workspace(
+    emulator: Emulator, http: RawClient, workspace: RawWorkspace
+) -> None:
+    """A task has its own workspace or that of an agent computer, whose artifacts are deleted with it."""
     own = (await http.task(await http.create()))["workspaceId"]
     emulator.put_artifact(own, "mine", b"")
     emulator.put_artifact(workspace.id, "shared", b"")
@@ -167,15 +169,15 @@ async def test_a_workspace_is_that_of_its_tasks(emulator: Emulator, http: RawCli
 
 
 async def test_keys_need_scopes(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """One for reading, one for writing."""
+    """Reading and writing have separate scopes."""
     reader = {"API_KEY": emulator.add_key(scopes={"artifacts:read"})}
 
     assert (await workspace.call("GET", headers=reader)).status == 200
     assert (await workspace.call("DELETE", headers=reader)).code == "insufficient_scopes"
 
 
-async def test_large_artifacts_flow(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """Up and down; of the upload's bytes the log keeps only a part."""
+async def test_large_artifacts_are_streamed(emulator: Emulator, workspace: RawWorkspace) -> None:
+    """Both directions work, and the log keeps only a part of the uploaded bytes."""
     size = 20 << 20
     await workspace.upload(("big", io.BytesIO(bytes(size))))
     record = emulator.log[-1]
@@ -189,12 +191,12 @@ async def test_large_artifacts_flow(emulator: Emulator, workspace: RawWorkspace)
     assert record.body_size > size
 
 
-# What a request must be
+# Strictness
 
 
 @pytest.mark.parametrize("cut", range(1, 60, 7))
-async def test_a_multipart_body_may_come_in_any_pieces(emulator: Emulator, workspace: RawWorkspace, cut: int) -> None:
-    """Boundaries, heads and contents are read the same however they are cut; a content may look like a boundary."""
+async def test_a_multipart_body_may_be_split_anywhere(emulator: Emulator, workspace: RawWorkspace, cut: int) -> None:
+    """Boundaries, heads and contents are read the same, and a content may look like a boundary."""
     head = '--b\r\nContent-Disposition: form-data; name="files"; filename="{}"\r\nContent-Type: text/x\r\n\r\n'
     body = f"preamble\r\n{head.format('a')}x\r\n--c\r\n-b\r\n{head.format('b')}\r\n--b--\r\nepilogue".encode()
 
@@ -204,9 +206,9 @@ async def test_a_multipart_body_may_come_in_any_pieces(emulator: Emulator, works
             await asyncio.sleep(0)
 
     headers = {"Content-Type": 'multipart/form-data; boundary="b"'}
-    reply = await workspace.call("POST", data=pieces(), headers=headers)
+    response = await workspace.call("POST", data=pieces(), headers=headers)
 
-    assert reply.status == 201
+    assert response.status == 201
     contents = {artifact.name: artifact.read for artifact in emulator.artifacts(workspace.id)}
     assert await asyncio.to_thread(contents["a"]) == b"x\r\n--c\r\n-b"
     assert await asyncio.to_thread(contents["b"]) == b""
@@ -224,8 +226,8 @@ async def test_a_multipart_body_may_come_in_any_pieces(emulator: Emulator, works
         ('form-data; filename="a;name=b"; name="files"', "a;name=b"),
     ],
 )
-async def test_a_filename_is_read_in_every_usual_spelling(workspace: RawWorkspace, disposition: str, name: str) -> None:
-    """As RFC 7578 and as browsers write it; percent signs mean nothing but what browsers mean by them."""
+async def test_filenames_are_read_in_every_usual_form(workspace: RawWorkspace, disposition: str, name: str) -> None:
+    """Filenames are read as RFC 7578 and as browsers write them; other percent signs stay as they are."""
     await workspace.send_parts(f"--b\r\ncontent-disposition: {disposition}\r\n\r\nx\r\n--b--\r\n".encode())
 
     assert await workspace.names() == [name]
@@ -249,11 +251,11 @@ _FILE = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\
         _FILE + b"\r\n--bad\r\n",
     ],
 )
-async def test_a_malformed_upload_leaves_nothing(workspace: RawWorkspace, tmp_path: Path, body: bytes) -> None:
-    """Not even the files that had come whole."""
-    reply = await workspace.send_parts(body)
+async def test_a_malformed_upload_stores_nothing(workspace: RawWorkspace, tmp_path: Path, body: bytes) -> None:
+    """Not even the files before the malformed part are stored."""
+    response = await workspace.send_parts(body)
 
-    assert (reply.status, reply.code) == (400, "validation_error")
+    assert (response.status, response.code) == (400, "validation_error")
     assert await workspace.names() == []
     assert await asyncio.to_thread(_files, tmp_path) == []
 
@@ -263,15 +265,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data", "multipart/mixed; boundary=b"])
-async def test_an_upload_is_multipart(workspace: RawWorkspace, content_type: str) -> None:
-    """Any other type is refused."""
-    reply = await workspace.call("POST", data=_FILE + b"\r\n--b--", headers={"Content-Type": content_type})
+async def test_an_upload_must_be_multipart(workspace: RawWorkspace, content_type: str) -> None:
+    """Any other content type is refused."""
+    response = await workspace.call("POST", data=_FILE + b"\r\n--b--", headers={"Content-Type": content_type})
 
-    assert (reply.status, reply.code) == (400, "validation_error")
+    assert (response.status, response.code) == (400, "validation_error")
 
 
-async def test_a_broken_upload_leaves_nothing(emulator: Emulator, workspace: RawWorkspace, tmp_path: Path) -> None:
-    """A connection that ends in the middle of the second file takes the first one with it."""
+async def test_a_broken_upload_stores_nothing(emulator: Emulator, workspace: RawWorkspace, tmp_path: Path) -> None:
+    """A connection that is lost in the second file discards the first one as well."""
     url = URL(emulator.url)
     _, writer = await asyncio.open_connection(url.host, url.port)
     head = f"POST /v1{workspace.path} HTTP/1.1\r\nHost: x\r\nAPI_KEY: {emulator.api_key}\r\nContent-Length: 1000\r\n"
@@ -291,8 +293,8 @@ async def test_a_broken_upload_leaves_nothing(emulator: Emulator, workspace: Raw
 # Signed URLs
 
 
-async def test_an_upload_url_takes_one_file(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """On another origin, without a key, and with the announced type only."""
+async def test_an_upload_url_accepts_one_file(emulator: Emulator, workspace: RawWorkspace) -> None:
+    """It is on the other origin, needs no key, and accepts only the announced content type."""
     url = await workspace.upload_url("a.csv", contentType="text/csv")
     wrong = await send(workspace.http, "PUT", url, data=b"x", headers={"Content-Type": "text/plain"})
     right = await send(workspace.http, "PUT", url, data=b"1,2", headers={"Content-Type": "text/csv"})
@@ -307,16 +309,16 @@ async def test_an_upload_url_takes_one_file(emulator: Emulator, workspace: RawWo
 
 
 @pytest.mark.parametrize("files", ["null", "[]", "{}", '["a"]', "[{}]", '[{"name": "a", "contentType": 1}]'])
-async def test_upload_urls_are_for_files(workspace: RawWorkspace, files: str) -> None:
-    """At least one, each with a name."""
+async def test_upload_urls_need_files(workspace: RawWorkspace, files: str) -> None:
+    """There must be at least one file, each with a name."""
     body, headers = f'{{"files": {files}}}', {"Content-Type": "application/json"}
-    reply = await workspace.call("POST", "upload-url", data=body, headers=headers)
+    response = await workspace.call("POST", "upload-url", data=body, headers=headers)
 
-    assert (reply.status, reply.code) == (400, "validation_error")
+    assert (response.status, response.code) == (400, "validation_error")
 
 
 async def test_signed_urls_expire(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """For both directions, and neither can do what the other is for."""
+    """URLs of both directions expire, and none works for the other direction."""
     emulator.artifact_format = ArtifactFormat(redirect=307)
     emulator.put_artifact(workspace.id, "a", b"x")
     up = await workspace.upload_url("a", contentType="text/csv")
@@ -329,47 +331,47 @@ async def test_signed_urls_expire(emulator: Emulator, workspace: RawWorkspace) -
         await send(workspace.http, "PUT", up, data=b"x", headers={"Content-Type": "text/csv"}),
     ]
 
-    assert [reply.status for reply in (*crossed, *expired)] == [403] * 4
-    assert all(b"expired" in reply.body for reply in expired)
+    assert [response.status for response in (*crossed, *expired)] == [403] * 4
+    assert all(b"expired" in response.body for response in expired)
 
 
-async def test_a_signed_url_may_be_encoded_otherwise(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """Clients differ in what they encode beyond need."""
+async def test_a_signed_url_may_be_encoded_differently(emulator: Emulator, workspace: RawWorkspace) -> None:
+    """Clients differ in which characters they encode beyond need."""
     emulator.artifact_format = ArtifactFormat(redirect=302)
     emulator.put_artifact(workspace.id, "a:b (1).txt", b"x")
     location = (await workspace.call("GET", "a:b (1).txt")).headers["Location"]
 
-    reply = await workspace.http.call("GET", location.replace("%3A", ":").replace("%28", "("), headers={})
+    response = await workspace.http.call("GET", location.replace("%3A", ":").replace("%28", "("), headers={})
 
-    assert (reply.status, reply.body) == (200, b"x")
+    assert (response.status, response.body) == (200, b"x")
 
 
-# What answers look like
+# The form of responses
 
 
 @pytest.mark.parametrize("field", ["artifacts", "data", "files", None])
-async def test_a_list_can_be_under_any_name(emulator: Emulator, workspace: RawWorkspace, field: Any) -> None:
-    """Or bare; the names of artifacts can be under another one too."""
+async def test_a_list_can_be_in_any_field(emulator: Emulator, workspace: RawWorkspace, field: Any) -> None:
+    """It can also be a bare array, and the field for the names of artifacts can be set as well."""
     emulator.artifact_format = ArtifactFormat(items=field, name="filename", details=False, upload_status=200)
-    reply = await workspace.upload(("a", b""))
+    response = await workspace.upload(("a", b""))
     listed = (await workspace.call("GET")).json()
 
-    assert (reply.status, reply.json()) == (200, listed)
+    assert (response.status, response.json()) == (200, listed)
     assert (listed if field is None else listed[field]) == [{"filename": "a"}]
 
 
 @pytest.mark.parametrize("field", ["urls", "data", "files"])
-async def test_upload_urls_can_be_under_any_name(emulator: Emulator, workspace: RawWorkspace, field: Any) -> None:
-    """In the order of the files."""
+async def test_upload_urls_can_be_in_any_field(emulator: Emulator, workspace: RawWorkspace, field: Any) -> None:
+    """They come in the order of the files."""
     emulator.artifact_format = ArtifactFormat(urls=field)
 
-    reply = await workspace.call("POST", "upload-url", json={"files": [{"name": "a"}, {"name": "b"}]})
+    response = await workspace.call("POST", "upload-url", json={"files": [{"name": "a"}, {"name": "b"}]})
 
-    assert [url["name"] for url in reply.json()[field]] == ["a", "b"]
+    assert [url["name"] for url in response.json()[field]] == ["a", "b"]
 
 
-async def test_an_item_can_have_a_url(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """It is signed, and leads to the bytes."""
+async def test_an_artifact_can_have_a_url(emulator: Emulator, workspace: RawWorkspace) -> None:
+    """The URL is signed, and leads to the bytes."""
     emulator.artifact_format = ArtifactFormat(url=True)
     emulator.put_artifact(workspace.id, "a", "text")
 
@@ -379,14 +381,14 @@ async def test_an_item_can_have_a_url(emulator: Emulator, workspace: RawWorkspac
 
 
 async def test_a_format_lasts_until_the_emulator_is_cleared(emulator: Emulator) -> None:
-    """Then that of the start is back."""
+    """After `clear`, the initial format is used again."""
     emulator.artifact_format = ArtifactFormat(items=None)
     emulator.clear()
 
     assert emulator.artifact_format == ArtifactFormat()
 
 
-# Parts
+# Ranges
 
 
 @pytest.mark.parametrize(
@@ -407,7 +409,7 @@ async def test_a_format_lasts_until_the_emulator_is_cleared(emulator: Emulator) 
     ],
 )
 @pytest.mark.parametrize("redirect", [None, 302])
-async def test_a_part_can_be_asked_for(
+async def test_a_range_can_be_requested(
     emulator: Emulator,
     workspace: RawWorkspace,
     redirect: int | None,
@@ -416,23 +418,23 @@ async def test_a_part_can_be_asked_for(
     body: bytes | None,
     content_range: str | None,
 ) -> None:
-    """On both origins: 206 with its place, 416 if there is none of it, the whole if the header isn't understood."""
+    """Both origins send a 206 with its place, a 416 for an empty range, or the whole if the header isn't understood."""
     emulator.artifact_format = ArtifactFormat(redirect=redirect)
     emulator.put_artifact(workspace.id, "a", b"0123456789")
-    reply = await workspace.call("GET", "a", headers={"Range": header})
+    response = await workspace.call("GET", "a", headers={"Range": header})
     if redirect is not None:
-        reply = await send(workspace.http, "GET", reply.headers["Location"], headers={"Range": header})
+        response = await send(workspace.http, "GET", response.headers["Location"], headers={"Range": header})
 
-    assert (reply.status, reply.headers.get("Content-Range")) == (status, content_range)
-    assert reply.headers["ETag"] == emulator.artifacts(workspace.id)[0].etag
+    assert (response.status, response.headers.get("Content-Range")) == (status, content_range)
+    assert response.headers["ETag"] == emulator.artifacts(workspace.id)[0].etag
     if body is not None:
-        assert (reply.body, int(reply.headers["Content-Length"])) == (body, len(body))
+        assert (response.body, int(response.headers["Content-Length"])) == (body, len(body))
     else:
-        assert reply.code == "range_not_satisfiable"
+        assert response.code == "range_not_satisfiable"
 
 
-async def test_a_part_is_of_the_artifact_that_was_begun(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """With `If-Range`, the part comes while the ETag holds, and the whole when it doesn't."""
+async def test_if_range_is_heeded(emulator: Emulator, workspace: RawWorkspace) -> None:
+    """The range is sent if the ETag is the current one, otherwise the whole artifact."""
     await workspace.upload(("a", b"0123456789"))
     etag = emulator.artifacts(workspace.id)[0].etag
     headers = {"Range": "bytes=8-", "If-Range": etag}
@@ -444,8 +446,8 @@ async def test_a_part_is_of_the_artifact_that_was_begun(emulator: Emulator, work
     assert (other.status, other.body) == (200, b"other")
 
 
-async def test_an_empty_artifact_has_no_parts(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """The whole of it is nothing, and a range of it is none."""
+async def test_an_empty_artifact_has_no_ranges(emulator: Emulator, workspace: RawWorkspace) -> None:
+    """The whole is empty, and every range gets a 416."""
     emulator.put_artifact(workspace.id, "empty", b"")
 
     whole = await workspace.call("GET", "empty")
@@ -455,11 +457,11 @@ async def test_an_empty_artifact_has_no_parts(emulator: Emulator, workspace: Raw
     assert part.status == 416
 
 
-# What a test may do
+# What tests can do
 
 
 def test_artifacts_can_be_put_and_seen_from_any_thread() -> None:
-    """Without awaiting anything: also into a workspace that nobody made."""
+    """Nothing needs awaiting, and the workspace needn't exist."""
     with Emulator() as emulator:
         artifact = emulator.put_artifact("any", "a/b", "text", content_type="text/plain")
 
@@ -472,9 +474,9 @@ def test_artifacts_can_be_put_and_seen_from_any_thread() -> None:
 
 
 async def test_artifacts_can_be_kept_in_a_folder(tmp_path: Path) -> None:
-    """There they are told apart by their names, in part."""
+    """Their files end with their names, as far as the disk allows."""
     async with Emulator(folder=tmp_path) as emulator, aiohttp.ClientSession() as session:
-        workspace = await RawWorkspace.make(RawClient(emulator, session))
+        workspace = await RawWorkspace.create(RawClient(emulator, session))
         await workspace.upload(("charts/Q1.png", b"x"))
 
     (path,) = await asyncio.to_thread(_files, tmp_path)

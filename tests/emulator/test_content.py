@@ -1,4 +1,4 @@
-"""What was asked and answered, and what a delegated agent did."""
+"""The content of tasks, and the events of delegated prompts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rebyte_async.emulator import Emulator
 
 
-async def test_content_has_question_and_answer(emulator: Emulator, http: RawClient) -> None:
-    """Every prompt's text and response, in order; events only when asked for."""
+async def test_content_has_prompts_and_responses(emulator: Emulator, http: RawClient) -> None:
+    """Every prompt's text and response come in order, with the events only on request."""
     emulator.script(text("Hi"), succeed("Hello"))
     task_id = await http.create("Say hello")
     frames = await http.frames(task_id)
@@ -38,8 +38,8 @@ async def test_content_has_no_response_while_the_agent_works(emulator: Emulator,
     assert (content["status"], content["prompts"][0]["response"]) == ("running", None)
 
 
-async def test_a_delegated_prompt_has_events_of_its_own(emulator: Emulator, http: RawClient) -> None:
-    """The events around it name the sub-prompt, whose own events are read apart, the late ones too."""
+async def test_a_delegated_prompt_has_its_own_events(emulator: Emulator, http: RawClient) -> None:
+    """The task's events name the sub-prompt, whose own events, also the late ones, are read separately."""
     emulator.script(delegate("Look it up", text("Found it"), late=[hold(), text("One more")]), text("All done"))
     task_id = await http.create()
     use, answer, last, _ = await http.frames(task_id)
@@ -64,12 +64,12 @@ async def test_a_delegated_prompt_has_events_of_its_own(emulator: Emulator, http
 
 
 async def test_a_turn_is_no_delegated_prompt(emulator: Emulator, http: RawClient) -> None:
-    """The events of a task's own prompts are only on the stream, and delegated ones are no turns."""
+    """The events of a task's own prompts are only in the stream, and delegated prompts are no turns."""
     emulator.script(delegate("Look it up"))
     task_id = await http.create()
     await http.frames(task_id)
     prompts = (await http.task(task_id))["prompts"]
 
-    reply = await http.call("GET", f"/tasks/{task_id}/prompts/{prompts[0]['id']}/events")
+    response = await http.call("GET", f"/tasks/{task_id}/prompts/{prompts[0]['id']}/events")
 
-    assert (reply.status, reply.code, len(prompts)) == (404, "not_found", 1)
+    assert (response.status, response.code, len(prompts)) == (404, "not_found", 1)

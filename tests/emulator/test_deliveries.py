@@ -1,4 +1,4 @@
-"""Deliveries of webhooks: what is sent, how it is signed, how often it is tried, and what can go wrong."""
+"""Deliveries of webhooks: their content, their signatures, their attempts and their faults."""
 
 from __future__ import annotations
 
@@ -54,28 +54,28 @@ EVENTS = ["task.created", "task.running", "task.completed", "task.failed", "task
 
 @pytest.fixture
 def emulator(signing_emulator: Emulator) -> Emulator:
-    """An emulator with a key that need not be made, which doesn't wait between its attempts."""
+    """An emulator with a signing key, which doesn't wait between attempts at a delivery."""
     signing_emulator.script(text("Hello"), times=None)
     return signing_emulator
 
 
 @pytest.fixture
 def http(signing_http: RawClient) -> RawClient:
-    """A plain client of it."""
+    """A plain client of the emulator."""
     return signing_http
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """A receiver."""
+    """A receiver of webhooks."""
     async with receiving() as receiver:
         yield receiver
 
 
 async def _register(http: RawClient, url: str, **fields: Any) -> str:
-    reply = await http.call("POST", "/webhooks", json={"url": url, "events": EVENTS, **fields})
-    assert reply.status == 201, reply
-    return str(reply.json()["id"])
+    response = await http.call("POST", "/webhooks", json={"url": url, "events": EVENTS, **fields})
+    assert response.status == 201, response
+    return str(response.json()["id"])
 
 
 async def _webhook(http: RawClient, webhook_id: str) -> Any:
@@ -83,7 +83,7 @@ async def _webhook(http: RawClient, webhook_id: str) -> Any:
 
 
 async def _verify(http: RawClient, url: str, delivery: Received) -> None:
-    """Check a signature, by other code than the emulator's."""
+    """Check a signature by code other than the emulator's."""
     pem = (await http.call("GET", "/webhooks/public_key")).json()["publicKey"]
     key = load_pem_public_key(pem.encode())
     assert isinstance(key, RSAPublicKey)
@@ -100,13 +100,13 @@ def _signed(url: str, delivery: Received) -> bytes:
     return f"{delivery.headers['X-Webhook-Timestamp']}.{url}.{digest}".encode()
 
 
-# What is told
+# The events that are delivered
 
 
-async def test_a_task_is_told_from_its_making_to_its_end(
+async def test_a_task_is_announced_from_its_creation_to_its_end(
     emulator: Emulator, http: RawClient, receiver: Receiver
 ) -> None:
-    """In order, as JSON, with the task's id, its status and the time."""
+    """Its events come in order, as JSON with the task's id, its status and the time."""
     webhook_id = await _register(http, receiver.url)
     task_id = await http.create()
 
@@ -126,10 +126,10 @@ async def test_a_task_is_told_from_its_making_to_its_end(
 
 
 @pytest.mark.parametrize(("end", "event"), [("fail", "task.failed"), ("cancel", "task.canceled")])
-async def test_an_end_is_told_as_what_it_is(
+async def test_each_kind_of_end_has_its_event(
     emulator: Emulator, http: RawClient, receiver: Receiver, end: str, event: str
 ) -> None:
-    """A failure and a cancel have events of their own; a webhook is told only what it asked for."""
+    """A failure and a cancel have their own events, and a webhook gets only those that it registered for."""
     await _register(http, receiver.url, events=[event])
     emulator.script(fail("no") if end == "fail" else hold())
     task_id = await http.create()
@@ -141,8 +141,8 @@ async def test_an_end_is_told_as_what_it_is(
     assert receiver.events == [event]
 
 
-async def test_every_turn_is_told(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """A task that goes on runs again and ends again; its making is told once, a delegated prompt never."""
+async def test_every_turn_is_announced(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
+    """A further turn is announced like the first, the creation only once, and a delegated prompt never."""
     emulator.script(delegate("Look it up", text("there")), text("a"))
     await _register(http, receiver.url)
     task_id = await http.create()
@@ -155,10 +155,10 @@ async def test_every_turn_is_told(emulator: Emulator, http: RawClient, receiver:
     ]  # fmt: skip
 
 
-async def test_every_task_is_told_to_every_webhook(emulator: Emulator, http: RawClient) -> None:
-    """Each in its order; one that is slow holds up neither tasks nor the others."""
+async def test_every_task_is_announced_to_every_webhook(emulator: Emulator, http: RawClient) -> None:
+    """Each webhook gets the events in order, and a slow one delays neither tasks nor other webhooks."""
     async with receiving() as quick, receiving() as slow:
-        slow.gate.clear()
+        slow.opened.clear()
         for receiver in (quick, slow):
             await _register(http, receiver.url)
         tasks = [await http.create() for _ in range(5)]
@@ -167,13 +167,13 @@ async def test_every_task_is_told_to_every_webhook(emulator: Emulator, http: Raw
         await emulator.delivered(count=15)
 
         assert (len(quick.received), len(slow.received)) == (15, 1)
-        slow.gate.set()
+        slow.opened.set()
         await emulator.delivered(count=30)
         assert {delivery.json()["taskId"] for delivery in slow.received} == set(tasks)
 
 
 async def test_the_event_may_be_missing(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """Then only the task and its status tell."""
+    """Then a delivery has only the task and its status."""
     emulator.webhook_format = WebhookFormat(event=False)
     await _register(http, receiver.url)
     await http.create()
@@ -182,13 +182,13 @@ async def test_the_event_may_be_missing(emulator: Emulator, http: RawClient, rec
     assert set(receiver.received[-1].json()) == {"taskId", "status", "timestamp"}
 
 
-# How it is signed
+# Signatures
 
 
 async def test_a_delivery_has_the_secret_and_a_signature(
     emulator: Emulator, http: RawClient, receiver: Receiver
 ) -> None:
-    """The secret as it was set; the signature over time, URL and body, made just now, verified by other code."""
+    """The signature is over time, URL and body, is fresh, and is verified by other code."""
     await _register(http, receiver.url, secret="s3cret")
     await http.create()
     await emulator.delivered("task.completed")
@@ -200,7 +200,7 @@ async def test_a_delivery_has_the_secret_and_a_signature(
 
 
 async def test_without_a_secret_none_is_sent(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """The signature is there all the same."""
+    """The signature is sent all the same."""
     await _register(http, receiver.url)
     await http.create()
     await emulator.delivered("task.completed")
@@ -210,10 +210,10 @@ async def test_without_a_secret_none_is_sent(emulator: Emulator, http: RawClient
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl to verify with")
-async def test_a_signature_holds_for_openssl(
+async def test_openssl_verifies_a_signature(
     emulator: Emulator, http: RawClient, receiver: Receiver, tmp_path: Path
 ) -> None:
-    """With the public key as the API gives it."""
+    """The public key is used as the API returns it."""
     await _register(http, receiver.url)
     await http.create()
     await emulator.delivered("task.completed")
@@ -232,7 +232,7 @@ async def test_a_signature_holds_for_openssl(
 async def test_without_cryptography_only_the_secret_is_sent(
     http: RawClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing fails for the lack of it."""
+    """A missing package breaks no delivery."""
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
     async with Emulator(pace=0) as emulator, aiohttp.ClientSession() as session:
         http = RawClient(emulator, session)
@@ -246,11 +246,11 @@ async def test_without_cryptography_only_the_secret_is_sent(
     assert "X-Webhook-Signature" not in headers
 
 
-# How often it is tried
+# Attempts
 
 
 async def test_a_delivery_that_fails_is_tried_again(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """Until it is taken, signed anew each time; a redirect is no taking. The webhook counts failures in a row."""
+    """Each attempt is signed anew, a redirect counts as a failure, and the webhook counts failures in a row."""
     receiver.statuses.extend([500, 302])
     webhook_id = await _register(http, receiver.url, events=["task.created"])
     await http.create()
@@ -262,8 +262,8 @@ async def test_a_delivery_that_fails_is_tried_again(emulator: Emulator, http: Ra
     assert (await _webhook(http, webhook_id))["failureCount"] == 0
 
 
-async def test_a_delivery_is_given_up(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """After so many attempts; the next one is tried all the same."""
+async def test_a_delivery_fails_after_all_attempts(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
+    """The next delivery is tried all the same."""
     emulator.delivery = DeliveryPolicy(attempts=2, backoff=0)
     receiver.statuses.extend([404, 503])
     webhook_id = await _register(http, receiver.url, events=["task.created"])
@@ -277,8 +277,8 @@ async def test_a_delivery_is_given_up(emulator: Emulator, http: RawClient, recei
     assert [delivery.outcome for delivery in emulator.deliveries] == ["failed", "delivered"]
 
 
-async def test_attempts_are_further_and_further_apart(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """Each wait is twice the one before; others aren't held up by it."""
+async def test_each_wait_is_twice_the_last(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
+    """Other deliveries aren't delayed by it."""
     emulator.delivery = DeliveryPolicy(backoff=0.02)
     receiver.statuses.extend([500, 500, 500])
     await _register(http, receiver.url, events=["task.created"])
@@ -291,13 +291,13 @@ async def test_attempts_are_further_and_further_apart(emulator: Emulator, http: 
     assert all(wait >= 0.02 * 2**number for number, wait in enumerate(waits))
 
 
-async def test_a_delivery_that_waits_is_overtaken(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """A failed one comes again after those that came up in the meantime."""
+async def test_a_failed_delivery_is_queued_again(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
+    """It is sent after those that came up in the meantime."""
     receiver.statuses.append(500)
-    receiver.gate.clear()
+    receiver.opened.clear()
     await _register(http, receiver.url)
     await http.frames(await http.create())
-    receiver.gate.set()
+    receiver.opened.set()
     await emulator.delivered(count=3)
 
     assert receiver.events[0] == "task.created"
@@ -308,12 +308,12 @@ async def test_a_delivery_that_waits_is_overtaken(emulator: Emulator, http: RawC
 
 
 @pytest.mark.parametrize("kind", ["closed", "silent"])
-async def test_a_receiver_may_not_answer(
+async def test_a_receiver_may_not_respond(
     emulator: Emulator, http: RawClient, receiver: Receiver, unused_port: int, kind: str
 ) -> None:
-    """Nobody listens, or nobody says anything in time: an attempt that failed, and says why."""
+    """A refused connection and a timeout are failed attempts, with the reason."""
     emulator.delivery = DeliveryPolicy(attempts=1, timeout=0.05)
-    receiver.gate.clear()
+    receiver.opened.clear()
     await _register(http, receiver.url if kind == "silent" else f"http://127.0.0.1:{unused_port}/")
     await http.create()
 
@@ -321,13 +321,11 @@ async def test_a_receiver_may_not_answer(
 
     assert delivery.attempts[0].status is None
     assert ("TimeoutError" if kind == "silent" else "ConnectorError") in str(delivery.attempts[0].error)
-    receiver.gate.set()
+    receiver.opened.set()
 
 
-async def test_a_webhook_that_only_fails_is_told_no_more(
-    emulator: Emulator, http: RawClient, receiver: Receiver
-) -> None:
-    """If it is so ordered, after so many failed attempts."""
+async def test_a_failing_webhook_can_be_deactivated(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
+    """The policy sets the number of failed attempts after which that happens."""
     emulator.delivery = DeliveryPolicy(attempts=2, backoff=0, deactivate_after=2)
     receiver.statuses.extend([500, 500])
     webhook_id = await _register(http, receiver.url, events=["task.created"])
@@ -340,11 +338,11 @@ async def test_a_webhook_that_only_fails_is_told_no_more(
     assert (webhook["isActive"], webhook["failureCount"], len(emulator.deliveries)) == (False, 2, 1)
 
 
-# What can go wrong on request
+# Faults
 
 
-async def test_a_delivery_can_come_twice(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """With the same body; which ones, a match tells."""
+async def test_a_delivery_can_be_repeated(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
+    """The copies have the same body, and a match selects the event."""
     rule = emulator.faults.add(RepeatedDelivery(), Deliveries("task.completed"), times=None)
     await _register(http, receiver.url)
     await http.create()
@@ -356,7 +354,7 @@ async def test_a_delivery_can_come_twice(emulator: Emulator, http: RawClient, re
 
 
 async def test_a_delivery_can_come_out_of_order(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """After so many later ones."""
+    """It comes after a number of later ones."""
     emulator.faults.add(LateDelivery(2), Deliveries("task.created"))
     emulator.faults.add(LateDelivery(1), Deliveries("task.running"))
     await _register(http, receiver.url)
@@ -367,7 +365,7 @@ async def test_a_delivery_can_come_out_of_order(emulator: Emulator, http: RawCli
 
 
 async def test_a_late_delivery_waits(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """Until there are later ones, of whichever task; those that came before it don't count."""
+    """It waits for later deliveries of any task; earlier ones don't count."""
     emulator.faults.add(LateDelivery(), Deliveries("task.completed"))
     await _register(http, receiver.url)
     await http.frames(await http.create())
@@ -385,7 +383,7 @@ async def test_a_late_delivery_waits(emulator: Emulator, http: RawClient, receiv
 async def test_a_delivery_can_be_tampered_with(
     emulator: Emulator, http: RawClient, receiver: Receiver, part: Any
 ) -> None:
-    """Its signature doesn't hold, and it still is JSON; the next one is all right."""
+    """Its signature is wrong and its body still JSON, and the next delivery is right."""
     emulator.faults.add(TamperedDelivery(part))
     await _register(http, receiver.url)
     await http.create()
@@ -401,7 +399,7 @@ async def test_a_delivery_can_be_tampered_with(
 async def test_a_secret_can_be_wrong_or_missing(
     emulator: Emulator, http: RawClient, receiver: Receiver, part: Any, secret: str | None
 ) -> None:
-    """As from somebody who doesn't know it."""
+    """Such deliveries look like those of a stranger."""
     emulator.faults.add(TamperedDelivery(part))
     await _register(http, receiver.url, secret="s3cret")
     await http.create()
@@ -413,7 +411,7 @@ async def test_a_secret_can_be_wrong_or_missing(
 
 
 async def test_a_delivery_can_be_stale(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """Signed properly, but long ago."""
+    """Its signature is valid, but old."""
     emulator.faults.add(StaleDelivery(3600))
     await _register(http, receiver.url)
     await http.create()
@@ -427,7 +425,7 @@ async def test_a_delivery_can_be_stale(emulator: Emulator, http: RawClient, rece
 async def test_faults_of_deliveries_and_of_requests_stay_apart(
     emulator: Emulator, http: RawClient, receiver: Receiver
 ) -> None:
-    """In one book, each for its own; chance and order are those of every fault."""
+    """One registry has both; each fault troubles its own kind, with the order and chance of all faults."""
     faults: list[Fault] = [TamperedDelivery(), StaleDelivery(3600)]
     for fault in faults:
         emulator.faults.add(fault, Deliveries(nth=2), times=1)
@@ -441,12 +439,12 @@ async def test_faults_of_deliveries_and_of_requests_stay_apart(
     assert int(receiver.received[1].headers["X-Webhook-Timestamp"]) < time.time() - 3500
 
 
-# Where it goes, and when it stops
+# Where deliveries go, and when they stop
 
 
 @pytest.mark.parametrize("url", ["https://example.com/hook", "https://192.0.2.1/hook", "https://127.0.0.1.nip.io/"])
 async def test_nothing_leaves_the_machine(emulator: Emulator, http: RawClient, url: str) -> None:
-    """A webhook elsewhere is registered, and what it would be told is written down and sent nowhere."""
+    """A webhook on another machine can be registered, and its deliveries are logged as skipped."""
     webhook_id = await _register(http, url)
     await http.create()
 
@@ -459,7 +457,7 @@ async def test_nothing_leaves_the_machine(emulator: Emulator, http: RawClient, u
     assert (webhook["lastTriggeredAt"], webhook["failureCount"]) == (None, 0)
 
 
-async def test_no_name_server_is_asked() -> None:
+async def test_no_name_server_is_queried() -> None:
     """This machine has its own names, and no other name has an address."""
     resolver = LoopbackResolver()
 
@@ -468,7 +466,7 @@ async def test_no_name_server_is_asked() -> None:
         await resolver.resolve("example.com", 80)
 
 
-async def test_a_receiver_may_be_known_by_name(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
+async def test_a_receiver_may_be_on_localhost(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
     """`localhost` is this machine."""
     await _register(http, receiver.url.replace("127.0.0.1", "localhost"))
     await http.create()
@@ -477,8 +475,8 @@ async def test_a_receiver_may_be_known_by_name(emulator: Emulator, http: RawClie
     assert len(receiver.received) == 3
 
 
-async def test_a_receiver_may_have_a_certificate_of_its_own(emulator: Emulator, http: RawClient) -> None:
-    """On this machine it isn't checked."""
+async def test_a_receiver_may_have_any_certificate(emulator: Emulator, http: RawClient) -> None:
+    """Certificates aren't checked on this machine."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.tempfile() as path:
         context.load_cert_chain(path)
@@ -491,17 +489,17 @@ async def test_a_receiver_may_have_a_certificate_of_its_own(emulator: Emulator, 
         assert len(receiver.received) == 3
 
 
-async def test_a_webhook_that_was_deleted_is_told_nothing_more(
+async def test_a_deleted_webhook_gets_no_more_deliveries(
     emulator: Emulator, http: RawClient, receiver: Receiver
 ) -> None:
-    """What waits for it is dropped, in the queue and behind others alike; what is under way isn't called back."""
+    """Queued and held deliveries are dropped; an attempt under way is completed."""
     emulator.faults.add(LateDelivery(5), Deliveries("task.running"))
-    receiver.gate.clear()
+    receiver.opened.clear()
     webhook_id = await _register(http, receiver.url)
     await http.frames(await http.create())
     await receiver.arrivals.get()
     await http.call("DELETE", f"/webhooks/{webhook_id}")
-    receiver.gate.set()
+    receiver.opened.set()
     dropped = await emulator.delivered(outcome="dropped", count=2)
     await http.frames(await http.create())
 
@@ -511,16 +509,16 @@ async def test_a_webhook_that_was_deleted_is_told_nothing_more(
 
 
 @pytest.mark.parametrize("how", ["clear", "close"])
-async def test_deliveries_end_with_what_they_are_about(
+async def test_clear_and_close_end_deliveries(
     emulator: Emulator, http: RawClient, receiver: Receiver, how: str
 ) -> None:
-    """At once, whatever they wait for: an answer, or their next attempt."""
+    """They end at once, whether they wait for a response or for their next attempt."""
     emulator.delivery = DeliveryPolicy(backoff=3600, timeout=3600)
     receiver.statuses.append(500)
     await _register(http, receiver.url)
     await http.create()
     await receiver.arrivals.get()
-    receiver.gate.clear()
+    receiver.opened.clear()
     await receiver.arrivals.get()
 
     with anyio.fail_after(2):
@@ -530,17 +528,17 @@ async def test_deliveries_end_with_what_they_are_about(
             emulator.clear()
             assert emulator.deliveries == ()
             assert (await http.call("GET", "/webhooks")).json() == {"webhooks": []}
-    receiver.gate.set()
+    receiver.opened.set()
 
 
 def test_deliveries_can_be_awaited_from_another_loop(webhook_key: str) -> None:
-    """With an emulator in a thread of its own, as in the pytest plugin."""
+    """This works with an emulator in a thread, as in the pytest plugin."""
     with Emulator(pace=0, webhook_key=webhook_key, log_limit=2) as emulator:
-        asyncio.run(_told(emulator))
+        asyncio.run(_wait_for_delivery(emulator))
         assert [delivery.number for delivery in emulator.deliveries] == [2, 3]
 
 
-async def _told(emulator: Emulator) -> None:
+async def _wait_for_delivery(emulator: Emulator) -> None:
     async with receiving() as receiver, aiohttp.ClientSession() as session:
         http = RawClient(emulator, session)
         await _register(http, receiver.url)
@@ -549,19 +547,19 @@ async def _told(emulator: Emulator) -> None:
         assert receiver.events == ["task.created", "task.running", "task.completed"]
 
 
-async def test_a_key_that_is_none_fails_the_check() -> None:
-    """The test learns that it gave the wrong one."""
+async def test_an_invalid_signing_key_fails_the_check() -> None:
+    """The test learns that the given key is invalid."""
     async with Emulator(pace=0, webhook_key="no PEM") as emulator, aiohttp.ClientSession() as session:
         http = RawClient(emulator, session)
-        reply = await http.call("GET", "/webhooks/public_key")
+        response = await http.call("GET", "/webhooks/public_key")
 
-        assert reply.status == 500
+        assert response.status == 500
         with pytest.raises(ExceptionGroup):
             emulator.check()
 
 
-async def test_a_late_step_changes_no_end(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """A turn's end is told once, whatever its agent still says."""
+async def test_a_turn_that_ended_is_announced_once(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
+    """Later steps of its agent change nothing."""
     emulator.script(fail("no"), raw("text", content="late"))
     await _register(http, receiver.url)
     await http.frames(await http.create())
@@ -572,7 +570,7 @@ async def test_a_late_step_changes_no_end(emulator: Emulator, http: RawClient, r
 
 
 async def test_a_delivery_can_be_unreadable(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """It is no JSON, and signed all the same."""
+    """Its body is no JSON, and its signature is valid."""
     emulator.faults.add(UnreadableDelivery(b"<html>"))
     await _register(http, receiver.url)
     await http.create()

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from emulator.raw_client import read_until_broken
-from emulator.workspace import RawWorkspace, send
+from emulator.raw_workspace import RawWorkspace, send
 from rebyte_async.emulator import (
     DOWNLOADS,
     ArtifactFormat,
@@ -31,7 +31,7 @@ from rebyte_async.emulator import (
 )
 
 if TYPE_CHECKING:
-    from emulator.raw_client import RawClient, Reply
+    from emulator.raw_client import RawClient, Response
     from rebyte_async.emulator import Emulator, Fault
     from rebyte_async.emulator.frames import CutManner
 
@@ -40,22 +40,22 @@ DATA = bytes(range(256)) * 40
 
 @pytest.fixture(params=[None, 302], ids=["api", "storage"])
 async def workspace(request: pytest.FixtureRequest, emulator: Emulator, http: RawClient) -> RawWorkspace:
-    """A workspace with one artifact, whose bytes come from the API itself or from the storage behind it."""
+    """A workspace with one artifact, whose bytes come from the API or from the storage that it redirects to."""
     emulator.artifact_format = ArtifactFormat(redirect=request.param)
-    workspace = await RawWorkspace.make(http)
+    workspace = await RawWorkspace.create(http)
     emulator.put_artifact(workspace.id, "a", DATA)
     return workspace
 
 
 async def _where(workspace: RawWorkspace) -> tuple[str, dict[str, str]]:
-    """Where the bytes are, and the headers that are needed there."""
+    """Return the URL of the bytes, and the headers that they need."""
     emulator = workspace.http.emulator
     if emulator.artifact_format.redirect is None:
         return f"{emulator.url}{workspace.path}/a", {"API_KEY": emulator.api_key}
     return (await workspace.call("GET", "a")).headers["Location"], {}
 
 
-async def _get(workspace: RawWorkspace, **headers: str) -> Reply:
+async def _get(workspace: RawWorkspace, **headers: str) -> Response:
     url, key = await _where(workspace)
     return await send(workspace.http, "GET", url, headers={**key, **headers})
 
@@ -68,7 +68,7 @@ async def _broken(workspace: RawWorkspace) -> tuple[bytes, Exception | None]:
 
 @pytest.mark.parametrize("manner", ["reset", "eof", "clean"])
 async def test_a_download_can_be_cut(emulator: Emulator, workspace: RawWorkspace, manner: CutManner) -> None:
-    """After some bytes; as its length was promised, every manner is an error. The rest can be asked for."""
+    """Since its length was promised, every manner of cut is an error; the rest can be requested."""
     emulator.faults.add(CutBytes(1000, manner), DOWNLOADS)
 
     received, error = await _broken(workspace)
@@ -78,8 +78,8 @@ async def test_a_download_can_be_cut(emulator: Emulator, workspace: RawWorkspace
     assert (rest.status, rest.body) == (206, DATA[1000:])
 
 
-async def test_a_part_can_be_cut_too(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """What is counted are the bytes of the answer."""
+async def test_a_range_can_be_cut(emulator: Emulator, workspace: RawWorkspace) -> None:
+    """The bytes of the response count."""
     emulator.faults.add(CutBytes(10, "eof"), DOWNLOADS)
     url, key = await _where(workspace)
 
@@ -90,7 +90,7 @@ async def test_a_part_can_be_cut_too(emulator: Emulator, workspace: RawWorkspace
 
 
 async def test_a_length_can_be_too_large(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """The connection is closed where the rest should come."""
+    """The connection is closed instead of sending the rest."""
     emulator.faults.add(WrongLength(3))
 
     received, error = await _broken(workspace)
@@ -102,13 +102,13 @@ async def test_a_length_can_be_too_small(emulator: Emulator, workspace: RawWorks
     """The body ends early and looks whole."""
     emulator.faults.add(WrongLength(-3))
 
-    reply = await _get(workspace)
+    response = await _get(workspace)
 
-    assert (reply.status, reply.body) == (200, DATA[:-3])
+    assert (response.status, response.body) == (200, DATA[:-3])
 
 
 async def test_a_length_can_be_missing(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """Then nothing tells a body that was cut cleanly from a whole one."""
+    """Then a body that was cut cleanly looks like a whole one."""
     emulator.faults.add(WrongLength(None), times=2)
     whole = await _get(workspace)
     emulator.faults.add(CutBytes(7, "clean"), DOWNLOADS)
@@ -118,7 +118,7 @@ async def test_a_length_can_be_missing(emulator: Emulator, workspace: RawWorkspa
 
 
 async def test_an_etag_can_change(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """Another one each time, and `If-Range` brings the whole."""
+    """It is a new one each time, and `If-Range` gets the whole artifact."""
     etag = emulator.artifacts(workspace.id)[0].etag
     emulator.faults.add(OtherETag(), times=2)
 
@@ -132,33 +132,33 @@ async def test_an_etag_can_change(emulator: Emulator, workspace: RawWorkspace) -
 
 
 async def test_an_etag_can_change_without_being_heeded(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """The part comes all the same, and only its ETag tells that it is of something else."""
+    """The range is sent all the same, and only its ETag shows the change."""
     etag = emulator.artifacts(workspace.id)[0].etag
     emulator.faults.add(OtherETag(heeded=False))
 
-    reply = await _get(workspace, **{"Range": "bytes=9-", "If-Range": etag})
+    response = await _get(workspace, **{"Range": "bytes=9-", "If-Range": etag})
 
-    assert (reply.status, reply.body, reply.headers["ETag"] == etag) == (206, DATA[9:], False)
+    assert (response.status, response.body, response.headers["ETag"] == etag) == (206, DATA[9:], False)
 
 
 async def test_ranges_can_be_ignored(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """The whole comes, with 200."""
+    """The whole artifact comes, with a 200."""
     emulator.faults.add(NoRanges())
 
-    reply = await _get(workspace, Range="bytes=9-")
+    response = await _get(workspace, Range="bytes=9-")
 
-    assert (reply.status, reply.body, "Accept-Ranges" in reply.headers) == (200, DATA, False)
+    assert (response.status, response.body, "Accept-Ranges" in response.headers) == (200, DATA, False)
 
 
 async def test_a_download_can_be_slow(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """Some bytes come at once, the rest piece by piece, and it is whole in the end."""
+    """Some bytes come at once, the rest piece by piece, until it is whole."""
     emulator.faults.add(Slow(0.001, size=3000, after=4000))
 
     assert (await _get(workspace)).body == DATA
 
 
 async def test_a_download_can_stall(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """With its connection open, until the client gives up."""
+    """Its connection stays open until the client gives up."""
     emulator.faults.add(Slow(3600, after=100))
     url, key = await _where(workspace)
 
@@ -169,7 +169,7 @@ async def test_a_download_can_stall(emulator: Emulator, workspace: RawWorkspace)
 
 
 async def test_a_download_can_come_in_small_pieces(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """As streams can."""
+    """`Split` works for downloads as for streams."""
     emulator.faults.add(Split(1000, seed=1), DOWNLOADS)
 
     assert (await _get(workspace)).body == DATA
@@ -187,16 +187,16 @@ async def test_a_download_can_come_in_small_pieces(emulator: Emulator, workspace
         (Delay(0.001, "after"), 200, DATA),
     ],
 )
-async def test_faults_of_requests_are_for_downloads_too(
+async def test_request_faults_work_for_downloads(
     emulator: Emulator, workspace: RawWorkspace, fault: Fault, status: int, body: bytes | None
 ) -> None:
-    """Nothing of the artifact is sent before they have had their say."""
+    """They decide before a byte of the artifact is sent."""
     rule = emulator.faults.add(fault, DOWNLOADS)
 
-    reply = await _get(workspace)
+    response = await _get(workspace)
 
-    assert (reply.status, rule.fired) == (status, 1)
-    assert body is None or reply.body == body
+    assert (response.status, rule.fired) == (status, 1)
+    assert body is None or response.body == body
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -209,9 +209,9 @@ async def test_a_download_can_be_dropped(emulator: Emulator, workspace: RawWorks
 
 
 async def test_faults_can_be_for_one_origin(emulator: Emulator, http: RawClient) -> None:
-    """Such as a signed URL that has expired before it could be used."""
+    """A signed URL can expire before it is used, while the API has a fault of its own."""
     emulator.artifact_format = ArtifactFormat(redirect=302)
-    workspace = await RawWorkspace.make(http)
+    workspace = await RawWorkspace.create(http)
     emulator.put_artifact(workspace.id, "a", DATA)
     expired = emulator.faults.add(ExpiredUrl())
     emulator.faults.add(Status(429), Match(origin="api", path=".*/artifacts/a"))
@@ -220,13 +220,13 @@ async def test_faults_can_be_for_one_origin(emulator: Emulator, http: RawClient)
     second = [await _get(workspace) for _ in range(2)]
 
     assert first.status == 429
-    assert [reply.status for reply in second] == [403, 200]
+    assert [response.status for response in second] == [403, 200]
     assert (b"expired" in second[0].body, expired.fired) == (True, 1)
 
 
 async def test_uploads_of_artifacts_can_fail(emulator: Emulator, http: RawClient) -> None:
-    """At the API and at the storage; a body that a fault has read first is stored all the same."""
-    workspace = await RawWorkspace.make(http)
+    """Uploads to both origins can fail; a body that a fault has read first is stored all the same."""
+    workspace = await RawWorkspace.create(http)
     emulator.faults.add(HtmlPage(502), Match("POST", f"{workspace.path}"))
     emulator.faults.add(Delay(0.001), Match("POST", f"{workspace.path}"), times=2)
     emulator.faults.add(Status(503), Match("PUT", origin="storage"))
@@ -239,20 +239,20 @@ async def test_uploads_of_artifacts_can_fail(emulator: Emulator, http: RawClient
     assert [(artifact.name, artifact.size) for artifact in emulator.artifacts(workspace.id)] == [("a", 1), ("b", 1)]
 
 
-async def test_a_download_can_be_redirected_anywhere(emulator: Emulator, http: RawClient) -> None:
-    """Also by a fault: to the same path on the other origin, where it needs no key."""
-    workspace = await RawWorkspace.make(http)
+async def test_a_download_can_be_redirected_by_a_fault(emulator: Emulator, http: RawClient) -> None:
+    """It leads to the same path on the other origin, where no key is needed."""
+    workspace = await RawWorkspace.create(http)
     emulator.put_artifact(workspace.id, "a", DATA)
     emulator.faults.add(Redirect(307, origin="storage"), DOWNLOADS)
 
     redirect = await workspace.call("GET", "a")
-    reply = await send(http, "GET", redirect.headers["Location"])
+    response = await send(http, "GET", redirect.headers["Location"])
 
-    assert (redirect.status, reply.status, reply.body) == (307, 200, DATA)
+    assert (redirect.status, response.status, response.body) == (307, 200, DATA)
 
 
-async def test_a_match_can_ask_a_function(emulator: Emulator, http: RawClient) -> None:
-    """For what its other fields don't tell."""
+async def test_a_match_can_call_a_function(emulator: Emulator, http: RawClient) -> None:
+    """The function decides about what the other fields can't express."""
     emulator.faults.add(Status(500), Match(also=lambda call: "offset" in call.request.query), times=None)
 
     statuses = [(await http.call("GET", path)).status for path in ("/tasks", "/tasks?offset=1")]
@@ -260,9 +260,9 @@ async def test_a_match_can_ask_a_function(emulator: Emulator, http: RawClient) -
     assert statuses == [200, 500]
 
 
-async def test_an_artifact_can_go_in_the_middle_of_a_download(emulator: Emulator, http: RawClient) -> None:
+async def test_an_artifact_can_be_deleted_during_its_download(emulator: Emulator, http: RawClient) -> None:
     """The connection breaks then."""
-    workspace = await RawWorkspace.make(http)
+    workspace = await RawWorkspace.create(http)
     await workspace.upload(("a", bytes(1 << 20)))
     emulator.faults.add(Slow(0.01, size=256 << 10))
 

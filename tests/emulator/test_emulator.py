@@ -1,4 +1,4 @@
-"""The emulator as a whole: its life, its scripts, and how it is cleared."""
+"""The emulator as a whole: its life, its scripts, and `clear`."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ if TYPE_CHECKING:
     from rebyte_async.emulator import Steps
 
 
-async def _said(http: RawClient, prompt: str = "Say hello") -> list[str]:
+async def _run_task(http: RawClient, prompt: str = "Say hello") -> list[str]:
     return await http.texts(await http.create(prompt))
 
 
 async def test_scripts_are_played_in_their_order(emulator: Emulator, http: RawClient) -> None:
-    """Each is for one prompt, single steps and lists alike; then the plausible agent is back."""
+    """Each is for one prompt, of single steps and lists alike; then the default script is played again."""
     emulator.script(text("one"), text("two"))
     emulator.script([text("three"), [text("four")]])
 
-    assert await _said(http) == ["one", "two"]
-    assert await _said(http) == ["three", "four"]
+    assert await _run_task(http) == ["one", "two"]
+    assert await _run_task(http) == ["three", "four"]
     assert len(await http.frames(await http.create())) > 5
 
 
 async def test_scripts_can_be_for_some_prompts(emulator: Emulator, http: RawClient) -> None:
-    """By a pattern, a number of times or for good; those for every prompt come last, the newest first."""
+    """They can have a pattern, and a number of prompts or none; those for every prompt come last, the newest first."""
     emulator.script(text("default"), times=None)
     emulator.script(text("newer default"), times=None, prompt="new")
     emulator.script(text("blue"), prompt="(?i)blue", times=2)
     once = emulator.script(text("next"))
 
-    said = [await _said(http, prompt) for prompt in ("Blue", "red", "a blue one", "bluest", "something new")]
+    texts = [await _run_task(http, prompt) for prompt in ("Blue", "red", "a blue one", "bluest", "something new")]
 
-    assert [content for (content,) in said] == ["blue", "next", "blue", "default", "newer default"]
+    assert [content for (content,) in texts] == ["blue", "next", "blue", "default", "newer default"]
     assert (once.played, once.is_spent) == (1, True)
 
 
 async def test_a_step_can_be_a_function_of_its_turn(emulator: Emulator, http: RawClient) -> None:
-    """It knows what was asked, and returns further steps or nothing."""
+    """It gets the turn, and returns further steps or nothing."""
 
     def echo(turn: Turn) -> Steps:
         return [text(f"{turn.prompt} {turn.number} {turn.executor} {turn.skills} {turn.files}"), lambda _: None]
@@ -59,7 +59,7 @@ async def test_a_step_can_be_a_function_of_its_turn(emulator: Emulator, http: Ra
 
 
 async def test_a_function_that_fails_fails_its_turn_and_the_check(emulator: Emulator, http: RawClient) -> None:
-    """The stream ends as failed, the test learns why, and the next prompt of the task is worked on."""
+    """The stream ends as failed, `check` raises the error, and the agent continues with the next prompt."""
 
     def broken(turn: Turn) -> Steps:
         raise LookupError(turn.prompt)
@@ -76,7 +76,7 @@ async def test_a_function_that_fails_fails_its_turn_and_the_check(emulator: Emul
 
 
 async def test_a_function_that_fails_late_fails_the_check(emulator: Emulator, http: RawClient) -> None:
-    """Also when the turn has ended without it."""
+    """Also an error after the end of the turn is raised."""
 
     def broken(turn: Turn) -> Steps:
         raise LookupError(turn.prompt)
@@ -88,8 +88,8 @@ async def test_a_function_that_fails_late_fails_the_check(emulator: Emulator, ht
         emulator.check()
 
 
-async def test_what_is_no_step_is_refused_at_once(emulator: Emulator) -> None:
-    """A string or a number in a script is a mistake of the test's."""
+async def test_invalid_steps_are_refused_at_once(emulator: Emulator) -> None:
+    """A string or a number in a script is a mistake of the test."""
     steps: list[Any] = ["hello", 3]
     for step in steps:
         with pytest.raises(TypeError, match="no step"):
@@ -97,7 +97,7 @@ async def test_what_is_no_step_is_refused_at_once(emulator: Emulator) -> None:
 
 
 async def test_a_turn_can_be_canceled_by_the_service(emulator: Emulator, http: RawClient) -> None:
-    """Nobody called for it, and yet it ends so."""
+    """It ends as canceled without a request."""
     emulator.script(text("a"), cancel())
     task_id = await http.create()
 
@@ -105,8 +105,8 @@ async def test_a_turn_can_be_canceled_by_the_service(emulator: Emulator, http: R
     assert [(task.id, task.status, task.prompts) for task in emulator.tasks] == [(task_id, "canceled", ("Say hello",))]
 
 
-async def test_a_gate_stays_open(emulator: Emulator, http: RawClient) -> None:
-    """A release before the hold counts too, and a test can wait until agents have come to it."""
+async def test_a_released_hold_stays_open(emulator: Emulator, http: RawClient) -> None:
+    """A release before the hold counts as well, and a test can wait until agents have reached the hold."""
     emulator.script(hold("door"), times=None)
     reached = asyncio.create_task(emulator.reached("door", count=3))
     tasks = [await http.create() for _ in range(3)]
@@ -121,7 +121,7 @@ async def test_a_gate_stays_open(emulator: Emulator, http: RawClient) -> None:
 
 
 async def test_clear_forgets_everything(emulator: Emulator, http: RawClient) -> None:
-    """Tasks, scripts, faults, keys, formats and the log go; open streams are cut."""
+    """Tasks, scripts, faults, keys, formats and the log are dropped, and open streams are cut."""
     emulator.script(text("a"), hold())
     key = emulator.add_key()
     emulator.disable_executor("codex")
@@ -152,17 +152,17 @@ async def test_a_deterministic_emulator_repeats_itself() -> None:
     assert await run() == await run()
 
 
-async def test_the_making_of_a_task_can_take_its_time() -> None:
-    """With `boot`, the answer waits for the VM, and so does the agent; the task exists at once."""
+async def test_a_task_can_take_time_to_boot() -> None:
+    """The response and the agent wait for the VM, while the task exists at once."""
     async with Emulator(boot=0.03) as emulator, aiohttp.ClientSession() as session:
         http = RawClient(emulator, session)
         emulator.script(succeed())
         creating = asyncio.create_task(http.create())
 
-        async def made() -> bool:
+        async def created() -> bool:
             return bool((await http.call("GET", "/tasks")).json()["total"])
 
-        await until(made)
+        await until(created)
         assert not creating.done()
         task_id = await creating
         assert len(await http.frames(task_id)) == 1
@@ -172,11 +172,11 @@ async def test_an_agent_can_pause(emulator: Emulator, http: RawClient) -> None:
     """Seconds pass between two events."""
     emulator.script(text("a"), pause(0.01), text("b"))
 
-    assert await _said(http) == ["a", "b"]
+    assert await _run_task(http) == ["a", "b"]
 
 
 async def test_closing_ends_open_streams_at_once() -> None:
-    """Nothing that is held, silent or paused keeps an emulator from closing."""
+    """Held, silent or paused streams don't keep an emulator from closing."""
     async with aiohttp.ClientSession() as session:
         async with Emulator() as emulator:
             http = RawClient(emulator, session)
@@ -227,13 +227,13 @@ async def _held_from_outside(emulator: Emulator) -> None:
 
 
 def test_a_threaded_emulator_that_cannot_start_says_why() -> None:
-    """The error is raised where it was entered."""
+    """The error is raised by the `with`."""
     with Emulator() as emulator, pytest.raises(OSError, match="address already in use"):
         Emulator(port=int(emulator.url.split(":")[2].split("/")[0])).__enter__()
 
 
 def test_importing_the_package_imports_no_emulator() -> None:
-    """The emulator costs nothing to those who don't use it."""
+    """Those who don't use the emulator don't pay for its import."""
     code = "import sys, rebyte_async; sys.exit(any('emulator' in name for name in sys.modules))"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 async def test_a_stream_has_the_documented_frames(emulator: Emulator, http: RawClient) -> None:
-    """Event frames with every field, then `done`, then the end of the answer."""
+    """Event frames with all fields come first, then `done`, then the end of the response."""
     emulator.script(text("Hi"), succeed("Bye"))
     task_id = await http.create()
 
@@ -51,8 +51,8 @@ async def test_a_stream_has_the_documented_frames(emulator: Emulator, http: RawC
     assert done.data == {"status": "succeeded", "lastSeq": 1, "finalResult": "Bye"}
 
 
-async def test_a_stream_brings_events_as_they_come(emulator: Emulator, http: RawClient) -> None:
-    """What was said can be read while the agent goes on, and several can follow."""
+async def test_events_are_streamed_as_they_come(emulator: Emulator, http: RawClient) -> None:
+    """They can be read while the agent continues, by several clients."""
     emulator.script(text("one"), hold("first"), text("two"), hold("second"), text("three"))
     task_id = await http.create()
 
@@ -68,7 +68,7 @@ async def test_a_stream_brings_events_as_they_come(emulator: Emulator, http: Raw
 
 
 async def test_every_connect_replays_the_turn_from_its_start(emulator: Emulator, http: RawClient) -> None:
-    """There is no resume: a `Last-Event-ID` or a query changes nothing."""
+    """There is no resuming: a `Last-Event-ID` or a query changes nothing."""
     emulator.script(text("one"), text("two"))
     task_id = await http.create()
 
@@ -80,23 +80,23 @@ async def test_every_connect_replays_the_turn_from_its_start(emulator: Emulator,
 
 
 async def test_the_stream_is_that_of_the_latest_prompt(emulator: Emulator, http: RawClient) -> None:
-    """After a further prompt, a connect carries its turn alone, numbered from the start."""
+    """After a further prompt, a connection gets its turn alone, numbered from the start."""
     emulator.script(text("first turn"))
     emulator.script(text("second turn"))
     task_id = await http.create()
     await http.frames(task_id)
 
-    reply = await http.call("POST", f"/tasks/{task_id}/prompts", json={"prompt": "more"})
+    response = await http.call("POST", f"/tasks/{task_id}/prompts", json={"prompt": "more"})
     event, done = await http.frames(task_id)
 
-    assert reply.status == 201
-    assert event.data["promptId"] == reply.json()["promptId"]
+    assert response.status == 201
+    assert event.data["promptId"] == response.json()["promptId"]
     assert (event.data["seq"], event.data["payload"]["content"]) == (1, "second turn")
     assert done.data["lastSeq"] == 1
 
 
-async def test_a_prompt_waits_for_the_one_that_runs(emulator: Emulator, http: RawClient) -> None:
-    """A further prompt is pending until its turn comes, and an earlier stream goes on to its end."""
+async def test_a_prompt_waits_for_the_running_one(emulator: Emulator, http: RawClient) -> None:
+    """It is pending until then, and an earlier stream continues to its end."""
     emulator.script(text("first turn"), hold())
     task_id = await http.create()
 
@@ -114,7 +114,7 @@ async def test_a_prompt_waits_for_the_one_that_runs(emulator: Emulator, http: Ra
 
 
 async def test_events_can_come_after_the_end(emulator: Emulator, http: RawClient) -> None:
-    """Steps after an ending are late: `done` and the task's end can be read before they can."""
+    """Steps after the end of a turn are late: `done` and the end of the task can be read before their events."""
     emulator.script(text("early"), succeed("late"), hold(), text("late"))
     task_id = await http.create()
 
@@ -135,7 +135,7 @@ async def test_events_can_come_after_the_end(emulator: Emulator, http: RawClient
 
 
 async def test_every_kind_of_event_can_be_scripted(emulator: Emulator, http: RawClient) -> None:
-    """The payloads have the contract's field names, and any other spelling is sent as given."""
+    """The payloads have the contract's field names, and any other form is sent as given."""
     emulator.script(
         init("s1", model="claude", cwd="/code"),
         thinking("Hm"),
@@ -177,17 +177,17 @@ async def test_every_kind_of_event_can_be_scripted(emulator: Emulator, http: Raw
         ([], ""),
     ],
 )
-async def test_a_turn_ends_with_what_was_said_last(
+async def test_the_final_result_is_the_last_text(
     emulator: Emulator, http: RawClient, steps: list[object], final: str
 ) -> None:
-    """Without a result of its own, the final result is the result event's text or the last block's."""
+    """Unless a script gives one, the final result is the text of the result event or of the last block."""
     emulator.script(steps)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
     assert (await http.frames(await http.create()))[-1].data["finalResult"] == final
 
 
-async def test_the_open_parts_of_the_format_can_be_switched(emulator: Emulator, http: RawClient) -> None:
-    """Event keys, the first number, ids and retry are as one likes."""
+async def test_the_format_can_be_set_where_the_contract_leaves_it_open(emulator: Emulator, http: RawClient) -> None:
+    """Event keys, the first number, ids and retry can be set."""
     emulator.stream = StreamFormat(event_keys=False, first_seq=0, ids=True, retry=250)
     emulator.script(text("a"), text("b"))
 
@@ -210,8 +210,8 @@ async def test_comments_are_no_events(emulator: Emulator, http: RawClient) -> No
     assert [frame.data["seq"] for frame in (frames[0], frames[2])] == [1, 2]
 
 
-async def test_heartbeats_fill_the_silence(emulator: Emulator, http: RawClient) -> None:
-    """With heartbeats switched on, a silent stream sends comments."""
+async def test_heartbeats_can_be_sent(emulator: Emulator, http: RawClient) -> None:
+    """A stream without events sends comments."""
     emulator.stream = StreamFormat(heartbeat=0.005)
     emulator.script(hold())
 
@@ -222,7 +222,7 @@ async def test_heartbeats_fill_the_silence(emulator: Emulator, http: RawClient) 
 
 
 async def test_many_streams_wait_side_by_side(emulator: Emulator, http: RawClient) -> None:
-    """All followers of a turn wake at once."""
+    """All streams of a turn wake at once."""
     emulator.script(hold(), text("now"))
     task_id = await http.create()
 
@@ -233,8 +233,8 @@ async def test_many_streams_wait_side_by_side(emulator: Emulator, http: RawClien
     assert {len(frames) for frames in await asyncio.gather(*readers)} == {2}
 
 
-async def test_a_stream_that_nobody_reads_any_more_ends(emulator: Emulator, http: RawClient) -> None:
-    """When the client goes, so does the handler."""
+async def test_a_stream_ends_when_its_client_disconnects(emulator: Emulator, http: RawClient) -> None:
+    """The handler is stopped."""
     emulator.script(text("a"), hold())
     async with http.open(await http.create()) as response:
         await read_frame(response)

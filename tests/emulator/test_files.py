@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from emulator.raw_client import Reply
+    from emulator.raw_client import Response
     from rebyte_async.emulator import Step, Turn
 
 
 async def _announce(http: RawClient, filename: str = "spec.md", **fields: Any) -> Any:
-    reply = await http.call("POST", "/files", json={"filename": filename, **fields})
-    assert reply.status == 201
-    return reply.json()
+    response = await http.call("POST", "/files", json={"filename": filename, **fields})
+    assert response.status == 201
+    return response.json()
 
 
-async def _put(http: RawClient, url: str, data: Any = b"# Spec", content_type: str = "text/markdown") -> Reply:
+async def _put(http: RawClient, url: str, data: Any = b"# Spec", content_type: str = "text/markdown") -> Response:
     return await http.call("PUT", url, data=data, headers={"Content-Type": content_type})
 
 
 async def test_a_file_is_announced_with_a_url_on_another_origin(emulator: Emulator, http: RawClient) -> None:
-    """The filename that comes back is unique and keeps its ending."""
+    """The returned filename is unique and keeps its ending."""
     first, second = await _announce(http), await _announce(http)
 
     assert set(first) == {"id", "filename", "uploadUrl"}
@@ -43,8 +43,8 @@ async def test_a_file_is_announced_with_a_url_on_another_origin(emulator: Emulat
     assert URL(first["uploadUrl"]).origin() != URL(emulator.url).origin()
 
 
-async def test_an_uploaded_file_is_on_disk(emulator: Emulator, http: RawClient) -> None:
-    """Its bytes, and what is known of it; a second PUT replaces it."""
+async def test_an_uploaded_file_is_on_the_disk(emulator: Emulator, http: RawClient) -> None:
+    """The emulator shows its bytes and its facts, and a second PUT replaces it."""
     file = await _announce(http, contentType="text/markdown")
 
     first = await _put(http, file["uploadUrl"])
@@ -56,40 +56,40 @@ async def test_an_uploaded_file_is_on_disk(emulator: Emulator, http: RawClient) 
     assert (await asyncio.to_thread(stored.path.read_bytes), stored.size) == (b"# Better", 8)
 
 
-async def test_a_large_file_flows_to_the_disk(emulator: Emulator, http: RawClient) -> None:
-    """Its size is in the log, its bytes are there only in part."""
+async def test_a_large_file_is_streamed_to_the_disk(emulator: Emulator, http: RawClient) -> None:
+    """The log has its size, and only a part of its bytes."""
     file = await _announce(http)
 
-    reply = await _put(http, file["uploadUrl"], io.BytesIO(bytes(20 << 20)), "application/octet-stream")
+    response = await _put(http, file["uploadUrl"], io.BytesIO(bytes(20 << 20)), "application/octet-stream")
 
-    assert (reply.status, emulator.files[0].size) == (200, 20 << 20)
+    assert (response.status, emulator.files[0].size) == (200, 20 << 20)
     assert (len(emulator.log[-1].body), emulator.log[-1].body_size) == (1 << 20, 20 << 20)
 
 
 @pytest.mark.parametrize(
     "body", [{}, {"filename": ""}, {"filename": "x" * 256}, {"filename": 1}, {"filename": "x", "contentType": 1}]
 )
-async def test_a_file_that_is_not_as_it_must_be_is_refused(http: RawClient, body: Any) -> None:
+async def test_invalid_files_are_refused(http: RawClient, body: Any) -> None:
     """A filename is required, and has at most 255 characters."""
-    reply = await http.call("POST", "/files", json=body)
+    response = await http.call("POST", "/files", json=body)
 
-    assert (reply.status, reply.code) == (400, "validation_error")
+    assert (response.status, response.code) == (400, "validation_error")
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "text/markdown; charset=utf-8"])
-async def test_an_upload_has_the_announced_type(emulator: Emulator, http: RawClient, content_type: str) -> None:
-    """Any other is 403, and nothing is kept."""
+async def test_an_upload_must_have_the_announced_type(emulator: Emulator, http: RawClient, content_type: str) -> None:
+    """Any other type gets a 403, and nothing is stored."""
     file = await _announce(http, contentType="text/markdown")
 
-    reply = await _put(http, file["uploadUrl"], content_type=content_type)
+    response = await _put(http, file["uploadUrl"], content_type=content_type)
 
-    assert (reply.status, reply.headers["Content-Type"]) == (403, "application/xml; charset=utf-8")
+    assert (response.status, response.headers["Content-Type"]) == (403, "application/xml; charset=utf-8")
     assert emulator.files == ()
 
 
 @pytest.mark.parametrize("change", [{"signature": "0"}, {"expires": "9999999999"}, {"serial": "7"}])
 async def test_a_signature_is_checked(http: RawClient, change: dict[str, str]) -> None:
-    """A URL that was changed is 403, and so is one of another file."""
+    """A URL that was changed gets a 403, and so does that of another file."""
     file, other = await _announce(http), await _announce(http)
     url = URL(file["uploadUrl"])
 
@@ -99,8 +99,8 @@ async def test_a_signature_is_checked(http: RawClient, change: dict[str, str]) -
     assert (changed.status, moved.status) == (403, 403)
 
 
-async def test_a_signed_url_expires(emulator: Emulator, http: RawClient) -> None:
-    """At a test's word for those handed out so far; a new one works."""
+async def test_signed_urls_can_be_expired(emulator: Emulator, http: RawClient) -> None:
+    """`expire_urls` is for those issued so far; a new one works."""
     old = await _announce(http, contentType="text/markdown")
     emulator.expire_urls()
     new = await _announce(http, contentType="text/markdown")
@@ -112,7 +112,7 @@ async def test_a_signed_url_expires(emulator: Emulator, http: RawClient) -> None
 
 
 async def test_a_signed_url_expires_in_time() -> None:
-    """After the seconds that the emulator was told."""
+    """It expires after `url_lifetime` seconds."""
     async with Emulator(url_lifetime=0) as emulator, aiohttp.ClientSession() as session:
         http = RawClient(emulator, session)
         file = await _announce(http, contentType="text/markdown")
@@ -121,36 +121,36 @@ async def test_a_signed_url_expires_in_time() -> None:
 
 
 async def test_no_key_may_come_to_the_storage(emulator: Emulator, http: RawClient) -> None:
-    """A client that sends it there is refused, whatever the signature says."""
+    """A client that sends its key there is refused, even with a valid signature."""
     file = await _announce(http, contentType="text/markdown")
     headers = {"Content-Type": "text/markdown", "API_KEY": emulator.api_key}
 
-    reply = await http.call("PUT", file["uploadUrl"], data=b"x", headers=headers)
+    response = await http.call("PUT", file["uploadUrl"], data=b"x", headers=headers)
 
-    assert (reply.status, reply.code) == (400, "validation_error")
+    assert (response.status, response.code) == (400, "validation_error")
 
 
 async def test_the_storage_is_no_api(emulator: Emulator, http: RawClient) -> None:
-    """Its origin answers the API's requests only after a redirect."""
-    reply = await http.call("GET", f"{emulator.storage_url}/v1/tasks", headers={})
+    """The storage serves the API's requests only after a redirect."""
+    response = await http.call("GET", f"{emulator.storage_url}/v1/tasks", headers={})
 
-    assert (reply.status, reply.code) == (401, "missing_api_key")
+    assert (response.status, response.code) == (401, "missing_api_key")
 
 
-async def test_an_upload_says_how_long_it_is(http: RawClient) -> None:
-    """Without a Content-Length it is 411, as at such storages."""
+async def test_an_upload_must_declare_its_length(http: RawClient) -> None:
+    """Without a Content-Length it gets a 411, as from such storages."""
     file = await _announce(http)
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b"x"
 
-    reply = await _put(http, file["uploadUrl"], chunks(), "application/octet-stream")
+    response = await _put(http, file["uploadUrl"], chunks(), "application/octet-stream")
 
-    assert reply.status == 411
+    assert response.status == 411
 
 
-async def test_a_broken_upload_leaves_nothing(emulator: Emulator, http: RawClient) -> None:
-    """Half a file is no file, and the URL works once more."""
+async def test_a_broken_upload_stores_nothing(emulator: Emulator, http: RawClient) -> None:
+    """The URL works once more afterwards."""
     file = await _announce(http)
     url = URL(file["uploadUrl"])
     _, writer = await asyncio.open_connection(url.host, url.port)
@@ -160,13 +160,13 @@ async def test_a_broken_upload_leaves_nothing(emulator: Emulator, http: RawClien
     writer.close()
     await writer.wait_closed()
 
-    reply = await _put(http, file["uploadUrl"], b"whole", "application/octet-stream")
+    response = await _put(http, file["uploadUrl"], b"whole", "application/octet-stream")
 
-    assert (reply.status, emulator.files[0].size) == (200, 5)
+    assert (response.status, emulator.files[0].size) == (200, 5)
 
 
 async def test_files_are_attached_to_tasks(emulator: Emulator, http: RawClient) -> None:
-    """By id and by the name that came back, for a task and for a further prompt."""
+    """They are attached by id and returned filename, to a task and to a further prompt."""
 
     def names(turn: Turn) -> Step:
         return text(" ".join(turn.files))
@@ -184,8 +184,8 @@ async def test_files_are_attached_to_tasks(emulator: Emulator, http: RawClient) 
     assert first == second == [file["filename"]]
 
 
-async def test_a_file_that_is_not_there_cannot_be_attached(http: RawClient) -> None:
-    """Neither one that nobody announced, nor under its old name, nor before its upload."""
+async def test_missing_files_cannot_be_attached(http: RawClient) -> None:
+    """A file can't be attached if it is unknown, named differently, or not uploaded."""
     file = await _announce(http, contentType="text/markdown")
 
     async def attach(file_id: str, filename: str) -> int:
@@ -201,7 +201,7 @@ async def test_a_file_that_is_not_there_cannot_be_attached(http: RawClient) -> N
     assert await attach(file["id"], file["filename"]) == 201
 
 
-async def test_faults_are_for_uploads_too(emulator: Emulator, http: RawClient) -> None:
+async def test_faults_work_for_uploads(emulator: Emulator, http: RawClient) -> None:
     """The storage can fail as the API can."""
     file = await _announce(http, contentType="text/markdown")
     emulator.faults.add(Status(503), Match("PUT", "/uploads/.*"))
@@ -212,7 +212,7 @@ async def test_faults_are_for_uploads_too(emulator: Emulator, http: RawClient) -
 
 
 async def test_uploads_can_be_kept_in_a_folder(tmp_path: Path) -> None:
-    """A folder that was given stays, with what is in it; a temporary one goes."""
+    """A given folder stays with its content; a temporary one is removed."""
     for folder in (tmp_path, None):
         async with Emulator(folder=folder) as emulator, aiohttp.ClientSession() as session:
             http = RawClient(emulator, session)

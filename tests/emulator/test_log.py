@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def test_every_request_is_a_record(emulator: Emulator, http: RawClient) -> None:
-    """What was asked and what was answered."""
+    """It has the request and its response."""
     before = datetime.now(UTC)
     fault = Status(418)
     emulator.faults.add(fault)
@@ -32,7 +32,7 @@ async def test_every_request_is_a_record(emulator: Emulator, http: RawClient) ->
 
 
 async def test_the_records_can_be_selected(emulator: Emulator, http: RawClient) -> None:
-    """By method and by path, as for faults."""
+    """The method and the path select, as for faults."""
     task_id = await http.create()
     await http.task(task_id)
     await http.call("GET", "/tasks")
@@ -44,7 +44,7 @@ async def test_the_records_can_be_selected(emulator: Emulator, http: RawClient) 
 
 
 async def test_a_stream_is_in_the_log_while_it_is_open(emulator: Emulator, http: RawClient) -> None:
-    """It has its status, and isn't over."""
+    """It has its status, and hasn't ended."""
     emulator.script(text("a"), hold())
     async with http.open(await http.create()) as response:
         await read_frame(response)
@@ -52,8 +52,8 @@ async def test_a_stream_is_in_the_log_while_it_is_open(emulator: Emulator, http:
         assert (emulator.log[-1].status, emulator.log[-1].ended) == (200, False)
 
 
-async def test_connections_are_told_apart(emulator: Emulator) -> None:
-    """Two requests on one connection have one number and port, another connection has another."""
+async def test_connections_are_numbered(emulator: Emulator) -> None:
+    """Two requests on one connection have the same number and port, another connection has others."""
     headers = {"API_KEY": emulator.api_key}
     for _ in range(2):
         async with aiohttp.ClientSession(headers=headers) as session:
@@ -68,7 +68,7 @@ async def test_connections_are_told_apart(emulator: Emulator) -> None:
 
 
 async def test_the_log_keeps_a_limited_number_of_records() -> None:
-    """The oldest records go first."""
+    """The oldest records are dropped first."""
     async with Emulator(log_limit=10) as emulator, aiohttp.ClientSession() as session:
         for _ in range(25):
             async with session.get(emulator.url):
@@ -87,7 +87,7 @@ async def test_a_long_body_is_logged_in_part(emulator: Emulator, http: RawClient
 
 
 async def test_the_log_can_be_cleared(emulator: Emulator, http: RawClient) -> None:
-    """It starts anew, and the numbers go on."""
+    """It starts anew, and the numbers continue."""
     await http.create()
 
     emulator.log.clear()

@@ -1,4 +1,4 @@
-"""The pytest plugin: its fixtures under every plugin for asynchronous tests that is at hand."""
+"""The pytest plugin: its fixtures under every plugin for asynchronous tests."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _CLIENT_TEST = """
 
 
 def test_the_client_works_with_anyio(tmp_path: Path) -> None:
-    """It talks to the emulator, and is closed in its test's loop."""
+    """It reaches the emulator, and is closed in its test's event loop."""
     mark = '@pytest.mark.anyio\n    @pytest.mark.parametrize("anyio_backend", ["asyncio"])'
     output = _run(tmp_path, _CLIENT_TEST.format(mark=mark), *_WITHOUT_ASYNCIO)
 
@@ -56,14 +56,14 @@ def test_the_client_works_with_anyio(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "mark"), [("strict", "@pytest.mark.asyncio"), ("auto", "")])
 def test_the_client_works_with_pytest_asyncio(tmp_path: Path, mode: str, mark: str) -> None:
-    """In both of its modes."""
+    """It works in both modes of the plugin."""
     output = _run(tmp_path, _CLIENT_TEST.format(mark=mark), "-o", f"asyncio_mode={mode}", *_LOOP_SCOPE)
 
     assert "2 passed" in output, output
 
 
 def test_a_failure_inside_the_emulator_fails_the_test(tmp_path: Path) -> None:
-    """What went wrong on the server's side is an error of the test that saw it, and of no other."""
+    """The failure is an error of the test that caused it, and of no other."""
     source = """
         import json
         from urllib.request import Request, urlopen
@@ -73,10 +73,10 @@ def test_a_failure_inside_the_emulator_fails_the_test(tmp_path: Path) -> None:
 
         def post(emulator):
             headers = {"API_KEY": emulator.api_key, "Content-Type": "application/json"}
-            with urlopen(Request(emulator.url + "/tasks", b'{"prompt": "x"}', headers)) as answer:
-                task_id = json.load(answer)["id"]
-            with urlopen(Request(f"{emulator.url}/tasks/{task_id}/events", headers=headers)) as answer:
-                return answer.read()
+            with urlopen(Request(emulator.url + "/tasks", b'{"prompt": "x"}', headers)) as response:
+                task_id = json.load(response)["id"]
+            with urlopen(Request(f"{emulator.url}/tasks/{task_id}/events", headers=headers)) as response:
+                return response.read()
 
         def test_broken(rebyte_emulator):
             rebyte_emulator.script(broken)
@@ -99,7 +99,7 @@ def test_nothing_heavy_is_imported_when_pytest_starts() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-async def test_the_fixtures_work_here(rebyte_emulator: Emulator, rebyte_client: AsyncRebyte) -> None:
+async def test_the_fixtures_work_together(rebyte_emulator: Emulator, rebyte_client: AsyncRebyte) -> None:
     """The client follows a scripted task of the emulator."""
     rebyte_emulator.script(text("Hello"))
 
@@ -108,12 +108,12 @@ async def test_the_fixtures_work_here(rebyte_emulator: Emulator, rebyte_client: 
     assert result.text == "Hello"
 
 
-async def test_every_test_finds_a_clean_emulator(rebyte_emulator: Emulator) -> None:
-    """What an earlier test did is forgotten."""
+async def test_every_test_gets_a_clean_emulator(rebyte_emulator: Emulator) -> None:
+    """The tasks of earlier tests are forgotten."""
     assert len(rebyte_emulator.log) == 0
     rebyte_emulator.faults.add(Status(500))
 
 
-async def test_every_test_finds_a_clean_emulator_again(rebyte_emulator: Emulator) -> None:
-    """Its faults too."""
+async def test_every_test_gets_an_emulator_without_faults(rebyte_emulator: Emulator) -> None:
+    """The faults of earlier tests are forgotten."""
     assert len(rebyte_emulator.faults) == 0

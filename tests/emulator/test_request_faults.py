@@ -36,8 +36,8 @@ async def _total(http: RawClient) -> int:
     return int((await http.call("GET", "/tasks")).json()["total"])
 
 
-async def test_a_fault_happens_once_unless_told_otherwise(emulator: Emulator, http: RawClient) -> None:
-    """The rule counts how often it fired, and the next request is answered properly."""
+async def test_a_fault_happens_once_by_default(emulator: Emulator, http: RawClient) -> None:
+    """The rule counts how often it fired, and the next request gets the right response."""
     rule = emulator.faults.add(Status(500))
 
     statuses = [(await http.call("GET", "/tasks")).status for _ in range(3)]
@@ -46,7 +46,7 @@ async def test_a_fault_happens_once_unless_told_otherwise(emulator: Emulator, ht
 
 
 async def test_faults_are_for_the_requests_that_match(emulator: Emulator, http: RawClient) -> None:
-    """Method, path, body and the place in the order decide."""
+    """The method, the path, the body and `nth` select the requests."""
     emulator.faults.add(Status(500), Match("POST", "/tasks", body="poison", nth=2), times=2)
 
     prompts = ["poison", "fine", "poison", "more poison", "poison"]
@@ -66,7 +66,7 @@ async def test_faults_can_be_counted_for_each_path(emulator: Emulator, http: Raw
 
 
 async def test_chance_is_the_same_in_every_run(emulator: Emulator, http: RawClient) -> None:
-    """A probability strikes some requests, the same ones for the same seed."""
+    """A probability selects some requests, the same ones for the same seed."""
 
     async def statuses() -> list[int]:
         emulator.clear()
@@ -79,8 +79,8 @@ async def test_chance_is_the_same_in_every_run(emulator: Emulator, http: RawClie
     assert set(first) == {200, 500}
 
 
-async def test_faults_can_be_lifted(emulator: Emulator, http: RawClient) -> None:
-    """One by one, or all at once."""
+async def test_faults_can_be_removed(emulator: Emulator, http: RawClient) -> None:
+    """They are removed one by one, or all at once."""
     rule = emulator.faults.add(Status(500), times=None)
     emulator.faults.add(Status(502), times=None)
     emulator.faults.remove(rule)
@@ -92,29 +92,33 @@ async def test_faults_can_be_lifted(emulator: Emulator, http: RawClient) -> None
 
 
 async def test_a_status_has_the_envelope_and_its_headers(emulator: Emulator, http: RawClient) -> None:
-    """Any status, code, message and header can be answered."""
+    """The status, code, message and headers can be set."""
     emulator.faults.add(Status(429, "slow_down", "Too fast", headers={"Retry-After": "3"}))
 
-    reply = await http.call("GET", "/tasks")
+    response = await http.call("GET", "/tasks")
 
-    assert (reply.status, reply.headers["Retry-After"]) == (429, "3")
-    assert reply.json() == {"error": {"code": "slow_down", "message": "Too fast"}}
+    assert (response.status, response.headers["Retry-After"]) == (429, "3")
+    assert response.json() == {"error": {"code": "slow_down", "message": "Too fast"}}
 
 
-@pytest.mark.parametrize(("when", "made"), [("before", 0), ("after", 1)])
-async def test_a_status_before_or_after_the_deed(emulator: Emulator, http: RawClient, when: str, made: int) -> None:
-    """`before` leaves the service as it was, `after` has it changed."""
+@pytest.mark.parametrize(("when", "created"), [("before", 0), ("after", 1)])
+async def test_a_status_comes_before_or_after_processing(
+    emulator: Emulator, http: RawClient, when: str, created: int
+) -> None:
+    """`before` leaves the state of the service as it was, `after` has changed it."""
     emulator.faults.add(Status(500, when=when), _CREATE)
 
-    reply = await http.call("POST", "/tasks", json={"prompt": "x"})
+    response = await http.call("POST", "/tasks", json={"prompt": "x"})
 
-    assert (reply.status, await _total(http)) == (500, made)
+    assert (response.status, await _total(http)) == (500, created)
 
 
 @pytest.mark.parametrize("reset", [True, False])
-@pytest.mark.parametrize(("when", "made"), [("before", 0), ("after", 1)])
-async def test_a_connection_can_break(emulator: Emulator, http: RawClient, when: str, made: int, reset: bool) -> None:
-    """`before`: nothing was read; `after`: the deed is done and the answer lost."""
+@pytest.mark.parametrize(("when", "created"), [("before", 0), ("after", 1)])
+async def test_a_connection_can_break(
+    emulator: Emulator, http: RawClient, when: str, created: int, reset: bool
+) -> None:
+    """`before`: nothing was read; `after`: the request was processed and the response is lost."""
     emulator.faults.add(Drop(when, reset), _CREATE)
 
     with pytest.raises(aiohttp.ClientConnectionError):
@@ -123,37 +127,37 @@ async def test_a_connection_can_break(emulator: Emulator, http: RawClient, when:
     record = emulator.log[0]
     assert (record.status, record.ended, len(record.faults)) == (None, True, 1)
     assert bool(record.body) == (when == "after")
-    assert await _total(http) == made
+    assert await _total(http) == created
 
 
-async def test_a_page_of_a_gateway(emulator: Emulator, http: RawClient) -> None:
-    """A 503 with HTML, and nothing was done."""
+async def test_a_gateway_can_respond_with_html(emulator: Emulator, http: RawClient) -> None:
+    """The client gets a 503 with HTML, and the request isn't processed."""
     emulator.faults.add(HtmlPage(headers={"Retry-After": "1"}), _CREATE)
 
-    reply = await http.call("POST", "/tasks", json={"prompt": "x"})
+    response = await http.call("POST", "/tasks", json={"prompt": "x"})
 
-    assert (reply.status, reply.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
-    assert b"<html>" in reply.body
+    assert (response.status, response.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
+    assert b"<html>" in response.body
     assert await _total(http) == 0
 
 
 @pytest.mark.parametrize(("fault", "body"), [(EmptyBody(), b""), (BrokenBody(b"<oops"), b"<oops")])
 async def test_a_body_can_be_wrong(emulator: Emulator, http: RawClient, fault: Fault, body: bytes) -> None:
-    """The deed is done and the status right; only the body isn't."""
+    """The request is processed and the status right; only the body is wrong."""
     emulator.faults.add(fault, _CREATE)
 
-    reply = await http.call("POST", "/tasks", json={"prompt": "x"})
+    response = await http.call("POST", "/tasks", json={"prompt": "x"})
 
-    assert (reply.status, reply.body, await _total(http)) == (201, body, 1)
+    assert (response.status, response.body, await _total(http)) == (201, body, 1)
 
 
 async def test_a_redirect_to_the_same_address(emulator: Emulator, http: RawClient) -> None:
-    """Who follows it gets the answer."""
+    """A client that follows it gets the response."""
     emulator.faults.add(Redirect(308))
 
-    reply = await http.call("GET", "/tasks?limit=3")
+    response = await http.call("GET", "/tasks?limit=3")
 
-    assert (reply.status, reply.json()["limit"], len(emulator.log)) == (200, 3, 2)
+    assert (response.status, response.json()["limit"], len(emulator.log)) == (200, 3, 2)
 
 
 async def test_a_redirect_to_another_origin(emulator: Emulator, http: RawClient) -> None:
@@ -161,24 +165,24 @@ async def test_a_redirect_to_another_origin(emulator: Emulator, http: RawClient)
     emulator.faults.add(Redirect(302, origin="storage"), Match("GET", "/tasks"))
     redirect = await http.call("GET", "/tasks", allow_redirects=False)
 
-    reply = await http.call("GET", redirect.headers["Location"], headers={})
+    response = await http.call("GET", redirect.headers["Location"], headers={})
 
     assert redirect.status == 302
-    assert (reply.status, reply.json()["total"]) == (200, 0)
+    assert (response.status, response.json()["total"]) == (200, 0)
     assert [(record.origin, record.key is None) for record in emulator.log] == [("api", False), ("storage", True)]
 
 
 async def test_a_redirect_to_anywhere(emulator: Emulator, http: RawClient) -> None:
-    """The location can be given whole."""
+    """The whole location can be set."""
     emulator.faults.add(Redirect(301, to="http://127.0.0.1:9/elsewhere"))
 
-    reply = await http.call("GET", "/tasks", allow_redirects=False)
+    response = await http.call("GET", "/tasks", allow_redirects=False)
 
-    assert (reply.status, reply.headers["Location"]) == (301, "http://127.0.0.1:9/elsewhere")
+    assert (response.status, response.headers["Location"]) == (301, "http://127.0.0.1:9/elsewhere")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_an_answer_can_be_late(emulator: Emulator, http: RawClient, when: str) -> None:
+async def test_a_response_can_be_late(emulator: Emulator, http: RawClient, when: str) -> None:
     """It is the right one all the same."""
     emulator.faults.add(Delay(0.001, when))
 
@@ -186,22 +190,22 @@ async def test_an_answer_can_be_late(emulator: Emulator, http: RawClient, when: 
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_late_answer_is_to_a_request_that_counts(emulator: Emulator, http: RawClient, when: str) -> None:
-    """A client that gives up doesn't undo what it asked for."""
+async def test_a_request_with_a_late_response_is_processed(emulator: Emulator, http: RawClient, when: str) -> None:
+    """A client that gives up doesn't undo its request."""
     emulator.faults.add(Delay(0.05, when), _CREATE)
 
     with pytest.raises(TimeoutError):
         await http.call("POST", "/tasks", json={"prompt": "x"}, timeout=aiohttp.ClientTimeout(total=0.02))
 
-    async def made() -> bool:
+    async def created() -> bool:
         return await _total(http) == 1
 
-    await until(made)
+    await until(created)
     assert emulator.log[0].path == "/tasks"
 
 
 async def test_a_new_task_can_be_invisible_for_some_reads(emulator: Emulator, http: RawClient) -> None:
-    """Reads lag behind the create, for each task and each way of reading it."""
+    """Each path of each task lags separately."""
     emulator.faults.add(ReadLag(), times=2)
     task_id = await http.create()
 
@@ -213,7 +217,7 @@ async def test_a_new_task_can_be_invisible_for_some_reads(emulator: Emulator, ht
 
 
 async def test_a_running_prompt_can_look_completed(emulator: Emulator, http: RawClient) -> None:
-    """`completedAt` equals `submittedAt` while it runs."""
+    """Its `completedAt` equals its `submittedAt` while it runs."""
     emulator.script(hold())
     emulator.faults.add(EagerCompletedAt(), times=None)
 
@@ -223,8 +227,8 @@ async def test_a_running_prompt_can_look_completed(emulator: Emulator, http: Raw
     assert (task["status"], prompt["completedAt"]) == ("running", prompt["submittedAt"])
 
 
-async def test_a_status_can_be_spelled_otherwise(emulator: Emulator, http: RawClient) -> None:
-    """In the answers, and in the stream's last frame."""
+async def test_a_status_can_be_spelled_differently(emulator: Emulator, http: RawClient) -> None:
+    """The responses and the done frame have the other spelling."""
     emulator.script(hold())
     emulator.faults.add(Respell(), times=None)
     task_id = await http.create()
@@ -237,33 +241,33 @@ async def test_a_status_can_be_spelled_otherwise(emulator: Emulator, http: RawCl
     assert frames[-1].data["status"] == "cancelled"
 
 
-async def test_an_answer_can_be_rewritten(emulator: Emulator, http: RawClient) -> None:
-    """Any change of the JSON, such as a field that is missing."""
+async def test_a_response_can_be_rewritten(emulator: Emulator, http: RawClient) -> None:
+    """The JSON can be changed, such as by removing a field."""
 
     def without_workspace(task: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in task.items() if name != "workspaceId"}
 
     emulator.faults.add(Rewrite(without_workspace), _CREATE)
 
-    reply = await http.call("POST", "/tasks", json={"prompt": "x"})
+    response = await http.call("POST", "/tasks", json={"prompt": "x"})
 
-    assert (reply.status, "workspaceId" in reply.json()) == (201, False)
+    assert (response.status, "workspaceId" in response.json()) == (201, False)
 
 
-async def test_an_answer_can_be_made_up(emulator: Emulator, http: RawClient) -> None:
-    """Such as that of a cancel that is lost."""
+async def test_a_response_can_be_made_up(emulator: Emulator, http: RawClient) -> None:
+    """The request isn't processed, like a cancel that is lost."""
     emulator.script(hold())
     emulator.faults.add(Reply({"status": "canceled"}), Match("POST", ".*/cancel"))
     task_id = await http.create()
 
-    reply = await http.call("POST", f"/tasks/{task_id}/cancel")
+    response = await http.call("POST", f"/tasks/{task_id}/cancel")
 
-    assert (reply.status, reply.json()) == (200, {"status": "canceled"})
+    assert (response.status, response.json()) == (200, {"status": "canceled"})
     assert (await http.task(task_id))["status"] == "running"
 
 
 async def test_a_fault_that_fails_fails_the_check(emulator: Emulator, http: RawClient) -> None:
-    """The client gets a 500, the test learns why."""
+    """The client gets a 500, and `check` raises the error."""
 
     def broken(data: Any) -> Any:
         raise LookupError(data)
@@ -271,9 +275,9 @@ async def test_a_fault_that_fails_fails_the_check(emulator: Emulator, http: RawC
     rule = emulator.faults.add(Rewrite(broken), times=None)
     assert list(emulator.faults) == [rule]
 
-    reply = await http.call("GET", "/tasks")
+    response = await http.call("GET", "/tasks")
 
-    assert (reply.status, reply.code) == (500, "internal_error")
+    assert (response.status, response.code) == (500, "internal_error")
     with pytest.raises(ExceptionGroup):
         emulator.check()
 
@@ -284,7 +288,7 @@ async def test_several_faults_can_trouble_one_request(emulator: Emulator, http: 
     for fault in faults:
         emulator.faults.add(fault, _CREATE)
 
-    reply = await http.call("POST", "/tasks", json={"prompt": "x"})
+    response = await http.call("POST", "/tasks", json={"prompt": "x"})
 
-    assert (reply.status, await _total(http)) == (502, 1)
+    assert (response.status, await _total(http)) == (502, 1)
     assert emulator.log[0].faults == tuple(faults)

@@ -45,7 +45,7 @@ _STREAMS = Match("GET", "/tasks/[^/]+/events")
 
 @pytest.fixture
 async def task_id(emulator: Emulator, http: RawClient) -> str:
-    """A task that has said a, b and c, and ended."""
+    """A task that has ended with the texts a, b and c."""
     emulator.script([text(letter) for letter in "abc"])
     task_id = await http.create()
     await http.frames(task_id)
@@ -65,7 +65,7 @@ def _seqs(frames: list[Frame]) -> list[int]:
 async def test_a_stream_can_end_after_some_events(
     emulator: Emulator, http: RawClient, task_id: str, manner: CutManner, events: int, breaks: bool
 ) -> None:
-    """By a reset, in the middle of the body, or as if it were whole, and always without `done`."""
+    """It ends by a reset, in the middle of the body, or as if it were whole, and always without `done`."""
     emulator.faults.add(Cut(events, manner))
 
     async with http.open(task_id) as response:
@@ -79,7 +79,7 @@ async def test_a_stream_can_end_after_some_events(
 
 @pytest.mark.parametrize("count", [1, 17, 200, 400])
 async def test_a_stream_can_end_after_some_bytes(emulator: Emulator, http: RawClient, task_id: str, count: int) -> None:
-    """In the middle of a frame, wherever that is."""
+    """It may end in the middle of a frame."""
     emulator.faults.add(CutBytes(count, "eof"))
 
     async with http.open(task_id) as response:
@@ -90,7 +90,7 @@ async def test_a_stream_can_end_after_some_bytes(emulator: Emulator, http: RawCl
 
 
 async def test_a_stream_can_lack_its_done(emulator: Emulator, http: RawClient, task_id: str) -> None:
-    """Every event comes, and the answer ends well."""
+    """Every event comes, and the response ends well."""
     emulator.faults.add(NoDone())
 
     frames = await http.frames(task_id)
@@ -100,7 +100,7 @@ async def test_a_stream_can_lack_its_done(emulator: Emulator, http: RawClient, t
 
 @pytest.mark.parametrize("split", [Split(), Split(7), Split(9, seed=4)])
 async def test_a_stream_can_come_in_pieces(emulator: Emulator, http: RawClient, task_id: str, split: Split) -> None:
-    """The pieces are no larger than said, and together they are the stream."""
+    """The pieces are no larger than requested, and together they are the stream."""
     whole = await http.frames(task_id)
     emulator.faults.add(split)
 
@@ -132,7 +132,7 @@ async def test_a_stream_can_repeat_itself(emulator: Emulator, http: RawClient, t
 
 @pytest.mark.parametrize("after", [0, 2])
 async def test_a_stream_can_fall_silent(emulator: Emulator, http: RawClient, task_id: str, after: int) -> None:
-    """After some events nothing comes, heartbeats neither, until the client goes."""
+    """After some events nothing comes, not even heartbeats, until the client disconnects."""
     emulator.stream = StreamFormat(heartbeat=0.001)
     emulator.faults.add(Silence(after))
 
@@ -145,14 +145,14 @@ async def test_a_stream_can_fall_silent(emulator: Emulator, http: RawClient, tas
 
 
 async def test_a_silence_can_pass(emulator: Emulator, http: RawClient, task_id: str) -> None:
-    """After its seconds the stream goes on where it was."""
+    """After its seconds the stream continues."""
     emulator.faults.add(Silence(1, 0.001))
 
     assert _letters(await http.frames(task_id)) == "abc"
 
 
-async def test_the_first_connects_can_find_nothing(emulator: Emulator, http: RawClient) -> None:
-    """An empty `done` comes though the agent is at work."""
+async def test_the_first_connections_can_be_empty(emulator: Emulator, http: RawClient) -> None:
+    """An empty `done` comes although the agent is at work."""
     emulator.script(text("a"), hold())
     emulator.faults.add(EmptyDone(), times=2)
     task_id = await http.create()
@@ -172,7 +172,7 @@ async def test_the_first_connects_can_find_nothing(emulator: Emulator, http: Raw
 async def test_done_can_come_before_the_tail(
     emulator: Emulator, http: RawClient, task_id: str, fault: EarlyDone, final: str
 ) -> None:
-    """The last events are missing for some connects, though the task reads as ended."""
+    """The last events are missing for some connections, although the task has ended."""
     emulator.faults.add(fault)
 
     early, late = await http.frames(task_id), await http.frames(task_id)
@@ -182,7 +182,7 @@ async def test_done_can_come_before_the_tail(
 
 
 async def test_the_previous_turn_can_be_replayed(emulator: Emulator, http: RawClient, task_id: str) -> None:
-    """A connect right after a further prompt still carries the turn before."""
+    """A connection right after a further prompt still gets the turn before it."""
     emulator.script(text("next"))
     emulator.faults.add(ReplayPrevious(), times=2)
     await http.call("POST", f"/tasks/{task_id}/prompts", json={"prompt": "more"})
@@ -193,8 +193,8 @@ async def test_the_previous_turn_can_be_replayed(emulator: Emulator, http: RawCl
 
 
 @pytest.mark.parametrize("event_keys", [True, False])
-async def test_a_late_row_renumbers_those_behind_it(emulator: Emulator, http: RawClient, event_keys: bool) -> None:
-    """The new event takes a number, the others move up and keep their keys."""
+async def test_a_late_row_renumbers_the_events_after_it(emulator: Emulator, http: RawClient, event_keys: bool) -> None:
+    """The new event takes a number, and the later events move up and keep their keys."""
     emulator.stream = StreamFormat(event_keys=event_keys)
     emulator.script([text(letter) for letter in "abc"])
     task_id = await http.create()
@@ -221,7 +221,7 @@ async def test_numbers_can_be_shifted(emulator: Emulator, http: RawClient, task_
 
 @pytest.mark.parametrize(("fault", "status"), [(Status(500), 500), (HtmlPage(502), 502), (Status(404), 404)])
 async def test_a_connect_can_fail(emulator: Emulator, http: RawClient, task_id: str, fault: Fault, status: int) -> None:
-    """The faults of requests are for streams too."""
+    """Request faults work for streams."""
     emulator.faults.add(fault, _STREAMS)
 
     assert (await http.call("GET", f"/tasks/{task_id}/events")).status == status
@@ -229,7 +229,7 @@ async def test_a_connect_can_fail(emulator: Emulator, http: RawClient, task_id: 
 
 
 async def test_a_connect_can_break(emulator: Emulator, http: RawClient, task_id: str) -> None:
-    """No answer comes at all."""
+    """No response comes."""
     emulator.faults.add(Drop(), _STREAMS, times=2)  # aiohttp asks once more on a connection that it had
 
     with pytest.raises(aiohttp.ClientConnectionError):
@@ -246,7 +246,7 @@ async def test_faults_of_streams_leave_other_requests_alone(emulator: Emulator, 
 
 
 async def test_a_fault_that_fails_breaks_its_stream(emulator: Emulator, http: RawClient, task_id: str) -> None:
-    """There is no other answer any more; the test learns why."""
+    """The response can't be replaced any more, and `check` raises the error."""
 
     class Broken:
         def frames(self, sink: object) -> Any:
@@ -261,16 +261,16 @@ async def test_a_fault_that_fails_breaks_its_stream(emulator: Emulator, http: Ra
         emulator.check()
 
 
-async def test_the_bodies_of_streams_are_let_be(emulator: Emulator, http: RawClient, task_id: str) -> None:
-    """Faults of bodies are for answers that are whole."""
+async def test_body_faults_leave_streams_alone(emulator: Emulator, http: RawClient, task_id: str) -> None:
+    """Faults of bodies are for whole responses."""
     for fault in (EmptyBody(), BrokenBody(), Rewrite(list)):
         emulator.faults.add(fault, _STREAMS)
 
     assert _letters(await http.frames(task_id)) == "abc"
 
 
-async def test_comments_count_for_nothing(emulator: Emulator, http: RawClient) -> None:
-    """Faults that count events let comments by."""
+async def test_comments_do_not_count_as_events(emulator: Emulator, http: RawClient) -> None:
+    """Faults that count events pass comments on."""
     emulator.script(comment(), text("a"), comment(), text("b"))
     task_id = await http.create()
     await http.frames(task_id)
@@ -281,7 +281,7 @@ async def test_comments_count_for_nothing(emulator: Emulator, http: RawClient) -
 
 
 async def test_faults_of_streams_add_up(emulator: Emulator, http: RawClient, task_id: str) -> None:
-    """Doubled, cut and in pieces at once, as seen in the order in which they were added."""
+    """A stream is duplicated, cut and split at once, in the order in which the faults were added."""
     for fault in (Duplicate(), Cut(3, "clean"), Split(5)):
         emulator.faults.add(fault)
 

@@ -1,4 +1,4 @@
-"""Tasks: made, listed, read, cancelled, shared and deleted."""
+"""Tasks: created, listed, read, canceled, shared and deleted."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-async def test_a_new_task_answers_with_the_documented_fields(http: RawClient) -> None:
-    """The answer to a create has exactly the contract's fields, and no prompt id."""
-    reply = await http.call("POST", "/tasks", json={"prompt": "Build a REST API", "unknown": 1})
+async def test_a_create_returns_the_documented_fields(http: RawClient) -> None:
+    """The response has exactly the contract's fields, and no prompt id."""
+    response = await http.call("POST", "/tasks", json={"prompt": "Build a REST API", "unknown": 1})
 
-    task = reply.json()
-    assert reply.status == 201
+    task = response.json()
+    assert response.status == 201
     assert set(task) == {"id", "workspaceId", "url", "status", "createdAt"}
     assert task["status"] == "running"
     assert _UUID.fullmatch(task["id"])
@@ -58,16 +58,16 @@ async def test_a_new_task_answers_with_the_documented_fields(http: RawClient) ->
         None,
     ],
 )
-async def test_a_task_that_is_not_as_it_must_be_is_refused(http: RawClient, body: Any) -> None:
-    """Every wrong field is 400 validation_error, and nothing is made."""
-    reply = await http.call("POST", "/tasks", json=body)
+async def test_invalid_tasks_are_refused(http: RawClient, body: Any) -> None:
+    """Every invalid field gets a 400 with the code `validation_error`, and no task is created."""
+    response = await http.call("POST", "/tasks", json=body)
 
-    assert (reply.status, reply.code) == (400, "validation_error")
+    assert (response.status, response.code) == (400, "validation_error")
     assert (await http.call("GET", "/tasks")).json()["total"] == 0
 
 
 async def test_a_body_must_be_declared_as_json(http: RawClient) -> None:
-    """Another content type is refused, and so is what is no JSON."""
+    """Another content type is refused, and so is a body that isn't JSON."""
     as_text = await http.call("POST", "/tasks", data=b'{"prompt": "x"}')
     broken = await http.call("POST", "/tasks", data=b"{", headers=_json_headers(http))
 
@@ -75,15 +75,15 @@ async def test_a_body_must_be_declared_as_json(http: RawClient) -> None:
     assert broken.code == "validation_error"
 
 
-async def test_the_longest_prompt_is_taken(http: RawClient) -> None:
+async def test_the_longest_prompt_is_accepted(http: RawClient) -> None:
     """100,000 characters are allowed, however many bytes they take."""
-    reply = await http.call("POST", "/tasks", json={"prompt": "\N{SNOWMAN}" * 100_000})
+    response = await http.call("POST", "/tasks", json={"prompt": "\N{SNOWMAN}" * 100_000})
 
-    assert reply.status == 201
+    assert response.status == 201
 
 
 async def test_a_workspace_can_be_used_again(http: RawClient) -> None:
-    """A task runs in the workspace of another; one that nobody made isn't found."""
+    """A task runs in the workspace of another; an unknown workspace isn't found."""
     first = (await http.call("POST", "/tasks", json={"prompt": "x"})).json()
 
     second = await http.call("POST", "/tasks", json={"prompt": "y", "workspaceId": first["workspaceId"]})
@@ -93,8 +93,8 @@ async def test_a_workspace_can_be_used_again(http: RawClient) -> None:
     assert (lost.status, lost.code) == (404, "not_found")
 
 
-async def test_an_unscripted_task_runs_to_a_good_end(http: RawClient) -> None:
-    """Without a script there is a plausible turn, and a completed task after it."""
+async def test_a_task_without_a_script_completes(http: RawClient) -> None:
+    """The default script is played, and the task completes."""
     task_id = await http.create("Say hello\nplease")
     assert (await http.task(task_id))["finalResult"] is None
 
@@ -127,15 +127,15 @@ async def test_a_failed_turn_fails_its_task(emulator: Emulator, http: RawClient)
 
 
 async def test_listings_are_pages_with_the_newest_first(http: RawClient) -> None:
-    """`limit` and `offset` choose, `total` counts all, and a row has the documented fields."""
-    made = [await http.create(f"task {number}") for number in range(5)]
+    """`limit` and `offset` select, `total` counts all, and a row has the documented fields."""
+    created = [await http.create(f"task {number}") for number in range(5)]
 
     page = (await http.call("GET", "/tasks", params={"limit": "2", "offset": "1"})).json()
     whole = (await http.call("GET", "/tasks")).json()
 
-    assert [row["id"] for row in page["data"]] == [made[3], made[2]]
+    assert [row["id"] for row in page["data"]] == [created[3], created[2]]
     assert (page["total"], page["limit"], page["offset"]) == (5, 2, 1)
-    assert [row["id"] for row in whole["data"]] == made[::-1]
+    assert [row["id"] for row in whole["data"]] == created[::-1]
     assert (whole["limit"], whole["offset"]) == (50, 0)
     assert set(whole["data"][0]) == {"id", "url", "title", "executor", "model", "createdAt", "completedAt"}
 
@@ -152,9 +152,9 @@ async def test_a_page_beyond_the_end_is_empty(http: RawClient) -> None:
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=ten", "limit=", "offset=-1", "offset=1.5"])
 async def test_a_page_out_of_range_is_refused(http: RawClient, query: str) -> None:
     """`limit` is 1 to 100, `offset` isn't negative."""
-    reply = await http.call("GET", f"/tasks?{query}")
+    response = await http.call("GET", f"/tasks?{query}")
 
-    assert (reply.status, reply.code) == (400, "validation_error")
+    assert (response.status, response.code) == (400, "validation_error")
 
 
 @pytest.mark.parametrize(
@@ -170,45 +170,45 @@ async def test_a_page_out_of_range_is_refused(http: RawClient, query: str) -> No
         ("DELETE", "", None),
     ],
 )
-async def test_a_deleted_task_is_gone(http: RawClient, method: str, path: str, body: Any) -> None:
-    """A delete is 204, and then every endpoint of the task is 404."""
+async def test_a_deleted_task_is_not_found(http: RawClient, method: str, path: str, body: Any) -> None:
+    """The delete gets a 204, and every later request for the task a 404."""
     task_id = await http.create()
     deleted = await http.call("DELETE", f"/tasks/{task_id}")
 
-    reply = await http.call(method, f"/tasks/{task_id}{path}", json=body)
+    response = await http.call(method, f"/tasks/{task_id}{path}", json=body)
 
     assert (deleted.status, deleted.body) == (204, b"")
-    assert (reply.status, reply.code) == (404, "not_found")
+    assert (response.status, response.code) == (404, "not_found")
 
 
 async def test_a_deleted_task_leaves_the_listing(http: RawClient) -> None:
     """The others stay, in their order."""
-    made = [await http.create() for _ in range(3)]
+    created = [await http.create() for _ in range(3)]
 
-    await http.call("DELETE", f"/tasks/{made[1]}")
+    await http.call("DELETE", f"/tasks/{created[1]}")
     page = (await http.call("GET", "/tasks")).json()
 
-    assert ([row["id"] for row in page["data"]], page["total"]) == ([made[2], made[0]], 2)
+    assert ([row["id"] for row in page["data"]], page["total"]) == ([created[2], created[0]], 2)
 
 
-async def test_a_cancel_ends_what_runs(emulator: Emulator, http: RawClient) -> None:
-    """An open stream gets `done` canceled, and the task and all its open prompts are canceled."""
+async def test_a_cancel_ends_all_open_prompts(emulator: Emulator, http: RawClient) -> None:
+    """An open stream gets a `done` with the status `canceled`, and the task is canceled."""
     emulator.script(text("Working"), hold())
     task_id = await http.create()
     await emulator.reached()
     await http.call("POST", f"/tasks/{task_id}/prompts", json={"prompt": "and then?"})
 
-    reply = await http.call("POST", f"/tasks/{task_id}/cancel")
+    response = await http.call("POST", f"/tasks/{task_id}/cancel")
     frames = await http.frames(task_id)
     task = await http.task(task_id)
 
-    assert reply.json() == {"id": task_id, "status": "canceled", "canceledPrompts": 2}
+    assert response.json() == {"id": task_id, "status": "canceled", "canceledPrompts": 2}
     assert frames[-1].data["status"] == "canceled"
     assert (task["status"], [prompt["status"] for prompt in task["prompts"]]) == ("canceled", ["canceled"] * 2)
 
 
 async def test_a_cancel_wakes_an_open_stream(emulator: Emulator, http: RawClient) -> None:
-    """Who follows the turn learns of its end at once."""
+    """A client that follows the turn learns of its end at once."""
     emulator.script(text("Working"), hold())
     task_id = await http.create()
 
@@ -226,13 +226,13 @@ async def test_a_cancel_after_the_end_is_harmless(emulator: Emulator, http: RawC
     task_id = await http.create()
     await http.frames(task_id)
 
-    reply = await http.call("POST", f"/tasks/{task_id}/cancel")
+    response = await http.call("POST", f"/tasks/{task_id}/cancel")
 
-    assert reply.json() == {"id": task_id, "status": "completed", "canceledPrompts": 0}
+    assert response.json() == {"id": task_id, "status": "completed", "canceledPrompts": 0}
 
 
 async def test_only_a_public_task_has_a_share_url(http: RawClient) -> None:
-    """Each visibility is answered, anything else is refused."""
+    """Each visibility is returned, and any other value is refused."""
     path = f"/tasks/{await http.create()}/visibility"
 
     public = (await http.call("PATCH", path, json={"visibility": "public"})).json()

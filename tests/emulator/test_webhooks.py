@@ -1,4 +1,4 @@
-"""Webhooks: registered, listed, deleted, and what they are signed with."""
+"""Webhooks: registered, listed and deleted, and the key of their signatures."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import pytest
 from rebyte_async.emulator import WebhookFormat
 
 if TYPE_CHECKING:
-    from emulator.raw_client import RawClient, Reply
+    from emulator.raw_client import RawClient, Response
     from rebyte_async.emulator import Emulator
 
 HOOK = {"url": "https://example.com/hook", "events": ["task.completed"]}
 
 
-async def _register(http: RawClient, **fields: Any) -> Reply:
+async def _register(http: RawClient, **fields: Any) -> Response:
     return await http.call("POST", "/webhooks", json={**HOOK, **fields})
 
 
 async def test_a_webhook_is_registered(http: RawClient) -> None:
-    """The answer has everything but the secret, and so has every read."""
-    reply = await _register(http, secret="s3cret", description="mine", events=["task.failed", "task.failed"])
-    webhook = reply.json()
+    """The response and every read have all fields but the secret."""
+    response = await _register(http, secret="s3cret", description="mine", events=["task.failed", "task.failed"])
+    webhook = response.json()
     listed, read = await http.call("GET", "/webhooks"), await http.call("GET", f"/webhooks/{webhook['id']}")
 
-    assert reply.status == 201
+    assert response.status == 201
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", webhook["createdAt"])
     assert webhook == {
         "id": webhook["id"],
@@ -45,7 +45,7 @@ async def test_a_webhook_is_registered(http: RawClient) -> None:
 
 
 async def test_a_webhook_needs_no_more_than_a_url_and_events(http: RawClient) -> None:
-    """What was left out is null."""
+    """Fields that were left out are null."""
     webhook = (await _register(http)).json()
 
     assert (webhook["description"], webhook["hasSecret"]) == (None, False)
@@ -73,11 +73,11 @@ async def test_a_webhook_needs_no_more_than_a_url_and_events(http: RawClient) ->
         {"secret": 1},
     ],
 )
-async def test_a_webhook_that_is_not_as_it_must_be_is_refused(http: RawClient, fields: dict[str, Any]) -> None:
-    """An https URL or one of this machine, events out of the five, texts of 500 characters at most."""
-    reply = await _register(http, **fields)
+async def test_invalid_webhooks_are_refused(http: RawClient, fields: dict[str, Any]) -> None:
+    """A webhook needs an https or loopback URL, known events, and texts of at most 500 characters."""
+    response = await _register(http, **fields)
 
-    assert (reply.status, reply.code) == (400, "validation_error")
+    assert (response.status, response.code) == (400, "validation_error")
     assert (await http.call("GET", "/webhooks")).json() == {"webhooks": []}
 
 
@@ -91,26 +91,26 @@ async def test_a_webhook_has_a_url_and_events(http: RawClient, field: str) -> No
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/x", "http://127.3.2.1/", "http://localhost:9/", "http://[::1]:9/"])
 async def test_a_webhook_may_be_on_this_machine(http: RawClient, url: str) -> None:
-    """Without TLS, which the service itself would refuse; texts of 500 characters are fine."""
-    reply = await _register(http, url=url, secret="x" * 500, description="y" * 500)
+    """A loopback URL needs no TLS, and texts may have 500 characters."""
+    response = await _register(http, url=url, secret="x" * 500, description="y" * 500)
 
-    assert (reply.status, reply.json()["url"]) == (201, url)
+    assert (response.status, response.json()["url"]) == (201, url)
 
 
 async def test_there_are_at_most_three_webhooks(http: RawClient) -> None:
-    """The fourth is 400, until one is deleted; a URL that is known is no fourth."""
-    replies = [await _register(http, url=f"https://example.com/{number}") for number in range(4)]
+    """The fourth gets a 400 until one is deleted; a known URL doesn't count as a fourth."""
+    responses = [await _register(http, url=f"https://example.com/{number}") for number in range(4)]
     known = await _register(http, url="https://example.com/1")
-    deleted = await http.call("DELETE", f"/webhooks/{replies[0].json()['id']}")
+    deleted = await http.call("DELETE", f"/webhooks/{responses[0].json()['id']}")
     again = await _register(http, url="https://example.com/3")
 
-    assert [reply.status for reply in replies] == [201, 201, 201, 400]
-    assert replies[3].code == "limit_exceeded"
+    assert [response.status for response in responses] == [201, 201, 201, 400]
+    assert responses[3].code == "limit_exceeded"
     assert (known.status, deleted.status, again.status) == (200, 204, 201)
 
 
-async def test_a_url_that_is_known_is_the_webhook_that_exists(http: RawClient) -> None:
-    """It stays as it was."""
+async def test_a_known_url_returns_the_existing_webhook(http: RawClient) -> None:
+    """The webhook stays as it was."""
     first = await _register(http)
     second = await _register(http, events=["task.failed"], description="other")
 
@@ -118,10 +118,10 @@ async def test_a_url_that_is_known_is_the_webhook_that_exists(http: RawClient) -
 
 
 @pytest.mark.parametrize(("again", "status", "count"), [("new", 201, 2), ("conflict", 409, 1)])
-async def test_a_url_that_is_known_can_be_read_otherwise(
+async def test_a_known_url_can_have_another_meaning(
     emulator: Emulator, http: RawClient, again: Any, status: int, count: int
 ) -> None:
-    """Another webhook, or an error."""
+    """It can create another webhook, or be an error."""
     emulator.webhook_format = WebhookFormat(again=again)
     await _register(http)
 
@@ -129,8 +129,8 @@ async def test_a_url_that_is_known_can_be_read_otherwise(
     assert len((await http.call("GET", "/webhooks")).json()["webhooks"]) == count
 
 
-async def test_a_webhook_that_was_deleted_is_not_found(http: RawClient) -> None:
-    """By neither call, as one that never was."""
+async def test_a_deleted_webhook_is_not_found(http: RawClient) -> None:
+    """Neither it nor an unknown one can be read or deleted."""
     webhook_id = (await _register(http)).json()["id"]
     await http.call("DELETE", f"/webhooks/{webhook_id}")
 
@@ -140,8 +140,8 @@ async def test_a_webhook_that_was_deleted_is_not_found(http: RawClient) -> None:
 
 
 @pytest.mark.parametrize("items", ["webhooks", "data", None])
-async def test_the_list_can_be_under_any_name(emulator: Emulator, http: RawClient, items: Any) -> None:
-    """Or bare."""
+async def test_the_list_can_be_in_any_field(emulator: Emulator, http: RawClient, items: Any) -> None:
+    """It can also be a bare array."""
     emulator.webhook_format = WebhookFormat(items=items)
     webhook = (await _register(http)).json()
 
@@ -151,7 +151,7 @@ async def test_the_list_can_be_under_any_name(emulator: Emulator, http: RawClien
 
 
 async def test_keys_need_scopes(emulator: Emulator, http: RawClient) -> None:
-    """One for reading, one for writing."""
+    """Reading and writing have separate scopes."""
     reader = {"API_KEY": emulator.add_key(scopes={"webhooks:read"})}
 
     assert (await http.call("GET", "/webhooks", headers=reader)).status == 200
@@ -160,24 +160,24 @@ async def test_keys_need_scopes(emulator: Emulator, http: RawClient) -> None:
 
 @pytest.mark.parametrize("field", ["publicKey", "public_key", "key", None])
 @pytest.mark.parametrize("in_base64", [False, True])
-async def test_the_public_key_can_be_written_in_many_ways(
+async def test_the_public_key_can_have_several_forms(
     signing_emulator: Emulator, signing_http: RawClient, field: Any, in_base64: bool
 ) -> None:
-    """Under any name or as plain text, as a PEM or as the base64 of one; it is always the same key."""
+    """It is in any field or plain text, as a PEM or as base64, and always the same key."""
     signing_emulator.webhook_format = WebhookFormat(public_key=field, public_key_base64=in_base64)
 
-    reply = await signing_http.call("GET", "/webhooks/public_key")
+    response = await signing_http.call("GET", "/webhooks/public_key")
 
-    key = reply.body.decode() if field is None else reply.json()[field]
+    key = response.body.decode() if field is None else response.json()[field]
     pem = base64.b64decode(key).decode() if in_base64 else key
     assert pem.startswith("-----BEGIN PUBLIC KEY-----\n")
-    assert reply.status == 200
+    assert response.status == 200
     signing_emulator.clear()
     assert (await signing_http.call("GET", "/webhooks/public_key")).json() == {"publicKey": pem}
 
 
-async def test_an_emulator_makes_up_a_key(emulator: Emulator, http: RawClient) -> None:
-    """When it is needed, if none was given; it outlives `clear`."""
+async def test_an_emulator_generates_a_key(emulator: Emulator, http: RawClient) -> None:
+    """It is generated when it is needed, if none was given, and outlives `clear`."""
     first = await http.call("GET", "/webhooks/public_key")
     emulator.clear()
     second = await http.call("GET", "/webhooks/public_key")
@@ -187,10 +187,10 @@ async def test_an_emulator_makes_up_a_key(emulator: Emulator, http: RawClient) -
 
 
 async def test_without_cryptography_there_is_no_key(http: RawClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the answer says what to install."""
+    """The response says what to install."""
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
 
-    reply = await http.call("GET", "/webhooks/public_key")
+    response = await http.call("GET", "/webhooks/public_key")
 
-    assert (reply.status, reply.code) == (501, "not_implemented")
-    assert "rebyte-async[webhooks]" in reply.json()["error"]["message"]
+    assert (response.status, response.code) == (501, "not_implemented")
+    assert "rebyte-async[webhooks]" in response.json()["error"]["message"]

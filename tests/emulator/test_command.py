@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[str]]:
-    """The emulator as a process of its own."""
+    """The emulator as its own process."""
     command = [sys.executable, "-m", "rebyte_async.emulator", "--port", "0", "--api-key", "rbk_mine"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         yield process
         process.kill()
 
 
-def test_it_says_how_to_reach_it_and_ends_quietly(process: subprocess.Popen[str]) -> None:
-    """Two lines to paste into a shell, a service behind them, and no traceback at Ctrl-C."""
+def test_it_prints_its_url_and_key_and_stops_quietly(process: subprocess.Popen[str]) -> None:
+    """It prints two lines for a shell, serves, and ends without a traceback on Ctrl-C."""
     assert process.stdout is not None
     url, key = process.stdout.readline(), process.stdout.readline()
     base_url = re.fullmatch(r"REBYTE_BASE_URL=(http://127\.0\.0\.1:\d+/v1)\n", url)
@@ -38,8 +38,8 @@ def test_it_says_how_to_reach_it_and_ends_quietly(process: subprocess.Popen[str]
     assert key == "REBYTE_API_KEY=rbk_mine\n"
 
     request = Request(base_url[1] + "/tasks", headers={"API_KEY": "rbk_mine"})
-    with urlopen(request) as answer:
-        assert json.load(answer)["total"] == 0
+    with urlopen(request) as response:
+        assert json.load(response)["total"] == 0
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
 
@@ -48,7 +48,7 @@ def test_it_says_how_to_reach_it_and_ends_quietly(process: subprocess.Popen[str]
 
 
 def test_a_taken_port_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line on stderr, and exit status 1."""
+    """It prints one line on stderr, and exits with status 1."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -61,7 +61,7 @@ def test_a_taken_port_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("port", ["-1", "70000", "http"])
 def test_a_wrong_port_is_a_usage_error(capsys: pytest.CaptureFixture[str], port: str) -> None:
-    """The parser says what is wrong with it."""
+    """The parser reports the wrong value."""
     with pytest.raises(SystemExit) as caught:
         main([f"--port={port}"])
 
@@ -69,8 +69,8 @@ def test_a_wrong_port_is_a_usage_error(capsys: pytest.CaptureFixture[str], port:
     assert "not a port" in capsys.readouterr().err
 
 
-async def test_it_can_be_served_by_others(capsys: pytest.CaptureFixture[str]) -> None:
-    """`serve` runs until it is cancelled."""
+async def test_serve_runs_until_it_is_cancelled(capsys: pytest.CaptureFixture[str]) -> None:
+    """Other commands can run it in their event loop."""
     serving = asyncio.create_task(serve(port=0))
     out = ""
     while "REBYTE_API_KEY=rbk_" not in out:

@@ -18,22 +18,22 @@ def _reply(turn: Turn) -> Step:
     return text(f"You chose {turn.answers[0].selected_options} {turn.answers[0].custom_response}")
 
 
-async def test_an_agent_waits_for_its_answer(emulator: Emulator, http: RawClient) -> None:
-    """The question is an event, the agent goes on with the answer, and a second answer comes too late."""
+async def test_an_agent_waits_for_an_answer(emulator: Emulator, http: RawClient) -> None:
+    """The question is an event, the agent continues with the answer, and a second answer is refused."""
     emulator.script(question("Which one?", "red", "blue", action_id=7), _reply)
     task_id = await http.create()
 
-    async with http.open(task_id) as response:
-        asked = (await read_frame(response)).data
-        answer = _answer(asked["payload"]["messageId"], 7, selectedOptions=[1], customResponse="dark")
+    async with http.open(task_id) as stream:
+        event = (await read_frame(stream)).data
+        answer = _answer(event["payload"]["messageId"], 7, selectedOptions=[1], customResponse="dark")
         first = await http.call("POST", f"/tasks/{task_id}/answer", json=answer)
         second = await http.call("POST", f"/tasks/{task_id}/answer", json=answer)
-        frames = parse(await response.read())
+        frames = parse(await stream.read())
 
-    assert asked["eventType"] == "ask_user_question"
-    assert asked["payload"] == {
+    assert event["eventType"] == "ask_user_question"
+    assert event["payload"] == {
         "actionId": "7",
-        "messageId": asked["payload"]["messageId"],
+        "messageId": event["payload"]["messageId"],
         "question": "Which one?",
         "options": [{"label": "red"}, {"label": "blue"}],
         "multiSelect": False,
@@ -55,12 +55,12 @@ async def test_an_agent_waits_for_its_answer(emulator: Emulator, http: RawClient
         None,
     ],
 )
-async def test_an_answer_that_fits_no_question_is_refused(emulator: Emulator, http: RawClient, answer: Any) -> None:
-    """A wrong choice is 400, and the question still waits."""
+async def test_invalid_answers_are_refused(emulator: Emulator, http: RawClient, answer: Any) -> None:
+    """An invalid selection gets a 400, and the question still waits."""
     emulator.script(question("Which one?", "red", "blue", action_id=1, message_id="m"))
     task_id = await http.create()
-    async with http.open(task_id) as response:
-        await read_frame(response)
+    async with http.open(task_id) as stream:
+        await read_frame(stream)
 
     wrong = await http.call(
         "POST", f"/tasks/{task_id}/answer", json={"messageId": "m", "actionId": 1, "answer": answer}
@@ -71,14 +71,14 @@ async def test_an_answer_that_fits_no_question_is_refused(emulator: Emulator, ht
     assert right.status == 200
 
 
-async def test_several_options_can_be_chosen_where_that_is_allowed(emulator: Emulator, http: RawClient) -> None:
-    """A question with multiSelect takes more than one index."""
+async def test_several_options_can_be_selected_if_the_question_allows_it(emulator: Emulator, http: RawClient) -> None:
+    """A question with `multiSelect` accepts more than one index."""
     emulator.script(question("Which?", "red", "blue", multi_select=True, action_id=1, message_id="m"), _reply)
     task_id = await http.create()
-    async with http.open(task_id) as response:
-        await read_frame(response)
+    async with http.open(task_id) as stream:
+        await read_frame(stream)
         await http.call("POST", f"/tasks/{task_id}/answer", json=_answer("m", 1, selectedOptions=[0, 1]))
-        frames = parse(await response.read())
+        frames = parse(await stream.read())
 
     assert frames[0].data["payload"]["content"] == "You chose (0, 1) None"
 
@@ -87,15 +87,15 @@ async def test_several_options_can_be_chosen_where_that_is_allowed(emulator: Emu
 async def test_an_answer_to_another_question_is_a_conflict(
     emulator: Emulator, http: RawClient, body: dict[str, Any]
 ) -> None:
-    """Message and action must both be those of the question that waits."""
+    """Both the message id and the action id must be those of the open question."""
     emulator.script(question("Which?", "red", action_id=1, message_id="m"))
     task_id = await http.create()
-    async with http.open(task_id) as response:
-        await read_frame(response)
+    async with http.open(task_id) as stream:
+        await read_frame(stream)
 
-    reply = await http.call("POST", f"/tasks/{task_id}/answer", json={**body, "answer": {"selectedOptions": [0]}})
+    response = await http.call("POST", f"/tasks/{task_id}/answer", json={**body, "answer": {"selectedOptions": [0]}})
 
-    assert reply.status == 409
+    assert response.status == 409
 
 
 async def test_an_answer_names_its_question(http: RawClient) -> None:
@@ -109,25 +109,25 @@ async def test_an_answer_names_its_question(http: RawClient) -> None:
 
 @pytest.mark.parametrize("action_id", ["1", 1.0, True, None])
 async def test_an_action_id_is_an_integer(http: RawClient, action_id: Any) -> None:
-    """The numeric string of the event is answered as a number."""
+    """The event has the id as a numeric string, the answer must have it as a number."""
     task_id = await http.create()
 
-    reply = await http.call("POST", f"/tasks/{task_id}/answer", json=_answer("m", action_id, selectedOptions=[0]))
+    response = await http.call("POST", f"/tasks/{task_id}/answer", json=_answer("m", action_id, selectedOptions=[0]))
 
-    assert (reply.status, reply.code) == (400, "validation_error")
+    assert (response.status, response.code) == (400, "validation_error")
 
 
-async def test_a_canceled_task_asks_no_more(emulator: Emulator, http: RawClient) -> None:
-    """With the turn, its question ends."""
+async def test_a_canceled_task_has_no_open_question(emulator: Emulator, http: RawClient) -> None:
+    """The question of a turn ends with it."""
     emulator.script(question("Which?", "red", action_id=1, message_id="m"))
     task_id = await http.create()
-    async with http.open(task_id) as response:
-        await read_frame(response)
+    async with http.open(task_id) as stream:
+        await read_frame(stream)
     await http.call("POST", f"/tasks/{task_id}/cancel")
 
-    reply = await http.call("POST", f"/tasks/{task_id}/answer", json=_answer("m", 1, selectedOptions=[0]))
+    response = await http.call("POST", f"/tasks/{task_id}/answer", json=_answer("m", 1, selectedOptions=[0]))
 
-    assert (reply.status, reply.code) == (409, "conflict")
+    assert (response.status, response.code) == (409, "conflict")
 
 
 def _answer(message_id: str, action_id: Any, **answer: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whole jobs: files go into the agent's machine, artifacts come out of its workspace."""
+"""Whole turns with files: uploads go to the agent computer, artifacts come out of its workspace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from emulator.raw_client import RawClient
-from emulator.workspace import RawWorkspace
+from emulator.raw_workspace import RawWorkspace
 from rebyte_async.emulator import Emulator, Turn, artifact, hold, text
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def _attach(http: RawClient, filename: str, data: bytes) -> dict[str, str]:
-    """Upload a file; what a prompt needs to have it."""
+    """Upload a file, and return its entry for a prompt."""
     file = (await http.call("POST", "/files", json={"filename": filename})).json()
     headers = {"Content-Type": "application/octet-stream"}
     assert (await http.call("PUT", file["uploadUrl"], data=data, headers=headers)).status == 200
@@ -38,22 +38,22 @@ def _report(turn: Turn) -> Steps:
 
 
 async def test_a_report_is_made_from_a_file(emulator: Emulator, http: RawClient) -> None:
-    """Upload a CSV, have the agent work on it, download what it made."""
+    """An agent can read an uploaded CSV, and its report can be downloaded."""
     emulator.script(_report)
     file = await _attach(http, "data.csv", b"name,amount\na,3\nb,4\n")
 
     task_id = await http.create("Add it up", files=[file])
-    said = await http.texts(task_id)
+    texts = await http.texts(task_id)
     workspace = await _workspace(http, task_id)
     report = await workspace.call("GET", "report.md")
 
-    assert said == ["2 rows"]
+    assert texts == ["2 rows"]
     assert (report.body, report.headers["Content-Type"]) == (b"# 7", "text/markdown")
     assert await workspace.names() == ["report.md"]
 
 
-async def test_files_stay_in_the_machine(emulator: Emulator, http: RawClient) -> None:
-    """A further turn, and another task on the same workspace, can read what came before; a turn's own are named."""
+async def test_files_stay_on_the_agent_computer(emulator: Emulator, http: RawClient) -> None:
+    """Further turns, and other tasks on the workspace, can read them; a turn lists only its own."""
     files = [await _attach(http, "a.txt", b"A"), await _attach(http, "b.txt", b"B")]
     names = [file["filename"] for file in files]
 
@@ -74,8 +74,8 @@ async def test_files_stay_in_the_machine(emulator: Emulator, http: RawClient) ->
     assert third == ["() [b'A', b'B']"]
 
 
-async def test_a_file_that_is_not_there_cannot_be_read(emulator: Emulator, http: RawClient) -> None:
-    """The error names those that are: the API has given them names of its own."""
+async def test_a_missing_file_cannot_be_read(emulator: Emulator, http: RawClient) -> None:
+    """The error lists the existing files under the names that the API gave them."""
     file = await _attach(http, "data.csv", b"")
     emulator.script(lambda turn: text(turn.read_text("/code/data.csv")))
 
@@ -106,10 +106,10 @@ _CONTENTS: list[tuple[Any, bytes | None]] = [
 
 
 @pytest.mark.parametrize(("content", "expected"), _CONTENTS)
-async def test_an_artifact_has_any_content(
+async def test_an_artifact_may_have_any_content(
     emulator: Emulator, http: RawClient, content: Any, expected: bytes | None
 ) -> None:
-    """Text, bytes, pieces of bytes, or a function of the turn."""
+    """It is text, bytes, an iterable of bytes, or a function of the turn."""
     emulator.script(artifact("a/b.bin", content))
     task_id = await http.create("Write")
     await http.frames(task_id)
@@ -120,8 +120,8 @@ async def test_an_artifact_has_any_content(
     assert body == (f"Write in {workspace.id}".encode() if expected is None else expected)
 
 
-async def test_an_artifact_of_a_function_that_fails_is_none(emulator: Emulator, http: RawClient) -> None:
-    """The turn fails, the test learns why, and half an artifact is no artifact."""
+async def test_an_artifact_whose_function_fails_is_not_stored(emulator: Emulator, http: RawClient) -> None:
+    """The turn fails, `check` raises the error, and no partial artifact is stored."""
 
     def pieces(turn: Turn) -> Iterator[bytes]:
         yield b"half"
@@ -137,7 +137,7 @@ async def test_an_artifact_of_a_function_that_fails_is_none(emulator: Emulator, 
 
 
 async def test_artifacts_come_while_the_agent_works(emulator: Emulator, http: RawClient) -> None:
-    """Each as soon as its step was played; a newer one of the same name replaces it."""
+    """Each is stored when its step is played, and replaces an older one with its name."""
     emulator.script(artifact("log", "1"), hold("more"), artifact("log", "12"), artifact("end", ""))
     task_id = await http.create()
     workspace = await _workspace(http, task_id)
@@ -151,17 +151,17 @@ async def test_artifacts_come_while_the_agent_works(emulator: Emulator, http: Ra
     assert (await workspace.names(), (await workspace.call("GET", "log")).body) == (["log", "end"], b"12")
 
 
-def test_a_job_runs_in_a_thread_too() -> None:
-    """With a plain `with`, and the artifacts seen from the test's own thread."""
+def test_artifacts_can_be_seen_from_another_thread() -> None:
+    """A plain `with` runs the emulator in a thread, and the test sees the artifacts from its own."""
     with Emulator(pace=0) as emulator:
         emulator.script(_report)
-        workspace_id = asyncio.run(_job(emulator))
+        workspace_id = asyncio.run(_run_task(emulator))
         (report,) = emulator.artifacts(workspace_id)
         assert report.read() == b"# 5"
         emulator.check()
 
 
-async def _job(emulator: Emulator) -> str:
+async def _run_task(emulator: Emulator) -> str:
     async with aiohttp.ClientSession() as session:
         http = RawClient(emulator, session)
         task_id = await http.create(files=[await _attach(http, "x.csv", b"amount\n5\n")])
