@@ -17,7 +17,7 @@ from rebyte_async.errors import InvalidRequestError
 MakeError: TypeAlias = Callable[[str], Exception]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""A name of a header (RFC 9110 §5.6.2)."""
+"""A name of a header (RFC 9110, section 5.6.2)."""
 _NOT_IN_HEADERS = re.compile(r"[\r\n\0]")
 
 
@@ -123,7 +123,7 @@ def header_value(name: str, value: object, *, error: MakeError = InvalidRequestE
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host can only be this machine: a loopback address, or a name of `localhost` (RFC 6761 §6.3)."""
+    """Whether a host can only be this machine: a loopback address, or a name of `localhost` (RFC 6761, section 6.3)."""
     if host is None:
         return False
     try:
