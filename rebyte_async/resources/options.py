@@ -60,7 +60,7 @@ class Option:
 
 def _text(wire_name: str, summary: str) -> Any:
     """Declare an optional string, which must not be empty."""
-    converter = Converter(_check_text, takes_field=True)
+    converter: Any = Converter(_check_text, takes_field=True)
     return field(default=None, converter=converter, metadata={"option": Option(wire_name, summary, is_text=True)})
 
 
