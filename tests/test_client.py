@@ -1,4 +1,4 @@
-"""The client's settings, life and views."""
+"""The client's settings, lifetime and views."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support.task_server import SILENCE, TASK_ID, TaskServer, text
 
 
 async def handler(_: Any) -> bytes:
-    """A task, whatever is asked."""
+    """Respond with a task to everything."""
     return json_response({"id": "t1", "status": "running", "data": []})
 
 
@@ -37,7 +37,7 @@ def test_the_environment_sets_the_defaults(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("key", ["", "  ", "rbk_a b", "rbk_a\nb", "rbk_ü", 5])
-def test_a_key_that_cannot_be_right_is_refused_without_being_shown(key: Any) -> None:
+def test_an_invalid_key_is_refused_without_being_shown(key: Any) -> None:
     """The error says what is wrong, not what was given."""
     with pytest.raises(errors.ConfigurationError, match="key") as caught:
         AsyncRebyte(key)
@@ -55,7 +55,7 @@ def test_no_key_says_where_to_put_one(monkeypatch: pytest.MonkeyPatch) -> None:
     "headers",
     [{"X-A": "b\r\nX-C: d"}, {"a b": "c"}, {"": "c"}, {"X-A": 5}, {"API_KEY": "k"}, {"x-api-key": "k"}, ["X-A"]],
 )
-def test_headers_that_cannot_be_right_are_refused(headers: Any) -> None:
+def test_invalid_headers_are_refused(headers: Any) -> None:
     """Neither a smuggled line nor a second key gets into a request."""
     with pytest.raises(errors.ConfigurationError, match="header"):
         AsyncRebyte(KEY, headers=headers)
@@ -70,8 +70,8 @@ def test_settings_of_another_type_are_refused(options: Any) -> None:
         AsyncRebyte(KEY, **options)
 
 
-async def test_a_header_of_ones_own_replaces_the_clients() -> None:
-    """Under whatever spelling, and it isn't sent twice."""
+async def test_a_header_of_the_application_replaces_the_clients() -> None:
+    """In any spelling, and it isn't sent twice."""
     async with RawServer(handler) as server, client_of(server.url, headers={"user-agent": "mine/1"}) as client:
         await client.tasks.get("t1")
     assert server.requests[0].headers["user-agent"] == "mine/1"
@@ -92,7 +92,7 @@ async def test_a_view_shares_the_connections() -> None:
 
 
 async def test_a_closed_client_says_so() -> None:
-    """Use after closing is the caller's mistake, and told as one."""
+    """Use after closing is the caller's mistake, and reported as one."""
     async with RawServer(handler) as server:
         client = client_of(server.url)
         async with client:
@@ -120,8 +120,8 @@ def test_a_second_event_loop_is_refused() -> None:
     asyncio.run(use_again())
 
 
-async def test_a_given_session_is_used_and_never_closed() -> None:
-    """Its headers, middlewares and traces work as its owner knows them."""
+async def test_an_injected_session_is_used_and_never_closed() -> None:
+    """Its headers, middlewares and traces work as usual."""
     seen: list[str] = []
 
     async def middleware(request: aiohttp.ClientRequest, call: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -141,7 +141,7 @@ async def test_a_given_session_is_used_and_never_closed() -> None:
         assert peers[0] == peers[2] != peers[1]
 
 
-async def test_a_given_session_that_is_closed_is_told() -> None:
+async def test_an_injected_session_that_is_closed_is_reported() -> None:
     """The mistake is named, not raised as aiohttp's."""
     session = aiohttp.ClientSession()
     await session.close()
@@ -151,8 +151,8 @@ async def test_a_given_session_that_is_closed_is_told() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 3])
-async def test_a_given_sessions_limit_holds_for_streams(limit: int) -> None:
-    """Its owner's word counts: at the limit a call waits for a stream to end."""
+async def test_the_limit_of_an_injected_session_holds_for_streams(limit: int) -> None:
+    """At the limit of the session a call waits for a stream to end."""
     async with RawServer(TaskServer([[text(1, "a"), SILENCE]])) as server:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=limit)) as session:
             client = client_of(server.url, session=session)
@@ -168,7 +168,7 @@ async def test_a_given_sessions_limit_holds_for_streams(limit: int) -> None:
 
 
 async def test_many_streams_hold_up_no_call() -> None:
-    """Three hundred open streams on the client's own connections, and a call still answers."""
+    """With three hundred open streams on the client's own connections a call still succeeds."""
     async with RawServer(TaskServer([[text(1, "a"), SILENCE]])) as server, client_of(server.url) as client:
         streams = [client.tasks.events(TASK_ID) for _ in range(300)]
         await asyncio.gather(*(anext(stream) for stream in streams))

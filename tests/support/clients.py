@@ -22,7 +22,7 @@ QUICK = RetryPolicy(base_delay=0.001, max_delay=0.01)
 
 
 def client_of(url: str, **options: Any) -> AsyncRebyte:
-    """A client that retries as often as usual, but hardly waits."""
+    """Return a client that retries as often as usual, but hardly waits."""
     options.setdefault("retry", QUICK)
     return AsyncRebyte(KEY, base_url=url, **options)
 

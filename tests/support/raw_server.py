@@ -1,4 +1,4 @@
-"""A server on a real socket that does exactly what a test says, to the byte."""
+"""A server on a real socket whose every byte is the test's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["DROP", "RawRequest", "RawServer", "Sign", "chunk", "http_response", 
 
 
 class Sign(Enum):
-    """What a server does instead of sending bytes."""
+    """What a handler has the server do instead of sending bytes."""
 
     DROP = "drop"
     CLOSE = "close"
@@ -25,7 +25,7 @@ class Sign(Enum):
 
 
 DROP = Sign.DROP
-"""What a handler gives to have the connection reset."""
+"""Reset the connection."""
 
 
 @frozen(kw_only=True)
@@ -36,10 +36,10 @@ class RawRequest:
     target: str
     headers: dict[str, str]
     names: list[str]
-    """The headers' names as often as they came, in lower case."""
+    """The names of all headers in lower case, repeated ones as often as they came."""
     body: bytes
     peer: int
-    """The port that it came from: the same on a connection that is used again."""
+    """The port that it came from: the same for all requests of one connection."""
 
     @property
     def path(self) -> str:
@@ -57,7 +57,7 @@ Handler = Callable[[RawRequest], Awaitable[Reply]]
 
 
 def http_response(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
-    """A whole answer with a length."""
+    """Return a whole response with a length."""
     lines = [
         f"HTTP/1.1 {status} X",
         f"Content-Length: {len(body)}",
@@ -67,24 +67,24 @@ def http_response(status: int = 200, body: bytes = b"", **headers: str) -> bytes
 
 
 def json_response(document: Any, status: int = 200, **headers: str) -> bytes:
-    """A whole answer in JSON."""
+    """Return a whole response in JSON."""
     return http_response(status, json.dumps(document).encode(), Content_Type="application/json", **headers)
 
 
 def stream_head(*, chunked: bool = True, content_type: str = "text/event-stream") -> bytes:
-    """The head of an event stream."""
+    """Return the head of an event stream."""
     coding = "Transfer-Encoding: chunked\r\n" if chunked else "Connection: close\r\n"
     return f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n{coding}\r\n".encode()
 
 
 def chunk(data: bytes) -> bytes:
-    """A chunk of a chunked body; an empty one ends it."""
+    """Return a chunk of a chunked body; an empty one ends the body."""
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
 
 @define(eq=False)
 class RawServer:
-    """Serves what `handler` gives for each request: bytes, `DROP`, or an async iterator of these.
+    """Sends what `handler` returns for each request: bytes, `DROP`, or an async iterator of these.
 
     A connection stays open after bytes, and is closed after an iterator.
     """
@@ -114,7 +114,7 @@ class RawServer:
         return f"{self.origin}/v1"
 
     def seen(self, method: str | None = None, path: str | None = None) -> list[RawRequest]:
-        """The requests that arrived, of a method and a path under the base URL."""
+        """Return the requests that arrived with a method and a path under the base URL."""
         return [
             request
             for request in self.requests

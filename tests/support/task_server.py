@@ -1,4 +1,4 @@
-"""A server for one task whose stream behaves as a test says, connect by connect."""
+"""A scripted server for one task: what each connect to its stream and each read of it brings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["CLOSE", "SILENCE", "TASK_ID", "TaskServer", "done", "event", "text",
 
 TASK_ID = "t1"
 CLOSE = Sign.CLOSE
-"""Close in an orderly way, without a done."""
+"""Close the connection in an orderly way, without a done frame."""
 SILENCE = Sign.SILENCE
 """Send nothing more, and leave the connection open."""
 
@@ -23,7 +23,7 @@ SILENCE = Sign.SILENCE
 def event(
     seq: int | None, event_type: str = "text", *, prompt: str | None = "p1", key: str | None = None, **payload: Any
 ) -> bytes:
-    """An event's frame."""
+    """Return an event's frame."""
     document: dict[str, Any] = {"eventType": event_type, "payload": payload, "timestamp": "2026-01-02T03:04:05.678Z"}
     if seq is not None:
         document["seq"] = seq
@@ -35,22 +35,22 @@ def event(
 
 
 def text(seq: int, content: str, **more: Any) -> bytes:
-    """A text's frame."""
+    """Return the frame of a text."""
     return event(seq, "text", content=content, **more)
 
 
 def tool_use(seq: int, tool_id: str = "tool1", **more: Any) -> bytes:
-    """A tool call's frame."""
+    """Return the frame of a tool call."""
     return event(seq, "tool_use", id=tool_id, name="Bash", input={"command": "ls"}, **more)
 
 
 def tool_result(seq: int, tool_id: str = "tool1", **more: Any) -> bytes:
-    """A tool result's frame."""
+    """Return the frame of a tool result."""
     return event(seq, "tool_result", id=tool_id, output="README.md", **more)
 
 
 def done(status: str = "succeeded", last_seq: int | None = None, final_result: str = "") -> bytes:
-    """The last frame."""
+    """Return a done frame."""
     document = {"status": status, "lastSeq": last_seq, "finalResult": final_result}
     return f"event: done\ndata: {json.dumps(document)}\n\n".encode()
 
@@ -63,7 +63,7 @@ def _chunked(data: bytes) -> list[bytes]:
 class TaskServer:
     """The handler of a task's endpoints.
 
-    Each connect to the stream takes the next of `connects`: frames, `DROP`, `CLOSE`, `SILENCE`, or a whole answer
+    Each connect to the stream takes the next of `connects`: frames, `DROP`, `CLOSE`, `SILENCE`, or a whole response
     (bytes that begin with HTTP). The last one is taken again and again. Each read of the task takes the next of
     `tasks` in the same way.
     """
@@ -77,7 +77,6 @@ class TaskServer:
     reads: int = field(default=0, init=False)
 
     async def __call__(self, request: RawRequest) -> Any:
-        """Answer a request."""
         path = request.path.removeprefix(f"/v1/tasks/{TASK_ID}")
         if path == "/events":
             pieces = self.connects[min(self.streams, len(self.connects) - 1)]

@@ -108,8 +108,8 @@ class Step(Short):
     """What a connect to the stream brings.
 
     Kinds: `show` (the turn), `empty` (a done without anything), `previous` (the turn before), `next` (the turn after,
-    behind what `visible` shows), `pending` (the turn after, which has nothing yet), `refuse` (an answer that is no
-    stream), `drop` (no answer).
+    after what `visible` shows), `pending` (the turn after, which has nothing yet), `refuse` (a response that is no
+    stream), `drop` (no response).
     """
 
     kind: str
@@ -242,7 +242,6 @@ class UnreliableServer:
     _sources: list[_Source] = field(factory=lambda: [_Source([])], init=False)
 
     async def __call__(self, request: RawRequest) -> Any:
-        """Answer a request."""
         path = request.path.removeprefix(f"/v1/tasks/{TASK_ID}")
         if path == "/events":
             return self._stream(request)

@@ -1,4 +1,4 @@
-"""What is sent again, and what never is."""
+"""Which requests are sent again, and which never are."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REPEATABLE: dict[str, Call] = {
 
 
 def body_of(request: RawRequest) -> bytes:
-    """A success for any of the calls."""
+    """Return a success for any of the calls."""
     document: dict[str, Any] = {
         "PATCH": {"visibility": "public", "shareUrl": "https://s.invalid/x"},
         "DELETE": {},
@@ -45,13 +45,12 @@ def body_of(request: RawRequest) -> bytes:
 
 
 class Script:
-    """Gives the scripted replies first, then successes."""
+    """A handler that returns the scripted replies first, then successes."""
 
     def __init__(self, *replies: Any) -> None:
         self.replies = list(replies)
 
     async def __call__(self, request: RawRequest) -> Any:
-        """Answer."""
         return self.replies.pop(0) if self.replies else body_of(request)
 
 
@@ -66,7 +65,7 @@ BROKEN = {
 
 
 def broken(name: str) -> Any:
-    """A way to fail; where the bytes are no whole answer the connection ends behind them."""
+    """Return a way to fail; after bytes that are no whole response the connection ends."""
     reply = BROKEN[name]
     if name not in {"half an answer", "no http"}:
         return reply
@@ -79,8 +78,8 @@ def broken(name: str) -> Any:
 
 @pytest.mark.parametrize("failure", BROKEN)
 @pytest.mark.parametrize("call", STARTERS)
-async def test_what_starts_an_agent_is_sent_once(call: str, failure: str) -> None:
-    """After a lost or failed answer a create or a prompt is not repeated, and the doubt is raised with its cause."""
+async def test_a_call_that_starts_an_agent_is_sent_once(call: str, failure: str) -> None:
+    """After a lost or failed response a create or a prompt isn't repeated, but raised as ambiguous with its cause."""
     async with RawServer(Script(broken(failure))) as server, client_of(server.url) as client:
         with pytest.raises(errors.AmbiguousRequestError) as caught:
             await STARTERS[call](client)
@@ -93,7 +92,7 @@ async def test_what_starts_an_agent_is_sent_once(call: str, failure: str) -> Non
 @pytest.mark.parametrize("failure", BROKEN)
 @pytest.mark.parametrize("call", REPEATABLE)
 async def test_everything_else_is_tried_again(call: str, failure: str) -> None:
-    """A lost or failed answer to any other call is mended by another attempt."""
+    """After a lost or failed response any other call makes another attempt."""
     async with RawServer(Script(broken(failure), broken(failure))) as server, client_of(server.url) as client:
         await REPEATABLE[call](client)
         assert len(server.requests) == 3
@@ -101,12 +100,12 @@ async def test_everything_else_is_tried_again(call: str, failure: str) -> None:
         assert client.stats().requests == 3
 
 
-@pytest.mark.parametrize("given", [False, True], ids=["own", "given"])
-async def test_nothing_is_repeated_behind_the_clients_back(*, given: bool) -> None:
-    """With one attempt a lost GET or DELETE arrives once, also on a kept connection, where aiohttp would repeat it."""
+@pytest.mark.parametrize("injected", [False, True], ids=["own", "injected"])
+async def test_aiohttp_repeats_nothing_silently(*, injected: bool) -> None:
+    """With one attempt a lost GET or DELETE arrives once, also on a pooled connection, on which aiohttp repeats it."""
     policy = RetryPolicy(max_attempts=1)
     async with aiohttp.ClientSession() as session, RawServer(Script()) as server:
-        async with client_of(server.url, retry=policy, session=session if given else None) as client:
+        async with client_of(server.url, retry=policy, session=session if injected else None) as client:
             for call in (lambda: client.tasks.get("t1"), lambda: client.tasks.delete("t1")):
                 server.handler = Script()
                 await client.tasks.get("t1")
@@ -131,7 +130,7 @@ async def test_a_server_that_did_nothing_may_be_asked_again(call: str, refusal: 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
 @pytest.mark.parametrize("call", [*STARTERS, *REPEATABLE])
 async def test_a_refusal_is_raised_as_itself_at_once(call: str, status: int) -> None:
-    """A 4xx is an answer: no repetition, no doubt."""
+    """A 4xx is neither repeated nor ambiguous."""
     refusal = json_response({"error": {"code": "nope", "message": "no"}}, status)
     async with RawServer(Script(refusal)) as server, client_of(server.url) as client:
         with pytest.raises(errors.APIError, match="no") as caught:
@@ -143,7 +142,7 @@ async def test_a_refusal_is_raised_as_itself_at_once(call: str, status: int) -> 
 
 @pytest.mark.parametrize("call", STARTERS)
 async def test_a_connection_that_was_never_made_is_tried_again(call: str, unused_port: int) -> None:
-    """Nothing listens: the server has seen nothing, so also a create is tried again, and the error says so."""
+    """If nothing listens, nothing was sent: also a create is tried again, and the error says how often."""
     async with client_of(f"http://127.0.0.1:{unused_port}/v1") as client:
         with pytest.raises(errors.ConnectError) as caught:
             await STARTERS[call](client)
@@ -152,8 +151,8 @@ async def test_a_connection_that_was_never_made_is_tried_again(call: str, unused
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"hello": 1}'])
-async def test_an_unreadable_success_of_a_create_is_a_doubt(body: bytes) -> None:
-    """Something was started and nobody knows its id: that is no plain decoding error."""
+async def test_an_unreadable_success_of_a_create_is_ambiguous(body: bytes) -> None:
+    """Something was started whose id isn't known: that is more than a decoding error."""
     async with RawServer(Script(http_response(201, body))) as server, client_of(server.url) as client:
         with pytest.raises(errors.AmbiguousRequestError) as caught:
             await client.tasks.create("Do it")
@@ -161,14 +160,14 @@ async def test_an_unreadable_success_of_a_create_is_a_doubt(body: bytes) -> None
     assert isinstance(caught.value.__cause__, errors.DecodeError)
 
 
-@pytest.mark.parametrize("given", [False, True], ids=["own", "given"])
-async def test_a_create_takes_a_connection_of_its_own(given: bool) -> None:
-    """A create never goes out on a kept connection, which the server might just have closed.
+@pytest.mark.parametrize("injected", [False, True], ids=["own", "injected"])
+async def test_a_create_takes_a_new_connection(injected: bool) -> None:
+    """A create never goes out on a pooled connection, which the server might just have closed.
 
-    In a given session too, and where the server would keep it.
+    Also in an injected session, and if the server would keep the connection.
     """
     async with RawServer(Script()) as server, aiohttp.ClientSession() as session:
-        client = client_of(server.url, session=session if given else None)
+        client = client_of(server.url, session=session if injected else None)
         for _ in range(2):
             await client.tasks.get("t1")
             await client.tasks.create("Do it")
@@ -181,7 +180,7 @@ async def test_a_create_takes_a_connection_of_its_own(given: bool) -> None:
 
 
 @pytest.mark.parametrize("lost", ["reset", "500"])
-async def test_a_delete_whose_answer_was_lost_is_done(lost: str) -> None:
+async def test_a_delete_whose_response_was_lost_is_done(lost: str) -> None:
     """The first attempt had deleted it, so the 404 of the second is a success."""
     gone = json_response({"error": {"code": "not_found", "message": "gone"}}, 404)
     async with RawServer(Script(BROKEN[lost], gone)) as server, client_of(server.url) as client:
@@ -198,7 +197,7 @@ async def test_a_404_after_a_429_is_still_a_404() -> None:
 
 
 async def test_one_429_pauses_the_whole_client() -> None:
-    """While the server asks for a pause nothing is sent, by any call or stream; then everything goes on."""
+    """While the server asks for a pause no call or stream sends anything; afterwards all continue."""
     first = http_response(429, Retry_After="1")
     arrivals: list[float] = []
 
@@ -218,7 +217,7 @@ async def test_one_429_pauses_the_whole_client() -> None:
 
 
 async def test_a_longer_retry_after_is_raised_at_once() -> None:
-    """What is longer than the policy waits out is the caller's to decide, and holds up nobody else."""
+    """A pause longer than the policy waits out is raised to the caller, and holds up no other call."""
     async with RawServer(Script(http_response(429, Retry_After="121"))) as server, client_of(server.url) as client:
         with pytest.raises(errors.RateLimitedError) as caught:
             await client.tasks.get("t1")
@@ -247,7 +246,7 @@ async def _failing(client: AsyncRebyte) -> None:
         await client.tasks.get("t1")
 
 
-async def test_a_success_gives_back_to_the_budget() -> None:
+async def test_a_success_refunds_the_budget() -> None:
     """Five successes pay for one more retry."""
     policy = RetryPolicy(base_delay=0, max_delay=0, budget=1)
     failure = http_response(500)
@@ -264,7 +263,7 @@ async def test_a_success_gives_back_to_the_budget() -> None:
 
 
 async def test_a_silent_server_is_a_timeout() -> None:
-    """A call without an answer fails after `read`; one that starts an agent waits for `create`, and stays in doubt."""
+    """A call without a response fails after `read`; one that starts an agent fails after `create`, as ambiguous."""
 
     async def handler(_: RawRequest) -> Any:
         await anyio.sleep_forever()
@@ -280,8 +279,8 @@ async def test_a_silent_server_is_a_timeout() -> None:
     assert isinstance(caught.value.__cause__, TimeoutError)
 
 
-async def test_a_trickling_answer_is_a_timeout() -> None:
-    """A body that never ends, a byte at a time, doesn't hold a call for ever."""
+async def test_a_trickling_response_is_a_timeout() -> None:
+    """A body that comes a byte at a time and never ends doesn't hold a call for ever."""
 
     async def trickle() -> Any:
         yield b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
@@ -301,8 +300,8 @@ async def test_a_trickling_answer_is_a_timeout() -> None:
             await client.tasks.get("t1")
 
 
-async def test_waiting_for_a_turn_is_no_timeout() -> None:
-    """Three hundred calls at once on a hundred turns: those that wait don't fail, however slow the others are."""
+async def test_waiting_for_a_permit_is_no_timeout() -> None:
+    """Of three hundred calls on a hundred permits those that wait don't fail, however slow the others are."""
 
     async def handler(request: RawRequest) -> Any:
         await anyio.sleep(1.0)
@@ -358,7 +357,7 @@ async def test_the_key_and_the_headers_arrive() -> None:
 
 
 async def test_closing_the_client_ends_its_calls() -> None:
-    """A call that waits for its answer fails when the client is closed; it doesn't wait on."""
+    """A call that waits for its response fails when the client is closed."""
 
     async def handler(_: RawRequest) -> Any:
         await anyio.sleep_forever()

@@ -1,4 +1,4 @@
-"""Closing the client: nobody who waits for something of it waits for ever."""
+"""Closing the client ends every wait for something of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.task_server import TASK_ID
 
 
 def server_that_never_ends(rng: Random) -> RawServer:
-    """A server whose answers begin after a moment, and never end."""
+    """Return a server whose responses begin after a moment, and never end."""
 
     async def handler(request: RawRequest) -> AsyncIterator[bytes]:
         async def pieces() -> AsyncIterator[bytes]:
@@ -38,10 +38,10 @@ CALLS: dict[str, tuple[Callable[[AsyncRebyte], Awaitable[object]], type[errors.R
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_closing_ends_what_is_under_way_at_any_moment(name: str) -> None:
-    """Whether a request is on its way, its head has just come, or its body is being read: it fails at once.
+async def test_closing_ends_calls_at_any_moment(name: str) -> None:
+    """A call fails at once, whether its request is on its way, its response has begun, or its body is being read.
 
-    A create that may have been read by the server says so.
+    A create that the server may have read is ambiguous.
     """
     call, expected = CALLS[name]
     rng = Random(name)
@@ -59,8 +59,8 @@ async def test_closing_ends_what_is_under_way_at_any_moment(name: str) -> None:
             server.requests.clear()
 
 
-async def test_what_the_last_attempt_met_is_the_cause() -> None:
-    """A call that is closed as it waits for its next attempt may have been carried out: the error tells of that one."""
+async def test_the_failure_of_the_last_attempt_is_the_cause() -> None:
+    """A call that is closed while it waits for its next attempt may have been carried out: the cause says so."""
 
     async def handler(_: RawRequest) -> bytes:
         return http_response(503, b"busy")

@@ -1,4 +1,4 @@
-"""What keeps thousands of open streams cheap: small reads, and one timer for the silence of all."""
+"""Thousands of open streams stay cheap: with small reads, and one idle timer for all."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_a_large_event_passes_in_small_pieces(tls: Any, secure: bool) -> N
 
 @pytest.mark.parametrize("count", [1023, 1024, 1025, 3000])
 async def test_many_unread_chunks_lose_nothing(count: int) -> None:
-    """However many small chunks come while nobody reads, what follows them is whole, though the server closes."""
+    """However many small chunks come unread, what follows them is whole, though the server closes."""
     is_read = asyncio.Event()
 
     async def handler(_: RawRequest) -> AsyncIterator[bytes]:
@@ -80,8 +80,8 @@ async def test_many_unread_chunks_lose_nothing(count: int) -> None:
         assert stream.reconnects == 0
 
 
-async def test_what_is_unread_is_no_silence() -> None:
-    """A consumer that is slow to read what has come isn't told that the server is silent."""
+async def test_unread_bytes_are_not_idleness() -> None:
+    """A consumer that is slow to read gets no idle timeout for bytes that have come."""
 
     async def handler(_: RawRequest) -> AsyncIterator[bytes]:
         async def pieces() -> AsyncIterator[bytes]:
@@ -103,8 +103,8 @@ async def test_what_is_unread_is_no_silence() -> None:
         assert stream.reconnects == 0
 
 
-async def test_silence_ends_a_body_neither_early_nor_much_too_late() -> None:
-    """It is the given time without a byte, and an eighth more at most, whatever other streams bear."""
+async def test_the_idle_timeout_is_kept() -> None:
+    """A body fails after the given time without a byte, or an eighth more, whatever the timeouts of other streams."""
 
     async def handler(_: RawRequest) -> AsyncIterator[bytes]:
         async def pieces() -> AsyncIterator[bytes]:
@@ -131,8 +131,8 @@ async def test_silence_ends_a_body_neither_early_nor_much_too_late() -> None:
         other.close()
 
 
-async def test_the_end_of_a_body_is_no_silence() -> None:
-    """A body that has ended stays at its end, and one that was closed isn't ended again."""
+async def test_the_end_of_a_body_is_not_idleness() -> None:
+    """A body that has ended or was closed isn't failed afterwards."""
 
     async def handler(_: RawRequest) -> AsyncIterator[bytes]:
         async def pieces() -> AsyncIterator[bytes]:
@@ -154,7 +154,7 @@ async def test_the_end_of_a_body_is_no_silence() -> None:
 
 @pytest.mark.parametrize("garbage", [b"zz\r\nabc", b"5\r\nabcdefgh\r\n", b"-1\r\n", b"\x00\xff\xfe"])
 async def test_garbled_chunks_are_a_lost_connection(garbage: bytes) -> None:
-    """Closed by aiohttp, which doesn't tell the body; the stream notices soon, and connects again."""
+    """Aiohttp closes the connection without failing the body; the stream notices soon, and connects again."""
     connects = 0
 
     async def handler(_: RawRequest) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""Where requests go, and what goes with them."""
+"""Where requests go, and which headers go with them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ REPEATING = [307, 308]
 
 
 def redirect(status: int, to: str) -> bytes:
-    """A redirect."""
+    """Return a redirect."""
     return http_response(status, Location=to)
 
 
 async def other_origin(_: RawRequest) -> bytes:
-    """What a second server answers."""
+    """Respond as a second server."""
     return json_response(TASK)
 
 
@@ -62,7 +62,7 @@ async def test_a_redirect_within_the_origin_keeps_the_key(status: int) -> None:
 
 
 async def test_the_key_does_not_come_back_by_way_of_another_origin() -> None:
-    """An origin that sends the client back has chosen where to: the key stays off for the rest of the way."""
+    """An origin that sends the client back has chosen where to: the key isn't sent again."""
     async with RawServer(other_origin) as server:
 
         async def bounce(_: RawRequest) -> bytes:
@@ -97,7 +97,7 @@ async def test_nothing_but_a_get_leaves_the_origin(method: str, status: int) -> 
 
 
 async def changing(client: AsyncRebyte, method: str) -> None:
-    """A call with that method."""
+    """Make a call with a method."""
     if method == "POST":
         await client.tasks.create("Do it")
     elif method == "PATCH":
@@ -108,7 +108,7 @@ async def changing(client: AsyncRebyte, method: str) -> None:
 
 @pytest.mark.parametrize("status", ALL)
 async def test_a_post_is_only_repeated_where_the_server_asks_for_that(status: int) -> None:
-    """307 and 308 at the same origin carry the request on; other redirects of a POST are refused."""
+    """307 and 308 at the same origin repeat the request; other redirects of a POST are refused."""
 
     async def handler(request: RawRequest) -> bytes:
         return redirect(status, "/v1/moved") if request.path != "/v1/moved" else json_response(TASK)
@@ -137,7 +137,7 @@ async def test_a_redirect_loop_ends() -> None:
 
 @pytest.mark.parametrize("location", ["ftp://x.invalid/", "mailto:a@b", "http://[::1", "javascript:1"])
 async def test_a_redirect_to_nowhere_is_an_error(location: str) -> None:
-    """A Location that leads nowhere is told as such."""
+    """An unusable Location is reported as such."""
 
     async def handler(_: RawRequest) -> bytes:
         return redirect(302, location)
@@ -179,8 +179,8 @@ async def test_https_never_leads_to_http(tls: Any) -> None:
         "http:///v1",
     ],
 )
-def test_an_address_that_cannot_be_right_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plain http to another machine, and what is no plain absolute URL, is refused when the client is made."""
+def test_an_invalid_address_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain http to another machine, and anything but a plain absolute URL, is refused when the client is made."""
     monkeypatch.setenv("REBYTE_BASE_URL", url)
     with pytest.raises(errors.ConfigurationError, match="base_url"):
         AsyncRebyte(KEY)
@@ -190,7 +190,7 @@ def test_an_address_that_cannot_be_right_is_refused(url: str, monkeypatch: pytes
     "url", ["http://localhost:1/v1", "http://127.9.9.9:1", "http://[::1]:1/v1/", "https://api.invalid"]
 )
 def test_plain_http_is_for_this_machine(url: str) -> None:
-    """Loopback hosts may be spoken to without TLS, since the key doesn't leave the machine."""
+    """Loopback hosts need no TLS, since the key doesn't leave the machine."""
     assert repr(AsyncRebyte(KEY, base_url=url)).startswith("<AsyncRebyte of http")
 
 
@@ -209,7 +209,7 @@ async def test_environment_proxies_and_netrc_are_left_alone(
 
 
 async def test_cookies_are_not_kept() -> None:
-    """A cookie of one answer isn't sent with the next request."""
+    """A cookie of one response isn't sent with the next request."""
 
     async def handler(_: RawRequest) -> bytes:
         return json_response(TASK, Set_Cookie="session=abc; Path=/")
@@ -309,7 +309,7 @@ async def test_no_variable_in_a_traceback_shows_key_or_signature(way: str, *, si
 
 
 def shown_by(error: BaseException | None) -> Iterator[tuple[str, str]]:
-    """The variables of the functions that an error and what it is chained to came through, but for those of tests."""
+    """Yield the variables in the tracebacks of an error and its causes, except those of tests."""
     while error is not None:
         for frame, _ in traceback.walk_tb(error.__traceback__):
             code = frame.f_code

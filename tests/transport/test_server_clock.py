@@ -1,4 +1,4 @@
-"""The server's clock, as its answers tell it."""
+"""The server's clock, as its responses show it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from attrs import define
 from rebyte_async import errors
 from rebyte_async._clock import Time
 from rebyte_async._transport.server_clock import ServerClock
-from support.clients import client_of
+from rebyte_async._wire.endpoints import LIST_TASKS
+from support.clients import QUICK, transport_of
 from support.raw_server import RawRequest, RawServer, json_response
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC).timestamp()
@@ -24,12 +25,12 @@ class Watch:
     time: float = 100.0
 
     def __call__(self) -> float:
-        """Its time."""
+        """Return its time."""
         return self.time
 
 
-def test_the_servers_time_goes_on_from_its_last_answer() -> None:
-    """This machine's wall clock has no part in it."""
+def test_the_servers_time_continues_from_its_last_response() -> None:
+    """This machine's wall clock doesn't matter."""
     watch = Watch()
     clock = ServerClock(Time(watch))
     assert not clock.is_known
@@ -39,12 +40,12 @@ def test_the_servers_time_goes_on_from_its_last_answer() -> None:
     watch.time += 30
     assert clock.now() == NOON + 30
     clock.note("Tue, 01 Jan 2030 12:00:00 GMT")
-    assert clock.now() == NOON + 30, "the same second, told again, doesn't turn it back"
+    assert clock.now() == NOON + 30, "the same second again doesn't turn it back"
     clock.note("Tue, 01 Jan 2030 12:00:31 GMT")
     assert clock.now() == NOON + 31
 
 
-def test_what_is_no_date_is_passed_over() -> None:
+def test_unreadable_dates_are_ignored() -> None:
     """A missing or odd header changes nothing."""
     clock = ServerClock(Time(Watch()))
     for header in (None, "", "soon", "Tue, 99 Jan 2030 12:00:00 GMT"):
@@ -55,25 +56,25 @@ def test_what_is_no_date_is_passed_over() -> None:
     assert clock.now() == NOON
 
 
-async def test_answers_of_the_api_set_the_clock() -> None:
-    """Those that it gives to what was asked; an error may come from a gateway, whose clock is its own."""
+async def test_responses_of_the_api_set_the_clock() -> None:
+    """Only successful ones do: an error may come from a gateway, which has its own clock."""
     status = 404
 
     async def handler(_: RawRequest) -> object:
         return json_response({"data": []}, status, Date="Tue, 01 Jan 2030 12:00:00 GMT")
 
-    async with RawServer(handler) as server, client_of(server.url) as client:
+    async with RawServer(handler) as server, transport_of(server.url) as transport:
         with pytest.raises(errors.NotFoundError):
-            await client.tasks.list()
-        assert not client._transport.server_clock.is_known
+            await transport.call(LIST_TASKS)
+        assert not transport.server_clock.is_known
         status = 200
-        await client.tasks.list()
-        assert abs(client._transport.server_clock.now() - NOON) < 30
-        assert client.with_options()._transport.server_clock is client._transport.server_clock
+        await transport.call(LIST_TASKS)
+        assert abs(transport.server_clock.now() - NOON) < 30
+        assert transport.with_settings(retry=QUICK).server_clock is transport.server_clock
 
 
-def test_a_clock_that_tasks_contradict_is_corrected() -> None:
-    """When the service has made something counts, and what `Date` tells isn't believed any more."""
+def test_a_clock_that_tasks_contradict_is_recalibrated() -> None:
+    """The times in bodies count, and `Date` is ignored from then on."""
     watch = Watch()
     clock = ServerClock(Time(watch))
     clock.note("Tue, 01 Jan 2030 12:00:00 GMT")
