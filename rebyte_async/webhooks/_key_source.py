@@ -39,7 +39,7 @@ class KeyRefreshingVerifier:
 
     _verifier: WebhookVerifier
     _clock: Callable[[], float] = time.monotonic
-    _read_timeout: float = field(default=10.0, kw_only=True)
+    read_timeout: float = field(default=10.0, kw_only=True)
     """How long a read may take, in seconds: the sender of a delivery waits for it."""
     _verification: Verification = field(init=False)
     _next_read: float = field(default=float("-inf"), init=False)
@@ -85,9 +85,7 @@ class KeyRefreshingVerifier:
             return stale
 
     async def _refresh(self, source: PublicKeySource, stale: Verification) -> Verification:
-        """Return a newer verification than the stale one, or the stale one if it is too early to read the key again."""
-        if self._verification is not stale:
-            return self._verification  # another delivery has caused a read in the meantime
+        """Return a verification with the key as it is now, or the stale one if it is too early to read the key again."""
         if not self._reading.is_running and self._clock() < self._next_read:
             if not stale.keys:
                 raise TransportError("the public key of the webhooks couldn't be read a moment ago")
@@ -99,7 +97,7 @@ class KeyRefreshingVerifier:
 
     async def _read(self, source: PublicKeySource, stale: Verification) -> Verification:
         try:
-            with fail_after(self._read_timeout):
+            with fail_after(self.read_timeout):
                 pem = await source()
             self._verification = stale.with_keys(pem)
         except Exception:

@@ -391,15 +391,51 @@ async def test_one_receiver_may_be_served_several_times(kind: str) -> None:
         assert (await receiver.receive(*delivery)).status == 503
 
 
+async def call(receiver: WebhookReceiver, scope: Scope, *messages: dict[str, Any]) -> list[Message]:
+    """Call a receiver as an ASGI server does, and return the messages that it sends."""
+    incoming, sent = list(messages), list[Message]()
+
+    async def receive() -> Message:
+        return incoming.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await receiver(scope, receive, send)
+    return sent
+
+
 async def test_a_websocket_is_refused() -> None:
     """A WebSocket of an ASGI server is closed."""
-    sent = list[Any]()
+    sent = await call(WebhookReceiver(WebhookVerifier(SECRET)), {"type": "websocket"}, {"type": "websocket.connect"})
+    assert [message["type"] for message in sent] == ["websocket.close"]
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "websocket.connect"}
 
-    async def send(message: Any) -> None:
-        sent.append(message["type"])
+@pytest.mark.parametrize(
+    ("headers", "status"), [([], 500), ([(b"host", b"[::")], 500), ([(b"host", b"localhost.:80")], 401)]
+)
+async def test_a_url_that_cannot_be_found_is_a_fault_of_the_set_up(
+    keys: KeyPair, headers: list[tuple[bytes, bytes]], status: int
+) -> None:
+    """Without a host that is this machine, a public key alone needs `url=`."""
+    delivery = sign({"taskId": "t1"}, private_key=keys.private, url="http://other.example/")
+    pairs = [*headers, *((name.lower().encode(), value.encode()) for name, value in delivery.headers.items())]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": pairs}
+    receiver = WebhookReceiver(WebhookVerifier(public_key=keys.public))
+    start, _ = await call(receiver, scope, {"type": "http.request", "body": delivery.body})
+    assert start["status"] == status
 
-    await WebhookReceiver(WebhookVerifier(SECRET))({"type": "websocket"}, receive, send)
-    assert sent == ["websocket.close"]
+
+async def test_unknown_messages_of_a_lifespan_are_ignored() -> None:
+    """A server may send messages that are newer than the package."""
+    messages = [{"type": f"lifespan.{kind}"} for kind in ("startup", "paused", "shutdown")]
+    sent = await call(WebhookReceiver(WebhookVerifier(SECRET)), {"type": "lifespan"}, *messages)
+    assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_a_receiver_knows_its_url() -> None:
+    """The registered URL is kept exactly as it was given."""
+    receiver = WebhookReceiver(WebhookVerifier(SECRET), url="https://A.example/hook?x=%7e")
+    assert receiver.url == "https://A.example/hook?x=%7e"
+    assert repr(receiver) == "<WebhookReceiver at https://A.example/hook?x=%7e>"
+    assert WebhookReceiver(WebhookVerifier(SECRET)).url is None

@@ -334,6 +334,7 @@ def test_halves_of_surrogate_pairs_are_replaced() -> None:
         ({"secret": ""}, "empty"),
         ({"secret": []}, "empty list"),
         ({"secret": ["fine", ""]}, "empty"),
+        ({"secret": ["fine", 5]}, "a secret must be a string, not int"),
         ({"secret": b"bytes"}, "string"),
         ({"secret": 5}, "string"),
         ({"secret": "hush\n"}, "strip it"),
@@ -503,6 +504,7 @@ def test_the_scheme_can_be_replaced(keys: KeyPair, scheme: SignatureScheme) -> N
     with pytest.raises(WebhookVerificationError):
         WebhookVerifier(SECRET, keys.public, scheme=scheme).verify(delivery.headers, delivery.body + b" ", url=URL)
     other = SignatureScheme(signed="other {body}", encoding=scheme.encoding, prefix=scheme.prefix)
+    assert SignatureScheme(prefix="v1=").decode(scheme.encode(b"x")) is None
     with pytest.raises(WebhookVerificationError):
         WebhookVerifier(SECRET, keys.public, scheme=other).verify(*delivery, url=URL)
 
