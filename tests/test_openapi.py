@@ -354,12 +354,12 @@ def test_golden_answers(golden: dict[str, Any]) -> None:
     answer = operation_of(golden).answer(golden["status"])
     content = answer.get("content")
     assert golden.get("headers", {}).keys() == answer.get("headers", {}).keys()
-    if golden["answer"] is None:
+    if golden["response"] is None:
         assert content is None
     else:
         assert content is not None
-        kind = "*/*" if "answerType" in golden else "application/json"
-        assert problems(content[kind]["schema"], golden["answer"]) == []
+        kind = "*/*" if "responseType" in golden else "application/json"
+        assert problems(content[kind]["schema"], golden["response"]) == []
 
 
 @EVERY_GOLDEN

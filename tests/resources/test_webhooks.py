@@ -25,7 +25,7 @@ HOOK = Webhook(
     created_at=datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC),
     failure_count=0,
 )
-PEM = json.loads((WIRE / "get_public_key.json").read_text())["answer"]["publicKey"]
+PEM = json.loads((WIRE / "get_public_key.json").read_text())["response"]["publicKey"]
 EVENTS = [WebhookEventName.TASK_COMPLETED, "task.failed"]
 CASES: dict[str, tuple[Call, Any]] = {
     "create_webhook": (

@@ -1,4 +1,4 @@
-"""Endpoints against their golden answers in tests/wire."""
+"""Check calls against the golden requests and responses in tests/wire."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["WIRE", "Call", "assert_golden", "form_of"]
 
 WIRE = Path(__file__).parent.parent / "wire"
 STORAGE = "https://s.invalid"
-"""The storage of the golden answers, where something is sent there."""
+"""The origin of the storage in golden files."""
 Call = Callable[[AsyncRebyte], Awaitable[Any]]
 
 
 async def assert_golden(name: str, call: Call, expected: Any) -> None:
-    """Assert that a call sends the golden requests, and reads the golden answers as expected."""
+    """Assert that a call sends the golden requests, and reads the golden responses as expected."""
     golden = json.loads((WIRE / f"{name}.json").read_text(encoding="utf-8"))
     steps = golden.get("then", [])
 
     async def store(_: RawRequest) -> bytes:
-        return _answer(steps[len(storage.requests) - 1])
+        return _make_response(steps[len(storage.requests) - 1])
 
     async def serve(_: RawRequest) -> bytes:
-        return _answer(_moved(golden, storage.origin) if steps else golden)
+        return _make_response(_move_urls(golden, storage.origin) if steps else golden)
 
     async with RawServer(store) as storage, RawServer(serve) as server, client_of(server.url) as client:
         assert await call(client) == expected
@@ -38,24 +38,24 @@ async def assert_golden(name: str, call: Call, expected: Any) -> None:
     keyless = name == "health"
     assert (request.method, request.path) == (golden["method"], ("" if keyless else "/v1") + golden["path"])
     assert dict(parse_qsl(urlsplit(request.target).query)) == golden.get("query", {})
-    assert _content(request) == golden.get("request")
+    assert _read_content(request) == golden.get("request")
     assert ("api_key" in request.headers) is not keyless
     for stored, step in zip(storage.requests, steps, strict=True):
         _assert_stored(stored, step)
 
 
-def _moved(golden: Any, origin: str) -> Any:
+def _move_urls(golden: Any, origin: str) -> Any:
     return json.loads(json.dumps(golden).replace(STORAGE, origin))
 
 
-def _answer(golden: Any) -> bytes:
-    content, kind = golden.get("answer"), golden.get("answerType")
+def _make_response(golden: Any) -> bytes:
+    content, kind = golden.get("response"), golden.get("responseType")
     body = b"" if content is None else (content if kind else json.dumps(content)).encode()
     headers = {"Content-Type": kind or "application/json", **golden.get("headers", {})}
     return http_response(golden.get("status", 200), body, **headers)
 
 
-def _content(request: RawRequest) -> Any:
+def _read_content(request: RawRequest) -> Any:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         return request.json if request.body else None
     fields: dict[str, list[dict[str, str]]] = {}
@@ -66,7 +66,7 @@ def _content(request: RawRequest) -> Any:
 
 
 def form_of(request: RawRequest) -> list[tuple[str, str, str, bytes]]:
-    """The parts of a multipart request, read by the standard library: field, filename, media type and content."""
+    """Read the parts of a multipart request by the standard library: field, filename, media type and content."""
     head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
     parts = BytesParser().parsebytes(head + request.body).get_payload()
     assert isinstance(parts, list)
