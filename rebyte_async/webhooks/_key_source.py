@@ -85,7 +85,7 @@ class KeyRefreshingVerifier:
             return stale
 
     async def _refresh(self, source: PublicKeySource, stale: Verification) -> Verification:
-        """Return a verification with the key as it is now, or the stale one if it is too early to read the key again."""
+        """Return a verification with the current key, or the stale one if it is too early to read the key again."""
         if not self._reading.is_running and self._clock() < self._next_read:
             if not stale.keys:
                 raise TransportError("the public key of the webhooks couldn't be read a moment ago")
