@@ -227,7 +227,7 @@ class CompletionDetector:
         """Drain: the turn has ended, says a done frame (`is_certain`) or the task alone; its tail may be missing."""
         if self._drain is None:
             self._drain = DrainPolicy(done, is_certain)
-        elif is_certain:
+        else:  # only a done frame reports the end again
             self._drain.confirm(done)
         self._move(Finding.TURN_ENDED)
         return self._drain_or_finish(self._drain)

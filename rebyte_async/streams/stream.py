@@ -70,7 +70,7 @@ class TaskEventStream:
         self._connection = Connection(source, idle_timeout)
         subprompts = SubPrompts(source) if follow_subprompts else None
         self._turn = TurnState(source.task_id, position.prompt_id, position.delivered, subprompts)
-        self._reader = TurnReader(source, self._connection, self._turn, not_found_grace_until=not_found_grace_until)
+        self._reader = TurnReader(source, self._connection, self._turn, not_found_grace_until)
         self._busy = False
         self._closed = False
         self._failure: RebyteError | None = None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rebyte_async.streams._dedup import CompactIntSet
+from rebyte_async.streams._dedup import CompactIntSet, DeliveredSet
+from rebyte_async.types import UnknownEvent
 
 DIGESTS = st.lists(st.integers(1, 2**64 - 1) | st.integers(1, 40).map(lambda number: number << 32))
 
@@ -30,3 +33,15 @@ def test_zero_counts_as_one() -> None:
     digests = CompactIntSet()
     assert digests.add(0)
     assert not digests.add(1)
+
+
+def test_a_payload_that_is_nested_too_deeply_still_has_an_identity() -> None:
+    """What Python can't write out is known by the type of its event alone."""
+    payload: dict[str, Any] = {}
+    for _ in range(100_000):
+        payload = {"a": payload}
+    events = [UnknownEvent(event_type=kind, payload=payload) for kind in ("x", "x", "y")]
+    delivered = DeliveredSet()
+    assert [delivered.add(event) for event in events] == [True, True, True]
+    delivered.restart()
+    assert [delivered.add(event) for event in events] == [False, False, False]
