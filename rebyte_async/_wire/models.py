@@ -9,14 +9,13 @@ cattrs is imported on first use, because importing it takes longer than most pro
 from __future__ import annotations
 
 import functools
-import re
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
 import attrs
 
 from rebyte_async._wire import json
 from rebyte_async._wire.events import event_from_mapping
-from rebyte_async._wire.redact import excerpt, shorten
+from rebyte_async._wire.redact import excerpt, json_excerpt, shorten
 from rebyte_async.errors import DecodeError
 from rebyte_async.types._fields import moment
 from rebyte_async.types.events import TaskEvent
@@ -37,7 +36,7 @@ def decode(cls: type[T], document: object, *, path: str = "$") -> T:
         return cast("T", _hook_for(cast("Any", cls))(document, cls))
     except Exception as error:  # noqa: BLE001 - whatever cattrs raises, the document doesn't fit
         where, problem = _locate_fault(error, path)
-    raise DecodeError(f"{cls.__name__.lstrip('_')}: {where}: {problem}", path=where, body=_dump_excerpt(document))
+    raise DecodeError(f"{cls.__name__.lstrip('_')}: {where}: {problem}", path=where, body=json_excerpt(document))
 
 
 def decode_items(
@@ -54,7 +53,7 @@ def decode_items(
         path, items = f"$.{key}", fields.get(key)
     array = json.as_array(items)
     if array is None:
-        raise DecodeError(f"{path}: expected an array, got {_describe(items)}", path=path, body=_dump_excerpt(document))
+        raise DecodeError(f"{path}: expected an array, got {_describe(items)}", path=path, body=json_excerpt(document))
     return tuple(
         decode(cls, _rename_fields(item, aliases or {}), path=f"{path}[{index}]") for index, item in enumerate(array)
     )
@@ -231,10 +230,3 @@ def _describe(value: object) -> str:
             return "an array"
         case _:
             return "an object"
-
-
-def _dump_excerpt(document: object) -> str | None:
-    """Write a document for an error to carry, without the values of fields whose names speak of secrets."""
-    text = json.dumps(document).decode(errors="replace")
-    text = re.sub(r'("\w*(?:key|secret|token)"\s*:\s*)"(?:[^"\\]|\\.)*"', r'\1"…"', text, flags=re.IGNORECASE)
-    return excerpt(text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from rebyte_async._wire import json
+
 _EXCERPT = 2_000
 """How many characters of a body an error keeps."""
 
@@ -16,6 +18,13 @@ def is_html(text: str) -> bool:
 def excerpt(text: str) -> str | None:
     """Return the beginning of a body for an error to keep, without secrets; None for an empty one or a page of HTML."""
     return None if is_html(text) else without_secrets(text)[:_EXCERPT] or None
+
+
+def json_excerpt(document: object) -> str | None:
+    """Return the beginning of a JSON value, without the values of fields whose names speak of secrets."""
+    text = json.dumps(document).decode(errors="replace")
+    text = re.sub(r'("\w*(?:key|secret|token)"\s*:\s*)"(?:[^"\\]|\\.)*"', r'\1"…"', text, flags=re.IGNORECASE)
+    return excerpt(text)
 
 
 def shorten(data: bytes | str) -> str:
