@@ -159,7 +159,7 @@ class AgentComputerPool:
             try:
                 await self._wait_ready(workspace_id)
             except NotFoundError:  # it was deleted after an earlier run
-                workspace_id = await self._ensure_created(slot, anew=True)
+                workspace_id = await self._ensure_created(slot, ignore_known=True)
                 await self._wait_ready(workspace_id)
         except (ProvisionError, LimitExceededError) as error:
             _log.warning("%s; the batch continues without this agent computer", error)
@@ -176,10 +176,10 @@ class AgentComputerPool:
             raise
         return workspace_id
 
-    async def _ensure_created(self, slot: int, *, anew: bool = False) -> str:
-        """Return the id of a slot's agent computer, and create it unless there is one; `anew` ignores a known one."""
+    async def _ensure_created(self, slot: int, *, ignore_known: bool = False) -> str:
+        """Return the id of a slot's agent computer, and create it unless the journal knows one."""
         name = f"batch-{self.context.journal.batch_id[:8]}-{slot}"
-        known = {} if anew else await self._read_slots()
+        known = {} if ignore_known else await self._read_slots()
         if (workspace_id := known.get(slot)) is not None:
             return workspace_id
         outage = self.context.new_outage()

@@ -34,10 +34,10 @@ from typing import TYPE_CHECKING
 from anyio import CancelScope
 from attrs import Factory, define, field, frozen
 
-from rebyte_async.batch.failures import UnresolvedCreateError, is_fatal, is_transient, summarize_error
+from rebyte_async.batch.failures import UnresolvedCreateError, as_batch_error, is_fatal, is_transient, summarize_error
 from rebyte_async.batch.journal import DuplicateTaskError
 from rebyte_async.batch.stopping import StoppedError
-from rebyte_async.errors import AmbiguousRequestError, BatchError, LimitExceededError, RebyteError
+from rebyte_async.errors import AmbiguousRequestError, LimitExceededError, RebyteError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -120,15 +120,15 @@ class TaskCreator:
     async def _send(self, request: CreateRequest) -> None:
         """Send one create, which continues when the caller is cancelled: its task may still be recorded in time."""
         await self._acquire(request.record.prompt_hash)
-        flight = asyncio.get_running_loop().create_task(self._fly(request))
-        self._in_flight.add(flight)
-        flight.add_done_callback(self._forget)
-        await asyncio.shield(flight)
+        sending = asyncio.get_running_loop().create_task(self._send_recorded(request))
+        self._in_flight.add(sending)
+        sending.add_done_callback(self._forget)
+        await asyncio.shield(sending)
 
-    def _forget(self, flight: asyncio.Task[None]) -> None:
-        self._in_flight.discard(flight)
-        if not flight.cancelled():
-            flight.exception()  # marks it as retrieved, for the caller may have been cancelled
+    def _forget(self, sending: asyncio.Task[None]) -> None:
+        self._in_flight.discard(sending)
+        if not sending.cancelled():
+            sending.exception()  # marks it as retrieved, for the caller may have been cancelled
 
     async def _acquire(self, prompt_hash: bytes) -> None:
         """Take a permit and the lock of the prompt, both or none."""
@@ -140,8 +140,9 @@ class TaskCreator:
                 return
             self._permits.release()  # a create with this prompt became ambiguous meanwhile
 
-    async def _fly(self, request: CreateRequest) -> None:
-        is_ambiguous = True  # any error but a RebyteError, too, leaves it open whether the request was sent
+    async def _send_recorded(self, request: CreateRequest) -> None:
+        """Record the intent, send the create, and record what came of it."""
+        is_ambiguous = True  # an error that isn't a RebyteError leaves it open whether the request was sent
         try:
             await self.context.stop.guard(self.watermark.take())
             watermark = await self.watermark.record()
@@ -168,7 +169,7 @@ class TaskCreator:
             raise
         except LimitExceededError as error:
             await self.context.journal.clear_intent(record)
-            raise BatchError(f"the batch can't continue: {summarize_error(error)}") from error
+            raise as_batch_error(error) from error
         except RebyteError as error:
             if isinstance(error, StoppedError) or is_transient(error) or is_fatal(error):
                 await self.context.journal.clear_intent(record)
@@ -199,11 +200,11 @@ class TaskCreator:
         self.context.stop.trigger()
         if not self._in_flight:
             return
-        flights = set(self._in_flight)
+        in_flight = set(self._in_flight)
         with CancelScope(shield=True):
-            _, late = await asyncio.wait(flights, timeout=self.context.tuning.create_drain_timeout)
-            for flight in late:
-                flight.cancel()
-            for error in await asyncio.gather(*flights, return_exceptions=True):
+            _, late = await asyncio.wait(in_flight, timeout=self.context.tuning.create_drain_timeout)
+            for sending in late:
+                sending.cancel()
+            for error in await asyncio.gather(*in_flight, return_exceptions=True):
                 if isinstance(error, Exception) and not isinstance(error, RebyteError):
                     raise error

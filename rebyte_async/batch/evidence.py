@@ -61,7 +61,7 @@ class Watermark:
 
     @classmethod
     def at_intent(cls, intent_at: float, watermarks: Iterable[Self]) -> Self | None:
-        """Choose the watermark of the run that recorded an intent. One of an earlier run would be safe too."""
+        """Choose the watermark of the run that recorded an intent. An earlier run's would be safe as well."""
         earlier = [watermark for watermark in watermarks if watermark.taken_at <= intent_at]
         return max(earlier, key=lambda watermark: watermark.taken_at, default=None)
 

@@ -70,7 +70,7 @@ class Verdict:
 
 
 _Fits: TypeAlias = "Callable[[AmbiguousCreate, Candidate], bool]"
-"""Whether a task may belong to a create, prompts aside."""
+"""Whether a task may belong to a create, apart from its prompt."""
 _DoubtAbsence: TypeAlias = "Callable[[AmbiguousCreate, Sequence[Candidate]], str | None]"
 
 

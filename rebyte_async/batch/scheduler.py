@@ -156,7 +156,7 @@ class Scheduler:
             raise
         except BaseException as error:
             self._abort(error)
-            if isinstance(error, KeyboardInterrupt | SystemExit):  # these end the event loop too
+            if isinstance(error, KeyboardInterrupt | SystemExit):  # these end the event loop as well
                 raise
 
     def _set_failure(self, error: BaseException) -> None:

@@ -61,7 +61,7 @@ class TaskSearch:
                 return await self._match(creates, candidates, likely)
             previous = current
         slack = self.context.tuning.clock_slack
-        return match_tasks(creates, candidates, slack=slack, doubt_absence=lambda *_: _UNSTABLE)
+        return match_tasks(creates, candidates, slack=slack, doubt_absence=lambda _create, _others: _UNSTABLE)
 
     async def _match(
         self, creates: Sequence[AmbiguousCreate], candidates: Sequence[Candidate], likely: Sequence[Candidate]

@@ -18,7 +18,7 @@ from support.clients import client_of
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """An emulator in the test's own loop."""
+    """An emulator in the test's event loop."""
     async with Emulator(pace=0.001) as started:
         yield started
         started.check()
@@ -26,7 +26,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 @pytest.fixture
 async def client(emulator: Emulator) -> AsyncIterator[AsyncRebyte]:
-    """A client of it, which hardly waits between attempts."""
+    """A client that hardly waits between attempts."""
     async with client_of(emulator.url) as made:
         emulator.add_key("rbk_test_0123456789")
         yield made
@@ -34,7 +34,7 @@ async def client(emulator: Emulator) -> AsyncIterator[AsyncRebyte]:
 
 @pytest.fixture
 def sealed() -> Iterator[Path]:
-    """A folder that anybody may look into, and that can be sealed: not under `tmp_path`, which is its user's alone."""
+    """A folder that every user may read, and whose mode can be changed; `tmp_path` belongs to one user alone."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -54,7 +54,7 @@ def drop_privileges():
 
 @pytest.fixture
 def unprivileged() -> Callable[..., str]:
-    """Runs a script in a process of its own; what it prints.
+    """Runs a script in its own process, and returns its output.
 
     Root may write anywhere, so the script calls `drop_privileges`: when it has imported all that it needs, since the
     modules may lie where root alone can read.

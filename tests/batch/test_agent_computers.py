@@ -45,12 +45,12 @@ async def test_items_share_agent_computers(emulator: Emulator, client: AsyncReby
     busy, journal = Busy(emulator), tmp_path / "run.sqlite3"
     found = await outcomes_of(runner_of(client, journal=journal, workspaces=3), items(20))
     assert {outcome.status for outcome in found.values()} == {"completed"}
-    machines = {computer.id async for computer in client.agent_computers.list()}
-    assert set(busy.most) == machines
-    assert busy.most == dict.fromkeys(machines, 1)
+    computers = {computer.id async for computer in client.agent_computers.list()}
+    assert set(busy.most) == computers
+    assert busy.most == dict.fromkeys(computers, 1)
     await outcomes_of(runner_of(client, journal=journal, workspaces=3), items(40))
-    assert set(busy.most) == machines
-    assert len(machines) == 3
+    assert set(busy.most) == computers
+    assert len(computers) == 3
 
 
 async def test_no_more_agent_computers_are_created_than_needed(emulator: Emulator, client: AsyncRebyte) -> None:
@@ -159,7 +159,7 @@ async def test_an_open_task_keeps_its_agent_computer(emulator: Emulator, client:
         reading = asyncio.ensure_future(anext(run))
         await emulator.reached()
         await reading
-    ((_, machine, _),) = [
+    ((_, workspace_id, _),) = [
         row for row in rows(journal, "key, workspace_id, state") if row[2] == "running" and row[0] == "k0"
     ]
     busy = Busy(emulator)
@@ -167,7 +167,7 @@ async def test_an_open_task_keeps_its_agent_computer(emulator: Emulator, client:
     async with again:
         found = [await anext(again) for _ in range(9)]
         assert "k0" not in {outcome.key for outcome in found}
-        assert machine not in busy.most
+        assert workspace_id not in busy.most
         emulator.release()
         assert [outcome.key async for outcome in again] == ["k0"]
     assert creates(emulator) == 10

@@ -156,6 +156,30 @@ async def test_changed_prompts_make_the_outcome_ambiguous(
     assert creates(emulator) == 2
 
 
+async def test_a_search_that_fails_decides_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """The outcome is `ambiguous` in this run, but isn't recorded: the next run finds the task."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.faults.add(Status(500), Match("GET", "/tasks"), times=None)
+    emulator.faults.add(Drop("after"), CREATE, times=1)
+    found = await outcomes_of(runner_of(client, journal=journal, tuning={"outage_timeout": 0.05}), items(1))
+    assert found["k0"].status == "ambiguous"
+    assert "the search for its task failed: InternalServerError" in (found["k0"].error or "")
+    assert rows(journal, "key, state") == [("k0", "creating")]
+    emulator.faults.clear()
+    found = await outcomes_of(runner_of(client, journal=journal), items(1))
+    assert found["k0"].status == "completed"
+    assert creates(emulator) == 1
+
+
+async def test_no_create_is_absent_while_listings_differ(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Where no two listings agreed, a create without a task is undecided."""
+    emulator.faults.add(Drop("before"), CREATE, times=1)
+    found = await outcomes_of(runner_of(client, tuning={"max_listings": 1}), items(1))
+    assert found["k0"].status == "ambiguous"
+    assert "new tasks kept appearing" in (found["k0"].error or "")
+    assert creates(emulator) == 1
+
+
 async def test_report_searches_for_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
     """With `on_ambiguous="report"` an ambiguous create is an outcome at once."""
     emulator.faults.add(Drop("after"), CREATE, times=1)

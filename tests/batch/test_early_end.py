@@ -65,7 +65,7 @@ async def test_ending_a_run_early_keeps_the_journal_true(
     assert _has_no_batch_tasks()
     assert client.stats().open_streams == 0
     async with Journal(journal):
-        pass  # nobody holds it any more
+        pass  # it is free again
     expected = {"canceled"} if cancel_remote else {"running"}
     assert {task.status for task in emulator.tasks} == expected
     assert creates(emulator) == 3

@@ -29,7 +29,7 @@ def task(name: str, prompt: str | None = "t", at: float | None = 1000.0, **field
 
 def match(creates: list[AmbiguousCreate], tasks: list[Candidate], *, doubt: str | None = None) -> dict[int, str | None]:
     """The verdicts in short: a task's id, `?` for undecidable, or None for absent."""
-    verdicts = match_tasks(creates, tasks, slack=SLACK, doubt_absence=lambda *_: doubt)
+    verdicts = match_tasks(creates, tasks, slack=SLACK, doubt_absence=lambda _create, _others: doubt)
     return {
         position: "?" if verdict.reason else verdict.task.task_id if verdict.task else None
         for position, verdict in verdicts.items()

@@ -309,8 +309,8 @@ async def test_one_429_pauses_every_create(emulator: Emulator, client: AsyncReby
     assert len(emulator.tasks) == 30
     posts = emulator.log.select("POST", "/tasks")
     (refused,) = [record for record in posts if record.status == 429]
-    behind = [record for record in posts if record.number > refused.number]
-    at_once = [record for record in behind if (record.time - refused.time).total_seconds() < 0.25]
+    later = [record for record in posts if record.number > refused.number]
+    at_once = [record for record in later if (record.time - refused.time).total_seconds() < 0.25]
     assert len(at_once) <= 2, "only those that were on their way already"
 
 

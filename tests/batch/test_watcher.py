@@ -136,7 +136,7 @@ async def test_a_refused_key_ends_the_waits(emulator: Emulator, client: AsyncReb
             assert (outcome.status, outcome.error is None) == ("error", False)
             seen.append(outcome.key)
     except errors.BatchError as caught:
-        assert "InvalidAPIKeyError" in str(caught)  # noqa: PT017 - the outcomes before it are looked at too
+        assert "InvalidAPIKeyError" in str(caught)  # noqa: PT017 - the outcomes before it are checked as well
     assert seen
     emulator.faults.clear()
     found = await outcomes_of(runner_of(client, journal=journal), items(3))
