@@ -43,7 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 when it couldn't listen.
     """
-    options = _parser().parse_args(argv)
+    parser = argparse.ArgumentParser("python -m rebyte_async.emulator", description="The Rebyte API on loopback.")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument("--port", default=8787, type=_port, help="the port, 0 for a free one (default: %(default)s)")
+    parser.add_argument("--api-key", help="the key that it accepts (default: a new one)")
+    options = parser.parse_args(argv)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(serve(host=options.host, port=options.port, api_key=options.api_key))
@@ -51,14 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: can't listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
         return _EXIT_CANNOT_LISTEN
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m rebyte_async.emulator", description="The Rebyte API on loopback.")
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
-    parser.add_argument("--port", default=8787, type=_port, help="the port, 0 for a free one (default: %(default)s)")
-    parser.add_argument("--api-key", help="the key that it accepts (default: a new one)")
-    return parser
 
 
 def _port(text: str) -> int:

@@ -142,27 +142,20 @@ class JsonObject:
         return value
 
 
-@frozen
-class Paging:
-    """The part of a list that a request asks for (contract §1, documented)."""
+def make_page(
+    query: Mapping[str, str], oldest_first: Sequence[Any], to_json: Callable[[Any], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the page of a list that `limit` and `offset` ask for, the newest first (contract §1, documented).
 
-    limit: int
-    offset: int
-
-    @classmethod
-    def parse(cls, query: Mapping[str, str]) -> Paging:
-        """Read `limit` and `offset` from a query, or raise an `ApiError`."""
-        limit = _parse_whole_number(query, "limit", _DEFAULT_LIMIT)
-        if not 1 <= limit <= _MAX_LIMIT:
-            raise validation_error(f"limit must be between 1 and {_MAX_LIMIT}.")
-        return cls(limit, _parse_whole_number(query, "offset", 0))
-
-    def page(self, oldest_first: Sequence[Any], to_json: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        """Return one page, the newest first; its cost grows with the page and not with the list."""
-        end = max(0, len(oldest_first) - self.offset)
-        rows = oldest_first[max(0, end - self.limit) : end]
-        data = [to_json(row) for row in reversed(rows)]
-        return {"data": data, "total": len(oldest_first), "limit": self.limit, "offset": self.offset}
+    Its cost grows with the page and not with the list.
+    """
+    limit, offset = _parse_whole_number(query, "limit", _DEFAULT_LIMIT), _parse_whole_number(query, "offset", 0)
+    if not 1 <= limit <= _MAX_LIMIT:
+        raise validation_error(f"limit must be between 1 and {_MAX_LIMIT}.")
+    end = max(0, len(oldest_first) - offset)
+    rows = oldest_first[max(0, end - limit) : end]
+    data = [to_json(row) for row in reversed(rows)]
+    return {"data": data, "total": len(oldest_first), "limit": limit, "offset": offset}
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:

@@ -81,11 +81,8 @@ class DiskPart:
 
     async def path(self, filename: str) -> Path:
         """Return the path for a file, and make its folder."""
-        return await to_thread.run_sync(self._make_path, filename)
-
-    def _make_path(self, filename: str) -> Path:
-        folder = self._disk.root() / self._name
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = await to_thread.run_sync(self._disk.root) / self._name
+        await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
         return folder / filename
 
 

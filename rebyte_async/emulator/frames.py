@@ -44,24 +44,13 @@ class Done:
 
 
 @frozen
-class Comment:
-    """A comment, such as a heartbeat."""
-
-    text: str
-
-    @property
-    def wire(self) -> bytes:
-        return f": {self.text}\n\n".encode()
-
-
-@frozen
 class Raw:
     """Bytes that are sent as they are."""
 
     wire: bytes
 
 
-Frame: TypeAlias = Event | Done | Comment | Raw
+Frame: TypeAlias = Event | Done | Raw
 FrameSink: TypeAlias = Callable[[Frame], Awaitable[None]]
 ByteSink: TypeAlias = Callable[[bytes], Awaitable[None]]
 CutManner: TypeAlias = Literal["reset", "eof", "clean"]
@@ -73,3 +62,8 @@ class CutOff(Exception):  # noqa: N818 - a fault raises it on purpose; the emula
     def __init__(self, manner: CutManner) -> None:
         super().__init__(manner)
         self.manner: CutManner = manner
+
+
+def make_comment(text: str) -> Raw:
+    """Return a comment, such as a heartbeat."""
+    return Raw(f": {text}\n\n".encode())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rebyte_async.emulator.body import Paging
+from rebyte_async.emulator.body import make_page
 from rebyte_async.emulator.responses import empty_response, json_response, validation_error
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning
@@ -37,8 +37,7 @@ async def create(state: State, exchange: Exchange) -> web.Response:
 
 async def list_agent_computers(state: State, exchange: Exchange) -> web.Response:
     """`GET /agent-computers`: a page, the newest first."""
-    paging = Paging.parse(exchange.request.query)
-    return json_response(paging.page(state.agent_computers.oldest_first(), AgentComputer.to_json))
+    return json_response(make_page(exchange.request.query, state.agent_computers.oldest_first(), AgentComputer.to_json))
 
 
 async def get(state: State, exchange: Exchange) -> web.Response:

@@ -9,64 +9,45 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from attrs import define
 
 from rebyte_async.emulator.faults.base import with_byte_faults, with_frame_faults
-from rebyte_async.emulator.frames import Comment, CutOff, Done, Event
+from rebyte_async.emulator.frames import CutOff, Done, Event, make_comment
 from rebyte_async.emulator.responses import json_response, not_found
 from rebyte_async.emulator.router import Route
 
 if TYPE_CHECKING:
     from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.frames import ByteSink, Frame, FrameSink
+    from rebyte_async.emulator.frames import Frame, FrameSink
     from rebyte_async.emulator.service import State
-    from rebyte_async.emulator.settings import Formats
     from rebyte_async.emulator.state.prompts import Prompt
 
 _EMPTY_DONE = Done({"status": "succeeded", "lastSeq": -1, "finalResult": ""})
-
-
-@define(eq=False)
-class StreamWriter:
-    """One open stream: frames go in, bytes go out."""
-
-    response: web.StreamResponse
-    _formats: Formats
-    _send_bytes: ByteSink
-
-    @classmethod
-    async def open(cls, exchange: Exchange, formats: Formats) -> StreamWriter:
-        """Send the head of the response; from now on, the loss of the connection stops the handler."""
-        exchange.connection.on_lost = exchange.stop
-        response = web.StreamResponse(headers={"Cache-Control": "no-cache", "X-Request-Id": exchange.request_id})
-        response.content_type = "text/event-stream"
-        await response.prepare(exchange.request)
-        exchange.entry.update(status=response.status)
-        send_bytes = with_byte_faults(exchange.faults, response.write)
-        if formats.stream.retry is not None:
-            await send_bytes(f"retry: {formats.stream.retry}\n\n".encode())
-        return cls(response, formats, send_bytes)
-
-    async def send(self, frame: Frame) -> None:
-        if self._formats.stream.ids and isinstance(frame, Event):
-            await self._send_bytes(f"id: {frame.data.get('eventKey', frame.seq)}\n".encode() + frame.wire)
-        else:
-            await self._send_bytes(frame.wire)
+_HEARTBEAT = make_comment("heartbeat")
 
 
 async def stream(state: State, exchange: Exchange) -> web.StreamResponse:
     """`GET /tasks/:id/events`: every connection gets the turn from its first event, then `done`, then the end."""
     prompt = state.tasks.get(exchange.params["task_id"]).prompt_before_latest(exchange.turns_back)
-    writer = await StreamWriter.open(exchange, state.formats)
-    sink = with_frame_faults(exchange.faults, writer.send)
+    exchange.connection.on_lost = exchange.stop
+    response = web.StreamResponse(headers={"Cache-Control": "no-cache", "X-Request-Id": exchange.request_id})
+    response.content_type = "text/event-stream"
+    await response.prepare(exchange.request)
+    exchange.entry.update(status=response.status)
+    send_bytes = with_byte_faults(exchange.faults, response.write)
+    if state.formats.stream.retry is not None:
+        await send_bytes(f"retry: {state.formats.stream.retry}\n\n".encode())
+
+    async def send(frame: Frame) -> None:
+        id_line = b""
+        if state.formats.stream.ids and isinstance(frame, Event):
+            id_line = f"id: {frame.data.get('eventKey', frame.seq)}\n".encode()
+        await send_bytes(id_line + frame.wire)
+
     try:
-        if exchange.looks_empty:
-            await sink(_EMPTY_DONE)
-        else:
-            await _replay(prompt, sink, state.formats.stream.heartbeat)
+        await _replay(state, exchange, prompt, with_frame_faults(exchange.faults, send))
     except CutOff as cut:
         await exchange.connection.cut(cut.manner)
-    return writer.response
+    return response
 
 
 async def list_delegated(state: State, exchange: Exchange) -> web.Response:
@@ -77,20 +58,23 @@ async def list_delegated(state: State, exchange: Exchange) -> web.Response:
     return json_response({"promptId": prompt.id, "events": prompt.transcript.events()})
 
 
-async def _replay(prompt: Prompt, sink: FrameSink, heartbeat: float | None) -> None:
+async def _replay(state: State, exchange: Exchange, prompt: Prompt, send: FrameSink) -> None:
     """Send a turn from its first event to its end; the wait for the next frame doesn't poll."""
-    sent = 0
+    if exchange.looks_empty:
+        await send(_EMPTY_DONE)
+        return
+    sent, heartbeat = 0, state.formats.stream.heartbeat
     while True:
         while sent < len(prompt.transcript.frames):
-            await sink(prompt.transcript.frames[sent])
+            await send(prompt.transcript.frames[sent])
             sent += 1
         if not prompt.is_open:
             break
         try:
             await asyncio.wait_for(prompt.transcript.changed.wait(), heartbeat)
         except TimeoutError:
-            await sink(Comment("heartbeat"))
-    await sink(Done(prompt.done_data()))
+            await send(_HEARTBEAT)
+    await send(Done(prompt.done_data()))
 
 
 ROUTES = (

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rebyte_async.emulator import agent
-from rebyte_async.emulator.body import Paging
+from rebyte_async.emulator.body import make_page
 from rebyte_async.emulator.endpoints.files import find_attached
 from rebyte_async.emulator.responses import ApiError, conflict, empty_response, json_response, validation_error
 from rebyte_async.emulator.router import Route
@@ -49,8 +49,7 @@ async def create(state: State, exchange: Exchange) -> web.Response:
 
 async def list_tasks(state: State, exchange: Exchange) -> web.Response:
     """`GET /tasks`: a page, the newest first."""
-    paging = Paging.parse(exchange.request.query)
-    return json_response(paging.page(state.tasks.oldest_first(), Task.row_json))
+    return json_response(make_page(exchange.request.query, state.tasks.oldest_first(), Task.row_json))
 
 
 async def get(state: State, exchange: Exchange) -> web.Response:

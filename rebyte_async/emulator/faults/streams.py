@@ -270,16 +270,12 @@ class _Shifter:
             self.events_before -= 1
         elif isinstance(frame, Event):
             if self.row is not None:
-                await self.sink(_make_late_event(frame, self.row))
+                data = {**frame.data, "eventType": self.row.event_type, "payload": dict(self.row.payload)}
+                if "eventKey" in data:
+                    data["eventKey"] = f"{data['promptId']}:late-{frame.seq}"
                 self.row = None
+                await self.sink(Event(data))
             frame = Event({**frame.data, "seq": frame.seq + self.by})
         elif isinstance(frame, Done) and self.events_before <= 0:
             frame = evolve(frame, data={**frame.data, "lastSeq": frame.data["lastSeq"] + self.by})
         await self.sink(frame)
-
-
-def _make_late_event(event: Event, row: LateRow) -> Event:
-    data = {**event.data, "eventType": row.event_type, "payload": dict(row.payload)}
-    if "eventKey" in data:
-        data["eventKey"] = f"{data['promptId']}:late-{event.seq}"
-    return Event(data)

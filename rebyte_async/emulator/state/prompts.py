@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.frames import Comment, Event
+from rebyte_async.emulator.frames import Event, make_comment
 from rebyte_async.emulator.generators import timestamp, timestamp_or_none
 from rebyte_async.emulator.responses import validation_error
 from rebyte_async.emulator.state.sync import Broadcast
@@ -44,7 +44,7 @@ class Transcript:
         self.next_seq += 1
 
     def add_comment(self, text: str) -> None:
-        self._add(Comment(text))
+        self._add(make_comment(text))
 
     def events(self) -> list[dict[str, Any]]:
         return [frame.data for frame in self.frames if isinstance(frame, Event)]

@@ -67,23 +67,17 @@ class DeliveryWorker:
 
     def _announce(self, task: Task, event: str) -> None:
         webhooks = [webhook for webhook in self.webhooks.oldest_first() if webhook.accepts(event)]
-        if webhooks:
-            body = self._body(task, event)
-            for webhook in webhooks:
-                self._enqueue(webhook, task, event, body)
-
-    def _body(self, task: Task, event: str) -> bytes:
-        data: dict[str, Any] = {"taskId": task.id, "status": task.status, "timestamp": timestamp(self.clock())}
-        if self.formats.webhook.event:
-            data = {"event": event, **data}
-        return json.dumps(data, separators=(",", ":")).encode()
-
-    def _enqueue(self, webhook: Webhook, task: Task, event: str, body: bytes) -> None:
-        plan = with_delivery_faults(self.faults.decide_delivery(event), DeliveryPlan())
-        queue = self._queues.setdefault(webhook.id, WebhookQueue(self, webhook))
-        for _ in range(plan.copies):
-            entry = self.log.open(webhook_id=webhook.id, url=webhook.url, event=event, task_id=task.id, body=body)
-            queue.enqueue(QueuedDelivery(entry, plan, held_for=plan.behind))
+        if not webhooks:
+            return
+        data: dict[str, Any] = {"event": event} if self.formats.webhook.event else {}
+        data.update(taskId=task.id, status=task.status, timestamp=timestamp(self.clock()))
+        body = json.dumps(data, separators=(",", ":")).encode()
+        for webhook in webhooks:
+            plan = with_delivery_faults(self.faults.decide_delivery(event), DeliveryPlan())
+            queue = self._queues.setdefault(webhook.id, WebhookQueue(self, webhook))
+            for _ in range(plan.copies):
+                entry = self.log.open(webhook_id=webhook.id, url=webhook.url, event=event, task_id=task.id, body=body)
+                queue.enqueue(QueuedDelivery(entry, plan, held_for=plan.behind))
 
 
 @define(eq=False)
