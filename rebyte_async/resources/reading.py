@@ -1,4 +1,4 @@
-"""Reading responses: the reads that resources and streams share, creates, and a stream's source over the transport."""
+"""Reads of tasks that resources and streams share, the responses to creates, and the source of a task's streams."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @contextmanager
 def error_context(task_id: str) -> Generator[None]:
-    """Have the errors of a block name their task."""
+    """Have errors in the `with` block name their task."""
     try:
         yield
     except RebyteError as error:
@@ -91,12 +91,10 @@ class TransportTurnSource:
 
     @property
     def time(self) -> Time:
-        """The clock, the sleep and the random numbers of the client."""
         return self._transport.time
 
     @property
     def retry(self) -> RetryPolicy:
-        """How often and how patiently the client tries again."""
         return self._transport.retry
 
     async def connect(self, *, idle_timeout: float, last_event_id: str, is_reconnect: bool) -> EventBody:
@@ -111,7 +109,6 @@ class TransportTurnSource:
         )
 
     async def task(self) -> Task:
-        """Read the task with its prompts."""
         return await read_task(self._transport, self.task_id)
 
     async def content(self) -> TaskContent:
@@ -119,5 +116,4 @@ class TransportTurnSource:
         return await read_content(self._transport, self.task_id, include_events=True)
 
     async def prompt_events(self, prompt_id: str) -> tuple[TaskEvent, ...]:
-        """Read the events of a sub-prompt."""
         return await read_prompt_events(self._transport, self.task_id, prompt_id)

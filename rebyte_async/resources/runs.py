@@ -38,7 +38,7 @@ class TaskRun:
     that wait ended. Breaking out of an iteration leaves a connection open until `close` or `async with` closes it.
     """
 
-    # The run knows no `Tasks`, which makes it: it is given the three calls that it needs.
+    # A run is given the three calls that it needs: knowing `Tasks`, which makes runs, would be a circle.
     def __init__(
         self,
         *,
