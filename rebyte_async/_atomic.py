@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all: written beside their place, synced, then renamed.
+"""Replaces files atomically: writes a part file in the same folder, syncs it, then renames it.
 
 Everything here blocks: call it in a thread.
 """
@@ -40,7 +40,7 @@ def replace_file(part: Path, target: Path) -> None:
 
 
 def write_file(target: Path, content: bytes) -> None:
-    """Write a file whole or not at all. A link is followed; a pipe or a device is written to directly.
+    """Write a file atomically. A link is followed; a pipe or a device is written to directly.
 
     Raises:
         OSError: The file can't be written; the old one is as it was.
@@ -66,7 +66,7 @@ class PartFile:
     still run, or be yet to run, while the file is discarded.
 
     Args:
-        target: The final name. The part file is beside it, under a name of its own.
+        target: The final name. The part file is in the same folder, with a random name.
     """
 
     def __init__(self, target: Path) -> None:

@@ -50,7 +50,7 @@ class AsyncRebyte:
         timeouts: How long the client waits, for each kind of wait.
         retry: How often the client tries again, and after how long.
         session: An aiohttp session to use instead of the client's own. The client never closes it; its connection
-            limit holds for streams too.
+            limit also holds for streams.
         headers: Headers to add to every request to the API's origin.
         _time: A hook for tests: the clock, sleep and random numbers of everything that the client does. Closing the
             client doesn't end a sleep that was replaced.

@@ -132,6 +132,7 @@ async def test_abort_ends_every_sleep_with_an_own_error() -> None:
     await sleeps.sleep(0)
     under_way = [start(sleeps.sleep(60)) for _ in range(2)]
     await settle()
+    sleeps.abort(lambda: ValueError("it was over before"))
     sleeps.abort(lambda: ValueError("it is over"))
     await settle()
     errors = [sleep.exception() for sleep in under_way]

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 SESSION_CLOSED_MESSAGES = frozenset({"Session is closed", "Connection closed."})
-"""The messages of the plain RuntimeErrors that a closed session raises: no class of their own tells them apart."""
+"""The messages of the RuntimeErrors that a closed session raises: they have no class that distinguishes them."""
 _PIECE = 32 * 1024
 """Bytes: room for the longest TLS record, and more than a live stream brings at once."""
 
@@ -71,7 +71,7 @@ def unshared_pool_key(url: Any) -> dict[str, Any]:
 async def close_after_response(request: Any, handler: Any) -> object:
     """Have the connection of a request closed after its response, as a client middleware.
 
-    `Connection: close` in the request isn't enough: aiohttp keeps the connection unless the response has it too.
+    `Connection: close` in the request isn't enough: aiohttp keeps the connection unless the response has it as well.
     """
     request.response_class = _closing_response_class(request.response_class)
     return await handler(request)

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from rebyte_async._transport.throttle import Counters, RetryBudget, Throttle
     from rebyte_async._wire.endpoints import Endpoint
 
-
 _log = logging.getLogger("rebyte_async")
 
 SUCCESS = range(200, 300)

@@ -36,7 +36,7 @@ def translate(error: BaseException, method: str, url: URL) -> RebyteError:
     if isinstance(error, ConnectionLostError) and error.__cause__ is not None:
         error = error.__cause__
     kind, message = _UNKNOWN_FAILURE
-    # The order matters: aiohttp's total timeout is a plain TimeoutError, its read timeout is a ClientError too.
+    # The order matters: aiohttp's total timeout is a plain TimeoutError, its read timeout is a ClientError as well.
     for known, found_kind, found_message in (
         (aiohttp.ConnectionTimeoutError, ConnectError, "no connection in time"),
         (TimeoutError, RequestTimeoutError, "no response in time"),

@@ -60,7 +60,7 @@ class BodyStream:
     _watchdog: IdleWatchdog = field(repr=False)
     idle_timeout: float | None = None
     """Seconds without a byte after which the body fails; None if aiohttp's own read timeout does it, or no limit."""
-    # Bytes that have arrived, but weren't read, are no silence of the server's: the three below tell the two apart.
+    # A body with unread bytes isn't idle, however long its reader takes.
     _consumed: int = field(default=0, init=False)
     """How many bytes had arrived at the last read."""
     _seen: int = field(default=-1, init=False)
@@ -148,8 +148,8 @@ class BodyStream:
 class IdleWatchdog:
     """The open bodies of a client. Fails those that bring no bytes for their idle timeout, and up to an eighth more.
 
-    A body whose connection is gone fails within ten seconds, also one without an idle timeout: aiohttp doesn't always
-    tell the body.
+    A body whose connection is gone fails within ten seconds, also one without an idle timeout: aiohttp doesn't fail
+    it in every case.
 
     aiohttp's own read timeout starts a new timer whenever bytes arrive, which costs more than parsing an event. Here
     one timer for all bodies looks at what each has received since.

@@ -44,7 +44,7 @@ class ServerClock:
     def recalibrate(self, made_at: float, sent_at: float, *, slack: float) -> None:
         """Compare this clock with a time that the server has put into a body, and follow that one if they disagree.
 
-        A gateway may write the `Date` headers by a clock of its own; the times in bodies are the service's.
+        A gateway may write the `Date` headers by its own clock; the times in bodies are the service's.
 
         Args:
             made_at: When the server says that it made something, in unix seconds.

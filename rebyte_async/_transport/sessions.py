@@ -144,7 +144,7 @@ class SessionPool:
 
 
 def _import_aiohttp() -> None:
-    """Import what is most of the package's import time: on first use, and in a thread."""
+    """Import aiohttp, most of the package's import time: on first use, and in a thread."""
     importlib.import_module("aiohttp")
     models.preload()
 

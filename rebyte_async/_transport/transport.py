@@ -62,7 +62,7 @@ def _make_attempts(transport: Transport) -> Attempts:
 
 @frozen(eq=False, kw_only=True)
 class Transport:
-    """Sends the requests of a client. `with_settings` makes others that share what is shared among all calls.
+    """Sends the requests of a client; those made by `with_settings` share sessions, throttle, budget and counts.
 
     All operations raise what `call` raises, and those with a body also what reading it raises.
     """
@@ -192,7 +192,7 @@ class Transport:
         query: Mapping[str, str | int],
         json: Mapping[str, Any] | None,
     ) -> Request:
-        # A string, since yarl keeps what it has parsed of the latest ones.
+        # Built as a string: yarl caches how it parses strings.
         url = URL(self._prefix + endpoint.path(**ids), encoded=True)
         body, headers = None, _HEADERS
         if json is not None:

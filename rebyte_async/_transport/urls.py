@@ -27,7 +27,7 @@ class RedirectRefusedError(Exception):
 
 
 def is_confidential_url(text: str) -> bool:
-    """Whether what is sent to a URL stays unread on the way: https, or http on this machine."""
+    """Whether a request to a URL can't be read on the way: https, or http on this machine."""
     try:
         url = URL(text)
         host = url.host

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,8 +28,8 @@ def client_of(url: str, **options: Any) -> AsyncRebyte:
 
 
 @asynccontextmanager
-async def transport_of(url: str, **options: Any) -> AsyncIterator[Transport]:
-    """Open a transport without a client, for tests of its own parts."""
+async def transport_of(url: str, **options: Any) -> AsyncGenerator[Transport, None]:
+    """Open a transport without a client, for tests of its parts."""
     defaults: dict[str, Any] = {"timeouts": Timeouts(), "retry": QUICK, "sessions": SessionPool(), "time": Time()}
     transport = Transport(base_url=URL(url), api_key=KEY, **(defaults | options))
     yield transport

@@ -1,4 +1,4 @@
-"""A batch in a process of its own, which can't make files larger than a little."""
+"""A batch in an own process that may only write small files."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _LIMIT = 300_000
 
 
 def large_items(count: int) -> list[BatchItem]:
-    """So many items of 3 KB."""
+    """Return `count` items of 3 KB each."""
     return items(count, prompt="Do {} " + "x" * 3000)
 
 
-def run(url: str, path: str, told: str) -> None:
-    """Run a batch with the journal `path`, and write to the file `told` what came of it."""
+def run(url: str, path: str, report: str) -> None:
+    """Run a batch with the journal `path`, and write the keys of its outcomes and its error to the file `report`."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (_LIMIT, _LIMIT))
-    asyncio.run(_run(url, path, Path(told)))
+    asyncio.run(_run(url, path, Path(report)))
 
 
-async def _run(url: str, path: str, told: Path) -> None:
-    with told.open("a", encoding="utf-8") as file:
+async def _run(url: str, path: str, report: Path) -> None:
+    with report.open("a", encoding="utf-8") as file:
         async with client_of(url) as client:
             try:
                 async for outcome in runner_of(client, journal=path, concurrency=4).run(large_items(300)):

@@ -7,6 +7,7 @@ failure of aiohttp unmended. Look at the function that uses the part.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -44,7 +45,7 @@ PARTS: dict[str, Callable[[Live], object]] = {
     "ClientSession._retry_connection": lambda live: live.session._retry_connection is True,
     "ClientSession._middlewares": lambda live: len(live.session._middlewares) == 2,
     "ClientRequest.response_class": lambda live: issubclass(live.request.response_class, aiohttp.ClientResponse),
-    "ClientResponse.start": lambda live: asyncio.iscoroutinefunction(live.response.start),
+    "ClientResponse.start": lambda live: inspect.iscoroutinefunction(live.response.start),
     "Connection.protocol.force_close": lambda live: callable(live.response.connection.protocol.force_close),
     "Connection.protocol.read_timeout": lambda live: live.response.connection.protocol.read_timeout == 30,
     "Connection.protocol.start_timeout": lambda live: callable(live.response.connection.protocol.start_timeout),
@@ -113,7 +114,7 @@ def test_an_unknown_implementation_is_left_alone(without: Any) -> None:
 
 
 async def test_the_messages_of_a_closed_session_are_known() -> None:
-    """They alone tell its RuntimeError from any other."""
+    """They alone distinguish its RuntimeError from others."""
     session = aiohttp.ClientSession()
     await session.close()
     with pytest.raises(RuntimeError) as caught:

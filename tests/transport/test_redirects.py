@@ -237,8 +237,8 @@ async def test_neither_key_nor_signature_is_ever_shown(caplog: pytest.LogCapture
     async def nonsense(_: RawRequest) -> bytes:
         return b"HTTP/9.9 what\r\n\r\n"
 
-    for behind in (echo, cut, nonsense):
-        async with RawServer(behind) as signed:
+    for target in (echo, cut, nonsense):
+        async with RawServer(target) as signed:
 
             async def handler(request: RawRequest, to: RawServer = signed) -> bytes:
                 return (
