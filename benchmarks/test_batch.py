@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ import pytest
 from aiohttp import web
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.batch import BatchItem, BatchRunner, Journal
+from rebyte_async.batch import BatchItem, BatchRunner
 from rebyte_async.batch.items import to_new_item
+from rebyte_async.batch.journal import RunJournal, store_at
 from rebyte_async.emulator import Emulator, pause, text
 from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier
 
@@ -83,7 +84,7 @@ def test_the_journal_alone(figures: Figures, tmp_path: Path) -> None:
     """The four writes of an item, 64 items at once, on whatever disk the temporary folder is."""
     count, at_once = 5_000, 64
 
-    async def one(journal: Journal, number: int) -> None:
+    async def one(journal: RunJournal, number: int) -> None:
         accepted: Any = await journal.accept([to_new_item(BatchItem(f"item-{number}", "Summarise it. " * 20))])
         (entry,) = accepted
         await journal.record_intent(entry, None, 1.0)
@@ -91,7 +92,9 @@ def test_the_journal_alone(figures: Figures, tmp_path: Path) -> None:
         await journal.record_outcome(entry, "completed", final_result="Done. " * 20, now=2.0)
 
     async def main() -> tuple[float, float]:
-        async with Journal(tmp_path / "run.sqlite3") as journal:
+        journal = RunJournal(store_at(tmp_path / "run.sqlite3"))
+        await journal.open()
+        async with aclosing(journal):
             await journal.begin_run()
             left = iter(range(count))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rebyte_async._transport import Transport
     from rebyte_async.batch.failures import Outage
-    from rebyte_async.batch.journal import Journal
+    from rebyte_async.batch.journal import RunJournal
     from rebyte_async.batch.settings import Settings
     from rebyte_async.client import AsyncRebyte
     from rebyte_async.errors import BatchError
@@ -48,7 +48,7 @@ def assemble(
     client: AsyncRebyte,
     transport: Transport,
     settings: Settings,
-    journal: Journal,
+    journal: RunJournal,
     *,
     on_fatal_error: Callable[[BatchError], None],
 ) -> RunParts:

@@ -12,7 +12,7 @@ from rebyte_async.batch.stopping import StopSignal
 if TYPE_CHECKING:
     from rebyte_async._clock import Time
     from rebyte_async._transport import ServerClock
-    from rebyte_async.batch.journal import Journal
+    from rebyte_async.batch.journal import RunJournal
     from rebyte_async.batch.settings import Settings, Tuning
     from rebyte_async.resources import AgentComputers, Tasks
 
@@ -23,7 +23,7 @@ class RunContext:
 
     tasks: Tasks
     computers: AgentComputers
-    journal: Journal
+    journal: RunJournal
     clock: ServerClock
     time: Time
     settings: Settings

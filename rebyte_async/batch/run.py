@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from anyio import CancelScope
 
 from rebyte_async.batch.inputs import check_items, open_reader
-from rebyte_async.batch.journal import Journal
+from rebyte_async.batch.journal import RunJournal, store_at
 from rebyte_async.batch.outputs import OutcomeQueue
 from rebyte_async.batch.progress import BatchProgress
 from rebyte_async.batch.scheduler import Scheduler
@@ -62,7 +62,7 @@ class BatchRun:
         self._client = client
         self._transport = transport
         self._settings = settings
-        self._journal = Journal(journal, base_url=str(transport.base_url))
+        self._journal = RunJournal(store_at(journal), base_url=str(transport.base_url))
         self._items: Items | None = items
         self._outcomes = OutcomeQueue(2 * settings.concurrency + settings.tuning.unread_outcomes, ordered)
         self._scheduler: Scheduler | None = None

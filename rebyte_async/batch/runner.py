@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rebyte_async._validate import count, seconds
 from rebyte_async.batch.agent_computers import check_workspaces
-from rebyte_async.batch.journal import Journal
+from rebyte_async.batch.journal import store_at
 from rebyte_async.batch.run import BatchRun
 from rebyte_async.batch.settings import Settings, Tuning
 from rebyte_async.client import AsyncRebyte
@@ -75,7 +75,7 @@ class BatchRunner:
             raise ConfigurationError(f"on_ambiguous must be 'reconcile' or 'report', not {on_ambiguous!r:.80}")
         if receiver is not None and not callable(getattr(receiver, "ended", None)):
             raise ConfigurationError(f"receiver must be a WebhookReceiver, not {type(receiver).__name__}")
-        Journal(journal)  # checks the path
+        store_at(journal)  # checks the path
         self._client = client
         self._journal = journal
         self._settings = Settings(

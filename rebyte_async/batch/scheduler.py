@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rebyte_async._transport import Transport
     from rebyte_async.batch.inputs import ItemReader
-    from rebyte_async.batch.journal import Journal
+    from rebyte_async.batch.journal import RunJournal
     from rebyte_async.batch.journal.records import ItemRecord, NewItem
     from rebyte_async.batch.outputs import OutcomeQueue
     from rebyte_async.batch.progress import BatchProgress
@@ -42,7 +42,7 @@ class Scheduler:
         client: AsyncRebyte,
         transport: Transport,
         settings: Settings,
-        journal: Journal,
+        journal: RunJournal,
         reader: ItemReader,
         outcomes: OutcomeQueue,
     ) -> None:

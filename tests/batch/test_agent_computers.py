@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from rebyte_async import AsyncRebyte, errors
-from rebyte_async.batch import BatchItem, Journal
+from rebyte_async.batch import BatchItem
 from rebyte_async.emulator import Drop, Emulator, Match, Status, Turn, hold, pause, succeed
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of
 from support.clients import client_of
+from support.journals import open_run_journal
 
 MAKE = Match("POST", "/agent-computers")
 
@@ -88,7 +89,7 @@ async def test_an_agent_computer_created_before_a_kill_is_found(
 ) -> None:
     """An intent without a result in the journal leads to a search by name."""
     journal = tmp_path / "run.sqlite3"
-    async with Journal(journal, base_url=emulator.url) as opened:
+    async with open_run_journal(journal, base_url=emulator.url) as opened:
         name = f"batch-{opened.batch_id[:8]}-0"
         await opened.record_agent_computer_intent(0, name, datetime.now(UTC).timestamp())
     made = await client.agent_computers.create(name)

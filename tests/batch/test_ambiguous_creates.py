@@ -24,6 +24,7 @@ from rebyte_async.emulator import Delay, Drop, Emulator, Match, Rewrite, Status,
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of, texts
 from support.clients import KEY, client_of
+from support.journals import open_run_journal
 
 CREATE = Match("POST", "/tasks")
 CONTENT = Match("GET", "/tasks/[^/]+/content")
@@ -218,8 +219,7 @@ async def test_undecided_creates_count_against_max_new_tasks(emulator: Emulator,
 
 async def _record_intents(journal: Path, url: str, given: list[BatchItem], at: float) -> None:
     """Write a journal as a run leaves it that is killed while its creates are in flight."""
-    async with Journal(journal, base_url=url) as opened:
-        await opened.begin_run()
+    async with open_run_journal(journal, base_url=url) as opened:
         entries: Any = await opened.accept([to_new_item(item) for item in given])
         for entry in entries:
             await opened.record_intent(entry, None, at)

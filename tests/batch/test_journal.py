@@ -24,6 +24,7 @@ from rebyte_async.emulator import Emulator
 from support import small_disk
 from support.batches import creates, items, keys_into, outcomes_of, rows, runner_of
 from support.clients import client_of
+from support.journals import open_run_journal
 
 
 async def test_a_journal_says_whose_it_is(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
@@ -92,9 +93,9 @@ def _as_sqlite(path: Path, *statements: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("text", "is no journal of a batch: it was left as it is"),
-        ("short", "is no journal of a batch"),
-        ("foreign", "is no journal of a batch"),
+        ("text", "is not a batch journal. The file was not changed"),
+        ("short", "is not a batch journal"),
+        ("foreign", "is not a batch journal"),
         ("newer", f"has the format 99, and this version of rebyte-async knows {VERSION}"),
         ("damaged", "is damaged"),
         ("truncated", "is damaged"),
@@ -201,7 +202,7 @@ async def test_a_changed_item_is_refused(client: AsyncRebyte, emulator: Emulator
         (BatchItem("k0", "Do it", executor="codex", model="m"), r"another prompt \(\"Do 0\"\) and executor \(null\)"),
     ):
         seen: list[str] = []
-        with pytest.raises(errors.BatchError, match=f"the key 'k0' stands in the journal with {said}"):
+        with pytest.raises(errors.BatchError, match=f"the key 'k0' is in the journal with {said}"):
             await keys_into(seen, runner_of(client, journal=path).run([BatchItem("new", "New"), changed]))
         assert seen == ["new"]
     assert creates(emulator) == 2
@@ -237,9 +238,10 @@ async def test_reopened_items_are_made_again(client: AsyncRebyte, emulator: Emul
     found = await outcomes_of(runner_of(client, journal=path), items(4))
     old = {key: outcome.task_id for key, outcome in found.items() if outcome.status == "failed"}
     assert old.keys() == {"k1", "k2"}
-    async with Journal(path) as journal:
-        assert await journal.reopen(["failed"], keys=["k1", "k0"]) == 1
-        assert await journal.reopen(["canceled", "error"]) == 0
+    async with Journal(path) as opened:
+        assert await opened.reopen(["failed"], keys=["k1", "k0"]) == 1
+        assert await opened.reopen(["canceled", "error"]) == 0
+    async with open_run_journal(path) as journal:
         assert await journal.owned_task_ids([old["k1"] or "", "unknown"]) == {old["k1"]}
     again = await outcomes_of(runner_of(client, journal=path), items(4))
     assert {key: outcome.status for key, outcome in again.items()} == {
@@ -265,8 +267,7 @@ async def test_what_is_asked_of_a_closed_journal_is_refused(tmp_path: Path) -> N
 
 async def test_a_task_belongs_to_one_item(tmp_path: Path) -> None:
     """The file itself refuses a task for a second item, and the other writes of the same commit stay."""
-    async with Journal(tmp_path / "run.sqlite3") as journal:
-        await journal.begin_run()
+    async with open_run_journal(tmp_path / "run.sqlite3") as journal:
         accepted: Any = await journal.accept([to_new_item(item) for item in items(2)])
         first, second = accepted
         await journal.record_task(first, "task", None, 1.0)
@@ -298,7 +299,7 @@ async def test_the_rest_of_a_journal_is_not_taken_for_a_new_ones(
 async def test_what_is_no_regular_file_is_left_alone(client: AsyncRebyte, tmp_path: Path) -> None:
     """A pipe has the size 0 too."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(errors.JournalError, match="it is no regular file"):
+    with pytest.raises(errors.JournalError, match="it is not a regular file"):
         await outcomes_of(runner_of(client, journal=tmp_path / "pipe"), items(1))
     assert [(file.name, file.is_fifo()) for file in tmp_path.iterdir()] == [("pipe", True)]
 

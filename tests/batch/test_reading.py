@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rebyte_async.batch import BatchItem, Journal, read_journal
+from rebyte_async.batch import BatchItem, read_journal
 from rebyte_async.batch.journal.schema import VERSION
 from rebyte_async.errors import JournalError
-from support.journals import BEGIN, made_up, row, write_journal
+from support.journals import BEGIN, made_up, open_run_journal, row, write_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,8 +84,7 @@ def test_counts_and_outcomes(path: Path) -> None:
 
 async def test_a_live_run_is_seen(path: Path) -> None:
     """What the run has written is there at once, a snapshot keeps still, and the run isn't disturbed."""
-    async with Journal(path) as journal:
-        await journal.begin_run()
+    async with open_run_journal(path) as journal:
         await asyncio.to_thread(_look_at_a_live_run, path, journal.batch_id)
         await journal.end_run()
     await asyncio.to_thread(_look_at_an_ended_run, path)
@@ -160,19 +159,19 @@ def test_what_is_no_journal(path: Path, tmp_path: Path) -> None:
     with pytest.raises(JournalError, match=r"there is no journal .*run #1\?\.sqlite3"):
         read_journal(path)
     assert not path.exists()
-    with pytest.raises(JournalError, match="is no file"):
+    with pytest.raises(JournalError, match="is not a file"):
         read_journal(tmp_path)
     path.write_bytes(b"Not a database at all" * 100)
-    with pytest.raises(JournalError, match="is no journal"):
+    with pytest.raises(JournalError, match="is not a batch journal"):
         read_journal(path)
     path.write_bytes(b"")
-    with pytest.raises(JournalError, match="is no journal"):
+    with pytest.raises(JournalError, match="is not a batch journal"):
         read_journal(path)
     path.unlink()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("CREATE TABLE items (key)")
     other.close()
-    with pytest.raises(JournalError, match="is no journal"):
+    with pytest.raises(JournalError, match="is not a batch journal"):
         read_journal(path)
 
 

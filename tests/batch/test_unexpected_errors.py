@@ -7,7 +7,7 @@ import re
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -286,13 +286,19 @@ async def test_a_write_that_fails_is_told_and_the_others_are_written(tmp_path: P
     def fails(_: sqlite3.Connection) -> None:
         raise error
 
-    writes: list[asyncio.Future[Any]] = [
+    async def result_of(write: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return await write
+        except BaseException as raised:  # noqa: BLE001 - in the loop's own task a SystemExit would end the test
+            return raised
+
+    writes: list[Coroutine[Any, Any, Any]] = [
         writer.write(lambda c: c.execute("CREATE TABLE a (b)")),
         writer.write(fails),
         writer.write(lambda c: c.execute("INSERT INTO a VALUES (1)")),
     ]
     async with asyncio.timeout(10):
-        first, failed, last = await asyncio.gather(*writes, return_exceptions=True)
+        first, failed, last = await asyncio.gather(*map(result_of, writes))
         await writer.stop()
     assert failed is error or (isinstance(failed, RuntimeError) and failed.__cause__ is error)
     assert not isinstance(first, BaseException)

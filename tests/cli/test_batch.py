@@ -344,7 +344,7 @@ def test_no_journal(tmp_path: Path, command: tuple[str, ...]) -> None:
     path.write_text("something else")
     other = run_inline("batch", name, str(path), *rest, env={})
     assert (other.code, other.out) == (1, "")
-    assert "is no journal" in other.err
+    assert "is not a batch journal" in other.err
 
 
 def test_a_refused_create_is_the_items_own_end(emulator: Emulator, tmp_path: Path) -> None:

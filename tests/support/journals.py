@@ -1,20 +1,21 @@
-"""Journal files with made-up runs, for what reads them."""
+"""Journals for tests: open ones, and files with made-up runs."""
 
 from __future__ import annotations
 
 import json
 import random
 import sqlite3
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
+from rebyte_async.batch.journal import RunJournal, store_at
 from rebyte_async.batch.journal.schema import APPLICATION_ID, TABLES, VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
-__all__ = ["BEGIN", "made_up", "row", "write_journal"]
+__all__ = ["BEGIN", "made_up", "open_run_journal", "row", "write_journal"]
 
 BEGIN = 1_700_000_000.0
 _ERRORS = (
@@ -25,6 +26,18 @@ _ERRORS = (
     "The agent ran out of its {n} turns",
 )
 _SENTENCE = "the report says that revenue grew in most regions while costs stayed flat and two risks remain open"
+
+
+@asynccontextmanager
+async def open_run_journal(path: Path, *, base_url: str | None = None) -> AsyncIterator[RunJournal]:
+    """Open the journal of a run that begins, and close it without recording the run's end."""
+    journal = RunJournal(store_at(path), base_url=base_url)
+    await journal.open()
+    try:
+        await journal.begin_run()
+        yield journal
+    finally:
+        await journal.aclose()
 
 
 def row(key: str, **values: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A journal as others may read it: while its run writes it, after it was killed, and without changing it."""
+"""Reading a journal: also while its run writes it, or after the run was killed, and without changing it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from urllib.parse import quote
 
 from attrs import frozen
 
+from rebyte_async.batch.journal import schema
+from rebyte_async.batch.journal.file import BUSY_TIMEOUT
 from rebyte_async.batch.journal.records import time_of
-from rebyte_async.batch.journal.schema import APPLICATION_ID, VERSION
 from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.errors import JournalError
 
@@ -24,50 +25,44 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
     from types import TracebackType
 
-__all__ = ["JournalCounts", "JournalItem", "JournalReader", "JournalRun", "read_journal"]
-
-_PATIENCE = 10.0
-"""Seconds to wait for a writer who holds the file for a moment."""
-_AT_ONCE = 500
+_PAGE = 500
 """Items that are read together. A read that lasted would keep the run from shortening its write-ahead log."""
 _BEFORE_ALL = -(1 << 63)
-_COLUMNS = (
-    "position, key, request, state, status, task_id, workspace_id, attempts, final_result, error, started_at, ended_at"
-)
+_COLUMNS = schema.READ_COLUMNS.split(", ")
 
 
 @frozen(kw_only=True)
 class JournalItem:
-    """An item as the journal has it."""
+    """An item of a batch, as its journal has it."""
 
     position: int
-    """Its place in the order in which items were taken."""
+    """Its place in the order in which items were accepted, from 1."""
     key: str
-    """Its key."""
+    """The item's key."""
     request: Mapping[str, Any]
-    """What was asked for, as `BatchItem.from_json` takes it: the key, the prompt, the executor, and so on."""
+    """The item, as `BatchItem.from_json` takes it: the key, the prompt, the executor, and so on."""
     state: str
-    """How far it is: `accepted`, `creating` (the create is sent, and its answer isn't known), `running` or `ended`."""
+    """`accepted`, `creating` (a create may have been sent, and no response is recorded), `running` or `ended`."""
     status: str | None
-    """What it ended as; None while it hasn't."""
+    """The status that it ended with; None while it hasn't ended."""
     task_id: str | None
-    """Its task, where one is known."""
+    """The id of its task, where one is known."""
     workspace_id: str | None
-    """The agent computer that it runs on, where that is known."""
+    """The id of the agent computer that it runs on, where one is known."""
     attempts: int
-    """How many creates were sent for it."""
+    """How many creates were sent for it that the server may have read."""
     final_result: str | None
-    """The agent's answer."""
+    """The agent's final result, where there is one."""
     error: str | None
-    """What went wrong, on one line."""
+    """The error, on one line, where there was one."""
     started_at: datetime | None
-    """When its task was started."""
+    """When its task was created, by the server's clock."""
     ended_at: datetime | None
-    """When it ended."""
+    """When its end was noticed, by the server's clock."""
 
     @property
     def outcome(self) -> BatchOutcome | None:
-        """Its outcome; None while it hasn't ended."""
+        """The item's outcome; None while it hasn't ended."""
         if self.status is None:
             return None
         return BatchOutcome(
@@ -84,16 +79,16 @@ class JournalItem:
 
 @frozen(kw_only=True)
 class JournalCounts:
-    """How many items are how far."""
+    """How many items of a batch are in which state."""
 
     total: int
-    """All that were taken so far: items are read when there is room for them."""
+    """The items accepted so far. A run reads further items when it has room for them."""
     states: Mapping[str, int]
-    """By state: `accepted`, `creating`, `running`, `ended`."""
+    """Items by state: `accepted`, `creating`, `running`, `ended`. States without items are left out."""
     statuses: Mapping[str, int]
-    """Those that ended, by status."""
+    """Ended items by status."""
     first_started_at: datetime | None
-    """When the first task was started."""
+    """When the first task was created."""
     last_ended_at: datetime | None
     """When the last item ended."""
 
@@ -103,15 +98,15 @@ class JournalRun:
     """One run of a batch."""
 
     started_at: datetime
-    """When it began, by its machine's clock."""
+    """When it began, by the clock of its machine."""
     ended_at: datetime | None
-    """When it ended in order; None while it goes on, and for ever when it was killed."""
+    """When it ended in order; None while it is under way, and also if it was killed."""
     pid: int
-    """Its process."""
+    """The id of its process."""
 
     @property
     def is_under_way(self) -> bool | None:
-        """Whether its process is alive; None where that can't be told. Ask on the machine that it runs on."""
+        """Whether its process is alive; None if that can't be found out. Ask on the machine that it runs on."""
         if self.ended_at is not None:
             return False
         if sys.platform == "win32":  # where this would end the process
@@ -126,7 +121,7 @@ class JournalRun:
 
 
 def read_journal(path: str | os.PathLike[str]) -> JournalReader:
-    """Open a journal to read it, also while its run goes on, or after it was killed.
+    """Open a journal for reading, also while its run is under way, or after the run was killed.
 
     Args:
         path: The file. It is not changed.
@@ -135,16 +130,16 @@ def read_journal(path: str | os.PathLike[str]) -> JournalReader:
         A reader, to be used as a context manager.
 
     Raises:
-        JournalError: There is no such file, it can't be read, it is no journal, or a newer version wrote it.
+        JournalError: There is no such file, it can't be read, it is not a journal, or a newer version wrote it.
     """
     where = Path(path)
     if not where.is_file():
-        raise JournalError(f"there is no journal {where}" if not where.exists() else f"{where} is no file")
-    with _explained(where):
+        raise JournalError(f"there is no journal {where}" if not where.exists() else f"{where} is not a file")
+    with _translate_errors(where):
         connection = _connect(where)
         try:
             _check(where, connection)
-            meta = dict(connection.execute("SELECT name, value FROM meta"))
+            meta = dict(connection.execute(schema.SELECT_META))
         except BaseException:
             connection.close()
             raise
@@ -152,9 +147,9 @@ def read_journal(path: str | os.PathLike[str]) -> JournalReader:
 
 
 class JournalReader:
-    """What a journal holds, read only. Made by `read_journal`.
+    """Reads a journal and never changes it. Made by `read_journal`.
 
-    Its methods block for as long as a disk takes: in asyncio, call them in a thread, one at a time.
+    Its methods block while the disk works: in asyncio, call them in a thread, one at a time.
     """
 
     __slots__ = ("_connection", "_meta", "path")
@@ -172,21 +167,19 @@ class JournalReader:
 
     @property
     def base_url(self) -> str:
-        """The address of the API that its tasks are on."""
+        """The address of the API that the batch's tasks are on; empty if none was recorded."""
         return self._meta.get("base_url", "")
 
     @property
     def created_at(self) -> datetime | None:
-        """When the journal was made."""
+        """When the journal was created."""
         text = self._meta.get("created_at")
         return None if text is None else time_of(float(text))
 
     def counts(self) -> JournalCounts:
-        """How many items are how far, now."""
-        with _explained(self.path):
-            rows = self._connection.execute(
-                "SELECT state, status, count(*), min(started_at), max(ended_at) FROM items GROUP BY state, status"
-            ).fetchall()
+        """Count the items by state and status."""
+        with _translate_errors(self.path):
+            rows = self._connection.execute(schema.SELECT_COUNTS).fetchall()
         states, statuses = Counter[str](), Counter[str]()
         for state, status, count, _, _ in rows:
             states[state] += count
@@ -203,28 +196,25 @@ class JournalReader:
         )
 
     def last_run(self) -> JournalRun | None:
-        """The run that began last; None before the first one."""
-        with _explained(self.path):
-            row = self._connection.execute(
-                "SELECT started_at, ended_at, pid FROM runs ORDER BY run DESC LIMIT 1"
-            ).fetchone()
+        """Return the run that began last; None before the first one."""
+        with _translate_errors(self.path):
+            row = self._connection.execute(schema.SELECT_LAST_RUN).fetchone()
         if row is None:
             return None
         start, end, pid = row
         return JournalRun(started_at=datetime.fromtimestamp(start, UTC), ended_at=time_of(end), pid=pid)
 
     def items(self, *, statuses: Iterable[str] | None = None) -> Iterator[JournalItem]:
-        """The items, in the order in which they were taken, a few of them in memory at a time.
+        """Read the items in the order in which they were accepted, some hundreds in memory at a time.
 
         Args:
-            statuses: Those that ended so; None for all, ended or not.
+            statuses: Only items that ended with one of these; None for all, ended or not.
         """
         wanted = None if statuses is None else tuple(statuses)
-        chosen = "" if wanted is None else f" AND status IN ({','.join('?' * len(wanted))})"
-        query = f"SELECT {_COLUMNS} FROM items WHERE position > ?{chosen} ORDER BY position LIMIT {_AT_ONCE}"  # noqa: S608 - no value stands in it
+        query = schema.select_page(None if wanted is None else len(wanted), _PAGE)
         position = _BEFORE_ALL
         while True:
-            with _explained(self.path):
+            with _translate_errors(self.path):
                 rows = self._connection.execute(query, (position, *(wanted or ()))).fetchall()
             if not rows:
                 return
@@ -232,15 +222,15 @@ class JournalReader:
             position = rows[-1][0]
 
     def outcomes(self) -> Iterator[BatchOutcome]:
-        """What ended, in the order in which it was taken."""
+        """Read the outcomes of the items that have ended, in the order in which the items were accepted."""
         for item in self.items():
             if (outcome := item.outcome) is not None:
                 yield outcome
 
     @contextmanager
     def snapshot(self) -> Generator[None]:
-        """Have everything that is read in the block be of one moment, though the run goes on."""
-        with _explained(self.path):
+        """Let everything that is read in the block be of one moment, while the run continues."""
+        with _translate_errors(self.path):
             self._connection.execute("BEGIN")
         try:
             yield
@@ -248,7 +238,7 @@ class JournalReader:
             self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -261,10 +251,14 @@ class JournalReader:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """A connection that can't write; where even the file of the write-ahead log's index can't be made, without it."""
+    """Open a connection that can't write.
+
+    SQLite needs the index of the write-ahead log even to read, as a file beside the journal. In a folder that can't be
+    written the journal is opened without it, which is right only where there is no log either.
+    """
     address = f"file:{quote(str(path.resolve()))}"
     connection = sqlite3.connect(
-        f"{address}?mode=ro", uri=True, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+        f"{address}?mode=ro", uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -281,36 +275,25 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _check(path: Path, connection: sqlite3.Connection) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID:
-        raise JournalError(f"{path} is no journal of a batch")
-    if version > VERSION:
+    if application != schema.APPLICATION_ID:
+        raise JournalError(f"{path} is not a batch journal")
+    if version > schema.VERSION:
         raise JournalError(f"{path} was written by a newer version of rebyte-async: its format is {version}")
 
 
 @contextmanager
-def _explained(path: Path) -> Generator[None]:
-    """Say of what goes wrong in SQLite which file it is about."""
+def _translate_errors(path: Path) -> Generator[None]:
+    """Turn SQLite's exceptions into errors that name the file."""
     try:
         yield
     except sqlite3.OperationalError as error:
         raise JournalError(f"can't read {path}: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise JournalError(f"{path} is no journal, or it is damaged: {error}") from error
+        raise JournalError(f"{path} is not a batch journal, or it is damaged: {error}") from error
 
 
 def _item(row: tuple[Any, ...]) -> JournalItem:
-    position, key, request, state, status, task_id, workspace_id, attempts, final_result, error, start, end = row
-    return JournalItem(
-        position=position,
-        key=key,
-        request=json.loads(request),
-        state=state,
-        status=status,
-        task_id=task_id,
-        workspace_id=workspace_id,
-        attempts=attempts,
-        final_result=final_result,
-        error=error,
-        started_at=time_of(start),
-        ended_at=time_of(end),
-    )
+    fields = dict(zip(_COLUMNS, row, strict=True))
+    for name in ("started_at", "ended_at"):
+        fields[name] = time_of(fields[name])
+    return JournalItem(**fields | {"request": json.loads(fields["request"])})

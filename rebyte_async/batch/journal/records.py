@@ -1,49 +1,37 @@
-"""An item as its journal has it, for the engine."""
+"""What a journal holds, as plain values, and the rules about it. Every store uses them; nothing here does I/O."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from attrs import define, frozen
 
 from rebyte_async.batch.outcomes import BatchOutcome
-from rebyte_async.errors import JournalError
+from rebyte_async.errors import BatchError, ConfigurationError
 
-__all__ = ["COLUMNS", "DuplicateTaskError", "ItemRecord", "NewItem", "read_record", "time_of"]
-
-COLUMNS = (
-    "position, key, fingerprint, request, prompt_hash, run, state, workspace_id, task_id, attempts, intent_at, status, "
-    "final_result, error, started_at, ended_at"
-)
-"""The columns that `read_record` takes, in its order."""
-
-
-class DuplicateTaskError(JournalError):
-    """A task was to be recorded for an item, and another item of the batch has it."""
+END_STATUSES = ("completed", "failed", "canceled", "error", "ambiguous")
+"""The statuses that an item can end with."""
+_SHOWN = 60
+"""Characters of an old value that an error shows."""
 
 
 @frozen
 class NewItem:
-    """What is written down of an item when it is accepted."""
+    """A batch item as it is given to the journal."""
 
     key: str
     fingerprint: bytes
+    """The hash of everything that the item asks for."""
     request: str
     """The item as JSON."""
     prompt_hash: bytes
 
 
-@define(kw_only=True)
-class ItemRecord:
-    """A row of the journal. The engine keeps it in step with what it has written."""
+class ItemChange(TypedDict, total=False):
+    """The fields of an `ItemRecord` that one step of an item changes, with their new values."""
 
-    position: int
-    key: str
-    fingerprint: bytes
-    request: str
-    prompt_hash: bytes
-    run: int
     state: str
     workspace_id: str | None
     task_id: str | None
@@ -55,8 +43,41 @@ class ItemRecord:
     started_at: float | None
     ended_at: float | None
 
+
+@define(kw_only=True)
+class ItemRecord:
+    """An item as the journal has it. Times are Unix seconds."""
+
+    position: int
+    """Its place in the order in which items were accepted."""
+    key: str
+    fingerprint: bytes
+    request: str
+    """The item as JSON; empty where nobody reads it again, to save memory."""
+    prompt_hash: bytes
+    run: int
+    """The run that accepted it last: the one that may change it."""
+    state: str = "accepted"
+    """`accepted`, `creating` (an intent is recorded), `running` (its task is known) or `ended`."""
+    workspace_id: str | None = None
+    task_id: str | None = None
+    attempts: int = 0
+    """How many creates were sent that the server may have read."""
+    intent_at: float | None = None
+    """When its last create was about to be sent."""
+    status: str | None = None
+    final_result: str | None = None
+    error: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    def apply(self, change: ItemChange) -> None:
+        """Take over a change that is on disk."""
+        for name, value in change.items():
+            setattr(self, name, value)
+
     def outcome(self) -> BatchOutcome:
-        """What became of the item, as it is written down."""
+        """Return the outcome to hand out for the item."""
         return BatchOutcome(
             key=self.key,
             status=self.status or "skipped",
@@ -69,14 +90,102 @@ class ItemRecord:
         )
 
 
-def read_record(row: tuple[Any, ...]) -> ItemRecord:
-    """The entry of a row that was selected with `COLUMNS`."""
-    return ItemRecord(**dict(zip(_NAMES, row, strict=True)))
+@frozen
+class AgentComputerRecord:
+    """An agent computer that was made, or is being made, for the batch."""
+
+    slot: int
+    """Its number among the agent computers of the batch, from 0."""
+    name: str
+    workspace_id: str | None
+    """None while its create is under way or ambiguous."""
+    intent_at: float | None
+    """When its create was about to be sent."""
+
+
+def new_record(item: NewItem, position: int, run: int) -> ItemRecord:
+    """Return the record of an item that the journal didn't have before."""
+    return ItemRecord(
+        position=position,
+        key=item.key,
+        fingerprint=item.fingerprint,
+        request=item.request,
+        prompt_hash=item.prompt_hash,
+        run=run,
+    )
+
+
+def find_conflict(record: ItemRecord, item: NewItem, run: int) -> BatchError | None:
+    """Return why an item can't be accepted whose key the journal has already; None if it is the same item.
+
+    Args:
+        record: What the journal has under the key.
+        item: The item that a run was given.
+        run: That run.
+    """
+    if record.run == run:
+        return BatchError(f"the key {item.key!r:.80} comes twice: each item of a batch needs a key of its own")
+    if record.fingerprint == item.fingerprint:
+        return None
+    return BatchError(
+        f"the key {item.key!r:.80} is in the journal with {_difference(record.request, item.request)}: give the item "
+        "as it was, or use another key"
+    )
+
+
+def _difference(old: str, new: str) -> str:
+    before, after = json.loads(old), json.loads(new)
+    names = [name for name in (before | after) if before.get(name) != after.get(name)]
+    return "another " + " and ".join(f"{name} ({_shorten(before.get(name))})" for name in names)
+
+
+def _shorten(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def reopen_change(status: str | None, intent_at: float | None) -> ItemChange:
+    """Return the change that lets an ended item run again.
+
+    An item that ended `ambiguous` may have a task that was never found: as `creating`, it is reconciled again before a
+    new create is sent. The intent is kept for that. The store keeps the old task as a former one of the item.
+    """
+    return {
+        "state": "creating" if status == "ambiguous" and intent_at is not None else "accepted",
+        "status": None,
+        "final_result": None,
+        "error": None,
+        "task_id": None,
+        "started_at": None,
+        "ended_at": None,
+    }
+
+
+def check_statuses(statuses: tuple[str, ...]) -> None:
+    """Refuse statuses that no item ends with.
+
+    Raises:
+        ConfigurationError: There is such a status.
+    """
+    if unknown := sorted(set(statuses) - set(END_STATUSES)):
+        raise ConfigurationError(
+            f"statuses has {', '.join(map(repr, unknown))}; items end as {', '.join(END_STATUSES)}"
+        )
+
+
+def check_address(known: str | None, given: str, journal: object) -> None:
+    """Refuse a journal whose tasks are on another service: resuming it would create them again.
+
+    Raises:
+        BatchError: The addresses differ.
+    """
+    if known not in (None, given):
+        raise BatchError(
+            f"the journal {journal} is of a batch on {known}, and this client talks to {given}: give another journal, "
+            "or the client that the batch was started with"
+        )
 
 
 def time_of(seconds: float | None) -> datetime | None:
-    """Unix seconds as a time."""
+    """Convert Unix seconds to an aware time; None stays None."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-_NAMES = COLUMNS.split(", ")

@@ -1,13 +1,12 @@
-"""A thread that writes into a SQLite file: what is asked for meanwhile is committed together."""
+"""Group commit: writes to a SQLite file run in one thread, and those asked for during a commit share the next one."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from rebyte_async.errors import JournalError
@@ -15,145 +14,153 @@ from rebyte_async.errors import JournalError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Writer"]
-
 T = TypeVar("T")
-_TOGETHER = 1_000
-"""How many writes a commit holds at most."""
+_MOST_TOGETHER = 1_000
+"""Writes in one commit."""
 
-Job: TypeAlias = "tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]"
-Result: TypeAlias = "tuple[asyncio.Future[Any], Any, BaseException | None]"
+Job: TypeAlias = "Callable[[sqlite3.Connection], Any]"
+Result: TypeAlias = "tuple[Any, BaseException | None]"
+"""The value of a job, or its error. A future can't hold every error: it refuses StopIteration."""
 
 
 class Writer:
-    """Owns a connection, and the thread that is the only one to use it.
+    """Owns a SQLite connection and the thread that is the only one to use it.
+
+    The queue and the other state belong to the event loop, which hands the thread one commit at a time. No task drains
+    the queue: a loop that shuts down cancels all tasks, and just then the last writes matter.
 
     Args:
-        name: What errors call the file.
-        open_: Makes the connection, in the thread.
-        closed: Called in the thread when there is no connection any more, or was none.
+        name: The file's name in errors.
+        connect: Opens the connection, in the thread.
+        on_closed: Called in the thread when there is no connection any more, or never was one.
     """
 
-    def __init__(self, name: str, open_: Callable[[], sqlite3.Connection], closed: Callable[[], None]) -> None:
+    def __init__(self, name: str, connect: Callable[[], sqlite3.Connection], on_closed: Callable[[], None]) -> None:
         self._name = name
-        self._open = open_
-        self._closed = closed
+        self._connect = connect
+        self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._taken: list[Job] = []
-        """What the thread has in hand."""
-        self._broken: JournalError | None = None
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="rebyte-batch-journal")
+        self._connection: sqlite3.Connection | None = None
+        """Used in the thread only."""
+        self._queue: deque[tuple[Job, asyncio.Future[Result]]] = deque()
+        self._is_committing = False
+        self._closed: asyncio.Future[Result] | None = None
+        """Set when `stop` was called; done when the connection is closed."""
         self._failure: BaseException | None = None
-        """What ended the thread before its time."""
-        self._stopped = False
-        self._thread = threading.Thread(target=self._work, name="rebyte-batch-journal", daemon=True)
-        self._started: asyncio.Future[None] = self._loop.create_future()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
+        """Why nothing is written any more."""
 
     async def start(self) -> None:
-        """Start the thread, and open the file in it.
+        """Start the thread, and open the connection in it.
 
         Raises:
-            JournalError: It can't be opened.
+            JournalError: The file can't be opened.
+            RuntimeError: There can be no thread.
         """
-        self._thread.start()  # where there can be no thread, `stop` has nothing to wait for
         try:
-            await asyncio.shield(self._started)
-        except asyncio.CancelledError:
-            self._jobs.put(None)
+            opening = self._loop.run_in_executor(self._executor, self._open)
+        except RuntimeError:  # the system has no thread to give, so there is nothing for `stop` to close
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._closed = self._loop.create_future()
+            self._closed.set_result((None, None))
             raise
+        opening.add_done_callback(_retrieve)
+        await asyncio.shield(opening)
 
-    def write(self, job: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Have something written. It is in the file, for good, when the future has its result.
+    def _open(self) -> None:
+        self._connection = self._connect()
 
-        Writes are carried out in the order in which they were asked for. Nobody has to wait for the future.
+    async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a job in a transaction. What it wrote is on disk when this returns.
+
+        Jobs run in the order of their calls, also those whose callers are cancelled.
+
+        Raises:
+            JournalError: The writer is stopped, or the file can't be written.
+            BaseException: What the job raised; nothing of it is written.
         """
-        future = self._loop.create_future()
-        if self._stopped:
-            _settle([(future, None, self._why_not())])
-        else:
-            self._jobs.put((job, future))
-        return future
+        if self._failure is not None or self._closed is not None:
+            raise self._failure or JournalError(f"the journal {self._name} is closed")
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._queue.append((job, future))
+        self._advance()
+        value, error = await future
+        if error is not None:
+            raise error
+        return value  # type: ignore[no-any-return]
 
     async def stop(self) -> None:
-        """Write what was asked for, close the file, and end the thread.
+        """Finish the writes that were asked for, close the connection, and end the thread.
 
         Raises:
-            BaseException: What `closed` raised.
+            BaseException: What `on_closed` raised.
         """
-        self._stopped = True
-        if self._thread.ident is None:
+        if self._closed is None:
+            self._closed = self._loop.create_future()
+            self._advance()
+        _, error = await asyncio.shield(self._closed)
+        if error is not None:
+            raise error
+
+    def _advance(self) -> None:
+        """Start the next commit, or close the connection when all is written. One of them runs at a time."""
+        if self._is_committing:
             return
-        self._jobs.put(None)
-        await asyncio.shield(self._ended)
+        if self._queue:
+            self._is_committing = True
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST_TOGETHER))]
+            jobs = [job for job, _ in batch]
+            futures = [future for _, future in batch]
+            commit = self._loop.run_in_executor(self._executor, self._commit, jobs)
+            commit.add_done_callback(lambda done: self._on_committed(done, futures))
+        elif self._closed is not None:
+            self._is_committing = True  # nothing follows
+            self._loop.run_in_executor(self._executor, self._close).add_done_callback(self._on_closing_done)
 
-    def _work(self) -> None:
-        failure: BaseException | None = None
-        at_the_end: BaseException | None = None
-        try:
-            self._serve()
-        except BaseException as error:  # noqa: BLE001 - handed on to whoever waits
-            failure = error
-        try:
-            self._closed()
-        except BaseException as error:  # noqa: BLE001 - handed on to whoever stops it
-            at_the_end = error
-        self._call(partial(self._end, failure), at_the_end)
+    def _on_committed(self, commit: asyncio.Future[list[Result]], futures: Sequence[asyncio.Future[Result]]) -> None:
+        for future, result in zip(futures, commit.result(), strict=True):
+            if not future.done():  # its caller may have been cancelled
+                future.set_result(result)
+        # The next commit starts after the callers have resumed: what they write next is in it. Fewer, larger commits
+        # measured 1.5 times the items a second of an immediate start on a busy disk.
+        self._loop.call_soon(self._continue)
 
-    def _serve(self) -> None:
-        connection = self._open()
+    def _continue(self) -> None:
+        self._is_committing = False
+        self._advance()
+
+    def _on_closing_done(self, closing: asyncio.Future[None]) -> None:
+        self._executor.shutdown(wait=False)
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result((None, closing.exception()))
+
+    def _close(self) -> None:
         try:
-            self._tell([(self._started, None, None)])
-            while self._turn(connection):
-                pass
+            if self._connection is not None:
+                with suppress(sqlite3.Error):
+                    self._connection.close()
         finally:
-            with suppress(sqlite3.Error):
-                connection.close()
+            self._on_closed()
 
-    def _end(self, failure: BaseException | None, at_the_end: BaseException | None) -> None:
-        """Have nobody wait for a thread that has ended, however it came to that. Runs in the event loop."""
-        self._stopped, self._failure = True, failure
-        left = [future for _, future in self._taken]
-        with suppress(Empty):
-            while True:
-                if (job := self._jobs.get_nowait()) is not None:
-                    left.append(job[1])
-        _settle([(self._started, None, failure), *((future, None, self._why_not()) for future in left)])
-        _settle([(self._ended, None, at_the_end)])
-
-    def _why_not(self) -> BaseException:
-        return self._failure or JournalError(f"the journal {self._name} is closed")
-
-    def _turn(self, connection: sqlite3.Connection) -> bool:
-        """One commit; False when there is to be no other."""
-        jobs = self._taken = list[Job]()
-        goes_on = True
-        with suppress(Empty):
-            job = self._jobs.get()
-            while job is not None and len(jobs) < _TOGETHER:
-                jobs.append(job)
-                job = self._jobs.get_nowait() if len(jobs) < _TOGETHER else job
-            goes_on = job is not None
-        self._tell(self._committed(connection, jobs))
-        return goes_on
-
-    def _committed(self, connection: sqlite3.Connection, jobs: Sequence[Job]) -> list[Result]:
-        if self._broken is not None:
-            return [(future, None, self._broken) for _, future in jobs]
+    def _commit(self, jobs: Sequence[Job]) -> list[Result]:
+        """Run jobs in one transaction. Runs in the thread, like all that follows."""
+        if self._failure is not None:
+            return [(None, self._failure)] * len(jobs)
         try:
-            results = self._transaction(connection, jobs)
-        except BaseException as error:  # noqa: BLE001 - told to whoever waits for it
+            return self._run_in_transaction(jobs)
+        except BaseException as error:  # noqa: BLE001 - raised to the caller of `write`
             if len(jobs) > 1:
-                # One of them can't be written: alone, each gets its own answer.
-                return [result for job in jobs for result in self._committed(connection, [job])]
-            return [(jobs[0][1], None, self._explained(error))]
-        return [(future, result, None) for (_, future), result in zip(jobs, results, strict=True)]
+                # One of them can't be written. Alone, each gets its own result.
+                return [result for job in jobs for result in self._commit([job])]
+            return [(None, self._explain(error))]
 
-    @staticmethod
-    def _transaction(connection: sqlite3.Connection, jobs: Sequence[Job]) -> list[Any]:
+    def _run_in_transaction(self, jobs: Sequence[Job]) -> list[Result]:
+        connection = self._connection
+        if connection is None:
+            raise JournalError(f"the journal {self._name} isn't open")
         connection.execute("BEGIN IMMEDIATE")
         try:
-            results = [job(connection) for job, _ in jobs]
+            results: list[Result] = [(job(connection), None) for job in jobs]
             connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):  # SQLite has rolled back itself where the disk is full
@@ -161,40 +168,19 @@ class Writer:
             raise
         return results
 
-    def _explained(self, error: BaseException) -> BaseException:
-        """What a failed write is to whoever asked for it. After a failure of the file nothing more is written."""
+    def _explain(self, error: BaseException) -> BaseException:
+        """Turn a failure of the file into the error that this and all later writes raise."""
         if not isinstance(error, sqlite3.Error):
             return error
-        self._broken = JournalError(
-            f"can't write the journal {self._name}: {error}. What was written before is safe; run the batch again when "
-            "this is mended, and it goes on where it stopped"
+        self._failure = JournalError(
+            f"can't write the journal {self._name}: {error}. What was written before is safe: remove the cause and run "
+            "the batch again, and it continues where it stopped"
         )
-        self._broken.__cause__ = error
-        return self._broken
-
-    def _tell(self, results: list[Result]) -> None:
-        self._call(_settle, results)
-
-    def _call(self, function: Callable[[T], None], argument: T) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
-            self._loop.call_soon_threadsafe(function, argument)
+        self._failure.__cause__ = error
+        return self._failure
 
 
-def _settle(results: list[Result]) -> None:
-    for future, result, error in results:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(_tellable(error))
-            future.exception()  # seen: nobody has to wait for a write
-
-
-def _tellable(error: BaseException) -> BaseException:
-    """An error as a future takes it, which refuses a StopIteration before Python 3.12, and whose waiter would hang."""
-    if not isinstance(error, StopIteration):
-        return error
-    told = RuntimeError("a write raised StopIteration")
-    told.__cause__ = error
-    return told
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """Mark a failure as seen: the caller may have been cancelled, and no log should complain."""
+    if not future.cancelled():
+        future.exception()

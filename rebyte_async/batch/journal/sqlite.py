@@ -1,0 +1,220 @@
+"""The store that is a SQLite file, or a temporary database: one process, one thread that writes."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from rebyte_async.batch.journal import schema
+from rebyte_async.batch.journal.file import Lock, open_file, open_temporary
+from rebyte_async.batch.journal.records import (
+    AgentComputerRecord,
+    ItemRecord,
+    check_address,
+    find_conflict,
+    new_record,
+    reopen_change,
+)
+from rebyte_async.batch.journal.store import DuplicateTaskError
+from rebyte_async.batch.journal.writer import Writer
+from rebyte_async.errors import ConfigurationError, JournalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from rebyte_async.batch.journal.records import ItemChange, NewItem
+    from rebyte_async.errors import BatchError
+
+T = TypeVar("T")
+_MOST_VALUES = 500
+"""Values in one statement: old versions of SQLite take 999."""
+_COLUMNS = schema.ITEM_COLUMNS.split(", ")
+
+
+class SqliteStore:
+    """A `JournalStore` in a SQLite file.
+
+    Args:
+        path: The file, which is created if there is none; None keeps the journal while the store is open.
+
+    Raises:
+        ConfigurationError: This can't be a path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None) -> None:
+        if path is not None and not isinstance(path, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"journal must be a path, or None, not {type(path).__name__}")
+        if path is not None and os.fspath(path) in ("", b""):
+            raise ConfigurationError("journal must be a path, or None, not an empty string")
+        if path is not None and "\0" in str(path):
+            raise ConfigurationError(f"journal must be a path, without NUL characters, not {str(path)!r:.80}")
+        self.path: Path | None = None if path is None else Path(path)
+        self._lock: Lock | None = None
+        self._writer: Writer | None = None
+
+    async def open(self, base_url: str | None) -> str:
+        """See `JournalStore.open`."""
+        self._writer = Writer(str(self.path or "(temporary)"), self._connect, self._release_lock)
+        try:
+            await self._writer.start()
+            facts = await self._write(lambda c: dict(c.execute(schema.SELECT_META).fetchall()))
+            if base_url is not None:
+                check_address(facts.get("base_url"), base_url, self.path)
+                if "base_url" not in facts:
+                    await self._execute(schema.SET_META, "base_url", base_url)
+        except BaseException:
+            await self.aclose()
+            raise
+        return cast("str", facts.get("batch_id", ""))
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.path is None:
+            return open_temporary()
+        path = Path(os.path.realpath(self.path))
+        if not path.parent.is_dir():
+            raise JournalError(f"can't create the journal {self.path}: there is no folder {path.parent}")
+        if path.is_dir():
+            raise JournalError(f"can't open the journal {self.path}: it is a folder")
+        if path.exists() and not path.is_file():
+            raise JournalError(f"can't open the journal {self.path}: it is not a regular file")
+        self._lock = Lock.acquire(path)
+        return open_file(path)
+
+    def _release_lock(self) -> None:
+        """Release the lock, in the writer's thread: that frees the journal also where nothing awaits the thread."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+    async def aclose(self) -> None:
+        """See `JournalStore.aclose`."""
+        if self._writer is not None:
+            await self._writer.stop()
+
+    async def begin_run(self, *, started_at: float, pid: int) -> int:
+        """See `JournalStore.begin_run`."""
+        return await self._write(lambda c: c.execute(schema.ADD_RUN, (started_at, pid)).lastrowid or 0)
+
+    async def update_run(self, run: int, *, ended_at: float | None = None, note: str | None = None) -> None:
+        """See `JournalStore.update_run`."""
+        if ended_at is not None:
+            await self._execute(schema.END_RUN, ended_at, run)
+        if note is not None:
+            await self._execute(schema.NOTE_RUN, note, run)
+
+    async def run_notes(self, *, before: int) -> list[str]:
+        """See `JournalStore.run_notes`."""
+        return [note for (note,) in await self._query(schema.SELECT_NOTES, before)]
+
+    async def accept_items(self, items: Sequence[NewItem], run: int) -> list[ItemRecord | BatchError]:
+        """See `JournalStore.accept_items`."""
+        return await self._write(lambda c: [_accept(c, item, run) for item in items])
+
+    async def update_items(self, records: Collection[ItemRecord], change: ItemChange) -> None:
+        """See `JournalStore.update_items`."""
+        statement = schema.update_items(*change)
+        rows = [(*change.values(), record.position) for record in records]
+
+        def job(connection: sqlite3.Connection) -> None:
+            try:
+                connection.executemany(statement, rows)
+            except sqlite3.IntegrityError as error:  # the one column that is unique is `task_id`
+                raise DuplicateTaskError(f"the task {change.get('task_id')} belongs to another item") from error
+
+        await self._write(job)
+
+    async def reopen_items(self, statuses: Collection[str], keys: Collection[str] | None) -> int:
+        """See `JournalStore.reopen_items`."""
+        wanted = None if keys is None else set(keys)
+        return await self._write(lambda c: _reopen(c, tuple(statuses), wanted))
+
+    async def records_in_state(self, state: str) -> list[ItemRecord]:
+        """See `JournalStore.records_in_state`."""
+        query = schema.select_in_state(with_request=state != "running")
+        return await self._write(lambda c: [_record(row) for row in c.execute(query, (state,))])
+
+    async def owned_task_ids(self, task_ids: Sequence[str]) -> set[str]:
+        """See `JournalStore.owned_task_ids`."""
+        return await self._write(
+            lambda c: _known(c, "items", "task_id", task_ids) | _known(c, "former_tasks", "task_id", task_ids)
+        )
+
+    async def known_prompt_hashes(self, hashes: Sequence[bytes]) -> set[bytes]:
+        """See `JournalStore.known_prompt_hashes`."""
+        return await self._write(lambda c: _known(c, "items", "prompt_hash", hashes))
+
+    async def recent_task_samples(self) -> list[tuple[str, bytes]]:
+        """See `JournalStore.recent_task_samples`."""
+        return await self._query(schema.SELECT_SAMPLES)
+
+    async def latest_intent(self, *, before: float) -> float | None:
+        """See `JournalStore.latest_intent`."""
+        return cast("float | None", (await self._query(schema.SELECT_LATEST_INTENT, before))[0][0])
+
+    async def min_clock_offset(self, *, since: float) -> float | None:
+        """See `JournalStore.min_clock_offset`."""
+        return cast("float | None", (await self._query(schema.SELECT_MIN_OFFSET, since))[0][0])
+
+    async def agent_computers(self) -> list[AgentComputerRecord]:
+        """See `JournalStore.agent_computers`."""
+        return [AgentComputerRecord(*row) for row in await self._query(schema.SELECT_AGENT_COMPUTERS)]
+
+    async def save_agent_computer(self, record: AgentComputerRecord) -> None:
+        """See `JournalStore.save_agent_computer`."""
+        state = "creating" if record.workspace_id is None else "known"
+        await self._execute(
+            schema.SAVE_AGENT_COMPUTER, record.slot, record.name, state, record.workspace_id, record.intent_at
+        )
+
+    async def _execute(self, statement: str, *values: object) -> None:
+        await self._query(statement, *values)
+
+    async def _query(self, statement: str, *values: object) -> list[Any]:
+        return await self._write(lambda c: c.execute(statement, values).fetchall())
+
+    async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a job in the writer's thread. Reads take the same way, so that they see every write before them."""
+        if self._writer is None:
+            raise JournalError("the journal isn't open: use it with `async with`")
+        return await self._writer.write(job)
+
+
+def _record(row: tuple[Any, ...]) -> ItemRecord:
+    return ItemRecord(**dict(zip(_COLUMNS, row, strict=True)))
+
+
+def _accept(connection: sqlite3.Connection, item: NewItem, run: int) -> ItemRecord | BatchError:
+    row = connection.execute(schema.SELECT_ITEM, (item.key,)).fetchone()
+    if row is None:
+        values = (item.key, item.fingerprint, item.request, item.prompt_hash, run)
+        return new_record(item, connection.execute(schema.ADD_ITEM, values).lastrowid or 0, run)
+    record = _record(row)
+    if (conflict := find_conflict(record, item, run)) is not None:
+        return conflict
+    connection.execute(schema.CLAIM_ITEM, (run, record.position))
+    record.run = run
+    return record
+
+
+def _reopen(connection: sqlite3.Connection, statuses: tuple[str, ...], keys: set[str] | None) -> int:
+    rows = connection.execute(schema.select_ended(len(statuses)), statuses).fetchall()
+    count = 0
+    for position, key, status, intent_at, task_id in rows:
+        if keys is not None and key not in keys:
+            continue
+        if task_id is not None:
+            connection.execute(schema.ADD_FORMER_TASK, (task_id, position))
+        change = reopen_change(status, intent_at)
+        connection.execute(schema.update_items(*change), (*change.values(), position))
+        count += 1
+    return count
+
+
+def _known(connection: sqlite3.Connection, table: str, column: str, values: Sequence[T]) -> set[T]:
+    found: set[T] = set()
+    for start in range(0, len(values), _MOST_VALUES):
+        part = tuple(values[start : start + _MOST_VALUES])
+        found.update(row[0] for row in connection.execute(schema.select_known(table, column, len(part)), part))
+    return found
