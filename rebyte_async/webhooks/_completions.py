@@ -32,10 +32,11 @@ class CompletionHints:
 
     _limit: int
     """The largest number of tasks whose latest hint is remembered; the oldest hints are forgotten first."""
-    _latest: OrderedDict[str, Hint] = field(factory=OrderedDict[str, Hint], init=False)
+    latest: OrderedDict[str, Hint] = field(factory=OrderedDict[str, Hint], init=False)
+    """The latest hint of each task, the newest hint last."""
     _version: int = field(default=0, init=False)
-    # The waits hold a task's signal, so it is gone with the last of them.
-    _signals: WeakValueDictionary[str, Signal] = field(factory=WeakValueDictionary[str, Signal], init=False)
+    signals: WeakValueDictionary[str, Signal] = field(factory=WeakValueDictionary[str, Signal], init=False)
+    """The signal of each task that is waited for. The waits hold it, so it is gone with the last of them."""
     _is_closed: bool = field(default=False, init=False)
 
     def publish(self, event: WebhookEvent) -> None:
@@ -43,21 +44,21 @@ class CompletionHints:
         if not event.may_be_terminal:
             return
         self._version += 1
-        known = self._latest.pop(event.task_id, _NO_HINT)
+        known = self.latest.pop(event.task_id, _NO_HINT)
         # An event that only may be the end doesn't take back an earlier one that certainly was.
-        self._latest[event.task_id] = Hint(self._version, str(event.event) if event.is_terminal else known.end)
-        if len(self._latest) > self._limit:
-            self._latest.popitem(last=False)
-        if signal := self._signals.get(event.task_id):
+        self.latest[event.task_id] = Hint(self._version, str(event.event) if event.is_terminal else known.end)
+        if len(self.latest) > self._limit:
+            self.latest.popitem(last=False)
+        if signal := self.signals.get(event.task_id):
             signal.notify()
 
     async def next(self, task_id: str, after: int) -> Hint | None:
         """Wait for a hint of a task that is newer than version `after`; None once the hints are closed."""
 
         def latest() -> Hint:
-            return self._latest.get(task_id, _NO_HINT)
+            return self.latest.get(task_id, _NO_HINT)
 
-        signal = self._signals.setdefault(task_id, Signal())
+        signal = self.signals.setdefault(task_id, Signal())
         await signal.wait_for(lambda: self._is_closed or latest().version > after)
         return latest() if latest().version > after else None
 
@@ -68,15 +69,5 @@ class CompletionHints:
     def close(self) -> None:
         """End all waits: no hint will come any more."""
         self._is_closed = True
-        for signal in list(self._signals.values()):
+        for signal in list(self.signals.values()):
             signal.notify()
-
-    @property
-    def remembered(self) -> int:
-        """The number of tasks whose latest hint is remembered."""
-        return len(self._latest)
-
-    @property
-    def awaited(self) -> frozenset[str]:
-        """The tasks that someone waits for now."""
-        return frozenset(self._signals)

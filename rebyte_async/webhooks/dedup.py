@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from attrs import Attribute
 
-__all__ = ["Deduplicator", "SeenStore", "SeenWindow"]
-
 _log = logging.getLogger("rebyte_async.webhooks")
 
 

@@ -14,8 +14,6 @@ from rebyte_async.types.webhooks import WebhookEventName
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["WebhookEvent", "read_event"]
-
 _LONGEST_ID = 256
 """The most characters of a task id: ids are UUIDs, and a receiver keeps thousands of them."""
 _TERMINAL = frozenset({WebhookEventName.TASK_COMPLETED, WebhookEventName.TASK_FAILED, WebhookEventName.TASK_CANCELED})
@@ -51,11 +49,7 @@ class WebhookEvent:
 
 
 def read_event(body: bytes) -> WebhookEvent:
-    """Read the event in the body of a genuine delivery.
-
-    Raises:
-        WebhookPayloadError: The body can't be read.
-    """
+    """Read the event in the body of a genuine delivery, or raise a `WebhookPayloadError`."""
     payload = _load_object(body)
     task_id = payload.get("taskId")
     if not isinstance(task_id, str) or not task_id.strip() or len(task_id) > _LONGEST_ID:

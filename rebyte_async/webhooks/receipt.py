@@ -9,8 +9,6 @@ from attrs import frozen
 if TYPE_CHECKING:
     from rebyte_async.webhooks.event import WebhookEvent
 
-__all__ = ["Receipt", "ReceiverStats"]
-
 
 @frozen(kw_only=True)
 class Receipt:

@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from rebyte_async.webhooks.dedup import SeenStore
     from rebyte_async.webhooks.event import WebhookEvent
 
-__all__ = ["WebhookReceiver"]
-
 _log = logging.getLogger("rebyte_async.webhooks")
 
 _F = TypeVar("_F", bound="EventHandler")

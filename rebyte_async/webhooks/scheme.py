@@ -13,19 +13,13 @@ from attrs import field, frozen
 from rebyte_async import _validate
 from rebyte_async.errors import ConfigurationError
 
-__all__ = ["SignatureScheme", "check_tolerance"]
-
 _FIELD = re.compile(r"\{(\w*)\}")
 _FIELDS = ("timestamp", "url", "body", "body_sha256")
 _CHOICES = {"encoding": ("base64", "base64url", "hex"), "padding": ("pkcs1v15", "pss")}
 
 
 def check_tolerance(value: object) -> float:
-    """Check a tolerance in seconds; `math.inf` is one.
-
-    Raises:
-        ConfigurationError: The value is no number above 0.
-    """
+    """Check a tolerance in seconds: above 0, and `math.inf` is one."""
     return _validate.seconds("tolerance", value, above_zero=True, error=ConfigurationError)
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from rebyte_async.webhooks.verifier import PublicKey
 
-__all__ = ["SignedDelivery", "sign"]
-
 
 class SignedDelivery(NamedTuple):
     """A delivery as the service would send it. Use it as `verifier.verify(*delivery, url=…)`."""

@@ -18,8 +18,6 @@ from rebyte_async.webhooks.scheme import SignatureScheme, check_tolerance
 if TYPE_CHECKING:
     from rebyte_async.webhooks._headers import RawHeaders
 
-__all__ = ["PublicKey", "PublicKeySource", "WebhookVerifier", "check_body", "check_url", "unix_seconds"]
-
 PublicKey: TypeAlias = str | bytes
 """A PEM, or the base64 of one."""
 PublicKeySource: TypeAlias = Callable[[], Awaitable[PublicKey]]
@@ -136,11 +134,7 @@ class WebhookVerifier:
         return read_event(raw)
 
     def current_time(self) -> float:
-        """Return the time by the verifier's clock, in unix seconds.
-
-        Raises:
-            ConfigurationError: The clock returned no time.
-        """
+        """Return the time by the verifier's clock, in unix seconds."""
         return unix_seconds(self._clock())
 
     def __repr__(self) -> str:
@@ -149,11 +143,7 @@ class WebhookVerifier:
 
 
 def check_body(body: object) -> bytes:
-    """Check that a body is bytes, and return it.
-
-    Raises:
-        ConfigurationError: It isn't.
-    """
+    """Check that a body is bytes, and return it."""
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(cast("bytes", body))
     raise ConfigurationError(
@@ -162,22 +152,14 @@ def check_body(body: object) -> bytes:
 
 
 def check_url(url: object) -> str | None:
-    """Check that a URL is a string or None, and return it.
-
-    Raises:
-        ConfigurationError: It isn't.
-    """
+    """Check that a URL is a string or None, and return it."""
     if url is None or isinstance(url, str):
         return url
     raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
 
 
 def unix_seconds(moment: object) -> float:
-    """Convert a time to unix seconds.
-
-    Raises:
-        ConfigurationError: The value is neither unix seconds nor an aware datetime.
-    """
+    """Convert unix seconds or an aware datetime to unix seconds; refuse any other value."""
     seconds = math.nan
     # A datetime is aware if it has an offset. One can have a zone that knows no offset, and is naive then.
     if isinstance(moment, datetime) and moment.utcoffset() is not None:

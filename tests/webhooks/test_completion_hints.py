@@ -20,7 +20,7 @@ async def test_only_so_many_tasks_are_remembered() -> None:
     hints = CompletionHints(3)
     for task_id in ("a", "b", "c", "a", "d"):
         hints.publish(completed(task_id))
-    assert hints.remembered == 3
+    assert len(hints.latest) == 3
     assert await hints.next("a", 0) == Hint(4, "task.completed")
     hints.close()
     assert await hints.next("b", 0) is None
@@ -32,16 +32,16 @@ async def test_waits_leave_nothing_behind() -> None:
     waits = {task_id: asyncio.create_task(hints.next(task_id, 0)) for task_id in ("a", "b", "c")}
     twice = asyncio.create_task(hints.next("a", 0))
     await asyncio.sleep(0)
-    assert hints.awaited == {"a", "b", "c"}
+    assert set(hints.signals) == {"a", "b", "c"}
     hints.publish(completed("a"))
     waits["b"].cancel()
     assert await waits["a"] == await twice == Hint(1, "task.completed")
     with pytest.raises(asyncio.CancelledError):
         await waits["b"]
-    assert hints.awaited == {"c"}
+    assert set(hints.signals) == {"c"}
     hints.close()
     assert await waits["c"] is None
-    assert hints.awaited == set()
+    assert not hints.signals
 
 
 async def test_an_event_that_ends_nothing_is_no_hint() -> None:
