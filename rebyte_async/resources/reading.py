@@ -74,7 +74,7 @@ def decode_created(cls: type[T], response: Response) -> T:
     ) from failure
 
 
-@frozen(eq=False)
+@frozen(eq=False, weakref_slot=False)
 class TransportTurnSource:
     """The `TurnSource` of one task: what its stream needs of the API, over the client's transport.
 

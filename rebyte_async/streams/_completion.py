@@ -151,7 +151,7 @@ class CompletionDetector:
 
     def on_foreign_turn(self, task: Task) -> Action:
         """Decide what another turn on the stream means: an earlier one is skipped, a later one has taken over."""
-        turns = [prompt.id for prompt in task.prompts or ()]
+        turns = _turns_of(task)
         ours, foreign = self._turn.prompt_id, self._turn.foreign_prompt_id
         if ours in turns and foreign in turns:
             if turns.index(foreign) > turns.index(ours):
@@ -181,7 +181,9 @@ class CompletionDetector:
     def _on_empty_connection(self, task: Task) -> Action:
         """Judge a connection that ended without an event of the turn, which hasn't begun to show, or shows no more."""
         status = self._status_of_turn(task)
-        if self._is_past(task) and (self._drain is not None or status in TERMINAL_STATUSES):
+        # Once a later turn was submitted, the stream is that turn's (contract §4.3).
+        is_past = self._turn.prompt_id in _turns_of(task)[:-1]
+        if is_past and (self._drain is not None or status in TERMINAL_STATUSES):
             self._move(Finding.SUPERSEDED)
             return CONTINUE
         if self._drain is not None:
@@ -207,11 +209,6 @@ class CompletionDetector:
         if ours is None or task.prompts is None:
             return task.status
         return next((task_status(prompt.status) for prompt in task.prompts if prompt.id == ours), None)
-
-    def _is_past(self, task: Task) -> bool:
-        """Whether a later turn was submitted: the stream is that turn's from then on (contract §4.3)."""
-        turns = [prompt.id for prompt in task.prompts or ()]
-        return self._turn.prompt_id in turns[:-1]
 
     def _give_up_if_unknown(self, status: str | None) -> act.GiveUp | None:
         """Tolerate an unknown turn or status for `_MAX_UNKNOWN_READS` reads in a row, then give up."""
@@ -289,6 +286,10 @@ class CompletionDetector:
         self.done = Done(status=end.status, last_seq=end.last_seq, final_result=final_result or self._turn.last_block)
         self._move(Finding.RESULT_KNOWN)
         return CONTINUE
+
+
+def _turns_of(task: Task) -> list[str]:
+    return [prompt.id for prompt in task.prompts or ()]
 
 
 def _end_by_status(status: str) -> Done:

@@ -88,7 +88,8 @@ class TurnReader:
             EventTooLargeError: An event is larger than the parser takes.
         """
         self.is_steady = False
-        await self._wait_pending()
+        if self._wait_until and (left := self._wait_until - self._source.time.clock()) > 0:
+            await self._wait(left)
         if self._turn.events_seen > self._events_at_progress:
             self._events_at_progress = self._turn.events_seen
             self._failures = self._idle_periods = 0
@@ -287,14 +288,9 @@ class TurnReader:
             attempts=self._connection.connects,
         )
 
-    # --- Waits: one that is cancelled is waited out before the next step, so that impatience spends no tries ---------
-
     async def _wait(self, seconds: float, *, is_deferred: bool = False) -> None:
+        """Wait; what is cancelled of it is waited out before the next step, so that impatience spends no tries."""
         self._wait_until = self._source.time.clock() + seconds
         if not is_deferred:
             await self._source.time.sleep(seconds)
             self._wait_until = 0.0
-
-    async def _wait_pending(self) -> None:
-        if self._wait_until and (left := self._wait_until - self._source.time.clock()) > 0:
-            await self._wait(left)

@@ -65,13 +65,11 @@ class TailState:
         if isinstance(event, ToolUseEvent):
             self._observe_call(event)
         elif not self.has_final_text and isinstance(event, _TEXTS):
-            self.has_final_text = bool(event.text) and not self._ahead and self._is_after_last_call(seq)
+            # By its number too: else it is a repeated or late text from before the call.
+            is_after_call = seq is None or self._call_seq is None or seq > self._call_seq
+            self.has_final_text = bool(event.text) and not self._ahead and is_after_call
         if seq is not None and seq > self._last_seq:
             self._last_seq = seq
-
-    def _is_after_last_call(self, seq: int | None) -> bool:
-        """Whether a text is after the last call by its number too: else it is a repeated or late one from before."""
-        return seq is None or self._call_seq is None or seq > self._call_seq
 
     def _observe_call(self, event: ToolUseEvent) -> None:
         identity = event.seq if event.event_key is None else event.event_key
