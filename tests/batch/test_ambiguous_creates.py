@@ -23,7 +23,7 @@ from rebyte_async.batch.items import to_new_item
 from rebyte_async.emulator import Delay, Drop, Emulator, Match, Rewrite, Status, hold
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of, texts
-from support.clients import KEY, client_of
+from support.clients import KEY, client_of, server_clock_of
 from support.journals import open_run_journal
 
 CREATE = Match("POST", "/tasks")
@@ -363,8 +363,9 @@ async def test_a_wrong_clock_makes_no_task_twice(emulator: Emulator, ahead: time
     emulator.add_key(KEY)
     async with client_of(emulator.url, _time=wrong) as client:
         found = await outcomes_of(runner_of(client, concurrency=1), items(3))
-        assert client._transport.server_clock.is_known
-        assert abs(client._transport.server_clock.now() - datetime.now(UTC).timestamp()) < 60
+        server_clock = server_clock_of(client)
+        assert server_clock.is_known
+        assert abs(server_clock.now() - datetime.now(UTC).timestamp()) < 60
     assert {outcome.status for outcome in found.values()} == {"completed"}
     assert len(emulator.tasks) == 3
 

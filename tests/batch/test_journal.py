@@ -185,7 +185,7 @@ async def test_a_journal_of_another_service_is_refused(client: AsyncRebyte, tmp_
     """Its tasks aren't there, so going on would make them again."""
     path = tmp_path / "run.sqlite3"
     await outcomes_of(runner_of(client, journal=path), items(1))
-    async with Emulator() as other, client_of(other.url, timeouts=client._transport.timeouts) as elsewhere:
+    async with Emulator() as other, client_of(other.url) as elsewhere:
         with pytest.raises(errors.BatchError, match=r"is of a batch on http.*, and this client talks to http"):
             await outcomes_of(runner_of(elsewhere, journal=path), items(1))
         assert len(other.log) == 0

@@ -13,9 +13,9 @@ from yarl import URL
 
 from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts
 from rebyte_async._clock import Time
-from rebyte_async._transport import SessionPool, Transport
+from rebyte_async._transport import ServerClock, SessionPool, Transport
 
-__all__ = ["KEY", "QUICK", "SkippedTime", "client_of", "transport_of"]
+__all__ = ["KEY", "QUICK", "SkippedTime", "client_of", "server_clock_of", "transport_of"]
 
 KEY = "rbk_test_0123456789"
 QUICK = RetryPolicy(base_delay=0.001, max_delay=0.01)
@@ -25,6 +25,11 @@ def client_of(url: str, **options: Any) -> AsyncRebyte:
     """Return a client that retries as often as usual, but hardly waits."""
     options.setdefault("retry", QUICK)
     return AsyncRebyte(KEY, base_url=url, **options)
+
+
+def server_clock_of(owner: AsyncRebyte) -> ServerClock:
+    """Return a client's estimate of the server's time, which no public call shows."""
+    return owner._transport.server_clock  # pyright: ignore[reportPrivateUsage]
 
 
 @asynccontextmanager
