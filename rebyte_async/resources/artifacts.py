@@ -18,7 +18,6 @@ from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import DecodeError, InvalidRequestError, TransportError
 from rebyte_async.resources.downloads import Download, save
 from rebyte_async.resources.listing import Listing, list_at_once
-from rebyte_async.resources.multipart import Multipart
 from rebyte_async.resources.sources import (
     NamedSource,
     Progress,
@@ -32,6 +31,7 @@ from rebyte_async.resources.sources import (
 from rebyte_async.resources.transfers import (
     DEFAULT_CONCURRENCY,
     AggregateProgress,
+    Multipart,
     attach_partial_results,
     gather_limited,
     put_signed,

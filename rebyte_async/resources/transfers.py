@@ -1,7 +1,8 @@
-"""Several transfers at once: a limit, one progress for all, what was done before a failure, and signed URLs."""
+"""Several transfers of one call: at once or as one form, with one progress, and what was done before a failure."""
 
 from __future__ import annotations
 
+import secrets
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,7 +13,7 @@ from rebyte_async._wire import endpoints
 from rebyte_async.errors import APIError, RebyteError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from rebyte_async._transport import Transport, UploadTarget
     from rebyte_async.resources.sources import Progress, Upload
@@ -21,6 +22,8 @@ T = TypeVar("T")
 S = TypeVar("S", bound="UploadTarget")
 DEFAULT_CONCURRENCY = 4
 """How many transfers of one call run at once."""
+_ESCAPES = {ord('"'): "%22", ord("\r"): "%0D", ord("\n"): "%0A"}
+"""As browsers escape the names of fields and files (WHATWG, multipart/form-data)."""
 
 
 async def gather_limited(
@@ -108,3 +111,53 @@ async def put_signed(transport: Transport, upload: Upload, target: S, renew: Cal
     target = await renew()
     await transport.put(target, upload, content_type=upload.content_type)
     return target
+
+
+@define(eq=False)
+class Multipart:
+    """Several uploads as one form of known length, with one field that is repeated for each of them.
+
+    aiohttp's MultipartWriter knows no length before it has written, and can't be sent again.
+    """
+
+    _field: str
+    _parts: Sequence[Upload]
+    _boundary: str = field(factory=lambda: secrets.token_hex(16), init=False)
+
+    @property
+    def content_type(self) -> str:
+        """The media type, with the boundary."""
+        return f"multipart/form-data; boundary={self._boundary}"
+
+    @property
+    def size(self) -> int:
+        """The length of the whole body in bytes."""
+        return sum(len(self._head(part)) + part.size + 2 for part in self._parts) + len(self._end)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Read the body from its start."""
+        for part in self._parts:
+            yield self._head(part)
+            async for chunk in part.chunks():
+                yield chunk
+            yield b"\r\n"
+        yield self._end
+
+    def on_sent(self, count: int) -> None:
+        """Report to each part how many of its bytes are sent."""
+        for part in self._parts:
+            count -= len(self._head(part))
+            part.on_sent(max(0, min(count, part.size)))
+            count -= part.size + 2
+
+    def _head(self, part: Upload) -> bytes:
+        name = part.name.translate(_ESCAPES)
+        return (
+            f"--{self._boundary}\r\n"
+            f'Content-Disposition: form-data; name="{self._field}"; filename="{name}"\r\n'
+            f"Content-Type: {part.content_type}\r\n\r\n"
+        ).encode()
+
+    @property
+    def _end(self) -> bytes:
+        return f"--{self._boundary}--\r\n".encode()
