@@ -99,7 +99,7 @@ class CompletionDetector:
     _end: Done | None = field(default=None, init=False)  # from FINISHING on
 
     def on_progress(self) -> None:
-        """Count anew what is counted in a row: new events have come."""
+        """Restart the counts of reads in a row: new events have come."""
         self._terminal_reads = self._unknown_reads = self._quiet_reads = 0
 
     def next_action(self) -> Action | None:
@@ -118,7 +118,7 @@ class CompletionDetector:
     # --- What the stream shows -------------------------------------------------------------------------------------
 
     def on_done_frame(self, done: Done) -> Action:
-        """Judge a done frame: the end of the turn, or that of another turn, or of nothing at all (contract §4.3-5)."""
+        """Judge a done frame: the end of the turn, that of another turn, or of nothing (contract §4.3-5)."""
         if self._turn.saw_turn_event:
             return self._on_turn_ended(done, is_certain=True)
         is_empty = not done.final_result and (done.last_seq is None or done.last_seq < 0)

@@ -66,7 +66,7 @@ class Connection:
 
         Returns:
             The frames that are complete now, perhaps none; None where nothing came. Then `read` says why: it returns
-            at the end of the body, or raises what is wrong.
+            at the end of the body, or raises the failure.
 
         Raises:
             EventTooLargeError: An event is larger than the parser takes.

@@ -289,7 +289,7 @@ class TurnReader:
         )
 
     async def _wait(self, seconds: float, *, is_deferred: bool = False) -> None:
-        """Wait; what is cancelled of it is waited out before the next step, so that impatience spends no tries."""
+        """Wait. A wait that is cancelled is waited out before the next step, so that impatience spends no tries."""
         self._wait_until = self._source.time.clock() + seconds
         if not is_deferred:
             await self._source.time.sleep(seconds)

@@ -33,7 +33,7 @@ class EventBody(Protocol):
         ...
 
     def mark_consumed(self) -> None:
-        """Note that the bytes of the last `read_raw` were taken: what is unread is no silence of the server's."""
+        """Note that the bytes of the last `read_raw` were taken: a server isn't idle while its bytes lie unread."""
         ...
 
     def close(self) -> None:

@@ -67,7 +67,7 @@ class SubPrompts:
     async def read(self, *, include_quiet: bool = False) -> list[tuple[TaskEvent, str]]:
         """Read the events of the delegations, each with its sub-prompt's id.
 
-        A read brings all events of a delegation, those that were delivered before too: `TurnState` leaves them out.
+        A read brings all events of a delegation; `TurnState` leaves out those that were delivered before.
 
         Args:
             include_quiet: Whether to read those as well that have brought nothing for some reads.

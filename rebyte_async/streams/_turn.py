@@ -65,7 +65,7 @@ class TailState:
         if isinstance(event, ToolUseEvent):
             self._observe_call(event)
         elif not self.has_final_text and isinstance(event, _TEXTS):
-            # By its number too: else it is a repeated or late text from before the call.
+            # A text that comes after the call but has a lower number is a repeated or late one.
             is_after_call = seq is None or self._call_seq is None or seq > self._call_seq
             self.has_final_text = bool(event.text) and not self._ahead and is_after_call
         if seq is not None and seq > self._last_seq:
@@ -177,12 +177,12 @@ class TurnState:
             if not sub_prompt:
                 self.saw_turn_event = True
                 self.tail.observe(event, is_new)
-            if isinstance(event, _DELEGATING):  # replayed ones too: after a resume nothing else names the sub-prompt
+            if isinstance(event, _DELEGATING):  # also a replayed one: after a resume nothing else names its sub-prompt
                 self._note_delegation(event)
             if is_new:
                 self.events_seen += 1
                 self.piece = "" if sub_prompt else self._text.feed(event)
-                self._frames = self._frames or NO_FRAMES  # a stream that waits keeps no list of its own
+                self._frames = self._frames or NO_FRAMES  # a stream that waits shares the empty list
                 return event
 
     def _decode_other(self, name: str, data: str) -> TaskEvent | None:

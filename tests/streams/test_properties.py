@@ -248,7 +248,7 @@ class Story(Short):
     sick_after: int | None = None
     """After how many connects the server is out of order until the stream is given up."""
     attempts: int | None = None
-    """The policy's attempts; by default so many that nothing is given up."""
+    """The policy's attempts; by default enough that the stream never gives up."""
 
 
 def stories(
@@ -281,7 +281,7 @@ class Consumer:
     done: Done | None = field(default=None, init=False)
 
     async def follow(self, acts: tuple[Act, ...]) -> Done:
-        """Read to the end, and do what is to be done on the way."""
+        """Read to the end, and carry out the acts on the way."""
         rest = list(acts)
         while self.done is None:
             async with self._client() as client:

@@ -15,10 +15,7 @@ from rebyte_async.types import Done, ErrorEvent, Task, TaskContent, TaskStatus
 from support.fake_source import FakeSource, task
 from support.task_server import TASK_ID, done, event, text, tool_use
 
-END = done("succeeded", 2, "you")
-
-
-HELLO, YOU = text(1, "Hello"), text(2, "you")
+HELLO, YOU, END = text(1, "Hello"), text(2, "you"), done("succeeded", 2, "you")
 LOST, BAD = errors.TransportError("lost"), errors.DecodeError("bad")
 EMPTY_DONE = done("succeeded", -1)
 
@@ -40,12 +37,7 @@ async def follow(source: FakeSource, **options: Any) -> tuple[list[int | None], 
         ([[HELLO, END], [HELLO, YOU, END]], [task()], "connect connect", 1),
         ([[HELLO, errors.RequestTimeoutError()], [HELLO, YOU, END]], [task()], "connect task connect", 0),
         ([[HELLO, errors.RequestTimeoutError()], [HELLO, YOU, END]], [LOST, task()], "connect task task connect", 0),
-        (
-            [[errors.RequestTimeoutError()], [HELLO, YOU, END]],
-            [errors.DecodeError(), task()],
-            "connect task task connect",
-            0,
-        ),
+        ([[errors.RequestTimeoutError()], [HELLO, YOU, END]], [BAD, task()], "connect task task connect", 0),
         ([[event(1, prompt="p0", content="old"), HELLO, YOU, END]], [task("running", "p0", "p1")], "connect task", 0),
     ],
 )
