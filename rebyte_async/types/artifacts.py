@@ -1,4 +1,4 @@
-"""Artifacts: the files that tasks leave in their workspace."""
+"""Artifacts: the files that tasks leave on their agent computer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNSAFE = re.compile(r"[%/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
 
 @frozen(kw_only=True)
 class Artifact:
-    """A file in a workspace.
+    """A file that a task left on its agent computer.
 
     *Source*: contract §6, guess: only the endpoints are documented, so every field but the name may be None.
     """

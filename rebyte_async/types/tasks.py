@@ -45,7 +45,7 @@ class Task:
     id: str
     """The task's id."""
     workspace_id: str | None = None
-    """The agent computer that the task runs on. `create` returns it; reads may leave it out (guess)."""
+    """The agent computer that the task runs on. `create` returns it; reads may leave it out, GUESS(§3)."""
     url: str | None = None
     """The task's page in Rebyte's application."""
     title: str | None = None

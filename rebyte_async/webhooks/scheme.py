@@ -40,20 +40,20 @@ class SignatureScheme:
     secret_header: str = "X-Webhook-Secret"  # noqa: S105 - a name
     """The header that repeats the secret (documented)."""
     signature_header: str = "X-Webhook-Signature"
-    """The header with the signature (guess)."""
+    """The header with the signature, GUESS(§7)."""
     timestamp_header: str = "X-Webhook-Timestamp"
-    """The header with the time of the delivery, in unix seconds (guess)."""
+    """The header with the time of the delivery, in unix seconds, GUESS(§7)."""
     signed: str = "{timestamp}.{url}.{body_sha256}"
-    """What is signed (guess): text with `{timestamp}` (as the header has it), `{url}` (as registered), `{body}` (the
+    """What is signed, GUESS(§7): text with `{timestamp}` (as the header has it), `{url}` (as registered), `{body}` (the
     bytes as they came) and `{body_sha256}` (the hex digest of those)."""
     prefix: str = ""
-    """The text before the signature in its header (guess: none)."""
+    """The text before the signature in its header, GUESS(§7): none."""
     encoding: Literal["base64", "base64url", "hex"] = "base64"
-    """How the signature is encoded (guess)."""
+    """How the signature is encoded, GUESS(§7)."""
     padding: Literal["pkcs1v15", "pss"] = "pkcs1v15"
-    """RSA's padding (guess)."""
+    """RSA's padding, GUESS(§7)."""
     tolerance: float = field(default=300.0, converter=check_tolerance)
-    """How old, and how far in the future, a delivery may be, in seconds (guess). `math.inf` accepts any time."""
+    """How old, and how far in the future, a delivery may be, in seconds, GUESS(§7). `math.inf` accepts any time."""
 
     def __attrs_post_init__(self) -> None:
         for name in ("secret_header", "signature_header", "timestamp_header"):

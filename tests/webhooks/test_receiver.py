@@ -118,7 +118,7 @@ async def test_a_store_that_hangs_delays_no_delivery_for_long(caplog: pytest.Log
 
 @define
 class SlowAnsweringStore:
-    """A store that remembers at once, and answers once `go` is set."""
+    """A store that remembers at once, and returns once `go` is set."""
 
     go: asyncio.Event = field(factory=asyncio.Event)
     keys: list[str] = field(factory=list)
@@ -570,7 +570,7 @@ async def test_no_handler_begins_after_the_close() -> None:
 
 
 async def test_a_store_that_ignores_cancellation_begins_nothing_after_the_close() -> None:
-    """Its answer comes after the close, and is ignored."""
+    """Its result comes after the close, and is ignored."""
 
     class Stubborn(SlowAnsweringStore):
         async def add(self, key: str) -> bool:

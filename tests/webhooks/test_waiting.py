@@ -123,10 +123,10 @@ async def test_a_delivery_is_only_a_hint() -> None:
 
 async def test_a_read_that_lags_is_repeated_soon() -> None:
     """A task that is not terminal right after a hint is read again long before the next poll."""
-    receiver, answers = WebhookReceiver(VERIFIER), iter(["running", "running", "completed"])
+    receiver, statuses = WebhookReceiver(VERIFIER), iter(["running", "running", "completed"])
 
     async def read() -> Task:
-        return Task(id="t1", status=next(answers))
+        return Task(id="t1", status=next(statuses))
 
     await deliver(receiver, "t1")
     async with asyncio.timeout(30):
