@@ -40,11 +40,7 @@ def replace_file(part: Path, target: Path) -> None:
 
 
 def write_file(target: Path, content: bytes) -> None:
-    """Write a file atomically. A link is followed; a pipe or a device is written to directly.
-
-    Raises:
-        OSError: The file can't be written; the old one is as it was.
-    """
+    """Write a file atomically. A link is followed; a pipe or a device is written to directly."""
     target = target.resolve()
     if target.exists() and not target.is_file():
         target.write_bytes(content)
@@ -83,11 +79,7 @@ class PartFile:
         return self._opened
 
     def open(self) -> None:
-        """Create the part file, unless it was discarded before.
-
-        Raises:
-            OSError: It can't be created; the error names the target.
-        """
+        """Create the part file, unless it was discarded before. An error names the target."""
         with self._lock:
             if self._is_discarded:
                 return
@@ -97,7 +89,6 @@ class PartFile:
                 raise type(error)(error.errno, error.strerror, str(self._target)) from error
 
     def rewind(self) -> None:
-        """Drop what was written."""
         with self._lock:
             self._file.seek(0)
             self._file.truncate()

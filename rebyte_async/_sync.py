@@ -99,11 +99,7 @@ class InterruptibleSleep:
     """Makes the error for each sleep, once aborted."""
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for `seconds`.
-
-        Raises:
-            Exception: The error given to `abort`, before this call or during it.
-        """
+        """Wait for `seconds`, or raise the error of `abort`, if that was called before or is called meanwhile."""
         self._check()
         sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.add(sleeper)
@@ -119,11 +115,7 @@ class InterruptibleSleep:
             raise self._error()
 
     def abort(self, error: Callable[[], Exception]) -> None:
-        """End all sleeps, and every later one, with an error.
-
-        Args:
-            error: Makes the error; called once for each sleep, so that no two share a traceback.
-        """
+        """End all sleeps, and every later one, with an error that `error` makes for each."""
         self._error = error
         for sleeper in self._sleepers:
             if not sleeper.done():
@@ -140,16 +132,10 @@ class SingleFlight(Generic[T]):
     _task: asyncio.Task[T] | None = field(default=None, init=False)
 
     async def run(self, factory: Callable[[], Coroutine[object, object, T]]) -> T | None:
-        """Start a run, or join the one that is under way.
-
-        Args:
-            factory: Makes the coroutine to run; not called if a run is under way.
+        """Start a run of the coroutine that `factory` makes, or join the run that is under way.
 
         Returns:
-            The result; None if `cancel` ended the run.
-
-        Raises:
-            Exception: What the coroutine raises, to each caller.
+            The result; None if `cancel` ended the run. What the coroutine raises is raised to each caller.
         """
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(factory())
@@ -162,7 +148,6 @@ class SingleFlight(Generic[T]):
         return self._task is not None and not self._task.done()
 
     def cancel(self) -> None:
-        """Cancel the run that is under way, if there is one."""
         if self._task is not None:
             self._task.cancel()
 
@@ -182,9 +167,6 @@ async def await_shielded(future: asyncio.Future[T]) -> T | None:
     Returns:
         Its result; None if its owner cancelled it, which `asyncio.shield` alone raises like a cancellation of the
         caller.
-
-    Raises:
-        Exception: What the task raised.
     """
     try:
         return await asyncio.shield(future)

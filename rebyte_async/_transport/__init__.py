@@ -1,6 +1,5 @@
 """The way to the API and back: the only room of the client that knows aiohttp."""
 
-from rebyte_async._transport.request import Body
 from rebyte_async._transport.response import BodyStream, Response
 from rebyte_async._transport.server_clock import ServerClock
 from rebyte_async._transport.sessions import SessionPool
@@ -9,7 +8,6 @@ from rebyte_async._transport.transport import Transport, UploadTarget
 from rebyte_async._transport.urls import is_confidential_url, parse_base_url
 
 __all__ = [
-    "Body",
     "BodyStream",
     "Response",
     "ServerClock",

@@ -47,7 +47,6 @@ class StreamedBody:
     """What reading the body raised: an error of the caller's source, not of the network."""
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the chunks for one attempt."""
         count = 0
         self._extend_deadline()
         try:

@@ -42,11 +42,7 @@ class Response:
         return redact_url(self._url)
 
     def json(self) -> Any:
-        """Return the body as JSON.
-
-        Raises:
-            DecodeError: The body is empty, or no JSON.
-        """
+        """Return the body as JSON, or raise DecodeError."""
         return models.parse(self.body, lambda: f"{self.method} {self.url}")
 
 
@@ -75,12 +71,10 @@ class BodyStream:
 
     @property
     def status(self) -> int:
-        """The response's status."""
         return self._response.status
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The response's headers."""
         return self._response.headers
 
     @property
@@ -117,11 +111,7 @@ class BodyStream:
         self._consumed = self._response.content.total_bytes
 
     def check_idle(self, now: float) -> bool:
-        """Fail the body if it has been idle for too long; True while it is to stay under watch.
-
-        Args:
-            now: The event loop's time.
-        """
+        """Fail the body if it has been idle for too long at `loop.time()`; True while it is to stay under watch."""
         content = self._response.content
         if content.is_eof() or content.exception() is not None:
             return False
@@ -160,7 +150,6 @@ class IdleWatchdog:
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
 
     def add(self, body: BodyStream) -> None:
-        """Watch a body until it is discarded."""
         self._bodies[body] = None
         self._schedule_sweep(body.idle_timeout)
 
@@ -172,17 +161,14 @@ class IdleWatchdog:
         return True
 
     def close_all(self) -> None:
-        """Close all open bodies."""
         for body in tuple(self._bodies):
             body.close()
 
     @property
     def received(self) -> int:
-        """How many bytes the open bodies have received."""
         return sum(body.received for body in self._bodies)
 
     def _schedule_sweep(self, idle_timeout: float | None) -> None:
-        """Sweep soon enough for a body with this idle timeout."""
         loop = asyncio.get_running_loop()
         seconds = _LONGEST_SWEEP_INTERVAL
         if idle_timeout is not None:

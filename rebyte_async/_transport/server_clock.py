@@ -42,14 +42,14 @@ class ServerClock:
             return
 
     def recalibrate(self, made_at: float, sent_at: float, *, slack: float) -> None:
-        """Compare this clock with a time that the server has put into a body, and follow that one if they disagree.
+        """Follow the time in a body if it disagrees with this clock, and ignore `Date` headers from then on.
 
-        A gateway may write the `Date` headers by its own clock; the times in bodies are the service's.
+        A gateway may write `Date` by its own clock; the times in bodies are the service's.
 
         Args:
             made_at: When the server says that it made something, in unix seconds.
             sent_at: The time of this clock when the server was asked to make it.
-            slack: How many seconds the two clocks may be apart. Beyond that `Date` headers are ignored from now on.
+            slack: How many seconds the two clocks may be apart.
         """
         if sent_at - slack <= made_at <= self.now() + slack:
             return
@@ -57,5 +57,5 @@ class ServerClock:
         self._offset = made_at - self._time.clock()
 
     def now(self) -> float:
-        """Return the server's time in unix seconds."""
+        """Return unix seconds."""
         return self._time.wall() if self._offset is None else self._time.clock() + self._offset

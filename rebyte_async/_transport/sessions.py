@@ -58,11 +58,7 @@ class SessionPool:
     """The waits between attempts, which closing the client ends."""
 
     async def open(self) -> None:
-        """Open the sessions if they aren't open yet.
-
-        Raises:
-            ConfigurationError: The client is closed, or belongs to another event loop.
-        """
+        """Open the sessions if they aren't open yet; raise ConfigurationError in another event loop."""
         self._check()
         if self._pooled is None:
             await asyncio.to_thread(_import_aiohttp)
@@ -92,11 +88,7 @@ class SessionPool:
             self.middlewares = (no_implicit_retry,)
 
     def session(self, *, single_use: bool) -> ClientSession:
-        """Return the session to send a request with, after `open`.
-
-        Raises:
-            ConfigurationError: The client was closed meanwhile.
-        """
+        """Return the session to send a request with, after `open`; the client may have been closed since."""
         session = self._single_use if single_use else self._pooled
         if session is None:
             raise ConfigurationError(_CLOSED)
@@ -104,7 +96,6 @@ class SessionPool:
 
     @property
     def is_injected(self) -> bool:
-        """Whether the session is the application's."""
         return self._injected is not None
 
     @contextmanager
@@ -119,11 +110,7 @@ class SessionPool:
             self._responses.discard(response)
 
     def reject_if_closed(self, response: ClientResponse) -> None:
-        """Close a response that began while the client was being closed: nothing would end its body.
-
-        Raises:
-            ConfigurationError: The client is closed.
-        """
+        """Refuse a response that began while the client was being closed: nothing would end its body."""
         if self._is_closed:
             response.close()
             raise ConfigurationError(_CLOSED)

@@ -43,7 +43,6 @@ class ClientThrottle:
 
     @property
     def is_open(self) -> bool:
-        """Whether no pause is on."""
         return self._paused_until <= 0 or self._paused_until <= self._time.clock()
 
     async def wait_until_open(self) -> None:
@@ -84,9 +83,5 @@ class Counters:
     bytes_received: int = 0
 
     def snapshot(self, open_bodies: int) -> ClientStats:
-        """Return the counts as they are now.
-
-        Args:
-            open_bodies: How many bytes the open bodies have received; a body is counted here when it is closed.
-        """
+        """Return the counts, with the bytes that open bodies have received: a body is counted when it is closed."""
         return ClientStats(**(asdict(self) | {"bytes_received": self.bytes_received + open_bodies}))
