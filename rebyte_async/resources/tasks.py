@@ -11,7 +11,14 @@ from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources import reading, waiting
 from rebyte_async.resources.files import attachments_body, upload_attachments
 from rebyte_async.resources.listing import Listing, list_by_pages
-from rebyte_async.resources.options import CreateOptions, TaskOptions, check_run, next_turn_body, spell_out_options
+from rebyte_async.resources.options import (
+    OPTIONS,
+    CreateOptions,
+    TaskOptions,
+    check_run,
+    next_turn_body,
+    spell_out_options,
+)
 from rebyte_async.resources.runs import TaskRun
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.tasks import Prompt, Task, Visibility, VisibilitySetting
@@ -76,6 +83,8 @@ class Tasks:
 
         *Source*: contract §3, documented.
         """
+        if unknown := options.keys() - OPTIONS.keys():
+            raise TypeError(f"create() got an unexpected keyword argument {min(unknown)!r}")
         checked = TaskOptions(**options)
         body = checked.to_body(prompt)
         with attachments_body(await self.attach(checked.files)) as attached:

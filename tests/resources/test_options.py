@@ -45,7 +45,7 @@ def test_an_item_has_its_own_fields_first() -> None:
 async def test_an_unknown_keyword_is_a_type_error() -> None:
     """`create` refuses a misspelt option as any function does."""
     create: Any = AsyncRebyte("rbk_x").tasks.create
-    with pytest.raises(TypeError, match="unexpected keyword argument 'promt'"):
+    with pytest.raises(TypeError, match=r"create\(\) got an unexpected keyword argument 'promt'"):
         await create("Do it", promt="y")
 
 
