@@ -1,7 +1,7 @@
 """Pytest fixtures for applications that use the SDK: an emulator, and a client that talks to it.
 
-The emulator runs in a thread with an event loop of its own, so it serves synchronous tests and those of any plugin for
-asynchronous ones. The client is closed in the event loop of its test, whichever plugin made that.
+The emulator runs in a thread with its own event loop, so it serves synchronous tests and those of any plugin for
+asynchronous ones. The client is closed in the event loop of its test, whichever plugin runs that loop.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["rebyte_client", "rebyte_emulator"]
 
 @pytest.fixture(scope="session")
 def _rebyte_emulator_server() -> Iterator[Emulator]:
-    """One emulator for all tests of the process."""
+    """Run one emulator for all tests of the process."""
     from rebyte_async.emulator import Emulator  # noqa: PLC0415 - nothing heavy may be imported when pytest starts
 
     with Emulator() as emulator:
@@ -32,7 +32,7 @@ def _rebyte_emulator_server() -> Iterator[Emulator]:
 
 @pytest.fixture
 def rebyte_emulator(_rebyte_emulator_server: Emulator) -> Iterator[Emulator]:
-    """An emulator that knows nothing of earlier tests; the test fails if something failed inside it."""
+    """An emulator without any state of earlier tests; the test fails if something failed inside the emulator."""
     _rebyte_emulator_server.clear()
     yield _rebyte_emulator_server
     _rebyte_emulator_server.check()
@@ -40,7 +40,7 @@ def rebyte_emulator(_rebyte_emulator_server: Emulator) -> Iterator[Emulator]:
 
 @pytest.fixture
 def rebyte_client(rebyte_emulator: Emulator) -> AsyncRebyte:
-    """A client of `rebyte_emulator`; it is closed when the test's function returns."""
+    """A client of `rebyte_emulator`, which is closed when the test's function returns."""
     from rebyte_async import AsyncRebyte  # noqa: PLC0415 - nothing heavy may be imported when pytest starts
 
     return AsyncRebyte(api_key=rebyte_emulator.api_key, base_url=rebyte_emulator.url)
@@ -48,19 +48,19 @@ def rebyte_client(rebyte_emulator: Emulator) -> AsyncRebyte:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Have the client closed at the end of the test's own coroutine: a fixture's end may come after the loop's."""
+    """Close the client at the end of the test's coroutine: a fixture may be torn down after the loop was closed."""
     client: AsyncRebyte | None = getattr(item, "funcargs", {}).get("rebyte_client")
     if client is not None and isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
-        item.obj = _closing(client, item.obj)
+        item.obj = _close_after(client, item.obj)
     return (yield)
 
 
-def _closing(client: AsyncRebyte, test: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _close_after(client: AsyncRebyte, test: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     @functools.wraps(test)
-    async def closing(*args: Any, **kwargs: Any) -> Any:
+    async def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return await test(*args, **kwargs)
         finally:
             await client.aclose()
 
-    return closing
+    return run

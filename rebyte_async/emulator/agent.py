@@ -21,6 +21,8 @@ def start(state: State, task: Task) -> None:
 def cancel(state: State, task: Task) -> int:
     """Stop the agent, end the task's open prompts as canceled, and return how many there were."""
     prompts = task.open_prompts
+    # An agent without an open prompt plays late steps, which a cancel doesn't stop. The prompts of delegations end with
+    # the turn that they belong to.
     if prompts and task.agent is not None:
         task.agent.cancel()
         task.agent = None

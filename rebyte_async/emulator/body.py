@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, TypeGuard
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 from uuid import UUID
 
 from aiohttp import web
@@ -13,9 +14,12 @@ from attrs import define, field, frozen
 from rebyte_async.emulator.responses import validation_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from rebyte_async.emulator.log import LogEntry
+    from rebyte_async.emulator.state.primitives import Collection
+
+T = TypeVar("T")
 
 _LOGGED_BODY = 1 << 20
 _MAX_JSON_BODY = 16 << 20
@@ -143,19 +147,14 @@ class JsonObject:
 
 
 def make_page(
-    query: Mapping[str, str], oldest_first: Sequence[Any], to_json: Callable[[Any], dict[str, Any]]
+    query: Mapping[str, str], collection: Collection[T], to_json: Callable[[T], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return the page of a list that `limit` and `offset` ask for, the newest first (contract §1, documented).
-
-    Its cost grows with the page and not with the list.
-    """
+    """Return the page of a list that `limit` and `offset` ask for, the newest first (contract §1, documented)."""
     limit, offset = _parse_whole_number(query, "limit", _DEFAULT_LIMIT), _parse_whole_number(query, "offset", 0)
     if not 1 <= limit <= _MAX_LIMIT:
         raise validation_error(f"limit must be between 1 and {_MAX_LIMIT}.")
-    end = max(0, len(oldest_first) - offset)
-    rows = oldest_first[max(0, end - limit) : end]
-    data = [to_json(row) for row in reversed(rows)]
-    return {"data": data, "total": len(oldest_first), "limit": limit, "offset": offset}
+    data = [to_json(row) for row in islice(collection.newest_first(), offset, offset + limit)]
+    return {"data": data, "total": len(collection), "limit": limit, "offset": offset}
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:

@@ -300,6 +300,7 @@ class Emulator:
 
     def clear(self) -> None:
         """Forget everything (tasks, added keys, scripts, faults, the log), and stop everything that runs."""
+        # New requests get the new state at once. What runs in the old one can only be stopped in the emulator's loop.
         old, self._state = self._state, self._create_state()
         if self._loop is not None:
             self._call_soon(old.close)

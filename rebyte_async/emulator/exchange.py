@@ -36,6 +36,7 @@ class Connection:
 
     def abort(self, *, reset: bool = True) -> None:
         """Break the connection: by a reset, or by closing it in the middle of what was being sent."""
+        # The flag is set even without a transport: the gateway must not respond on a connection that a fault broke.
         self.is_dropped = True
         if self._transport is None:
             return

@@ -50,7 +50,7 @@ class Gateway:
         finally:
             connection.on_lost = None
             state.open_exchanges.discard(exchange)
-            exchange.entry.update(ended=True)
+            exchange.entry.update(ended=True)  # for a stream: when it is closed, not when its head is sent
 
     def _open(self, state: State, request: web.BaseRequest, connection: Connection) -> Exchange:
         target = request.rel_url.raw_path
@@ -85,6 +85,8 @@ class Gateway:
     async def _respond(self, state: State, exchange: Exchange) -> web.StreamResponse:
         exchange.faults = await state.faults.decide(exchange)
         exchange.entry.update(faults=exchange.faults)
+        # Faults may replace a response that is complete. Streams send theirs while they are handled; a download is sent
+        # only here, when no fault has replaced it.
         response = await with_request_faults(exchange, partial(self._serve, state, exchange))()
         if not response.prepared and not exchange.connection.is_dropped:
             await exchange.body.drain()

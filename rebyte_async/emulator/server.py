@@ -88,11 +88,7 @@ class Server:
     _runners: list[web.ServerRunner] = field(factory=list[web.ServerRunner], init=False)
 
     async def start(self) -> None:
-        """Start listening.
-
-        Raises:
-            OSError: The port is taken, or the host isn't this machine's.
-        """
+        """Start listening, or raise an `OSError` if the port is taken or the host isn't this machine's."""
         await self._listen("api", API, self.port)
         await self._listen("storage", STORAGE, 0)
 

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import define, evolve, field
 
 from rebyte_async.emulator.artifacts.storage import ArtifactStore
-from rebyte_async.emulator.auth import KeyRing
+from rebyte_async.emulator.auth import KeyRing, UrlSigner
 from rebyte_async.emulator.faults.registry import FaultRegistry
 from rebyte_async.emulator.generators import IdGenerator, make_clock
 from rebyte_async.emulator.log import TrafficLog
 from rebyte_async.emulator.script.script import Scripts
-from rebyte_async.emulator.signed_urls import UrlSigner
-from rebyte_async.emulator.state.collection import Collection
+from rebyte_async.emulator.state.primitives import Collection, Latch
 from rebyte_async.emulator.state.prompts import Prompt, Transcript
-from rebyte_async.emulator.state.sync import Latch
 from rebyte_async.emulator.state.workspaces import Workspace
 from rebyte_async.emulator.webhooks.delivery import DeliveryWorker
 from rebyte_async.emulator.webhooks.log import DeliveryLog
@@ -125,8 +123,8 @@ class State:
         """Return the workspace with an id, a new one if there is none."""
         workspace = self.workspaces.find(workspace_id)
         if workspace is None:
-            workspace = Workspace(self.workspaces.next_number(), workspace_id)
-            self.workspaces.add(workspace)
+            workspace = Workspace(workspace_id)
+            self.workspaces.add(workspace_id, workspace)
         return workspace
 
     def next_action_id(self) -> int:
@@ -147,7 +145,7 @@ class State:
 
     def close(self) -> None:
         """Stop everything that runs, and break the connections of open exchanges."""
-        for job in tuple(self._jobs):
+        for job in tuple(self._jobs):  # a job that ends leaves the set
             job.cancel()
         for exchange in tuple(self.open_exchanges):
             exchange.cancel()

@@ -28,7 +28,7 @@ _MAX_ICON = 50
 async def create(state: State, exchange: Exchange) -> web.Response:
     """`POST /agent-computers`: responds at once; the VM becomes ready later."""
     agent_computer = _create(state, await exchange.body.json())
-    state.agent_computers.add(agent_computer)
+    state.agent_computers.add(agent_computer.id, agent_computer)
     state.get_or_create_workspace(agent_computer.id)
     response = json_response(agent_computer.to_json(), 201)
     state.spawn(_provision(state, agent_computer))
@@ -37,7 +37,7 @@ async def create(state: State, exchange: Exchange) -> web.Response:
 
 async def list_agent_computers(state: State, exchange: Exchange) -> web.Response:
     """`GET /agent-computers`: a page, the newest first."""
-    return json_response(make_page(exchange.request.query, state.agent_computers.oldest_first(), AgentComputer.to_json))
+    return json_response(make_page(exchange.request.query, state.agent_computers, AgentComputer.to_json))
 
 
 async def get(state: State, exchange: Exchange) -> web.Response:
@@ -58,8 +58,8 @@ async def update(state: State, exchange: Exchange) -> web.Response:
 async def delete(state: State, exchange: Exchange) -> web.Response:
     """`DELETE /agent-computers/:id`: no task can use its workspace afterwards."""
     agent_computer = _get(state, exchange)
-    state.agent_computers.remove(agent_computer)
-    state.workspaces.remove(state.workspaces.get(agent_computer.id))
+    state.agent_computers.remove(agent_computer.id)
+    state.workspaces.remove(agent_computer.id)
     return empty_response()
 
 
@@ -72,7 +72,6 @@ def _create(state: State, body: JsonObject) -> AgentComputer:
     icon = body.optional_text("icon", max_length=_MAX_ICON)
     agent_computer_id, now = state.ids.uuid(), state.clock()
     return AgentComputer(
-        number=state.agent_computers.next_number(),
         id=agent_computer_id,
         name=name,
         icon=icon,

@@ -42,6 +42,7 @@ async def upload(state: State, exchange: Exchange) -> web.Response:
     """`POST /workspaces/:id/artifacts`: stores the parts named `files`, all of them or none."""
     workspace, drafts = _workspace(state, exchange), list["StoredArtifact"]()
     content_type = exchange.request.headers.get("Content-Type", "")
+    # No part is published before all of them have come; until then their bytes are drafts on the disk.
     try:
         async for part in MultipartReader.open(content_type, exchange.body.chunks()).parts():
             if part.name == "files":

@@ -26,7 +26,7 @@ _DEFAULT_TYPE = "application/octet-stream"
 async def create(state: State, exchange: Exchange) -> web.Response:
     """`POST /files`: the response has the filename to use from now on."""
     file = _create(state, await exchange.body.json())
-    state.files.add(file)
+    state.files.add(file.id, file)
     url = state.signer.sign("PUT", f"{state.origins['storage']}/uploads/{file.id}", file.content_type)
     return json_response({"id": file.id, "filename": file.filename, "uploadUrl": url}, 201)
 
@@ -42,11 +42,7 @@ async def put(state: State, exchange: Exchange) -> web.Response:
 
 
 def find_attached(state: State, entry: JsonObject) -> StoredFile:
-    """Return the file that a prompt names.
-
-    An `ApiError` is raised if it was never announced, has another name, or wasn't uploaded. GUESS(§5): the last is an
-    error
-    """
+    """Return the file that a prompt names, which must be known and uploaded. GUESS(§5): the latter is required."""
     file_id, filename = entry.text("id"), entry.text("filename")
     file = state.files.find(file_id)
     if file is None or file.filename != filename:
@@ -60,7 +56,6 @@ def _create(state: State, body: JsonObject) -> File:
     filename = body.text("filename", max_length=_MAX_FILENAME)
     content_type = body.optional_text("contentType") or _DEFAULT_TYPE
     return File(
-        number=state.files.next_number(),
         id=state.ids.uuid(),
         filename=make_unique_name(filename, state.ids.token("")[-8:]),
         content_type=content_type,

@@ -34,7 +34,7 @@ _VISIBILITIES = ("private", "shared", "public")
 async def create(state: State, exchange: Exchange) -> web.Response:
     """`POST /tasks`: the task exists once the request was read; the response comes when the VM has booted."""
     task = _create(state, await exchange.body.json())
-    state.tasks.add(task)
+    state.tasks.add(task.id, task)
     state.deliveries.announce_created(task)
     response = json_response(task.created_json(), 201)
 
@@ -49,7 +49,7 @@ async def create(state: State, exchange: Exchange) -> web.Response:
 
 async def list_tasks(state: State, exchange: Exchange) -> web.Response:
     """`GET /tasks`: a page, the newest first."""
-    return json_response(make_page(exchange.request.query, state.tasks.oldest_first(), Task.row_json))
+    return json_response(make_page(exchange.request.query, state.tasks, Task.row_json))
 
 
 async def get(state: State, exchange: Exchange) -> web.Response:
@@ -103,7 +103,7 @@ async def delete(state: State, exchange: Exchange) -> web.Response:
     """`DELETE /tasks/:id`: cancels the task, and hides it from every read."""
     task = _get(state, exchange)
     agent.cancel(state, task)
-    state.tasks.remove(task)
+    state.tasks.remove(task.id)
     return empty_response()
 
 
@@ -126,7 +126,6 @@ def _create(state: State, body: JsonObject) -> Task:
         raise validation_error("githubUrl must be owner/repo.")
     task_id = state.ids.uuid()
     return Task(
-        number=state.tasks.next_number(),
         id=task_id,
         workspace=workspace,
         url=f"{state.origins['api']}/run/{task_id}",

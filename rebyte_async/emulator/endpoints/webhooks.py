@@ -34,9 +34,9 @@ async def create(state: State, exchange: Exchange) -> web.Response:
         return json_response(existing.to_json())
     if existing is not None and again == "conflict":
         raise conflict("There is a webhook for this URL.")
-    if len(state.webhooks.oldest_first()) >= _MAX_WEBHOOKS:
+    if len(state.webhooks) >= _MAX_WEBHOOKS:
         raise ApiError(400, "limit_exceeded", f"An organization has at most {_MAX_WEBHOOKS} webhooks.")
-    state.webhooks.add(webhook)
+    state.webhooks.add(webhook.id, webhook)
     return json_response(webhook.to_json(), 201)
 
 
@@ -54,7 +54,7 @@ async def delete(state: State, exchange: Exchange) -> web.Response:
     """`DELETE /webhooks/:id`: deliveries that weren't made by then never are."""
     webhook = _get(state, exchange)
     webhook.is_deleted = True
-    state.webhooks.remove(webhook)
+    state.webhooks.remove(webhook.id)
     state.deliveries.drop_held(webhook)
     return empty_response()
 
@@ -78,7 +78,6 @@ def _get(state: State, exchange: Exchange) -> Webhook:
 
 def _create(state: State, body: JsonObject) -> Webhook:
     return Webhook(
-        number=state.webhooks.next_number(),
         url=_read_url(body),
         events=_read_events(body),
         description=body.optional_text("description", max_length=_MAX_TEXT),

@@ -115,6 +115,7 @@ class Rule:
         return isinstance(self.match, Deliveries) and self.match.fits(event) and self._count("")
 
     def _count(self, key: str) -> bool:
+        # Chance is drawn last, and only for those that may fire, so that the same requests meet the same faults.
         self._seen[key] = self._seen.get(key, 0) + 1
         fired = self._fired.get(key, 0)
         if self._seen[key] < self.match.nth or (self.times is not None and fired >= self.times):

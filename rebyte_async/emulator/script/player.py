@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from rebyte_async.emulator.artifacts.storage import ArtifactStore
     from rebyte_async.emulator.generators import IdGenerator
+    from rebyte_async.emulator.state.primitives import Latch
     from rebyte_async.emulator.state.prompts import Answer, Prompt
-    from rebyte_async.emulator.state.sync import Latch
     from rebyte_async.emulator.state.tasks import Task
 
 _TEXT_TYPES = frozenset({"text", "assistant", "message", "response"})
@@ -38,11 +38,7 @@ Steps: TypeAlias = Step | Callable[[Turn], "Steps | None"] | Iterable["Steps"]
 
 
 def flatten_steps(steps: Steps) -> tuple[Steps, ...]:
-    """Flatten nested steps into a tuple, which can be played again and again.
-
-    Raises:
-        TypeError: Something among them can't be played.
-    """
+    """Flatten nested steps into a tuple, which can be played repeatedly; raise a `TypeError` for anything else."""
     if isinstance(steps, Step) or callable(steps):
         return (steps,)
     if isinstance(steps, str) or not hasattr(steps, "__iter__"):
@@ -139,6 +135,7 @@ class ScriptPlayer:
         if event_type == "result":
             self._result = content or None
         elif event_type in _TEXT_TYPES:
+            # A delta continues a block only if no other event came in between.
             continues = self._is_block_open and payload.get("is_delta") is True
             self._block = self._block + content if continues else content
         self._is_block_open = event_type in _TEXT_TYPES

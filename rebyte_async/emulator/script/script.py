@@ -66,12 +66,7 @@ class Scripts:
 
 
 def default_script(turn: Turn, pace_seconds: float) -> Iterator[Step]:
-    """Yield the steps of a short, plausible turn with every common kind of event.
-
-    Args:
-        turn: The turn.
-        pace_seconds: The pause after each event, in seconds.
-    """
+    """Yield the steps of a short, plausible turn with every common kind of event."""
     for event in _events(turn):
         yield event
         yield steps.pause(pace_seconds)

@@ -33,7 +33,6 @@ class AgentComputer:
     *Source*: contract §2, documented
     """
 
-    number: int
     id: str
     name: str
     icon: str | None

@@ -27,7 +27,6 @@ class StoredFile:
 class File:
     """A file that was announced; `stored` is None until it is uploaded."""
 
-    number: int
     id: str
     filename: str
     content_type: str

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from rebyte_async.emulator.frames import Event, make_comment
 from rebyte_async.emulator.generators import timestamp, timestamp_or_none
 from rebyte_async.emulator.responses import validation_error
-from rebyte_async.emulator.state.sync import Broadcast
+from rebyte_async.emulator.state.primitives import Broadcast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

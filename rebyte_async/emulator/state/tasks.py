@@ -36,7 +36,6 @@ class MadeTask:
 class Task:
     """One task: its prompts, the agent that works on them, and the question that the agent may be asking."""
 
-    number: int
     id: str
     workspace: Workspace
     url: str

@@ -21,7 +21,6 @@ class Webhook:
     *Source*: contract §7, documented. GUESS(§7): `failureCount` counts failed attempts in a row
     """
 
-    number: int
     id: str
     url: str
     events: tuple[str, ...]

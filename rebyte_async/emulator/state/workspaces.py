@@ -47,7 +47,6 @@ class StoredArtifact:
 class Workspace:
     """One workspace: the files on its agent computer, and its artifacts."""
 
-    number: int
     id: str
     files: dict[str, StoredFile] = field(factory=dict[str, "StoredFile"], init=False)
     artifacts: dict[str, StoredArtifact] = field(factory=dict[str, "StoredArtifact"], init=False)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rebyte_async.emulator.faults.registry import FaultRegistry
     from rebyte_async.emulator.settings import Formats
-    from rebyte_async.emulator.state.collection import Collection
+    from rebyte_async.emulator.state.primitives import Collection
     from rebyte_async.emulator.state.tasks import Task
     from rebyte_async.emulator.state.webhooks import Webhook
     from rebyte_async.emulator.webhooks.log import DeliveryLog, Outcome
@@ -76,8 +76,8 @@ class DeliveryWorker:
             plan = with_delivery_faults(self.faults.decide_delivery(event), DeliveryPlan())
             queue = self._queues.setdefault(webhook.id, WebhookQueue(self, webhook))
             for _ in range(plan.copies):
-                entry = self.log.open(webhook_id=webhook.id, url=webhook.url, event=event, task_id=task.id, body=body)
-                queue.enqueue(QueuedDelivery(entry, plan, held_for=plan.behind))
+                new = self.log.open(webhook_id=webhook.id, url=webhook.url, event=event, task_id=task.id, body=body)
+                queue.enqueue(QueuedDelivery(new, plan, held_for=plan.behind))
 
 
 @define(eq=False)
@@ -90,17 +90,17 @@ class WebhookQueue:
     _held: list[QueuedDelivery] = field(factory=list[QueuedDelivery], init=False)
     _sender: asyncio.Task[None] | None = field(default=None, init=False)
 
-    def enqueue(self, delivery: QueuedDelivery) -> None:
+    def enqueue(self, queued: QueuedDelivery) -> None:
         """Add a delivery, to be sent after those before it; return at once."""
-        if delivery.held_for:
-            self._held.append(delivery)
+        if queued.held_for:
+            self._held.append(queued)
         else:
-            self._ready.append(delivery)
+            self._ready.append(queued)
             self._wake()
 
     def drop_held(self) -> None:
         while self._held:
-            self._held.pop().entry.record_outcome("dropped")
+            self._worker.log.update(self._held.pop().delivery, outcome="dropped")
 
     def _wake(self) -> None:
         if self._sender is None or self._sender.done():
@@ -108,45 +108,47 @@ class WebhookQueue:
 
     async def _run(self) -> None:
         while self._ready:
-            delivery = self._ready.popleft()
+            queued = self._ready.popleft()
             if self._webhook.is_deleted:
-                self._finish(delivery, "dropped")
+                self._finish(queued, "dropped")
             elif not is_loopback(URL(self._webhook.url).host):
-                self._finish(delivery, "skipped")
+                self._finish(queued, "skipped")
             else:
-                await self._try(delivery)
+                await self._try(queued)
 
-    async def _try(self, delivery: QueuedDelivery) -> None:
-        policy = self._worker.formats.delivery
-        attempt = await self._attempt(delivery, policy.timeout)
-        delivery.entry.record_attempt(attempt)
+    async def _try(self, queued: QueuedDelivery) -> None:
+        policy = self._worker.formats.delivery  # a test may set another one at any time
+        attempt = await self._attempt(queued, policy.timeout)
+        attempts = (*queued.delivery.attempts, attempt)
+        queued.delivery = self._worker.log.update(queued.delivery, attempts=attempts)
         self._webhook.record_attempt(
             self._worker.clock(), succeeded=attempt.succeeded, deactivate_after=policy.deactivate_after
         )
         if attempt.succeeded:
-            self._finish(delivery, "delivered")
-        elif len(delivery.entry.delivery.attempts) >= policy.attempts:
-            self._finish(delivery, "failed")
+            self._finish(queued, "delivered")
+        elif len(attempts) >= policy.attempts:
+            self._finish(queued, "failed")
         else:
-            self._worker.spawn(self._enqueue_later(delivery))
+            # It waits outside the queue, so that later deliveries overtake it.
+            self._worker.spawn(self._enqueue_later(queued, policy.backoff * 2 ** (len(attempts) - 1)))
 
-    async def _enqueue_later(self, delivery: QueuedDelivery) -> None:
-        attempts = len(delivery.entry.delivery.attempts)
-        await asyncio.sleep(self._worker.formats.delivery.backoff * 2 ** (attempts - 1))
-        self.enqueue(delivery)
+    async def _enqueue_later(self, queued: QueuedDelivery, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self.enqueue(queued)
 
-    def _finish(self, delivery: QueuedDelivery, outcome: Outcome) -> None:
-        delivery.entry.record_outcome(outcome)
-        for held in [held for held in self._held if held.is_older_than(delivery)]:
+    def _finish(self, queued: QueuedDelivery, outcome: Outcome) -> None:
+        queued.delivery = self._worker.log.update(queued.delivery, outcome=outcome)
+        # A held delivery counts the later ones that are over, whatever their outcome, and then goes before all others.
+        for held in [held for held in self._held if held.is_older_than(queued)]:
             held.held_for -= 1
             if not held.held_for:
                 self._held.remove(held)
                 self._ready.appendleft(held)
                 self._wake()
 
-    async def _attempt(self, delivery: QueuedDelivery, timeout: float) -> Attempt:
-        time, body = now(), delivery.body
-        headers = {**_HEADERS, **await delivery.make_headers(self._worker.key, self._webhook.secret, time)}
+    async def _attempt(self, queued: QueuedDelivery, timeout: float) -> Attempt:
+        time, body = now(), queued.body
+        headers = {**_HEADERS, **await queued.make_headers(self._worker.key, self._webhook.secret, time)}
         status, error = None, None
         try:
             status = await _post(self._webhook.url, headers, body, timeout)

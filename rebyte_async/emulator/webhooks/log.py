@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import define, evolve, field, frozen
 
-from rebyte_async.emulator.state.sync import Broadcast
+from rebyte_async.emulator.state.primitives import Broadcast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,40 +65,31 @@ class Delivery:
 
 
 @define(eq=False)
-class DeliveryEntry:
-    """A place in the log; its delivery is replaced as it proceeds."""
-
-    delivery: Delivery
-    _changed: Broadcast
-
-    def record_attempt(self, attempt: Attempt) -> None:
-        self.delivery = evolve(self.delivery, attempts=(*self.delivery.attempts, attempt))
-
-    def record_outcome(self, outcome: Outcome) -> None:
-        self.delivery = evolve(self.delivery, outcome=outcome)
-        self._changed.fire()
-
-
-@define(eq=False)
 class DeliveryLog:
-    """All deliveries, oldest first."""
+    """The latest deliveries, oldest first."""
 
     limit: int
-    _entries: deque[DeliveryEntry] = field(init=False)
+    _by_number: dict[int, Delivery] = field(factory=dict[int, Delivery], init=False)
     _count: int = field(default=0, init=False)
     _changed: Broadcast = field(factory=Broadcast, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._entries = deque(maxlen=self.limit)
-
-    def open(self, **facts: Any) -> DeliveryEntry:
+    def open(self, **facts: Any) -> Delivery:
         self._count += 1
-        entry = DeliveryEntry(Delivery(number=self._count, **facts), self._changed)
-        self._entries.append(entry)
-        return entry
+        delivery = self._by_number[self._count] = Delivery(number=self._count, **facts)
+        if len(self._by_number) > self.limit:
+            del self._by_number[next(iter(self._by_number))]
+        return delivery
+
+    def update(self, delivery: Delivery, **changes: Any) -> Delivery:
+        """Replace a delivery by one with changes, and wake those who wait for it."""
+        changed = evolve(delivery, **changes)
+        if delivery.number in self._by_number:
+            self._by_number[delivery.number] = changed
+        self._changed.fire()
+        return changed
 
     def all(self) -> tuple[Delivery, ...]:
-        return tuple(entry.delivery for entry in tuple(self._entries))
+        return tuple(self._by_number.values())
 
     async def wait_for(
         self, event: str | None, task_id: str | None, outcome: Outcome, count: int

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     from rebyte_async.emulator.faults.base import DeliveryPlan
-    from rebyte_async.emulator.webhooks.log import DeliveryEntry
+    from rebyte_async.emulator.webhooks.log import Delivery
 
 _KEY_SIZE = 2048
 _EXPONENT = 65537
@@ -70,13 +70,13 @@ class SigningKey:
 class QueuedDelivery:
     """A delivery that waits to be sent."""
 
-    entry: DeliveryEntry
+    delivery: Delivery
     plan: DeliveryPlan
     held_for: int = field(default=0, kw_only=True)
     """How many later deliveries must be over before it is sent."""
 
     def is_older_than(self, other: QueuedDelivery) -> bool:
-        return self.entry.delivery.number < other.entry.delivery.number
+        return self.delivery.number < other.delivery.number
 
     @property
     def body(self) -> bytes:
@@ -85,7 +85,7 @@ class QueuedDelivery:
 
     @property
     def _signed_body(self) -> bytes:
-        return self.entry.delivery.body if self.plan.body is None else self.plan.body
+        return self.delivery.body if self.plan.body is None else self.plan.body
 
     async def make_headers(self, key: SigningKey, secret: str | None, now: datetime) -> dict[str, str]:
         """Make the headers that prove where the delivery comes from.
@@ -98,7 +98,7 @@ class QueuedDelivery:
         return {**headers, **await self._sign(key, int(now.timestamp() - self.plan.age))}
 
     async def _sign(self, key: SigningKey, timestamp: int) -> dict[str, str]:
-        message = f"{timestamp}.{self.entry.delivery.url}.{hashlib.sha256(self._signed_body).hexdigest()}"
+        message = f"{timestamp}.{self.delivery.url}.{hashlib.sha256(self._signed_body).hexdigest()}"
         try:
             signature = self._maybe_spoil("signature", await key.sign(message.encode()))
         except CryptographyMissingError:
