@@ -1,4 +1,4 @@
-"""A page as a browser makes it of a file, for tests; they are skipped where there is none."""
+"""A page as a browser shows it, for tests, which are skipped if there is no browser."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _VOID = frozenset({"meta", "link", "input", "img", "br", "hr", "base", "source",
 
 
 def open_page(page: Path, *, at: str = "", profile: Path) -> Seen:
-    """Open a page, and let its scripts do what they do.
+    """Open a page, and let its scripts run.
 
     Args:
         page: The file.
-        at: What stands in the address behind the `#`.
-        profile: A folder for what the browser keeps.
+        at: The fragment of the address, after the `#`.
+        profile: A folder for the files of the browser.
     """
     browser = next(filter(None, map(shutil.which, _NAMES)), None)
     if browser is None:
         pytest.skip(f"there is no browser to look at the page with: none of {', '.join(_NAMES)}")
     address = f"{page.as_uri()}#{at}"
-    # A page of whatever size must be drawn long before the test's own time is over.
+    # Well within the time limit of the test, whatever the size of the page.
     done = subprocess.run(
         [browser, *_QUIET, f"--user-data-dir={profile}", "--enable-logging=stderr", "--dump-dom", address],
         capture_output=True,
@@ -66,10 +66,10 @@ class _Element:
 
 @define(eq=False)
 class Seen(HTMLParser):
-    """What the page had become."""
+    """A page after its scripts have run."""
 
     console: list[str]
-    """What the browser complained of, such as a script that failed or was refused."""
+    """The browser's complaints, such as that a script failed or was refused."""
     tags: Counter[str] = field(factory=Counter[str], init=False)
     """How many elements there are of each kind."""
     attributes: set[str] = field(factory=set[str], init=False)
@@ -81,7 +81,7 @@ class Seen(HTMLParser):
         HTMLParser.__init__(self)
 
     def texts(self, name: str) -> list[str]:
-        """The text of each element with this id, class or tag, without that of scripts."""
+        """Return the text of each element with this id, class or tag, without that of scripts."""
         return [
             " ".join(element.text.split())
             for element in self._all
@@ -89,12 +89,11 @@ class Seen(HTMLParser):
         ]
 
     def text(self, name: str) -> str:
-        """The text of the only one."""
+        """Return the text of the only element with this id, class or tag."""
         (text,) = self.texts(name)
         return text
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take a tag."""
         element = _Element(tag, dict(attrs))
         self.tags[tag] += 1
         self.attributes |= element.attributes.keys()
@@ -103,12 +102,10 @@ class Seen(HTMLParser):
             self._open.append(element)
 
     def handle_endtag(self, tag: str) -> None:
-        """Take its end."""
         while self._open and self._open.pop().tag != tag:
             pass
 
     def handle_data(self, data: str) -> None:
-        """Take text."""
         if self._open and self._open[-1].tag not in {"script", "style"}:
             for element in self._open:
                 element.text += data
