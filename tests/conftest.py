@@ -11,20 +11,20 @@ from blockbuster import blockbuster_ctx
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """The SDK is for asyncio alone."""
+    """Run async tests on asyncio, the only loop that the SDK supports."""
     return "asyncio"
 
 
 @pytest.fixture(autouse=True)
 def _no_blocking() -> Iterator[None]:
-    """A call of the package that blocks the event loop fails the test."""
+    """Fail a test in which the package blocks the event loop."""
     with blockbuster_ctx("rebyte_async"):
         yield
 
 
 @pytest.fixture
 def unused_port() -> int:
-    """A port of this machine that nothing listens on."""
+    """Return a port of this machine on which nothing listens."""
     with socket.socket() as made:
         made.bind(("127.0.0.1", 0))
         return int(made.getsockname()[1])

@@ -12,7 +12,7 @@ from rebyte_async.batch.journal import RunJournal, store_at
 from rebyte_async.batch.journal.schema import APPLICATION_ID, TABLES, VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, Iterable
     from pathlib import Path
 
 __all__ = ["BEGIN", "made_up", "open_run_journal", "row", "write_journal"]
@@ -29,7 +29,7 @@ _SENTENCE = "the report says that revenue grew in most regions while costs staye
 
 
 @asynccontextmanager
-async def open_run_journal(path: Path, *, base_url: str | None = None) -> AsyncIterator[RunJournal]:
+async def open_run_journal(path: Path, *, base_url: str | None = None) -> AsyncGenerator[RunJournal, None]:
     """Open the journal of a run that begins, and close it without recording the run's end."""
     journal = RunJournal(store_at(path), base_url=base_url)
     await journal.open()
