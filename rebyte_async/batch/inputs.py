@@ -37,8 +37,7 @@ class ItemReader(ABC):
     async def read(self, limit: int) -> list[object]:
         """Return the next items: those that are ready, from one to `limit`; none at the end.
 
-        Raises:
-            BaseException: What the iterable raised.
+        What the iterable raised is raised after its items.
         """
         if not self._ready and not self._ended:
             if self._permits < limit:
@@ -162,19 +161,16 @@ class AsyncReader(ItemReader):
 
     async def close(self) -> None:
         """Cancel a read that waits, and close the iterable."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        if (aclose := getattr(self._items, "aclose", None)) is not None and self._task is not None:
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if (aclose := getattr(self._items, "aclose", None)) is not None:
             await aclose()
 
 
 def check_items(items: object) -> None:
-    """Do nothing if items can be read from `items`.
-
-    Raises:
-        InvalidRequestError: They can't.
-    """
+    """Raise InvalidRequestError if items can't be read from `items`."""
     kind = type(items).__name__
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, AsyncIterable | Iterable):
         raise InvalidRequestError(f"items must be an iterable of BatchItem, sync or async, not {kind}")

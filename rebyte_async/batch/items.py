@@ -83,7 +83,7 @@ class BatchItem(TaskOptions):
         if missing := [name for name in ("key", "prompt") if name not in given]:
             raise InvalidRequestError(f"an item needs {' and '.join(missing)}")
         if not isinstance(files := given.get("files") or [], list):
-            raise InvalidRequestError(f"files must be a list, not {_kind(files)}")
+            raise InvalidRequestError(f"files must be a list, not {type(files).__name__}")
         given["files"] = [_parse_file(value) for value in cast("list[object]", files)]
         given["skills"] = given.get("skills") or []
         return cls(given.pop("key"), given.pop("prompt"), **given)
@@ -137,12 +137,8 @@ def _is_path(source: Source) -> TypeGuard[str | os.PathLike[str]]:
     return isinstance(source, str | os.PathLike)
 
 
-def _kind(value: object) -> str:
-    return type(value).__name__
-
-
 def _describe_source(name: str, source: object) -> object:
-    return {"name": name, "source": _kind(source)}
+    return {"name": name, "source": type(source).__name__}
 
 
 def to_new_item(item: BatchItem) -> NewItem:

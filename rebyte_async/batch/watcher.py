@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from anyio import move_on_after
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from rebyte_async._clock import intervals
 from rebyte_async.batch.failures import Outage, is_fatal, is_transient, summarize_error
@@ -33,13 +33,57 @@ class TaskEnd:
 
 
 @define(eq=False)
-class _Poll:
-    """A task that is read at intervals."""
+class _PolledTask:
+    """A task that is read repeatedly, with the failures of its reads."""
 
+    tasks: Tasks
+    task_id: str
+    tuning: Tuning
+    outage: Outage
     wakeup: asyncio.Event = field(factory=asyncio.Event, init=False)
     """Set to end the wait before the next read."""
     has_stream_slot: bool = field(default=False, init=False)
-    """Whether it was granted a stream slot and hasn't used it yet."""
+    """Whether the task was granted a stream slot and hasn't used it yet."""
+    _not_found_since: float | None = field(default=None, init=False)
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for at most `seconds`; return whether the task was woken."""
+        with move_on_after(seconds):
+            await self.wakeup.wait()
+        return self.wakeup.is_set()
+
+    async def read(self, permits: asyncio.Semaphore) -> Task | TaskEnd | None:
+        """Read the task once; raise the error with which no task can be read.
+
+        Returns:
+            The task if it has ended, an end if it can't be followed any longer, None while it runs.
+        """
+        try:
+            async with permits:
+                task = await self.tasks.get(self.task_id)
+        except NotFoundError as error:
+            return self._tolerate_not_found(error)
+        except RebyteError as error:
+            return await self._tolerate_failure(error)
+        self.outage.reset()
+        self._not_found_since = None
+        return task if task.is_terminal else None
+
+    def _tolerate_not_found(self, error: NotFoundError) -> TaskEnd | None:
+        """Wait for a task that isn't visible yet; a task that stays unknown was deleted."""
+        now = self.outage.time.clock()
+        if self._not_found_since is None:
+            self._not_found_since = now
+        is_deleted = now - self._not_found_since >= self.tuning.not_found_grace
+        return TaskEnd(status="error", error=summarize_error(error)) if is_deleted else None
+
+    async def _tolerate_failure(self, error: RebyteError) -> TaskEnd | None:
+        if is_fatal(error):
+            raise error
+        if not (is_transient(error) or isinstance(error, DecodeError)) or self.outage.has_timed_out():
+            return TaskEnd(status="error", error=summarize_error(error), is_final=False)
+        await self.outage.wait(error)
+        return None
 
 
 @define(eq=False, kw_only=True)
@@ -65,19 +109,18 @@ class TaskWatcher:
     """How many stream slots are taken."""
     _next_poll: float = field(default=0.0, init=False)
     """The earliest time of the next read, so that all tasks' reads together are spaced."""
-    _read_permits: asyncio.Semaphore = field(init=False)
-    _polls: dict[str, _Poll] = field(factory=dict[str, _Poll], init=False)
+    _read_permits: asyncio.Semaphore = field(
+        default=Factory(lambda self: asyncio.Semaphore(self.tuning.max_parallel_polls), takes_self=True), init=False
+    )
+    _polled: dict[str, _PolledTask] = field(factory=dict[str, _PolledTask], init=False)
     """The tasks that are read at intervals, by id."""
     _waiting_for_stream: dict[str, None] = field(factory=dict[str, None], init=False)
     """Those of them that wait for a stream slot, the longest waiting first."""
 
-    def __attrs_post_init__(self) -> None:
-        self._read_permits = asyncio.Semaphore(self.tuning.max_parallel_polls)
-
     def wake(self, task_id: str) -> None:
         """Read a task at once, if it is one that is read at intervals: it may have ended."""
-        if (poll := self._polls.get(task_id)) is not None:
-            poll.wakeup.set()
+        if (polled := self._polled.get(task_id)) is not None:
+            polled.wakeup.set()
 
     async def wait_for_end(self, task_id: str, *, is_new: bool = False) -> TaskEnd:
         """Wait until a task has ended, or can't be followed any longer.
@@ -137,7 +180,7 @@ class TaskWatcher:
         """Hand a stream slot to the task that has waited longest, or free it."""
         for task_id in self._waiting_for_stream:
             del self._waiting_for_stream[task_id]
-            self._polls[task_id].has_stream_slot = True
+            self._polled[task_id].has_stream_slot = True
             self.wake(task_id)
             return
         self._streams -= 1
@@ -146,46 +189,45 @@ class TaskWatcher:
 
     async def _poll_until_end(self, task_id: str, *, wants_stream: bool) -> Task | TaskEnd:
         """Read a task at growing intervals, until it has ended or the stream that it was granted brings its end."""
-        poll = self._polls[task_id] = _Poll()
+        polled = self._polled[task_id] = self._new_polled_task(task_id)
         if wants_stream:
             self._waiting_for_stream[task_id] = None
-        reads = self._new_reads(task_id)
         tuning = self.tuning
         waits = intervals(tuning.first_poll_interval, factor=tuning.poll_growth, longest=tuning.longest_poll_interval)
         try:
             while True:
-                await self._wait_for_read(poll, next(waits))
-                if poll.has_stream_slot:
-                    poll.has_stream_slot = False
+                await self._wait_for_read(polled, next(waits))
+                if polled.has_stream_slot:
+                    polled.has_stream_slot = False
                     if (end := await self._stream_in_slot(task_id)) is not None:
                         return end
-                if (found := await reads.read(self._read_permits)) is not None:
+                if (found := await polled.read(self._read_permits)) is not None:
                     return found
         finally:
-            del self._polls[task_id]
+            del self._polled[task_id]
             self._waiting_for_stream.pop(task_id, None)
-            if poll.has_stream_slot:
+            if polled.has_stream_slot:
                 self._release_slot()
 
-    async def _wait_for_read(self, poll: _Poll, seconds: float) -> None:
+    async def _wait_for_read(self, polled: _PolledTask, seconds: float) -> None:
         """Wait until a task is to be read: for its interval, then for its place among all tasks' reads."""
-        if not await _wait_for_wakeup(poll, self._jitter(seconds)):
+        if not await polled.wait(self._jitter(seconds)):
             now = self.time.clock()
             due = max(now, self._next_poll)
             self._next_poll = due + 1 / self.tuning.polls_per_second
-            await _wait_for_wakeup(poll, due - now)
-        poll.wakeup.clear()
+            await polled.wait(due - now)
+        polled.wakeup.clear()
 
     async def _wait_with_hints(self, hints: TaskCompletionHints, task_id: str, *, is_new: bool) -> Task | TaskEnd:
         """Read a task when a hint says that it may have ended, and at intervals in case no hint comes."""
-        reads = self._new_reads(task_id)
+        polled = self._new_polled_task(task_id)
         first, longest = self.tuning.first_poll_interval, self.tuning.hint_poll_interval
         version, interval = 0, longest if is_new else 0.0
         while True:
             previous = version
             with move_on_after(self._jitter(interval)):
                 version = await hints.ended(task_id, version)
-            if (found := await reads.read(self._read_permits)) is not None:
+            if (found := await polled.read(self._read_permits)) is not None:
                 return found
             # The service's reads may lag behind its hints, so a task is read again soon after a hint.
             was_hinted = version > previous
@@ -194,62 +236,8 @@ class TaskWatcher:
     def _jitter(self, seconds: float) -> float:
         return seconds * self.time.rng.uniform(1 - self.tuning.poll_jitter, 1 + self.tuning.poll_jitter)
 
-    def _new_reads(self, task_id: str) -> _Reads:
-        return _Reads(self.tasks, task_id, self.tuning, Outage(self.time, self.tuning))
-
-
-async def _wait_for_wakeup(poll: _Poll, seconds: float) -> bool:
-    """Wait for at most `seconds`; return whether the poll was woken."""
-    with move_on_after(seconds):
-        await poll.wakeup.wait()
-    return poll.wakeup.is_set()
-
-
-@define(eq=False)
-class _Reads:
-    """The reads of one task, with their failures."""
-
-    tasks: Tasks
-    task_id: str
-    tuning: Tuning
-    outage: Outage
-    _not_found_since: float | None = field(default=None, init=False)
-
-    async def read(self, permits: asyncio.Semaphore) -> Task | TaskEnd | None:
-        """Read the task once.
-
-        Returns:
-            The task if it has ended, an end if it can't be followed any longer, None while it runs.
-
-        Raises:
-            RebyteError: No task can be read.
-        """
-        try:
-            async with permits:
-                task = await self.tasks.get(self.task_id)
-        except NotFoundError as error:
-            return self._tolerate_not_found(error)
-        except RebyteError as error:
-            return await self._tolerate_failure(error)
-        self.outage.reset()
-        self._not_found_since = None
-        return task if task.is_terminal else None
-
-    def _tolerate_not_found(self, error: NotFoundError) -> TaskEnd | None:
-        """Wait for a task that isn't visible yet; a task that stays unknown was deleted."""
-        now = self.outage.time.clock()
-        if self._not_found_since is None:
-            self._not_found_since = now
-        is_deleted = now - self._not_found_since >= self.tuning.not_found_grace
-        return TaskEnd(status="error", error=summarize_error(error)) if is_deleted else None
-
-    async def _tolerate_failure(self, error: RebyteError) -> TaskEnd | None:
-        if is_fatal(error):
-            raise error
-        if not (is_transient(error) or isinstance(error, DecodeError)) or self.outage.has_timed_out():
-            return TaskEnd(status="error", error=summarize_error(error), is_final=False)
-        await self.outage.wait(error)
-        return None
+    def _new_polled_task(self, task_id: str) -> _PolledTask:
+        return _PolledTask(self.tasks, task_id, self.tuning, Outage(self.time, self.tuning))
 
 
 def _to_end(status: str, final_result: str, last_error: str | None) -> TaskEnd:

@@ -255,15 +255,25 @@ async def test_earlier_creates_are_decided_for_items_not_given_again(
     assert texts(emulator) == ["Do 0", "Do 1"]
 
 
+def _age(emulator: Emulator, task_ids: set[str]) -> None:
+    """Have the service list tasks as if they were created three minutes earlier."""
+
+    def change(listing: Any) -> Any:
+        for task in listing["data"]:
+            if task["id"] in task_ids:
+                created_at = datetime.fromisoformat(task["createdAt"]) - timedelta(minutes=3)
+                task["createdAt"] = created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return listing
+
+    emulator.faults.add(Rewrite(change), Match("GET", "/tasks"), times=None)
+
+
 async def test_tasks_from_before_the_intents_are_not_read(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
     """The listing goes back to two minutes before the first intent, and known tasks aren't read."""
     journal = tmp_path / "run.sqlite3"
-    for number in range(4):
-        await client.tasks.create(f"Old {number}")
-    for task in emulator._state.tasks.oldest_first():
-        task.created_at -= timedelta(minutes=3)
+    _age(emulator, {(await client.tasks.create(f"Old {number}")).id for number in range(4)})
     await outcomes_of(runner_of(client, journal=journal), items(3))
     await _record_intents(journal, emulator.url, [BatchItem("late", "Late")], datetime.now(UTC).timestamp())
     emulator.log.clear()
@@ -313,8 +323,7 @@ class OtherClock:
 async def test_the_servers_clock_counts(emulator: Emulator, client: AsyncRebyte, hours: int) -> None:
     """With hours between both clocks, the item's task isn't taken for an old one, nor old ones for the item's."""
     emulator.faults.add(OtherClock(timedelta(hours=hours)), Match(path="/tasks(/[^/]+)?"), times=None)
-    for task in [await client.tasks.create("Do 0") for _ in range(2)]:
-        emulator._state.tasks.get(task.id).created_at -= timedelta(minutes=3)
+    _age(emulator, {(await client.tasks.create("Do 0")).id for _ in range(2)})
     async with client_of(emulator.url) as fresh:
         emulator.faults.add(Drop("after"), CREATE, times=1)
         found = await outcomes_of(runner_of(fresh), items(1))
