@@ -11,9 +11,10 @@ import click
 from attrs import frozen
 
 from rebyte_async.batch import read_journal, write_report
+from rebyte_async.batch.journal import journal_files
 from rebyte_async.cli.exits import Exit, report_error
 from rebyte_async.cli.options import json_option
-from rebyte_async.cli.outcome_file import add_ending, part_of, to_csv, to_jsonl, write_lines
+from rebyte_async.cli.outcome_file import part_of, to_csv, to_jsonl, write_lines
 from rebyte_async.cli.view.output import show_record
 from rebyte_async.cli.view.terminal import show_busy
 from rebyte_async.cli.view.text import format_size
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 journal_argument: Callable[[Any], Any] = click.argument(
     "journal", type=click.Path(dir_okay=False, path_type=Path), metavar="JOURNAL"
 )
-_JOURNAL_ENDINGS = ("", "-wal", "-shm", "-journal", ".lock", ".making")
-"""The endings of the files of a journal."""
 _STATUSES = ("completed", "failed", "canceled", "error", "ambiguous")
 
 _EXPORT_EPILOG = """\b
@@ -76,7 +75,7 @@ def require_distinct(journal: Path, *, out: Path | None = None, items: Path | No
     Raises:
         UsageError: Two of the files are the same.
     """
-    taken = {add_ending(journal.resolve(), ending) for ending in _JOURNAL_ENDINGS}
+    taken = set(journal_files(journal.resolve()))
     if items is not None:
         _refuse(items, {items.resolve()} & taken)
         taken.add(items.resolve())

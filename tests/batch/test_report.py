@@ -1,4 +1,4 @@
-"""The report on a batch: what it adds up, and the page as a browser shows it."""
+"""The report on a batch: its figures, and the page as a browser shows it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from hypothesis import strategies as st
 
 from rebyte_async.batch import read_journal, write_report
 from rebyte_async.batch.report.document import fair_cap, make_document
-from rebyte_async.batch.report.durations import bin_durations, percentiles
-from rebyte_async.batch.report.failures import FailureGroups, common_part
-from rebyte_async.batch.report.lanes import lay_in_lanes
+from rebyte_async.batch.report.statistics import (
+    FailureGroups,
+    assign_lanes,
+    bin_durations,
+    generalize_error,
+    percentiles,
+)
 from support.browser import Seen, open_page
 from support.journals import BEGIN, made_up, row, write_journal
 
@@ -41,7 +45,7 @@ def _document(path: Path, rows: list[dict[str, Any]], **options: int) -> dict[st
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
-    """Where a journal may be."""
+    """The path of a journal that doesn't exist yet."""
     return tmp_path / "run.sqlite3"
 
 
@@ -49,7 +53,7 @@ def journal(tmp_path: Path) -> Path:
 def test_lanes(given: list[tuple[int, int] | None]) -> None:
     """No two bars of a lane overlap, and there are no more lanes than bars at one time."""
     spans = [None if span is None else (float(span[0]), float(span[0] + span[1])) for span in given]
-    lanes = lay_in_lanes(spans)
+    lanes = assign_lanes(spans)
     assert [lane is None for lane in lanes] == [span is None for span in spans]
     placed = sorted((lane, span) for lane, span in zip(lanes, spans, strict=True) if lane is not None and span)
     for (lane, (_, end)), (next_lane, (start, _)) in pairwise(placed):
@@ -71,14 +75,14 @@ def test_every_duration_is_in_a_bin(seconds: list[float]) -> None:
 
 
 def test_bins_suit_both_narrow_and_wide_durations() -> None:
-    """Durations that are alike have bins of one width; where they differ much, bins of one ratio."""
+    """Similar durations get bins of equal width; durations that differ much get bins of equal ratio."""
     narrow, wide = bin_durations([10.0, 11.0, 12.0] * 9).edges, bin_durations([1.0, 10.0, 5000.0] * 9).edges
     assert narrow[1] - narrow[0] == pytest.approx(narrow[-1] - narrow[-2])
     assert wide[1] / wide[0] == pytest.approx(wide[-1] / wide[-2])
 
 
 def test_percentiles() -> None:
-    """A percentile is the least duration that so many per cent don't exceed."""
+    """A percentile is the least duration that this share of the durations doesn't exceed."""
     seconds = [float(number) for number in range(1, 101)]
     random.Random(1).shuffle(seconds)
     assert percentiles(seconds, 50, 90, 99, 100) == (50, 90, 99, 100)
@@ -97,9 +101,9 @@ def test_percentiles() -> None:
         (None, "", True),
     ],
 )
-def test_failures_are_grouped_by_what_they_have_in_common(one: str | None, other: str, *, are_alike: bool) -> None:
-    """Ids and numbers don't tell failures apart; classes, words and HTTP statuses do."""
-    assert (common_part(one) == common_part(other)) is are_alike
+def test_failures_are_grouped_by_kind(one: str | None, other: str, *, are_alike: bool) -> None:
+    """Ids and numbers don't keep failures apart; classes, words and HTTP statuses do."""
+    assert (generalize_error(one) == generalize_error(other)) is are_alike
     groups = FailureGroups()
     assert groups.add("failed", one) == 0
     assert groups.add("failed", other) == (0 if are_alike else 1)
@@ -108,8 +112,8 @@ def test_failures_are_grouped_by_what_they_have_in_common(one: str | None, other
 
 
 @given(st.lists(st.integers(0, 2_000), min_size=1), st.integers(100_000, 200_000))
-def test_a_fair_cap_uses_the_room(lengths: list[int], room: int) -> None:
-    """Texts that are cut at the cap fit into the room, and none is cut where all fit."""
+def test_a_fair_cap_uses_the_limit(lengths: list[int], room: int) -> None:
+    """Texts cut at the cap fit into the limit, and none is cut where all fit."""
     cap = fair_cap(lengths, room)
     if sum(lengths) <= room:
         assert cap >= max(lengths)
@@ -118,7 +122,7 @@ def test_a_fair_cap_uses_the_room(lengths: list[int], room: int) -> None:
 
 
 def test_the_document_of_a_run(journal: Path) -> None:
-    """It has every item, what it ended as, its place in time, its group, and what all add up to."""
+    """It has every item with its status, its place in time and its group of failures, and the totals."""
     open_ = {"status": None, "final_result": None, "ended_at": None}
     document = _document(
         journal,
@@ -156,22 +160,22 @@ def test_the_document_of_a_run(journal: Path) -> None:
     assert sum(map(sum, document["durations"]["counts"].values())) == 4
 
 
-def test_what_there_is_no_room_for(journal: Path) -> None:
-    """Of too many items failures are told first, answers are cut to what fits, and the rest is counted."""
+def test_items_and_results_beyond_the_limits(journal: Path) -> None:
+    """Of too many items failures are listed first, final results are cut to fit, and the rest is counted."""
     rows = [row(str(number), final_result="x" * 3_000) for number in range(30)]
     rows += [row("bad", status="failed", error="y" * 5_000, final_result=None, prompt="z" * 5_000)]
-    document = _document(journal, rows, largest=10, room=60_000)
+    document = _document(journal, rows, most_items=10, most_characters=60_000)
     items = document["items"]
     assert items["key"] == [*map(str, range(9)), "bad"]
     assert (document["total"], sum(document["counts"])) == (31, 31)
     assert document["cap"] == 2_000
-    assert (len(items["answer"][0]), items["more"][0]) == (2_000, 1_000)
+    assert (len(items["result"][0]), items["more"][0]) == (2_000, 1_000)
     assert items["error"][-1].endswith(" … [3,000 more characters]")
     assert items["prompt"][-1].endswith(" … [4,000 more characters]")
 
 
 def test_an_empty_journal(journal: Path) -> None:
-    """A run that has just begun has a document too."""
+    """A run that has just begun has a report."""
     document = _document(journal, [])
     assert (document["total"], document["items"], document["first"]) == (0, {"lane": []}, None)
 
@@ -216,12 +220,12 @@ def test_the_page_at_ten_thousand_items(journal: Path, tmp_path: Path) -> None:
     assert seen.text("found") == f"{len(failed)} of 10,000"
     assert seen.texts("key")[1:] == failed[:50]
     assert len(seen.texts("failure")) == len(
-        {common_part(given["error"]) + given["status"] for given in rows if given["error"]}
+        {generalize_error(given["error"]) + given["status"] for given in rows if given["error"]}
     )
 
 
-def test_a_hostile_answer_does_nothing(journal: Path, tmp_path: Path) -> None:
-    """Whatever items and agents say stands in the page as text: it adds no element, and runs nothing."""
+def test_a_hostile_result_does_nothing(journal: Path, tmp_path: Path) -> None:
+    """The words of items and agents are text in the page: they add no element and run nothing."""
     rows = [row(f"{number} {text}", prompt=text, final_result=text) for number, text in enumerate(_HOSTILE)]
     rows += [row(f"bad {text}", prompt=text, status="failed", error=text) for text in _HOSTILE]
     rows += [row("<b>bold</b>")]  # a chart's labels can have tags like this
@@ -230,13 +234,13 @@ def test_a_hostile_answer_does_nothing(journal: Path, tmp_path: Path) -> None:
     assert hostile.text("title") == "Batch run.sqlite3"
     assert (hostile.tags["script"], hostile.tags["a"], hostile.tags["img"]) == (3, 0, 0)
     assert not {"onerror", "onclick", "src", "href"} & hostile.attributes
-    assert hostile.text("details").count(_HOSTILE[0]) == 4  # key, task, prompt, answer
+    assert hostile.text("details").count(_HOSTILE[0]) == 4  # key, task, prompt, result
     ticks = hostile.texts("ytick")
     assert {f"{number} {text}"[:23] + "…" for number, text in enumerate(_HOSTILE[:4])} | {"<b>bold</b>"} <= set(ticks)
-    assert set(hostile.texts("failure")) == {f"1 failed · {common_part(text)}" for text in _HOSTILE}
+    assert set(hostile.texts("failure")) == {f"1 failed · {generalize_error(text)}" for text in _HOSTILE}
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text("utf-8"))
     assert data is not None
-    assert json.loads(data[1])["items"]["answer"][:5] == list(_HOSTILE)
+    assert json.loads(data[1])["items"]["result"][:5] == list(_HOSTILE)
 
 
 def test_the_report_needs_its_extra(journal: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the page knows: the items as columns, a third of the size of as many objects, and what they add up to."""
+"""The data of a report: the items as columns, a third of the size of as many objects, and the totals."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from rebyte_async.batch.report.durations import bin_durations, percentiles
-from rebyte_async.batch.report.failures import FailureGroups
-from rebyte_async.batch.report.lanes import lay_in_lanes
+from rebyte_async.batch.report.statistics import FailureGroups, assign_lanes, bin_durations, percentiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,67 +15,67 @@ if TYPE_CHECKING:
 
     from rebyte_async.batch.journal.reader import JournalItem, JournalReader
 
-__all__ = ["STATUSES", "fair_cap", "make_document"]
-
 STATUSES = ("completed", "failed", "error", "ambiguous", "canceled", "running", "creating", "accepted", "other")
-"""What an item can be: its status, or its state while it hasn't ended."""
+"""The status of an item, or its state while it hasn't ended; the page names the rest `other`."""
 _FAILURES = frozenset({"failed", "error", "ambiguous"})
 _TIMED = ("completed", "failed", "canceled")
-"""What a duration means something for."""
-_LARGEST = 50_000
-"""Items that the page tells of one by one; more would make a browser slow. All of them are counted."""
+"""The statuses whose durations are counted: those of tasks that ended."""
+_MOST_ITEMS = 50_000
+"""Items that the page lists; more would make a browser slow. All of them are counted."""
 _LONGEST_PROMPT = 1_000
 _LONGEST_ERROR = 2_000
-_ROOM = 12_000_000
-"""Characters of answers that the page has room for: a browser opens such a page in about a second."""
+_MOST_CHARACTERS = 12_000_000
+"""Characters of all final results together: a browser opens such a page in about a second."""
 _SHORTEST_CAP = 100
 _LONGEST_CAP = 100_000
 _RANKS = (50, 90, 99, 100)
 
 
-def make_document(reader: JournalReader, *, largest: int = _LARGEST, room: int = _ROOM) -> dict[str, Any]:
-    """What the page tells, as JSON has it.
+def make_document(
+    reader: JournalReader, *, most_items: int = _MOST_ITEMS, most_characters: int = _MOST_CHARACTERS
+) -> dict[str, Any]:
+    """Return the data of a report, ready for JSON.
 
     Args:
         reader: The journal.
-        largest: Items to tell of one by one: failures first, then those that were taken first.
-        room: Characters that all answers may have together.
+        most_items: Items to list: failures first, then those that were accepted first.
+        most_characters: Characters that all final results may have together.
     """
     with reader.snapshot():
-        tally = _Tally()
+        totals = _Totals()
         for item in reader.items():
-            tally.add(item)
-        chosen = _Chosen(cap=fair_cap(tally.lengths, room), last=tally.last)
-        failures = min(sum(tally.counts[status] for status in _FAILURES), largest)
-        left = {True: failures, False: largest - failures}
+            totals.add(item)
+        listed = _ListedItems(cap=fair_cap(totals.lengths, most_characters), last=totals.last)
+        failures = min(sum(totals.counts[status] for status in _FAILURES), most_items)
+        left = {True: failures, False: most_items - failures}
         for index, item in enumerate(reader.items()):
             is_failure = _status(item) in _FAILURES
             if left[is_failure]:
                 left[is_failure] -= 1
-                chosen.add(item, tally.groups_of[index])
+                listed.add(item, totals.groups_of[index])
     return {
         "journal": reader.path.name,
         "batch_id": reader.batch_id,
         "base_url": reader.base_url,
         "created": _ms(reader.created_at),
-        "first": _ms(tally.first),
-        "last": _ms(tally.last),
+        "first": _ms(totals.first),
+        "last": _ms(totals.last),
         "statuses": STATUSES,
-        "counts": [tally.counts[status] for status in STATUSES],
-        "total": tally.counts.total(),
-        "attempts": tally.attempts,
-        "cap": chosen.cap,
-        "items": chosen.columns(),
+        "counts": [totals.counts[status] for status in STATUSES],
+        "total": totals.counts.total(),
+        "attempts": totals.attempts,
+        "cap": listed.cap,
+        "items": listed.columns(),
         "failures": [
             {"error": group.error, "status": group.status, "example": group.example, "count": group.count}
-            for group in tally.failures.groups
+            for group in totals.failures.groups
         ],
-        "durations": tally.durations(),
+        "durations": totals.durations(),
     }
 
 
 def fair_cap(lengths: Iterable[int], room: int) -> int:
-    """The length to which texts are cut so that all of them fit: what short ones leave is for the long ones."""
+    """Return the length to cut texts to so that all of them fit: what short ones leave is for the long ones."""
     ordered = sorted(lengths)
     for index, length in enumerate(ordered):
         share = room // (len(ordered) - index)
@@ -88,8 +86,8 @@ def fair_cap(lengths: Iterable[int], room: int) -> int:
 
 
 @define
-class _Tally:
-    """What all the items add up to."""
+class _Totals:
+    """The totals of all items."""
 
     counts: Counter[str] = field(factory=Counter[str], init=False)
     attempts: int = field(default=0, init=False)
@@ -101,7 +99,6 @@ class _Tally:
     _seconds: dict[str, list[float]] = field(factory=lambda: {status: [] for status in _TIMED}, init=False)
 
     def add(self, item: JournalItem) -> None:
-        """Count an item."""
         status = _status(item)
         self.counts[status] += 1
         self.attempts += item.attempts
@@ -114,7 +111,7 @@ class _Tally:
             self._seconds[status].append(max(0.0, (item.ended_at - item.started_at).total_seconds()))
 
     def durations(self) -> dict[str, Any]:
-        """The distribution of durations."""
+        """Return the distribution of durations."""
         everything = [seconds for some in self._seconds.values() for seconds in some]
         bins = bin_durations(everything)
         counted = {status: Counter(map(bins.index, some)) for status, some in self._seconds.items() if some}
@@ -128,8 +125,8 @@ class _Tally:
 
 
 @define
-class _Chosen:
-    """The items that the page tells of one by one."""
+class _ListedItems:
+    """The items that the page lists."""
 
     cap: int
     last: datetime | None
@@ -137,13 +134,12 @@ class _Chosen:
     _spans: list[tuple[float, float] | None] = field(factory=list[tuple[float, float] | None], init=False)
 
     def add(self, item: JournalItem, group: int) -> None:
-        """Take an item."""
-        answer, request = item.final_result or "", item.request
+        result, request = item.final_result or "", item.request
         start = item.started_at or item.ended_at
-        # What hasn't ended goes on as far as the journal knows of anything.
+        # The bar of an item that hasn't ended reaches to the last time in the journal.
         end = item.ended_at or (None if start is None else self.last)
         if start is not None and end is not None:
-            end = max(start, end)  # they may have been told by two clocks
+            end = max(start, end)  # the two times may come from two clocks
         self._spans.append(None if start is None or end is None else (start.timestamp(), end.timestamp()))
         self._rows.append(
             {
@@ -156,26 +152,26 @@ class _Chosen:
                 "workspace": item.workspace_id,
                 "how": " ".join(str(request[name]) for name in ("executor", "model") if request.get(name)),
                 "prompt": _cut(str(request.get("prompt", "")), _LONGEST_PROMPT),
-                "answer": answer[: self.cap],
-                "more": max(0, len(answer) - self.cap),
+                "result": result[: self.cap],
+                "more": max(0, len(result) - self.cap),
                 "error": _cut(item.error or "", _LONGEST_ERROR),
                 "group": group,
             }
         )
 
     def columns(self) -> dict[str, list[Any]]:
-        """One list a field."""
+        """Return one list for each field."""
         names = self._rows[0] if self._rows else ()
-        return {name: [row[name] for row in self._rows] for name in names} | {"lane": lay_in_lanes(self._spans)}
+        return {name: [row[name] for row in self._rows] for name in names} | {"lane": assign_lanes(self._spans)}
 
 
 def _status(item: JournalItem) -> str:
-    word = item.status or item.state
-    return word if word in STATUSES else "other"
+    status = item.status or item.state
+    return status if status in STATUSES else "other"
 
 
 def _reason(item: JournalItem) -> str | None:
-    """Why an item failed: of a task that gave no error, the beginning of its answer is the best that there is."""
+    """Return why an item failed: its error, or the first line of its final result if the task reported no error."""
     return item.error or (item.final_result or "").strip().partition("\n")[0] or None
 
 

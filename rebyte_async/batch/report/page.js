@@ -52,7 +52,7 @@
     return line.length > longest ? `${line.slice(0, longest - 1)}…` : line;
   };
 
-  // What stands above
+  // What is above
 
   function showHead() {
     $("journal").textContent = data.journal;
@@ -149,7 +149,7 @@
     const paths = new Map();
     rows.forEach((row, place) => {
       for (const index of row) {
-        // A bar ends a little early, so that two in a row can be told apart, and is wide enough to be seen.
+        // A bar ends a little early, so that two in a row look apart, and is wide enough to be seen.
         const end = Math.max(items.end[index] - range / 1200, items.start[index] + range / 700);
         const name = status(index);
         if (!paths.has(name)) paths.set(name, []);
@@ -158,7 +158,7 @@
     });
     $("timeline-note").textContent = (each ? "A bar is an item." :
       `A bar is an item. ${number(placed.length)} items share ${number(rows.length)} rows: so many were at work at once.`) +
-      " Drag to zoom, double-click to see all, click a bar to read its answer. Times are UTC.";
+      " Drag to zoom, double-click to see all, click a bar to read its final result. Times are UTC.";
     const draw = () => Plotly.react("timeline",
       [{ type: "scatter", mode: "markers", x: [first, last], y: [0, rows.length - 1], marker: { opacity: 0 } }],
       layout({
@@ -212,7 +212,7 @@
       element("div", {}, element("b", { textContent: items.key[index] })),
       marked(element("div", { className: "status", textContent: `${NAMES[status(index)]} · ${inWords(duration(index))}` }), status(index)),
       element("div", { textContent: `from ${moment(items.start[index])}` }),
-      element("div", { textContent: oneLine(items.error[index] || items.answer[index], 120) }));
+      element("div", { textContent: oneLine(items.error[index] || items.result[index], 120) }));
     tip.style.left = 0; // or its width would be what is left beside the last place
     const { width, height } = tip.getBoundingClientRect();
     const right = document.documentElement.clientWidth - width - 8;
@@ -256,7 +256,7 @@
     { name: "status", title: "Status", width: "130px", of: (index) => items.status[index], text: (index) => NAMES[status(index)] },
     { name: "start", title: "Started", width: "170px", of: (index) => items.start[index], text: (index) => moment(items.start[index]).slice(0, 19) },
     { name: "duration", title: "Took", width: "104px", of: duration, text: (index) => inWords(duration(index)), number: true },
-    { name: "said", title: "Answer or error", of: null, text: (index) => oneLine(items.error[index] || items.answer[index], 200) },
+    { name: "said", title: "Final result or error", of: null, text: (index) => oneLine(items.error[index] || items.result[index], 200) },
   ];
   const classOf = (column) => column.number ? `${column.name} number` : column.name;
   let found = [];
@@ -277,7 +277,7 @@
   }
 
   function textOf(index) {
-    return searched[index] ??= [items.key, items.prompt, items.answer, items.error, items.task, items.workspace, items.how]
+    return searched[index] ??= [items.key, items.prompt, items.result, items.error, items.task, items.workspace, items.how]
       .map((column) => column[index] ?? "").join("\n").toLowerCase();
   }
 
@@ -387,10 +387,10 @@
     };
     text("Prompt", items.prompt[index]);
     text("Error", items.error[index], "error");
-    text("Answer", items.answer[index]);
+    text("Final result", items.result[index]);
     if (items.more[index]) {
       cell.append(element("p", { className: "note", textContent: `${number(items.more[index])} more characters aren't in this page. ` +
-        `The whole answer: rebyte-async batch export ${data.journal}, or the task itself.` }));
+        `The whole result: rebyte-async batch export ${data.journal}, or the task itself.` }));
     }
     return element("tr", { className: "details" }, cell);
   }
@@ -409,7 +409,7 @@
     $("next").addEventListener("click", () => { state.page++; state.open = null; showPage(); });
     const notes = [];
     if (size < data.total) notes.push(`Of ${number(data.total)} items, ${number(size)} are shown here and in the timeline: failures first.`);
-    if ((items.more ?? []).some(Boolean)) notes.push(`Answers of more than ${number(data.cap)} characters are cut.`);
+    if ((items.more ?? []).some(Boolean)) notes.push(`Final results of more than ${number(data.cap)} characters are cut.`);
     if (notes.length) notes.push(`All of it: rebyte-async batch export ${data.journal}`);
     $("items-note").textContent = notes.join(" ");
     find();

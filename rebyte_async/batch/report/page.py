@@ -1,4 +1,4 @@
-"""The page: its parts put together into one file that loads nothing."""
+"""The page of a report: its parts in one file that loads nothing."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import base64
 import hashlib
 import html
 import json
-import os
 import re
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rebyte_async._atomic import write_file
 from rebyte_async.batch.report.document import make_document
 from rebyte_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from rebyte_async.batch.journal.reader import JournalReader
+    import os
 
-__all__ = ["write_report"]
+    from rebyte_async.batch.journal.reader import JournalReader
 
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 def write_report(reader: JournalReader, path: str | os.PathLike[str]) -> int:
-    """Write the report on a batch: one page of HTML that needs no network, with all that was answered.
+    """Write the report on a batch: one page of HTML that needs no network, with every final result.
 
-    What items and agents said stands in it as text: it can't run in a browser.
+    The page holds the words of items and agents as text: none of them runs in a browser.
 
     Args:
-        reader: The journal; its run may be going on.
-        path: The file to write. It is whole or not there; one that is there is replaced.
+        reader: The journal; its run may be under way.
+        path: The file to write, whole or not at all. A file that exists is replaced.
 
     Returns:
         The page's size in bytes.
@@ -41,25 +41,25 @@ def write_report(reader: JournalReader, path: str | os.PathLike[str]) -> int:
         JournalError: The journal can't be read.
         OSError: The file can't be written.
     """
-    page = _page(make_document(reader)).encode(errors="replace")
-    _replace(Path(path), page)
+    page = _build_page(make_document(reader)).encode(errors="replace")
+    write_file(Path(path), page)
     return len(page)
 
 
-def _page(document: dict[str, Any]) -> str:
-    scripts = {"plotly": _plotly(), "script": _part("page.js")}
+def _build_page(document: dict[str, Any]) -> str:
+    scripts = {"plotly": _read_plotly(), "script": _read_part("page.js")}
     parts = {
         "title": html.escape(f"Batch {document['journal']}"),
-        "style": _part("page.css"),
-        "data": _as_data(document),
-        "hashes": " ".join(map(_hash, scripts.values())),
+        "style": _read_part("page.css"),
+        "data": _to_script_data(document),
+        "hashes": " ".join(map(_policy_hash, scripts.values())),
         **scripts,
     }
-    return _PLACE.sub(lambda place: parts[place[1]], _part("page.html"))
+    return _PLACE.sub(lambda place: parts[place[1]], _read_part("page.html"))
 
 
-def _plotly() -> str:
-    """The text of plotly.js, which comes with plotly."""
+def _read_plotly() -> str:
+    """Return the source of plotly.js, which is part of the package plotly."""
     try:
         offline = import_module("plotly.offline")
     except ImportError as error:
@@ -67,29 +67,15 @@ def _plotly() -> str:
     return str(offline.get_plotlyjs()).replace("\r\n", "\n")  # as a browser reads it, or its hash would be another one
 
 
-def _part(name: str) -> str:
+def _read_part(name: str) -> str:
     return files("rebyte_async.batch.report").joinpath(name).read_text("utf-8")
 
 
-def _as_data(document: dict[str, Any]) -> str:
-    """JSON that can stand in a script element: nothing in it can end the element, or begin another one."""
+def _to_script_data(document: dict[str, Any]) -> str:
+    """Return JSON for a script element: nothing in it can end the element or start another one."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _hash(script: str) -> str:
-    """By what the page's policy allows a script, and none but that."""
+def _policy_hash(script: str) -> str:
+    """Return the hash by which the page's content security policy allows exactly this script."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path = path.resolve()
-    if path.exists() and not path.is_file():  # a pipe and the like, which nothing can take the place of
-        path.write_bytes(content)
-        return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
