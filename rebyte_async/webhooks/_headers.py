@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias, cast
 
 from attrs import field, frozen
@@ -30,28 +30,39 @@ class HeaderValue:
         return self.encodings[0].decode("ascii", "replace").strip(" \t")
 
 
-@frozen
-class Headers:
-    """Parsed headers, to look up by name in any case."""
+@frozen(eq=False)
+class Headers(Mapping[str, str]):
+    """Parsed headers, to look up by name in any case. As a mapping they are text, the values of one name joined."""
 
     _values: Mapping[str, tuple[HeaderValue, ...]] = field(repr=False)
 
     @classmethod
     def parse(cls, headers: object) -> Headers:
-        """Parse headers in any of the forms of `RawHeaders`."""
+        """Parse headers in any of the forms of `RawHeaders`; parsed ones are returned as they are."""
+        if isinstance(headers, Headers):
+            return headers
         values: dict[str, tuple[HeaderValue, ...]] = {}
         for name, value in _iterate_pairs(headers):
             values[name] = (*values.get(name, ()), value)
         return cls(values)
 
-    def get(self, name: str) -> HeaderValue | None:
+    def __getitem__(self, name: str) -> str:
+        return ", ".join(value.text for value in self._values[name.lower()])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get_single(self, name: str) -> HeaderValue | None:
         """Return the value of a header; None where it is missing. It must not have several values."""
         values = dict.fromkeys(self._values.get(name.lower(), ()))
         if len(values) > 1:
             raise SignatureMismatchError(f"the header {name} occurs {len(values)} times with different values")
         return next(iter(values), None)
 
-    def get_all(self, name: str) -> tuple[str, ...]:
+    def get_texts(self, name: str) -> tuple[str, ...]:
         """Return all values of a header, as text."""
         return tuple(value.text for value in self._values.get(name.lower(), ()))
 

@@ -57,9 +57,9 @@ class IncomingRequest:
         """Return the response to a request that can't be a delivery, before its body is read; None for any other."""
         if self.method != "POST":
             return Receipt(status=405)
-        if any(coding.lower() != "identity" for coding in self.headers.get_all("Content-Encoding")):
+        if any(coding.lower() != "identity" for coding in self.headers.get_texts("Content-Encoding")):
             return Receipt(status=415)  # the bytes must be verified as they were sent
-        for length in self.headers.get_all("Content-Length"):
+        for length in self.headers.get_texts("Content-Length"):
             if length.isdigit() and (len(length) > _MAX_LENGTH_DIGITS or int(length) > max_body):
                 return Receipt(status=413)
         return None

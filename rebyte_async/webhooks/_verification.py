@@ -68,7 +68,7 @@ class Verification:
     def check_timestamp(self, headers: Headers, now: float) -> None:
         """Check the time. A signature needs one; without a signature it counts if it is there and readable."""
         name, is_needed = self.scheme.timestamp_header, self.is_signed and self.scheme.needs_timestamp
-        value = _require(headers, name) if is_needed else headers.get(name)
+        value = _require(headers, name) if is_needed else headers.get_single(name)
         if value is None:
             return
         if not _UNIX_SECONDS.fullmatch(value.text):
@@ -150,7 +150,7 @@ def _encode_secret(given: object) -> bytes:
 
 
 def _require(headers: Headers, name: str) -> HeaderValue:
-    value = headers.get(name)
+    value = headers.get_single(name)
     if value is None or not any(value.encodings):
         raise MissingSignatureError(f"the delivery has no {name}")
     return value

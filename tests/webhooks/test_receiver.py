@@ -32,6 +32,24 @@ async def deliver(receiver: WebhookReceiver, task_id: str = "t1", event: str | N
 # --- each delivery once ---
 
 
+async def test_an_application_can_add_a_check_of_its_own() -> None:
+    """A receiver asks the verifier it was given, so that a subclass can refuse more; it sees the headers as text."""
+
+    class OneHost(WebhookVerifier):
+        def verify(self, headers: Any, body: bytes, url: str | None = None, now: Any = None) -> WebhookEvent:
+            event = super().verify(headers, body, url, now)
+            if headers["X-From"] != "rebyte":
+                raise SignatureMismatchError("the delivery is from elsewhere")
+            return event
+
+    receiver = WebhookReceiver(OneHost(SECRET))
+    headers, body = sign({"taskId": "t1"}, secret=SECRET)
+    statuses = [
+        (await receiver.receive({**headers, "x-from": sender}, body)).status for sender in ("stranger", "rebyte")
+    ]
+    assert statuses == [401, 200]
+
+
 async def test_a_repeat_gets_a_200_and_does_nothing() -> None:
     """The same body, signed at another time, is the same delivery; any other body isn't."""
     receiver, received = WebhookReceiver(VERIFIER, seen=SeenWindow()), list[WebhookEvent]()
