@@ -74,10 +74,6 @@ def check_name(name: str) -> str:
     """Return a name that can be sent in a path and be read from it again, or raise an `ApiError`."""
     if name in ("", ".", ".."):
         raise validation_error(f"{name!r} is no filename.")
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise validation_error("A filename must be Unicode text.") from None
     return name
 
 
