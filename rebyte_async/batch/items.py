@@ -23,7 +23,6 @@ from rebyte_async.types.files import FileRef
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
-    from typing import IO
 
     from rebyte_async.resources.sources import Attachment, Source
 
@@ -192,7 +191,7 @@ async def read_jsonl(path: str | Path) -> AsyncGenerator[BatchItem]:
         raise BatchError(f"can't read {path}: {error.strerror or error}") from error
     try:
         number = 0
-        while lines := await asyncio.to_thread(_read_lines, file):
+        while lines := await asyncio.to_thread(lambda: list(islice(file, _LINES_PER_READ))):
             for line in lines:
                 number += 1
                 content = line if number > 1 else line.removeprefix(BOM_UTF8)
@@ -200,10 +199,6 @@ async def read_jsonl(path: str | Path) -> AsyncGenerator[BatchItem]:
                     yield _parse_line(content, f"{path}, line {number}")
     finally:
         file.close()
-
-
-def _read_lines(file: IO[bytes]) -> list[bytes]:
-    return list(islice(file, _LINES_PER_READ))
 
 
 def _parse_line(line: bytes, where: str) -> BatchItem:

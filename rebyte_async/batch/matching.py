@@ -100,7 +100,10 @@ def match_tasks(
     """
     verdicts: dict[int, Verdict] = {}
     matching, unreadable, others = _partition(creates, candidates)
-    for prompt_hash, same in _group_by_prompt(creates).items():
+    by_prompt: dict[bytes, list[AmbiguousCreate]] = {}
+    for create in creates:
+        by_prompt.setdefault(create.prompt_hash, []).append(create)
+    for prompt_hash, same in by_prompt.items():
         fits = _fit_rule(same, slack)
         for component in _connect(same, matching.get(prompt_hash, []), fits):
             verdicts |= _match_component(component, fits)
@@ -108,13 +111,6 @@ def match_tasks(
             if verdicts[create.position].is_absent:
                 verdicts[create.position] = _confirm_absence(create, unreadable, others, fits, doubt_absence)
     return verdicts
-
-
-def _group_by_prompt(creates: Iterable[AmbiguousCreate]) -> dict[bytes, list[AmbiguousCreate]]:
-    groups: dict[bytes, list[AmbiguousCreate]] = {}
-    for create in creates:
-        groups.setdefault(create.prompt_hash, []).append(create)
-    return groups
 
 
 def _partition(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, CapacityLimiter, create_task_group, move_on_after
@@ -116,10 +117,10 @@ class Scheduler:
             await self._parts.pool.open([record.workspace_id for record in running], undecided)
         async with create_task_group() as group:
             group.start_soon(self._run_part, self._parts.reconciler.run)
-            for record in running:
+            for record in running:  # also those whose items aren't given again
                 self._slots.force_acquire()
-                self._earlier[record.position] = asyncio.get_running_loop().create_future()
-                group.start_soon(self._run_part, self._follow_earlier, record)
+                earlier = self._earlier[record.position] = asyncio.get_running_loop().create_future()
+                group.start_soon(self._run_part, self._follow, record, False, earlier.set_result)
             async with create_task_group() as items:
                 with self._intake_scope:
                     await self._run_part(self._take_items, items)
@@ -290,25 +291,17 @@ class Scheduler:
         """Make an item's task. Its end is awaited in another task, so that the item itself isn't kept meanwhile."""
         outcome = await self._item_run(record).start(item)
         if outcome is None:
-            group.start_soon(self._run_part, self._follow, number, record)
+            group.start_soon(self._run_part, self._follow, record, True, partial(self._hand_out, number))
         else:
             self._slots.release()
             self._hand_out(number, outcome)
 
-    async def _follow(self, number: int, record: ItemRecord) -> None:
+    async def _follow(self, record: ItemRecord, is_new: bool, deliver: Callable[[BatchOutcome], None]) -> None:
         try:
-            outcome = await self._item_run(record).follow(is_new=True)
+            outcome = await self._item_run(record).follow(is_new=is_new)
         finally:
             self._slots.release()
-        self._hand_out(number, outcome)
-
-    async def _follow_earlier(self, record: ItemRecord) -> None:
-        """Wait for a task that an earlier run left open, even if its item isn't given again."""
-        try:
-            outcome = await self._item_run(record).follow()
-        finally:
-            self._slots.release()
-        self._earlier[record.position].set_result(outcome)
+        deliver(outcome)
 
     async def _await_earlier(self, number: int, record: ItemRecord) -> None:
         self._hand_out(number, await self._earlier[record.position])
