@@ -93,9 +93,8 @@ def test_the_journal_alone(figures: Figures, tmp_path: Path) -> None:
 
     async def main() -> tuple[float, float]:
         journal = RunJournal(store_at(tmp_path / "run.sqlite3"))
-        await journal.open()
-        async with aclosing(journal):
-            await journal.begin_run()
+        await journal.begin_run()
+        async with aclosing(journal.store):
             left = iter(range(count))
 
             async def work() -> None:

@@ -97,7 +97,7 @@ class AgentComputerPool:
             self.remove(workspace_id, UNDECIDED_TASKS)
 
     async def _read_slots(self) -> dict[int, str | None]:
-        return {computer.slot: computer.workspace_id for computer in await self.context.journal.agent_computers()}
+        return {computer.slot: computer.workspace_id for computer in await self.context.journal.store.agent_computers()}
 
     async def acquire(self) -> str:
         """Borrow an agent computer; wait until there is one.

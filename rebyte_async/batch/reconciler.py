@@ -165,7 +165,7 @@ class Reconciler:
                 bounded.append(evolve(create, earliest=0.0))
                 continue
             if (taken_at := watermark.taken_at) not in offsets:
-                offsets[taken_at] = await self.context.journal.min_clock_offset(taken_at)
+                offsets[taken_at] = await self.context.journal.store.min_clock_offset(since=taken_at)
             slack = self.context.tuning.clock_slack
             earliest = watermark.earliest_task_time(create.intent_at, offsets[taken_at], slack)
             bounded.append(evolve(create, earliest=earliest, older_task_ids=watermark.task_ids))

@@ -107,10 +107,9 @@ class Scheduler:
 
     async def _run_phases(self) -> None:
         """Open the journal, settle what earlier runs left, then take items in until all have outcomes."""
-        await self._journal.open()
         await self._journal.begin_run()
-        running = await self._journal.records_in_state("running")
-        ambiguous = await self._journal.records_in_state("creating")
+        running = await self._journal.store.records_in_state("running")
+        ambiguous = await self._journal.store.records_in_state("creating")
         running += await self._reconcile_earlier(ambiguous)
         if self._parts.pool is not None:
             undecided = [record.workspace_id for record in ambiguous if record.state == "ended"]
@@ -198,7 +197,7 @@ class Scheduler:
                 with move_on_after(self._settings.tuning.create_drain_timeout), suppress(Exception):
                     await self._reader.close()
             finally:
-                await self._try_step(self._journal.aclose)
+                await self._try_step(self._journal.store.aclose)
 
     async def _try_step(self, step: Callable[[], Awaitable[None]]) -> None:
         """Run one clean-up step. Its failure is reported to the consumer and does not skip later steps."""
@@ -215,7 +214,7 @@ class Scheduler:
             async with permits:
                 await self._item_run(record).cancel()
 
-        running = await self._journal.records_in_state("running")
+        running = await self._journal.store.records_in_state("running")
         with move_on_after(self._settings.tuning.cancel_timeout):
             async with create_task_group() as group:
                 for record in running:

@@ -68,7 +68,9 @@ class TaskSearch:
     ) -> dict[int, Verdict]:
         hashes = {create.prompt_hash for create in creates}
         others = [one for one in candidates if one.prompt_hash is not None and one.prompt_hash not in hashes]
-        known = await self.context.journal.known_prompt_hashes([one.prompt_hash for one in others if one.prompt_hash])
+        known = await self.context.journal.store.known_prompt_hashes(
+            [one.prompt_hash for one in others if one.prompt_hash]
+        )
         # Tasks of items whose create is in flight, or succeeded a moment ago.
         ours = [one for one in others if one.prompt_hash in known]
         others = [one for one in others if one.prompt_hash not in known]
@@ -80,7 +82,7 @@ class TaskSearch:
     async def _check_fidelity(self, matching: Sequence[Candidate]) -> PromptFidelity:
         """Check whether prompts are shown as sent: by tasks that match one, and by one recent task of an item."""
         shown = [len(candidate.prompt) for candidate in matching if candidate.prompt is not None]
-        for task_id, sent_hash in await self.context.journal.recent_task_samples():
+        for task_id, sent_hash in await self.context.journal.store.recent_task_samples():
             await self._read_prompts([task_id])
             if (prompt := self._prompts.get(task_id)) is None:
                 continue
@@ -95,7 +97,7 @@ class TaskSearch:
         slack = self.context.tuning.clock_slack
         since = min(one.intent_at - slack if one.earliest is None else one.earliest for one in creates)
         listed = await self.context.new_outage().retry_through(partial(self._list_since, since))
-        owned = await self.context.journal.owned_task_ids([candidate.task_id for candidate in listed])
+        owned = await self.context.journal.store.owned_task_ids([candidate.task_id for candidate in listed])
         candidates = [candidate for candidate in listed if candidate.task_id not in owned]
         await self._read_prompts([candidate.task_id for candidate in candidates])
         with_prompts = [self._with_prompt(candidate) for candidate in candidates]

@@ -242,7 +242,7 @@ async def test_reopened_items_are_made_again(client: AsyncRebyte, emulator: Emul
         assert await opened.reopen(["failed"], keys=["k1", "k0"]) == 1
         assert await opened.reopen(["canceled", "error"]) == 0
     async with open_run_journal(path) as journal:
-        assert await journal.owned_task_ids([old["k1"] or "", "unknown"]) == {old["k1"]}
+        assert await journal.store.owned_task_ids([old["k1"] or "", "unknown"]) == {old["k1"]}
     again = await outcomes_of(runner_of(client, journal=path), items(4))
     assert {key: outcome.status for key, outcome in again.items()} == {
         "k0": "completed",

@@ -32,12 +32,11 @@ _SENTENCE = "the report says that revenue grew in most regions while costs staye
 async def open_run_journal(path: Path, *, base_url: str | None = None) -> AsyncGenerator[RunJournal, None]:
     """Open the journal of a run that begins, and close it without recording the run's end."""
     journal = RunJournal(store_at(path), base_url=base_url)
-    await journal.open()
+    await journal.begin_run()
     try:
-        await journal.begin_run()
         yield journal
     finally:
-        await journal.aclose()
+        await journal.store.aclose()
 
 
 def row(key: str, **values: Any) -> dict[str, Any]:

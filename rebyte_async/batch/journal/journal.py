@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from attrs import evolve
+from attrs import define, evolve, field
 
 from rebyte_async.batch.evidence import Watermark
 from rebyte_async.batch.journal.records import AgentComputerRecord, check_statuses
@@ -17,6 +17,7 @@ from rebyte_async.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from types import TracebackType
+    from typing import Unpack
 
     from rebyte_async.batch.journal.records import ItemChange, ItemRecord, NewItem
     from rebyte_async.batch.journal.store import JournalStore
@@ -112,90 +113,57 @@ def _strings(name: str, given: Iterable[str]) -> tuple[str, ...]:
     return tuple(given)
 
 
+@define
 class RunJournal:
-    """The journal as one run uses it, on any store.
+    """The journal as one run writes it, on any store. Questions are asked of `store` itself.
 
-    Each method that records a step returns when the step is on disk, and brings the `ItemRecord` up to date then.
-
-    Args:
-        store: The store, which this opens and closes.
-        base_url: The address of the API, as `Journal` takes it.
+    A method that records a step returns when the step is on disk, and the `ItemRecord` is up to date then.
     """
 
-    def __init__(self, store: JournalStore, *, base_url: str | None = None) -> None:
-        self._store = store
-        self._base_url = base_url
-        self._run = 0
-        self.batch_id: str = ""
-        """The batch's id, made with the journal."""
-
-    async def open(self) -> None:
-        """Open the store.
-
-        Raises:
-            JournalError: As of `Journal.open`.
-            BatchError: Likewise.
-        """
-        self.batch_id = await self._store.open(self._base_url)
-
-    async def aclose(self) -> None:
-        """Finish the writes that were asked for, and close the store."""
-        await self._store.aclose()
-
-    # --- The run ---
+    store: JournalStore
+    base_url: str | None = None
+    batch_id: str = field(default="", init=False)
+    _run: int = field(default=0, init=False)
 
     async def begin_run(self) -> None:
-        """Record that the run begins."""
-        self._run = await self._store.begin_run(started_at=time.time(), pid=os.getpid())
+        """Open the store, and record that the run begins."""
+        self.batch_id = await self.store.open(self.base_url)
+        self._run = await self.store.begin_run(started_at=time.time(), pid=os.getpid())
 
     async def end_run(self) -> None:
         """Record that the run has ended in order."""
-        await self._store.update_run(self._run, ended_at=time.time())
+        await self.store.update_run(self._run, ended_at=time.time())
 
     async def record_watermark(self, watermark: Watermark) -> Watermark:
-        """Record the watermark before the run's first create, moved after the intents of earlier runs.
-
-        Returns:
-            The watermark as it is recorded.
-        """
-        last = await self._store.latest_intent(before=watermark.taken_at + _DATE_ERROR)
+        """Record the watermark before the run's first create; return it moved after the intents of earlier runs."""
+        last = await self.store.latest_intent(before=watermark.taken_at + _DATE_ERROR)
         if last is not None:
             watermark = evolve(watermark, taken_at=max(watermark.taken_at, last + _TICK))
-        await self._store.update_run(self._run, note=watermark.as_note())
+        await self.store.update_run(self._run, note=watermark.as_note())
         return watermark
 
     async def earlier_watermarks(self) -> list[Watermark]:
-        """Return the watermarks of earlier runs, of those that have sent creates."""
-        notes = await self._store.run_notes(before=self._run)
+        """Return the watermarks of the earlier runs that have sent creates."""
+        notes = await self.store.run_notes(before=self._run)
         return [watermark for note in notes if (watermark := Watermark.from_note(note)) is not None]
-
-    # --- The steps of an item ---
 
     async def accept(self, items: Sequence[NewItem]) -> list[ItemRecord | BatchError]:
         """Record items as taken in. In the place of an item that can't be accepted comes the reason."""
-        return await self._store.accept_items(items, self._run)
+        return await self.store.accept_items(items, self._run)
 
     async def record_intent(self, record: ItemRecord, workspace_id: str | None, now: float) -> None:
         """Record that a create is about to be sent. It must not be sent before this returns."""
-        await self._change(
-            record,
-            {"state": "creating", "attempts": record.attempts + 1, "intent_at": now, "workspace_id": workspace_id},
-        )
+        attempts = record.attempts + 1
+        await self._change([record], state="creating", attempts=attempts, intent_at=now, workspace_id=workspace_id)
 
     async def clear_intent(self, record: ItemRecord) -> None:
         """Record that the create has certainly made no task, and that the server didn't read it."""
-        await self._change(
-            record, {"state": "accepted", "attempts": record.attempts - 1, "intent_at": None, "workspace_id": None}
-        )
+        attempts = record.attempts - 1
+        await self._change([record], state="accepted", attempts=attempts, intent_at=None, workspace_id=None)
 
     async def clear_intents(self, records: Collection[ItemRecord]) -> None:
-        """Record that creates that were ambiguous have certainly made no task. They count as attempts."""
-        if not records:
-            return
-        change: ItemChange = {"state": "accepted", "intent_at": None, "workspace_id": None}
-        await self._store.update_items(records, change)
-        for record in records:
-            record.apply(change)
+        """Record that ambiguous creates have certainly made no task. They stay counted as attempts."""
+        await self._change(records, state="accepted", intent_at=None, workspace_id=None)
 
     async def record_task(
         self, record: ItemRecord, task_id: str, workspace_id: str | None, started_at: float | None
@@ -205,10 +173,7 @@ class RunJournal:
         Raises:
             DuplicateTaskError: The task belongs to another item.
         """
-        await self._change(
-            record,
-            {"state": "running", "task_id": task_id, "workspace_id": workspace_id, "started_at": started_at},
-        )
+        await self._change([record], state="running", task_id=task_id, workspace_id=workspace_id, started_at=started_at)
 
     async def record_outcome(
         self, record: ItemRecord, status: str, *, final_result: str | None = None, error: str | None = None, now: float
@@ -216,58 +181,27 @@ class RunJournal:
         """Record how an item ended."""
         started_at = record.intent_at if record.started_at is None else record.started_at
         await self._change(
-            record,
-            {
-                "state": "ended",
-                "status": status,
-                "final_result": final_result,
-                "error": error,
-                "ended_at": now,
-                "started_at": started_at,
-            },
+            [record],
+            state="ended",
+            status=status,
+            final_result=final_result,
+            error=error,
+            started_at=started_at,
+            ended_at=now,
         )
 
-    async def _change(self, record: ItemRecord, change: ItemChange) -> None:
-        await self._store.update_items((record,), change)
-        record.apply(change)
-
-    # --- What is known of items and tasks ---
-
-    async def records_in_state(self, state: str) -> list[ItemRecord]:
-        """Return the items that are `creating` or `running`, by the time of their intents."""
-        return await self._store.records_in_state(state)
-
-    async def owned_task_ids(self, task_ids: Sequence[str]) -> set[str]:
-        """Return those of the tasks that belong, or belonged, to an item."""
-        return await self._store.owned_task_ids(task_ids)
-
-    async def known_prompt_hashes(self, hashes: Sequence[bytes]) -> set[bytes]:
-        """Return those of the hashes that are of an item's prompt."""
-        return await self._store.known_prompt_hashes(hashes)
-
-    async def recent_task_samples(self) -> list[tuple[str, bytes]]:
-        """Return some recent tasks of items with the hashes of their prompts, the longest requests first."""
-        return await self._store.recent_task_samples()
-
-    async def min_clock_offset(self, since: float) -> float | None:
-        """Return by how many seconds, at least, tasks were made after their intents; None if there was no such task.
-
-        Args:
-            since: Only intents that weren't before this time count.
-        """
-        return await self._store.min_clock_offset(since=since)
-
-    # --- Agent computers ---
-
-    async def agent_computers(self) -> list[AgentComputerRecord]:
-        """Return the agent computers that were made, or are being made, for the batch."""
-        return await self._store.agent_computers()
+    async def _change(self, records: Collection[ItemRecord], **change: Unpack[ItemChange]) -> None:
+        if not records:
+            return
+        await self.store.update_items(records, change)
+        for record in records:
+            record.apply(change)
 
     async def record_agent_computer_intent(self, slot: int, name: str, now: float) -> None:
         """Record that an agent computer is about to be made."""
-        await self._store.save_agent_computer(AgentComputerRecord(slot, name, None, now))
+        await self.store.save_agent_computer(AgentComputerRecord(slot, name, None, now))
 
     async def record_agent_computer(self, slot: int, workspace_id: str) -> None:
         """Record the id of an agent computer whose intent is recorded."""
-        known = {record.slot: record for record in await self._store.agent_computers()}
-        await self._store.save_agent_computer(evolve(known[slot], workspace_id=workspace_id))
+        known = {record.slot: record for record in await self.store.agent_computers()}
+        await self.store.save_agent_computer(evolve(known[slot], workspace_id=workspace_id))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from rebyte_async.batch.journal import schema
 from rebyte_async.batch.journal.file import BUSY_TIMEOUT
@@ -65,16 +65,7 @@ class JournalItem:
         """The item's outcome; None while it hasn't ended."""
         if self.status is None:
             return None
-        return BatchOutcome(
-            key=self.key,
-            task_id=self.task_id,
-            status=self.status,
-            final_result=self.final_result,
-            error=self.error,
-            attempts=self.attempts,
-            started_at=self.started_at,
-            ended_at=self.ended_at,
-        )
+        return BatchOutcome(**{each.name: getattr(self, each.name) for each in fields(BatchOutcome)})
 
 
 @frozen(kw_only=True)

@@ -12,7 +12,6 @@ from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.errors import BatchError, ConfigurationError
 
 END_STATUSES = ("completed", "failed", "canceled", "error", "ambiguous")
-"""The statuses that an item can end with."""
 _SHOWN = 60
 """Characters of an old value that an error shows."""
 
@@ -72,12 +71,10 @@ class ItemRecord:
     ended_at: float | None = None
 
     def apply(self, change: ItemChange) -> None:
-        """Take over a change that is on disk."""
         for name, value in change.items():
             setattr(self, name, value)
 
     def outcome(self) -> BatchOutcome:
-        """Return the outcome to hand out for the item."""
         return BatchOutcome(
             key=self.key,
             status=self.status or "skipped",
@@ -104,7 +101,6 @@ class AgentComputerRecord:
 
 
 def new_record(item: NewItem, position: int, run: int) -> ItemRecord:
-    """Return the record of an item that the journal didn't have before."""
     return ItemRecord(
         position=position,
         key=item.key,
@@ -116,13 +112,7 @@ def new_record(item: NewItem, position: int, run: int) -> ItemRecord:
 
 
 def find_conflict(record: ItemRecord, item: NewItem, run: int) -> BatchError | None:
-    """Return why an item can't be accepted whose key the journal has already; None if it is the same item.
-
-    Args:
-        record: What the journal has under the key.
-        item: The item that a run was given.
-        run: That run.
-    """
+    """Return why a run can't accept an item whose key has a record already; None if it is the same item."""
     if record.run == run:
         return BatchError(f"the key {item.key!r:.80} comes twice: each item of a batch needs a key of its own")
     if record.fingerprint == item.fingerprint:
@@ -162,11 +152,7 @@ def reopen_change(status: str | None, intent_at: float | None) -> ItemChange:
 
 
 def check_statuses(statuses: tuple[str, ...]) -> None:
-    """Refuse statuses that no item ends with.
-
-    Raises:
-        ConfigurationError: There is such a status.
-    """
+    """Raise ConfigurationError where no item ends with a status."""
     if unknown := sorted(set(statuses) - set(END_STATUSES)):
         raise ConfigurationError(
             f"statuses has {', '.join(map(repr, unknown))}; items end as {', '.join(END_STATUSES)}"
@@ -174,11 +160,7 @@ def check_statuses(statuses: tuple[str, ...]) -> None:
 
 
 def check_address(known: str | None, given: str, journal: object) -> None:
-    """Refuse a journal whose tasks are on another service: resuming it would create them again.
-
-    Raises:
-        BatchError: The addresses differ.
-    """
+    """Raise BatchError where a journal's tasks are on another service: resuming it would create them again."""
     if known not in (None, given):
         raise BatchError(
             f"the journal {journal} is of a batch on {known}, and this client talks to {given}: give another journal, "

@@ -107,18 +107,15 @@ SAVE_AGENT_COMPUTER = (
 
 @cache
 def update_items(*columns: str) -> str:
-    """Return the statement that sets columns of the item at a position."""
     return f"UPDATE items SET {', '.join(f'{column} = ?' for column in columns)} WHERE position = ?"
 
 
 def select_in_state(*, with_request: bool) -> str:
-    """Return the query for the items in a state, by the time of their intents."""
     columns = ITEM_COLUMNS if with_request else ITEM_COLUMNS.replace("request", "''")
     return f"SELECT {columns} FROM items WHERE state = ? ORDER BY intent_at, position"
 
 
 def select_ended(statuses: int) -> str:
-    """Return the query for the items that ended with one of some statuses."""
     return (
         "SELECT position, key, status, intent_at, task_id FROM items "
         f"WHERE state = 'ended' AND status IN ({_placeholders(statuses)})"
@@ -126,7 +123,6 @@ def select_ended(statuses: int) -> str:
 
 
 def select_known(table: str, column: str, values: int) -> str:
-    """Return the query for those of some values that a column has."""
     return f"SELECT {column} FROM {table} WHERE {column} IN ({_placeholders(values)})"
 
 

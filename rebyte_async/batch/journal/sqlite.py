@@ -55,7 +55,6 @@ class SqliteStore:
         self._writer: Writer | None = None
 
     async def open(self, base_url: str | None) -> str:
-        """See `JournalStore.open`."""
         self._writer = Writer(str(self.path or "(temporary)"), self._connect, self._release_lock)
         try:
             await self._writer.start()
@@ -63,7 +62,7 @@ class SqliteStore:
             if base_url is not None:
                 check_address(facts.get("base_url"), base_url, self.path)
                 if "base_url" not in facts:
-                    await self._execute(schema.SET_META, "base_url", base_url)
+                    await self._query(schema.SET_META, "base_url", base_url)
         except BaseException:
             await self.aclose()
             raise
@@ -89,31 +88,25 @@ class SqliteStore:
             lock.release()
 
     async def aclose(self) -> None:
-        """See `JournalStore.aclose`."""
         if self._writer is not None:
             await self._writer.stop()
 
     async def begin_run(self, *, started_at: float, pid: int) -> int:
-        """See `JournalStore.begin_run`."""
         return await self._write(lambda c: c.execute(schema.ADD_RUN, (started_at, pid)).lastrowid or 0)
 
     async def update_run(self, run: int, *, ended_at: float | None = None, note: str | None = None) -> None:
-        """See `JournalStore.update_run`."""
         if ended_at is not None:
-            await self._execute(schema.END_RUN, ended_at, run)
+            await self._query(schema.END_RUN, ended_at, run)
         if note is not None:
-            await self._execute(schema.NOTE_RUN, note, run)
+            await self._query(schema.NOTE_RUN, note, run)
 
     async def run_notes(self, *, before: int) -> list[str]:
-        """See `JournalStore.run_notes`."""
         return [note for (note,) in await self._query(schema.SELECT_NOTES, before)]
 
     async def accept_items(self, items: Sequence[NewItem], run: int) -> list[ItemRecord | BatchError]:
-        """See `JournalStore.accept_items`."""
         return await self._write(lambda c: [_accept(c, item, run) for item in items])
 
     async def update_items(self, records: Collection[ItemRecord], change: ItemChange) -> None:
-        """See `JournalStore.update_items`."""
         statement = schema.update_items(*change)
         rows = [(*change.values(), record.position) for record in records]
 
@@ -126,50 +119,38 @@ class SqliteStore:
         await self._write(job)
 
     async def reopen_items(self, statuses: Collection[str], keys: Collection[str] | None) -> int:
-        """See `JournalStore.reopen_items`."""
         wanted = None if keys is None else set(keys)
         return await self._write(lambda c: _reopen(c, tuple(statuses), wanted))
 
     async def records_in_state(self, state: str) -> list[ItemRecord]:
-        """See `JournalStore.records_in_state`."""
         query = schema.select_in_state(with_request=state != "running")
         return await self._write(lambda c: [_record(row) for row in c.execute(query, (state,))])
 
     async def owned_task_ids(self, task_ids: Sequence[str]) -> set[str]:
-        """See `JournalStore.owned_task_ids`."""
         return await self._write(
             lambda c: _known(c, "items", "task_id", task_ids) | _known(c, "former_tasks", "task_id", task_ids)
         )
 
     async def known_prompt_hashes(self, hashes: Sequence[bytes]) -> set[bytes]:
-        """See `JournalStore.known_prompt_hashes`."""
         return await self._write(lambda c: _known(c, "items", "prompt_hash", hashes))
 
     async def recent_task_samples(self) -> list[tuple[str, bytes]]:
-        """See `JournalStore.recent_task_samples`."""
         return await self._query(schema.SELECT_SAMPLES)
 
     async def latest_intent(self, *, before: float) -> float | None:
-        """See `JournalStore.latest_intent`."""
         return cast("float | None", (await self._query(schema.SELECT_LATEST_INTENT, before))[0][0])
 
     async def min_clock_offset(self, *, since: float) -> float | None:
-        """See `JournalStore.min_clock_offset`."""
         return cast("float | None", (await self._query(schema.SELECT_MIN_OFFSET, since))[0][0])
 
     async def agent_computers(self) -> list[AgentComputerRecord]:
-        """See `JournalStore.agent_computers`."""
         return [AgentComputerRecord(*row) for row in await self._query(schema.SELECT_AGENT_COMPUTERS)]
 
     async def save_agent_computer(self, record: AgentComputerRecord) -> None:
-        """See `JournalStore.save_agent_computer`."""
         state = "creating" if record.workspace_id is None else "known"
-        await self._execute(
+        await self._query(
             schema.SAVE_AGENT_COMPUTER, record.slot, record.name, state, record.workspace_id, record.intent_at
         )
-
-    async def _execute(self, statement: str, *values: object) -> None:
-        await self._query(statement, *values)
 
     async def _query(self, statement: str, *values: object) -> list[Any]:
         return await self._write(lambda c: c.execute(statement, values).fetchall())

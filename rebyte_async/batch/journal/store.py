@@ -46,23 +46,18 @@ class JournalStore(Protocol):
             JournalError: It is damaged, not a journal, of a newer version, or can't be reached.
             BatchError: It is of a batch on another address.
         """
-        ...
 
     async def aclose(self) -> None:
         """Finish the writes that were asked for, and close the journal. May be called when `open` has failed."""
-        ...
 
     async def begin_run(self, *, started_at: float, pid: int) -> int:
         """Record that a run begins, and return its number."""
-        ...
 
     async def update_run(self, run: int, *, ended_at: float | None = None, note: str | None = None) -> None:
         """Record the end of a run, or its note: a text that only the batch's own rules understand."""
-        ...
 
     async def run_notes(self, *, before: int) -> list[str]:
         """Return the notes of the runs that began before a run."""
-        ...
 
     async def accept_items(self, items: Sequence[NewItem], run: int) -> list[ItemRecord | BatchError]:
         """Make a run the owner of items, adding those that are new.
@@ -70,7 +65,6 @@ class JournalStore(Protocol):
         Returns:
             For each item its record, or what `find_conflict` has against it.
         """
-        ...
 
     async def update_items(self, records: Collection[ItemRecord], change: ItemChange) -> None:
         """Record a change of items. The records themselves are left as they are.
@@ -78,7 +72,6 @@ class JournalStore(Protocol):
         Raises:
             DuplicateTaskError: The change names a task that another item has. Other writes are not affected.
         """
-        ...
 
     async def reopen_items(self, statuses: Collection[str], keys: Collection[str] | None) -> int:
         """Apply `reopen_change` to ended items, keep their tasks as former ones, and return how many items it were.
@@ -87,42 +80,33 @@ class JournalStore(Protocol):
             statuses: Items that ended with one of these.
             keys: Only these items; None for all.
         """
-        ...
 
     async def records_in_state(self, state: str) -> list[ItemRecord]:
         """Return the items that are `creating` or `running`, by the time of their intents.
 
         Those that run come without their requests, which may be long and aren't needed any more.
         """
-        ...
 
     async def owned_task_ids(self, task_ids: Sequence[str]) -> set[str]:
         """Return those of the tasks that an item has, or had before it was reopened."""
-        ...
 
     async def known_prompt_hashes(self, hashes: Sequence[bytes]) -> set[bytes]:
         """Return those of the hashes that are of an item's prompt."""
-        ...
 
     async def recent_task_samples(self) -> list[tuple[str, bytes]]:
         """Return some recent tasks of items with the hashes of their prompts, the longest requests first."""
-        ...
 
     async def latest_intent(self, *, before: float) -> float | None:
         """Return the time of the last intent before a time; None if there is none."""
-        ...
 
     async def min_clock_offset(self, *, since: float) -> float | None:
         """Return the least `started_at - intent_at` among items with a task whose intent isn't before a time.
 
         It is negative where the clock of the intents is ahead of the clock of tasks; None if there is no such item.
         """
-        ...
 
     async def agent_computers(self) -> list[AgentComputerRecord]:
         """Return the batch's agent computers, by slot."""
-        ...
 
     async def save_agent_computer(self, record: AgentComputerRecord) -> None:
         """Record an agent computer, in place of the one that its slot had."""
-        ...
