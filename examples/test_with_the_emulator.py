@@ -4,7 +4,7 @@
 
 The fixtures `rebyte_emulator` and `rebyte_client` come with the package.
 """
-# ruff: noqa: S101, TC001 - asserting is what tests do, and this one shall be short
+# ruff: noqa: S101 - asserting is what tests do, and this one shall be short
 
 from __future__ import annotations
 

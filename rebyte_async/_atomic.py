@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from io import FileIO
-    from pathlib import Path
+from io import FileIO
+from pathlib import Path
+from typing import Protocol
 
 
 class _Syncable(Protocol):

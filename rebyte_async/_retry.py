@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from random import Random
 
 from attrs import frozen
 
+from rebyte_async._settings import RetryPolicy
 from rebyte_async.errors import APIError, RateLimitedError, ServerError
-
-if TYPE_CHECKING:
-    from random import Random
-
-    from rebyte_async._settings import RetryPolicy
 
 
 @frozen

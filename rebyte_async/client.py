@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, cast
 
 from attrs import evolve
+from yarl import URL
 
 from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy, Timeouts
@@ -17,15 +19,10 @@ from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.resources import AgentComputers, Artifacts, Files, Tasks, Webhooks
 from rebyte_async.resources.waiting import CreationGrace
-from rebyte_async.types.service import Health
+from rebyte_async.types.service import ClientStats, Health
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from aiohttp import ClientSession
-    from yarl import URL
-
-    from rebyte_async.types.service import ClientStats
 
 __all__ = ["AsyncRebyte"]
 

@@ -10,12 +10,10 @@ No message or attribute shows an API key, the query of a signed URL, or a page o
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from rebyte_async.types import AgentComputer, TaskResult
+from rebyte_async.types import AgentComputer, TaskResult
 
 __all__ = [
     "APIError",

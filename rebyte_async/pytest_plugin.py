@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterator
-
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.emulator import Emulator
+from rebyte_async import AsyncRebyte
+from rebyte_async.emulator import Emulator
 
 __all__ = ["rebyte_client", "rebyte_emulator"]
 

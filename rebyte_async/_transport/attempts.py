@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Container
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import field, frozen
 
+from rebyte_async._clock import Time
 from rebyte_async._retry import Outcome, next_delay
+from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._transport.errors import is_transport_failure, translate
 from rebyte_async._transport.request import Request, StreamedBody, finite, send_following_redirects
 from rebyte_async._transport.response import Response
+from rebyte_async._transport.server_clock import ServerClock
+from rebyte_async._transport.sessions import SessionPool
+from rebyte_async._transport.throttle import Counters, RetryBudget, Throttle
 from rebyte_async._transport.urls import RedirectRefusedError, redact_url
 from rebyte_async._wire import json as wire_json
+from rebyte_async._wire.endpoints import Endpoint
 from rebyte_async._wire.errors import api_error
 from rebyte_async.errors import (
     AmbiguousRequestError,
@@ -27,16 +34,7 @@ from rebyte_async.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     from aiohttp import ClientResponse
-
-    from rebyte_async._clock import Time
-    from rebyte_async._settings import RetryPolicy, Timeouts
-    from rebyte_async._transport.server_clock import ServerClock
-    from rebyte_async._transport.sessions import SessionPool
-    from rebyte_async._transport.throttle import Counters, RetryBudget, Throttle
-    from rebyte_async._wire.endpoints import Endpoint
 
 _log = logging.getLogger("rebyte_async")
 

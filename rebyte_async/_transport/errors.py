@@ -7,14 +7,12 @@ query and the headers with the key.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+
+from yarl import URL
 
 from rebyte_async._transport.aiohttp_internals import SESSION_CLOSED_MESSAGES, ConnectionLostError
 from rebyte_async._transport.urls import redact_url
 from rebyte_async.errors import ConfigurationError, ConnectError, RebyteError, RequestTimeoutError, TransportError
-
-if TYPE_CHECKING:
-    from yarl import URL
 
 _UNKNOWN_FAILURE: tuple[type[RebyteError], str] = (TransportError, "the request failed")
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field
+from yarl import URL
 
 from rebyte_async._transport.aiohttp_internals import close_after_response, unshared_pool_key
+from rebyte_async._transport.sessions import SessionPool
+from rebyte_async._transport.throttle import Counters
 from rebyte_async._transport.urls import MAX_REDIRECTS, RedirectRefusedError, resolve_redirect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-
     from aiohttp import ClientResponse, ClientTimeout
-    from yarl import URL
-
-    from rebyte_async._transport.sessions import SessionPool
-    from rebyte_async._transport.throttle import Counters
 
 
 class Body(Protocol):

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
+from yarl import URL
 
 from rebyte_async._transport import aiohttp_internals
 from rebyte_async._transport.errors import is_transport_failure, translate
+from rebyte_async._transport.throttle import Counters
 from rebyte_async._transport.urls import redact_url
 from rebyte_async._wire import models
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
-
     from aiohttp import ClientResponse
-    from yarl import URL
-
-    from rebyte_async._transport.throttle import Counters
 
 _SWEEPS = 16
 """How often the watchdog looks at the bodies within the shortest idle timeout."""

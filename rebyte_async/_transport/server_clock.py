@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import define, field
 
-if TYPE_CHECKING:
-    from rebyte_async._clock import Time
+from rebyte_async._clock import Time
 
 
 @define(eq=False)

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import socket
 import sys
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,6 @@ from rebyte_async._wire import models
 from rebyte_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from aiohttp import ClientResponse, ClientSession
 
 _MAX_CALLS = 100

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from attrs import asdict, define, field
 
+from rebyte_async._clock import Time
+from rebyte_async._settings import RetryPolicy
 from rebyte_async.types.service import ClientStats
-
-if TYPE_CHECKING:
-    from rebyte_async._clock import Time
-    from rebyte_async._settings import RetryPolicy
 
 _REFUND = 0.2
 """What a success gives back to the retry budget: one in five calls may be a retry for any length of time."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import Factory, evolve, field, frozen
 from yarl import URL
 
+from rebyte_async._clock import Time
+from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._transport.aiohttp_internals import disable_read_timeout, read_in_small_pieces
 from rebyte_async._transport.attempts import SUCCESS, Attempts
 from rebyte_async._transport.request import Body, Request, StreamedBody, finite
 from rebyte_async._transport.response import BodyStream, Response
 from rebyte_async._transport.server_clock import ServerClock
+from rebyte_async._transport.sessions import SessionPool
 from rebyte_async._transport.throttle import ClientThrottle, Counters, RetryBudget, Throttle
 from rebyte_async._version import __version__
 from rebyte_async._wire import json as wire_json
@@ -20,13 +24,7 @@ from rebyte_async._wire.endpoints import API_KEY_HEADER, HEALTH_PATH, Endpoint
 from rebyte_async.errors import InvalidRequestError, RebyteError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
-
     from aiohttp import ClientResponse
-
-    from rebyte_async._clock import Time
-    from rebyte_async._settings import RetryPolicy, Timeouts
-    from rebyte_async._transport.sessions import SessionPool
 
 _USER_AGENT = f"rebyte-async/{__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
 _HEADERS = {"User-Agent": _USER_AGENT, "Accept": "application/json"}

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from yarl import URL
 
 from rebyte_async._validate import is_loopback
 from rebyte_async.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from rebyte_async import errors
 from rebyte_async._wire.json import as_object, as_str
 from rebyte_async._wire.redact import excerpt, is_html, without_secrets
 from rebyte_async.errors import APIError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")  # not documented: read if the server sends one
 _LONGEST_MESSAGE = 500

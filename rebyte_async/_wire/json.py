@@ -9,11 +9,9 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard, cast
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from types import ModuleType
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, NoReturn, TypeGuard, cast
 
 
 class Backend:

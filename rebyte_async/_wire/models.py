@@ -9,6 +9,7 @@ cattrs is imported on first use, because importing it takes longer than most pro
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
 import attrs
@@ -22,8 +23,6 @@ from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.pages import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
-
     from cattrs import Converter
 
 T = TypeVar("T")

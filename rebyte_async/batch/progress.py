@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Mapping  # noqa: TC003 - users resolve the annotations at run time
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from anyio import move_on_after
+import anyio
 from attrs import evolve, field, frozen
 
 from rebyte_async._clock import intervals
+from rebyte_async._transport import Transport
 from rebyte_async._validate import optional_seconds, optional_text
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionError, WaitTimeoutError
@@ -17,9 +18,6 @@ from rebyte_async.resources.options import to_body
 from rebyte_async.resources.reading import decode_created
 from rebyte_async.resources.waiting import CreationGrace
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
-
-if TYPE_CHECKING:
-    from rebyte_async._transport import Transport
 
 
 @frozen(eq=False)
@@ -130,7 +128,7 @@ class AgentComputers:
         """
         optional_seconds("timeout", timeout)
         computer: AgentComputer | None = None
-        with move_on_after(timeout):
+        with anyio.move_on_after(timeout):
             for seconds in intervals(1.0, factor=1.3, longest=5.0):  # pragma: no branch - endless
                 computer = await self._read(computer_id) or computer
                 if computer is not None and _is_ready(computer):

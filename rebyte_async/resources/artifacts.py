@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from rebyte_async import _validate
-from rebyte_async._transport import is_confidential_url
+from rebyte_async._transport import Transport, is_confidential_url
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import DecodeError, InvalidRequestError, TransportError
 from rebyte_async.resources.downloads import Download, save
@@ -37,11 +37,6 @@ from rebyte_async.resources.transfers import (
     put_signed,
 )
 from rebyte_async.types.artifacts import Artifact, UploadUrl, safe_name
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
-
-    from rebyte_async._transport import Transport
 
 # GUESS(§6): the names in all shapes, the likeliest first.
 _LIST_KEYS = ("artifacts", "data", "files")

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from anyio import CancelScope
+import anyio
 from attrs import define, field
 
 from rebyte_async._atomic import PartFile
 from rebyte_async._retry import backoff
+from rebyte_async._transport import BodyStream, Transport
+from rebyte_async._wire.endpoints import Endpoint
 from rebyte_async.errors import APIError, RateLimitedError, ServerError, TransportError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
-    from pathlib import Path
-
-    from rebyte_async._transport import BodyStream, Transport
-    from rebyte_async._wire.endpoints import Endpoint
-    from rebyte_async.resources.sources import Progress
+from rebyte_async.resources.sources import Progress
 
 _WRITE_SIZE = 1024 * 1024
 """How many bytes are gathered before a thread writes them."""
@@ -129,7 +125,7 @@ async def save(download: Download, target: Path, progress: Progress | None) -> N
         await _fill(part, download, progress)
         await asyncio.to_thread(part.commit)
     except BaseException:
-        with CancelScope(shield=True):
+        with anyio.CancelScope(shield=True):
             await asyncio.to_thread(part.discard)
         raise
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from rebyte_async._transport import is_confidential_url
+from rebyte_async._transport import Transport, is_confidential_url
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import DecodeError, RebyteError
 from rebyte_async.resources.sources import (
@@ -25,11 +25,6 @@ from rebyte_async.resources.sources import (
 )
 from rebyte_async.resources.transfers import AggregateProgress, attach_partial_results, gather_limited, put_signed
 from rebyte_async.types.files import FileRef
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
-
-    from rebyte_async._transport import Transport
 
 __all__ = ["Attachment", "Files"]
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from attrs import frozen
 
+from rebyte_async._transport import Transport
 from rebyte_async._validate import count
 from rebyte_async._wire import models
+from rebyte_async._wire.endpoints import Endpoint
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.types.pages import Page
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
-
-    from rebyte_async._transport import Transport
-    from rebyte_async._wire.endpoints import Endpoint
 
 T = TypeVar("T")
 _MAX_LIMIT = 100

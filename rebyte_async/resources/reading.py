@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from attrs import frozen
 
+from rebyte_async._clock import Time
+from rebyte_async._settings import RetryPolicy
+from rebyte_async._transport import Response, Transport
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import AmbiguousRequestError, DecodeError, RebyteError
+from rebyte_async.streams import EventBody
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.tasks import Task, TaskContent
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from rebyte_async._clock import Time
-    from rebyte_async._settings import RetryPolicy
-    from rebyte_async._transport import Response, Transport
-    from rebyte_async.streams import EventBody
 
 T = TypeVar("T")
 

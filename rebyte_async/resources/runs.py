@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from types import TracebackType
+from typing import Self
 
-from anyio import move_on_after
+import anyio
 
 from rebyte_async.errors import AmbiguousRequestError, RebyteError, TaskCanceledError, TaskFailedError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
-    from types import TracebackType
-
-    from rebyte_async.streams import TaskEventStream
-    from rebyte_async.types.events import TaskEvent
-    from rebyte_async.types.tasks import TaskResult
+from rebyte_async.streams import TaskEventStream
+from rebyte_async.types.events import TaskEvent
+from rebyte_async.types.tasks import TaskResult
 
 _REMOTE_CANCEL_TIMEOUT = 30.0
 """Seconds that canceling the remote task may take after the local wait was cancelled."""
@@ -134,7 +131,10 @@ class TaskRun:
         except asyncio.CancelledError:
             if not self._cancel_remote:
                 submitting.cancel()
-            with suppress(asyncio.CancelledError, RebyteError), move_on_after(_REMOTE_CANCEL_TIMEOUT, shield=True):
+            with (
+                suppress(asyncio.CancelledError, RebyteError),
+                anyio.move_on_after(_REMOTE_CANCEL_TIMEOUT, shield=True),
+            ):
                 self._stream = await submitting
             submitting.cancel()
             if self._stream is not None:
@@ -156,7 +156,7 @@ class TaskRun:
             return
         self._stream.disconnect()
         if self._cancel_remote:
-            with suppress(RebyteError), move_on_after(_REMOTE_CANCEL_TIMEOUT, shield=True):
+            with suppress(RebyteError), anyio.move_on_after(_REMOTE_CANCEL_TIMEOUT, shield=True):
                 await self._cancel(self._stream.task_id)
 
 

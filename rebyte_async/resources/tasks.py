@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Unpack
 
 from attrs import field, frozen
 
+from rebyte_async._transport import Transport
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources import reading, waiting
@@ -20,18 +22,12 @@ from rebyte_async.resources.options import (
     spell_out_options,
 )
 from rebyte_async.resources.runs import TaskRun
+from rebyte_async.resources.sources import Attachment
 from rebyte_async.streams import TaskEventStream
-from rebyte_async.types.tasks import Prompt, Task, Visibility, VisibilitySetting
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from rebyte_async._transport import Transport
-    from rebyte_async.resources.sources import Attachment
-    from rebyte_async.types.events import QuestionEvent, TaskEvent
-    from rebyte_async.types.files import FileRef
-    from rebyte_async.types.tasks import TaskContent
-    from rebyte_async.types.webhooks import TaskCompletionHints
+from rebyte_async.types.events import QuestionEvent, TaskEvent
+from rebyte_async.types.files import FileRef
+from rebyte_async.types.tasks import Prompt, Task, TaskContent, Visibility, VisibilitySetting
+from rebyte_async.types.webhooks import TaskCompletionHints
 
 __all__ = ["CreateOptions", "Tasks"]
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from anyio import CapacityLimiter, create_task_group
+import anyio
 from attrs import define, field
 
+from rebyte_async._transport import Transport, UploadTarget
 from rebyte_async._wire import endpoints
 from rebyte_async.errors import APIError, RebyteError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-
-    from rebyte_async._transport import Transport, UploadTarget
-    from rebyte_async.resources.sources import Progress, Upload
+from rebyte_async.resources.sources import Progress, Upload
 
 T = TypeVar("T")
 S = TypeVar("S", bound="UploadTarget")
@@ -34,7 +31,7 @@ async def gather_limited(
     Returns:
         The results of the calls that succeeded, in the order of the calls, and the first failure.
     """
-    limiter = CapacityLimiter(limit)
+    limiter = anyio.CapacityLimiter(limit)
     results: dict[int, T] = {}
     failures: list[Exception] = []
 
@@ -47,7 +44,7 @@ async def gather_limited(
             except Exception as error:  # noqa: BLE001 - returned as it is: the task group would wrap it
                 failures.append(error)
 
-    async with create_task_group() as group:
+    async with anyio.create_task_group() as group:
         for index in range(len(calls)):
             group.start_soon(make, index)
     return [results[index] for index in sorted(results)], failures[0] if failures else None

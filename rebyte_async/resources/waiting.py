@@ -6,10 +6,11 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import repeat
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from anyio import move_on_after
+import anyio
 from attrs import define, field
 
 from rebyte_async._clock import intervals
@@ -23,13 +24,9 @@ from rebyte_async.errors import (
     TransportError,
     WaitTimeoutError,
 )
+from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.tasks import Task
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-
-    from rebyte_async.streams import TaskEventStream
-    from rebyte_async.types.webhooks import TaskCompletionHints
+from rebyte_async.types.webhooks import TaskCompletionHints
 
 _MAX_FAILURES = 5
 """How many reads in a row may fail, each after the transport's own retries, before the failure is raised."""
@@ -115,7 +112,7 @@ async def wait_for_end(
 ) -> Task:
     """Follow the stream of a task, then read the task, again and again if need be, until it is terminal."""
     optional_seconds("timeout", timeout)
-    with move_on_after(timeout):
+    with anyio.move_on_after(timeout):
         await _follow(stream)
         await poller.poll(sleep)
     if poller.task is None and stream.done is not None:  # the time ran out while the task was read
@@ -157,7 +154,7 @@ async def wait_with_hints(
         seen = 0
         while True:
             before, pause = seen, next(pauses)
-            with move_on_after(pause):
+            with anyio.move_on_after(pause):
                 seen = await hints.ended(poller.task_id, seen)
             if await poller.has_ended():
                 return
@@ -165,7 +162,7 @@ async def wait_with_hints(
             if seen > before or (pause >= poll_interval and not poller.last_read_succeeded):
                 pauses = soon()
 
-    with move_on_after(timeout):
+    with anyio.move_on_after(timeout):
         if not (read_first and await poller.has_ended()):
             await read_on_hints(soon() if read_first and not poller.last_read_succeeded else repeat(poll_interval))
     return poller.terminal_task_or_timeout(timeout)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from attrs import frozen
 
-from rebyte_async._transport import is_confidential_url
+from rebyte_async._transport import Transport, is_confidential_url
 from rebyte_async._validate import optional_text
 from rebyte_async._wire import endpoints, json, models
 from rebyte_async._wire.redact import excerpt
@@ -17,9 +17,6 @@ from rebyte_async.errors import DecodeError, InvalidRequestError
 from rebyte_async.resources.listing import Listing, list_at_once
 from rebyte_async.resources.options import to_body
 from rebyte_async.types.webhooks import Webhook, WebhookEventName
-
-if TYPE_CHECKING:
-    from rebyte_async._transport import Transport
 
 _MAX_TEXT = 500
 # GUESS(§7): the list is under one of these keys, or bare; the public key is under one of these, or plain text.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from attrs import frozen
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rebyte_async.errors import RebyteError
-    from rebyte_async.types.tasks import PromptContent, Task, TaskContent
+from rebyte_async.errors import RebyteError
+from rebyte_async.types.tasks import PromptContent, Task, TaskContent
 
 PAUSE = 1.0
 """Seconds before the next look at a turn that shows nothing yet, or whose tail is missing (contract §4.4, §4.5)."""

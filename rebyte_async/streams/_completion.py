@@ -10,21 +10,17 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from rebyte_async.errors import RebyteError
 from rebyte_async.streams import _actions as act
-from rebyte_async.streams._actions import CONTINUE
+from rebyte_async.streams._actions import CONTINUE, Action
 from rebyte_async.streams._drain import DrainPolicy
+from rebyte_async.streams._turn import TurnState
 from rebyte_async.types.events import Done
 from rebyte_async.types.statuses import TERMINAL_STATUSES, TaskStatus, task_status
-
-if TYPE_CHECKING:
-    from rebyte_async.errors import RebyteError
-    from rebyte_async.streams._actions import Action
-    from rebyte_async.streams._turn import TurnState
-    from rebyte_async.types.tasks import PromptContent, Task, TaskContent
+from rebyte_async.types.tasks import PromptContent, Task, TaskContent
 
 _MIN_TERMINAL_READS = 3
 """Reads of the task in a row that must say that the turn has ended before an empty stream is believed.

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from rebyte_async.sse import SSEParser
-
-if TYPE_CHECKING:
-    from rebyte_async.sse import ServerSentEvent
-    from rebyte_async.streams._source import EventBody, TurnSource
+from rebyte_async.sse import ServerSentEvent, SSEParser
+from rebyte_async.streams._source import EventBody, TurnSource
 
 
 class ReadEnd(Enum):

@@ -11,13 +11,10 @@ import sys
 from array import array
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterable
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rebyte_async.types.events import TaskEvent
+from rebyte_async.types.events import TaskEvent
 
 _NUMBERS = range(-(1 << 63), 1 << 63)
 """The numbers that are kept as ranges. A longer one is no counter, and Python refuses to print one of any length."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import define, evolve, field
 
+from rebyte_async.streams._turn import TailState
+from rebyte_async.types.events import Done
 from rebyte_async.types.statuses import TaskStatus
-
-if TYPE_CHECKING:
-    from rebyte_async.streams._turn import TailState
-    from rebyte_async.types.events import Done
 
 _MAX_TRIES = {"completed": 8, "failed": 2}
 """How often the end of a turn is read again, by its status; a canceled turn's never.

@@ -7,7 +7,6 @@ A step leaves a state from which the next one can continue, so a cancelled step 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -24,17 +23,13 @@ from rebyte_async.errors import (
     TransportError,
 )
 from rebyte_async.streams import _actions as act
-from rebyte_async.streams._actions import CONTINUE, PAUSE
+from rebyte_async.streams._actions import CONTINUE, PAUSE, Action
 from rebyte_async.streams._completion import CompletionDetector, Phase
-from rebyte_async.streams._connection import ReadEnd
+from rebyte_async.streams._connection import Connection, ReadEnd
+from rebyte_async.streams._source import TurnSource
+from rebyte_async.streams._turn import TurnState
 from rebyte_async.types.events import Done
-
-if TYPE_CHECKING:
-    from rebyte_async.streams._actions import Action
-    from rebyte_async.streams._connection import Connection
-    from rebyte_async.streams._source import TurnSource
-    from rebyte_async.streams._turn import TurnState
-    from rebyte_async.types.tasks import Task, TaskContent
+from rebyte_async.types.tasks import Task, TaskContent
 
 _log = logging.getLogger("rebyte_async")
 _MAX_DRAIN_SILENCE = 5.0

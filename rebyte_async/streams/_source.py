@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any
-
-    from rebyte_async._clock import Time
-    from rebyte_async._settings import RetryPolicy
-    from rebyte_async.types.events import TaskEvent
-    from rebyte_async.types.tasks import Task, TaskContent
+from rebyte_async._clock import Time
+from rebyte_async._settings import RetryPolicy
+from rebyte_async.types.events import TaskEvent
+from rebyte_async.types.tasks import Task, TaskContent
 
 
 class EventBody(Protocol):

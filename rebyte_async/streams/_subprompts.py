@@ -6,16 +6,11 @@ the delegation's tool result.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import define, evolve
 
 from rebyte_async.errors import DecodeError, NotFoundError, TransportError
-from rebyte_async.types.events import ToolResultEvent
-
-if TYPE_CHECKING:
-    from rebyte_async.streams._source import TurnSource
-    from rebyte_async.types.events import TaskEvent, ToolUseEvent
+from rebyte_async.streams._source import TurnSource
+from rebyte_async.types.events import TaskEvent, ToolResultEvent, ToolUseEvent
 
 _INTERVAL = 1.0
 """Seconds between two reads of the delegations that are under way."""

@@ -7,27 +7,22 @@ nothing. What can't be decided from the frames alone stops it (`blocked_by`) unt
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from rebyte_async._wire import json
 from rebyte_async._wire.events import decode_done, decode_event, event_from_mapping
 from rebyte_async.errors import DecodeError
+from rebyte_async.sse import ServerSentEvent
 from rebyte_async.streams._cursor import CursorPosition, write_cursor
+from rebyte_async.streams._dedup import DeliveredSet
+from rebyte_async.streams._subprompts import SubPrompts
 from rebyte_async.streams.text import TextAssembler
-from rebyte_async.types.events import ResultEvent, TextEvent, ToolResultEvent, ToolUseEvent
+from rebyte_async.types.events import Done, ResultEvent, TaskEvent, TextEvent, ToolResultEvent, ToolUseEvent
 from rebyte_async.types.statuses import task_status
 from rebyte_async.types.tasks import TaskResult
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rebyte_async.sse import ServerSentEvent
-    from rebyte_async.streams._dedup import DeliveredSet
-    from rebyte_async.streams._subprompts import SubPrompts
-    from rebyte_async.types.events import Done, TaskEvent
 
 NO_FRAMES: list[ServerSentEvent] = []
 """The queue of every stream that waits; never filled, so that a thousand idle streams share one list."""

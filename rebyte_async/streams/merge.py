@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator
 
-from anyio import CancelScope
+import anyio
 
 from rebyte_async.errors import RebyteError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from rebyte_async.streams.stream import TaskEventStream
-    from rebyte_async.types.events import TaskEvent
+from rebyte_async.streams.stream import TaskEventStream
+from rebyte_async.types.events import TaskEvent
 
 __all__ = ["merge"]
 
@@ -48,7 +44,7 @@ async def merge(*streams: TaskEventStream) -> AsyncGenerator[tuple[str, TaskEven
             else:
                 yield item
     finally:
-        with CancelScope(shield=True):  # else a cancelled scope would interrupt the clean-up as well
+        with anyio.CancelScope(shield=True):  # else a cancelled scope would interrupt the clean-up as well
             for reader in readers:
                 reader.cancel()
             await asyncio.gather(*readers, return_exceptions=True)

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Self
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
 
-from anyio import CancelScope
+import anyio
 
 from rebyte_async import _validate
 from rebyte_async.errors import ConfigurationError, InvalidRequestError, RebyteError, StreamInterruptedError
+from rebyte_async.sse import ServerSentEvent
 from rebyte_async.streams._connection import Connection
 from rebyte_async.streams._cursor import CursorPosition, read_cursor
 from rebyte_async.streams._dedup import DeliveredSet
 from rebyte_async.streams._reader import TurnReader
+from rebyte_async.streams._source import TurnSource
 from rebyte_async.streams._subprompts import SubPrompts
 from rebyte_async.streams._turn import NO_FRAMES, TurnState
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from types import TracebackType
-
-    from rebyte_async.sse import ServerSentEvent
-    from rebyte_async.streams._source import TurnSource
-    from rebyte_async.types.events import Done, TaskEvent
-    from rebyte_async.types.tasks import TaskResult
+from rebyte_async.types.events import Done, TaskEvent
+from rebyte_async.types.tasks import TaskResult
 
 __all__ = ["TaskEventStream"]
 
@@ -74,7 +71,7 @@ class TaskEventStream:
         self._busy = False
         self._closed = False
         self._failure: RebyteError | None = None
-        self._scope: CancelScope | None = None
+        self._scope: anyio.CancelScope | None = None
 
     @property
     def prompt_id(self) -> str | None:
@@ -157,7 +154,7 @@ class TaskEventStream:
         The scope is left before an event is delivered: none is held across a yield.
         """
         try:
-            with CancelScope() as self._scope:
+            with anyio.CancelScope() as self._scope:
                 await self._reader.advance()
                 while self._needs_step():  # in the same scope, which costs as much as many a step
                     await self._reader.advance()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from attrs import define, field
 
 from rebyte_async._sync import Signal
-
-if TYPE_CHECKING:
-    from rebyte_async.webhooks.event import WebhookEvent
+from rebyte_async.webhooks.event import WebhookEvent
 
 _log = logging.getLogger("rebyte_async.webhooks")
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from attrs import define, field
 
 from rebyte_async._sync import Signal
-
-if TYPE_CHECKING:
-    from rebyte_async.webhooks.event import WebhookEvent
+from rebyte_async.webhooks.event import WebhookEvent
 
 
 class Hint(NamedTuple):

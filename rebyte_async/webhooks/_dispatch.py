@@ -7,21 +7,16 @@ import functools
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from anyio import move_on_after, to_thread
-from attrs import define, field, frozen
+from attrs import Attribute, define, field, frozen
 
 from rebyte_async._sync import await_shielded
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.webhooks.event import WebhookEvent
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from attrs import Attribute
 
 _log = logging.getLogger("rebyte_async.webhooks")
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from anyio import fail_after
 from attrs import define, field
 
 from rebyte_async._sync import SingleFlight
 from rebyte_async.errors import SignatureMismatchError, TransportError
-from rebyte_async.webhooks.event import read_event
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rebyte_async.webhooks._headers import Headers
-    from rebyte_async.webhooks._verification import Verification
-    from rebyte_async.webhooks.event import WebhookEvent
-    from rebyte_async.webhooks.verifier import PublicKeySource, WebhookVerifier
+from rebyte_async.webhooks._headers import Headers
+from rebyte_async.webhooks._verification import Verification
+from rebyte_async.webhooks.event import WebhookEvent, read_event
+from rebyte_async.webhooks.verifier import PublicKeySource, WebhookVerifier
 
 _log = logging.getLogger("rebyte_async.webhooks")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -20,8 +21,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from rebyte_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cryptography.hazmat.primitives.asymmetric.padding import AsymmetricPadding
 
 _PADDINGS: dict[str, AsymmetricPadding] = {"pkcs1v15": PKCS1v15(), "pss": PSS(MGF1(SHA256()), PSS.DIGEST_LENGTH)}

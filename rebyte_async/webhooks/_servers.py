@@ -6,7 +6,7 @@ response. aiohttp is imported when one of its requests comes: its users have it 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
@@ -19,13 +19,10 @@ from rebyte_async._validate import is_loopback
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.webhooks._headers import Headers
 from rebyte_async.webhooks.receipt import Receipt
+from rebyte_async.webhooks.verifier import WebhookVerifier
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
-
     from aiohttp import web
-
-    from rebyte_async.webhooks.verifier import WebhookVerifier
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]

@@ -7,7 +7,7 @@ import hmac
 import importlib
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from attrs import evolve, field, frozen
 
@@ -18,11 +18,9 @@ from rebyte_async.errors import (
     SignatureMismatchError,
     TimestampToleranceError,
 )
-
-if TYPE_CHECKING:
-    from rebyte_async.webhooks._headers import Headers, HeaderValue
-    from rebyte_async.webhooks._rsa import VerifyingKey
-    from rebyte_async.webhooks.scheme import SignatureScheme
+from rebyte_async.webhooks._headers import Headers, HeaderValue
+from rebyte_async.webhooks._rsa import VerifyingKey
+from rebyte_async.webhooks.scheme import SignatureScheme
 
 _UNIX_SECONDS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 

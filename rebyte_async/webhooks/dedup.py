@@ -6,18 +6,14 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from anyio import move_on_after
-from attrs import define, field, frozen
+from attrs import Attribute, define, field, frozen
 
 from rebyte_async import _validate
 from rebyte_async.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from attrs import Attribute
 
 _log = logging.getLogger("rebyte_async.webhooks")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -10,9 +11,6 @@ from rebyte_async._wire import json
 from rebyte_async._wire.redact import shorten
 from rebyte_async.errors import WebhookPayloadError
 from rebyte_async.types.webhooks import WebhookEventName
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _LONGEST_ID = 256
 """The most characters of a task id: ids are UUIDs, and a receiver keeps thousands of them."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import frozen
 
-if TYPE_CHECKING:
-    from rebyte_async.webhooks.event import WebhookEvent
+from rebyte_async.webhooks.event import WebhookEvent
 
 
 @frozen(kw_only=True)

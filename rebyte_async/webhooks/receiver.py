@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from anyio import move_on_after, sleep_forever
 from attrs import frozen
 
 from rebyte_async import _validate
+from rebyte_async.client import AsyncRebyte
 from rebyte_async.errors import ConfigurationError, WaitTimeoutError, WebhookPayloadError, WebhookVerificationError
 from rebyte_async.resources.waiting import CreationGrace, TaskPoller, wait_with_hints
 from rebyte_async.types.tasks import Task
+from rebyte_async.types.webhooks import WebhookEventName
 from rebyte_async.webhooks._buffer import EventBuffer
 from rebyte_async.webhooks._completions import CompletionHints
-from rebyte_async.webhooks._dispatch import Handler, HandlerPool, Job, check_event_names
-from rebyte_async.webhooks._headers import Headers
+from rebyte_async.webhooks._dispatch import EventHandler, Handler, HandlerPool, Job, check_event_names
+from rebyte_async.webhooks._headers import Headers, RawHeaders
 from rebyte_async.webhooks._key_source import KeyRefreshingVerifier
 from rebyte_async.webhooks._servers import (
+    IncomingRequest,
+    Receive,
+    Scope,
+    Send,
     check_registered_url,
     refuse_websocket,
     respond_aiohttp,
@@ -27,23 +35,13 @@ from rebyte_async.webhooks._servers import (
     run_lifespan,
     url_from_request,
 )
-from rebyte_async.webhooks.dedup import Deduplicator, SeenWindow
+from rebyte_async.webhooks.dedup import Deduplicator, SeenStore, SeenWindow
+from rebyte_async.webhooks.event import WebhookEvent
 from rebyte_async.webhooks.receipt import Receipt, ReceiverStats
 from rebyte_async.webhooks.verifier import WebhookVerifier, check_body, check_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from types import TracebackType
-
     from aiohttp import web
-
-    from rebyte_async.client import AsyncRebyte
-    from rebyte_async.types.webhooks import WebhookEventName
-    from rebyte_async.webhooks._dispatch import EventHandler
-    from rebyte_async.webhooks._headers import RawHeaders
-    from rebyte_async.webhooks._servers import IncomingRequest, Receive, Scope, Send
-    from rebyte_async.webhooks.dedup import SeenStore
-    from rebyte_async.webhooks.event import WebhookEvent
 
 _log = logging.getLogger("rebyte_async.webhooks")
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from datetime import datetime
+from typing import Any, NamedTuple, cast
 
 from rebyte_async._wire import json
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.webhooks._verification import encode_secrets, import_rsa
 from rebyte_async.webhooks.scheme import SignatureScheme
-from rebyte_async.webhooks.verifier import check_body, unix_seconds
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from rebyte_async.webhooks.verifier import PublicKey
+from rebyte_async.webhooks.verifier import PublicKey, check_body, unix_seconds
 
 
 class SignedDelivery(NamedTuple):

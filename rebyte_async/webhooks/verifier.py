@@ -7,16 +7,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from rebyte_async.errors import ConfigurationError
-from rebyte_async.webhooks._headers import Headers
+from rebyte_async.webhooks._headers import Headers, RawHeaders
 from rebyte_async.webhooks._verification import Verification, encode_secrets, import_rsa, load_public_keys
 from rebyte_async.webhooks.event import WebhookEvent, read_event
 from rebyte_async.webhooks.scheme import SignatureScheme, check_tolerance
-
-if TYPE_CHECKING:
-    from rebyte_async.webhooks._headers import RawHeaders
 
 PublicKey: TypeAlias = str | bytes
 """A PEM, or the base64 of one."""
