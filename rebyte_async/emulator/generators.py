@@ -37,23 +37,16 @@ class IdGenerator:
         return f"{prefix}{next(self._numbers):024x}"
 
 
-@define
-class TickingClock:
-    """A clock that starts at the same instant in every run and advances by a millisecond with each reading."""
-
-    _now: datetime = field(default=_EPOCH, init=False)
-
-    def __call__(self) -> datetime:
-        self._now += _TICK
-        return self._now
-
-
 def now() -> datetime:
     return datetime.now(UTC)
 
 
 def make_clock(*, deterministic: bool) -> Callable[[], datetime]:
-    return TickingClock() if deterministic else now
+    """Return a real clock, or one that starts at the same instant in every run and ticks with each reading."""
+    if not deterministic:
+        return now
+    ticks = count(1)
+    return lambda: _EPOCH + next(ticks) * _TICK
 
 
 def timestamp(moment: datetime) -> str:

@@ -92,7 +92,7 @@ async def test_invalid_steps_are_refused_at_once(emulator: Emulator) -> None:
     """A string or a number in a script is a mistake of the test."""
     steps: list[Any] = ["hello", 3]
     for step in steps:
-        with pytest.raises(TypeError, match="no step"):
+        with pytest.raises(TypeError, match="a script can't play"):
             emulator.script(text("a"), [step])
 
 

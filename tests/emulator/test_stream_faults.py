@@ -245,6 +245,24 @@ async def test_faults_of_streams_leave_other_requests_alone(emulator: Emulator, 
     assert rule.fired == 0
 
 
+async def test_a_custom_fault_of_frames_is_for_streams(emulator: Emulator, http: RawClient, task_id: str) -> None:
+    """Without a match, a fault is for the requests that its methods suggest."""
+
+    class Silencer:
+        def frames(self, sink: object) -> Any:
+            del sink
+
+            async def drop(frame: object) -> None:
+                del frame
+
+            return drop
+
+    rule = emulator.faults.add(Silencer())
+    await http.task(task_id)
+
+    assert (await http.frames(task_id), rule.fired) == ([], 1)
+
+
 async def test_a_fault_that_fails_breaks_its_stream(emulator: Emulator, http: RawClient, task_id: str) -> None:
     """The response can't be replaced any more, and `check` raises the error."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.faults.base import ByteFault, DeliveryFault, DownloadFault, FrameFault
+from rebyte_async.emulator.faults.base import DeliveryFault, DownloadFault, RequestFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,11 +84,11 @@ def _default_match(fault: Fault) -> Match | Deliveries:
     where: Match | Deliveries | None = getattr(fault, "where", None)
     if where is not None:
         return where
+    if isinstance(fault, RequestFault):
+        return EVERY_REQUEST
     if isinstance(fault, DeliveryFault):
         return EVERY_DELIVERY
-    if isinstance(fault, DownloadFault):
-        return DOWNLOADS
-    return STREAMS if isinstance(fault, FrameFault | ByteFault) else EVERY_REQUEST
+    return DOWNLOADS if isinstance(fault, DownloadFault) else STREAMS
 
 
 @define(eq=False)

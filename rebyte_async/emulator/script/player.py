@@ -42,7 +42,7 @@ def flatten_steps(steps: Steps) -> tuple[Steps, ...]:
     if isinstance(steps, Step) or callable(steps):
         return (steps,)
     if isinstance(steps, str) or not hasattr(steps, "__iter__"):
-        raise TypeError(f"this is no step of a script: {steps!r}")
+        raise TypeError(f"a script can't play {steps!r}: it needs steps, functions that return steps, or lists of both")
     return tuple(step for part in steps for step in flatten_steps(part))
 
 
