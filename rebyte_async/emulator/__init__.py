@@ -92,10 +92,9 @@ from rebyte_async.emulator.script import (
 from rebyte_async.emulator.script import Stage as Stage
 from rebyte_async.emulator.script import WriteArtifact as WriteArtifact
 from rebyte_async.emulator.settings import ArtifactFormat, DeliveryPolicy, StreamFormat, WebhookFormat
-from rebyte_async.emulator.state.files import StoredFile
+from rebyte_async.emulator.state.files import StoredArtifact, StoredFile
 from rebyte_async.emulator.state.prompts import Answer
 from rebyte_async.emulator.state.tasks import MadeTask
-from rebyte_async.emulator.state.workspaces import StoredArtifact
 from rebyte_async.emulator.webhooks.log import Attempt as Attempt
 from rebyte_async.emulator.webhooks.log import Delivery
 

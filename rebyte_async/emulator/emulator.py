@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from rebyte_async.emulator.faults.registry import FaultRegistry
     from rebyte_async.emulator.log import TrafficLog
     from rebyte_async.emulator.script.player import Steps
-    from rebyte_async.emulator.state.files import StoredFile
+    from rebyte_async.emulator.state.files import StoredArtifact, StoredFile
     from rebyte_async.emulator.state.tasks import MadeTask
-    from rebyte_async.emulator.state.workspaces import StoredArtifact
     from rebyte_async.emulator.webhooks.log import Delivery, Outcome
 
 T = TypeVar("T")

@@ -15,9 +15,9 @@ from rebyte_async.emulator.faults.registry import FaultRegistry
 from rebyte_async.emulator.generators import IdGenerator, make_clock
 from rebyte_async.emulator.log import TrafficLog
 from rebyte_async.emulator.script.script import Scripts
+from rebyte_async.emulator.state.files import Workspace
 from rebyte_async.emulator.state.primitives import Collection, Latch
 from rebyte_async.emulator.state.prompts import Prompt, Transcript
-from rebyte_async.emulator.state.workspaces import Workspace
 from rebyte_async.emulator.webhooks.delivery import DeliveryWorker
 from rebyte_async.emulator.webhooks.log import DeliveryLog
 

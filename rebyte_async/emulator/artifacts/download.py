@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.frames import ByteSink
-    from rebyte_async.emulator.state.workspaces import StoredArtifact
+    from rebyte_async.emulator.state.files import StoredArtifact
 
 _PIECE = 256 << 10
 # aiohttp's `http_range` takes `bytes=-0` for the whole and `bytes=5-4` for a malformed header; RFC 9110, section 14,

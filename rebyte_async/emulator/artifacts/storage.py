@@ -10,14 +10,14 @@ from urllib.parse import quote
 from attrs import frozen
 
 from rebyte_async.emulator.responses import validation_error
-from rebyte_async.emulator.state.workspaces import StoredArtifact
+from rebyte_async.emulator.state.files import StoredArtifact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable
     from datetime import datetime
 
     from rebyte_async.emulator.disk import DiskPart
-    from rebyte_async.emulator.state.workspaces import Workspace
+    from rebyte_async.emulator.state.files import Workspace
 
 DEFAULT_TYPE = "application/octet-stream"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")

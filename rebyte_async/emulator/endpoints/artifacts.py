@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rebyte_async.emulator.body import JsonObject
     from rebyte_async.emulator.exchange import Exchange
     from rebyte_async.emulator.service import State
-    from rebyte_async.emulator.state.workspaces import StoredArtifact, Workspace
+    from rebyte_async.emulator.state.files import StoredArtifact, Workspace
 
 
 async def list_artifacts(state: State, exchange: Exchange) -> web.Response:

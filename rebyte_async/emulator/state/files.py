@@ -1,10 +1,16 @@
-"""Files for prompts: announced to the API first, then uploaded to the storage."""
+"""Files for prompts, artifacts, and the workspaces that contain both."""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from attrs import define, evolve, field, frozen
+
+from rebyte_async.emulator.responses import not_found
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @frozen(kw_only=True)
@@ -37,3 +43,52 @@ def make_unique_name(filename: str, token: str) -> str:
     """Return a name that no other file has, with the ending of the requested one."""
     path = PurePosixPath(filename.replace("/", "_"))
     return f"{path.stem}-{token}{path.suffix}"
+
+
+@frozen(kw_only=True)
+class StoredArtifact:
+    """An artifact of a workspace."""
+
+    workspace_id: str
+    """The workspace's id."""
+    name: str
+    """The artifact's name, which may be anything."""
+    content_type: str
+    """The type that it was uploaded with."""
+    size: int
+    """Its size in bytes."""
+    etag: str
+    """Its ETag, made from its bytes."""
+    created_at: datetime
+    """When the first artifact of this name was stored."""
+    updated_at: datetime
+    """When this one was stored."""
+    path: Path | None = None
+    """Where its bytes are kept; None for one from `Emulator.put_artifact`, which is kept in memory."""
+    data: bytes = field(default=b"", repr=False)
+    """Its bytes if it is kept in memory."""
+
+    def read(self) -> bytes:
+        """Return its bytes; this blocks while they are read from the disk."""
+        return self.data if self.path is None else self.path.read_bytes()
+
+
+@define(eq=False)
+class Workspace:
+    """One workspace: the files on its agent computer, and its artifacts."""
+
+    id: str
+    files: dict[str, StoredFile] = field(factory=dict[str, StoredFile], init=False)
+    artifacts: dict[str, StoredArtifact] = field(factory=dict[str, StoredArtifact], init=False)
+
+    def artifact(self, name: str) -> StoredArtifact:
+        """Return the artifact with a name, or raise an `ApiError`."""
+        if name not in self.artifacts:
+            raise not_found("Artifact")
+        return self.artifacts[name]
+
+    def put(self, artifact: StoredArtifact) -> StoredArtifact | None:
+        """Add an artifact, and return the one that it replaces."""
+        old = self.artifacts.get(artifact.name)
+        self.artifacts[artifact.name] = artifact if old is None else evolve(artifact, created_at=old.created_at)
+        return old

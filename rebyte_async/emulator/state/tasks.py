@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import asyncio
     from datetime import datetime
 
+    from rebyte_async.emulator.state.files import Workspace
     from rebyte_async.emulator.state.prompts import Question
-    from rebyte_async.emulator.state.workspaces import Workspace
 
 _TITLE_LENGTH = 80
 _TASK_STATUS = {"succeeded": "completed"}
