@@ -1,4 +1,4 @@
-"""The journal: what is written stays, and what isn't a journal is left alone."""
+"""A journal on disk: writes stay, one user at a time, and no other file is changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from support.clients import client_of
 from support.journals import open_run_journal
 
 
-async def test_a_journal_says_whose_it_is(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
+async def test_a_journal_names_its_owner_and_version(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
     """The file's header names its owner and version, and its tables hold every item."""
     path = tmp_path / "run.sqlite3"
     await outcomes_of(runner_of(client, journal=path), items(3))
@@ -46,7 +46,7 @@ async def test_a_journal_says_whose_it_is(client: AsyncRebyte, emulator: Emulato
 
 
 async def test_two_cannot_have_one_journal(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
-    """The second is told who has it, also by way of a link; the first isn't disturbed."""
+    """The error of the second names the holder, also through a link; the first isn't disturbed."""
     path = tmp_path / "run.sqlite3"
     async with Journal(path):
         with pytest.raises(errors.JournalBusyError, match="in use by this process"):
@@ -70,7 +70,7 @@ asyncio.run(main())
 
 
 async def test_another_process_holds_a_journal_until_it_dies(client: AsyncRebyte, tmp_path: Path) -> None:
-    """The error names its number; after a SIGKILL the journal is free at once."""
+    """The error names its process id; after a SIGKILL the journal is free at once."""
     path = tmp_path / "run.sqlite3"
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdin=pipe, stdout=pipe) as other:
@@ -91,7 +91,7 @@ def _as_sqlite(path: Path, *statements: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("text", "is not a batch journal. The file was not changed"),
         ("short", "is not a batch journal"),
@@ -101,10 +101,10 @@ def _as_sqlite(path: Path, *statements: str) -> None:
         ("truncated", "is damaged"),
     ],
 )
-async def test_what_is_no_sound_journal_is_left_alone(
-    client: AsyncRebyte, emulator: Emulator, tmp_path: Path, kind: str, said: str
+async def test_an_unsound_journal_is_left_unchanged(
+    client: AsyncRebyte, emulator: Emulator, tmp_path: Path, kind: str, message: str
 ) -> None:
-    """A clear error, nothing sent, and not a byte of the file changed."""
+    """The run ends with a clear error, sends nothing, and changes no byte of the file."""
     path = tmp_path / "run.sqlite3"
     if kind == "text":
         path.write_text("my precious notes\n" * 100, encoding="utf-8")
@@ -126,14 +126,14 @@ async def test_what_is_no_sound_journal_is_left_alone(
     before, made = path.read_bytes(), creates(emulator)
     with pytest.raises(errors.JournalError) as caught:
         await outcomes_of(runner_of(client, journal=path), items(1))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert path.read_bytes() == before
     assert creates(emulator) == made
 
 
 async def test_an_empty_file_becomes_a_journal(client: AsyncRebyte, tmp_path: Path) -> None:
-    """What is left of a making that was broken off is no hindrance, and goes."""
+    """The files of an attempt to create the journal that was killed don't matter, and are removed."""
     path = tmp_path / "empty"
     path.touch()
     (tmp_path / "empty.making").write_bytes(b"SQLite format 3\0 and no more")
@@ -162,10 +162,8 @@ asyncio.run(main())
 
 
 @pytest.mark.usefixtures("client")
-async def test_a_folder_that_can_not_be_written_is_named(
-    emulator: Emulator, sealed: Path, unprivileged: Callable[..., str]
-) -> None:
-    """There can be no lock there, so there is no run; one without a journal needs none."""
+async def test_a_read_only_folder_is_named(emulator: Emulator, sealed: Path, unprivileged: Callable[..., str]) -> None:
+    """Without a lock file there is no run. A run without a journal needs no lock."""
     sealed.chmod(0o555)
     path = sealed / "run.sqlite3"
     said = await asyncio.to_thread(unprivileged, _RUN, emulator.url, str(path))
@@ -174,15 +172,15 @@ async def test_a_folder_that_can_not_be_written_is_named(
     assert list(sealed.iterdir()) == []
 
 
-@pytest.mark.parametrize(("where", "said"), [("none/run.sqlite3", "there is no folder"), (".", "it is a folder")])
-async def test_a_place_without_a_file_is_named(client: AsyncRebyte, tmp_path: Path, where: str, said: str) -> None:
+@pytest.mark.parametrize(("where", "message"), [("none/run.sqlite3", "there is no folder"), (".", "it is a folder")])
+async def test_a_place_without_a_file_is_named(client: AsyncRebyte, tmp_path: Path, where: str, message: str) -> None:
     """The error says what is wrong with the path."""
-    with pytest.raises(errors.JournalError, match=said):
+    with pytest.raises(errors.JournalError, match=message):
         await outcomes_of(runner_of(client, journal=tmp_path / where), items(1))
 
 
 async def test_a_journal_of_another_service_is_refused(client: AsyncRebyte, tmp_path: Path) -> None:
-    """Its tasks aren't there, so going on would make them again."""
+    """Its tasks aren't on this service, so resuming the batch would create them again."""
     path = tmp_path / "run.sqlite3"
     await outcomes_of(runner_of(client, journal=path), items(1))
     async with Emulator() as other, client_of(other.url) as elsewhere:
@@ -192,33 +190,33 @@ async def test_a_journal_of_another_service_is_refused(client: AsyncRebyte, tmp_
 
 
 async def test_a_changed_item_is_refused(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
-    """The error names the key, and what of it stands in the journal otherwise."""
+    """The error names the key, and the values of the journal that differ."""
     path = tmp_path / "run.sqlite3"
     await outcomes_of(runner_of(client, journal=path), [BatchItem("k0", "Do 0", model="m")])
-    for changed, said in (
+    for changed, message in (
         (BatchItem("k0", "Do something else", model="m"), r"another prompt \(\"Do 0\"\)"),
         (BatchItem("k0", "Do 0", model="n"), r"another model \(\"m\"\)"),
         (BatchItem("k0", "Do 0", model="m", skills=["pdf"]), r"another skills \(null\)"),
         (BatchItem("k0", "Do it", executor="codex", model="m"), r"another prompt \(\"Do 0\"\) and executor \(null\)"),
     ):
         seen: list[str] = []
-        with pytest.raises(errors.BatchError, match=f"the key 'k0' is in the journal with {said}"):
+        with pytest.raises(errors.BatchError, match=f"the key 'k0' is in the journal with {message}"):
             await keys_into(seen, runner_of(client, journal=path).run([BatchItem("new", "New"), changed]))
         assert seen == ["new"]
     assert creates(emulator) == 2
 
 
 async def test_a_full_disk_loses_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """The run ends with a clear error; what was told is in the journal, and the next run goes on."""
-    path, told = tmp_path / "run.sqlite3", tmp_path / "told"
+    """The run ends with a clear error; the outcomes it gave are in the journal, and the next run continues."""
+    path, report = tmp_path / "run.sqlite3", tmp_path / "report"
     process = multiprocessing.get_context("spawn").Process(
-        target=small_disk.run, args=(emulator.url, str(path), str(told))
+        target=small_disk.run, args=(emulator.url, str(path), str(report))
     )
     process.start()
     while process.is_alive():
         await asyncio.sleep(0.05)
     assert process.exitcode == 0
-    *keys, last = told.read_text(encoding="utf-8").splitlines()
+    *keys, last = report.read_text(encoding="utf-8").splitlines()
     assert f"can't write the journal {path}" in last
     assert "What was written before is safe" in last
     stored = {key for key, status in rows(path, "key, status") if status == "completed"}
@@ -229,8 +227,8 @@ async def test_a_full_disk_loses_nothing(emulator: Emulator, client: AsyncRebyte
     assert len(emulator.tasks) == 300
 
 
-async def test_reopened_items_are_made_again(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
-    """What has ended one way or other gets a new task; its old one is never given to another item."""
+async def test_reopened_items_get_a_new_task(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
+    """A reopened item gets a new task; its old one is never matched to another item."""
     path = tmp_path / "run.sqlite3"
     from rebyte_async.emulator import fail
 
@@ -254,7 +252,7 @@ async def test_reopened_items_are_made_again(client: AsyncRebyte, emulator: Emul
     assert creates(emulator) == 5
 
 
-async def test_what_is_asked_of_a_closed_journal_is_refused(tmp_path: Path) -> None:
+async def test_a_journal_that_is_not_open_refuses_to_reopen(tmp_path: Path) -> None:
     """Before it is opened, and after it was closed."""
     journal = Journal(tmp_path / "run.sqlite3")
     with pytest.raises(errors.JournalError, match="isn't open"):
@@ -266,7 +264,7 @@ async def test_what_is_asked_of_a_closed_journal_is_refused(tmp_path: Path) -> N
 
 
 async def test_a_task_belongs_to_one_item(tmp_path: Path) -> None:
-    """The file itself refuses a task for a second item, and the other writes of the same commit stay."""
+    """The journal refuses a task for a second item, and keeps the other writes of the same commit."""
     async with open_run_journal(tmp_path / "run.sqlite3") as journal:
         accepted: Any = await journal.accept([to_new_item(item) for item in items(2)])
         first, second = accepted
@@ -278,10 +276,10 @@ async def test_a_task_belongs_to_one_item(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("empty", [False, True])
-async def test_the_rest_of_a_journal_is_not_taken_for_a_new_ones(
+async def test_the_log_of_a_lost_journal_is_not_applied_to_a_new_one(
     client: AsyncRebyte, emulator: Emulator, tmp_path: Path, empty: bool
 ) -> None:
-    """SQLite would play it into the new file; it may be the only record of what was paid for."""
+    """SQLite would write it into the new file; it may be the only record of tasks that were paid for."""
     path = tmp_path / "run.sqlite3"
     rest = tmp_path / "run.sqlite3-wal"
     rest.write_bytes(b"what a kill has left")
@@ -296,31 +294,31 @@ async def test_the_rest_of_a_journal_is_not_taken_for_a_new_ones(
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
-async def test_what_is_no_regular_file_is_left_alone(client: AsyncRebyte, tmp_path: Path) -> None:
-    """A pipe has the size 0 too."""
+async def test_a_pipe_is_left_alone(client: AsyncRebyte, tmp_path: Path) -> None:
+    """A pipe has the size 0, like a new journal, and is refused."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(errors.JournalError, match="it is not a regular file"):
         await outcomes_of(runner_of(client, journal=tmp_path / "pipe"), items(1))
     assert [(file.name, file.is_fifo()) for file in tmp_path.iterdir()] == [("pipe", True)]
 
 
-@pytest.mark.parametrize(("path", "said"), [("", "not an empty string"), ("a\0b", "without NUL characters")])
-async def test_a_path_that_can_not_be_one_is_refused(client: AsyncRebyte, path: str, said: str) -> None:
-    """When the runner is made, before anything costs money."""
-    with pytest.raises(errors.ConfigurationError, match=said):
+@pytest.mark.parametrize(("path", "message"), [("", "not an empty string"), ("a\0b", "without NUL characters")])
+async def test_an_impossible_path_is_refused(client: AsyncRebyte, path: str, message: str) -> None:
+    """The runner's constructor raises, before anything costs money."""
+    with pytest.raises(errors.ConfigurationError, match=message):
         runner_of(client, journal=path)
 
 
 @pytest.mark.parametrize(
-    ("statuses", "keys", "said"),
+    ("statuses", "keys", "message"),
     [
         ("failed", None, r"statuses must be several strings, such as \['failed'\]"),
         (["failled"], None, "statuses has 'failled'; items end as completed, failed"),
         (["failed"], "k0", "keys must be several strings"),
     ],
 )
-async def test_what_is_to_be_opened_again_must_be_clear(tmp_path: Path, statuses: Any, keys: Any, said: str) -> None:
-    """A string is a sequence of letters, none of which is a status."""
+async def test_reopen_checks_its_arguments(tmp_path: Path, statuses: Any, keys: Any, message: str) -> None:
+    """Unknown statuses are refused, and single strings, which would be taken for sequences of letters."""
     async with Journal(tmp_path / "run.sqlite3") as journal:
-        with pytest.raises(errors.ConfigurationError, match=said):
+        with pytest.raises(errors.ConfigurationError, match=message):
             await journal.reopen(statuses, keys=keys)

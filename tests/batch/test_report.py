@@ -24,7 +24,7 @@ from rebyte_async.batch.report.statistics import (
     percentiles,
 )
 from support.browser import Seen, open_page
-from support.journals import BEGIN, made_up, row, write_journal
+from support.journals import BEGIN, make_rows, row, write_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -196,7 +196,7 @@ def _open(page: Path, tmp_path: Path, at: str = "") -> Seen:
 
 def test_the_page_shows_a_run(journal: Path, tmp_path: Path) -> None:
     """Counts, a bar for each item under its key, durations, failures by error, and the item that the address names."""
-    rows = made_up(20, concurrency=4)
+    rows = make_rows(20, concurrency=4)
     seen = _open(_page(journal, rows), tmp_path, at="item=chapter-00003")
     assert seen.texts("count") == ["20 items", "16 completed", "2 failed", "1 running", "1 waiting"]
     assert set(seen.texts("ytick")) >= {f"chapter-{number:05d}" for number in range(19)}
@@ -212,7 +212,7 @@ def test_the_page_shows_a_run(journal: Path, tmp_path: Path) -> None:
 
 def test_the_page_at_ten_thousand_items(journal: Path, tmp_path: Path) -> None:
     """Ten thousand items share rows in the timeline, the table has pages, and a status can be chosen."""
-    rows = made_up(10_000, words=50)
+    rows = make_rows(10_000, words=50)
     seen = _open(_page(journal, rows), tmp_path, at="status=failed")
     failed = [given["key"] for given in rows if given["status"] == "failed"]
     assert seen.texts("count")[0] == "10,000 items"

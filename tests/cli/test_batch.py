@@ -15,7 +15,7 @@ from cli.process import environment
 from rebyte_async.batch import BatchProgress
 from rebyte_async.cli.view.progress import PlainBatchView
 from rebyte_async.emulator import Drop, Emulator, Match, Status, fail, init, text
-from support.journals import BEGIN, made_up, row, write_journal
+from support.journals import BEGIN, make_rows, row, write_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -232,7 +232,7 @@ def test_another_process_has_the_journal(emulator: Emulator, tmp_path: Path) -> 
 
 def test_export(tmp_path: Path) -> None:
     """Outcomes are exported as JSON lines and as CSV, to stdout or a file, and what hasn't ended is told."""
-    journal = write_journal(tmp_path / "j", made_up(50, concurrency=4))
+    journal = write_journal(tmp_path / "j", make_rows(50, concurrency=4))
     lines = run_inline("batch", "export", str(journal), env={})
     assert (lines.code, lines.err) == (0, "4 of 50 items haven't ended\n")
     documents = [json.loads(line) for line in lines.lines]
@@ -260,7 +260,7 @@ def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
 
 def test_export_keeps_what_was_there_when_it_fails(tmp_path: Path) -> None:
     """A file that is there is replaced by a whole one, or not at all."""
-    journal = write_journal(tmp_path / "j", made_up(2_000))
+    journal = write_journal(tmp_path / "j", make_rows(2_000))
     content = bytearray(journal.read_bytes())
     content[-300_000:] = b"\xa5" * 300_000
     journal.write_bytes(content)

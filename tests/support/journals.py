@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
     from pathlib import Path
 
-__all__ = ["BEGIN", "made_up", "open_run_journal", "row", "write_journal"]
+__all__ = ["BEGIN", "make_rows", "open_run_journal", "row", "write_journal"]
 
 BEGIN = 1_700_000_000.0
 _ERRORS = (
@@ -40,7 +40,7 @@ async def open_run_journal(path: Path, *, base_url: str | None = None) -> AsyncG
 
 
 def row(key: str, **values: Any) -> dict[str, Any]:
-    """An item's row; it is completed, took a second, and said hello."""
+    """The row of an item that completed after a second with the result "hello"."""
     prompt = values.pop("prompt", f"Do {key}")
     request = {"key": key, "prompt": prompt} | values.pop("request", {})
     return {
@@ -63,7 +63,7 @@ def row(key: str, **values: Any) -> dict[str, Any]:
 
 
 def write_journal(path: Path, rows: Iterable[dict[str, Any]], *, pid: int = 1) -> Path:
-    """Write a journal file with these rows, of a run that hasn't ended."""
+    """Write a journal file with these rows, of a run without an end."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
@@ -89,8 +89,8 @@ def write_journal(path: Path, rows: Iterable[dict[str, Any]], *, pid: int = 1) -
     return path
 
 
-def made_up(count: int, *, concurrency: int = 64, seed: int = 1, words: int = 150) -> list[dict[str, Any]]:
-    """Rows of a run as they come: most complete, some fail in some ways, the last ones run or wait."""
+def make_rows(count: int, *, concurrency: int = 64, seed: int = 1, words: int = 150) -> list[dict[str, Any]]:
+    """Return the rows of a plausible run: most items complete, some fail, the last ones run or wait."""
     chance = random.Random(seed)
     busy = [BEGIN] * concurrency
     left = min(concurrency, count // 10)

@@ -16,7 +16,7 @@ import pytest
 from rebyte_async.batch import BatchItem, read_journal
 from rebyte_async.batch.journal.schema import VERSION
 from rebyte_async.errors import JournalError
-from support.journals import BEGIN, made_up, open_run_journal, row, write_journal
+from support.journals import BEGIN, make_rows, open_run_journal, row, write_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +32,13 @@ os.kill(os.getpid(), 9)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a journal may be."""
+    """The path of a journal that doesn't exist yet, with characters that are special in an address."""
     return tmp_path / "run #1?.sqlite3"
 
 
 def test_items_come_in_order_and_whole(path: Path) -> None:
-    """Every item comes once, in the order of its acceptance, with what was asked for and what became of it."""
-    rows = made_up(1_234)
+    """Every item comes once, in the order of acceptance, with its request and its outcome."""
+    rows = make_rows(1_234)
     write_journal(path, rows)
     with read_journal(path) as reader:
         items = list(reader.items())
@@ -57,7 +57,7 @@ def test_items_come_in_order_and_whole(path: Path) -> None:
 
 
 def test_counts_and_outcomes(path: Path) -> None:
-    """The counts tell of all items, and outcomes are those that have ended, with aware times."""
+    """The counts cover all items; the outcomes are those of ended items, with aware times."""
     open_ = {"status": None, "final_result": None, "ended_at": None}
     rows = [
         row("a", started_at=BEGIN + 1, ended_at=BEGIN + 3),
@@ -83,7 +83,7 @@ def test_counts_and_outcomes(path: Path) -> None:
 
 
 async def test_a_live_run_is_seen(path: Path) -> None:
-    """What the run has written is there at once, a snapshot keeps still, and the run isn't disturbed."""
+    """The writes of a run are visible at once, a snapshot doesn't change, and the run isn't disturbed."""
     async with open_run_journal(path) as journal:
         await asyncio.to_thread(_look_at_a_live_run, path, journal.batch_id)
         await journal.end_run()
@@ -116,8 +116,8 @@ def _look_at_an_ended_run(path: Path) -> None:
         assert last.ended_at is not None
 
 
-def test_what_a_killed_run_wrote_is_read(path: Path) -> None:
-    """What was committed before a kill stands in the log beside the file, and is read from there."""
+def test_the_writes_of_a_killed_run_are_read(path: Path) -> None:
+    """Commits before a kill are in the log beside the file, and are read from there."""
     write_journal(path, [row("before")])
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(path)], check=False)
     assert killed.returncode == -9
@@ -127,7 +127,7 @@ def test_what_a_killed_run_wrote_is_read(path: Path) -> None:
 
 def test_reading_changes_nothing(path: Path) -> None:
     """The file is the same afterwards, and the reader's connection can't write."""
-    write_journal(path, made_up(20))
+    write_journal(path, make_rows(20))
     before = path.read_bytes()
     with read_journal(path) as reader:
         list(reader.items())
@@ -146,7 +146,7 @@ with rebyte_async.batch.read_journal(sys.argv[1]) as reader:
 
 
 def test_a_journal_in_a_folder_that_cant_be_written(sealed: Path, unprivileged: Callable[..., str]) -> None:
-    """A journal that was put away, on a medium that can't be written, is read too."""
+    """An archived journal on a read-only medium can be read."""
     path = write_journal(sealed / "run #1?.sqlite3", [row("a"), row("b")])
     path.chmod(0o444)
     sealed.chmod(0o555)
@@ -154,8 +154,8 @@ def test_a_journal_in_a_folder_that_cant_be_written(sealed: Path, unprivileged: 
     assert list(sealed.iterdir()) == [path]
 
 
-def test_what_is_no_journal(path: Path, tmp_path: Path) -> None:
-    """Each thing that can't be read as a journal is refused with what it is, and left as it was."""
+def test_other_files_are_refused(path: Path, tmp_path: Path) -> None:
+    """The error says what is wrong with the file, which isn't changed."""
     with pytest.raises(JournalError, match=r"there is no journal .*run #1\?\.sqlite3"):
         read_journal(path)
     assert not path.exists()
@@ -176,7 +176,7 @@ def test_what_is_no_journal(path: Path, tmp_path: Path) -> None:
 
 
 def test_a_newer_format_is_refused(path: Path) -> None:
-    """A journal of a version to come says so, rather than being misread."""
+    """A journal of a later version is refused instead of misread."""
     write_journal(path, [row("a")])
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute(f"PRAGMA user_version={VERSION + 1}")
@@ -185,9 +185,9 @@ def test_a_newer_format_is_refused(path: Path) -> None:
         read_journal(path)
 
 
-def test_damage_is_told(path: Path) -> None:
-    """Damage in the midst of the file is an error that names it, whenever it is come across."""
-    write_journal(path, made_up(500))
+def test_damage_is_reported(path: Path) -> None:
+    """Damage in the middle of the file is an error that names it, whenever it is met."""
+    write_journal(path, make_rows(500))
     content = bytearray(path.read_bytes())
     for page in range(4 * 4096, len(content), 4096):
         content[page : page + 4096] = b"\xa5" * 4096
