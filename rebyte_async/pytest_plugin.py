@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rebyte_async import AsyncRebyte
-from rebyte_async.emulator import Emulator
+if TYPE_CHECKING:  # nothing heavy may be imported when pytest starts
+    from rebyte_async import AsyncRebyte
+    from rebyte_async.emulator import Emulator
 
 __all__ = ["rebyte_client", "rebyte_emulator"]
 

@@ -6,12 +6,9 @@ import argparse
 import asyncio
 import contextlib
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from rebyte_async.emulator import Emulator
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _EXIT_CANNOT_LISTEN = 1
 _MAX_PORT = 65_535

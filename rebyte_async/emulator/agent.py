@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rebyte_async.emulator.script.player import ScriptPlayer
-
-if TYPE_CHECKING:
-    from rebyte_async.emulator.service import State
-    from rebyte_async.emulator.state.prompts import Prompt
-    from rebyte_async.emulator.state.tasks import Task
+from rebyte_async.emulator.service import State
+from rebyte_async.emulator.state.prompts import Prompt
+from rebyte_async.emulator.state.tasks import Task
 
 
 def start(state: State, task: Task) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -13,9 +15,6 @@ from yarl import URL
 from rebyte_async.emulator.responses import ApiError, access_denied, storage_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-
     from aiohttp import web
 
 _HEADERS = ("API_KEY", "api-key", "x-api-key")

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncIterator, Callable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar
 from uuid import UUID
 
 from aiohttp import web
 from attrs import define, field, frozen
 
+from rebyte_async.emulator.log import LogEntry
 from rebyte_async.emulator.responses import validation_error
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-
-    from rebyte_async.emulator.log import LogEntry
-    from rebyte_async.emulator.state.primitives import Collection
+from rebyte_async.emulator.state.primitives import Collection
 
 T = TypeVar("T")
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections.abc import AsyncIterable, Iterator
 from itertools import count
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
 from attrs import define, field, frozen
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterator
 
 
 @define(eq=False)

@@ -6,14 +6,17 @@ import asyncio
 import re
 import secrets
 import threading
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 from attrs import define, field
 
 from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE
 from rebyte_async.emulator.disk import Disk
-from rebyte_async.emulator.script.player import flatten_steps
+from rebyte_async.emulator.faults.registry import FaultRegistry
+from rebyte_async.emulator.log import TrafficLog
+from rebyte_async.emulator.script.player import Steps, flatten_steps
 from rebyte_async.emulator.script.script import Script
 from rebyte_async.emulator.server import Server
 from rebyte_async.emulator.service import State
@@ -26,17 +29,10 @@ from rebyte_async.emulator.settings import (
     WebhookFormat,
 )
 from rebyte_async.emulator.state.agent_computers import Provisioning
+from rebyte_async.emulator.state.files import StoredArtifact, StoredFile
+from rebyte_async.emulator.state.tasks import MadeTask
+from rebyte_async.emulator.webhooks.log import Delivery, Outcome
 from rebyte_async.emulator.webhooks.message import SigningKey
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
-
-    from rebyte_async.emulator.faults.registry import FaultRegistry
-    from rebyte_async.emulator.log import TrafficLog
-    from rebyte_async.emulator.script.player import Steps
-    from rebyte_async.emulator.state.files import StoredArtifact, StoredFile
-    from rebyte_async.emulator.state.tasks import MadeTask
-    from rebyte_async.emulator.webhooks.log import Delivery, Outcome
 
 T = TypeVar("T")
 

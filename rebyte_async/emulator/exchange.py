@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from rebyte_async.emulator.body import RequestBody
+from rebyte_async.emulator.frames import CutManner
+from rebyte_async.emulator.log import LogEntry
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from aiohttp import web
-
-    from rebyte_async.emulator.body import RequestBody
-    from rebyte_async.emulator.frames import CutManner
-    from rebyte_async.emulator.log import LogEntry
 
 # A client that learns of a broken connection may throw away what it had received but not read. What was sent before
 # a cut should count, so the client gets a moment to read it.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 from attrs import define
@@ -12,17 +13,12 @@ from attrs import define
 from rebyte_async.emulator.artifacts.download import Download
 from rebyte_async.emulator.auth import read_key
 from rebyte_async.emulator.body import RequestBody
-from rebyte_async.emulator.exchange import Exchange
+from rebyte_async.emulator.exchange import Connection, Exchange
 from rebyte_async.emulator.faults.base import with_byte_faults, with_request_faults
 from rebyte_async.emulator.generators import now
 from rebyte_async.emulator.responses import ApiError, error_response, validation_error
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rebyte_async.emulator.exchange import Connection
-    from rebyte_async.emulator.router import Router
-    from rebyte_async.emulator.service import State
+from rebyte_async.emulator.router import Router
+from rebyte_async.emulator.service import State
 
 _PREFIX = "/v1"
 

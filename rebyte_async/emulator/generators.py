@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from attrs import define, field
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _TICK = timedelta(milliseconds=1)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, overload
 
 from attrs import define, evolve, field, frozen
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
-
-__all__ = ["Record", "TrafficLog"]
 
 
 @frozen(kw_only=True)

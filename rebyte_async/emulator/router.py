@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 from urllib.parse import unquote
 
+from aiohttp import web
 from attrs import Factory, define, field, frozen
 
+from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.responses import not_found
+from rebyte_async.emulator.service import State
 
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.service import State
-
-Handler: TypeAlias = Callable[["State", "Exchange"], Awaitable["web.StreamResponse"]]
+Handler: TypeAlias = Callable[[State, Exchange], Awaitable[web.StreamResponse]]
 
 
 @frozen

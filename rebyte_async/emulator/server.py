@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 from attrs import define, field
 
 from rebyte_async.emulator.endpoints import agent_computers, artifacts, events, files, tasks, webhooks
-from rebyte_async.emulator.exchange import Connection
+from rebyte_async.emulator.exchange import Connection, Exchange
 from rebyte_async.emulator.gateway import Gateway
 from rebyte_async.emulator.responses import json_response
 from rebyte_async.emulator.router import Route, Router
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Awaitable, Callable, Iterator
-
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.service import State
+from rebyte_async.emulator.service import State
 
 _BACKLOG = 4096
 _SHUTDOWN_TIMEOUT = 1.0

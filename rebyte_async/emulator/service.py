@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from datetime import datetime
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from attrs import define, evolve, field
 
 from rebyte_async.emulator.artifacts.storage import ArtifactStore
 from rebyte_async.emulator.auth import KeyRing, UrlSigner
+from rebyte_async.emulator.disk import DiskPart
 from rebyte_async.emulator.faults.registry import FaultRegistry
 from rebyte_async.emulator.generators import IdGenerator, make_clock
 from rebyte_async.emulator.log import TrafficLog
 from rebyte_async.emulator.script.script import Scripts
-from rebyte_async.emulator.state.files import Workspace
+from rebyte_async.emulator.settings import Formats, Settings
+from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning
+from rebyte_async.emulator.state.files import File, StoredFile, Workspace
 from rebyte_async.emulator.state.primitives import Collection, Latch
 from rebyte_async.emulator.state.prompts import Prompt, Transcript
+from rebyte_async.emulator.state.tasks import Task
+from rebyte_async.emulator.state.webhooks import Webhook
 from rebyte_async.emulator.webhooks.delivery import DeliveryWorker
 from rebyte_async.emulator.webhooks.log import DeliveryLog
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping
-    from datetime import datetime
-
-    from rebyte_async.emulator.disk import DiskPart
-    from rebyte_async.emulator.settings import Formats, Settings
-    from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning
-    from rebyte_async.emulator.state.files import File, StoredFile
-    from rebyte_async.emulator.state.tasks import Task
-    from rebyte_async.emulator.state.webhooks import Webhook
-    from rebyte_async.emulator.webhooks.message import SigningKey
+from rebyte_async.emulator.webhooks.message import SigningKey
 
 _CLOSE_TIMEOUT = 1.0
 
@@ -64,20 +60,20 @@ class State:
     keys: KeyRing = field(factory=KeyRing)
     read_tokens: set[str] = field(factory=set[str])
     """Tokens in a URL's query that replace a key."""
-    tasks: Collection[Task] = field(factory=lambda: Collection["Task"]("Task"))
-    agent_computers: Collection[AgentComputer] = field(factory=lambda: Collection["AgentComputer"]("Agent computer"))
-    provisionings: deque[Provisioning] = field(factory=deque["Provisioning"])
+    tasks: Collection[Task] = field(factory=lambda: Collection[Task]("Task"))
+    agent_computers: Collection[AgentComputer] = field(factory=lambda: Collection[AgentComputer]("Agent computer"))
+    provisionings: deque[Provisioning] = field(factory=deque[Provisioning])
     """How the next agent computers are provisioned, where a test has set it."""
-    files: Collection[File] = field(factory=lambda: Collection["File"]("File"))
+    files: Collection[File] = field(factory=lambda: Collection[File]("File"))
     workspaces: Collection[Workspace] = field(factory=lambda: Collection[Workspace]("Workspace"))
-    webhooks: Collection[Webhook] = field(factory=lambda: Collection["Webhook"]("Webhook"))
+    webhooks: Collection[Webhook] = field(factory=lambda: Collection[Webhook]("Webhook"))
     deliveries: DeliveryWorker = field(init=False)
     latches: defaultdict[str, Latch] = field(factory=lambda: defaultdict[str, Latch](Latch))
     """Each is created when its name is first used."""
     problems: list[Exception] = field(factory=list[Exception])
     """What failed inside the emulator, for `Emulator.check`."""
     open_exchanges: set[Cancellable] = field(factory=set[Cancellable])
-    _jobs: set[asyncio.Task[None]] = field(factory=set["asyncio.Task[None]"], init=False)
+    _jobs: set[asyncio.Task[None]] = field(factory=set[asyncio.Task[None]], init=False)
     _action_ids: Iterator[int] = field(factory=lambda: count(1), init=False)
 
     @classmethod

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 from aiohttp import web
 from anyio import to_thread
 from attrs import frozen
 
 from rebyte_async.emulator.artifacts.storage import encode_segment
-from rebyte_async.emulator.frames import CutOff
+from rebyte_async.emulator.exchange import Exchange
+from rebyte_async.emulator.frames import ByteSink, CutOff
 from rebyte_async.emulator.responses import ApiError, error_response
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
-
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.frames import ByteSink
-    from rebyte_async.emulator.state.files import StoredArtifact
+from rebyte_async.emulator.state.files import StoredArtifact
 
 _PIECE = 256 << 10
 # aiohttp's `http_range` takes `bytes=-0` for the whole and `bytes=5-4` for a malformed header; RFC 9110, section 14,

@@ -10,16 +10,13 @@ read the body.
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from email.message import Message
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from attrs import define, field, frozen
 
 from rebyte_async.emulator.responses import validation_error
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 _MAX_HEAD = 16 << 10
 _END_OF_HEAD = b"\r\n\r\n"

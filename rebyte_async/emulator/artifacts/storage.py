@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterable, Callable
+from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 from attrs import frozen
 
+from rebyte_async.emulator.disk import DiskPart
 from rebyte_async.emulator.responses import validation_error
-from rebyte_async.emulator.state.files import StoredArtifact
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable
-    from datetime import datetime
-
-    from rebyte_async.emulator.disk import DiskPart
-    from rebyte_async.emulator.state.files import Workspace
+from rebyte_async.emulator.state.files import StoredArtifact, Workspace
 
 DEFAULT_TYPE = "application/octet-stream"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")

@@ -8,17 +8,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rebyte_async.emulator.body import make_page
+from rebyte_async.emulator.body import JsonObject, make_page
+from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.responses import empty_response, json_response, validation_error
 from rebyte_async.emulator.router import Route
+from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-    from rebyte_async.emulator.body import JsonObject
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.service import State
 
 _DEFAULT_NAME = "Agent Computer"
 _MAX_NAME = 200

@@ -5,24 +5,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from rebyte_async.emulator.artifacts.download import DownloadPlan, make_download
-from rebyte_async.emulator.artifacts.multipart import MultipartReader
+from rebyte_async.emulator.artifacts.multipart import MultipartReader, Part
 from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE, check_content_type, check_name, encode_segment
+from rebyte_async.emulator.body import JsonObject
+from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.faults.base import with_download_faults
 from rebyte_async.emulator.generators import timestamp
 from rebyte_async.emulator.responses import empty_response, json_response, validation_error
 from rebyte_async.emulator.router import Route
-
-if TYPE_CHECKING:
-    from rebyte_async.emulator.artifacts.multipart import Part
-    from rebyte_async.emulator.body import JsonObject
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.service import State
-    from rebyte_async.emulator.state.files import StoredArtifact, Workspace
+from rebyte_async.emulator.service import State
+from rebyte_async.emulator.state.files import StoredArtifact, Workspace
 
 
 async def list_artifacts(state: State, exchange: Exchange) -> web.Response:
@@ -40,7 +37,7 @@ async def get(state: State, exchange: Exchange) -> web.StreamResponse:
 
 async def upload(state: State, exchange: Exchange) -> web.Response:
     """`POST /workspaces/:id/artifacts`: stores the parts named `files`, all of them or none."""
-    workspace, drafts = _workspace(state, exchange), list["StoredArtifact"]()
+    workspace, drafts = _workspace(state, exchange), list[StoredArtifact]()
     content_type = exchange.request.headers.get("Content-Type", "")
     # No part is published before all of them have come; until then their bytes are drafts on the disk.
     try:

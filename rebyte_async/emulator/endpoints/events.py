@@ -6,20 +6,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.faults.base import with_byte_faults, with_frame_faults
-from rebyte_async.emulator.frames import CutOff, Done, Event, make_comment
+from rebyte_async.emulator.frames import CutOff, Done, Event, Frame, FrameSink, make_comment
 from rebyte_async.emulator.responses import json_response, not_found
 from rebyte_async.emulator.router import Route
-
-if TYPE_CHECKING:
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.frames import Frame, FrameSink
-    from rebyte_async.emulator.service import State
-    from rebyte_async.emulator.state.prompts import Prompt
+from rebyte_async.emulator.service import State
+from rebyte_async.emulator.state.prompts import Prompt
 
 _EMPTY_DONE = Done({"status": "succeeded", "lastSeq": -1, "finalResult": ""})
 _HEARTBEAT = make_comment("heartbeat")

@@ -5,19 +5,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import anyio
 from aiohttp import web
 
+from rebyte_async.emulator.body import JsonObject
+from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.responses import json_response, validation_error
 from rebyte_async.emulator.router import Route
+from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.files import File, StoredFile, make_unique_name
-
-if TYPE_CHECKING:
-    from rebyte_async.emulator.body import JsonObject
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.service import State
 
 _MAX_FILENAME = 255
 _DEFAULT_TYPE = "application/octet-stream"

@@ -10,20 +10,17 @@ import re
 from typing import TYPE_CHECKING
 
 from rebyte_async.emulator import agent
-from rebyte_async.emulator.body import make_page
+from rebyte_async.emulator.body import JsonObject, make_page
 from rebyte_async.emulator.endpoints.files import find_attached
+from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.responses import ApiError, conflict, empty_response, json_response, validation_error
 from rebyte_async.emulator.router import Route
-from rebyte_async.emulator.state.prompts import Answer
+from rebyte_async.emulator.service import State
+from rebyte_async.emulator.state.prompts import Answer, Prompt
 from rebyte_async.emulator.state.tasks import Task
 
 if TYPE_CHECKING:
     from aiohttp import web
-
-    from rebyte_async.emulator.body import JsonObject
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.service import State
-    from rebyte_async.emulator.state.prompts import Prompt
 
 _DEFAULT_EXECUTOR = "claude"
 _MAX_PROMPT = 100_000

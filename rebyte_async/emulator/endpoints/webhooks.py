@@ -6,21 +6,18 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 from yarl import URL
 
+from rebyte_async.emulator.body import JsonObject
+from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.responses import ApiError, conflict, empty_response, json_response, validation_error
 from rebyte_async.emulator.router import Route
+from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.webhooks import EVENTS, Webhook
 from rebyte_async.emulator.webhooks.delivery import is_loopback
 from rebyte_async.emulator.webhooks.message import CryptographyMissingError
-
-if TYPE_CHECKING:
-    from rebyte_async.emulator.body import JsonObject
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.service import State
 
 _MAX_TEXT = 500
 _MAX_WEBHOOKS = 3

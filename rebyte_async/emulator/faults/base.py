@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
+from aiohttp import web
 from attrs import frozen
 
-if TYPE_CHECKING:
-    from aiohttp import web
+from rebyte_async.emulator.artifacts.download import DownloadPlan
+from rebyte_async.emulator.exchange import Exchange
+from rebyte_async.emulator.frames import ByteSink, FrameSink
 
-    from rebyte_async.emulator.artifacts.download import DownloadPlan
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.frames import ByteSink, FrameSink
-
-Respond: TypeAlias = Callable[[], Awaitable["web.StreamResponse"]]
+Respond: TypeAlias = Callable[[], Awaitable[web.StreamResponse]]
 
 
 @frozen(kw_only=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from attrs import evolve, frozen
 
-if TYPE_CHECKING:
-    from rebyte_async.emulator.faults.base import DeliveryPlan
+from rebyte_async.emulator.faults.base import DeliveryPlan
 
 
 @frozen

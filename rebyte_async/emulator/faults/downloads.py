@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from attrs import evolve, field, frozen
 
+from rebyte_async.emulator.artifacts.download import DownloadPlan
+from rebyte_async.emulator.exchange import Exchange
+from rebyte_async.emulator.faults.base import Respond
 from rebyte_async.emulator.faults.registry import DOWNLOADS, STORAGE, Match
+from rebyte_async.emulator.frames import ByteSink
 from rebyte_async.emulator.responses import access_denied
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import ClassVar
-
     from aiohttp import web
-
-    from rebyte_async.emulator.artifacts.download import DownloadPlan
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.faults.base import Respond
-    from rebyte_async.emulator.frames import ByteSink
 
 
 @frozen

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.faults.base import DeliveryFault, DownloadFault, RequestFault
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.faults.base import Fault
+from rebyte_async.emulator.exchange import Exchange
+from rebyte_async.emulator.faults.base import DeliveryFault, DownloadFault, Fault, RequestFault
 
 
 def _compile(pattern: str | re.Pattern[str] | None) -> re.Pattern[str] | None:

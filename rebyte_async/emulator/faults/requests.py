@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, ClassVar, Literal
 
 from aiohttp import web
 from attrs import evolve, field, frozen
 
 from rebyte_async.emulator.body import is_array, is_object
+from rebyte_async.emulator.exchange import Exchange
+from rebyte_async.emulator.faults.base import Respond
 from rebyte_async.emulator.faults.registry import Match
-from rebyte_async.emulator.frames import Done
+from rebyte_async.emulator.frames import Done, Frame, FrameSink
 from rebyte_async.emulator.responses import ApiError, error_response, json_response, not_found, read_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import ClassVar
-
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.faults.base import Respond
-    from rebyte_async.emulator.frames import Frame, FrameSink
 
 _CODES = {
     400: "validation_error",

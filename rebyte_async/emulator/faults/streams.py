@@ -5,23 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import define, evolve, field, frozen
 
+from rebyte_async.emulator.exchange import Exchange
+from rebyte_async.emulator.faults.base import Respond
 from rebyte_async.emulator.faults.registry import STREAMS, Match
-from rebyte_async.emulator.frames import CutOff, Done, Event, Raw
+from rebyte_async.emulator.frames import ByteSink, CutManner, CutOff, Done, Event, Frame, FrameSink, Raw
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
-    from typing import ClassVar
-
     from aiohttp import web
-
-    from rebyte_async.emulator.exchange import Exchange
-    from rebyte_async.emulator.faults.base import Respond
-    from rebyte_async.emulator.frames import ByteSink, CutManner, Frame, FrameSink
 
 
 @frozen

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from attrs import Factory, define, field
 
+from rebyte_async.emulator.artifacts.storage import ArtifactStore
+from rebyte_async.emulator.generators import IdGenerator
 from rebyte_async.emulator.script.turn import AgentFilesystem, Turn
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections import defaultdict
-    from collections.abc import Coroutine
-    from datetime import datetime
-
-    from rebyte_async.emulator.artifacts.storage import ArtifactStore
-    from rebyte_async.emulator.generators import IdGenerator
-    from rebyte_async.emulator.state.primitives import Latch
-    from rebyte_async.emulator.state.prompts import Answer, Prompt
-    from rebyte_async.emulator.state.tasks import Task
+from rebyte_async.emulator.state.primitives import Latch
+from rebyte_async.emulator.state.prompts import Answer, Prompt
+from rebyte_async.emulator.state.tasks import Task
 
 _TEXT_TYPES = frozenset({"text", "assistant", "message", "response"})
 _TEXT_FIELDS = ("content", "text", "result")
@@ -70,7 +66,7 @@ class ScriptPlayer:
     prompt: Prompt
     on_end: Callable[[Task], None]
     """Called when a turn of the task may have ended."""
-    answers: list[Answer] = field(factory=list["Answer"], init=False)
+    answers: list[Answer] = field(factory=list[Answer], init=False)
     tool_id: str = field(default="", init=False)
     """The id of the latest tool call."""
     filesystem: AgentFilesystem = field(

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from rebyte_async.emulator.script import steps
-
-if TYPE_CHECKING:
-    import re
-    from collections.abc import Iterator
-
-    from rebyte_async.emulator.script.player import Step, Steps
-    from rebyte_async.emulator.script.turn import Turn
+from rebyte_async.emulator.script.player import Step, Steps
+from rebyte_async.emulator.script.turn import Turn
 
 _MAX_ECHO = 60
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
 from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE
-from rebyte_async.emulator.script.player import flatten_steps
+from rebyte_async.emulator.script.player import ScriptPlayer, Steps, flatten_steps
+from rebyte_async.emulator.script.turn import Turn
 from rebyte_async.emulator.state.prompts import Question
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rebyte_async.emulator.script.player import ScriptPlayer, Steps
-    from rebyte_async.emulator.script.turn import Turn
 
 Content: TypeAlias = str | bytes | Iterable[bytes]
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import anyio
 from attrs import define, field, frozen
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rebyte_async.emulator.state.files import StoredFile
-    from rebyte_async.emulator.state.prompts import Answer
+from rebyte_async.emulator.state.files import StoredFile
+from rebyte_async.emulator.state.prompts import Answer
 
 _FOLDER = "/code/"
 # The functions of a script aren't awaited, and yet their reads must not block the event loop; so files are loaded
@@ -24,7 +21,7 @@ class AgentFilesystem:
     """The files on an agent computer during one turn."""
 
     files: Mapping[str, StoredFile] = field(factory=dict[str, "StoredFile"])
-    _loaded: dict[StoredFile, bytes] = field(factory=dict["StoredFile", bytes], init=False, repr=False)
+    _loaded: dict[StoredFile, bytes] = field(factory=dict[StoredFile, bytes], init=False, repr=False)
 
     async def load(self) -> None:
         """Load all but very large files into memory."""

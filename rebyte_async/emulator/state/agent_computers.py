@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from attrs import define, field, frozen
 
 from rebyte_async.emulator.generators import timestamp
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 _VIEWS = ("chat", "files", "terminal")
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
 from rebyte_async.emulator.responses import not_found
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 @frozen(kw_only=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Iterator, ValuesView
+from typing import Generic, TypeVar
 
 from attrs import define, field
 
 from rebyte_async.emulator.responses import not_found
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, ValuesView
 
 T = TypeVar("T")
 

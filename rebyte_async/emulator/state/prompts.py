@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.frames import Event, make_comment
+from rebyte_async.emulator.frames import Event, Frame, make_comment
 from rebyte_async.emulator.generators import timestamp, timestamp_or_none
 from rebyte_async.emulator.responses import validation_error
+from rebyte_async.emulator.state.files import StoredFile
 from rebyte_async.emulator.state.primitives import Broadcast
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from rebyte_async.emulator.frames import Frame
-    from rebyte_async.emulator.state.files import StoredFile
 
 
 @define(eq=False)
@@ -27,7 +23,7 @@ class Transcript:
     prompt_id: str
     next_seq: int
     event_keys: bool
-    frames: list[Frame] = field(factory=list["Frame"], init=False)
+    frames: list[Frame] = field(factory=list[Frame], init=False)
     changed: Broadcast = field(factory=Broadcast, init=False)
     """Fires when a frame is added and when the turn ends."""
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from datetime import datetime
+from typing import Any
 
 from attrs import define, field, frozen
 
 from rebyte_async.emulator.generators import timestamp, timestamp_or_none
-from rebyte_async.emulator.state.prompts import Prompt
-
-if TYPE_CHECKING:
-    import asyncio
-    from datetime import datetime
-
-    from rebyte_async.emulator.state.files import Workspace
-    from rebyte_async.emulator.state.prompts import Question
+from rebyte_async.emulator.state.files import Workspace
+from rebyte_async.emulator.state.prompts import Prompt, Question
 
 _TITLE_LENGTH = 80
 _TASK_STATUS = {"succeeded": "completed"}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from attrs import define, field
 
 from rebyte_async.emulator.generators import timestamp, timestamp_or_none
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 EVENTS = ("task.created", "task.running", "task.completed", "task.failed", "task.canceled")
 

@@ -6,8 +6,10 @@ import asyncio
 import json
 import socket
 from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -15,22 +17,14 @@ from attrs import define, field
 from yarl import URL
 
 from rebyte_async.emulator.faults.base import DeliveryPlan, with_delivery_faults
+from rebyte_async.emulator.faults.registry import FaultRegistry
 from rebyte_async.emulator.generators import now, timestamp
-from rebyte_async.emulator.state.webhooks import EVENTS
-from rebyte_async.emulator.webhooks.log import Attempt
-from rebyte_async.emulator.webhooks.message import QueuedDelivery
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
-    from datetime import datetime
-
-    from rebyte_async.emulator.faults.registry import FaultRegistry
-    from rebyte_async.emulator.settings import Formats
-    from rebyte_async.emulator.state.primitives import Collection
-    from rebyte_async.emulator.state.tasks import Task
-    from rebyte_async.emulator.state.webhooks import Webhook
-    from rebyte_async.emulator.webhooks.log import DeliveryLog, Outcome
-    from rebyte_async.emulator.webhooks.message import SigningKey
+from rebyte_async.emulator.settings import Formats
+from rebyte_async.emulator.state.primitives import Collection
+from rebyte_async.emulator.state.tasks import Task
+from rebyte_async.emulator.state.webhooks import EVENTS, Webhook
+from rebyte_async.emulator.webhooks.log import Attempt, DeliveryLog, Outcome
+from rebyte_async.emulator.webhooks.message import QueuedDelivery, SigningKey
 
 _LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "Rebyte-Webhooks"}

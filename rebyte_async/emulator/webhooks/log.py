@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
 
 from attrs import define, evolve, field, frozen
 
 from rebyte_async.emulator.state.primitives import Broadcast
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
 
 Outcome: TypeAlias = Literal["pending", "delivered", "failed", "skipped", "dropped"]
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from attrs import define, field
 
+from rebyte_async.emulator.faults.base import DeliveryPlan
+from rebyte_async.emulator.webhooks.log import Delivery
+
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
-    from rebyte_async.emulator.faults.base import DeliveryPlan
-    from rebyte_async.emulator.webhooks.log import Delivery
 
 _KEY_SIZE = 2048
 _EXPONENT = 65537
