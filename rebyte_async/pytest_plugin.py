@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:  # nothing heavy may be imported when pytest starts
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.emulator import Emulator
+from rebyte_async import AsyncRebyte
+
+if TYPE_CHECKING:
+    from rebyte_async.emulator import Emulator  # not when pytest starts: it imports aiohttp
 
 __all__ = ["rebyte_client", "rebyte_emulator"]
 
 
 @pytest.fixture(scope="session")
 def _rebyte_emulator_server() -> Iterator[Emulator]:
-    """Run one emulator for all tests of the process."""
-    from rebyte_async.emulator import Emulator  # noqa: PLC0415 - nothing heavy may be imported when pytest starts
+    from rebyte_async.emulator import Emulator  # noqa: PLC0415 - see above
 
     with Emulator() as emulator:
         yield emulator
@@ -40,8 +40,6 @@ def rebyte_emulator(_rebyte_emulator_server: Emulator) -> Iterator[Emulator]:
 @pytest.fixture
 def rebyte_client(rebyte_emulator: Emulator) -> AsyncRebyte:
     """A client of `rebyte_emulator`, which is closed when the test's function returns."""
-    from rebyte_async import AsyncRebyte  # noqa: PLC0415 - nothing heavy may be imported when pytest starts
-
     return AsyncRebyte(api_key=rebyte_emulator.api_key, base_url=rebyte_emulator.url)
 
 

@@ -11,7 +11,6 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -26,40 +25,24 @@ if TYPE_CHECKING:
 _PADDINGS: dict[str, AsymmetricPadding] = {"pkcs1v15": PKCS1v15(), "pss": PSS(MGF1(SHA256()), PSS.DIGEST_LENGTH)}
 
 
-@frozen
-class VerifyingKey:
-    """A public key, which verifies signatures."""
-
-    _key: RSAPublicKey = field(repr=False)
-
-    @classmethod
-    def load(cls, pem: object) -> VerifyingKey:
-        """Read a public key from a PEM, or from the base64 of one."""
-        return cls(_load("public_key", RSAPublicKey, load_pem_public_key, _decode_pem("public_key", pem)))
-
-    def signature_matches(self, signature: bytes, message: bytes, padding: str) -> bool:
-        """Whether a signature of a message was made with the private half of this key."""
-        try:
-            self._key.verify(signature, message, _PADDINGS[padding], SHA256())
-        except InvalidSignature:
-            return False
-        return True
+def load_public_key(given: object) -> RSAPublicKey:
+    """Read a public key from a PEM, or from the base64 of one."""
+    key: RSAPublicKey = _load("public_key", RSAPublicKey, load_pem_public_key, _decode_pem("public_key", given))
+    return key
 
 
-@frozen
-class SigningKey:
-    """A private key, which makes signatures."""
+def signature_matches(key: RSAPublicKey, signature: bytes, message: bytes, padding: str) -> bool:
+    """Whether a signature of a message was made with the private half of a key."""
+    try:
+        key.verify(signature, message, _PADDINGS[padding], SHA256())
+    except InvalidSignature:
+        return False
+    return True
 
-    _key: RSAPrivateKey = field(repr=False)
 
-    @classmethod
-    def load(cls, pem: object) -> SigningKey:
-        """Read a private key from a PEM, or from the base64 of one."""
-        return cls(_load_private_key(_decode_pem("private_key", pem)))
-
-    def sign(self, message: bytes, padding: str) -> bytes:
-        """Return the signature of a message."""
-        return self._key.sign(message, _PADDINGS[padding], SHA256())
+def sign(private_key: object, message: bytes, padding: str) -> bytes:
+    """Return the signature of a message by a private key: a PEM, or the base64 of one."""
+    return _load_private_key(_decode_pem("private_key", private_key)).sign(message, _PADDINGS[padding], SHA256())
 
 
 @functools.lru_cache(maxsize=4)  # loading a key takes thirty times as long as signing with it

@@ -6,8 +6,8 @@ import hashlib
 import hmac
 import importlib
 import re
-from collections.abc import Iterable
-from typing import Any, cast
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import evolve, field, frozen
 
@@ -19,8 +19,12 @@ from rebyte_async.errors import (
     TimestampToleranceError,
 )
 from rebyte_async.webhooks._headers import Headers, HeaderValue
-from rebyte_async.webhooks._rsa import VerifyingKey
 from rebyte_async.webhooks.scheme import SignatureScheme
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+T = TypeVar("T")
 
 _UNIX_SECONDS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 
@@ -31,7 +35,7 @@ class Verification:
 
     secrets: tuple[bytes, ...] = field(repr=False)
     """The valid secrets: a delivery must have one of them. Empty if none is needed."""
-    keys: tuple[VerifyingKey, ...]
+    keys: tuple[RSAPublicKey, ...]
     """The valid public keys: one of them must match the signature. Empty while the key is still to be read."""
     is_signed: bool
     """Whether a delivery must have a signature."""
@@ -90,7 +94,8 @@ class Verification:
         signature = scheme.decode(_require(headers, scheme.signature_header).text)
         if signature is None:
             raise SignatureMismatchError(f"{scheme.signature_header} is no signature in {scheme.encoding}")
-        if not any(key.signature_matches(signature, message, scheme.padding) for key in self.keys):
+        matches = import_rsa().signature_matches
+        if not any(matches(key, signature, message, scheme.padding) for key in self.keys):
             raise SignatureMismatchError(
                 f"{scheme.signature_header} doesn't match: another key, another body, or another URL than the "
                 "registered one"
@@ -99,29 +104,24 @@ class Verification:
 
 def encode_secrets(given: object) -> tuple[bytes, ...]:
     """Encode one or several secrets as a header has them. No error repeats a secret."""
+    return () if given is None else _read_each("secret", given, _encode_secret)
+
+
+def load_public_keys(given: object) -> tuple[RSAPublicKey, ...]:
+    """Read one or several public keys from PEMs. A function, which would return the key later, gives none."""
     if given is None:
         return ()
-    if isinstance(given, str):
-        return (_encode_secret(given),)
-    if isinstance(given, bytes) or not isinstance(given, Iterable):
-        raise ConfigurationError(f"secret must be a string, or several, not {type(given).__name__}")
-    secrets = tuple(_encode_secret(secret) for secret in cast("Iterable[object]", given))
-    if not secrets:
-        raise ConfigurationError("secret must not be an empty list: give None, or at least one secret")
-    return secrets
+    load: Callable[[object], RSAPublicKey] = import_rsa().load_public_key
+    return () if callable(given) else _read_each("public_key", given, load)
 
 
-def load_public_keys(given: object) -> tuple[VerifyingKey, ...]:
-    """Read one or several public keys from PEMs. A function, which would return the key later, gives none."""
-    if given is None or callable(given):
-        return ()
-    load = import_rsa().VerifyingKey.load
+def _read_each(name: str, given: object, read: Callable[[object], T]) -> tuple[T, ...]:
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        return (load(given),)
-    keys = tuple(load(pem) for pem in cast("Iterable[object]", given))
-    if not keys:
-        raise ConfigurationError("public_key must not be an empty list: give None, or at least one key")
-    return keys
+        return (read(given),)
+    values = tuple(read(value) for value in cast("Iterable[object]", given))
+    if not values:
+        raise ConfigurationError(f"{name} must not be an empty list: give None, or at least one")
+    return values
 
 
 def import_rsa() -> Any:

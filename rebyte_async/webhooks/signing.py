@@ -63,7 +63,7 @@ def sign(
         if url is None and scheme.needs_url:
             raise ConfigurationError("url is needed, because the signature covers it: give it as it was registered")
         message = scheme.message(timestamp, url or "", body)
-        signature = import_rsa().SigningKey.load(private_key).sign(message, scheme.padding)
+        signature = import_rsa().sign(private_key, message, scheme.padding)
         headers[scheme.signature_header] = scheme.encode(signature)
     return SignedDelivery(headers, body)
 

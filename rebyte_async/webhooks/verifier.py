@@ -11,7 +11,7 @@ from typing import TypeAlias, cast
 
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.webhooks._headers import Headers, RawHeaders
-from rebyte_async.webhooks._verification import Verification, encode_secrets, import_rsa, load_public_keys
+from rebyte_async.webhooks._verification import Verification, encode_secrets, load_public_keys
 from rebyte_async.webhooks.event import WebhookEvent, read_event
 from rebyte_async.webhooks.scheme import SignatureScheme, check_tolerance
 
@@ -59,8 +59,6 @@ class WebhookVerifier:
             raise ConfigurationError("give secret, public_key or both: without either, anybody could deliver anything")
         if not isinstance(cast("object", scheme), SignatureScheme):
             raise ConfigurationError(f"scheme must be a SignatureScheme, not {type(scheme).__name__}")
-        if public_key is not None:
-            import_rsa()
         self._source = public_key if callable(public_key) else None
         self._clock = clock
         self._verification = Verification(
