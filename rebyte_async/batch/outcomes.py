@@ -1,4 +1,4 @@
-"""What became of an item."""
+"""The outcomes of a batch's items."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from attrs import frozen
 __all__ = ["BatchOutcome", "BatchStatus"]
 
 BatchStatus: TypeAlias = Literal["completed", "failed", "canceled", "error", "ambiguous", "skipped"]
-"""The six words for what became of an item."""
+"""The six ways in which an item can end."""
 
 
 @frozen(kw_only=True)
 class BatchOutcome:
-    """What became of an item of a batch."""
+    """The outcome of one item of a batch."""
 
     key: str
     """The item's key."""
     status: BatchStatus | str
-    """`completed`, `failed` and `canceled` are the task's own end. `error`: no task could be started, or it can't be
-    followed. `ambiguous`: a task may have been started, and nothing tells which. `skipped`: `max_new_tasks` left it."""
+    """`completed`, `failed`, `canceled`: the task ended so. `error`: no task could be created, or its end not read.
+    `ambiguous`: a task may have been created, and which one can't be decided. `skipped`: beyond `max_new_tasks`."""
     task_id: str | None = None
-    """Its task, where one is known."""
+    """The id of its task, where one is known."""
     final_result: str | None = None
-    """The agent's answer, or None where there is none."""
+    """What the agent said at the end; None where there is nothing."""
     error: str | None = None
-    """What went wrong, on one line: the class of the error and its message, or the agent's own last error."""
+    """The error on one line: its class and message, or the agent's own last error. None where there was none."""
     attempts: int = 0
     """How many creates were sent that the server may have read."""
     started_at: datetime | None = None
-    """When its task was started, by the server's clock."""
+    """When its task was created, by the server's clock."""
     ended_at: datetime | None = None
     """When its end was noticed, by the server's clock."""
 

@@ -152,7 +152,7 @@ def test_the_document_of_a_run(journal: Path) -> None:
         "failed",
     ]
     assert items["lane"] == [0, 1, 0, None, 1, 2]
-    assert items["end"][2] == (BEGIN + 6) * 1000  # it goes on as far as anything is known
+    assert items["end"][2] == (BEGIN + 6) * 1000  # its bar reaches to the last time in the journal
     assert items["group"] == [-1, 0, -1, -1, 0, 1]
     assert [(group["error"], group["count"]) for group in document["failures"]] == [("Bad N", 2), ("I couldn't.", 1)]
     assert document["durations"]["percentiles"] == {"50": 2, "90": 4, "99": 4, "100": 4}

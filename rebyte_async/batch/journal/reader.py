@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -169,8 +170,7 @@ class JournalReader:
 
     def counts(self) -> JournalCounts:
         """Count the items by state and status."""
-        with _translate_errors(self.path):
-            rows = self._connection.execute(schema.SELECT_COUNTS).fetchall()
+        rows = self._query(schema.SELECT_COUNTS)
         states, statuses = Counter[str](), Counter[str]()
         for state, status, count, _, _ in rows:
             states[state] += count
@@ -188,12 +188,9 @@ class JournalReader:
 
     def last_run(self) -> JournalRun | None:
         """Return the run that began last; None before the first one."""
-        with _translate_errors(self.path):
-            row = self._connection.execute(schema.SELECT_LAST_RUN).fetchone()
-        if row is None:
-            return None
-        start, end, pid = row
-        return JournalRun(started_at=datetime.fromtimestamp(start, UTC), ended_at=time_of(end), pid=pid)
+        for start, end, pid in self._query(schema.SELECT_LAST_RUN):
+            return JournalRun(started_at=datetime.fromtimestamp(start, UTC), ended_at=time_of(end), pid=pid)
+        return None
 
     def items(self, *, statuses: Iterable[str] | None = None) -> Iterator[JournalItem]:
         """Read the items in the order in which they were accepted, some hundreds in memory at a time.
@@ -204,29 +201,26 @@ class JournalReader:
         wanted = None if statuses is None else tuple(statuses)
         query = schema.select_page(None if wanted is None else len(wanted), _PAGE)
         position = _BEFORE_ALL
-        while True:
-            with _translate_errors(self.path):
-                rows = self._connection.execute(query, (position, *(wanted or ()))).fetchall()
-            if not rows:
-                return
+        while rows := self._query(query, position, *(wanted or ())):
             yield from (_item(row) for row in rows)
             position = rows[-1][0]
 
     def outcomes(self) -> Iterator[BatchOutcome]:
         """Read the outcomes of the items that have ended, in the order in which the items were accepted."""
-        for item in self.items():
-            if (outcome := item.outcome) is not None:
-                yield outcome
+        return (outcome for item in self.items() if (outcome := item.outcome) is not None)
 
     @contextmanager
     def snapshot(self) -> Generator[None]:
         """Let everything that is read in the block be of one moment, while the run continues."""
-        with _translate_errors(self.path):
-            self._connection.execute("BEGIN")
+        self._query("BEGIN")
         try:
             yield
         finally:
             self._connection.execute("ROLLBACK")
+
+    def _query(self, statement: str, *values: object) -> list[Any]:
+        with _translate_errors(self.path):
+            return self._connection.execute(statement, values).fetchall()
 
     def close(self) -> None:
         """Close the file."""
@@ -247,19 +241,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     SQLite needs the index of the write-ahead log even to read, as a file beside the journal. In a folder that can't be
     written the journal is opened without it, which is right only where there is no log either.
     """
-    address = f"file:{quote(str(path.resolve()))}"
-    connection = sqlite3.connect(
-        f"{address}?mode=ro", uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
-    )
+    address = f"file:{quote(str(path.resolve()))}?mode=ro"
+    connect = partial(sqlite3.connect, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+    connection = connect(address)
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except sqlite3.OperationalError:
         connection.close()
         if path.with_name(f"{path.name}-wal").exists():
             raise
-        connection = sqlite3.connect(
-            f"{address}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
-        )
+        return connect(f"{address}&immutable=1")
     return connection
 
 

@@ -1,4 +1,4 @@
-"""What a journal holds, as plain values, and the rules about it. Every store uses them; nothing here does I/O."""
+"""The records of a journal, and the rules about them, which all stores share. Pure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ItemRecord:
     key: str
     fingerprint: bytes
     request: str
-    """The item as JSON; empty where nobody reads it again, to save memory."""
+    """The item as JSON; empty where it isn't needed any more, to save memory."""
     prompt_hash: bytes
     run: int
     """The run that accepted it last: the one that may change it."""

@@ -1,4 +1,4 @@
-"""What a place that keeps journals must do. There is one implementation for each kind of place."""
+"""The protocol of the stores that keep journals: one implementation for each kind of database."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class DuplicateTaskError(JournalError):
 
 
 class JournalStore(Protocol):
-    """Keeps one batch's journal. `tests/batch/test_journal_store.py` holds what is promised here.
+    """Keeps the journal of one batch. `tests/batch/test_journal_store.py` tests these promises on every store.
 
     A store decides nothing about items. It applies the rules of `records.py`, inside its transactions where a rule
     needs stored values.
 
-    - A write is on disk when its call returns. Writes are carried out in the order of their calls, and also when the
-      caller is cancelled meanwhile, so that the journal keeps up with the world.
-    - All or nothing of a call is written.
-    - Every failure is a `JournalError`; none of the database's own exceptions gets out. After a write that failed for a
-      reason that isn't the call's own (a full disk, a lost connection), the store refuses all further writes.
+    - A write is on disk when its call returns. Writes are made in the order of their calls, also those whose callers
+      are cancelled: the task or the outcome that they record is a fact.
+    - A call is written as a whole or not at all.
+    - Every failure is a `JournalError`, never an exception of the database. After a failure of the store itself (a full
+      disk, a lost connection) it refuses all further writes.
 
     The SQLite store lets one process in at a time. A store that several runs share on a server keeps to the same calls,
     with `ItemRecord.run` as the owner of a record. `begin_run` registers the run as alive, and the store itself renews
@@ -36,77 +36,93 @@ class JournalStore(Protocol):
     """
 
     async def open(self, base_url: str | None) -> str:
-        """Open the journal, or make it, and return the batch's id.
+        """Open the journal, or create it, and return the batch's id.
 
         Args:
-            base_url: The address of the API, which is recorded if none was; None leaves it open.
+            base_url: The address of the API, which is recorded if none was; None accepts any.
 
         Raises:
             JournalBusyError: The journal is in use, and the store can't be shared.
             JournalError: It is damaged, not a journal, of a newer version, or can't be reached.
             BatchError: It is of a batch on another address.
         """
+        ...
 
     async def aclose(self) -> None:
         """Finish the writes that were asked for, and close the journal. May be called when `open` has failed."""
+        ...
 
     async def begin_run(self, *, started_at: float, pid: int) -> int:
         """Record that a run begins, and return its number."""
+        ...
 
     async def update_run(self, run: int, *, ended_at: float | None = None, note: str | None = None) -> None:
         """Record the end of a run, or its note: a text that only the batch's own rules understand."""
+        ...
 
     async def run_notes(self, *, before: int) -> list[str]:
         """Return the notes of the runs that began before a run."""
+        ...
 
     async def accept_items(self, items: Sequence[NewItem], run: int) -> list[ItemRecord | BatchError]:
         """Make a run the owner of items, adding those that are new.
 
         Returns:
-            For each item its record, or what `find_conflict` has against it.
+            For each item its record, or the conflict that `find_conflict` finds.
         """
+        ...
 
     async def update_items(self, records: Collection[ItemRecord], change: ItemChange) -> None:
-        """Record a change of items. The records themselves are left as they are.
+        """Record a change of items. The records in memory aren't changed.
 
         Raises:
             DuplicateTaskError: The change names a task that another item has. Other writes are not affected.
         """
+        ...
 
     async def reopen_items(self, statuses: Collection[str], keys: Collection[str] | None) -> int:
-        """Apply `reopen_change` to ended items, keep their tasks as former ones, and return how many items it were.
+        """Apply `reopen_change` to ended items, keep their tasks as former ones, and return the number of items.
 
         Args:
             statuses: Items that ended with one of these.
             keys: Only these items; None for all.
         """
+        ...
 
     async def records_in_state(self, state: str) -> list[ItemRecord]:
         """Return the items that are `creating` or `running`, by the time of their intents.
 
-        Those that run come without their requests, which may be long and aren't needed any more.
+        Running items come without their requests, which may be long and aren't needed any more.
         """
+        ...
 
     async def owned_task_ids(self, task_ids: Sequence[str]) -> set[str]:
-        """Return those of the tasks that an item has, or had before it was reopened."""
+        """Return those of the ids whose task an item has, or had before it was reopened."""
+        ...
 
     async def known_prompt_hashes(self, hashes: Sequence[bytes]) -> set[bytes]:
-        """Return those of the hashes that are of an item's prompt."""
+        """Return those of the hashes that an item's prompt has."""
+        ...
 
     async def recent_task_samples(self) -> list[tuple[str, bytes]]:
         """Return some recent tasks of items with the hashes of their prompts, the longest requests first."""
+        ...
 
     async def latest_intent(self, *, before: float) -> float | None:
         """Return the time of the last intent before a time; None if there is none."""
+        ...
 
     async def min_clock_offset(self, *, since: float) -> float | None:
         """Return the least `started_at - intent_at` among items with a task whose intent isn't before a time.
 
         It is negative where the clock of the intents is ahead of the clock of tasks; None if there is no such item.
         """
+        ...
 
     async def agent_computers(self) -> list[AgentComputerRecord]:
         """Return the batch's agent computers, by slot."""
+        ...
 
     async def save_agent_computer(self, record: AgentComputerRecord) -> None:
         """Record an agent computer, in place of the one that its slot had."""
+        ...

@@ -64,7 +64,7 @@ class Writer:
             self._closed = self._loop.create_future()
             self._closed.set_result((None, None))
             raise
-        opening.add_done_callback(_retrieve)
+        opening.add_done_callback(lambda done: done.exception())  # no log complains if the caller was cancelled
         await asyncio.shield(opening)
 
     def _open(self) -> None:
@@ -109,16 +109,16 @@ class Writer:
         if self._queue:
             self._is_committing = True
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST_TOGETHER))]
-            jobs = [job for job, _ in batch]
-            futures = [future for _, future in batch]
-            commit = self._loop.run_in_executor(self._executor, self._commit, jobs)
-            commit.add_done_callback(lambda done: self._on_committed(done, futures))
+            commit = self._loop.run_in_executor(self._executor, self._commit, [job for job, _ in batch])
+            commit.add_done_callback(lambda done: self._on_committed(done, [future for _, future in batch]))
         elif self._closed is not None:
             self._is_committing = True  # nothing follows
             self._loop.run_in_executor(self._executor, self._close).add_done_callback(self._on_closing_done)
 
     def _on_committed(self, commit: asyncio.Future[list[Result]], futures: Sequence[asyncio.Future[Result]]) -> None:
-        for future, result in zip(futures, commit.result(), strict=True):
+        error = commit.exception()
+        results = commit.result() if error is None else [(None, error)] * len(futures)
+        for future, result in zip(futures, results, strict=True):
             if not future.done():  # its caller may have been cancelled
                 future.set_result(result)
         # The next commit starts after the callers have resumed: what they write next is in it. Fewer, larger commits
@@ -131,16 +131,14 @@ class Writer:
 
     def _on_closing_done(self, closing: asyncio.Future[None]) -> None:
         self._executor.shutdown(wait=False)
-        if self._closed is not None and not self._closed.done():
+        if self._closed is not None:
             self._closed.set_result((None, closing.exception()))
 
     def _close(self) -> None:
-        try:
-            if self._connection is not None:
-                with suppress(sqlite3.Error):
-                    self._connection.close()
-        finally:
-            self._on_closed()
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+        self._on_closed()
 
     def _commit(self, jobs: Sequence[Job]) -> list[Result]:
         """Run jobs in one transaction. Runs in the thread, like all that follows."""
@@ -178,9 +176,3 @@ class Writer:
         )
         self._failure.__cause__ = error
         return self._failure
-
-
-def _retrieve(future: asyncio.Future[None]) -> None:
-    """Mark a failure as seen: the caller may have been cancelled, and no log should complain."""
-    if not future.cancelled():
-        future.exception()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import asdict, define, field
 
 from rebyte_async.batch.report.statistics import FailureGroups, assign_lanes, bin_durations, percentiles
 
@@ -66,10 +66,7 @@ def make_document(
         "attempts": totals.attempts,
         "cap": listed.cap,
         "items": listed.columns(),
-        "failures": [
-            {"error": group.error, "status": group.status, "example": group.example, "count": group.count}
-            for group in totals.failures.groups
-        ],
+        "failures": [asdict(group) for group in totals.failures.groups],
         "durations": totals.durations(),
     }
 
