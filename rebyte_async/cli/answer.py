@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import click
 
+from rebyte_async import AsyncRebyte, TaskEventStream
 from rebyte_async.cli.completion import task_argument
 from rebyte_async.cli.exits import Exit, print_error
 from rebyte_async.cli.runtime import run_once
 from rebyte_async.errors import RebyteError
 from rebyte_async.types import QuestionEvent
-
-if TYPE_CHECKING:
-    from rebyte_async import AsyncRebyte, TaskEventStream
 
 _FIRST_QUESTION_WITHIN = 30.0
 """Seconds without an event after which no question is expected any more."""

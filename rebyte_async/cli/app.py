@@ -45,13 +45,11 @@ _SECTIONS = {
     "Watch an agent": {
         "demo": Entry("demo:demo", "Watch an emulated agent do a whole job: no key, no network, no cost."),
         "run": Entry("run:run", "Run PROMPT on an agent computer and watch it; - reads the prompt from stdin."),
-        "events": Entry("events:events", "Watch the latest turn of task TASK_ID from its beginning to its end."),
+        "events": Entry("run:events", "Watch the latest turn of task TASK_ID from its beginning to its end."),
         "answer": Entry("answer:answer", "Answer the question that the agent of task TASK_ID waits on."),
         "cancel": Entry("tasks:cancel", "Cancel what task TASK_ID is doing."),
     },
-    "Run many": {
-        "batch": Entry("app:batch", "Batches: run a file of tasks, nothing lost, nothing paid for twice."),
-    },
+    "Run many": {"batch": Entry("app:batch", "Batches: run a file of tasks, nothing lost, nothing paid for twice.")},
     "Manage": {
         "tasks": Entry("tasks:tasks", "Tasks: make, read, prompt, wait for, cancel, share, delete."),
         "computers": Entry("computers:computers", "Agent computers: make, read, wait for, change, delete."),
@@ -64,7 +62,7 @@ _SECTIONS = {
     "Set up": {
         "doctor": Entry("doctor:doctor", "See whether this command is set up, and whether the service answers."),
         "emulator": Entry(
-            "emulator:emulator", "Run the API's emulator on this machine until Ctrl-C: no key, no network, no cost."
+            "demo:emulator", "Run the API's emulator on this machine until Ctrl-C: no key, no network, no cost."
         ),
         "completion": Entry("completion:completion", "Print what makes SHELL complete this command."),
     },
@@ -88,7 +86,6 @@ def batch() -> None:
 
 
 def start() -> int:
-    """Run the command with the process's arguments, and return its exit code."""
     _prepare_output()
     try:
         code = group.main(prog_name="rebyte-async", standalone_mode=False)

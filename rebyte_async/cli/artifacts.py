@@ -7,27 +7,23 @@ import mimetypes
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from attrs import frozen
 
+from rebyte_async import AsyncRebyte
 from rebyte_async.cli import transfers
 from rebyte_async.cli.completion import artifact_argument, workspace_argument
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.options import confirm, json_option, list_options, yes_option
 from rebyte_async.cli.runtime import do_once, run_once
+from rebyte_async.cli.view import is_terminal, make_transfer_view
 from rebyte_async.cli.view.json import to_json_line
 from rebyte_async.cli.view.output import show_items
-from rebyte_async.cli.view.progress import make_transfer_view
 from rebyte_async.cli.view.table import Column
-from rebyte_async.cli.view.terminal import is_terminal
 from rebyte_async.cli.view.text import format_plain, format_size, sanitize
-
-if TYPE_CHECKING:
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.types import Artifact, UploadUrl
+from rebyte_async.types import Artifact, UploadUrl
 
 
 @frozen(kw_only=True)

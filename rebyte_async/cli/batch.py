@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import stat
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from rebyte_async import AsyncRebyte
 from rebyte_async.batch import BatchItem, Journal, read_journal, read_jsonl
 from rebyte_async.cli.batch_inspect import journal_argument, read_locally, require_distinct
 from rebyte_async.cli.batch_run import BatchJob
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.options import add_options
 from rebyte_async.resources.options import OPTIONS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rebyte_async import AsyncRebyte
 
 _RUN_EPILOG = f"""\b
 Example:

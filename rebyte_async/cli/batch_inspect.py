@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from attrs import frozen
 
-from rebyte_async.batch import read_journal, write_report
+from rebyte_async.batch import BatchOutcome, JournalReader, read_journal, write_report
 from rebyte_async.batch.journal import journal_files
 from rebyte_async.cli.exits import Exit, report_error
 from rebyte_async.cli.options import json_option
 from rebyte_async.cli.outcome_file import part_of, to_csv, to_jsonl, write_lines
+from rebyte_async.cli.view import show_busy
 from rebyte_async.cli.view.output import show_record
-from rebyte_async.cli.view.terminal import show_busy
 from rebyte_async.cli.view.text import format_size
 from rebyte_async.errors import ConfigurationError, RebyteError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-
-    from rebyte_async.batch import BatchOutcome, JournalReader
 
 journal_argument: Callable[[Any], Any] = click.argument(
     "journal", type=click.Path(dir_okay=False, path_type=Path), metavar="JOURNAL"

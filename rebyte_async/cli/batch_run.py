@@ -8,27 +8,23 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 from attrs import Factory, define, field
 
-from rebyte_async.batch import BatchRunner, read_journal
+from rebyte_async import AsyncRebyte
+from rebyte_async.batch import BatchItem, BatchOutcome, BatchProgress, BatchRun, BatchRunner, read_journal
 from rebyte_async.cli.exits import Exit, exit_code_for, report_error
 from rebyte_async.cli.outcome_file import OutcomeFile
 from rebyte_async.cli.runtime import discard_output, open_client, run
-from rebyte_async.cli.view.progress import format_counts, make_batch_view
+from rebyte_async.cli.view import make_batch_view
+from rebyte_async.cli.view.progress import BatchView, format_counts
 from rebyte_async.cli.view.text import format_duration, one_line
 from rebyte_async.errors import BatchError, InvalidRequestError, JournalBusyError, RebyteError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable, Iterator
-    from pathlib import Path
-
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.batch import BatchItem, BatchOutcome, BatchProgress, BatchRun
-    from rebyte_async.cli.view.progress import BatchView
 
 _REFRESH_INTERVAL = 0.2
 _MOST_BUFFERED = 1_000
@@ -209,7 +205,6 @@ class BatchJob:
         return code
 
     def _fate(self) -> str:
-        """Say what becomes of the tasks."""
         running = 0
         with suppress(RebyteError), read_journal(self.journal) as reader:
             counts = reader.counts()
@@ -241,7 +236,6 @@ class BatchJob:
         return next((code for status, code in _EXITS if progress.ended.get(status)), Exit.OK)
 
     def _hints(self, progress: BatchProgress) -> Iterator[str]:
-        """Yield the commands that may follow."""
         counts = {option: sum(progress.ended.get(status, 0) for status in of) for option, of in _RETRIES.items()}
         options = [option for option, count in counts.items() if count]
         failures = [f"--status={status}" for status in _RETRIES["--failed"] if progress.ended.get(status)]
@@ -269,7 +263,6 @@ class _ViewHandler(logging.Handler):
         self._view = view
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say a warning."""
         self._view.say(f"warning: {one_line(record.getMessage())}")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Awaitable, Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -15,12 +16,9 @@ from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.types import WebhookEventName
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    Pairs = list[tuple[str, str | None]]
-    """Words that can be completed, each with a description."""
-    Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Pairs: TypeAlias = "list[tuple[str, str | None]]"
+"""Words that can be completed, each with a description."""
+Completer: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem]]"
 
 ANSWERS_SHELL = "_REBYTE_ASYNC_COMPLETE"
 """The environment variable by which a shell asks for completions."""
@@ -91,7 +89,6 @@ async def _list_artifacts(client: AsyncRebyte, context: click.Context) -> Pairs:
 
 
 def complete_event(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the names of webhook events."""
     return [CompletionItem(str(name)) for name in WebhookEventName if name.startswith(incomplete)]
 
 

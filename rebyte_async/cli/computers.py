@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
+from rebyte_async import AsyncRebyte
 from rebyte_async.cli.completion import computer_argument
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listing import list_once
@@ -20,14 +19,11 @@ from rebyte_async.cli.options import (
     yes_option,
 )
 from rebyte_async.cli.runtime import do_once, run_once, show_once
+from rebyte_async.cli.view import show_busy
 from rebyte_async.cli.view.output import show_record
 from rebyte_async.cli.view.table import Column
-from rebyte_async.cli.view.terminal import show_busy
 from rebyte_async.cli.view.text import sanitize
-
-if TYPE_CHECKING:
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.types import AgentComputer
+from rebyte_async.types import AgentComputer
 
 _COLUMNS: tuple[Column[AgentComputer], ...] = (
     Column(heading="ID", of=lambda computer: computer.id),

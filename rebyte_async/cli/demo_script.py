@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from statistics import median
-from typing import TYPE_CHECKING
 
 from rebyte_async.emulator import (
+    Step,
+    Steps,
+    Turn,
     artifact,
     delta,
     init,
@@ -19,11 +22,6 @@ from rebyte_async.emulator import (
     tool_result,
     tool_use,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from rebyte_async.emulator import Step, Steps, Turn
 
 PROMPT = "Customers say the shop got slow. Find out what changed, and write report.md."
 DATA_NAME = "latency.csv"

@@ -4,74 +4,36 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 import click
 
+from rebyte_async import errors
 from rebyte_async.cli.view.text import one_line, sanitize
-from rebyte_async.errors import (
-    AmbiguousRequestError,
-    APIError,
-    AuthenticationError,
-    ConfigurationError,
-    ConflictError,
-    ConnectError,
-    DecodeError,
-    LimitExceededError,
-    NotFoundError,
-    PermissionDeniedError,
-    ProvisionError,
-    RateLimitedError,
-    RebyteError,
-    ServerError,
-    StreamInterruptedError,
-    TransportError,
-    WaitTimeoutError,
-)
 from rebyte_async.types import FileRef
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 
 class Exit(IntEnum):
     """How the command ended."""
 
-    OK = 0
-    """The command is done; where a task was watched, it completed."""
-    OTHER = 1
-    """Another error, without its own code."""
-    USAGE = 2
-    """An argument or a setting is invalid; nothing was sent."""
-    FAILED = 3
-    """The task failed, or the computer couldn't be provisioned."""
-    CANCELED = 4
-    """The task was canceled."""
-    TIMEOUT = 5
-    """`--timeout` ran out."""
-    AMBIGUOUS = 6
-    """A response was lost: a task may be running, or a computer may have been made."""
-    NETWORK = 7
-    """The service can't be reached, or the connection was lost too often."""
-    AUTH = 8
-    """The key is missing, wrong, or may not do this."""
-    NOT_FOUND = 9
-    """The resource doesn't exist, or not for this key."""
-    LIMITED = 10
-    """Too many requests, or a limit of the organization."""
-    REFUSED = 11
-    """The service refused the request for another reason."""
-    SERVER = 12
-    """The service failed."""
-    UNREADABLE = 13
-    """The service's response can't be read."""
-    MISSING_EXTRA = 14
-    """click or rich isn't installed."""
-    INTERRUPTED = 130
-    """Ctrl-C."""
-    BROKEN_PIPE = 141
-    """The reader of the output has left."""
+    OK = 0  # the command is done; where a task was watched, it completed
+    OTHER = 1  # another error, without its own code
+    USAGE = 2  # an argument or a setting is invalid; nothing was sent
+    FAILED = 3  # the task failed, or the computer couldn't be provisioned
+    CANCELED = 4  # the task was canceled
+    TIMEOUT = 5  # `--timeout` ran out
+    AMBIGUOUS = 6  # a response was lost: a task may be running, or a computer may have been made
+    NETWORK = 7  # the service can't be reached, or the connection was lost too often
+    AUTH = 8  # the key is missing, wrong, or may not do this
+    NOT_FOUND = 9  # the resource doesn't exist, or not for this key
+    LIMITED = 10  # too many requests, or a limit of the organization
+    REFUSED = 11  # the service refused the request for another reason
+    SERVER = 12  # the service failed
+    UNREADABLE = 13  # the service's response can't be read
+    MISSING_EXTRA = 14  # click or rich isn't installed
+    INTERRUPTED = 130  # Ctrl-C
+    BROKEN_PIPE = 141  # the reader of the output has left
 
 
 _BY_STATUS = {"completed": Exit.OK, "failed": Exit.FAILED, "canceled": Exit.CANCELED}
@@ -79,24 +41,24 @@ _BY_STATUS = {"completed": Exit.OK, "failed": Exit.FAILED, "canceled": Exit.CANC
 _LOST_COMPUTER = "a computer may have been made: look at rebyte-async computers list before you make another one"
 _WRONG_ADDRESS = "it doesn't exist, or not for this key, or the address is wrong: rebyte-async doctor checks it"
 _LOST_TASK = "a task may be running: look at rebyte-async tasks list before you run it again"
-_BY_ERROR: tuple[tuple[type[RebyteError | OSError], Exit, str], ...] = (
-    (AmbiguousRequestError, Exit.AMBIGUOUS, _LOST_TASK),
-    (StreamInterruptedError, Exit.NETWORK, "the task keeps running"),
-    (ConnectError, Exit.NETWORK, "check the network and REBYTE_BASE_URL"),
-    (TransportError, Exit.NETWORK, ""),
-    (ConfigurationError, Exit.USAGE, ""),
-    (WaitTimeoutError, Exit.TIMEOUT, ""),
-    (ProvisionError, Exit.FAILED, ""),
-    (AuthenticationError, Exit.AUTH, "check REBYTE_API_KEY"),
-    (PermissionDeniedError, Exit.AUTH, "the key may not do this"),
-    (NotFoundError, Exit.NOT_FOUND, "it doesn't exist, or not for this key"),
-    (ConflictError, Exit.REFUSED, ""),
-    (RateLimitedError, Exit.LIMITED, "try again later"),
-    (LimitExceededError, Exit.LIMITED, ""),
-    (ServerError, Exit.SERVER, ""),
-    (APIError, Exit.REFUSED, ""),
-    (DecodeError, Exit.UNREADABLE, ""),
-    (RebyteError, Exit.OTHER, ""),
+_BY_ERROR: tuple[tuple[type[errors.RebyteError | OSError], Exit, str], ...] = (
+    (errors.AmbiguousRequestError, Exit.AMBIGUOUS, _LOST_TASK),
+    (errors.StreamInterruptedError, Exit.NETWORK, "the task keeps running"),
+    (errors.ConnectError, Exit.NETWORK, "check the network and REBYTE_BASE_URL"),
+    (errors.TransportError, Exit.NETWORK, ""),
+    (errors.ConfigurationError, Exit.USAGE, ""),
+    (errors.WaitTimeoutError, Exit.TIMEOUT, ""),
+    (errors.ProvisionError, Exit.FAILED, ""),
+    (errors.AuthenticationError, Exit.AUTH, "check REBYTE_API_KEY"),
+    (errors.PermissionDeniedError, Exit.AUTH, "the key may not do this"),
+    (errors.NotFoundError, Exit.NOT_FOUND, "it doesn't exist, or not for this key"),
+    (errors.ConflictError, Exit.REFUSED, ""),
+    (errors.RateLimitedError, Exit.LIMITED, "try again later"),
+    (errors.LimitExceededError, Exit.LIMITED, ""),
+    (errors.ServerError, Exit.SERVER, ""),
+    (errors.APIError, Exit.REFUSED, ""),
+    (errors.DecodeError, Exit.UNREADABLE, ""),
+    (errors.RebyteError, Exit.OTHER, ""),
     (OSError, Exit.OTHER, ""),
 )
 """The first class that fits gives the code and a hint; a class is listed before its bases."""
@@ -110,34 +72,32 @@ def exit_code_for_status(status: str | None) -> Exit:
     return _BY_STATUS.get(str(status), Exit.OTHER)
 
 
-def exit_code_for(error: RebyteError | OSError) -> Exit:
-    """Return the exit code for an error."""
+def exit_code_for(error: errors.RebyteError | OSError) -> Exit:
     return _row(error)[0]
 
 
-def explain(error: RebyteError | OSError) -> str:
+def explain(error: errors.RebyteError | OSError) -> str:
     """Say what went wrong and what it means, on one line."""
-    if not isinstance(error, RebyteError):
+    if not isinstance(error, errors.RebyteError):
         about = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return one_line(f"{about}{error.strerror or error}")
     hint = _hint(error)
     return one_line(f"{error} ({hint})" if hint else str(error))
 
 
-def _hint(error: RebyteError) -> str:
-    if isinstance(error, AmbiguousRequestError) and error.url.endswith(_COMPUTERS):
+def _hint(error: errors.RebyteError) -> str:
+    if isinstance(error, errors.AmbiguousRequestError) and error.url.endswith(_COMPUTERS):
         return _LOST_COMPUTER
-    if isinstance(error, NotFoundError) and error.url.endswith(_COLLECTIONS):
+    if isinstance(error, errors.NotFoundError) and error.url.endswith(_COLLECTIONS):
         return _WRONG_ADDRESS
     return _row(error)[1]
 
 
 def print_error(text: str) -> None:
-    """Print a message as an error on stderr."""
     click.echo(f"error: {text}", err=True)
 
 
-def report_error(error: RebyteError | OSError) -> Exit:
+def report_error(error: errors.RebyteError | OSError) -> Exit:
     """Print an error, and what was done before it and so needn't be done again; return the exit code."""
     print_error(explain(error))
     for line in (*_done_before(error), *getattr(error, "__notes__", ())):
@@ -145,8 +105,8 @@ def report_error(error: RebyteError | OSError) -> Exit:
     return exit_code_for(error)
 
 
-def _done_before(error: RebyteError | OSError) -> Iterator[str]:
-    if isinstance(error, RebyteError):
+def _done_before(error: errors.RebyteError | OSError) -> Iterator[str]:
+    if isinstance(error, errors.RebyteError):
         yield from (f"uploaded already:  {_named(item)}" for item in error.uploaded if item not in _given())
         yield from (f"downloaded already:  {path}" for path in error.downloaded)
 
@@ -164,5 +124,5 @@ def _named(item: object) -> object:
     return getattr(item, "name", item)
 
 
-def _row(error: RebyteError | OSError) -> tuple[Exit, str]:
+def _row(error: errors.RebyteError | OSError) -> tuple[Exit, str]:
     return next((code, hint) for kind, code, hint in _BY_ERROR if isinstance(error, kind))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import aiohttp
 from attrs import define, field, frozen
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _CONNECTION_HEADERS = frozenset({
     "connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
@@ -55,7 +52,6 @@ class Forwarder:
     _queue: asyncio.Queue[Forwarding] = field(factory=lambda: asyncio.Queue[Forwarding](_MOST_QUEUED), init=False)
 
     def add(self, delivery: Forwarding) -> None:
-        """Add a delivery to the queue."""
         try:
             self._queue.put_nowait(delivery)
         except asyncio.QueueFull:

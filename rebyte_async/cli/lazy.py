@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from attrs import frozen
 from click.shell_completion import CompletionItem
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @frozen
@@ -23,7 +21,6 @@ class Entry:
     """What the command does, as its group's help says it: the command's own first sentence."""
 
     def load(self) -> click.Command:
-        """Import the command."""
         module, _, name = self.target.partition(":")
         command = getattr(import_module(f"rebyte_async.cli.{module}"), name)
         assert isinstance(command, click.Command)  # noqa: S101 - the table is ours
@@ -44,16 +41,13 @@ class LazyGroup(click.Group):
         self.entries = {name: entry for entries in sections.values() for name, entry in entries.items()}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands."""
         return [*self.entries, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command; one that is lazy is imported."""
         entry = self.entries.get(cmd_name)
         return super().get_command(ctx, cmd_name) if entry is None else entry.load()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands into the help."""
         del ctx
         added = [(name, command.get_short_help_str(90)) for name, command in self.commands.items()]
         for title, entries in self._sections.items():
@@ -63,7 +57,6 @@ class LazyGroup(click.Group):
             added = []
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete the names of commands and options."""
         entries = [(name, entry) for name, entry in self.entries.items() if name.startswith(incomplete)]
         added = [(name, command) for name, command in self.commands.items() if name.startswith(incomplete)]
         return [

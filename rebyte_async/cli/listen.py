@@ -7,7 +7,7 @@ import logging
 import secrets
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from aiohttp import web
@@ -15,22 +15,17 @@ from anyio import move_on_after
 from attrs import define, field, frozen
 from yarl import URL
 
+from rebyte_async import AsyncRebyte
 from rebyte_async.cli.completion import complete_event
 from rebyte_async.cli.exits import Exit, explain, print_error
-from rebyte_async.cli.forwarding import Forwarder, Forwarding
+from rebyte_async.cli.forwarding import Forwarded, Forwarder, Forwarding
 from rebyte_async.cli.options import json_option, read_text
 from rebyte_async.cli.runtime import open_client, run, say_on_interrupt
 from rebyte_async.cli.view.json import to_json_line
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import RebyteError, WebhookPayloadError
-from rebyte_async.types import WebhookEventName
-from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier
-
-if TYPE_CHECKING:
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.cli.forwarding import Forwarded
-    from rebyte_async.types import Webhook
-    from rebyte_async.webhooks import Receipt
+from rebyte_async.types import Webhook, WebhookEventName
+from rebyte_async.webhooks import Receipt, WebhookReceiver, WebhookVerifier
 
 _EPILOG = """\b
 Examples:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import click
 from attrs import define
 
+from rebyte_async import AsyncRebyte
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.runtime import run_once
 from rebyte_async.cli.view.output import show_list
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
-
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.cli.view.table import Column
-    from rebyte_async.resources import Listing
+from rebyte_async.cli.view.table import Column
+from rebyte_async.resources import Listing
 
 T = TypeVar("T")
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import click
 from attrs import frozen
 
 from rebyte_async.cli.completion import complete_computer
 from rebyte_async.cli.view.text import one_line
-from rebyte_async.resources.options import OPTIONS
+from rebyte_async.resources.files import Attachment
+from rebyte_async.resources.options import OPTIONS, CreateOptions
 from rebyte_async.types import FileRef
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rebyte_async.resources.files import Attachment
-    from rebyte_async.resources.options import CreateOptions
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 _Option: TypeAlias = "Callable[[Any], Any]"

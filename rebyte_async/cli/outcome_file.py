@@ -8,7 +8,9 @@ import io
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Self, TextIO
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Self, TextIO
 
 import attrs
 from attrs import define, field
@@ -18,13 +20,8 @@ from rebyte_async.batch import BatchOutcome
 from rebyte_async.cli.view.json import to_document, to_json_line
 from rebyte_async.cli.view.text import sanitize
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
 
 def to_jsonl(outcomes: Iterable[BatchOutcome]) -> Iterator[str]:
-    """Write outcomes as lines of JSON."""
     for outcome in outcomes:
         yield to_json_line(outcome) + "\n"
 
@@ -142,7 +139,6 @@ class OutcomeFile:
 
     @property
     def is_stdout(self) -> bool:
-        """Whether outcomes are printed."""
         return self.path is not None and str(self.path) == "-"
 
 
@@ -152,5 +148,4 @@ def part_of(path: Path) -> Path:
 
 
 def add_ending(path: Path, ending: str) -> Path:
-    """Return a path whose name is another one's with an ending."""
     return path.with_name(path.name + ending)

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from anyio import move_on_after
 
-from rebyte_async import TaskEventStream
+from rebyte_async import AsyncRebyte, TaskEventStream
 from rebyte_async.cli.exits import explain
 from rebyte_async.cli.view.text import one_line
-from rebyte_async.errors import DecodeError, RebyteError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.errors import AmbiguousRequestError
-    from rebyte_async.resources import TaskRun
-    from rebyte_async.types import TaskEvent
+from rebyte_async.errors import AmbiguousRequestError, DecodeError, RebyteError
+from rebyte_async.resources import TaskRun
+from rebyte_async.types import TaskEvent
 
 Followable: TypeAlias = "TaskRun | TaskEventStream"
 

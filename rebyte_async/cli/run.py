@@ -1,28 +1,23 @@
-"""`rebyte-async run`: start a task, or the next turn of one, and watch it."""
+"""`rebyte-async run` and `events`: start a turn, or take one that runs, and watch it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from rebyte_async.cli.completion import complete_task
-from rebyte_async.cli.options import NEW_TASK_FLAGS, style_options, submission_options, timeout_option
+from rebyte_async import AsyncRebyte, TaskEventStream
+from rebyte_async.cli.completion import complete_task, task_argument
+from rebyte_async.cli.options import NEW_TASK_FLAGS, Submission, style_options, submission_options, timeout_option
 from rebyte_async.cli.runtime import open_client
 from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_view
-from rebyte_async.cli.view.progress import transfers_in
+from rebyte_async.cli.view.progress import NestedTransferView
 from rebyte_async.cli.watch import Watch
+from rebyte_async.resources import TaskRun
 from rebyte_async.types import FileRef
 
-if TYPE_CHECKING:
-    from typing import Any
-
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.cli.options import Submission
-    from rebyte_async.resources import TaskRun
-
-_EPILOG = """\b
+_RUN_EPILOG = """\b
 Examples:
   rebyte-async run "Build a REST API in Go"
   rebyte-async run "Fix the failing test" --github-url owner/repo --branch dev
@@ -35,8 +30,16 @@ Ctrl-C leaves the remote task running, unless --cancel-on-interrupt is given. Th
 completed, 3 failed, 4 canceled, 5 timeout, 6 perhaps started, 7 network, 8 key, 9 not found, 130 Ctrl-C.
 """
 
+_EVENTS_EPILOG = """\b
+Examples:
+  rebyte-async events 6d3c...
+  rebyte-async events 6d3c... --json --after "$cursor"
 
-@click.command(epilog=_EPILOG)
+A cursor is in the last line of --json. Ctrl-C leaves the remote task running.
+"""
+
+
+@click.command(epilog=_RUN_EPILOG)
 @submission_options(*NEW_TASK_FLAGS.values())
 @click.option("--task-id", metavar="ID", shell_complete=complete_task, help="A task of which this is the next turn.")
 @timeout_option("watching")
@@ -56,7 +59,7 @@ def run(*, submission: Submission, task_id: str | None, timeout: float | None, c
     options: dict[str, Any] = {**submission.new_task, "skills": submission.skills, "files": attached}
 
     async def upload(client: AsyncRebyte) -> None:
-        attached[:] = await upload_files(client, submission.attachments, transfers_in(view))
+        attached[:] = await upload_files(client, submission.attachments, NestedTransferView(view))
 
     def start(client: AsyncRebyte) -> TaskRun:
         return client.tasks.run(submission.prompt, task_id=task_id, check=False, cancel_remote=cancel, **options)
@@ -64,3 +67,17 @@ def run(*, submission: Submission, task_id: str | None, timeout: float | None, c
     watch = Watch(view, open_client, start, task_id=task_id, timeout=timeout, cancel=cancel, creates=True)
     watch.prepare = None if len(attached) == len(submission.attachments) else upload
     return watch.run()
+
+
+@click.command(epilog=_EVENTS_EPILOG)
+@task_argument
+@click.option("--after", metavar="CURSOR", help="Leave out what was delivered before this cursor.")
+@timeout_option("watching")
+@style_options(json="Print a JSON object a line, for programs.", quiet="Print the final result alone.")
+def events(*, task_id: str, after: str | None, timeout: float | None, style: str | None) -> int:
+    """Watch the latest turn of task TASK_ID from its beginning to its end."""
+
+    def start(client: AsyncRebyte) -> TaskEventStream:
+        return client.tasks.events(task_id, after=after)
+
+    return Watch(make_view(style), open_client, start, task_id=task_id, timeout=timeout).run()

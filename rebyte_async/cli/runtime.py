@@ -6,9 +6,12 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import FrameType
+from typing import Any, TypeAlias
 
+import attrs
 import click
 from attrs import define
 
@@ -17,12 +20,6 @@ from rebyte_async.cli.exits import Exit, report_error
 from rebyte_async.cli.view.output import show_record
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import ConfigurationError, RebyteError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Generator
-    from types import FrameType
-
-    import attrs
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _Main: TypeAlias = "Callable[[], Coroutine[Any, Any, int]]"
@@ -150,7 +147,6 @@ class _Interrupt:
     is_second: bool = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal."""
         del frame
         if self.number is not None or self.loop is None:
             self.is_second = True

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
 
 import click
 
+from rebyte_async import AsyncRebyte
 from rebyte_async.cli.completion import task_argument
 from rebyte_async.cli.exits import Exit, exit_code_for_status, print_error
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.options import (
     NEW_TASK_FLAGS,
+    Submission,
     confirm,
     json_option,
     list_options,
@@ -24,22 +26,14 @@ from rebyte_async.cli.options import (
 from rebyte_async.cli.recovery import add_candidates
 from rebyte_async.cli.runtime import do_once, run_once, show_once
 from rebyte_async.cli.transfers import upload_files
+from rebyte_async.cli.view import make_transfer_view, show_busy
 from rebyte_async.cli.view.output import show_content, show_created, show_record
-from rebyte_async.cli.view.progress import make_transfer_view
 from rebyte_async.cli.view.table import Column
-from rebyte_async.cli.view.terminal import show_busy
 from rebyte_async.cli.view.text import one_line, sanitize
 from rebyte_async.errors import AmbiguousRequestError
+from rebyte_async.resources.options import CreateOptions
 from rebyte_async.resources.waiting import cancel_until_terminal
-from rebyte_async.types import Visibility
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.cli.options import Submission
-    from rebyte_async.resources.options import CreateOptions
-    from rebyte_async.types import FileRef, Prompt, Task
+from rebyte_async.types import FileRef, Prompt, Task, Visibility
 
 _COLUMNS: tuple[Column[Task], ...] = (
     Column(heading="ID", of=lambda task: task.id),

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Generator, Sequence
 from contextlib import aclosing, contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from rebyte_async import AsyncRebyte
+from rebyte_async.cli.view.progress import TransferView
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import RebyteError
-from rebyte_async.types import FileRef
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-    from pathlib import Path
-
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.cli.view.progress import TransferView
-    from rebyte_async.resources.files import Attachment
-    from rebyte_async.types import Artifact
+from rebyte_async.resources.files import Attachment
+from rebyte_async.types import Artifact, FileRef
 
 
 class LocalFileError(RebyteError):
@@ -40,7 +35,6 @@ async def upload_files(client: AsyncRebyte, attachments: Sequence[Attachment], v
 async def upload_artifacts(
     client: AsyncRebyte, workspace_id: str, paths: Sequence[Path], view: TransferView
 ) -> Sequence[Artifact]:
-    """Upload files to a workspace."""
     with view:
         view.begin(_join([path.name for path in paths]))
         artifacts = await client.artifacts.upload(workspace_id, *paths, progress=view.update)

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import click
 from anyio import move_on_after
 from attrs import define, field
 
-from rebyte_async import TaskEventStream
+from rebyte_async import AsyncRebyte, TaskEventStream
 from rebyte_async.cli.exits import Exit, exit_code_for, exit_code_for_status, explain, print_error, report_error
-from rebyte_async.cli.recovery import TIME_LIMIT, add_candidates, readable_events
+from rebyte_async.cli.recovery import TIME_LIMIT, Followable, add_candidates, readable_events
 from rebyte_async.cli.runtime import run
-from rebyte_async.cli.view.base import Finished, Interrupted
+from rebyte_async.cli.view.base import Finished, Interrupted, View
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import AmbiguousRequestError, RebyteError
 from rebyte_async.resources.waiting import cancel_until_terminal
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
-    from contextlib import AbstractAsyncContextManager
-
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.cli.recovery import Followable
-    from rebyte_async.cli.view.base import View
-    from rebyte_async.types import TaskResult
+from rebyte_async.types import TaskResult
 
 _REFRESH_INTERVAL = 0.05
 
@@ -66,7 +58,6 @@ class Watch:
     """How the remote task ended, where that is known when the watching ends first."""
 
     def run(self) -> int:
-        """Watch to the end, and return the exit code."""
         code = run(
             self._main,
             on_interrupt=lambda code: self._leave("Interrupted", "interrupted", code),
@@ -139,7 +130,6 @@ class Watch:
             await asyncio.sleep(_REFRESH_INTERVAL)
 
     def _announce(self) -> None:
-        """Show in the view which task it is, as soon as that is known."""
         if self._source is not None:
             self.task_id = self._source.task_id
         if self.task_id is not None and self._stream is not None and not self._is_announced:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from rebyte_async import AsyncRebyte
 from rebyte_async.cli.completion import complete_event, webhook_argument
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.lazy import Entry, LazyGroup
@@ -17,11 +18,7 @@ from rebyte_async.cli.view.output import show_created
 from rebyte_async.cli.view.table import Column
 from rebyte_async.cli.view.text import one_line, sanitize
 from rebyte_async.errors import ConnectError, TransportError
-from rebyte_async.types import WebhookEventName
-
-if TYPE_CHECKING:
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.types import Webhook
+from rebyte_async.types import Webhook, WebhookEventName
 
 
 def _join_events(events: tuple[str, ...]) -> str:

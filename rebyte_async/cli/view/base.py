@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import click
 from attrs import frozen
 
-if TYPE_CHECKING:
-    from rebyte_async.types import TaskEvent, TaskResult
+from rebyte_async.types import TaskEvent, TaskResult
 
 
 @frozen(kw_only=True)

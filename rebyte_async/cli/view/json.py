@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import Any, TextIO, TypeGuard, cast
 
 import attrs
 import click
 from attrs import define
 
-from rebyte_async.cli.view.base import View
-
-if TYPE_CHECKING:
-    from typing import TextIO
-
-    from rebyte_async.cli.view.base import Finished, Interrupted
-    from rebyte_async.types import TaskEvent
+from rebyte_async.cli.view.base import Finished, Interrupted, View
+from rebyte_async.types import TaskEvent
 
 
 def public_fields(item: attrs.AttrsInstance) -> list[tuple[str, Any]]:
@@ -59,7 +54,6 @@ class JsonView(View):
         self._task_id = task_id
 
     def show(self, event: TaskEvent) -> None:
-        """Write an event."""
         self._write(
             event_type=event.event_type,
             seq=event.seq,
@@ -70,11 +64,9 @@ class JsonView(View):
         )
 
     def note(self, text: str) -> None:
-        """Say it on stderr."""
         click.echo(text, err=True)
 
     def finish(self, finished: Finished) -> None:
-        """Write the last line."""
         payload = {
             "status": finished.result.status,
             "final_result": finished.result.final_result,
@@ -85,7 +77,6 @@ class JsonView(View):
         self._write(event_type="done", prompt_id=finished.prompt_id, payload=payload)
 
     def interrupt(self, interrupted: Interrupted) -> None:
-        """Write the last line."""
         self._task_id = interrupted.task_id
         payload = {
             "error": interrupted.error,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from attrs import define, field
-from rich.console import Group
-from rich.live import Live
+from rich.console import Console, Group, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -21,25 +21,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rebyte_async.cli.view.progress import (
-    BATCH_STATUSES,
-    BatchView,
-    TransferView,
-    format_done,
-    format_open,
-    format_rate,
-    format_time_left,
-)
-from rebyte_async.cli.view.screen import ECHO, make_console
+from rebyte_async.batch import BatchProgress
+from rebyte_async.cli.view import progress as words
+from rebyte_async.cli.view.screen import ECHO, Redrawn, make_console
 from rebyte_async.cli.view.text import format_duration, one_line, status_style
 
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.progress import TaskID
-
-    from rebyte_async.batch import BatchProgress
-
-_LONGEST_NAME = 30
 _LONGEST_KEY = 60
 _ROOMY = 80
 """Columns from which on there is room for speed and time as well."""
@@ -59,21 +45,19 @@ def _make_progress() -> Progress:
 
 
 @define
-class BarView(TransferView):
+class BarView(words.TransferView):
     """Draws a bar while a transfer runs; what is complete vanishes, since the command says what became of it."""
 
     _progress: Progress = field(factory=_make_progress, init=False)
     _bar: TaskID | None = field(default=None, init=False)
 
     def update(self, done: int, total: int, /) -> None:
-        """Draw the bar."""
         if self._bar is None:
-            self._bar = self._progress.add_task(one_line(self.name, _LONGEST_NAME), total=None)
+            self._bar = self._progress.add_task(one_line(self.name, words.LONGEST_NAME), total=None)
         else:
             self._progress.update(self._bar, completed=done, total=total or None)
 
     def finish(self, verb: str) -> None:
-        """Remove the bar."""
         del verb
         self._progress.refresh()
         if self._bar is not None:
@@ -88,33 +72,23 @@ class BarView(TransferView):
 
 
 @define
-class LiveBatchView(BatchView):
+class LiveBatchView(words.BatchView):
     """Draws the same few lines again and again."""
 
     console: Console = field(factory=lambda: make_console(sys.stderr), init=False)
-    _live: Live = field(init=False)
+    _live: Redrawn = field(init=False)
     _progress: BatchProgress | None = field(default=None, init=False)
     _total: int | None = field(default=None, init=False)
     _doing: str = field(default="", init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._live = Live(
-            self,
-            console=self.console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            vertical_overflow="crop",
-        )
+        self._live = Redrawn(self, self.console)
 
     def show(self, progress: BatchProgress, total: int | None, /) -> None:
-        """Draw how far the run is."""
         self._progress, self._total = progress, total
         self._live.refresh()
 
     def say(self, text: str, /) -> None:
-        """Draw a text in the last line."""
         self._doing = text
         self._live.refresh()
 
@@ -127,14 +101,14 @@ class LiveBatchView(BatchView):
 
     def __rich__(self) -> RenderableType:
         progress = self._progress
-        lines = [] if progress is None else [*self._facts(progress), *self._slowest(progress)]
+        lines = [] if progress is None else [*self._facts(progress), *_slowest(progress)]
         lines.append(Text(self._doing, style="yellow") if self._doing else Text("Ctrl-C to stop", style="dim"))
         for line in lines:
             line.truncate(self.console.width, overflow="ellipsis")
         return Group(*lines) if progress is None else Group(self._bar(progress), *lines)
 
     def _bar(self, progress: BatchProgress) -> RenderableType:
-        done = Text(format_done(progress, self._total), style="bold", no_wrap=True, overflow="ellipsis")
+        done = Text(words.format_done(progress, self._total), style="bold", no_wrap=True, overflow="ellipsis")
         if not self._total:
             return done
         width = max(8, min(_BAR, self.console.width - 40))
@@ -144,31 +118,27 @@ class LiveBatchView(BatchView):
         return grid
 
     def _facts(self, progress: BatchProgress) -> list[Text]:
+        order = {status: number for number, status in enumerate(words.BATCH_STATUSES)}
         counts = [
             Text(f"{count:,} {one_line(status, 20)}", style=status_style(status) or "yellow")
-            for status, count in sorted(progress.ended.items(), key=_by_status)
+            for status, count in sorted(progress.ended.items(), key=lambda pair: order.get(pair[0], len(order)))
             if count
         ]
-        times = (format_rate(progress), f"{format_duration(progress.elapsed.total_seconds())} so far")
-        left = format_time_left(progress, self._total)
+        times = (words.format_rate(progress), f"{format_duration(progress.elapsed.total_seconds())} so far")
+        left = words.format_time_left(progress, self._total)
         return [
-            Text("  ").join([Text(format_open(progress), style="cyan"), *counts]),
+            Text("  ").join([Text(words.format_open(progress), style="cyan"), *counts]),
             Text("  ".join(filter(None, (*times, left))), style="dim"),
         ]
 
-    @staticmethod
-    def _slowest(progress: BatchProgress) -> list[Text]:
-        lines = [
-            Text.assemble(
-                (f"{format_duration(item.running_for.total_seconds()):>10}  ", "cyan"),
-                one_line(item.key, _LONGEST_KEY),
-                (f"  {one_line(item.task_id)}", "dim"),
-            )
-            for item in progress.slowest
-        ]
-        return [Text("slowest of those that run:", style="dim"), *lines] if lines else []
 
-
-def _by_status(pair: tuple[str, int]) -> int:
-    status = pair[0]
-    return BATCH_STATUSES.index(status) if status in BATCH_STATUSES else len(BATCH_STATUSES)
+def _slowest(progress: BatchProgress) -> list[Text]:
+    lines = [
+        Text.assemble(
+            (f"{format_duration(item.running_for.total_seconds()):>10}  ", "cyan"),
+            one_line(item.key, _LONGEST_KEY),
+            (f"  {one_line(item.task_id)}", "dim"),
+        )
+        for item in progress.slowest
+    ]
+    return [Text("slowest of those that run:", style="dim"), *lines] if lines else []

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 import attrs
 
-from rebyte_async.cli.view import make_view
+from rebyte_async.cli.view import make_view, open_screen
 from rebyte_async.cli.view.base import Finished, Interrupted
 from rebyte_async.cli.view.json import public_fields, to_json_line
-from rebyte_async.cli.view.terminal import open_screen
+from rebyte_async.cli.view.table import Column
 from rebyte_async.cli.view.text import format_plain, format_time, format_value, one_line, sanitize, status_style
-from rebyte_async.types import TaskResult
+from rebyte_async.types import Prompt, PromptContent, Task, TaskContent, TaskResult, Webhook
 from rebyte_async.types.statuses import task_status
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Sequence
-
-    from rebyte_async.cli.view.table import Column
-    from rebyte_async.types import Prompt, PromptContent, Task, TaskContent, Webhook
 
 T = TypeVar("T")
 

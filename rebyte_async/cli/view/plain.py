@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TextIO
 
 from attrs import define, field
 
-from rebyte_async.cli.view.base import View
+from rebyte_async.cli.view.base import Finished, Interrupted, View
 from rebyte_async.cli.view.text import SpokenText, excerpt, format_arguments, format_duration, one_line, sanitize
 from rebyte_async.types import (
     ErrorEvent,
     InitEvent,
     QuestionEvent,
     ResultEvent,
+    TaskEvent,
     TextEvent,
     ThinkingEvent,
     ToolResultEvent,
     ToolUseEvent,
 )
-
-if TYPE_CHECKING:
-    from typing import TextIO
-
-    from rebyte_async.cli.view.base import Finished, Interrupted
-    from rebyte_async.types import TaskEvent
 
 _RESULT_LINES = 10
 
@@ -35,7 +30,6 @@ class QuietView(View):
     out: TextIO
 
     def finish(self, finished: Finished) -> None:
-        """Write the final result."""
         if finished.result.status == "completed":
             self.out.write(sanitize(finished.result.final_result).rstrip("\n") + "\n")
             self.out.flush()
@@ -52,11 +46,9 @@ class PlainView(View):
     _is_speaking: bool = field(default=False, init=False)
 
     def begin(self, task_id: str) -> None:
-        """Write the task's id."""
         self._write(f"task {task_id}")
 
     def show(self, event: TaskEvent) -> None:
-        """Write what an event adds."""
         words = self._spoken.add(event)
         if isinstance(event, TextEvent | ResultEvent):
             self._say(words)
@@ -67,11 +59,9 @@ class PlainView(View):
             self._write(line)
 
     def note(self, text: str) -> None:
-        """Write a note with its mark."""
         self._write(f"-- {text}")
 
     def finish(self, finished: Finished) -> None:
-        """Write the final result, unless it has been said, and how the turn ended."""
         self._end_line()
         if remaining := self._spoken.remaining_result(finished.result):
             self._write(remaining)

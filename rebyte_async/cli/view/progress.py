@@ -1,54 +1,47 @@
-"""How far transfers and batches are: drawn on a terminal, lines of text elsewhere; all on stderr."""
+"""How far transfers and batches are, in lines of text on stderr."""
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Self
 
 import click
 from attrs import define, field
 
-from rebyte_async.cli.view.terminal import is_terminal
+from rebyte_async.cli.view.base import View
 from rebyte_async.cli.view.text import format_duration, format_size, one_line
 
 if TYPE_CHECKING:
     from rebyte_async.batch import BatchProgress
-    from rebyte_async.cli.view.base import View
 
-_INTERVAL = 10.0
-_LONGEST_NAME = 30
-_SLOW = 0.95
-"""Items per second below which the rate is given per minute."""
+LONGEST_NAME = 30
 BATCH_STATUSES = ("completed", "failed", "error", "ambiguous", "canceled", "skipped")
 """In the order in which their counts are shown."""
+_SLOW = 0.95
+"""Items per second below which the rate is given per minute."""
 
 
 @define
 class TransferView:
-    """Shows transfers; this class shows nothing. A transfer may be of several files."""
+    """Shows transfers, each of one or more files; this class shows nothing."""
 
     name: str = field(default="", init=False)
     began: float = field(default=0.0, init=False)
-    _count: int = field(default=0, init=False)
+    count: int = field(default=0, init=False)
+    """The bytes of the transfer."""
 
     def begin(self, name: str) -> None:
         """Show that a transfer begins."""
         self.name, self.began = one_line(name), time.monotonic()
         self.update(0, 1)
-        self._count = 0
+        self.count = 0
 
     def update(self, done: int, total: int, /) -> None:
         """Show how many bytes are transferred; `total` is 0 where it isn't known."""
-        self._count = max(done, total)
+        self.count = max(done, total)
 
     def finish(self, verb: str) -> None:
-        """Say that the transfer is complete; `verb` is what was done."""
-
-    @property
-    def size(self) -> str:
-        """The size of the transfer."""
-        return format_size(self._count)
+        """Show that the transfer is complete; `verb` says what was done."""
 
     def __enter__(self) -> Self:
         return self
@@ -57,46 +50,27 @@ class TransferView:
         pass
 
 
-class _LineView(TransferView):
+class LineTransferView(TransferView):
     """Writes a line when a transfer is complete."""
 
     def finish(self, verb: str) -> None:
-        """Write the line."""
         took = format_duration(time.monotonic() - self.began)
-        click.echo(f"{verb} {self.name} ({self.size} in {took})", err=True)
+        click.echo(f"{verb} {self.name} ({format_size(self.count)} in {took})", err=True)
 
 
 @define
-class _NestedView(TransferView):
+class NestedTransferView(TransferView):
     """Shows uploads in the status line of the view of a turn, which has the terminal for itself."""
 
     view: View
 
     def update(self, done: int, total: int, /) -> None:
-        """Show it in the status line."""
         super().update(done, total)
         part = done / total if total else 1.0
-        self.view.set_status(f"uploading {one_line(self.name, _LONGEST_NAME)}  {part:.0%}")
+        self.view.set_status(f"uploading {one_line(self.name, LONGEST_NAME)}  {part:.0%}")
 
     def finish(self, verb: str) -> None:
-        """Have the view note it."""
-        self.view.note(f"{verb} {self.name} ({self.size})")
-
-
-def make_transfer_view(*, quiet: bool = False) -> TransferView:
-    """Return the view of transfers that fits stderr; one that shows nothing when `quiet`."""
-    if quiet:
-        return TransferView()
-    if not is_terminal(sys.stderr):
-        return _LineView()
-    from rebyte_async.cli.view.live import BarView  # noqa: PLC0415 - rich takes time, and only a terminal needs it
-
-    return BarView()
-
-
-def transfers_in(view: View) -> TransferView:
-    """Return the view of uploads within the view of a turn."""
-    return _NestedView(view)
+        self.view.note(f"{verb} {self.name} ({format_size(self.count)})")
 
 
 class BatchView:
@@ -122,12 +96,11 @@ class BatchView:
 class PlainBatchView(BatchView):
     """Writes a line now and then, for logs."""
 
-    interval: float = _INTERVAL
+    interval: float = 10.0
     """Seconds between two lines."""
     _last: float = field(factory=time.monotonic, init=False)
 
     def show(self, progress: BatchProgress, total: int | None, /) -> None:
-        """Write a line, where the last one is old enough."""
         now = time.monotonic()
         if now < self._last + self.interval:
             return
@@ -140,19 +113,6 @@ class PlainBatchView(BatchView):
             format_time_left(progress, total),
         )
         click.echo(", ".join(filter(None, parts)), err=True)
-
-
-def make_batch_view(*, may_draw: bool) -> BatchView:
-    """Return the view of a run that fits stderr.
-
-    Args:
-        may_draw: Whether the run writes nothing else to a terminal: that would break what is drawn.
-    """
-    if not (may_draw and is_terminal(sys.stderr)):
-        return PlainBatchView()
-    from rebyte_async.cli.view.live import LiveBatchView  # noqa: PLC0415 - rich takes time, only a terminal needs it
-
-    return LiveBatchView()
 
 
 def format_counts(progress: BatchProgress) -> str:

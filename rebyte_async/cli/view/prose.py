@@ -28,18 +28,15 @@ class _Markdown:
     is_code: bool = False
 
     def begin_line(self, text: str) -> None:
-        """Take note of the beginning of a line."""
         self.is_bold = self.is_code = False
         self.is_fence = text.lstrip().startswith(_FENCE)
         self.is_heading = not self.is_fenced and text.startswith("#")
 
     def end_line(self) -> None:
-        """Take note of the end of a line."""
         self.is_fenced ^= self.is_fence
         self.is_fence = False
 
     def paint(self, text: str) -> Text:
-        """Style the next part of the line."""
         if self.is_fence or self.is_fenced:
             return Text(text, style="dim" if self.is_fence else "cyan")
         painted, place = Text(style="bold" if self.is_heading else ""), 0
@@ -95,7 +92,6 @@ class Prose:
         return self._paint(self._wrap(width)[-1], attrs.evolve(self._markdown))
 
     def finish(self) -> list[Text]:
-        """Give out what is left."""
         return [self._end_line()] if self._part else []
 
     def _wrap(self, width: int) -> list[str]:

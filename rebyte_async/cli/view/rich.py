@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable
+from typing import Self
 
 from attrs import define, field
-from rich.console import Group
-from rich.live import Live
+from rich.console import Console, Group, RenderableType
 from rich.rule import Rule
 from rich.text import Text
 
-from rebyte_async.cli.view.base import View
+from rebyte_async.cli.view.base import Finished, Interrupted, View
 from rebyte_async.cli.view.prose import Prose
-from rebyte_async.cli.view.screen import ECHO, make_console, prose_width
+from rebyte_async.cli.view.screen import ECHO, Redrawn, make_console, prose_width
 from rebyte_async.cli.view.text import SpokenText, excerpt, format_arguments, format_duration, one_line, sanitize
 from rebyte_async.types import (
     ErrorEvent,
     InitEvent,
     QuestionEvent,
     ResultEvent,
+    TaskEvent,
     TextEvent,
     ThinkingEvent,
     ToolResultEvent,
     ToolUseEvent,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rich.console import Console, RenderableType
-
-    from rebyte_async.cli.view.base import Finished, Interrupted
-    from rebyte_async.types import TaskEvent
 
 _RESULT_LINES = 4
 _ERROR_LINES = 8
@@ -40,11 +33,7 @@ _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _SPINS_PER_SECOND = 10
 _QUIET = 20.0
 """Seconds of silence after which the status line says that this is normal."""
-_ENDS = {
-    "completed": ("✓ completed", "green"),
-    "failed": ("✗ failed", "red"),
-    "canceled": ("⏹ canceled", "yellow"),
-}
+_ENDS = {"completed": ("✓ completed", "green"), "failed": ("✗ failed", "red"), "canceled": ("⏹ canceled", "yellow")}
 
 
 @define
@@ -52,7 +41,7 @@ class RichView(View):
     """Prints a line once it can't change any more; only the line being written and the status are drawn again."""
 
     _console: Console = field(converter=make_console)
-    _live: Live = field(init=False)
+    _live: Redrawn = field(init=False)
     _spoken: SpokenText = field(factory=SpokenText, init=False)
     _prose: Prose | None = field(default=None, init=False)
     """The block that is being written."""
@@ -68,24 +57,14 @@ class RichView(View):
     _last_heard: float = field(factory=time.monotonic, init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Nothing else writes to this terminal meanwhile, so nothing needs to be redirected.
-        self._live = Live(
-            self,
-            console=self._console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._live = Redrawn(self, self._console)
 
     def begin(self, task_id: str) -> None:
-        """Print the task's id."""
         self._task_id = task_id
         self._status = "waiting for the agent"
         self._print_unbroken(Text(f"task {one_line(task_id)}", style="dim"))
 
     def show(self, event: TaskEvent) -> None:
-        """Show what an event adds."""
         self._last_heard = time.monotonic()
         words = self._spoken.add(event)
         match event:
@@ -111,25 +90,20 @@ class RichView(View):
                 self._print_block("other", [self._cut(other)])
 
     def refresh(self) -> None:
-        """Turn the spinner."""
         self._live.refresh()
 
     def set_status(self, text: str) -> None:
-        """Say in the status line what the command waits for."""
         self._status = text
         self._last_heard = time.monotonic()
         self._live.refresh()
 
     def note(self, text: str) -> None:
-        """Print a note."""
         self._print(Text(f"· {text}", style="dim"))
 
     def warn(self, text: str) -> None:
-        """Print a warning as a block."""
         self._print_block("warning", Prose("yellow").feed(f"! {text}\n", self._width))
 
     def finish(self, finished: Finished) -> None:
-        """Show the final result, unless it has been said, and how the turn ended."""
         self._end_block()
         if remaining := self._spoken.remaining_result(finished.result):
             self._print(Text(), Rule("final result", style="dim", characters="─"))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
 
 from attrs import define, field
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from rebyte_async.cli.view.prose import Prose
-from rebyte_async.cli.view.table import GAP, choose_columns
+from rebyte_async.cli.view.table import GAP, Column, choose_columns
 from rebyte_async.cli.view.text import sanitize, status_style
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from typing import TextIO
-
-    from rebyte_async.cli.view.table import Column
 
 ECHO = len("^C")
 """Columns to leave free at the end of a last line that is drawn again: the terminal echoes Ctrl-C there."""
@@ -26,13 +22,27 @@ _WIDEST = 100
 
 
 def make_console(out: TextIO) -> Console:
-    """Return a rich console on a terminal."""
     # Nothing that an agent or a server says is markup, and no :name: of theirs is an emoji.
     return Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=False, force_terminal=True)
 
 
+class Redrawn(Live):
+    """Draws a renderable again whenever it is refreshed, and removes it at the end."""
+
+    def __init__(self, renderable: RenderableType, console: Console) -> None:
+        # The view alone writes to the terminal meanwhile, so nothing needs to be redirected.
+        super().__init__(
+            renderable,
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+
+
 def prose_width(console: Console) -> int:
-    """Return how wide a line of prose may be."""
     return max(8, min(console.width, _WIDEST))
 
 
@@ -53,9 +63,7 @@ class Screen:
         for column in (columns[index] for index in chosen):
             # rich narrows the columns that it may wrap; `_cell` has them cut instead of wrapped.
             table.add_column(
-                column.heading,
-                justify="right" if column.is_number else "left",
-                no_wrap=not column.is_flexible,
+                column.heading, justify="right" if column.is_number else "left", no_wrap=not column.is_flexible
             )
         for row in rows:
             table.add_row(*(_cell(columns[index], row[index]) for index in chosen))

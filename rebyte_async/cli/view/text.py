@@ -6,15 +6,13 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import Any, TypeGuard, cast
 
 from attrs import define, field, frozen
 from rich.filesize import decimal
 
 from rebyte_async import TextAssembler
-
-if TYPE_CHECKING:
-    from rebyte_async.types import TaskEvent, TaskResult
+from rebyte_async.types import TaskEvent, TaskResult
 
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colors, the cursor, erasing
@@ -144,7 +142,6 @@ def format_age(moment: datetime) -> str:
 
 
 def status_style(status: str) -> str:
-    """Return the color of a status; none for one that isn't known."""
     return _STATUS_STYLES.get(status, "")
 
 
