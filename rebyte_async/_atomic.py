@@ -12,15 +12,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Any
 
 
-class _Syncable(Protocol):
-    def flush(self) -> object: ...
-    def fileno(self) -> int: ...
-
-
-def sync_file(file: _Syncable) -> None:
+def sync_file(file: IO[Any]) -> None:
     """Have everything that was written to an open file reach the disk."""
     file.flush()
     os.fsync(file.fileno())
@@ -48,9 +43,8 @@ def write_file(target: Path, content: bytes) -> None:
         part.open()
         part.write([content])
         part.commit()
-    except BaseException:
+    finally:
         part.discard()
-        raise
 
 
 class PartFile:

@@ -30,13 +30,7 @@ class Time:
 
 
 def intervals(first: float, *, factor: float, longest: float) -> Iterator[float]:
-    """Yield the seconds to wait between reads: `first`, then each `factor` times the one before, up to `longest`.
-
-    Args:
-        first: The first interval, in seconds. It is yielded as given, even if it is above `longest`.
-        factor: How much longer each interval is than the one before, at least 1.
-        longest: The upper limit of the following intervals, in seconds.
-    """
+    """Yield the seconds to wait between reads: `first`, however long, then `factor` times as much, up to `longest`."""
     seconds = first
     while True:
         yield seconds

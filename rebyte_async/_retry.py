@@ -44,26 +44,12 @@ def is_transient(policy: RetryPolicy, error: APIError) -> bool:
 
 
 def backoff(policy: RetryPolicy, failures: int, rng: Random) -> float:
-    """Return the delay after a number of failures in a row, in seconds: full jitter under a doubling bound.
-
-    Args:
-        policy: The limits.
-        failures: How many attempts in a row have failed, from 1.
-        rng: The source of the jitter.
-    """
+    """Return the delay after one or more failures in a row, in seconds: full jitter under a doubling bound."""
     return rng.uniform(0, min(policy.max_delay, policy.base_delay * 2.0 ** min(failures - 1, 60)))
 
 
 def next_delay(policy: RetryPolicy, attempt: int, outcome: Outcome, *, idempotent: bool, rng: Random) -> float | None:
-    """Return the delay before the next attempt, in seconds, or None to stop.
-
-    Args:
-        policy: The limits.
-        attempt: How many attempts were made, from 1.
-        outcome: How the last one failed.
-        idempotent: Whether the request may reach the server twice.
-        rng: The source of the jitter.
-    """
+    """Return the delay after attempt number `attempt`, which failed, in seconds; None to stop."""
     may_repeat = idempotent or outcome.was_not_processed
     if attempt >= policy.max_attempts or not outcome.is_transient or not may_repeat:
         return None

@@ -97,17 +97,13 @@ class InterruptibleSleep:
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `seconds`, or raise the error of `abort`, if that was called before or is called meanwhile."""
-        self._check()
-        sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleepers.add(sleeper)
-        try:
-            await asyncio.wait([sleeper], timeout=seconds)
-        finally:
-            self._sleepers.discard(sleeper)
-        if sleeper.done():
-            self._check()
-
-    def _check(self) -> None:
+        if self._error is None:
+            sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._sleepers.add(sleeper)
+            try:
+                await asyncio.wait([sleeper], timeout=seconds)
+            finally:
+                self._sleepers.discard(sleeper)
         if self._error is not None:
             raise self._error()
 
@@ -121,9 +117,9 @@ class InterruptibleSleep:
 
 @define(eq=False)
 class SingleFlight(Generic[T]):
-    """Runs one thing at a time for all who ask for it: those who ask during a run share its result.
+    """Runs one thing at a time for all callers: those who come during a run share its result.
 
-    The run continues when callers are cancelled, also all of them.
+    The run continues when callers are cancelled, even all of them.
     """
 
     _task: asyncio.Task[T] | None = field(default=None, init=False)
@@ -131,12 +127,12 @@ class SingleFlight(Generic[T]):
     async def run(self, factory: Callable[[], Coroutine[object, object, T]]) -> T | None:
         """Start a run of the coroutine that `factory` makes, or join the run that is under way.
 
-        Returns:
-            The result; None if `cancel` ended the run. What the coroutine raises is raised to each caller.
+        The result is None if `cancel` ended the run. What the coroutine raises is raised to each caller.
         """
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(factory())
-            self._task.add_done_callback(_retrieve_exception)
+            # Retrieved, so that asyncio doesn't log the failure of a run whose callers were all cancelled.
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await await_shielded(self._task)
 
     @property
@@ -149,21 +145,12 @@ class SingleFlight(Generic[T]):
             self._task.cancel()
 
 
-def _retrieve_exception(task: asyncio.Task[T]) -> None:
-    """Keep asyncio from logging the failure of a run whose callers were all cancelled."""
-    if not task.cancelled():
-        task.exception()
-
-
 async def await_shielded(future: asyncio.Future[T]) -> T | None:
-    """Wait for a task or future that has another owner: cancelling this wait doesn't cancel it.
+    """Wait for a task or future that has another owner, and don't cancel it when this wait is cancelled.
 
-    A shielded `anyio.CancelScope` wouldn't do: it holds off the cancellations of scopes, but not `asyncio.Task.cancel`,
-    which servers use.
-
-    Returns:
-        Its result; None if its owner cancelled it, which `asyncio.shield` alone raises like a cancellation of the
-        caller.
+    The result is None if the owner cancelled it, which `asyncio.shield` alone raises like a cancellation of the caller.
+    A shielded `anyio.CancelScope` holds off the cancellations of scopes, but not `asyncio.Task.cancel`, which servers
+    use.
     """
     try:
         return await asyncio.shield(future)

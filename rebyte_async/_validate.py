@@ -1,7 +1,7 @@
 """Checks of arguments, with one wording for all of the package.
 
 Each check returns the value as the type that was asked for. Otherwise it raises what `error` makes of the message,
-which names the argument, says what it must be and shows what it was.
+which names the argument, says what it must be (`kind`) or may be as well (`alternative`), and shows what it was.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 from rebyte_async.errors import InvalidRequestError
@@ -31,24 +32,12 @@ def number(
     alternative: str = "",
     error: MakeError = InvalidRequestError,
 ) -> float:
-    """Check a number: at least 0, or above it; never a bool, NaN, or too large for a float.
-
-    Args:
-        name: The argument, for the message.
-        value: What was given.
-        above_zero: Refuse 0.
-        finite: Refuse `math.inf`.
-        kind: What is asked for, for the message.
-        alternative: What else would be accepted, for the message.
-        error: Makes the error out of its message.
-    """
+    """Check a number: at least 0, or above it; never a bool, NaN, or too large for a float. `finite` refuses `inf`."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
+        with suppress(OverflowError):  # a whole number beyond any clock
             known = float(value)
-        except OverflowError:  # a whole number beyond any clock
-            known = -1.0
-        if (known > 0 if above_zero else known >= 0) and not (finite and math.isinf(known)):
-            return value
+            if (known > 0 if above_zero else known >= 0) and not (finite and math.isinf(known)):
+                return value
     limit = " above 0" if above_zero else ", at least 0"
     raise error(f"{name} must be {kind}{limit}{alternative}, not {value!r:.80}")
 
@@ -63,7 +52,6 @@ def seconds(
 def optional_seconds(
     name: str, value: object, *, above_zero: bool = False, finite: bool = False, error: MakeError = InvalidRequestError
 ) -> float | None:
-    """Check a number of seconds that may be None."""
     if value is None:
         return None
     kind, other = "a number of seconds", ", or None"
@@ -85,15 +73,7 @@ def text(
     alternative: str = "",
     error: MakeError = InvalidRequestError,
 ) -> str:
-    """Check a string that holds more than white space.
-
-    Args:
-        name: The argument, for the message.
-        value: What was given.
-        longest: How many characters it may have; None for any number.
-        alternative: What else would be accepted, for the message.
-        error: Makes the error out of its message.
-    """
+    """Check a string that holds more than white space, and at most `longest` characters."""
     if not isinstance(value, str) or not value.strip():
         raise error(f"{name} must be a string that isn't empty{alternative}, not {value!r:.80}")
     if longest is not None and len(value) > longest:
@@ -104,12 +84,10 @@ def text(
 def optional_text(
     name: str, value: object, *, longest: int | None = None, error: MakeError = InvalidRequestError
 ) -> str | None:
-    """Check a string that holds more than white space, or is None."""
     return None if value is None else text(name, value, longest=longest, alternative=", or None", error=error)
 
 
 def header_name(name: str, value: object, *, error: MakeError = InvalidRequestError) -> str:
-    """Check the name of an HTTP header."""
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         raise error(f"{name} must be the name of a header, not {value!r:.80}")
     return value

@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, cast
 
 from attrs import evolve
-from yarl import URL
 
 from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._transport import SessionPool, Transport, parse_base_url
 from rebyte_async._validate import header_name, header_value
-from rebyte_async._wire import endpoints, models
+from rebyte_async._wire import models
+from rebyte_async._wire.endpoints import DEFAULT_BASE_URL
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.resources import AgentComputers, Artifacts, Files, Tasks, Webhooks
 from rebyte_async.resources.waiting import CreationGrace
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncRebyte"]
 
 _OWN_HEADERS = frozenset({"api_key", "api-key", "x-api-key", "host", "content-length", "content-type", "connection"})
-_REPLACED = {name.lower(): name for name in ("User-Agent", "Accept", "Accept-Encoding")}
+_REPLACEABLE = {name.lower(): name for name in ("User-Agent", "Accept", "Accept-Encoding")}
 """The client's own headers that an application may replace, in any spelling."""
 
 
@@ -70,15 +70,17 @@ class AsyncRebyte:
         _time: Time | None = None,
     ) -> None:
         _check_settings(timeouts, retry)
-        sessions = SessionPool(session)
+        env, time, sessions = os.environ.get, _time or Time(), SessionPool(session)
+        if time.sleep is asyncio.sleep:
+            time = evolve(time, sleep=sessions.sleeps.sleep)  # which closing the client ends
         transport = Transport(
-            base_url=_read_base_url(base_url),
+            base_url=parse_base_url(base_url or env("REBYTE_BASE_URL") or env("REBYTE_API_URL") or DEFAULT_BASE_URL),
             api_key=_read_api_key(api_key),
             timeouts=timeouts,
             retry=retry,
             headers=_check_headers(headers),
             sessions=sessions,
-            time=_make_time(_time, sessions),
+            time=time,
         )
         self._set_up(transport, CreationGrace(transport.time.clock), owns_sessions=True)
 
@@ -122,8 +124,9 @@ class AsyncRebyte:
         _check_settings(timeouts, retry)
         view = object.__new__(type(self))
         headers = {**transport.headers, **_check_headers(headers)}
-        transport = transport.with_settings(timeouts=timeouts, retry=retry, headers=headers)
-        view._set_up(transport, self._grace, owns_sessions=False)
+        view._set_up(
+            transport.with_settings(timeouts=timeouts, retry=retry, headers=headers), self._grace, owns_sessions=False
+        )
         return view
 
     async def health(self) -> Health:
@@ -164,17 +167,6 @@ class AsyncRebyte:
             await self._transport.sessions.close()
 
 
-def _read_base_url(given: str | None) -> URL:
-    text = given or os.environ.get("REBYTE_BASE_URL") or os.environ.get("REBYTE_API_URL") or endpoints.DEFAULT_BASE_URL
-    return parse_base_url(text)
-
-
-def _make_time(given: Time | None, sessions: SessionPool) -> Time:
-    """Return the time of a client, with the ordinary sleep replaced by one that closing the client ends."""
-    time = given or Time()
-    return evolve(time, sleep=sessions.sleeps.sleep) if time.sleep is asyncio.sleep else time
-
-
 def _read_api_key(given: object) -> str:
     """Return the API key; no error about it repeats it."""
     key = os.environ.get("REBYTE_API_KEY", "") if given is None else given
@@ -193,13 +185,13 @@ def _check_headers(given: object) -> dict[str, str]:
         return {}
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"headers must be a mapping of strings, not {type(given).__name__}")
-    headers = cast("Mapping[object, object]", given)
-    for name, value in headers.items():
-        key = header_name("each key of headers", name, error=ConfigurationError)
-        header_value(key, value, error=ConfigurationError)
-        if key.lower() in _OWN_HEADERS:
+    headers: dict[str, str] = {}
+    for key, value in cast("Mapping[object, object]", given).items():
+        name = header_name("each key of headers", key, error=ConfigurationError)
+        if name.lower() in _OWN_HEADERS:
             raise ConfigurationError(f"the header {name} is set by the client itself")
-    return {_REPLACED.get(str(name).lower(), str(name)): str(value) for name, value in headers.items()}
+        headers[_REPLACEABLE.get(name.lower(), name)] = header_value(name, value, error=ConfigurationError)
+    return headers
 
 
 def _check_settings(timeouts: object, retry: object) -> None:

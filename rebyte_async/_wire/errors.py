@@ -13,7 +13,6 @@ from rebyte_async._wire.json import as_object, as_str
 from rebyte_async._wire.redact import excerpt, is_html, without_secrets
 from rebyte_async.errors import APIError
 
-_REQUEST_ID_HEADERS = ("x-request-id", "request-id")  # not documented: read if the server sends one
 _LONGEST_MESSAGE = 500
 ERRORS_BY_CODE: dict[str, type[APIError]] = {
     "missing_api_key": errors.MissingAPIKeyError,
@@ -48,6 +47,7 @@ def api_error(
     now: datetime,
 ) -> APIError:
     """Make the error for a response: its class by the error code, else by the status."""
+    lowered = {name.lower(): value for name, value in headers.items()}
     code, message = _read_code_and_message(document)
     text, message = without_secrets(text), None if message is None else without_secrets(message)
     return _error_class(status, code)(
@@ -56,20 +56,14 @@ def api_error(
         _make_message(status, message, text),
         method,
         url,
-        find_header(headers, *_REQUEST_ID_HEADERS),
-        retry_after_seconds(find_header(headers, "retry-after"), now),
+        lowered.get("x-request-id", lowered.get("request-id")),  # neither is documented
+        _retry_after_seconds(lowered.get("retry-after"), now),
         excerpt(text),
         attempts,
     )
 
 
-def find_header(headers: Mapping[str, str], *names: str) -> str | None:
-    """Return the value of the first of the named headers that is there; case doesn't matter."""
-    lowered = {key.lower(): value for key, value in headers.items()}
-    return next((lowered[name.lower()] for name in names if name.lower() in lowered), None)
-
-
-def retry_after_seconds(value: str | None, now: datetime) -> float | None:
+def _retry_after_seconds(value: str | None, now: datetime) -> float | None:
     """Read a `Retry-After` header, in seconds or as a date: the seconds from now, or None where it can't be read."""
     from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow to import, and few responses need it
 
@@ -94,11 +88,9 @@ def _error_class(status: int, code: str | None) -> type[APIError]:
         return by_status
     if by_code is not None and issubclass(by_code, errors.ServerError) == is_server_error:
         return by_code
-    if by_status is not None:
-        return by_status
-    if is_server_error:
-        return errors.ServerError
-    return errors.BadRequestError if status >= HTTPStatus.BAD_REQUEST else APIError
+    if by_status is not None or status < HTTPStatus.BAD_REQUEST:
+        return by_status or APIError
+    return errors.ServerError if is_server_error else errors.BadRequestError
 
 
 def _read_code_and_message(document: object) -> tuple[str | None, str | None]:
@@ -118,7 +110,8 @@ def _make_message(status: int, message: str | None, text: str) -> str:
         return f"{_reason(status)} (the response was a page of HTML, as gateways send)"
     if message is None and shown.lstrip()[:1] in {"{", "["}:
         return f"{_reason(status)} (the response had no message)"
-    return _shorten_to_line(shown) or _reason(status)
+    line = " ".join(shown.split()) or _reason(status)
+    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"
 
 
 def _reason(status: int) -> str:
@@ -132,8 +125,3 @@ def _read_xml_message(text: str) -> str | None:
     """Read the code and the message of an XML error, as the storages that signed URLs lead to send them."""
     found = [re.search(rf"<{name}>([^<]*)</{name}>", text) for name in ("Code", "Message")]
     return ": ".join(match[1] for match in found if match) or None
-
-
-def _shorten_to_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 1] + "…"

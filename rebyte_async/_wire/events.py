@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, TypeAlias
 
 from rebyte_async._wire import json
-from rebyte_async._wire.json import BACKEND, as_array, as_int, as_object, as_str, is_object
+from rebyte_async._wire.json import BACKEND, Backend, as_array, as_int, as_object, as_str, is_object
 from rebyte_async._wire.redact import shorten
 from rebyte_async.errors import DecodeError
 from rebyte_async.types._fields import moment
@@ -29,13 +30,7 @@ from rebyte_async.types.events import (
 )
 from rebyte_async.types.statuses import TaskStatus
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from rebyte_async._wire.json import Backend
-
-    _Fill = Callable[[Any, dict[str, Any]], bool]
-
+_Fill: TypeAlias = Callable[[Any, dict[str, Any]], bool]
 _MAX_DIGITS = 18
 """The most digits of an action id: any number of them fits 64 bits."""
 _DONE_STATUSES = {
@@ -253,16 +248,9 @@ def _first(payload: dict[str, Any], *names: str) -> Any:
 def _read_options(value: Any) -> tuple[QuestionOption, ...] | None:
     """Return the options; None if the value is no list of them."""
     items = () if value is None else as_array(value)
-    if items is None:
+    if items is None or not all(is_object(item) and isinstance(item.get("label"), str) for item in items):
         return None
-    options = [_read_option(item) for item in items]
-    return None if None in options else cast("tuple[QuestionOption, ...]", tuple(options))
-
-
-def _read_option(value: Any) -> QuestionOption | None:
-    if not is_object(value) or not isinstance(value.get("label"), str):
-        return None
-    return QuestionOption(value["label"], as_str(value.get("description")))
+    return tuple(QuestionOption(item["label"], as_str(item.get("description"))) for item in items)
 
 
 def _read_action_id(value: Any) -> int | None:

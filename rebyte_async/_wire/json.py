@@ -15,10 +15,9 @@ from typing import Any, NoReturn, TypeGuard, cast
 
 
 class Backend:
-    """The functions that read and write JSON.
+    """The functions that read and write JSON: those of a module where it is installed, else the standard library's.
 
-    They are those of the named module where it is installed, else (or for None) those of the standard library. They are
-    resolved on first use, so that importing the package imports no optional package.
+    They are looked up on first use, so that importing the package imports no optional package.
     """
 
     def __init__(self, module: str | None = "orjson") -> None:
@@ -27,21 +26,16 @@ class Backend:
     @functools.cached_property
     def loads(self) -> Callable[[bytes | str], Any]:
         """Read a document. Stricter than the function `loads` where the backend is."""
-        module = self._module
-        return module.loads if module else plain_loads
+        return getattr(self._module, "loads", plain_loads)
 
     @functools.cached_property
     def dumps(self) -> Callable[[Any], bytes]:
-        """Write a document."""
-        module = self._module
-        return module.dumps if module else plain_dumps
+        return getattr(self._module, "dumps", plain_dumps)
 
     @functools.cached_property
     def _module(self) -> ModuleType | None:
-        if self._name is None:
-            return None
         try:
-            return importlib.import_module(self._name)
+            return importlib.import_module(self._name) if self._name else None
         except ImportError:
             return None
 

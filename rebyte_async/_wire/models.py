@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
 import attrs
@@ -93,11 +94,11 @@ def _make_converter() -> Converter:
 
     converter = Converter()
     for kind, name in _PLAIN_TYPES:
-        converter.register_structure_hook(kind, _make_strict_hook(kind, name))
-        converter.register_structure_hook(cast("type[Any]", kind | None), _make_optional_hook(kind, name))
+        converter.register_structure_hook(kind, _make_plain_hook(name, kind))
+        converter.register_structure_hook(cast("type[Any]", kind | None), _make_plain_hook(name, kind, NoneType))
     converter.register_structure_hook_factory(attrs.has, functools.partial(_make_model_hook, converter))
     converter.register_structure_hook_factory(_is_tuple, functools.partial(_make_tuple_hook, converter))
-    converter.register_structure_hook_func(lambda kind: kind is TaskEvent, _structure_event)
+    converter.register_structure_hook(TaskEvent, lambda value, _: event_from_mapping(_require_object(value)))
     return converter
 
 
@@ -107,22 +108,13 @@ def _hook_for(cls: Hashable) -> Callable[[object, object], Any]:
     return _make_converter().get_structure_hook(cls)
 
 
-def _make_strict_hook(kind: type[T], name: str) -> Callable[[object, object], T]:
-    def hook(value: object, _: object) -> T:
-        if type(value) is not kind:
+def _make_plain_hook(name: str, *kinds: type[Any]) -> Callable[[object, object], Any]:
+    """Make the hook of types that JSON has itself. For a union, cattrs' own hook takes several times as long."""
+
+    def hook(value: object, _: object) -> Any:
+        if type(value) not in kinds:
             raise TypeError(f"expected {name}, got {_describe(value)}")
         return value
-
-    return hook
-
-
-def _make_optional_hook(kind: type[T], name: str) -> Callable[[object, object], T | None]:
-    """Make the hook of `kind | None`: cattrs' own hook for a union takes several times as long."""
-
-    def hook(value: object, _: object) -> T | None:
-        if value is None or type(value) is kind:
-            return value
-        raise TypeError(f"expected {name}, got {_describe(value)}")
 
     return hook
 
@@ -148,10 +140,9 @@ def _make_override(item: attrs.Attribute[Any], override: Callable[..., Any]) -> 
 
     A time is not checked: one that can't be read becomes None.
     """
-    converter: object = cast("Any", item).converter
-    if converter is None or converter is moment:
-        return override(rename=_to_camel_case(item.name))
-    return override(rename=_to_camel_case(item.name), struct_hook=_make_optional_hook(str, "a string"))
+    converts_string = cast("Any", item).converter not in (None, moment)
+    hook = _make_plain_hook("a string", str, NoneType) if converts_string else None
+    return override(rename=_to_camel_case(item.name), struct_hook=hook)
 
 
 def _to_camel_case(name: str) -> str:
@@ -173,10 +164,6 @@ def _make_tuple_hook(converter: Converter, kind: Any) -> Callable[[object, objec
         return tuple(structure(value, array))
 
     return hook
-
-
-def _structure_event(value: object, _: object) -> TaskEvent:
-    return event_from_mapping(_require_object(value))
 
 
 def _require_object(value: object) -> dict[str, Any]:

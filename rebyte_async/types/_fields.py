@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def moment(value: datetime | str | None) -> datetime | None:
@@ -20,8 +24,10 @@ def moment(value: datetime | str | None) -> datetime | None:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def text(value: object) -> str | None:
-    """Return a string or None as it is."""
-    if value is None or isinstance(value, str):
-        return value
-    raise TypeError(f"expected a string, got {value!r:.80}")
+def find_member(members: Mapping[str, T], value: object) -> T | str | None:
+    """Convert a status to its member of an enum; an unknown one stays a string, and None stays None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"expected a string, got {value!r:.80}")
+    return members.get(value, value)

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from rebyte_async.types._fields import moment, text
+from rebyte_async.types._fields import find_member, moment
 
 
 class AgentComputerStatus(StrEnum):
@@ -23,9 +23,7 @@ _KNOWN = {member.value: member for member in AgentComputerStatus}
 
 
 def agent_computer_status(value: str | None) -> AgentComputerStatus | str | None:
-    """Convert a status to its member of the enum; an unknown one stays a string."""
-    status = text(value)
-    return None if status is None else _KNOWN.get(status, status)
+    return find_member(_KNOWN, value)
 
 
 @frozen(kw_only=True)

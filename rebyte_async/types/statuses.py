@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from rebyte_async.types._fields import text
+from rebyte_async.types._fields import find_member
 
 
 class TaskStatus(StrEnum):
@@ -47,11 +47,9 @@ _PROMPT = {member.value: member for member in PromptStatus} | {
 
 def task_status(value: str | None) -> TaskStatus | str | None:
     """Convert a status in any spelling, also a prompt's, to a `TaskStatus`; an unknown one stays a string."""
-    status = text(value)
-    return None if status is None else _TASK.get(status, status)
+    return find_member(_TASK, value)
 
 
 def prompt_status(value: str | None) -> PromptStatus | str | None:
     """Convert a status in any spelling, also a task's, to a `PromptStatus`; an unknown one stays a string."""
-    status = text(value)
-    return None if status is None else _PROMPT.get(status, status)
+    return find_member(_PROMPT, value)
