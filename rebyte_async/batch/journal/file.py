@@ -13,8 +13,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from attrs import define
-
 from rebyte_async._atomic import replace_file
 from rebyte_async.batch.journal.schema import APPLICATION_ID, TABLES, VERSION
 from rebyte_async.errors import JournalBusyError, JournalError
@@ -153,47 +151,35 @@ _HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 """The error numbers with which systems refuse a lock that is held."""
 
 
-@define
-class Lock:
-    """A lock on the file beside a journal, which the kernel releases when the process dies.
+def lock_journal(journal: Path) -> int:
+    """Lock the file beside a journal, and return its descriptor. Closing that releases the lock, as does a kill.
 
-    The file stays when the lock is released: removing it would let two processes hold one lock each.
+    The lock file stays: removing it would let two processes hold one lock each.
+
+    Raises:
+        JournalBusyError: Another process holds the lock, or this process does already.
+        JournalError: There can be no lock file.
     """
-
-    _file: int
-
-    @classmethod
-    def acquire(cls, journal: Path) -> Lock:
-        """Lock a journal.
-
-        Raises:
-            JournalBusyError: Another process holds the lock, or this process does already.
-            JournalError: There can be no lock file.
-        """
-        path = _beside(journal, _LOCK_ENDING)
-        try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-        except OSError as error:
-            raise JournalError(f"can't write {path}: {error.strerror or error}") from error
-        try:
-            _lock(file)
-        except OSError as error:
-            holder = _holder(file)
-            os.close(file)
-            if error.errno not in _HELD:
-                raise JournalError(f"can't lock {path}: {error.strerror or error}") from error
-            raise JournalBusyError(
-                f"the journal {journal} is in use by {holder}: wait until that run has ended, or give another journal"
-            ) from error
-        with suppress(OSError):  # the process id is for errors only
-            os.ftruncate(file, 0)
-            os.lseek(file, 0, os.SEEK_SET)
-            os.write(file, f"{os.getpid()}\n".encode())
-        return cls(file)
-
-    def release(self) -> None:
-        """Close the lock file, which releases the lock."""
-        os.close(self._file)
+    path = _beside(journal, _LOCK_ENDING)
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    except OSError as error:
+        raise JournalError(f"can't write {path}: {error.strerror or error}") from error
+    try:
+        _lock(file)
+    except OSError as error:
+        holder = _holder(file)
+        os.close(file)
+        if error.errno not in _HELD:
+            raise JournalError(f"can't lock {path}: {error.strerror or error}") from error
+        raise JournalBusyError(
+            f"the journal {journal} is in use by {holder}: wait until that run has ended, or give another journal"
+        ) from error
+    with suppress(OSError):  # the process id is for errors only
+        os.ftruncate(file, 0)
+        os.lseek(file, 0, os.SEEK_SET)
+        os.write(file, f"{os.getpid()}\n".encode())
+    return file
 
 
 def _holder(file: int) -> str:

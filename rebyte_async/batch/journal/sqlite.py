@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from rebyte_async.batch.journal import schema
-from rebyte_async.batch.journal.file import Lock, open_file, open_temporary
+from rebyte_async.batch.journal.file import lock_journal, open_file, open_temporary
 from rebyte_async.batch.journal.records import (
     AgentComputerRecord,
     ItemRecord,
@@ -51,7 +51,7 @@ class SqliteStore:
         if path is not None and "\0" in str(path):
             raise ConfigurationError(f"journal must be a path, without NUL characters, not {str(path)!r:.80}")
         self.path: Path | None = None if path is None else Path(path)
-        self._lock: Lock | None = None
+        self._lock: int | None = None
         self._writer: Writer | None = None
 
     async def open(self, base_url: str | None) -> str:
@@ -78,14 +78,14 @@ class SqliteStore:
             raise JournalError(f"can't open the journal {self.path}: it is a folder")
         if path.exists() and not path.is_file():
             raise JournalError(f"can't open the journal {self.path}: it is not a regular file")
-        self._lock = Lock.acquire(path)
+        self._lock = lock_journal(path)
         return open_file(path)
 
     def _release_lock(self) -> None:
         """Release the lock, in the writer's thread: that frees the journal also where nothing awaits the thread."""
         lock, self._lock = self._lock, None
         if lock is not None:
-            lock.release()
+            os.close(lock)
 
     async def aclose(self) -> None:
         if self._writer is not None:
