@@ -136,15 +136,12 @@ def is_connection_gone(response: Any) -> bool:
     return connection is None or connection.transport is None
 
 
-def fail_lost_body(content: Any) -> None:
-    """Have the reader of a body fail as after a lost connection: aiohttp exports no way to fail a body."""
-    from aiohttp import ClientPayloadError  # noqa: PLC0415 - imported on first use
+def fail_body(content: Any, *, is_idle: bool) -> None:
+    """Have the reader of a body fail as after aiohttp's own read timeout (`is_idle`), or after a lost connection.
 
-    content.set_exception(ClientPayloadError("the connection was lost"))
+    aiohttp exports no way to fail a body.
+    """
+    import aiohttp  # noqa: PLC0415 - imported on first use
 
-
-def fail_idle_body(content: Any) -> None:
-    """Have the reader of a body fail as after aiohttp's own read timeout."""
-    from aiohttp import SocketTimeoutError  # noqa: PLC0415 - imported on first use
-
-    content.set_exception(SocketTimeoutError("nothing came for too long"))
+    idle, lost = "nothing came for too long", "the connection was lost"
+    content.set_exception(aiohttp.SocketTimeoutError(idle) if is_idle else aiohttp.ClientPayloadError(lost))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Container
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from rebyte_async._clock import Time
 from rebyte_async._retry import Outcome, next_delay
@@ -18,7 +19,7 @@ from rebyte_async._transport.request import Request, StreamedBody, finite, send_
 from rebyte_async._transport.response import Response
 from rebyte_async._transport.server_clock import ServerClock
 from rebyte_async._transport.sessions import SessionPool
-from rebyte_async._transport.throttle import Counters, RetryBudget, Throttle
+from rebyte_async._transport.throttle import ClientThrottle, Counters, RetryBudget, Throttle
 from rebyte_async._transport.urls import RedirectRefusedError, redact_url
 from rebyte_async._wire import json as wire_json
 from rebyte_async._wire.endpoints import Endpoint
@@ -44,24 +45,23 @@ SUCCESS = range(200, 300)
 
 @frozen(eq=False, kw_only=True)
 class Attempts:
-    """Makes the attempts of requests, under the settings of a client and with what its calls share.
+    """The settings of a client and what its calls share, and the attempts that are made with them.
 
     A failure is returned, not raised, by the functions that hold a response: tools show tracebacks with the variables
     of each function, and a response shows its whole URL, which may be a signed one.
     """
 
     api_key: str = field(repr=False)
-    """Removed from the texts of errors, in case a server echoes it."""
     timeouts: Timeouts
     retry: RetryPolicy
     sessions: SessionPool
     time: Time
-    throttle: Throttle
-    retry_budget: RetryBudget
-    counters: Counters
-    server_clock: ServerClock
+    throttle: Throttle = field(default=Factory(lambda self: ClientThrottle(self.time), takes_self=True))
+    retry_budget: RetryBudget = field(factory=RetryBudget)
+    counters: Counters = field(factory=Counters)
+    server_clock: ServerClock = field(default=Factory(lambda self: ServerClock(self.time), takes_self=True))
 
-    async def run(self, endpoint: Endpoint, request: Request) -> Response:
+    async def run_attempts(self, endpoint: Endpoint, request: Request) -> Response:
         """Make as many attempts as are safe and allowed, and return the first success."""
         attempt, may_be_processed = 0, False
         self.counters.in_flight += 1
@@ -83,15 +83,12 @@ class Attempts:
         finally:
             self.counters.in_flight -= 1
 
-    async def open(
+    async def open_response(
         self, request: Request, accept: Container[int] = SUCCESS, *, allow_html: bool = True
     ) -> ClientResponse:
         """Make one attempt, and return its response with the body unread.
 
-        Args:
-            request: What to send.
-            accept: The statuses that aren't errors.
-            allow_html: Whether HTML may come; if not, it is taken for a page of some gateway.
+        A status that isn't in `accept` is an error, and so is HTML unless `allow_html`: some gateway's page.
         """
         await self.throttle.wait_until_open()
         response = await self._open(request, accept, allow_html=allow_html)
@@ -151,7 +148,7 @@ class Attempts:
             response.close()  # a response that was read to its end has given its connection back
             if not is_transport_failure(error):
                 raise
-            return _translate_for(request, error, attempt)
+            return translate(error, request.method, request.url, attempt)
         self.counters.bytes_received += len(body)
         if response.status in SUCCESS:
             return Response(response.status, body, request.method, request.url)
@@ -171,7 +168,7 @@ class Attempts:
         except Exception as error:
             if not is_transport_failure(error):
                 raise
-            failure = _translate_for(request, error, attempt)
+            failure = translate(error, request.method, request.url, attempt)
         else:
             if _log.isEnabledFor(logging.DEBUG):
                 _log.debug("%s %s: %d", request.method, request.url.path, response.status)
@@ -221,24 +218,20 @@ class Attempts:
         return failure
 
     def _make_api_error(self, request: Request, response: ClientResponse, body: bytes, attempt: int) -> APIError:
-        text = body.decode(errors="replace").replace(self.api_key, "…")
+        text = body.decode(errors="replace").replace(self.api_key, "…")  # a server may echo it
+        document: Any = None
+        with suppress(ValueError):
+            document = wire_json.loads(text)
         return api_error(
             status=response.status,
             headers=response.headers,
             text=text,
-            document=_load_json(text),
+            document=document,
             method=request.method,
             url=redact_url(request.url),
             attempts=attempt,
             now=datetime.fromtimestamp(self.time.wall(), UTC),
         )
-
-
-def _translate_for(request: Request, error: BaseException, attempt: int) -> RebyteError:
-    failure = translate(error, request.method, request.url)
-    if isinstance(failure, TransportError):
-        failure.attempts = attempt
-    return failure
 
 
 def _describe_failure(error: TransportError | APIError) -> Outcome:
@@ -266,10 +259,3 @@ def _give_up(
 def _unexpected(request: Request, what: str) -> TransportError:
     url = redact_url(request.url)
     return TransportError(f"GET {url}: {what}", method="GET", url=url)
-
-
-def _load_json(text: str) -> Any:
-    try:
-        return wire_json.loads(text)
-    except ValueError:
-        return None

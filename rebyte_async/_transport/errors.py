@@ -14,8 +14,6 @@ from rebyte_async._transport.aiohttp_internals import SESSION_CLOSED_MESSAGES, C
 from rebyte_async._transport.urls import redact_url
 from rebyte_async.errors import ConfigurationError, ConnectError, RebyteError, RequestTimeoutError, TransportError
 
-_UNKNOWN_FAILURE: tuple[type[RebyteError], str] = (TransportError, "the request failed")
-
 
 def is_transport_failure(error: BaseException) -> bool:
     """Whether an exception is a failure of the network or of aiohttp, and so for `translate`."""
@@ -27,15 +25,14 @@ def is_transport_failure(error: BaseException) -> bool:
     )
 
 
-def translate(error: BaseException, method: str, url: URL) -> RebyteError:
+def translate(error: BaseException, method: str, url: URL, attempts: int = 1) -> RebyteError:
     """Return the package's error for a transport failure, with a cause that is safe to show."""
     import aiohttp  # noqa: PLC0415 - imported on first use
 
     if isinstance(error, ConnectionLostError) and error.__cause__ is not None:
         error = error.__cause__
-    kind, message = _UNKNOWN_FAILURE
     # The order matters: aiohttp's total timeout is a plain TimeoutError, its read timeout is a ClientError as well.
-    for known, found_kind, found_message in (
+    table: tuple[tuple[type[BaseException], type[TransportError], str], ...] = (
         (aiohttp.ConnectionTimeoutError, ConnectError, "no connection in time"),
         (TimeoutError, RequestTimeoutError, "no response in time"),
         (aiohttp.ClientConnectorError, ConnectError, "no connection"),
@@ -43,16 +40,17 @@ def translate(error: BaseException, method: str, url: URL) -> RebyteError:
         (aiohttp.ClientResponseError, TransportError, "the response wasn't HTTP"),
         (aiohttp.ServerDisconnectedError, TransportError, "the connection was lost before the response"),
         (OSError, TransportError, "the connection was lost before the response"),
-        (RuntimeError, ConfigurationError, "the client is closed, or the aiohttp session that was given to it"),
-    ):
-        if isinstance(error, known):
-            kind, message = found_kind, found_message
-            break
-    cause = _safe_cause(error)
-    detail = f": {cause}" if isinstance(error, aiohttp.ClientConnectorError) else ""
-    result = kind(f"{method} {redact_url(url)}: {message}{detail}")
-    if isinstance(result, TransportError):
-        result.method, result.url = method, redact_url(url)
+        (BaseException, TransportError, "the request failed"),
+    )
+    cause, shown = _safe_cause(error), redact_url(url)
+    result: RebyteError
+    if isinstance(error, RuntimeError):
+        closed = "the client is closed, or the aiohttp session that was given to it"
+        result = ConfigurationError(f"{method} {shown}: {closed}")
+    else:
+        kind, message = next((kind, message) for known, kind, message in table if isinstance(error, known))
+        detail = f": {cause}" if isinstance(error, aiohttp.ClientConnectorError) else ""
+        result = kind(f"{method} {shown}: {message}{detail}", method=method, url=shown, attempts=attempts)
     result.__cause__ = cause
     return result
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field
+from multidict import istr
 from yarl import URL
 
 from rebyte_async._transport.aiohttp_internals import close_after_response, unshared_pool_key
@@ -39,8 +40,7 @@ class StreamedBody:
     body: Body
     _counters: Counters
     _idle_timeout: float | None
-    deadline: asyncio.Timeout | None = field(default=None, init=False)
-    """The deadline of the attempt that is under way."""
+    deadline: asyncio.Timeout | None = field(default=None, init=False)  # the deadline of the attempt that is under way
     failure: Exception | None = field(default=None, init=False)
     """What reading the body raised: an error of the caller's source, not of the network."""
 
@@ -70,21 +70,15 @@ class Request:
     method: str
     url: URL = field(repr=False)
     """Left out of the repr, which tracebacks with their variables show: it may be a signed one."""
-    headers: Mapping[str, str] = field(repr=False)
-    """The headers that any origin may see."""
+    headers: Mapping[str, str] = field(repr=False)  # the headers that any origin may see
     origin_headers: Mapping[str, str] = field(repr=False)
     """The headers that only the API's own origin may see: the key, and the application's."""
     body: bytes | StreamedBody | None = field(default=None, repr=False)
-    new_connection: bool = False
-    """Whether it needs a connection on which nothing was sent before."""
-    exact_headers: bool = False
-    """Whether it goes out with these headers and no others, as a signed URL wants it."""
-    read_buffer: int | None = None
-    """The read buffer for its response, in bytes; None for aiohttp's own."""
-    connect_timeout: float
-    """Seconds for making a connection; `math.inf` for no limit."""
-    idle_timeout: float
-    """Seconds without a byte after which it fails; `math.inf` for no limit."""
+    new_connection: bool = False  # whether it needs a connection on which nothing was sent before
+    exact_headers: bool = False  # whether it goes out with these headers and no others, as a signed URL wants it
+    read_buffer: int | None = None  # the read buffer for its response, in bytes; None for aiohttp's own
+    connect_timeout: float  # seconds for making a connection; `math.inf` for no limit
+    idle_timeout: float  # seconds without a byte after which it fails; `math.inf` for no limit
 
 
 def finite(seconds: float) -> float | None:
@@ -168,6 +162,4 @@ def _merge_headers(request: Request, *, is_trusted: bool) -> dict[str, str]:
 @lru_cache(maxsize=256)
 def _intern_name(name: str) -> str:
     """Return the name of a header as aiohttp keeps it: it would convert any other one with each request."""
-    from multidict import istr  # noqa: PLC0415 - comes with aiohttp, imported on first use
-
     return istr(name)

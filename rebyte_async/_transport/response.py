@@ -30,8 +30,7 @@ class Response:
 
     status: int
     body: bytes = field(repr=False)
-    method: str
-    """The request's method."""
+    method: str  # the request's method
     _url: URL = field(repr=False)  # a signed one holds an authorization
 
     @property
@@ -55,12 +54,9 @@ class BodyStream:
     idle_timeout: float | None = None
     """Seconds without a byte after which the body fails; None if aiohttp's own read timeout does it, or no limit."""
     # A body with unread bytes isn't idle, however long its reader takes.
-    _consumed: int = field(default=0, init=False)
-    """How many bytes had arrived at the last read."""
-    _seen: int = field(default=-1, init=False)
-    """How many bytes had arrived at the last change that a sweep saw."""
-    _seen_at: float = field(default=0.0, init=False)
-    """When a sweep saw that change, on the event loop's clock."""
+    _consumed: int = field(default=0, init=False)  # how many bytes had arrived at the last read
+    _seen: int = field(default=-1, init=False)  # how many bytes had arrived at the last change that a sweep saw
+    _seen_at: float = field(default=0.0, init=False)  # when a sweep saw that change, on the event loop's clock
 
     def __attrs_post_init__(self) -> None:
         self._counters.open_streams += 1
@@ -116,13 +112,12 @@ class BodyStream:
         arrived = content.total_bytes
         if arrived > self._seen or arrived > self._consumed:
             self._seen, self._seen_at = arrived, now
-        elif aiohttp_internals.is_connection_gone(self._response):
-            aiohttp_internals.fail_lost_body(content)
-            return False
-        elif self.idle_timeout is not None and now - self._seen_at >= self.idle_timeout:
-            aiohttp_internals.fail_idle_body(content)
-            return False
-        return True
+            return True
+        is_lost = aiohttp_internals.is_connection_gone(self._response)
+        is_idle = self.idle_timeout is not None and now - self._seen_at >= self.idle_timeout
+        if is_lost or is_idle:
+            aiohttp_internals.fail_body(content, is_idle=not is_lost)
+        return not (is_lost or is_idle)
 
     def close(self) -> None:
         """Close the connection. A `read` that waits in another task fails."""

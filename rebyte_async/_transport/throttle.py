@@ -32,8 +32,7 @@ class ClientThrottle:
     """Holds every attempt of a client back after a 429."""
 
     _time: Time
-    _paused_until: float = field(default=0.0, init=False)
-    """On `_time.clock`; 0 before the first pause."""
+    _paused_until: float = field(default=0.0, init=False)  # on `_time.clock`; 0 before the first pause
 
     def pause(self, seconds: float) -> None:
         """Let no attempt start for a number of seconds; a longer pause that is on stays."""

@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import Factory, evolve, field, frozen
 from yarl import URL
 
-from rebyte_async._clock import Time
-from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._transport.aiohttp_internals import disable_read_timeout, read_in_small_pieces
 from rebyte_async._transport.attempts import SUCCESS, Attempts
 from rebyte_async._transport.request import Body, Request, StreamedBody, finite
 from rebyte_async._transport.response import BodyStream, Response
-from rebyte_async._transport.server_clock import ServerClock
-from rebyte_async._transport.sessions import SessionPool
-from rebyte_async._transport.throttle import ClientThrottle, Counters, RetryBudget, Throttle
 from rebyte_async._version import __version__
 from rebyte_async._wire import json as wire_json
 from rebyte_async._wire.endpoints import API_KEY_HEADER, HEALTH_PATH, Endpoint
@@ -44,39 +39,16 @@ class UploadTarget(Protocol):
     def upload_url(self) -> str: ...
 
 
-def _make_attempts(transport: Transport) -> Attempts:
-    return Attempts(
-        api_key=transport.api_key,
-        timeouts=transport.timeouts,
-        retry=transport.retry,
-        sessions=transport.sessions,
-        time=transport.time,
-        throttle=transport.throttle,
-        retry_budget=transport.retry_budget,
-        counters=transport.counters,
-        server_clock=transport.server_clock,
-    )
-
-
 @frozen(eq=False, kw_only=True)
-class Transport:
+class Transport(Attempts):
     """Sends the requests of a client; those made by `with_settings` share sessions, throttle, budget and counts.
 
     All operations raise what `call` raises, and those with a body also what reading it raises.
     """
 
     base_url: URL
-    api_key: str = field(repr=False)
-    timeouts: Timeouts
-    retry: RetryPolicy
     headers: Mapping[str, str] = field(factory=dict[str, str], repr=False)
     """What the application adds to every request to the API's origin."""
-    sessions: SessionPool
-    time: Time
-    throttle: Throttle = field(default=Factory(lambda self: ClientThrottle(self.time), takes_self=True))
-    retry_budget: RetryBudget = field(factory=RetryBudget)
-    counters: Counters = field(factory=Counters)
-    server_clock: ServerClock = field(default=Factory(lambda self: ServerClock(self.time), takes_self=True))
     _origin_headers: Mapping[str, str] = field(
         default=Factory(lambda self: {**self.headers, API_KEY_HEADER: self.api_key}, takes_self=True),
         init=False,
@@ -85,7 +57,6 @@ class Transport:
     """What only the API's origin may see."""
     _prefix: str = field(default=Factory(lambda self: str(self.base_url).rstrip("/"), takes_self=True), init=False)
     """The URL before every path."""
-    _attempts: Attempts = field(default=Factory(_make_attempts, takes_self=True), init=False, repr=False)
 
     def with_settings(self, **changes: Any) -> Transport:
         """Return a transport with other settings that shares everything else with this one."""
@@ -114,7 +85,7 @@ class Transport:
         request = self._make_request(endpoint, ids or {}, query or {}, json)
         await self.sessions.open()
         try:
-            return await self._attempts.run(endpoint, request)
+            return await self.run_attempts(endpoint, request)
         except RebyteError as error:
             error.task_id = error.task_id or (ids or {}).get("task_id")
             raise
@@ -124,7 +95,7 @@ class Transport:
         request = self._make_request(_HEALTH, {}, {}, None)
         url = self.base_url.origin().with_path(HEALTH_PATH)
         await self.sessions.open()
-        return await self._attempts.run(_HEALTH, evolve(request, url=url, origin_headers=self.headers))
+        return await self.run_attempts(_HEALTH, evolve(request, url=url, origin_headers=self.headers))
 
     async def stream(
         self, endpoint: Endpoint, *, ids: Mapping[str, str], idle_timeout: float, headers: Mapping[str, str]
@@ -140,7 +111,7 @@ class Transport:
             new_connection=True,  # the server closes it after the stream (contract §4), so it isn't worth pooling
         )
         await self.sessions.open()
-        response = await self._attempts.open(request, allow_html=False)
+        response = await self.open_response(request, allow_html=False)
         return self._make_body_stream(request, response, _take_over_idle_timeout(request, response))
 
     async def download(
@@ -157,7 +128,7 @@ class Transport:
         own = {**request.headers, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
         request = evolve(request, headers=own, read_buffer=_DOWNLOAD_BUFFER)
         await self.sessions.open()
-        return self._make_body_stream(request, await self._attempts.open(request, accept))
+        return self._make_body_stream(request, await self.open_response(request, accept))
 
     async def upload(self, endpoint: Endpoint, body: Body, *, ids: Mapping[str, str], content_type: str) -> Response:
         """Send a body to an endpoint as it is read, from its start again when an attempt fails."""
@@ -181,7 +152,7 @@ class Transport:
     async def _send_body(self, endpoint: Endpoint, request: Request, body: Body) -> Response:
         await self.sessions.open()
         streamed = StreamedBody(body, self.counters, finite(request.idle_timeout))
-        return await self._attempts.run(endpoint, evolve(request, body=streamed))
+        return await self.run_attempts(endpoint, evolve(request, body=streamed))
 
     def _make_request(
         self,

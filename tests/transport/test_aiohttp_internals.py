@@ -137,10 +137,10 @@ async def test_a_pool_keeps_no_connection_for_the_key_that_is_not_shared() -> No
 
 async def test_a_body_that_is_failed_raises_to_its_reader(live: Live) -> None:
     """As a lost connection or a silent one does."""
-    internals.fail_lost_body(live.content)
+    internals.fail_body(live.content, is_idle=False)
     with pytest.raises(aiohttp.ClientPayloadError):
         await live.content.readany()
-    internals.fail_idle_body(live.content)
+    internals.fail_body(live.content, is_idle=True)
     with pytest.raises(aiohttp.SocketTimeoutError):
         await live.content.readany()
 
