@@ -11,11 +11,11 @@ from attrs import evolve, field, frozen
 from rebyte_async._clock import intervals
 from rebyte_async._transport import Transport
 from rebyte_async._validate import optional_seconds, optional_text
-from rebyte_async._wire import endpoints, models
+from rebyte_async._wire import endpoints
 from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionError, WaitTimeoutError
 from rebyte_async.resources.listing import Listing, list_by_pages
 from rebyte_async.resources.options import to_body
-from rebyte_async.resources.reading import decode_created
+from rebyte_async.resources.reading import decode_created, fetch
 from rebyte_async.resources.waiting import CreationGrace
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
 
@@ -72,8 +72,8 @@ class AgentComputers:
 
         *Source*: contract §2, documented.
         """
-        response = await self._transport.call(endpoints.GET_AGENT_COMPUTER, ids={"computer_id": computer_id})
-        return models.decode(AgentComputer, response.json())
+        ids = {"computer_id": computer_id}
+        return await fetch(self._transport, AgentComputer, endpoints.GET_AGENT_COMPUTER, ids=ids)
 
     async def update(
         self,

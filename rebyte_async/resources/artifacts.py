@@ -102,7 +102,9 @@ class Artifacts:
             OSError: The file can't be written.
         """
         check_progress(progress)
-        target = await asyncio.to_thread(_resolve_target, Path(destination), filename)
+        target = Path(destination)
+        if await asyncio.to_thread(target.is_dir):
+            target /= safe_name(filename)
         await save(self._start_download(workspace_id, filename), target, progress)
         return target
 
@@ -147,11 +149,7 @@ class Artifacts:
             partial(self.download, workspace_id, name, place, progress=total.part(index))
             for index, name in enumerate(sizes)
         ]
-        paths, failure = await gather_limited(calls, concurrency)
-        if failure is not None:
-            attach_partial_results(failure, "downloaded", paths)
-            raise failure
-        return tuple(paths)
+        return await gather_limited(calls, concurrency, done_as="downloaded")
 
     async def read(self, workspace_id: str, filename: str) -> bytes:
         """Read an artifact into memory. The download is resumed where it is cut.
@@ -220,7 +218,7 @@ class Artifacts:
             for index, upload in enumerate(uploads):
                 upload.progress = total.part(index)
             await self._upload(workspace_id, uploads)
-            return tuple(_uploaded_artifact(upload) for upload in uploads)
+            return _list_artifacts(uploads)
 
     async def upload_urls(self, workspace_id: str, files: Iterable[str | tuple[str, str]]) -> tuple[UploadUrl, ...]:
         """Ask for signed URLs, to PUT artifacts by other means.
@@ -278,39 +276,26 @@ class Artifacts:
 
     async def _upload(self, workspace_id: str, uploads: Sequence[Upload]) -> None:
         done: set[Upload] = set()
-        try:
-            if small := [upload for upload in uploads if upload.size < _LARGE]:
-                await self._upload_as_form(workspace_id, small)
-                done.update(small)
-            if large := [upload for upload in uploads if upload.size >= _LARGE]:
-                await self._upload_to_urls(workspace_id, large, done)
-        except Exception as failure:
-            uploaded = [_uploaded_artifact(upload) for upload in uploads if upload in done]
-            attach_partial_results(failure, "uploaded", uploaded)
-            raise
 
-    async def _upload_as_form(self, workspace_id: str, uploads: Sequence[Upload]) -> None:
-        form = Multipart("files", uploads)
-        ids = {"workspace_id": workspace_id}
-        await self._transport.upload(endpoints.UPLOAD_ARTIFACTS, form, ids=ids, content_type=form.content_type)
-
-    async def _upload_to_urls(self, workspace_id: str, uploads: Sequence[Upload], done: set[Upload]) -> None:
         async def put(upload: Upload, url: UploadUrl) -> None:
             await put_signed(self._transport, upload, url, partial(self._renew_url, workspace_id, upload))
             done.add(upload)
 
-        urls = await self.upload_urls(workspace_id, [(upload.name, upload.content_type) for upload in uploads])
-        _, failure = await gather_limited([partial(put, *pair) for pair in zip(uploads, urls, strict=True)])
-        if failure is not None:
-            raise failure
+        try:
+            if small := [upload for upload in uploads if upload.size < _LARGE]:
+                form, ids = Multipart("files", small), {"workspace_id": workspace_id}
+                await self._transport.upload(endpoints.UPLOAD_ARTIFACTS, form, ids=ids, content_type=form.content_type)
+                done.update(small)
+            if large := [upload for upload in uploads if upload.size >= _LARGE]:
+                urls = await self.upload_urls(workspace_id, [(upload.name, upload.content_type) for upload in large])
+                await gather_limited([partial(put, *pair) for pair in zip(large, urls, strict=True)])
+        except Exception as failure:
+            attach_partial_results(failure, "uploaded", _list_artifacts(item for item in uploads if item in done))
+            raise
 
     async def _renew_url(self, workspace_id: str, upload: Upload) -> UploadUrl:
         (url,) = await self.upload_urls(workspace_id, [(upload.name, upload.content_type)])
         return url
-
-
-def _resolve_target(destination: Path, filename: str) -> Path:
-    return destination / safe_name(filename) if destination.is_dir() else destination
 
 
 def _name_and_type(item: object) -> tuple[str, str]:
@@ -329,5 +314,5 @@ def _check_absent(folder: Path, names: Iterable[str]) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
-def _uploaded_artifact(upload: Upload) -> Artifact:
-    return Artifact(name=upload.name, size=upload.size, content_type=upload.content_type)
+def _list_artifacts(uploads: Iterable[Upload]) -> tuple[Artifact, ...]:
+    return tuple(Artifact(name=item.name, size=item.size, content_type=item.content_type) for item in uploads)

@@ -31,14 +31,11 @@ class Download:
     _transport: Transport
     _endpoint: Endpoint
     _ids: Mapping[str, str]
-    received: int = field(default=0, init=False)
-    """How many bytes of the body have arrived."""
+    received: int = field(default=0, init=False)  # how many bytes of the body have arrived
     total: int | None = field(default=None, init=False)
     """How many bytes the body has; None until the server says so, or if it doesn't."""
-    _etag: str | None = field(default=None, init=False)
-    """A strong entity tag of the body, which allows to resume it."""
-    _is_resumable: bool = field(default=True, init=False)
-    """Whether the server's ranges have fitted so far."""
+    _etag: str | None = field(default=None, init=False)  # a strong entity tag of the body, which allows to resume it
+    _is_resumable: bool = field(default=True, init=False)  # whether the server's ranges have fitted so far
 
     async def chunks(self) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield the body's chunks, each with its offset in the body.

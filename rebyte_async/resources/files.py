@@ -9,8 +9,9 @@ from functools import partial
 from attrs import field, frozen
 
 from rebyte_async._transport import Transport, is_confidential_url
-from rebyte_async._wire import endpoints, models
+from rebyte_async._wire import endpoints
 from rebyte_async.errors import DecodeError, RebyteError
+from rebyte_async.resources.reading import fetch
 from rebyte_async.resources.sources import (
     Attachment,
     CheckedSource,
@@ -23,7 +24,7 @@ from rebyte_async.resources.sources import (
     open_upload,
     reject_shared_files,
 )
-from rebyte_async.resources.transfers import AggregateProgress, attach_partial_results, gather_limited, put_signed
+from rebyte_async.resources.transfers import AggregateProgress, gather_limited, put_signed
 from rebyte_async.types.files import FileRef
 
 __all__ = ["Attachment", "Files"]
@@ -118,11 +119,8 @@ async def upload_attachments(
             total.set_size(index, opened.size)
             return await _send(transport, opened)
 
-    refs, failure = await gather_limited([partial(upload, index, item) for index, item in enumerate(checked)])
-    if failure is not None:
-        attach_partial_results(failure, "uploaded", refs)
-        raise failure
-    return tuple(refs)
+    calls = [partial(upload, index, item) for index, item in enumerate(checked)]
+    return await gather_limited(calls, done_as="uploaded")
 
 
 @contextmanager
@@ -143,8 +141,7 @@ async def _send(transport: Transport, upload: Upload) -> FileRef:
 
 async def _announce(transport: Transport, upload: Upload) -> _CreatedFile:
     body = {"filename": upload.name, "contentType": upload.content_type}
-    response = await transport.call(endpoints.CREATE_FILE, json=body)
-    created = models.decode(_CreatedFile, response.json())
+    created = await fetch(transport, _CreatedFile, endpoints.CREATE_FILE, json=body)
     if not is_confidential_url(created.upload_url):
         raise DecodeError("the upload URL is neither https nor on this machine", path="$.uploadUrl")
     return created

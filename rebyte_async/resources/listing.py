@@ -31,12 +31,9 @@ class Listing(Generic[T]):
         InvalidRequestError: `limit` is not 1 to 100, or `offset` is below 0.
     """
 
-    _fetch: Callable[[int, int], Awaitable[Page[T]]]
-    """Requests a page by its limit and offset."""
-    _identity: Callable[[T], str] = str
-    """Returns what tells an item apart from the others, so that none is given twice."""
-    _limit: int | None = None
-    """None for a listing that the server doesn't page."""
+    _fetch: Callable[[int, int], Awaitable[Page[T]]]  # requests a page by its limit and offset
+    _identity: Callable[[T], str] = str  # returns what tells an item apart from the others, so that none is given twice
+    _limit: int | None = None  # None for a listing that the server doesn't page
     _offset: int = 0
 
     def __attrs_post_init__(self) -> None:

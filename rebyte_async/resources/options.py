@@ -52,10 +52,8 @@ class Option:
 
     wire_name: str | None
     """The option's name in the request body. None for `extra`, whose fields are parts of the body themselves."""
-    summary: str
-    """One line for `help` and for the command line."""
-    is_text: bool = False
-    """Whether the option is a plain string, which the command line can take as it is."""
+    summary: str  # one line for `help` and for the command line
+    is_text: bool = False  # whether the option is a plain string, which the command line can take as it is
 
 
 def _text(wire_name: str, summary: str) -> Any:

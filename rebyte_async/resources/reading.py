@@ -1,10 +1,10 @@
-"""Reads of tasks that resources and streams share, the responses to creates, and the source of a task's streams."""
+"""Calls with their responses decoded, the responses to creates, and the reads of a task that its stream needs too."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import frozen
 
@@ -12,6 +12,7 @@ from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy
 from rebyte_async._transport import Response, Transport
 from rebyte_async._wire import endpoints, models
+from rebyte_async._wire.endpoints import Endpoint
 from rebyte_async.errors import AmbiguousRequestError, DecodeError, RebyteError
 from rebyte_async.streams import EventBody
 from rebyte_async.types.events import TaskEvent
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def error_context(task_id: str) -> Generator[None]:
+def error_context(task_id: str | None) -> Generator[None]:
     """Have errors in the `with` block name their task."""
     try:
         yield
@@ -30,27 +31,19 @@ def error_context(task_id: str) -> Generator[None]:
         raise
 
 
-async def read_task(transport: Transport, task_id: str) -> Task:
-    """Read a task with its prompts. Raises what `Transport.call` raises, and `DecodeError`."""
-    with error_context(task_id):
-        response = await transport.call(endpoints.GET_TASK, ids={"task_id": task_id})
-        return models.decode(Task, response.json())
-
-
-async def read_content(transport: Transport, task_id: str, *, include_events: bool) -> TaskContent:
-    """Read what a task's prompts asked and answered. Raises what `Transport.call` raises, and `DecodeError`."""
-    query = {"include": "events"} if include_events else None
-    with error_context(task_id):
-        response = await transport.call(endpoints.GET_CONTENT, ids={"task_id": task_id}, query=query)
-        return models.decode(TaskContent, response.json())
-
-
-async def read_prompt_events(transport: Transport, task_id: str, prompt_id: str) -> tuple[TaskEvent, ...]:
-    """Read the events of a delegated sub-prompt. Raises what `Transport.call` raises, and `DecodeError`."""
-    ids = {"task_id": task_id, "prompt_id": prompt_id}
-    with error_context(task_id):
-        response = await transport.call(endpoints.LIST_PROMPT_EVENTS, ids=ids)
-        return models.decode_items(TaskEvent, response.json(), ("events",))
+async def fetch(
+    transport: Transport,
+    cls: type[T],
+    endpoint: Endpoint,
+    *,
+    ids: Mapping[str, str] | None = None,
+    query: Mapping[str, str | int] | None = None,
+    json: Mapping[str, Any] | None = None,
+) -> T:
+    """Make a call and decode its response. Raises what `Transport.call` raises, and `DecodeError`."""
+    with error_context((ids or {}).get("task_id")):
+        response = await transport.call(endpoint, ids=ids, query=query, json=json)
+        return models.decode(cls, response.json())
 
 
 def decode_created(cls: type[T], response: Response) -> T:
@@ -75,13 +68,14 @@ def decode_created(cls: type[T], response: Response) -> T:
 class TransportTurnSource:
     """The `TurnSource` of one task: what its stream needs of the API, over the client's transport.
 
+    Every read raises what `Transport.call` raises, and `DecodeError`.
+
     Raises:
         InvalidRequestError: The task's id can't be one.
     """
 
     _transport: Transport
     task_id: str
-    """The task."""
 
     def __attrs_post_init__(self) -> None:
         endpoints.STREAM_EVENTS.path(task_id=self.task_id)  # checks the id before anything is sent
@@ -95,7 +89,6 @@ class TransportTurnSource:
         return self._transport.retry
 
     async def connect(self, *, idle_timeout: float, last_event_id: str, is_reconnect: bool) -> EventBody:
-        """Open the task's event stream in one attempt; see `TurnSource.connect`."""
         if is_reconnect:
             self._transport.counters.reconnects += 1
         is_sendable = last_event_id and not endpoints.NOT_IN_HEADERS.search(last_event_id)
@@ -106,11 +99,15 @@ class TransportTurnSource:
         )
 
     async def task(self) -> Task:
-        return await read_task(self._transport, self.task_id)
+        return await fetch(self._transport, Task, endpoints.GET_TASK, ids={"task_id": self.task_id})
 
-    async def content(self) -> TaskContent:
-        """Read the task's content with the events of each turn."""
-        return await read_content(self._transport, self.task_id, include_events=True)
+    async def content(self, *, include_events: bool = True) -> TaskContent:
+        query = {"include": "events"} if include_events else None
+        ids = {"task_id": self.task_id}
+        return await fetch(self._transport, TaskContent, endpoints.GET_CONTENT, ids=ids, query=query)
 
     async def prompt_events(self, prompt_id: str) -> tuple[TaskEvent, ...]:
-        return await read_prompt_events(self._transport, self.task_id, prompt_id)
+        ids = {"task_id": self.task_id, "prompt_id": prompt_id}
+        with error_context(self.task_id):
+            response = await self._transport.call(endpoints.LIST_PROMPT_EVENTS, ids=ids)
+            return models.decode_items(TaskEvent, response.json(), ("events",))

@@ -42,10 +42,8 @@ class CheckedSource:
 
     name: str
     source: Source
-    content_type: str | None
-    """The given media type; None to guess it by the name."""
-    size: int | None
-    """The size in bytes; None where that shows only when it is read."""
+    content_type: str | None  # the given media type; None to guess it by the name
+    size: int | None  # the size in bytes; None where that shows only when it is read
 
 
 @define(eq=False)
@@ -55,12 +53,8 @@ class Upload:
     name: str
     content_type: str
     size: int
-    _read: Callable[[], AsyncIterator[bytes]]
+    chunks: Callable[[], AsyncIterator[bytes]]  # reads the source from its start
     progress: Progress | None = None
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """Read the source from its start."""
-        return self._read()
 
     def on_sent(self, count: int) -> None:
         """Report how many bytes of the current attempt are sent."""

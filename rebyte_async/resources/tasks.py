@@ -8,9 +8,9 @@ from typing import Any, Unpack
 from attrs import field, frozen
 
 from rebyte_async._transport import Transport
-from rebyte_async._wire import endpoints, models
+from rebyte_async._wire import endpoints
 from rebyte_async.errors import InvalidRequestError
-from rebyte_async.resources import reading, waiting
+from rebyte_async.resources import waiting
 from rebyte_async.resources.files import attachments_body, upload_attachments
 from rebyte_async.resources.listing import Listing, list_by_pages
 from rebyte_async.resources.options import (
@@ -21,6 +21,7 @@ from rebyte_async.resources.options import (
     next_turn_body,
     spell_out_options,
 )
+from rebyte_async.resources.reading import TransportTurnSource, decode_created, error_context, fetch
 from rebyte_async.resources.runs import TaskRun
 from rebyte_async.resources.sources import Attachment
 from rebyte_async.streams import TaskEventStream
@@ -85,7 +86,7 @@ class Tasks:
         body = checked.to_body(prompt)
         with attachments_body(await self.attach(checked.files)) as attached:
             response = await self._transport.call(endpoints.CREATE_TASK, json=body | attached)
-            task = reading.decode_created(Task, response)
+            task = decode_created(Task, response)
         self._grace.start(task.id)
         return task
 
@@ -112,7 +113,7 @@ class Tasks:
 
         *Source*: contract §3, documented.
         """
-        return await reading.read_task(self._transport, task_id)
+        return await self._source(task_id).task()
 
     async def prompt(
         self,
@@ -144,10 +145,10 @@ class Tasks:
         """
         body = next_turn_body(prompt, skills, extra)
         endpoints.CREATE_PROMPT.path(task_id=task_id)  # checks the id before anything is uploaded
-        with reading.error_context(task_id), attachments_body(await self.attach(files)) as attached:
+        with error_context(task_id), attachments_body(await self.attach(files)) as attached:
             ids = {"task_id": task_id}
             response = await self._transport.call(endpoints.CREATE_PROMPT, ids=ids, json=body | attached)
-            return Prompt(id=reading.decode_created(_CreatedPrompt, response).prompt_id)
+            return Prompt(id=decode_created(_CreatedPrompt, response).prompt_id)
 
     async def attach(self, files: Iterable[Attachment]) -> Sequence[FileRef]:
         """Upload what isn't uploaded yet, as `create` does before it starts anything.
@@ -190,8 +191,8 @@ class Tasks:
         if visibility not in known:
             raise InvalidRequestError(f"visibility must be one of {', '.join(known)}, not {visibility!r:.80}")
         ids = {"task_id": task_id}
-        response = await self._transport.call(endpoints.SET_VISIBILITY, ids=ids, json={"visibility": str(visibility)})
-        return models.decode(VisibilitySetting, response.json())
+        body = {"visibility": str(visibility)}
+        return await fetch(self._transport, VisibilitySetting, endpoints.SET_VISIBILITY, ids=ids, json=body)
 
     async def delete(self, task_id: str) -> None:
         """Delete a task. GUESS(§3): reading it afterwards is a 404.
@@ -229,7 +230,7 @@ class Tasks:
         *Source*: contract §4, observed.
         """
         return TaskEventStream(
-            reading.TransportTurnSource(self._transport, task_id),
+            self._source(task_id),
             prompt_id=prompt_id,
             after=after,
             follow_subprompts=follow_subprompts,
@@ -258,7 +259,7 @@ class Tasks:
 
         *Source*: contract §3 and §4, observed.
         """
-        poller = waiting.TaskPoller(task_id, lambda: reading.read_task(self._transport, task_id), self._grace)
+        poller = waiting.TaskPoller(task_id, self._source(task_id).task, self._grace)
         if receiver is None:
             sleep = self._transport.time.sleep
             return await waiting.wait_for_end(poller, self.events(task_id), timeout=timeout, sleep=sleep)
@@ -331,7 +332,7 @@ class Tasks:
 
         *Source*: contract §3, observed.
         """
-        return await reading.read_content(self._transport, task_id, include_events=include_events)
+        return await self._source(task_id).content(include_events=include_events)
 
     async def prompt_events(self, task_id: str, prompt_id: str) -> tuple[TaskEvent, ...]:
         """Read the events of a delegated sub-prompt. Beyond the documented API: used in production, may change.
@@ -342,7 +343,7 @@ class Tasks:
 
         *Source*: contract §3, observed.
         """
-        return await reading.read_prompt_events(self._transport, task_id, prompt_id)
+        return await self._source(task_id).prompt_events(prompt_id)
 
     async def answer(
         self,
@@ -367,6 +368,9 @@ class Tasks:
         """
         body = _answer_body(question, options, text)
         await self._transport.call(endpoints.ANSWER_QUESTION, ids={"task_id": task_id}, json=body)
+
+    def _source(self, task_id: str) -> TransportTurnSource:
+        return TransportTurnSource(self._transport, task_id)
 
 
 def _answer_body(question: QuestionEvent, options: Iterable[int | str], text: str | None) -> dict[str, Any]:

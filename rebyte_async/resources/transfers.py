@@ -16,7 +16,7 @@ from rebyte_async.errors import APIError, RebyteError
 from rebyte_async.resources.sources import Progress, Upload
 
 T = TypeVar("T")
-S = TypeVar("S", bound="UploadTarget")
+S = TypeVar("S", bound=UploadTarget)
 DEFAULT_CONCURRENCY = 4
 """How many transfers of one call run at once."""
 _ESCAPES = {ord('"'): "%22", ord("\r"): "%0D", ord("\n"): "%0A"}
@@ -24,12 +24,11 @@ _ESCAPES = {ord('"'): "%22", ord("\r"): "%0D", ord("\n"): "%0A"}
 
 
 async def gather_limited(
-    calls: Sequence[Callable[[], Awaitable[T]]], limit: int = DEFAULT_CONCURRENCY
-) -> tuple[list[T], Exception | None]:
-    """Make the calls, at most `limit` at once, and start no more after the first failure.
+    calls: Sequence[Callable[[], Awaitable[T]]], limit: int = DEFAULT_CONCURRENCY, *, done_as: str | None = None
+) -> tuple[T, ...]:
+    """Make the calls, at most `limit` at once, and return their results in order.
 
-    Returns:
-        The results of the calls that succeeded, in the order of the calls, and the first failure.
+    After a first failure no more calls are started. It is raised, and shows the results that there are as `done_as`.
     """
     limiter = anyio.CapacityLimiter(limit)
     results: dict[int, T] = {}
@@ -41,13 +40,18 @@ async def gather_limited(
                 return
             try:
                 results[index] = await calls[index]()
-            except Exception as error:  # noqa: BLE001 - returned as it is: the task group would wrap it
+            except Exception as error:  # noqa: BLE001 - raised below as it is: the task group would wrap it
                 failures.append(error)
 
     async with anyio.create_task_group() as group:
         for index in range(len(calls)):
             group.start_soon(make, index)
-    return [results[index] for index in sorted(results)], failures[0] if failures else None
+    done = tuple(results[index] for index in sorted(results))
+    if failures:
+        if done_as is not None:
+            attach_partial_results(failures[0], done_as, done)
+        raise failures[0]
+    return done
 
 
 def attach_partial_results(failure: Exception, name: str, done: Sequence[object]) -> None:
@@ -63,34 +67,31 @@ class AggregateProgress:
     """Adds up the progress of several transfers. The total is reported as 0 while the size of one isn't known."""
 
     _progress: Progress | None
-    _sizes: list[int | None]
-    """The size of each transfer in bytes; None where it isn't known yet."""
+    _sizes: list[int | None]  # the size of each transfer in bytes; None where it isn't known yet
     _counts: dict[int, int] = field(factory=dict[int, int], init=False)
     """The bytes transferred, by the index of the transfer."""
-    _done: int = field(default=0, init=False)
 
     def part(self, index: int) -> Progress | None:
         """Return the progress callback for one of the transfers."""
-        return None if self._progress is None else partial(self._report, self._progress, index)
+        return None if self._progress is None else partial(self._report, index)
 
     def set_size(self, index: int, size: int) -> None:
-        if self._progress is not None and self._sizes[index] is None:
+        if self._sizes[index] is None:
             self._sizes[index] = size
-            self._progress(self._done, self._total())
+            self._show()
 
-    def _report(self, progress: Progress, index: int, count: int, size: int) -> None:
-        before = self._counts.get(index, 0)
-        if count == before and self._sizes[index] is not None:
+    def _report(self, index: int, count: int, size: int) -> None:
+        if count == self._counts.get(index, 0) and self._sizes[index] is not None:
             return
         self._counts[index] = count
-        self._done += count - before
         if size:
             self._sizes[index] = size
-        progress(self._done, self._total())
+        self._show()
 
-    def _total(self) -> int:
-        known = [size for size in self._sizes if size is not None]
-        return sum(known) if len(known) == len(self._sizes) else 0
+    def _show(self) -> None:
+        if self._progress is not None:
+            total = 0 if None in self._sizes else sum(size or 0 for size in self._sizes)
+            self._progress(sum(self._counts.values()), total)
 
 
 async def put_signed(transport: Transport, upload: Upload, target: S, renew: Callable[[], Awaitable[S]]) -> S:
@@ -123,16 +124,13 @@ class Multipart:
 
     @property
     def content_type(self) -> str:
-        """The media type, with the boundary."""
         return f"multipart/form-data; boundary={self._boundary}"
 
     @property
     def size(self) -> int:
-        """The length of the whole body in bytes."""
         return sum(len(self._head(part)) + part.size + 2 for part in self._parts) + len(self._end)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Read the body from its start."""
         for part in self._parts:
             yield self._head(part)
             async for chunk in part.chunks():

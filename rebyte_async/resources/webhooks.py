@@ -11,11 +11,12 @@ from attrs import frozen
 
 from rebyte_async._transport import Transport, is_confidential_url
 from rebyte_async._validate import optional_text
-from rebyte_async._wire import endpoints, json, models
+from rebyte_async._wire import endpoints, json
 from rebyte_async._wire.redact import excerpt
 from rebyte_async.errors import DecodeError, InvalidRequestError
 from rebyte_async.resources.listing import Listing, list_at_once
 from rebyte_async.resources.options import to_body
+from rebyte_async.resources.reading import fetch
 from rebyte_async.types.webhooks import Webhook, WebhookEventName
 
 _MAX_TEXT = 500
@@ -63,8 +64,7 @@ class Webhooks:
             "description": optional_text("description", description, longest=_MAX_TEXT),
             "secret": optional_text("secret", secret, longest=_MAX_TEXT),
         }
-        response = await self._transport.call(endpoints.CREATE_WEBHOOK, json=to_body(fields))
-        return models.decode(Webhook, response.json())
+        return await fetch(self._transport, Webhook, endpoints.CREATE_WEBHOOK, json=to_body(fields))
 
     def list(self) -> Listing[Webhook]:
         """List the organization's webhooks.
@@ -84,8 +84,7 @@ class Webhooks:
 
         *Source*: contract §7, documented.
         """
-        response = await self._transport.call(endpoints.GET_WEBHOOK, ids={"webhook_id": webhook_id})
-        return models.decode(Webhook, response.json())
+        return await fetch(self._transport, Webhook, endpoints.GET_WEBHOOK, ids={"webhook_id": webhook_id})
 
     async def delete(self, webhook_id: str) -> None:
         """Delete a webhook.
