@@ -15,8 +15,6 @@ PAUSE = 1.0
 
 @frozen
 class ReadTask:
-    """Read the task."""
-
     then: Callable[[Task], Action]
 
 
@@ -50,7 +48,7 @@ class InjectTail:
 
 @frozen
 class IgnoreTurn:
-    """Skip the events of an earlier turn that the connection shows, and read on."""
+    """Skip the events of an earlier turn that the connection shows."""
 
     prompt_id: str
 
@@ -64,12 +62,9 @@ class LeaveStream:
 
 @frozen
 class Wait:
-    """Wait."""
-
     seconds: float | None = PAUSE
     """None waits as after a first failure: with jitter, so that streams that were closed together spread out."""
-    is_deferred: bool = False
-    """Whether what was read is delivered before the wait."""
+    is_deferred: bool = False  # whether what was read is delivered before the wait
 
 
 @frozen

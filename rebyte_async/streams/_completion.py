@@ -82,10 +82,8 @@ class CompletionDetector:
     """The phase of a stream, and the rules by which it changes."""
 
     _turn: TurnState  # only looked at
-    phase: Phase = field(default=Phase.FOLLOWING, init=False)
-    """What the stream is doing."""
-    done: Done | None = field(default=None, init=False)
-    """The end of the turn, once the phase is `ENDED`."""
+    phase: Phase = field(default=Phase.FOLLOWING, init=False)  # what the stream is doing
+    done: Done | None = field(default=None, init=False)  # the end of the turn, once the phase is `ENDED`
     # In a row, without a new event between them:
     _terminal_reads: int = field(default=0, init=False)
     _unknown_reads: int = field(default=0, init=False)
@@ -123,7 +121,7 @@ class CompletionDetector:
         return act.ReadTask(partial(self._on_task_after_bare_done, done))
 
     def on_closed(self, *, has_news: bool) -> Action:
-        """Judge an orderly close without a done frame, which is normal while the turn runs (contract §4.6)."""
+        """Judge a close without a done frame, which is normal while the turn runs (contract §4.6), or a quiet drain."""
         if not self._turn.saw_turn_event:
             return act.ReadTask(self._on_empty_connection)
         if self._drain is not None:
@@ -134,12 +132,6 @@ class CompletionDetector:
         """Have the task read: nothing came for the idle timeout."""
         self._move(Finding.IDLE)
         return CONTINUE
-
-    def on_quiet_drain(self) -> Action:
-        """End a try to read the tail that brings nothing more, though its connection stays open."""
-        if self._drain is not None and self._turn.saw_turn_event:
-            return self._drain_or_finish(self._drain)
-        return act.ReadTask(self._on_empty_connection)
 
     def on_failed_drain(self, *, is_transient: bool) -> Action:
         """Count a try to read the tail that failed; a failure that won't pass is a reading without news."""

@@ -26,8 +26,7 @@ class Connection:
     _idle_timeout: float
     _body: EventBody | None = field(default=None, init=False)
     _parser: SSEParser = field(factory=SSEParser, init=False)
-    connects: int = field(default=0, init=False)
-    """How often a connect was tried."""
+    connects: int = field(default=0, init=False)  # how often a connect was tried
     # As reported by the parsers of earlier connections:
     _last_event_id: str = field(default="", init=False)
     _retry: int | None = field(default=None, init=False)

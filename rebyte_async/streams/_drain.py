@@ -26,10 +26,8 @@ class DrainPolicy:
     plausible that nothing is missing. A failed turn is complete with its last event, and is read again at most twice.
     """
 
-    done: Done
-    """The end, as last reported."""
-    is_certain: bool
-    """Whether a done frame or the content reported the end, and not only the task's status."""
+    done: Done  # the end, as last reported
+    is_certain: bool  # whether a done frame or the content reported the end, and not only the task's status
     _tries: int = field(default=0, init=False)
     _fruitless: int = field(default=0, init=False)  # in a row
     _events_before: int = field(default=-1, init=False)  # how many events had been delivered at the last decision

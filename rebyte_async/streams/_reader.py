@@ -179,8 +179,11 @@ class TurnReader:
         if frames is ReadEnd.LIMIT:
             if self._is_draining:
                 self._connection.close()
-                return self._completion.on_quiet_drain()
-            await self._try_reading_subprompts()
+                return self._completion.on_closed(has_news=self._has_news)
+            try:
+                await self._read_subprompts()
+            except (TransportError, ServerError, RateLimitedError) as error:
+                _log.debug("the sub-prompts of task %s can't be read now: %s", self._source.task_id, error)
             return CONTINUE
         self._turn.add_frames(frames)
         self.is_steady = not self._is_draining and self._turn.subprompts is None
@@ -199,7 +202,7 @@ class TurnReader:
         """Look at the task and connect again after an idle timeout; give up after a second one in a row."""
         self._connection.close()
         if self._is_draining:
-            return self._completion.on_quiet_drain()
+            return self._completion.on_closed(has_news=self._has_news)
         self._idle_periods += 1
         if self._idle_periods >= _MAX_IDLE_PERIODS:
             return act.GiveUp(f"nothing came for {_MAX_IDLE_PERIODS} idle timeouts in a row", error)
@@ -238,12 +241,6 @@ class TurnReader:
         subprompts = self._turn.subprompts
         if subprompts is not None:
             self._turn.inject(await subprompts.read(include_quiet=include_quiet))
-
-    async def _try_reading_subprompts(self) -> None:
-        try:
-            await self._read_subprompts()
-        except (TransportError, ServerError, RateLimitedError) as error:
-            _log.debug("the sub-prompts of task %s can't be read now: %s", self._source.task_id, error)
 
     # --- Failures --------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ the delegation's tool result.
 
 from __future__ import annotations
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from rebyte_async.errors import DecodeError, NotFoundError, TransportError
 from rebyte_async.streams._source import TurnSource
@@ -29,14 +29,14 @@ class _Delegation:
         return self.quiet_reads < _MAX_QUIET_READS
 
 
+@define(eq=False)
 class SubPrompts:
     """The delegations of a turn."""
 
-    def __init__(self, source: TurnSource) -> None:
-        self._source = source
-        self._known: dict[str, _Delegation] = {}
-        self._by_tool: dict[str, str] = {}  # the sub-prompt that each tool call delegates to
-        self._next_read = 0.0
+    _source: TurnSource
+    _known: dict[str, _Delegation] = field(factory=dict[str, _Delegation], init=False)
+    _by_tool: dict[str, str] = field(factory=dict[str, str], init=False)  # the sub-prompt that each call delegates to
+    _next_read: float = field(default=0.0, init=False)
 
     def __bool__(self) -> bool:
         return bool(self._known)
@@ -86,8 +86,7 @@ class SubPrompts:
             raise TransportError(
                 f"the events of sub-prompt {sub_prompt} can't be read: {error}", method="GET"
             ) from error
-        has_news = len(events) > delegation.events
-        delegation.events = max(delegation.events, len(events))
         if delegation.is_finished:
-            delegation.quiet_reads = 0 if has_news else delegation.quiet_reads + 1
+            delegation.quiet_reads = 0 if len(events) > delegation.events else delegation.quiet_reads + 1
+        delegation.events = max(delegation.events, len(events))
         return tuple(event if event.prompt_id else evolve(event, prompt_id=sub_prompt) for event in events)

@@ -36,8 +36,7 @@ _NONE: frozenset[str] = frozenset()
 class TailState:
     """What the events of a turn say about its end, replayed ones included (contract §4.5)."""
 
-    has_final_text: bool = field(default=False, init=False)
-    """Whether text has come after the last tool call."""
+    has_final_text: bool = field(default=False, init=False)  # whether text has come after the last tool call
     _last_seq: int = field(default=-1, init=False)
     _calls: set[str | int] | None = field(default=None, init=False)  # the tool calls that are known
     _ahead: set[str | int] | None = field(default=None, init=False)  # those that this replay hasn't reached yet
@@ -90,17 +89,12 @@ class TurnState:
     """The events of a turn as they come, whatever connection or read they come by."""
 
     task_id: str
-    prompt_id: str | None
-    """The turn, as soon as it is known."""
-    delivered: DeliveredSet
-    """Which of its events were delivered."""
-    subprompts: SubPrompts | None
-    """The turn's delegations, where they are followed."""
+    prompt_id: str | None  # the turn, as soon as it is known
+    delivered: DeliveredSet  # which of its events were delivered
+    subprompts: SubPrompts | None  # the turn's delegations, where they are followed
     tail: TailState = field(factory=TailState, init=False)
-    events_seen: int = field(default=0, init=False)
-    """How many events were delivered."""
-    piece: str = field(default="", init=False)
-    """What the last event added to the text."""
+    events_seen: int = field(default=0, init=False)  # how many events were delivered
+    piece: str = field(default="", init=False)  # what the last event added to the text
     _text: TextAssembler = field(factory=TextAssembler, init=False)
     _announced: frozenset[str] = field(default=_NONE, init=False)  # the sub-prompts that the tool calls named
     # From a read beside the stream, each with its sub-prompt; they are delivered before any frame.
@@ -111,8 +105,7 @@ class TurnState:
     """Received and not yet decoded, the first of them last: a list is popped quickest at its end."""
     saw_turn_event: bool = field(default=False, init=False)
     """Whether it has brought an event of the turn, new or replayed."""
-    foreign_prompt_id: str | None = field(default=None, init=False)
-    """Another turn that it shows."""
+    foreign_prompt_id: str | None = field(default=None, init=False)  # another turn that it shows
     _ignored_prompt_ids: frozenset[str] = field(default=_NONE, init=False)  # the earlier turns that it shows
     blocked_by: Done | str | None = field(default=None, init=False)
     """What the reader must deal with, and then `unblock`, before more frames are decoded.
@@ -181,11 +174,27 @@ class TurnState:
                 return event
 
     def _decode_other(self, name: str, data: str) -> TaskEvent | None:
-        """Decode a frame that isn't named `event`: return its event, if it has one; block on a `done`."""
+        """Decode a frame that isn't named `event`: return its event, if it has one; block on a `done`.
+
+        GUESS(§7): an `error` frame is an error event, whatever its data.
+        """
         if name == "done":
             self.blocked_by = decode_done(data)
             return None
-        return _decode_odd(name, data)
+        try:
+            return decode_event(data)
+        except DecodeError:
+            if name == _UNNAMED:
+                raise
+        if name != "error":  # such as a ping
+            return None
+        try:
+            payload = json.loads(data)
+        except ValueError:
+            payload = data
+        if not isinstance(payload, dict):
+            payload = {"message": str(payload)}
+        return event_from_mapping({"eventType": "error", "payload": payload})
 
     def _classify(self, event: TaskEvent) -> str | None:
         """Return the owner of an event that doesn't name our turn: a sub-prompt, the turn after all (""), or None."""
@@ -251,24 +260,3 @@ class TurnState:
             text=self._text.text,
             events_seen=self.events_seen,
         )
-
-
-def _decode_odd(name: str, data: str) -> TaskEvent | None:
-    """Decode a frame of another name; None for one that is no event, such as a ping.
-
-    GUESS(§7): an `error` frame is an error event, whatever its data.
-    """
-    try:
-        return decode_event(data)
-    except DecodeError:
-        if name == _UNNAMED:
-            raise
-    if name != "error":
-        return None
-    try:
-        payload = json.loads(data)
-    except ValueError:
-        payload = data
-    if not isinstance(payload, dict):
-        payload = {"message": str(payload)}
-    return event_from_mapping({"eventType": "error", "payload": payload})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncIterator
-from types import TracebackType
 from typing import Self
 
 import anyio
@@ -109,9 +108,7 @@ class TaskEventStream:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def __aiter__(self) -> Self:
@@ -156,15 +153,12 @@ class TaskEventStream:
         try:
             with anyio.CancelScope() as self._scope:
                 await self._reader.advance()
-                while self._needs_step():  # in the same scope, which costs as much as many a step
+                while not (self._closed or self._reader.has_more):  # in this scope: one costs as much as many a step
                     await self._reader.advance()
         finally:
             self._scope = None
             if self._closed:  # closed while it connected: the connection may have been made all the same
                 self._connection.close()
-
-    def _needs_step(self) -> bool:
-        return not (self._closed or self._reader.has_more)
 
     async def text(self) -> AsyncIterator[str]:
         """Iterate over the agent's words instead of its events.

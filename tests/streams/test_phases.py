@@ -198,6 +198,6 @@ def test_a_drain_without_any_event_looks_at_the_task() -> None:
     detector, turn = make_detector(text(1, "Hello"))
     detector.on_done_frame(EARLY)
     turn.restart()
-    assert carry_out(detector.on_quiet_drain(), task("completed")) == act.Wait()
-    assert carry_out(detector.on_quiet_drain(), task("completed", "p1", "p2")) == act.CONTINUE
+    assert carry_out(detector.on_closed(has_news=False), task("completed")) == act.Wait()
+    assert carry_out(detector.on_closed(has_news=False), task("completed", "p1", "p2")) == act.CONTINUE
     assert detector.phase is Phase.READING_CONTENT
