@@ -1,4 +1,4 @@
-"""Random deliveries for the verifier and the receiver, led by coverage: `nox -s fuzz`.
+"""Fuzz the verifier and the receiver of webhooks, guided by coverage: `nox -s fuzz`.
 
 A crash is written to a file, and `python fuzz/webhooks.py FILE` repeats it.
 """
@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["rebyte_async"]):
     from rebyte_async.webhooks import SignatureScheme, WebhookReceiver, WebhookVerifier, sign
 
 SECRET = secrets.token_hex()
-"""It can't be guessed, so a delivery that passes without it is a hole."""
+"""The secret can't be guessed, so a delivery that passes without it shows a vulnerability."""
 URL = "https://app.example.com/rebyte"
 NAMES = ["X-Webhook-Secret", "x-webhook-signature", "X-Webhook-Timestamp", "Content-Length", "Content-Encoding", "Host"]
 SCHEMES = [
@@ -29,8 +29,8 @@ SCHEMES = [
 RUNNER = asyncio.Runner()
 
 
-def a_key() -> str:
-    """A public key whose private half is thrown away."""
+def make_key() -> str:
+    """Return a public key whose private key is discarded."""
     from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
 
@@ -38,12 +38,12 @@ def a_key() -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-KEY = a_key()
+KEY = make_key()
 VERIFIERS = [WebhookVerifier(SECRET), *(WebhookVerifier(public_key=KEY, scheme=scheme) for scheme in SCHEMES)]
 
 
-def headers(data: Any) -> list[tuple[Any, Any]]:
-    """Pairs of names and values, as text or as bytes."""
+def make_headers(data: Any) -> list[tuple[Any, Any]]:
+    """Return pairs of names and values, as text or as bytes."""
     pairs = list[tuple[Any, Any]]()
     for _ in range(data.ConsumeIntInRange(0, 6)):
         name = data.PickValueInList(NAMES) if data.ConsumeBool() else data.ConsumeUnicode(12)
@@ -52,22 +52,22 @@ def headers(data: Any) -> list[tuple[Any, Any]]:
     return pairs
 
 
-def forged(data: Any) -> None:
-    """Nothing is genuine without the secret or the key, and only the package's errors come out."""
+def check_forgery(data: Any) -> None:
+    """No delivery is genuine without the secret or the key, and only the package's errors are raised."""
     verifier = data.PickValueInList(VERIFIERS)
     url = data.ConsumeUnicode(30) if data.ConsumeBool() else URL
     now = data.ConsumeFloat()
-    said = None
+    message = None
     try:
-        verifier.verify(headers(data), data.ConsumeBytes(4096), url, now)
+        verifier.verify(make_headers(data), data.ConsumeBytes(4096), url, now)
     except RebyteError as error:
-        said = str(error)
-    assert said is not None, "a forgery was taken for genuine"
-    assert SECRET not in said
+        message = str(error)
+    assert message is not None, "a forgery was taken for genuine"
+    assert SECRET not in message
 
 
-def genuine(data: Any) -> None:
-    """A genuine body is read, or it is unreadable."""
+def check_genuine(data: Any) -> None:
+    """A genuine delivery gives an event, or a `WebhookPayloadError`."""
     body = data.ConsumeBytes(4096)
     if data.ConsumeBool():
         body = b'{"taskId":"t1",' + body
@@ -79,29 +79,29 @@ def genuine(data: Any) -> None:
     repr(event)
 
 
-def encoded(data: Any) -> None:
-    """A signature is read as it was written; what is none is None."""
+def check_encoding(data: Any) -> None:
+    """An encoded signature is decoded to the same bytes, and any other text to bytes or None."""
     scheme = data.PickValueInList(SCHEMES)
     signature = data.ConsumeBytes(300)
-    assert scheme.read(scheme.written(signature)) == signature
-    read = scheme.read(data.ConsumeUnicode(300))
-    assert read is None or isinstance(read, bytes)
+    assert scheme.decode(scheme.encode(signature)) == signature
+    decoded = scheme.decode(data.ConsumeUnicode(300))
+    assert decoded is None or isinstance(decoded, bytes)
 
 
-def received(data: Any) -> None:
+def check_receiver(data: Any) -> None:
     """A receiver in an ASGI server responds to everything, and counts each delivery once."""
-    RUNNER.run(_received(data))
+    RUNNER.run(_check_receiver(data))
 
 
-async def _received(data: Any) -> None:
+async def _check_receiver(data: Any) -> None:
     receiver = WebhookReceiver(WebhookVerifier(SECRET), max_body=1_000, backlog=2, concurrency=1)
     receiver.on(repr)
     async with receiver:
         for _ in range(data.ConsumeIntInRange(1, 4)):
             body = data.ConsumeBytes(1_200)
             is_genuine = data.ConsumeBool()
-            given = sign(body, secret=SECRET).headers.items() if is_genuine else headers(data)
-            statuses = await _posted(receiver, _wire(given), _cut(data, body), data.ConsumeUnicode(20))
+            given = sign(body, secret=SECRET).headers.items() if is_genuine else make_headers(data)
+            statuses = await _post(receiver, _encode_headers(given), _split(data, body), data.ConsumeUnicode(20))
             allowed = ([], [200], [413]) if is_genuine else ([], [401], [413], [415])
             assert statuses in allowed, statuses
     stats = receiver.stats()
@@ -109,23 +109,23 @@ async def _received(data: Any) -> None:
     assert not stats.refused
 
 
-def _wire(pairs: Any) -> list[tuple[bytes, bytes]]:
-    return [(_bytes(name).lower(), _bytes(value)) for name, value in pairs]
+def _encode_headers(pairs: Any) -> list[tuple[bytes, bytes]]:
+    return [(_encode(name).lower(), _encode(value)) for name, value in pairs]
 
 
-def _bytes(value: str | bytes) -> bytes:
+def _encode(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
 
 
-def _cut(data: Any, body: bytes) -> list[dict[str, Any]]:
+def _split(data: Any, body: bytes) -> list[dict[str, Any]]:
     cut = data.ConsumeIntInRange(0, len(body))
     last = {"type": "http.request", "body": body[cut:], "more_body": False}
     if data.ConsumeBool():
-        last = {"type": "http.disconnect"} if data.ConsumeProbability() > 0.9 else last  # noqa: PLR2004 - seldom
+        last = {"type": "http.disconnect"} if data.ConsumeProbability() > 0.9 else last  # noqa: PLR2004 - rarely
     return [{"type": "http.request", "body": body[:cut], "more_body": True}, last]
 
 
-async def _posted(receiver: Any, given: Any, messages: list[Any], path: str) -> list[int]:
+async def _post(receiver: Any, given: Any, messages: list[Any], path: str) -> list[int]:
     statuses = list[int]()
 
     async def receive() -> Any:
@@ -140,16 +140,16 @@ async def _posted(receiver: Any, given: Any, messages: list[Any], path: str) -> 
     return statuses
 
 
-TARGETS = [forged, genuine, encoded, received]
+TARGETS = [check_forgery, check_genuine, check_encoding, check_receiver]
 
 
-def one(raw: bytes) -> None:
-    """One input: it chooses what to do with the rest of itself."""
+def check_input(raw: bytes) -> None:
+    """Run one input: its beginning selects the check, and the rest is the data of that check."""
     data = atheris.FuzzedDataProvider(raw)
     data.PickValueInList(TARGETS)(data)
 
 
 if __name__ == "__main__":
     logging.disable()
-    atheris.Setup(sys.argv, one)
+    atheris.Setup(sys.argv, check_input)
     atheris.Fuzz()

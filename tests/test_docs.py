@@ -1,4 +1,4 @@
-"""The documentation is true: its examples run, and what it names is there."""
+"""The documentation is true: its examples run, and the tests, errors and files that it names exist."""
 
 from __future__ import annotations
 
@@ -37,26 +37,25 @@ class Example:
 
     @property
     def is_test(self) -> bool:
-        """Whether pytest runs it."""
+        """Whether the example is a test, which pytest runs."""
         return re.search(r"^(async )?def test_", self.source, re.MULTILINE) is not None
 
     def compile(self) -> CodeType:
-        """Its code, in which tracebacks point at the page's own lines; `await` may stand outside of a function."""
+        """Compile the example. Tracebacks show the lines of the page, and `await` is allowed outside of functions."""
         source = "\n" * (self.line - 1) + self.source
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         code: CodeType = compile(source, str(self.page), "exec", flags=flags, dont_inherit=True)
         return code
 
 
-def examples(page: Path) -> list[Example]:
-    """The examples of a page."""
+def find_examples(page: Path) -> list[Example]:
     text = TEXTS[page]
     return [Example(page, text.count("\n", 0, found.start(1)) + 1, found[1]) for found in FENCE.finditer(text)]
 
 
 @pytest.fixture
 def _emulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """An emulator that the environment points to, and an empty working directory."""
+    """Run an emulator that the environment points to, in an empty working directory."""
     with Emulator(pace=0.001) as emulator:
         monkeypatch.setenv("REBYTE_BASE_URL", emulator.url)
         monkeypatch.setenv("REBYTE_API_KEY", emulator.api_key)
@@ -71,7 +70,7 @@ def test_examples_run(page: Path) -> None:
     """The examples of a page run one after the other, in one namespace and one event loop."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     with asyncio.Runner() as runner:
-        for example in examples(page):
+        for example in find_examples(page):
             if example.is_test:
                 continue
             code = example.compile()
@@ -82,8 +81,8 @@ def test_examples_run(page: Path) -> None:
 
 
 def test_examples_that_are_tests_pass(tmp_path: Path) -> None:
-    """The tests that the pages show are run by pytest, with the settings that docs/testing.md names."""
-    found = [example for page in PAGES for example in examples(page) if example.is_test]
+    """The tests on the pages pass in pytest, with the settings that docs/testing.md names."""
+    found = [example for page in PAGES for example in find_examples(page) if example.is_test]
     for number, example in enumerate(found):
         (tmp_path / f"test_{number}_{example.page.stem}.py").write_text(example.source, encoding="utf-8")
     settings = "[tool.pytest.ini_options]\nanyio_mode = 'auto'\nfilterwarnings = ['error']\n"
@@ -96,14 +95,16 @@ def test_examples_that_are_tests_pass(tmp_path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    """The pages' examples are found at all."""
-    assert all(examples(ROOT / name) for name in ("README.md", "docs/index.md", "docs/streaming.md", "docs/tasks.md"))
-    assert sum(TEXTS[page].count("```python") for page in PAGES) == sum(len(examples(page)) for page in PAGES)
+    """All examples of the pages are found."""
+    assert all(
+        find_examples(ROOT / name) for name in ("README.md", "docs/index.md", "docs/streaming.md", "docs/tasks.md")
+    )
+    assert sum(TEXTS[page].count("```python") for page in PAGES) == sum(len(find_examples(page)) for page in PAGES)
 
 
 @PAGE
 def test_named_tests_exist(page: Path) -> None:
-    """A test that a page gives as the holder of a promise is there."""
+    """Every test that a page names exists."""
     for path, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", TEXTS[page]):
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
         functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -112,20 +113,20 @@ def test_named_tests_exist(page: Path) -> None:
 
 @PAGE
 def test_named_errors_exist(page: Path) -> None:
-    """An error that a page names is one of the package's, or a builtin."""
+    """Every error that a page names is an error of the package or a builtin."""
     known = {*errors.__all__, *dir(builtins), "CancelledError"}
     assert set(re.findall(r"`(?:\w+\.)*([A-Z]\w*Error)\b", TEXTS[page])) - known == set()
 
 
 @PAGE
 def test_named_files_exist(page: Path) -> None:
-    """A file of the project that a page names is there."""
+    """Every file of the project that a page names exists."""
     named = set(re.findall(r"`((?:rebyte_async|tests|docs|examples|typing_tests)/[\w./-]*)", TEXTS[page]))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 def test_cited_sections_of_the_contract_exist() -> None:
-    """What a docstring cites as `contract §n` or `§n.m` can be looked up."""
+    """Every section of the contract that the code cites as `§n` or `§n.m` exists."""
     contract = (ROOT / "docs/contract.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^## (\d)\. .*\n((?:(?!^## ).*\n)*)", contract, re.MULTILINE))
     assert sorted(sections) == ["1", "2", "3", "4", "5", "6", "7"]

@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, says what the client and the golden answers say, and the emulator keeps to it."""
+"""The OpenAPI document is valid and agrees with the client, the golden responses and the emulator."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DOCUMENT: dict[str, Any] = yaml.safe_load(SOURCE)
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 GRADES = frozenset({"documented", "observed", "guess", "unknown"})
 
-AT_THE_ROOT = {"GET /health": "it is at the host's root: the client has its path alone, the emulator no /v1 before it"}
+AT_THE_ROOT = {"GET /health": "at the host's root: the client has only its path, and the emulator has no /v1 before it"}
 
 CHECKS = (
     "not_a_server_error",
@@ -42,12 +42,12 @@ CHECKS = (
     "response_schema_conformance",
     "negative_data_rejection",
 )
-"""What Schemathesis holds against every answer. Not among them: `unsupported_method` (what a method that isn't there
-gets is unknown: the emulator answers 404), `positive_data_acceptance` (a schema can't say which files, questions and
-webhooks there are) and `ignored_auth` (the tests of keys say more)."""
+"""The checks of Schemathesis on every response. Left out are `unsupported_method` (the service's response to an unknown
+method is unknown; the emulator sends a 404), `positive_data_acceptance` (a schema can't say which files, questions and
+webhooks exist) and `ignored_auth` (the tests of keys are stricter)."""
 CONFIG = {
     "checks": {"enabled": False, **{name: {"enabled": True} for name in CHECKS}},
-    # Keys are no data to make up: they are given, left out or wrong on purpose.
+    # Keys aren't generated: tests give them, leave them out or give wrong ones on purpose.
     "generation": {"with-security-parameters": False},
 }
 # Schemathesis' own types are partly unknown to a strict checker.
@@ -76,24 +76,24 @@ BODIES: dict[str, Any] = {
 """A request that succeeds, for each operation with JSON in it."""
 
 
-def resolved(node: Any) -> Any:
-    """A part of the document, or what it refers to."""
+def resolve(node: Any) -> Any:
+    """Follow the references of a part of the document."""
     while "$ref" in node:
-        node = at(node["$ref"].removeprefix("#"))
+        node = follow_pointer(node["$ref"].removeprefix("#"))
     return node
 
 
-def at(pointer: str) -> Any:
-    """The part of the document that a JSON pointer names."""
+def follow_pointer(pointer: str) -> Any:
+    """Return the part of the document that a JSON pointer names."""
     node: Any = DOCUMENT
     for part in pointer.split("/")[1:]:
         node = node[part.replace("~1", "/").replace("~0", "~")]
     return node
 
 
-def problems(schema: Mapping[str, Any], value: Any) -> list[str]:
-    """Where a value isn't as one of the document's schemas says."""
-    # The document is the root of the schema, so that its references lead to where they should.
+def validate(schema: Mapping[str, Any], value: Any) -> list[str]:
+    """Return where a value violates one of the document's schemas."""
+    # The document is the root of the schema, because references are relative to it.
     validator = Draft202012Validator({**DOCUMENT, **schema}, validate_formats=False)
     return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(value)]
 
@@ -110,43 +110,43 @@ class Operation:
 
     @property
     def label(self) -> str:
-        """Its name in this file, and Schemathesis' own."""
+        """The name of the operation, in this file and in Schemathesis."""
         return f"{self.method} {self.path}"
 
     @property
     def shape(self) -> str:
-        """Its method and path without the names of the ids."""
+        """The method and the path without the names of ids."""
         return shape(self.method, self.path)
 
     @property
     def is_secured(self) -> bool:
-        """Whether it needs a key."""
+        """Whether the operation needs a key."""
         return self.spec.get("security") != []
 
     @property
-    def is_open_to_nonsense(self) -> bool:
-        """Whether something besides the ids of its path can be made up wrongly."""
+    def accepts_input(self) -> bool:
+        """Whether a request can be invalid in more than the ids of its path."""
         return "requestBody" in self.spec or bool(self.spec.get("parameters"))
 
     def parameter(self, name: str) -> dict[str, Any]:
-        """A parameter's schema."""
-        every = [resolved(parameter) for parameter in (*self.shared, *self.spec.get("parameters", ()))]
+        """Return the schema of a parameter."""
+        every = [resolve(parameter) for parameter in (*self.shared, *self.spec.get("parameters", ()))]
         (schema,) = [parameter["schema"] for parameter in every if parameter["name"] == name]
         return dict(schema)
 
-    def answer(self, status: int) -> dict[str, Any]:
-        """What it may answer with a status."""
-        answers = self.spec["responses"]
-        return dict(resolved(answers.get(str(status)) or answers[f"{status // 100}XX"]))
+    def response(self, status: int) -> dict[str, Any]:
+        """Return the documented response with a status."""
+        responses = self.spec["responses"]
+        return dict(resolve(responses.get(str(status)) or responses[f"{status // 100}XX"]))
 
 
 def shape(method: str, path: str) -> str:
-    """An endpoint without the names of the ids."""
+    """Return an endpoint without the names of its ids."""
     return f"{method} {re.sub(r'{[^}]*}', '{}', path)}"
 
 
 def read_operations() -> Iterator[Operation]:
-    """The document's operations."""
+    """Read the operations of the document."""
     for path, item in DOCUMENT["paths"].items():
         for method in METHODS & item.keys():
             yield Operation(method.upper(), path, item[method], item.get("parameters", []))
@@ -162,7 +162,7 @@ FRAMES = {
     frame["properties"]["event"]["const"]: frame["properties"]["data"]["contentSchema"]
     for frame in DOCUMENT["components"]["schemas"]["Frame"]["oneOf"]
 }
-"""The schema of the data of each name of a frame."""
+"""The schema of the data of a frame, by the name of the frame."""
 EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 EVERY_SECURED = pytest.mark.parametrize(
     "operation", [pytest.param(each, id=label) for label, each in OPERATIONS.items() if each.is_secured]
@@ -171,16 +171,16 @@ EVERY_GOLDEN = pytest.mark.parametrize("golden", GOLDEN.values(), ids=GOLDEN)
 
 
 def read_lengths() -> Iterator[tuple[str, str, int]]:
-    """The fields of requests whose length has a limit: the operation's label, the name and the limit."""
+    """Read the request fields with a limited length: the operation's label, the field's name and the limit."""
     for label in BODIES:
         body = OPERATIONS[label].spec["requestBody"]["content"]["application/json"]["schema"]
-        for name, schema in resolved(body)["properties"].items():
-            if "maxLength" in resolved(schema):
-                yield label, name, resolved(schema)["maxLength"]
+        for name, schema in resolve(body)["properties"].items():
+            if "maxLength" in resolve(schema):
+                yield label, name, resolve(schema)["maxLength"]
 
 
-def operation_of(golden: Mapping[str, Any]) -> Operation:
-    """The operation that a golden answer is of: the one with the fewest ids in its path that fits."""
+def find_operation(golden: Mapping[str, Any]) -> Operation:
+    """Find the operation of a golden response: of those that fit, the one with the fewest ids in its path."""
     fitting = [
         operation
         for operation in OPERATIONS.values()
@@ -192,19 +192,19 @@ def operation_of(golden: Mapping[str, Any]) -> Operation:
 
 @frozen
 class Api:
-    """The emulator, asked through the document: every answer that comes is held against it."""
+    """The emulator, called through the document: every response is validated against the document."""
 
     emulator: Emulator
     ids: dict[str, str] = field(factory=dict[str, str])
-    """The ids of things that are there, by their names in the paths."""
+    """The ids of existing resources, by their names in the paths."""
 
     def strategy(self, operation: Operation, mode: schemathesis.GenerationMode, **fixed: Any) -> SearchStrategy[Case]:
-        """Requests that Schemathesis makes up."""
+        """Return generated requests of Schemathesis."""
         strategy: SearchStrategy[Case] = SCHEMA.find_operation_by_label(operation.label).as_strategy(mode, **fixed)
         return strategy
 
     def case(self, operation: Operation, **parts: Any) -> Case:
-        """A request with the ids of things that are there."""
+        """Make a request with the ids of existing resources."""
         names = re.findall(r"{([^}]*)}", operation.path)
         ids = {name: quote(self.ids[name], safe="") for name in names}
         media_type = "application/json" if "body" in parts else None
@@ -212,7 +212,7 @@ class Api:
         return known.Case(path_parameters=ids, media_type=media_type, **parts)
 
     def send(self, case: Case, *, key: str | None = "", **kwargs: Any) -> schemathesis.Response:
-        """Send a request, with the key that may do everything unless another or none is given."""
+        """Send a request and validate the response. Unless another key or None is given, the key has all scopes."""
         label = f"{case.method.upper()} {case.path}"
         base_url = self.emulator.url.removesuffix("/v1") if label in AT_THE_ROOT else self.emulator.url
         headers = {} if key is None else {"API_KEY": key or self.emulator.api_key}
@@ -221,13 +221,13 @@ class Api:
         return response
 
     def get(self, label: str, **parts: Any) -> Any:
-        """Send a request that has to succeed, and read its JSON."""
+        """Send a request that has to succeed, and return the JSON of its response."""
         response = self.send(self.case(OPERATIONS[label], **parts))
         assert response.status_code // 100 == 2, response.text
         return response.json()
 
     def frames(self) -> list[tuple[str, Any]]:
-        """The frames of the task's stream, which has to end by itself."""
+        """Read the frames of the task's stream, which has to end by itself."""
         response = self.send(self.case(OPERATIONS["GET /tasks/{task_id}/events"]))
         assert response.status_code == 200
         blocks = response.content.decode().strip().split("\n\n")
@@ -235,7 +235,7 @@ class Api:
         return [(frame["event"], json.loads(frame["data"])) for frame in fields]
 
     def prepare(self, operation: Operation) -> None:
-        """Make one of everything, so that the operation finds what it needs."""
+        """Create one resource of each kind, so that the operation finds those that it needs."""
         ask = question("Which?", "A", "B", action_id=7, message_id="m1")
         self.emulator.script(delegate("Look", text("A sub-prompt's text")), text("Done"), times=None)
         self.emulator.script(ask, prompt=ASKING, times=None)
@@ -264,7 +264,7 @@ class Api:
 
 @pytest.fixture
 def api() -> Iterator[Api]:
-    """An emulator in a thread of its own, whose agents don't take their time."""
+    """An emulator in its own thread, whose agents don't wait between events."""
     with Emulator(deterministic=True, pace=0.0) as emulator:
         yield Api(emulator)
         emulator.check()
@@ -277,7 +277,7 @@ def test_the_document_is_valid() -> None:
 
 
 def test_everything_has_a_grade() -> None:
-    """Every operation and every component says how sure it is, and only in the contract's four words."""
+    """Every operation and every component has one of the contract's four grades."""
     components = DOCUMENT["components"]
     graded = {
         **{operation.label: operation.spec for operation in OPERATIONS.values()},
@@ -293,14 +293,14 @@ def test_everything_has_a_grade() -> None:
 
 
 def test_every_component_is_used() -> None:
-    """No component stands there for nothing."""
+    """No component is unused."""
     kinds = DOCUMENT["components"].items()
     names = [f"#/components/{kind}/{name}" for kind, parts in kinds for name in parts if kind != "securitySchemes"]
     assert [name for name in names if f'"{name}"' not in SOURCE] == []
 
 
 def test_the_client_agrees() -> None:
-    """The document has the client's endpoints and no others."""
+    """The document has exactly the client's endpoints."""
     client = {shape(endpoint.method, endpoint.template) for endpoint in ENDPOINTS}
     assert client | {f"GET {endpoints.HEALTH_PATH}"} == {operation.shape for operation in OPERATIONS.values()}
     assert len(client) == len(ENDPOINTS)
@@ -308,7 +308,7 @@ def test_the_client_agrees() -> None:
 
 
 def test_the_emulator_agrees() -> None:
-    """The document has the emulator's endpoints and no others, below /v1 but for the named exceptions."""
+    """The document has exactly the emulator's endpoints, below /v1 but for the named exceptions."""
     expected = {
         operation.shape if label in AT_THE_ROOT else shape(operation.method, f"/v1{operation.path}")
         for label, operation in OPERATIONS.items()
@@ -316,82 +316,82 @@ def test_the_emulator_agrees() -> None:
     assert {shape(route.method, route.path) for route in API.routes} == expected
 
 
-def test_keys_are_needed_alike() -> None:
-    """The emulator asks for a key where the document says that one is needed, and nowhere else."""
+def test_the_same_operations_need_a_key() -> None:
+    """The emulator needs a key exactly for the operations that need one in the document."""
     secured = {operation.shape for operation in OPERATIONS.values() if operation.is_secured}
     assert {shape(each.method, each.path.removeprefix("/v1")) for each in API.routes if each.scope} == secured
 
 
-def test_what_is_never_repeated() -> None:
-    """The client never repeats by itself what the document says must not be repeated, and nothing else."""
+def test_the_same_operations_are_never_repeated() -> None:
+    """The client's requests that aren't idempotent are exactly those that the document marks as never repeated."""
     never = {operation.shape for operation in OPERATIONS.values() if operation.spec.get("x-never-repeat")}
     assert {shape(each.method, each.template) for each in ENDPOINTS if not each.idempotent} == never
 
 
 def test_the_codes_of_errors_agree() -> None:
-    """The client has a class for every code that the document knows, and each example has a code with its status."""
+    """The client has a class for every code in the document, and each example has a code with its status."""
     schema = DOCUMENT["components"]["schemas"]["ErrorCode"]
     assert wire_errors.ERRORS_BY_CODE.keys() == {*schema["x-known-values"], *schema["x-also-seen"]}
     shown: dict[str, int] = {}
     for operation in OPERATIONS.values():
-        for status, answer in operation.spec["responses"].items():
-            examples = resolved(answer).get("content", {}).get("application/json", {}).get("examples", {})
-            shown |= {resolved(example)["value"]["error"]["code"]: int(status) for example in examples.values()}
+        for status, response in operation.spec["responses"].items():
+            examples = resolve(response).get("content", {}).get("application/json", {}).get("examples", {})
+            shown |= {resolve(example)["value"]["error"]["code"]: int(status) for example in examples.values()}
     assert shown == schema["x-known-values"]
 
 
-def test_every_operation_has_a_golden_answer() -> None:
-    """Each operation of the document has one, and each of them says where it comes from."""
-    have = {operation_of(golden).label for golden in GOLDEN.values()}
-    assert OPERATIONS.keys() - have == {"GET /tasks/{task_id}/events"}  # its frames are golden, one by one
+def test_every_operation_has_a_golden_response() -> None:
+    """Each operation of the document has a golden response, and each golden response names its source."""
+    have = {find_operation(golden).label for golden in GOLDEN.values()}
+    assert OPERATIONS.keys() - have == {"GET /tasks/{task_id}/events"}  # each of its frames is golden
     for golden in (*GOLDEN.values(), *GOLDEN_EVENTS.values()):
         assert set(re.findall(r"\w+", golden["source"])) & GRADES
 
 
 @EVERY_GOLDEN
-def test_golden_answers(golden: dict[str, Any]) -> None:
-    """Each golden answer is one that the document has, with its status and its headers."""
-    answer = operation_of(golden).answer(golden["status"])
-    content = answer.get("content")
-    assert golden.get("headers", {}).keys() == answer.get("headers", {}).keys()
+def test_golden_responses(golden: dict[str, Any]) -> None:
+    """Each golden response is in the document, with its status and its headers."""
+    response = find_operation(golden).response(golden["status"])
+    content = response.get("content")
+    assert golden.get("headers", {}).keys() == response.get("headers", {}).keys()
     if golden["response"] is None:
         assert content is None
     else:
         assert content is not None
         kind = "*/*" if "responseType" in golden else "application/json"
-        assert problems(content[kind]["schema"], golden["response"]) == []
+        assert validate(content[kind]["schema"], golden["response"]) == []
 
 
 @EVERY_GOLDEN
 def test_golden_requests(golden: dict[str, Any]) -> None:
-    """Each golden request is one that the document allows."""
-    operation = operation_of(golden)
+    """Each golden request is allowed by the document."""
+    operation = find_operation(golden)
     body = operation.spec.get("requestBody")
     assert (body is not None and body["required"]) == ("request" in golden)
     if body is not None:
         kind, sent = golden.get("requestType", "application/json"), golden["request"]
-        if "requestType" in golden:  # to the document a part is what is in it
+        if "requestType" in golden:  # in the document a part is its content
             sent = {name: [part["content"] for part in parts] for name, parts in sent.items()}
-        assert problems(body["content"][kind]["schema"], sent) == []
+        assert validate(body["content"][kind]["schema"], sent) == []
     for name, value in golden.get("query", {}).items():
         schema = operation.parameter(name)
-        assert problems(schema, int(value) if schema["type"] == "integer" else value) == []
+        assert validate(schema, int(value) if schema["type"] == "integer" else value) == []
 
 
 @pytest.mark.parametrize("golden", GOLDEN_EVENTS.values(), ids=GOLDEN_EVENTS)
 def test_golden_events(golden: dict[str, Any]) -> None:
-    """Each golden frame of a stream has the data that the document says."""
-    assert problems(FRAMES["event" if "event" in golden else "done"], golden["data"]) == []
+    """Each golden frame of a stream fits the schema of its data."""
+    assert validate(FRAMES["event" if "event" in golden else "done"], golden["data"]) == []
 
 
 @EVERY_OPERATION
-def test_made_up_requests(api: Api, operation: Operation) -> None:
-    """Whatever is sent, the emulator never fails, and its answer is one that the document has."""
+def test_generated_requests(api: Api, operation: Operation) -> None:
+    """Whatever is sent, the emulator doesn't fail, and its response is in the document."""
     positive, negative = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
     api.prepare(operation)
     ids = dict(api.case(operation).path_parameters)
     strategies = [api.strategy(operation, positive, path_parameters=ids), api.strategy(operation, positive)]
-    if operation.is_open_to_nonsense:
+    if operation.accepts_input:
         strategies.append(api.strategy(operation, negative, path_parameters=ids))
 
     @EXAMPLES
@@ -404,7 +404,7 @@ def test_made_up_requests(api: Api, operation: Operation) -> None:
 
 @EVERY_OPERATION
 def test_successes(api: Api, operation: Operation) -> None:
-    """Each operation can succeed, with an answer that the document has."""
+    """Each operation can succeed, with a response that is in the document."""
     api.prepare(operation)
     parts = {"body": BODIES[operation.label]} if operation.label in BODIES else {}
     case, kwargs = api.case(operation, **parts), dict[str, Any]()
@@ -416,7 +416,7 @@ def test_successes(api: Api, operation: Operation) -> None:
 
 @pytest.mark.parametrize(("label", "name", "limit"), list(read_lengths()))
 def test_longest_texts(api: Api, label: str, name: str, limit: int) -> None:
-    """A text may be exactly as long as the document says."""
+    """A text may have exactly the documented length, and no more."""
     api.prepare(OPERATIONS[label])
     for size, family in ((limit + 1, 4), (limit, 2)):
         case = api.case(OPERATIONS[label], body={**BODIES[label], name: "ü" * size})
@@ -425,7 +425,7 @@ def test_longest_texts(api: Api, label: str, name: str, limit: int) -> None:
 
 @pytest.mark.parametrize("label", ["GET /tasks", "GET /agent-computers"])
 def test_edges_of_pages(api: Api, label: str) -> None:
-    """A page may be exactly as large and as far away as the document says, and is so by default."""
+    """The limit and the offset of a page have exactly the documented bounds and defaults."""
     limit, offset = OPERATIONS[label].parameter("limit"), OPERATIONS[label].parameter("offset")
     page = api.get(label)
     assert (page["limit"], page["offset"]) == (limit["default"], offset["default"])
@@ -437,7 +437,7 @@ def test_edges_of_pages(api: Api, label: str) -> None:
 
 @EVERY_SECURED
 def test_keys(api: Api, operation: Operation) -> None:
-    """Without a key, with a wrong one and with one that may do nothing, each operation says so as documented."""
+    """Without a key, with a wrong key and with a key without scopes, each operation fails as documented."""
     api.prepare(operation)
     keys = {None: (401, "missing_api_key"), "rbk_wrong": (401, "invalid_api_key")}
     keys[api.emulator.add_key(scopes=())] = (403, "insufficient_scopes")
@@ -447,12 +447,12 @@ def test_keys(api: Api, operation: Operation) -> None:
 
 
 def test_frames(api: Api) -> None:
-    """Each frame of the emulator's streams has the data that the document says, and `done` is the last."""
+    """Each frame of the emulator's streams fits the schema of its data, and `done` is the last."""
     api.ids["task_id"] = api.get("POST /tasks", body={"prompt": "Build"})["id"]
     frames = api.frames()
     assert [name for name, _ in frames] == ["event"] * (len(frames) - 1) + ["done"]
     assert {data["eventType"] for name, data in frames if name == "event"} >= {"init", "text", "tool_use", "result"}
-    assert [problems(FRAMES[name], data) for name, data in frames] == [[]] * len(frames)
+    assert [validate(FRAMES[name], data) for name, data in frames] == [[]] * len(frames)
 
 
 @pytest.mark.parametrize(
@@ -477,7 +477,7 @@ def test_other_forms_of_artifacts(api: Api, form: ArtifactFormat) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_to_artifacts(api: Api, status: int) -> None:
-    """A download may lead elsewhere, with any status for that."""
+    """A download may be redirected, with any status of a redirect."""
     api.prepare(OPERATIONS["GET /tasks"])
     api.emulator.artifact_format = ArtifactFormat(redirect=status)
     case = api.case(OPERATIONS["GET /workspaces/{workspace_id}/artifacts/{filename}"])
@@ -513,9 +513,9 @@ def test_limits(api: Api) -> None:
 
 
 def test_deliveries(api: Api) -> None:
-    """What the emulator tells webhooks is what the document says."""
+    """The bodies of the emulator's deliveries fit the document."""
     body = DOCUMENT["webhooks"]["task"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     api.prepare(OPERATIONS["GET /tasks"])
-    told = [delivery.json() for delivery in api.emulator.deliveries]
-    assert told[0]["event"] == "task.created"
-    assert [problems(body, each) for each in told] == [[]] * len(told)
+    delivered = [delivery.json() for delivery in api.emulator.deliveries]
+    assert delivered[0]["event"] == "task.created"
+    assert [validate(body, each) for each in delivered] == [[]] * len(delivered)

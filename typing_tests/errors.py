@@ -1,4 +1,4 @@
-"""Type-checked, never run: what the errors carry."""
+"""Type-checked, never run: the attributes of errors."""
 
 from pathlib import Path
 from typing import assert_type
@@ -23,13 +23,13 @@ from rebyte_async.errors import (
 from rebyte_async.types import FileRef, TaskResult
 
 
-def every_error(error: RebyteError) -> None:
+def every_error_has(error: RebyteError) -> None:
     assert_type(error.message, str)
     assert_type(error.task_id, str | None)
     assert_type(error.downloaded, tuple[Path, ...])
 
 
-async def uploads_that_are_not_lost(client: AsyncRebyte) -> None:
+async def a_failed_create_keeps_its_uploads(client: AsyncRebyte) -> None:
     try:
         await client.tasks.create("Summarise", files=["a.csv", "b.csv"])
     except RebyteError as error:
@@ -37,7 +37,7 @@ async def uploads_that_are_not_lost(client: AsyncRebyte) -> None:
     assert_type(await client.files.upload_all(["a.csv", ("b.csv", b"")]), tuple[FileRef, ...])
 
 
-def an_answer(error: APIError) -> None:
+def an_api_error_has(error: APIError) -> None:
     assert_type(error.status, int)
     assert_type(error.code, str | None)
     assert_type(error.method, str)
@@ -48,18 +48,18 @@ def an_answer(error: APIError) -> None:
     assert_type(error.attempts, int)
 
 
-def a_lost_request(error: TransportError) -> None:
+def a_transport_error_has(error: TransportError) -> None:
     assert_type(error.method, str)
     assert_type(error.url, str)
     assert_type(error.attempts, int)
 
 
-def an_interrupted_stream(error: StreamInterruptedError) -> None:
+def an_interrupted_stream_has(error: StreamInterruptedError) -> None:
     assert_type(error.cursor, str | None)
     assert_type(error.result, TaskResult | None)
 
 
-def the_others(
+def the_others_have(
     decode: DecodeError, wait: WaitTimeoutError, failed: TaskFailedError, canceled: TaskCanceledError
 ) -> None:
     assert_type(decode.path, str)
@@ -70,37 +70,37 @@ def the_others(
     assert_type(canceled.result, TaskResult)
 
 
-def work() -> None: ...
+def call() -> None: ...
 
 
-def as_answer(error: APIError) -> None: ...
+def handle_api_error(error: APIError) -> None: ...
 
 
-def as_transport(error: TransportError) -> None: ...
+def handle_transport_error(error: TransportError) -> None: ...
 
 
-def as_builtin_timeout(error: TimeoutError) -> None: ...
+def handle_timeout(error: TimeoutError) -> None: ...
 
 
-def as_value_and_configuration(error: ValueError, same: ConfigurationError) -> None: ...
+def handle_value_error(error: ValueError, same: ConfigurationError) -> None: ...
 
 
 def they_are_caught_as() -> None:
     try:
-        work()
-    except (RateLimitedError, NotFoundError) as answer:
-        as_answer(answer)
+        call()
+    except (RateLimitedError, NotFoundError) as refused:
+        handle_api_error(refused)
     except (AmbiguousRequestError, StreamInterruptedError) as lost:
-        as_transport(lost)
+        handle_transport_error(lost)
     except (RequestTimeoutError, WaitTimeoutError) as late:
-        as_builtin_timeout(late)
+        handle_timeout(late)
     except InvalidRequestError as wrong:
-        as_value_and_configuration(wrong, wrong)
+        handle_value_error(wrong, wrong)
 
 
-def a_group() -> None:
+def a_group_is_caught_as() -> None:
     try:
-        work()
+        call()
     except* RebyteError as group:
         assert_type(group, ExceptionGroup[RebyteError])
         for error in group.exceptions:

@@ -1,6 +1,6 @@
-"""Type-checked, never run: settings, and what a type checker must refuse.
+"""Type-checked, never run: settings, and mistakes that a type checker must report.
 
-Where a mistake must be an error, the line says which one, and both checkers complain if it is none.
+The line of a mistake names the expected error, and both checkers complain if there is none.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Type-checked, never run: what the calls of `client.tasks` give."""
+"""Type-checked, never run: the results of the calls of `client.tasks`."""
 
 from typing import assert_type
 

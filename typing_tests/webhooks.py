@@ -60,5 +60,5 @@ async def receivers(receiver: WebhookReceiver, app: web.Application, own: SeenSt
         assert_type(event, WebhookEvent)
     assert_type(await receiver.wait("t1"), Task)
     assert_type(await receiver.receive({}, b""), Receipt)
-    notices: TaskCompletionHints = receiver
-    assert_type(await notices.ended("t1", after=3), int)
+    hints: TaskCompletionHints = receiver
+    assert_type(await hints.ended("t1", after=3), int)
