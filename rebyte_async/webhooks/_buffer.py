@@ -39,7 +39,8 @@ class EventBuffer:
         """Add an event whose body has `size` bytes."""
         while self._events and (len(self._events) >= self._max_events or self._size + size > self._max_bytes):
             self._pop()
-            self._count_drop()
+            if self._has_reader:  # an application that only has handlers misses nothing
+                self._count_drop()
         self._events.append((event, size))
         self._size += size
         self._changed.notify()
@@ -69,8 +70,6 @@ class EventBuffer:
         return event
 
     def _count_drop(self) -> None:
-        if not self._has_reader:
-            return  # an application that only has handlers misses nothing
         if not self.dropped:
             kept = (self._max_events, self._max_bytes)
             _log.warning("a reader is too slow, so the oldest webhook events go (kept: %d events, %d bytes)", *kept)

@@ -51,11 +51,6 @@ class Handler:
         if inspect.isawaitable(result):
             await cast("Awaitable[object]", result)
 
-    @property
-    def label(self) -> str:
-        """The name of the function, for logs."""
-        return getattr(self.function, "__qualname__", None) or type(self.function).__name__
-
 
 def check_event_names(names: tuple[object, ...]) -> frozenset[str]:
     """Check the names of events that a handler is for, and return them: none if it is for all events."""
@@ -132,7 +127,11 @@ class HandlerPool:
                     await asyncio.wait(others)
         finally:
             rest = self._others()
-            self._close(running=len(self._jobs.intersection(rest)))
+            self.is_closed = True
+            running = len(self._jobs.intersection(rest))
+            if running or self._waiting:
+                _log.warning("closing cut %d handlers off, and %d never began", running, len(self._waiting))
+            self._waiting.clear()
             for task in rest:
                 task.cancel()
             self._draining.discard(cast("asyncio.Task[Any]", current))
@@ -148,12 +147,6 @@ class HandlerPool:
         ignored = self._draining if current in self._jobs else {current}
         return [task for task in (*self._shielded, *self._jobs) if task not in ignored and not task.done()]
 
-    def _close(self, *, running: int) -> None:
-        self.is_closed = True
-        if running or self._waiting:
-            _log.warning("closing cut %d handlers off, and %d never began", running, len(self._waiting))
-        self._waiting.clear()
-
     def _start_waiting(self) -> None:
         while self._waiting and sum(not task.done() for task in self._jobs) < self._concurrency:
             job = self._waiting.popleft()
@@ -166,25 +159,22 @@ class HandlerPool:
         self._start_waiting()
 
     async def _run(self, job: Job) -> None:
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        handler, event = job.handler.function, job.event
         try:
-            self._on_done(await self._call(job))
+            await job.handler(event)
+        except (Exception, asyncio.CancelledError) as error:
+            # A CancelledError that the handler raised by itself is a failure like any other.
+            if isinstance(error, asyncio.CancelledError) and task.cancelling():
+                raise
+            name = getattr(handler, "__qualname__", type(handler).__name__)
+            _log.exception("the handler %s failed with %r for task %r", name, event.event, event.task_id)
+            self._on_done(False)
+        else:
+            self._on_done(True)
         finally:
             # Not only by the callback, which runs later: `drain` could look before it and see no job to wait for.
-            self._remove(cast("asyncio.Task[Any]", asyncio.current_task()))
-
-    async def _call(self, job: Job) -> bool:
-        """Call the handler, and return whether it succeeded."""
-        try:
-            await job.handler(job.event)
-        except (Exception, asyncio.CancelledError) as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise
-            # A CancelledError that the handler raised by itself is a failure like any other.
-            event = job.event
-            _log.exception("the handler %s failed with %r for task %r", job.handler.label, event.event, event.task_id)
-            return False
-        return True
+            self._remove(task)
 
 
 def _is_async(function: object) -> bool:

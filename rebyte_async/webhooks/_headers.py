@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TypeAlias, cast
 
 from attrs import field, frozen
@@ -34,16 +35,16 @@ class HeaderValue:
 class Headers(Mapping[str, str]):
     """Parsed headers, to look up by name in any case. As a mapping they are text, the values of one name joined."""
 
-    _values: Mapping[str, tuple[HeaderValue, ...]] = field(repr=False)
+    _values: Mapping[str, list[HeaderValue]] = field(repr=False)
 
     @classmethod
     def parse(cls, headers: object) -> Headers:
         """Parse headers in any of the forms of `RawHeaders`; parsed ones are returned as they are."""
         if isinstance(headers, Headers):
             return headers
-        values: dict[str, tuple[HeaderValue, ...]] = {}
+        values: dict[str, list[HeaderValue]] = {}
         for name, value in _iterate_pairs(headers):
-            values[name] = (*values.get(name, ()), value)
+            values.setdefault(name, []).append(value)
         return cls(values)
 
     def __getitem__(self, name: str) -> str:
@@ -77,29 +78,19 @@ def _iterate_pairs(headers: object) -> Iterable[tuple[str, HeaderValue]]:
         if not isinstance(pair, tuple | list) or len(cast("list[object]", pair)) != 2:  # noqa: PLR2004 - a pair
             raise ConfigurationError("headers must be pairs of names and values, and one of them isn't")
         name, value = cast("tuple[object, object]", pair)
-        yield _parse_name(name), HeaderValue(_encode_value(value))
+        if not isinstance(name, str | bytes) or not isinstance(value, str | bytes):
+            kinds = f"{type(name).__name__} and {type(value).__name__}"
+            raise ConfigurationError(f"the name and the value of a header must be str or bytes, not {kinds}")
+        text = name if isinstance(name, str) else name.decode("latin-1")
+        yield text.lower(), HeaderValue(_encode_value(value))
 
 
-def _parse_name(name: object) -> str:
-    if isinstance(name, bytes):
-        return name.decode("latin-1").lower()
-    if isinstance(name, str):
-        return name.lower()
-    raise ConfigurationError(f"the name of a header must be str or bytes, not {type(name).__name__}")
-
-
-def _encode_value(value: object) -> tuple[bytes, ...]:
+def _encode_value(value: str | bytes) -> tuple[bytes, ...]:
     """Return the bytes that a value may have been on the wire."""
     if isinstance(value, bytes):
         return (value,)
-    if not isinstance(value, str):
-        raise ConfigurationError(f"the value of a header must be str or bytes, not {type(value).__name__}")
-    if value.isascii():
-        return (value.encode(),)
     encodings: list[bytes] = []
     for encoding, errors in (("utf-8", "surrogateescape"), ("latin-1", "strict")):
-        try:
+        with suppress(UnicodeEncodeError):
             encodings.append(value.encode(encoding, errors))
-        except UnicodeEncodeError:
-            continue
-    return tuple(encodings) or (b"?",)
+    return tuple(dict.fromkeys(encodings)) or (b"?",)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from anyio import fail_after
-from attrs import define, field
+from attrs import Factory, define, field
 
 from rebyte_async._sync import SingleFlight
 from rebyte_async.errors import SignatureMismatchError, TransportError
@@ -36,12 +36,11 @@ class KeyRefreshingVerifier:
     _clock: Callable[[], float] = time.monotonic
     read_timeout: float = field(default=10.0, kw_only=True)
     """How long a read may take, in seconds: the sender of a delivery waits for it."""
-    _verification: Verification = field(init=False)
+    _verification: Verification = field(
+        default=Factory(lambda self: self._verifier.verification, takes_self=True), init=False
+    )
     _next_read: float = field(default=float("-inf"), init=False)
     _reading: SingleFlight[Verification] = field(factory=SingleFlight["Verification"], init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._verification = self._verifier.verification
 
     def close(self) -> None:
         """Cancel a read that is in flight."""

@@ -50,8 +50,8 @@ class IncomingRequest:
     chunks: AsyncGenerator[bytes]
     """The body. Raises `BodyReadError`."""
 
-    def reject(self, max_body: int) -> Receipt | None:
-        """Return the response to a request that can't be a delivery, before its body is read; None for any other."""
+    async def read_body(self, max_body: int, timeout: float) -> bytes | Receipt:
+        """Return the body, or the response to a request that can't be a delivery, is too large or takes too long."""
         if self.method != "POST":
             return Receipt(status=405)
         if any(coding.lower() != "identity" for coding in self.headers.get_texts("Content-Encoding")):
@@ -59,10 +59,6 @@ class IncomingRequest:
         for length in self.headers.get_texts("Content-Length"):
             if length.isdigit() and (len(length) > _MAX_LENGTH_DIGITS or int(length) > max_body):
                 return Receipt(status=413)
-        return None
-
-    async def read_body(self, max_body: int, timeout: float) -> bytes | Receipt:
-        """Return the body, or the response if it is too large or takes too long."""
         with move_on_after(timeout):
             async with aclosing(self.chunks) as chunks:
                 read = bytearray()
@@ -81,11 +77,8 @@ def check_registered_url(url: object) -> str | None:
     """Check a URL that a webhook may have been registered with, and return it exactly as it was given."""
     if url is None:
         return None
-    try:
-        parsed = URL(url) if isinstance(url, str) else None
-    except ValueError:
-        parsed = None
-    if parsed is None or parsed.scheme not in {"http", "https"} or not parsed.host:
+    parsed = _parse(url)
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise ConfigurationError(f"url must be the absolute URL that was registered, not {url!r:.200}")
     return str(url)
 
@@ -98,7 +91,7 @@ def url_from_request(url: str | None, verifier: WebhookVerifier) -> str | None:
     this machine; elsewhere this raises a `ConfigurationError`.
     """
     is_needed = verifier.checks_signature and verifier.scheme.needs_url
-    if not is_needed or verifier.checks_secret or url is None or _has_loopback_host(url):
+    if not is_needed or verifier.checks_secret or url is None or is_loopback(_parse(url).host):
         return url
     raise ConfigurationError(
         "the receiver needs url=, exactly as it was registered: a signature covers it, and the host in a request "
@@ -106,11 +99,11 @@ def url_from_request(url: str | None, verifier: WebhookVerifier) -> str | None:
     )
 
 
-def _has_loopback_host(url: str) -> bool:
+def _parse(url: object) -> URL:
     try:
-        return is_loopback(URL(url).host)
+        return URL(url) if isinstance(url, str) else URL()
     except ValueError:
-        return False
+        return URL()
 
 
 # --- aiohttp ---
@@ -158,12 +151,6 @@ async def respond_asgi(scope: Scope, receive: Receive, send: Send, process: Proc
     pairs = [(name.lower().encode(), value.encode()) for name, value in extra.items()]
     await send({"type": "http.response.start", "status": receipt.status, "headers": pairs})
     await send({"type": "http.response.body", "body": b""})
-
-
-async def refuse_websocket(receive: Receive, send: Send) -> None:
-    """Close a WebSocket as soon as it is opened."""
-    await receive()
-    await send({"type": "websocket.close", "code": 1000})
 
 
 async def run_lifespan(

@@ -81,19 +81,14 @@ class Deduplicator:
 
     async def is_new(self, url: str | None, body: bytes) -> bool:
         """Whether a delivery is new. It counts as new if the store fails or takes too long."""
+        # A repeat has the same body, with another time and signature. The URL is a part of the identity, because two
+        # webhooks of one organization get the same bodies.
+        identity = hashlib.sha256((url or "").encode("utf-8", "replace") + b"\0" + body).hexdigest()
         with move_on_after(self._timeout):
             try:
-                return await self._store.add(_identify(url, body))
+                return await self._store.add(identity)
             except Exception:  # noqa: BLE001 - an application's store may raise anything
                 _log.exception("the store of seen webhook deliveries failed; the delivery is taken for new")
                 return True
         _log.error("the store of seen webhook deliveries took over %g s; the delivery is taken for new", self._timeout)
         return True
-
-
-def _identify(url: str | None, body: bytes) -> str:
-    """Return the identity of a delivery: a repeat has the same body, with another time and signature.
-
-    The URL is a part of it, because two webhooks of one organization get the same bodies.
-    """
-    return hashlib.sha256((url or "").encode("utf-8", "replace") + b"\0" + body).hexdigest()

@@ -59,10 +59,9 @@ def _load_object(body: bytes) -> dict[str, Any]:
     try:
         # Not by orjson, which reads some documents differently: the result must not depend on an extra.
         document = json.plain_loads(body.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise _payload_error("the body is not UTF-8", body) from error
     except ValueError as error:
-        raise _payload_error(f"the body is no JSON: {error!s:.200}", body) from error
+        reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else f"no JSON: {error!s:.200}"
+        raise _payload_error(f"the body is {reason}", body) from error
     if not json.is_object(document):
         raise _payload_error(f"the body is a JSON {type(document).__name__}, not an object", body)
     return document

@@ -29,7 +29,6 @@ from rebyte_async.webhooks._servers import (
     Scope,
     Send,
     check_registered_url,
-    refuse_websocket,
     respond_aiohttp,
     respond_asgi,
     run_lifespan,
@@ -312,8 +311,9 @@ class WebhookReceiver:
             await respond_asgi(scope, receive, send, self._process_request)
         elif scope["type"] == "lifespan":
             await run_lifespan(receive, send, self._open, self.aclose)
-        else:
-            await refuse_websocket(receive, send)
+        else:  # a WebSocket, which is closed as soon as it is opened
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
 
     @property
     def asgi(self) -> Self:
@@ -323,7 +323,7 @@ class WebhookReceiver:
     # --- one delivery ---
 
     async def _process_request(self, request: IncomingRequest) -> Receipt:
-        body = request.reject(self._max_body) or await request.read_body(self._max_body, self._read_timeout)
+        body = await request.read_body(self._max_body, self._read_timeout)
         if isinstance(body, Receipt):
             self._counts["too_large"] += body.status == 413  # noqa: PLR2004 - "too large" in HTTP
             return body

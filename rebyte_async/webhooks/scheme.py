@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from typing import Literal, cast
@@ -90,8 +89,7 @@ class SignatureScheme:
         """Encode a signature as its header has it."""
         if self.encoding == "hex":
             return self.prefix + signature.hex()
-        encode = base64.b64encode if self.encoding == "base64" else base64.urlsafe_b64encode
-        return self.prefix + encode(signature).decode()
+        return self.prefix + base64.b64encode(signature, altchars=self._altchars).decode()
 
     def decode(self, text: str) -> bytes | None:
         """Decode the signature in its header; None for text that is no signature."""
@@ -99,19 +97,20 @@ class SignatureScheme:
             return None
         digits = text.removeprefix(self.prefix)
         try:
-            return bytes.fromhex(digits) if self.encoding == "hex" else self._decode_base64(digits)
-        except (binascii.Error, ValueError):
+            if self.encoding == "hex":
+                return bytes.fromhex(digits)
+            if self.encoding == "base64url":  # its padding may be left out
+                bare = digits.rstrip("=")
+                digits = bare + "=" * (-len(bare) % 4)
+            signature = base64.b64decode(digits, altchars=self._altchars, validate=True)
+        except ValueError:
             return None
-
-    def _decode_base64(self, digits: str) -> bytes:
-        altchars = b"-_" if self.encoding == "base64url" else b"+/"
-        bare = digits.rstrip("=") if self.encoding == "base64url" else digits
-        signature = base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=altchars, validate=True)
-        encoded = base64.b64encode(signature, altchars=altchars).decode()
         # Every signature has one encoding: unused bits of the last digit must not be set.
-        if bare != (encoded.rstrip("=") if self.encoding == "base64url" else encoded):
-            raise ValueError("unused bits are set")
-        return signature
+        return signature if self.prefix + digits == self.encode(signature) else None
+
+    @property
+    def _altchars(self) -> bytes:
+        return b"-_" if self.encoding == "base64url" else b"+/"
 
 
 def _check_template(signed: object) -> None:

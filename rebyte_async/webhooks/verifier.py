@@ -44,8 +44,6 @@ class WebhookVerifier:
     *Source*: contract §7, the secret documented, the signature observed, its form GUESS(§7).
     """
 
-    __slots__ = ("_clock", "_source", "_verification")
-
     def __init__(
         self,
         secret: str | Iterable[str] | None = None,
@@ -59,40 +57,32 @@ class WebhookVerifier:
             raise ConfigurationError("give secret, public_key or both: without either, anybody could deliver anything")
         if not isinstance(cast("object", scheme), SignatureScheme):
             raise ConfigurationError(f"scheme must be a SignatureScheme, not {type(scheme).__name__}")
-        self._source = public_key if callable(public_key) else None
         self._clock = clock
-        self._verification = Verification(
+        self.key_source: PublicKeySource | None = public_key if callable(public_key) else None
+        """The function that reads the public key; None if the key itself was given, or none is needed."""
+        self.verification: Verification = Verification(
             secrets=encode_secrets(secret),
             keys=load_public_keys(public_key),
             is_signed=public_key is not None,
             scheme=scheme,
             tolerance=scheme.tolerance if tolerance is None else check_tolerance(tolerance),
         )
+        """What must hold for a delivery to be genuine."""
 
     @property
     def scheme(self) -> SignatureScheme:
         """How deliveries are signed."""
-        return self._verification.scheme
+        return self.verification.scheme
 
     @property
     def checks_secret(self) -> bool:
         """Whether deliveries must have a secret."""
-        return bool(self._verification.secrets)
+        return bool(self.verification.secrets)
 
     @property
     def checks_signature(self) -> bool:
         """Whether deliveries must have a signature."""
-        return self._verification.is_signed
-
-    @property
-    def verification(self) -> Verification:
-        """What must hold for a delivery to be genuine."""
-        return self._verification
-
-    @property
-    def key_source(self) -> PublicKeySource | None:
-        """The function that reads the public key; None if the key itself was given, or none is needed."""
-        return self._source
+        return self.verification.is_signed
 
     def verify(
         self,
@@ -119,13 +109,13 @@ class WebhookVerifier:
             WebhookPayloadError: The delivery is genuine, but its body can't be read.
             ConfigurationError: An argument is invalid, such as a body that was decoded before.
         """
-        if self._source is not None:
+        if self.key_source is not None:
             raise ConfigurationError(
                 "the public key must be read first, which a WebhookReceiver does; or give the key itself: "
                 "public_key=await client.webhooks.public_key()"
             )
         raw, parsed, registered = check_body(body), Headers.parse(headers), check_url(url)
-        self._verification.check(parsed, raw, registered, self.current_time() if now is None else unix_seconds(now))
+        self.verification.check(parsed, raw, registered, self.current_time() if now is None else unix_seconds(now))
         return read_event(raw)
 
     def current_time(self) -> float:
