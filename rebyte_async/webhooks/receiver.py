@@ -18,22 +18,12 @@ from rebyte_async.errors import ConfigurationError, WaitTimeoutError, WebhookPay
 from rebyte_async.resources.waiting import CreationGrace, TaskPoller, wait_with_hints
 from rebyte_async.types.tasks import Task
 from rebyte_async.types.webhooks import WebhookEventName
+from rebyte_async.webhooks import _servers
 from rebyte_async.webhooks._buffer import EventBuffer
 from rebyte_async.webhooks._completions import CompletionHints
 from rebyte_async.webhooks._dispatch import EventHandler, Handler, HandlerPool, Job, check_event_names
 from rebyte_async.webhooks._headers import Headers, RawHeaders
 from rebyte_async.webhooks._key_source import KeyRefreshingVerifier
-from rebyte_async.webhooks._servers import (
-    IncomingRequest,
-    Receive,
-    Scope,
-    Send,
-    check_registered_url,
-    respond_aiohttp,
-    respond_asgi,
-    run_lifespan,
-    url_from_request,
-)
 from rebyte_async.webhooks.dedup import Deduplicator, SeenStore, SeenWindow
 from rebyte_async.webhooks.event import WebhookEvent
 from rebyte_async.webhooks.receipt import Receipt, ReceiverStats
@@ -122,7 +112,7 @@ class WebhookReceiver:
         self._make_verifier = partial(KeyRefreshingVerifier, verifier, read_timeout=_limits.key_read_timeout)
         self._verifier, self._key_verifier = verifier, self._make_verifier()
         self._client = client
-        self._url = check_registered_url(url)
+        self._url = _servers.check_registered_url(url)
         self._max_body = max_body
         self._read_timeout = read_timeout
         self._drain_timeout = drain_timeout
@@ -281,7 +271,7 @@ class WebhookReceiver:
 
     async def aiohttp_handler(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handle a request of aiohttp's server: `app.router.add_post("/webhooks/rebyte", receiver.aiohttp_handler)`."""
-        return await respond_aiohttp(request, self._process_request)
+        return await _servers.respond_aiohttp(request, self._process_request)
 
     def setup(self, app: web.Application, path: str = "/webhooks/rebyte") -> None:
         """Add the receiver to an aiohttp application, which then opens and closes it.
@@ -301,16 +291,16 @@ class WebhookReceiver:
         app.on_startup.append(open_)
         app.on_cleanup.append(close)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: _servers.Scope, receive: _servers.Receive, send: _servers.Send) -> None:
         """Be an ASGI application: `Route("/webhooks/rebyte", receiver)` in Starlette, or `uvicorn.run(receiver)`.
 
         A server that runs the receiver itself opens and closes it. A framework doesn't report its own end to the
         applications in it: use `async with` in the framework's lifespan.
         """
         if scope["type"] == "http":
-            await respond_asgi(scope, receive, send, self._process_request)
+            await _servers.respond_asgi(scope, receive, send, self._process_request)
         elif scope["type"] == "lifespan":
-            await run_lifespan(receive, send, self._open, self.aclose)
+            await _servers.run_lifespan(receive, send, self._open, self.aclose)
         else:  # a WebSocket, which is closed as soon as it is opened
             await receive()
             await send({"type": "websocket.close", "code": 1000})
@@ -322,13 +312,13 @@ class WebhookReceiver:
 
     # --- one delivery ---
 
-    async def _process_request(self, request: IncomingRequest) -> Receipt:
+    async def _process_request(self, request: _servers.IncomingRequest) -> Receipt:
         body = await request.read_body(self._max_body, self._read_timeout)
         if isinstance(body, Receipt):
             self._counts["too_large"] += body.status == 413  # noqa: PLR2004 - "too large" in HTTP
             return body
         try:
-            url = self._url or url_from_request(request.url, self._verifier)
+            url = self._url or _servers.url_from_request(request.url, self._verifier)
         except ConfigurationError as error:
             return self._refuse(500, error)
         return await self._process(request.headers, body, url)

@@ -57,7 +57,11 @@ class SignatureScheme:
     def __attrs_post_init__(self) -> None:
         for name in ("secret_header", "signature_header", "timestamp_header"):
             _validate.header_name(name, getattr(self, name), error=ConfigurationError)
-        _check_template(self.signed)
+        names = set(_FIELD.findall(self.signed)) if isinstance(cast("object", self.signed), str) else set[str]()
+        if unknown := names.difference(_FIELDS):
+            raise ConfigurationError(f"signed may have {{{'}, {'.join(_FIELDS)}}}, not {{{min(unknown)}}}")
+        if not names & {"body", "body_sha256"}:
+            raise ConfigurationError("signed must have {body} or {body_sha256}: else anybody could change the body")
         if not isinstance(cast("object", self.prefix), str) or not self.prefix.isascii():
             raise ConfigurationError(f"prefix must be a string in ASCII, not {self.prefix!r:.80}")
         for name, choices in _CHOICES.items():
@@ -111,11 +115,3 @@ class SignatureScheme:
     @property
     def _altchars(self) -> bytes:
         return b"-_" if self.encoding == "base64url" else b"+/"
-
-
-def _check_template(signed: object) -> None:
-    names = set(_FIELD.findall(signed)) if isinstance(signed, str) else set[str]()
-    if unknown := names.difference(_FIELDS):
-        raise ConfigurationError(f"signed may have {{{'}, {'.join(_FIELDS)}}}, not {{{min(unknown)}}}")
-    if not names & {"body", "body_sha256"}:
-        raise ConfigurationError("signed must have {body} or {body_sha256}: else anybody could change the body")

@@ -128,7 +128,6 @@ class WebhookVerifier:
 
 
 def check_body(body: object) -> bytes:
-    """Check that a body is bytes, and return it."""
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(cast("bytes", body))
     raise ConfigurationError(
@@ -137,7 +136,6 @@ def check_body(body: object) -> bytes:
 
 
 def check_url(url: object) -> str | None:
-    """Check that a URL is a string or None, and return it."""
     if url is None or isinstance(url, str):
         return url
     raise ConfigurationError(f"url must be a string, not {type(url).__name__}")
