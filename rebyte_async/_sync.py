@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from attrs import define, field
@@ -91,28 +92,23 @@ class FairSemaphore:
 class InterruptibleSleep:
     """Sleeps that `abort` ends early, such as the minutes between two attempts when a client is closed."""
 
-    _sleepers: set[asyncio.Future[None]] = field(factory=set["asyncio.Future[None]"], init=False, repr=False)
+    _aborted: Signal = field(factory=Signal, init=False, repr=False)
     _error: Callable[[], Exception] | None = field(default=None, init=False)
     """Makes the error for each sleep, once aborted."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `seconds`, or raise the error of `abort`, if that was called before or is called meanwhile."""
         if self._error is None:
-            sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._sleepers.add(sleeper)
-            try:
-                await asyncio.wait([sleeper], timeout=seconds)
-            finally:
-                self._sleepers.discard(sleeper)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._aborted.wait()
         if self._error is not None:
             raise self._error()
 
     def abort(self, error: Callable[[], Exception]) -> None:
         """End all sleeps, and every later one, with an error that `error` makes for each."""
         self._error = error
-        for sleeper in self._sleepers:
-            if not sleeper.done():
-                sleeper.set_result(None)
+        self._aborted.notify()
 
 
 @define(eq=False)

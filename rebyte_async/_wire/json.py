@@ -57,7 +57,7 @@ def loads(data: bytes | str, backend: Backend = BACKEND) -> Any:
 
 
 def dumps(value: Any, backend: Backend = BACKEND) -> bytes:
-    """Write a JSON document, compact, in UTF-8. A value without a JSON form raises a `TypeError`."""
+    """Write a JSON document, compact, in UTF-8, or raise a `TypeError`."""
     return backend.dumps(value)
 
 
@@ -80,27 +80,25 @@ def plain_dumps(value: Any) -> bytes:
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a value is a JSON object."""
     return isinstance(value, dict)
 
 
+# Each of the following returns a value of its type as it is, and None for any other value.
+
+
 def as_object(value: object) -> dict[str, Any] | None:
-    """Return a JSON object; None for any other value."""
     return value if is_object(value) else None
 
 
 def as_array(value: object) -> Sequence[Any] | None:
-    """Return a JSON array; None for any other value."""
     return cast("Sequence[Any]", value) if isinstance(value, list) else None
 
 
 def as_int(value: object) -> int | None:
-    """Return a whole number; None for any other value, true and false included."""
-    return value if type(value) is int else None
+    return value if type(value) is int else None  # neither true nor false
 
 
 def as_str(value: object) -> str | None:
-    """Return a string; None for any other value."""
     return value if isinstance(value, str) else None
 
 

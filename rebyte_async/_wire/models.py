@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 T = TypeVar("T")
-_PLAIN_TYPES: tuple[tuple[type[Any], str], ...] = ((str, "a string"), (int, "a whole number"), (bool, "true or false"))
 
 
 def decode(cls: type[T], document: object, *, path: str = "$") -> T:
@@ -93,7 +92,7 @@ def _make_converter() -> Converter:
     from cattrs import Converter  # noqa: PLC0415 - see the module's docstring
 
     converter = Converter()
-    for kind, name in _PLAIN_TYPES:
+    for kind, name in ((str, "a string"), (int, "a whole number"), (bool, "true or false")):
         converter.register_structure_hook(kind, _make_plain_hook(name, kind))
         converter.register_structure_hook(cast("type[Any]", kind | None), _make_plain_hook(name, kind, NoneType))
     converter.register_structure_hook_factory(attrs.has, functools.partial(_make_model_hook, converter))
@@ -203,16 +202,10 @@ def _locate_fault(error: BaseException, path: str) -> tuple[str, str]:
 
 def _describe(value: object) -> str:
     """Describe a wrong value without what it holds, which could be a secret or a page of HTML."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return f"the number {value!r:.40}"
-        case str():
-            return f"a string of {len(value)} characters"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return f"the number {value!r:.40}"
+    if isinstance(value, str):
+        return f"a string of {len(value)} characters"
+    return "an array" if isinstance(value, list) else "an object"

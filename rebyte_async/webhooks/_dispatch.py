@@ -148,7 +148,7 @@ class HandlerPool:
         return [task for task in (*self._shielded, *self._jobs) if task not in ignored and not task.done()]
 
     def _start_waiting(self) -> None:
-        while self._waiting and sum(not task.done() for task in self._jobs) < self._concurrency:
+        while self._waiting and len(self._jobs) < self._concurrency:
             job = self._waiting.popleft()
             task = asyncio.create_task(self._run(job), context=job.context)
             self._jobs.add(task)

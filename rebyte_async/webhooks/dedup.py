@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from anyio import move_on_after
-from attrs import Attribute, define, field, frozen
+from attrs import Attribute, define, field
 
 from rebyte_async import _validate
 from rebyte_async.errors import ConfigurationError
@@ -71,24 +71,18 @@ class SeenWindow:
         return True
 
 
-@frozen
-class Deduplicator:
-    """Asks a store whether deliveries are new, and gets along without it: handled twice is better than never."""
+async def is_new(store: SeenStore, url: str | None, body: bytes, *, timeout: float) -> bool:
+    """Whether a delivery is new. If the store fails or is too slow, it counts as new: better handled twice than never.
 
-    _store: SeenStore
-    _timeout: float
-    """How long the store may take, in seconds."""
-
-    async def is_new(self, url: str | None, body: bytes) -> bool:
-        """Whether a delivery is new. It counts as new if the store fails or takes too long."""
-        # A repeat has the same body, with another time and signature. The URL is a part of the identity, because two
-        # webhooks of one organization get the same bodies.
-        identity = hashlib.sha256((url or "").encode("utf-8", "replace") + b"\0" + body).hexdigest()
-        with move_on_after(self._timeout):
-            try:
-                return await self._store.add(identity)
-            except Exception:  # noqa: BLE001 - an application's store may raise anything
-                _log.exception("the store of seen webhook deliveries failed; the delivery is taken for new")
-                return True
-        _log.error("the store of seen webhook deliveries took over %g s; the delivery is taken for new", self._timeout)
-        return True
+    A repeat has the same body, with another time and signature. The URL is a part of the identity, because two webhooks
+    of one organization get the same bodies.
+    """
+    key = hashlib.sha256((url or "").encode("utf-8", "replace") + b"\0" + body).hexdigest()
+    with move_on_after(timeout):
+        try:
+            return await store.add(key)
+        except Exception:  # noqa: BLE001 - an application's store may raise anything
+            _log.exception("the store of seen webhook deliveries failed; the delivery is taken for new")
+            return True
+    _log.error("the store of seen webhook deliveries took over %g s; the delivery is taken for new", timeout)
+    return True

@@ -24,7 +24,7 @@ from rebyte_async.webhooks._completions import CompletionHints
 from rebyte_async.webhooks._dispatch import EventHandler, Handler, HandlerPool, Job, check_event_names
 from rebyte_async.webhooks._headers import Headers, RawHeaders
 from rebyte_async.webhooks._key_source import KeyRefreshingVerifier
-from rebyte_async.webhooks.dedup import Deduplicator, SeenStore, SeenWindow
+from rebyte_async.webhooks.dedup import SeenStore, SeenWindow, is_new
 from rebyte_async.webhooks.event import WebhookEvent
 from rebyte_async.webhooks.receipt import Receipt, ReceiverStats
 from rebyte_async.webhooks.verifier import WebhookVerifier, check_body, check_url
@@ -116,7 +116,8 @@ class WebhookReceiver:
         self._max_body = max_body
         self._read_timeout = read_timeout
         self._drain_timeout = drain_timeout
-        self._deduplicator = Deduplicator(SeenWindow() if seen is None else seen, _limits.store_timeout)
+        self._seen = SeenWindow() if seen is None else seen
+        self._store_timeout = _limits.store_timeout
         self._counts = Counter[str]()
         self._handlers = list[Handler]()
         self._make_pool = partial(HandlerPool, concurrency, backlog, self._count_call)
@@ -371,12 +372,12 @@ class WebhookReceiver:
         if not pool.reserve(len(handlers)):
             return self._refuse(503, ConfigurationError("the handlers are too slow: more calls than backlog wait"))
         try:
-            is_new = await self._deduplicator.is_new(url, body)
+            is_repeat = not await is_new(self._seen, url, body, timeout=self._store_timeout)
         finally:
             pool.release(len(handlers))
         if pool.is_closed:  # the store ignored its cancellation
             return None
-        if not is_new:
+        if is_repeat:
             self._counts["repeated"] += 1
             return Receipt(status=200, event=event, is_repeat=True)
         self._counts["accepted"] += 1
