@@ -1,4 +1,4 @@
-"""`rebyte-async batch status`, `export` and `report`: read a journal, also while its run goes on."""
+"""`rebyte-async batch status`, `export` and `report`: read a journal, also while its run continues."""
 
 from __future__ import annotations
 
@@ -66,11 +66,7 @@ class BatchSummary:
 
 
 def require_distinct(journal: Path, *, out: Path | None = None, items: Path | None = None) -> None:
-    """Check that a command writes no file over another one of its own.
-
-    Raises:
-        UsageError: Two of the files are the same.
-    """
+    """Refuse to write one of a command's files over another."""
     taken = set(journal_files(journal.resolve()))
     if items is not None:
         _refuse(items, {items.resolve()} & taken)

@@ -25,12 +25,8 @@ class Forwarding:
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
-    def end_to_end_headers(self) -> list[tuple[str, str]]:
-        """Return the headers without those that are about the connection by which the delivery came."""
-        return [(name, value) for name, value in self.headers if name.lower() not in _CONNECTION_HEADERS]
 
-
-@frozen(kw_only=True)
+@frozen
 class Forwarded:
     """An application's response to a delivery."""
 
@@ -55,31 +51,27 @@ class Forwarder:
         try:
             self._queue.put_nowait(delivery)
         except asyncio.QueueFull:
-            self._report(_failed(delivery, f"{_MOST_QUEUED} others are queued already", 0))
+            self._report(Forwarded(delivery.task_id, None, f"{_MOST_QUEUED} others are queued already", 0))
 
     async def work(self) -> None:
         """Forward the deliveries of the queue, until this is cancelled."""
         limit = aiohttp.ClientTimeout(total=_TIMEOUT)
         async with aiohttp.ClientSession(timeout=limit, skip_auto_headers=_AUTOMATIC) as session:
             while True:
-                self._report(await self._forward(session, await self._queue.get()))
+                delivery = await self._queue.get()
+                began = time.monotonic()
+                status, error = await self._forward(session, delivery)
+                self._report(Forwarded(delivery.task_id, status, error, time.monotonic() - began))
 
-    async def _forward(self, session: aiohttp.ClientSession, delivery: Forwarding) -> Forwarded:
-        begun = time.monotonic()
-        request = session.post(
-            self.url, data=delivery.body, headers=delivery.end_to_end_headers(), allow_redirects=False
-        )
+    async def _forward(self, session: aiohttp.ClientSession, delivery: Forwarding) -> tuple[int | None, str | None]:
+        """Return the status of the application's response, or why there was none."""
+        headers = [(name, value) for name, value in delivery.headers if name.lower() not in _CONNECTION_HEADERS]
         try:
-            async with request as response:
-                seconds = time.monotonic() - begun
-                return Forwarded(task_id=delivery.task_id, status=response.status, error=None, seconds=seconds)
+            async with session.post(self.url, data=delivery.body, headers=headers, allow_redirects=False) as response:
+                return response.status, None
         except TimeoutError:
-            return _failed(delivery, f"no response in {_TIMEOUT:g} s", time.monotonic() - begun)
+            return None, f"no response in {_TIMEOUT:g} s"
         except aiohttp.ClientConnectorError:
-            return _failed(delivery, "nothing accepts connections there", time.monotonic() - begun)
+            return None, "nothing accepts connections there"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _failed(delivery, str(error) or type(error).__name__, time.monotonic() - begun)
-
-
-def _failed(delivery: Forwarding, error: str, seconds: float) -> Forwarded:
-    return Forwarded(task_id=delivery.task_id, status=None, error=error, seconds=seconds)
+            return None, str(error) or type(error).__name__

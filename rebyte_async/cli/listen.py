@@ -119,12 +119,7 @@ class Listener:
     _ended: asyncio.Future[None] | None = field(default=None, init=False)
 
     async def run(self) -> int:
-        """Listen, and return the exit code.
-
-        Raises:
-            RebyteError: The webhook can't be registered.
-            OSError: The address can't be listened on.
-        """
+        """Listen, and return the exit code."""
         self._ended = asyncio.get_running_loop().create_future()
         logging.getLogger("rebyte_async.webhooks").addHandler(
             logging.NullHandler()
@@ -142,7 +137,7 @@ class Listener:
         return Exit.OK if self._created_id is None and not self._is_creating else Exit.OTHER
 
     def describe_leftover(self) -> str:
-        """Say what a second Ctrl-C leaves behind; nothing where that is nothing."""
+        """Say what a second Ctrl-C leaves; nothing where that is nothing."""
         if self._created_id is None and not self._is_creating:
             return ""
         return one_line(f"webhook {self._created_id or ''} may still be registered: look at rebyte-async webhooks list")

@@ -7,7 +7,6 @@ from contextlib import aclosing
 from typing import TypeVar
 
 import click
-from attrs import define
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.cli.exits import Exit
@@ -20,13 +19,6 @@ T = TypeVar("T")
 
 LARGEST_PAGE = 100
 """Items that a page of the API holds at most."""
-
-
-@define
-class _Rest:
-    """What is left of a listing after the items that were asked for."""
-
-    words: str = ""
 
 
 def list_once(
@@ -43,18 +35,18 @@ def list_once(
         listing: Makes the listing, given the size of its pages.
         columns: How an item is shown.
         limit: How many items to list; None for all.
-        as_json: Whether to print JSON.
+        as_json: Whether to print a JSON object a line.
         empty: What to say on a terminal where there is no item.
     """
 
     async def call(client: AsyncRebyte) -> int:
-        rest = _Rest()
+        rest: list[str] = []
         pages = listing(client, min(limit or LARGEST_PAGE, LARGEST_PAGE))
         items = _iterate(pages) if limit is None else _take(pages, limit, rest)
         async with aclosing(items):
             count = await show_list(items, columns, as_json=as_json, empty=empty)
-        if rest.words:
-            click.echo(f"{count} of {rest.words}; --all lists them all", err=True)
+        for words in rest:
+            click.echo(f"{count} of {words}; --all lists them all", err=True)
         return Exit.OK
 
     return run_once(call)
@@ -65,21 +57,22 @@ async def _iterate(listing: Listing[T]) -> AsyncGenerator[T]:
         yield item
 
 
-async def _take(listing: Listing[T], limit: int, rest: _Rest) -> AsyncGenerator[T]:
+async def _take(listing: Listing[T], limit: int, rest: list[str]) -> AsyncGenerator[T]:
+    """Yield the first items; then append to `rest` how many there are in all, where that is more."""
     if limit <= LARGEST_PAGE:
         page = await listing
         for item in page.data[:limit]:
             yield item
         if page.total is None and page.limit == len(page.data) == limit:
-            rest.words = "perhaps more"
+            rest.append("perhaps more")
         elif (page.total or 0) > page.offset + min(len(page.data), limit):
-            rest.words = f"{page.total}"
+            rest.append(f"{page.total}")
         return
     given = 0
     async with aclosing(_iterate(listing)) as items:
         async for item in items:
             if given == limit:
-                rest.words = "more"
+                rest.append("more")
                 return
             given += 1
             yield item

@@ -74,7 +74,7 @@ def _is_device(path: Path) -> bool:
 
 @define
 class OutcomeFile:
-    """The file of `--out` while a run goes on.
+    """The file of `--out` during a run.
 
     Outcomes are added to `NAME.part` as they come, a JSON object a line, which replaces NAME when it is complete. So
     NAME always has a line for each outcome that was known when it was written, also when a run is resumed or killed.

@@ -53,7 +53,7 @@ async def add_candidates(
     Args:
         error: The error.
         client: Reads the newest tasks, within `TIME_LIMIT`.
-        task_id: The task that was given a next turn; None where a new task was to be made.
+        task_id: The task that was given a next turn; None where a new task was to be created.
         seconds: How long ago the create began.
     """
     if task_id is not None:

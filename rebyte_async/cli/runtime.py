@@ -62,7 +62,7 @@ def run_once(call: Callable[[AsyncRebyte], Awaitable[int]], *, on_interrupt: str
 
     Args:
         call: What to do; returns the exit code.
-        on_interrupt: What to say after Ctrl-C about what is left behind.
+        on_interrupt: What to say after Ctrl-C about what remains.
     """
 
     async def main() -> int:
@@ -73,7 +73,7 @@ def run_once(call: Callable[[AsyncRebyte], Awaitable[int]], *, on_interrupt: str
 
 
 def say_on_interrupt(message: str | Callable[[], str]) -> Callable[[int], int]:
-    """Return an `on_interrupt` for `run` that says what is left behind; nothing for an empty message."""
+    """Return an `on_interrupt` for `run` that says what remains; nothing for an empty message."""
 
     def say(code: int) -> int:
         if text := message if isinstance(message, str) else message():
@@ -95,7 +95,7 @@ def run(
 
     Args:
         main: What to run; returns the exit code.
-        on_interrupt: Called after a signal with 128 plus its number; says what is left behind, and returns the code.
+        on_interrupt: Called after a signal with 128 plus its number; says what remains, and returns the code.
         on_error: Called with an error; reports it, and returns the exit code.
         on_signal: Called with 1 when a signal came, before `main` is cancelled, and with 2 on a second one.
         screen: Entered before the loop starts, and left before any of the above reports something.

@@ -51,11 +51,7 @@ def _join(names: Sequence[str]) -> str:
 
 
 async def download(client: AsyncRebyte, workspace_id: str, name: str, target: Path, view: TransferView) -> Path:
-    """Download an artifact to a file, or into a folder.
-
-    Raises:
-        LocalFileError: The file can't be written.
-    """
+    """Download an artifact to a file, or into a folder."""
     with view, _local_errors(target):
         view.begin(name)
         path = await client.artifacts.download(workspace_id, name, target, progress=view.update)
@@ -66,11 +62,7 @@ async def download(client: AsyncRebyte, workspace_id: str, name: str, target: Pa
 async def download_all(
     client: AsyncRebyte, workspace_id: str, folder: Path, view: TransferView, *, overwrite: bool
 ) -> Sequence[Path]:
-    """Download every artifact into a folder.
-
-    Raises:
-        LocalFileError: The folder or a file can't be written, or a file exists and must not be overwritten.
-    """
+    """Download every artifact into a folder."""
     with view, _local_errors(folder):
         view.begin("all artifacts")
         paths = await client.artifacts.download_all(workspace_id, folder, overwrite=overwrite, progress=view.update)
@@ -83,9 +75,7 @@ def _local_errors(target: Path) -> Generator[None]:
     """Turn errors of this machine's files into `LocalFileError`."""
     try:
         yield
-    except RebyteError:  # some are OSErrors as well
-        raise
-    except BrokenPipeError:
+    except (RebyteError, BrokenPipeError):  # some errors of the SDK are OSErrors as well
         raise
     except FileExistsError as error:
         if str(error.filename) == str(target):

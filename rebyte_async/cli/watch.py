@@ -100,7 +100,14 @@ class Watch:
             self._announce()
             stream = self._stream
             assert stream is not None  # noqa: S101 - it has been iterated
-            self.view.finish(_describe_end(stream, time.monotonic() - self._began))
+            finished = Finished(
+                result=stream.result,
+                prompt_id=stream.prompt_id,
+                last_seq=None if stream.done is None else stream.done.last_seq,
+                cursor=stream.cursor,
+                seconds=time.monotonic() - self._began,
+            )
+            self.view.finish(finished)
         if self.complete is not None:
             await self.complete(client, stream.result)
         return stream.result
@@ -203,16 +210,6 @@ class Watch:
             self.view.interrupt(
                 Interrupted(error=error, message=message, exit_code=code, task_id=self.task_id, cursor=cursor)
             )
-
-
-def _describe_end(stream: TaskEventStream, seconds: float) -> Finished:
-    return Finished(
-        result=stream.result,
-        prompt_id=stream.prompt_id,
-        last_seq=None if stream.done is None else stream.done.last_seq,
-        cursor=stream.cursor,
-        seconds=seconds,
-    )
 
 
 def _describe_failure(result: TaskResult) -> str:

@@ -1,4 +1,4 @@
-"""The real command in the test's own process, where a process of its own would prove nothing more."""
+"""The real command in the test's process, where a separate process would prove nothing more."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["run_inline"]
 
 
 def run_inline(*arguments: str, env: Mapping[str, str], stdin: str | bytes = "") -> Finished:
-    """Run it to its end with an event loop of its own; its input and output are no terminal."""
+    """Run it to its end in its own event loop; its input and output are no terminal."""
     given = stdin if isinstance(stdin, bytes) else stdin.encode()
     with _streams(given) as (out, err), ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, env, clear=True))

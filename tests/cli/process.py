@@ -1,4 +1,4 @@
-"""The real command as a process of its own, on pipes or in a terminal."""
+"""The real command as a separate process, on pipes or in a terminal."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def outcomes(path: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def emulator(rebyte_emulator: Emulator) -> Emulator:
-    """An emulator whose agent fails whoever asks for it."""
+    """An emulator whose agent fails prompts that ask for it."""
     rebyte_emulator.script(init(), fail("No such file"), prompt=re.compile("fail"), times=None)
     return rebyte_emulator
 
@@ -105,7 +105,7 @@ def test_retry(emulator: Emulator, tmp_path: Path) -> None:
 
 
 def test_the_spending_limit(emulator: Emulator, tmp_path: Path) -> None:
-    """Items beyond the limit are skipped, which is told; the same command starts the next ones."""
+    """Items beyond the limit are skipped, which the command says; run again, it starts the next ones."""
     items, journal, out = write_items(tmp_path / "items.jsonl", *"abcde"), tmp_path / "j", tmp_path / "out"
     command = (
         "batch",
@@ -129,7 +129,7 @@ def test_the_spending_limit(emulator: Emulator, tmp_path: Path) -> None:
 
 
 def test_why_items_failed_is_pointed_at(emulator: Emulator, tmp_path: Path) -> None:
-    """Where no file has the outcomes, the command that shows the failures is told, and it shows them."""
+    """Where no file has the outcomes, the run names the command that shows the failures, and it shows them."""
     items, journal = write_items(tmp_path / "items.jsonl", "a", "fail"), str(tmp_path / "j")
     run = run_inline("batch", "run", str(items), "--journal", journal, env=environment(emulator))
     why = run.err.splitlines()[1].removeprefix("  see why:                 rebyte-async ")
@@ -163,7 +163,7 @@ def test_a_wrong_key_keeps_what_was_known(emulator: Emulator, tmp_path: Path) ->
 
 
 def test_an_ambiguous_item(emulator: Emulator, tmp_path: Path) -> None:
-    """An item of which a task may exist has an exit code of its own, before all others."""
+    """An item of which a task may exist has its own exit code, which takes precedence."""
     emulator.faults.add(Drop("after"), Match("POST", "/tasks"))
     items = write_items(tmp_path / "items.jsonl", "fail", "b", "c")
     journal = tmp_path / "j"
@@ -231,7 +231,7 @@ def test_another_process_has_the_journal(emulator: Emulator, tmp_path: Path) -> 
 
 
 def test_export(tmp_path: Path) -> None:
-    """Outcomes are exported as JSON lines and as CSV, to stdout or a file, and what hasn't ended is told."""
+    """Outcomes are exported as JSON lines and CSV, to stdout or a file; items that haven't ended are counted."""
     journal = write_journal(tmp_path / "j", make_rows(50, concurrency=4))
     lines = run_inline("batch", "export", str(journal), env={})
     assert (lines.code, lines.err) == (0, "4 of 50 items haven't ended\n")
@@ -287,7 +287,7 @@ def test_text_of_agents_can_do_nothing(tmp_path: Path) -> None:
 
 
 def test_status_of_a_killed_run(tmp_path: Path) -> None:
-    """A run whose process is gone is told from one that ended and one that goes on."""
+    """A run whose process is gone is distinguished from one that ended and one that runs."""
     journal = write_journal(tmp_path / "j", [row("a", state="running", status=None, ended_at=None)], pid=2**22 + 1)
     status = json.loads(run_inline("batch", "status", str(journal), "--json", env={}).out)
     assert (status["run"], status["running"], status["last_ended_at"]) == ("broken off", 1, None)
@@ -348,7 +348,7 @@ def test_no_journal(tmp_path: Path, command: tuple[str, ...]) -> None:
 
 
 def test_a_refused_create_is_the_items_own_end(emulator: Emulator, tmp_path: Path) -> None:
-    """A create that is refused ends its item with the error, and the others go on."""
+    """A create that is refused ends its item with the error, and the others continue."""
     emulator.faults.add(Status(404), Match("POST", "/tasks"))
     items, out = write_items(tmp_path / "items.jsonl", "a", "b"), tmp_path / "out"
     done = run_inline(

@@ -25,7 +25,7 @@ def items(emulator: Emulator, tmp_path: Path) -> Path:
 
 
 async def written(path: Path, count: int) -> None:
-    """Wait until a file has so many lines."""
+    """Wait until a file has this many lines."""
     while not path.exists() or path.read_text().count("\n") < count:
         await asyncio.sleep(0.02)
 
@@ -79,7 +79,7 @@ async def test_a_narrow_terminal(emulator: Emulator, items: Path) -> None:
         assert await terminal.wait() == 3
 
 
-async def test_ctrl_c_stops_in_order_and_the_same_command_goes_on(
+async def test_ctrl_c_stops_in_order_and_the_same_command_continues(
     emulator: Emulator, items: Path, tmp_path: Path
 ) -> None:
     """Ctrl-C leaves the tasks running and says so; the file has what is known; the same command makes nothing anew."""
@@ -163,7 +163,7 @@ async def test_a_killed_run_goes_on(emulator: Emulator, items: Path, tmp_path: P
 
 
 async def test_a_reader_that_leaves(emulator: Emulator, items: Path, tmp_path: Path) -> None:
-    """When whoever reads the outcomes has left, as `head` does, the run stops, rather than going on for nobody."""
+    """When the reader of the outcomes has left, as `head` does, the run stops."""
     parts = ["batch", "run", str(items), "--journal", str(tmp_path / "j"), "--out", "-", "--concurrency", "3"]
     with items.open("a") as file:
         file.writelines(json.dumps({"key": f"more{number}", "prompt": "short"}) + "\n" for number in range(200))

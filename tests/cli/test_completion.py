@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def complete(emulator: Emulator, *words: str, **more: str) -> list[str]:
-    """What a shell would be told for the last word."""
+    """Return what a shell gets for the last word."""
     asked = {
         "_REBYTE_ASYNC_COMPLETE": "bash_complete",
         "COMP_WORDS": " ".join(["rebyte-async", *words]),

@@ -40,8 +40,8 @@ def test_a_computer_from_create_to_delete(rebyte_emulator: Emulator) -> None:
     assert run_inline("computers", "get", computer_id, env=env).code == 9
 
 
-def test_a_lost_answer_points_at_the_list(rebyte_emulator: Emulator) -> None:
-    """A create whose answer is lost says that a computer may have been made, not a task."""
+def test_a_lost_response_points_at_the_list(rebyte_emulator: Emulator) -> None:
+    """A create whose response is lost says that a computer may have been made, not a task."""
     rebyte_emulator.faults.add(Drop("after"), Match("POST", "/agent-computers"))
     finished = run_inline("computers", "create", env=environment(rebyte_emulator))
     assert (finished.code, finished.out) == (6, "")

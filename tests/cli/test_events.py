@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rebyte_async.emulator import Emulator
 
 
-async def test_events_go_on_after_a_cursor(emulator: Emulator) -> None:
+async def test_events_continue_after_a_cursor(emulator: Emulator) -> None:
     """A watching that ended is taken up where it stopped, by the cursor of its last line."""
     emulator.script(init(), text("One."), hold(), text("Two."))
     env = environment(emulator)
@@ -35,7 +35,7 @@ async def test_events_go_on_after_a_cursor(emulator: Emulator) -> None:
 
 
 def test_what_can_not_be_watched_or_canceled(rebyte_emulator: Emulator) -> None:
-    """An unknown task has an exit code of its own, a cursor of another task is wrong usage: one line each."""
+    """An unknown task has its own exit code, a cursor of another task is wrong usage: one line each."""
     env = environment(rebyte_emulator)
     unknown, foreign, canceled = (
         run_inline("events", "unknown", env=env),
@@ -49,7 +49,7 @@ def test_what_can_not_be_watched_or_canceled(rebyte_emulator: Emulator) -> None:
 
 
 async def test_cancel(emulator: Emulator) -> None:
-    """A task is canceled, and whoever watches it is told so; canceling again does no harm."""
+    """A task is canceled, and a command that watches it says so; canceling again does no harm."""
     emulator.script(init(), hold())
     env = environment(emulator)
     async with start_command("run", "x", env=env) as process:

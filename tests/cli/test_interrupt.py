@@ -1,4 +1,4 @@
-"""Ctrl-C, and pipes that nobody reads any more."""
+"""Ctrl-C, and pipes whose reader has left."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_ctrl_c_cancels_the_task_where_that_was_asked_for(emulator: Emulat
 
 
 async def test_a_termination_is_like_ctrl_c(emulator: Emulator) -> None:
-    """SIGTERM, as a CI system sends it, does the same with a code of its own."""
+    """SIGTERM, as a CI system sends it, does the same with its own exit code."""
     emulator.script(init(), hold())
     async with start_command("run", "Do it", "--json", env=environment(emulator)) as process:
         assert process.stdout is not None
@@ -89,7 +89,7 @@ async def test_a_termination_is_like_ctrl_c(emulator: Emulator) -> None:
 
 
 async def test_ctrl_c_while_the_task_is_being_made(emulator: Emulator) -> None:
-    """While the submit is on its way nobody knows whether it started something, and the command says so."""
+    """While the submit is on its way it isn't known whether it started something, and the command says so."""
     stuck = Stuck()
     emulator.faults.add(stuck, Match("POST", "/tasks"))
     async with start_command("run", "Do it", env=environment(emulator)) as process:
@@ -169,7 +169,7 @@ async def test_a_second_ctrl_c_does_not_wait(emulator: Emulator) -> None:
 
 
 async def test_a_reader_that_leaves(emulator: Emulator) -> None:
-    """When whoever reads the output has left, as `head` does, the command ends without a word."""
+    """When the reader of the output has left, as `head` does, the command ends without a message."""
     emulator.script(init(), hold(), text("Nobody reads this."))
     async with start_command("run", "Do it", "--json", env=environment(emulator)) as process:
         assert process.stdout is not None
@@ -182,7 +182,7 @@ async def test_a_reader_that_leaves(emulator: Emulator) -> None:
 
 
 async def test_a_reader_that_leaves_may_cancel_the_task(emulator: Emulator) -> None:
-    """With --cancel-on-interrupt a task that nobody watches any more is canceled."""
+    """With --cancel-on-interrupt a task is canceled when the reader of the output leaves."""
     emulator.script(init(), hold(), text("Nobody reads this."), hold("end"))
     async with start_command("run", "Do it", "--cancel-on-interrupt", env=environment(emulator)) as process:
         await started(process)

@@ -74,7 +74,7 @@ class Listening:
 
 @asynccontextmanager
 async def listening(emulator: Emulator, *arguments: str, **more: str) -> AsyncGenerator[Listening]:
-    """Start it, on a port of its own."""
+    """Start it on a free port."""
     command = ("webhooks", "listen", "--port", "0", *arguments)
     async with start_command(*command, env=environment(emulator, **more)) as process:
         yield await Listening(process).begun()
@@ -83,10 +83,10 @@ async def listening(emulator: Emulator, *arguments: str, **more: str) -> AsyncGe
 @asynccontextmanager
 async def application() -> AsyncGenerator[tuple[str, list[Any]]]:
     """An application that verifies what it is passed."""
-    told, verifier = list[Any](), WebhookVerifier(SECRET)
+    events, verifier = list[Any](), WebhookVerifier(SECRET)
 
     async def hook(request: web.Request) -> web.Response:
-        told.append(verifier.verify(request.headers, await request.read()))
+        events.append(verifier.verify(request.headers, await request.read()))
         assert "Accept-Encoding" not in request.headers or "gzip" in request.headers["Accept-Encoding"]
         return web.Response(status=202)
 
@@ -96,7 +96,7 @@ async def application() -> AsyncGenerator[tuple[str, list[Any]]]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook", told
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/hook", events
     finally:
         await runner.cleanup()
 
@@ -119,9 +119,9 @@ async def test_it_registers_shows_and_removes(emulator: Emulator, client: AsyncR
 
 
 async def test_it_passes_on_what_came_as_it_came(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Raw body and headers, so that an application can verify them itself; and tells what it answered."""
+    """Raw body and headers, so that an application can verify them itself; and says what it responded."""
     emulator.faults.add(RepeatedDelivery(), Deliveries("task.completed"))
-    async with application() as (url, told):
+    async with application() as (url, events):
         options = ("-e", "task.completed", "--forward", url, "--json")
         async with listening(emulator, *options, REBYTE_WEBHOOK_SECRET=SECRET) as command:
             task = await client.tasks.create("Say hello")
@@ -136,7 +136,7 @@ async def test_it_passes_on_what_came_as_it_came(emulator: Emulator, client: Asy
     ]
     assert deliveries[0]["payload"]["taskId"] == task.id
     assert [(line["url"], line["status"], line["error"]) for line in answers] == [(url, 202, None)] * 2
-    assert [event.task_id for event in told] == [task.id, task.id]
+    assert [event.task_id for event in events] == [task.id, task.id]
 
 
 async def test_it_says_why_one_was_refused(emulator: Emulator, client: AsyncRebyte) -> None:
@@ -163,7 +163,7 @@ async def test_it_says_why_one_was_refused(emulator: Emulator, client: AsyncReby
 
 async def test_a_compressed_delivery_is_refused_and_not_passed_on(emulator: Emulator) -> None:
     """As the receiver does: what is passed on would no longer be what the header says."""
-    async with application() as (url, told):
+    async with application() as (url, events):
         options = ("--no-register", "--secret", SECRET, "--forward", url)
         async with listening(emulator, *options) as command, aiohttp.ClientSession() as session:
             delivery = sign({"taskId": "t1"}, secret=SECRET)
@@ -175,7 +175,7 @@ async def test_a_compressed_delivery_is_refused_and_not_passed_on(emulator: Emul
             assert (await command.line()).endswith("(no event)  t1")
             assert "responded 202" in await command.line()
             assert await command.end() == (0, "")
-    assert [event.task_id for event in told] == ["t1"]
+    assert [event.task_id for event in events] == ["t1"]
 
 
 async def test_a_webhook_that_was_there_stays(emulator: Emulator, client: AsyncRebyte, unused_port: int) -> None:
@@ -191,7 +191,7 @@ async def test_a_webhook_that_was_there_stays(emulator: Emulator, client: AsyncR
 
 
 async def test_listening_alone_needs_no_key(emulator: Emulator) -> None:
-    """With a secret and --no-register it speaks to nobody."""
+    """With a secret and --no-register it makes no request."""
     async with listening(emulator, "--no-register", "--secret", SECRET, REBYTE_API_KEY="") as command:
         delivery = sign({"taskId": "t1"}, secret=SECRET)
         async with (
@@ -205,7 +205,7 @@ async def test_listening_alone_needs_no_key(emulator: Emulator) -> None:
 
 
 async def test_what_can_go_wrong_at_the_start(emulator: Emulator, unused_port: int) -> None:
-    """A taken port, an address that can't be registered, no key, a limit, a URL that is none: told, with a code."""
+    """A taken port, a refused address, no key, a limit, an invalid URL: each has a message and an exit code."""
     env = environment(emulator)
     server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", unused_port)
     taken = await run_command("webhooks", "listen", "--port", str(unused_port), env=env)

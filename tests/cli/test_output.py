@@ -74,12 +74,12 @@ def test_columns_go_by_their_rank() -> None:
     [(0, "0 bytes"), (999, "999 bytes"), (1_000, "1.0 kB"), (1_049_960, "1.0 MB"), (60_000_000, "60.0 MB")],
 )
 def test_size(count: int, words: str) -> None:
-    """Sizes have one digit behind the point."""
+    """Sizes have one digit after the point."""
     assert format_size(count) == words
 
 
 def test_format_age() -> None:
-    """What was within a week is told from now on, what is older by its date."""
+    """A time within a week is given as an age, an older one as a date."""
     now = datetime.now(UTC)
     words = [format_age(now - timedelta(seconds=seconds)) for seconds in (-5, 0, 5, 90, 7_300, 200_000)]
     assert words == ["just now", "just now", "5 s ago", "1 min ago", "2 h ago", "2 d ago"]

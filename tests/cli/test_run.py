@@ -37,7 +37,7 @@ SUBMIT = Match("POST", "/tasks")
 
 
 async def test_a_task_that_completes(emulator: Emulator) -> None:
-    """What the agent says and does goes to stdout line by line, the answer once, and the code is 0."""
+    """What the agent says and does goes to stdout line by line, the final result once, and the code is 0."""
     emulator.script(
         init(model="claude", cwd="/code"),
         thinking("First I look."),
@@ -73,7 +73,7 @@ async def test_a_task_that_completes(emulator: Emulator) -> None:
     ]
 
 
-def test_the_answer_at_the_end(rebyte_emulator: Emulator) -> None:
+def test_the_final_result_at_the_end(rebyte_emulator: Emulator) -> None:
     """A final result that no text carried is shown at the end; with --quiet it is all there is."""
     rebyte_emulator.script(
         delta("Working."), tool_use("Bash"), tool_result("x"), text("."), succeed("It is 42."), times=2
@@ -85,7 +85,7 @@ def test_the_answer_at_the_end(rebyte_emulator: Emulator) -> None:
 
 
 def test_a_task_that_does_not_complete(rebyte_emulator: Emulator) -> None:
-    """A task that failed or was canceled has an exit code of its own, and one line on stderr."""
+    """A task that failed or was canceled has its own exit code, and one line on stderr."""
     rebyte_emulator.script(delta("I try."), fail("the tests don't pass"), prompt="fail")
     rebyte_emulator.script(delta("I try."), cancel(), prompt="cancel")
     env = environment(rebyte_emulator)
@@ -126,8 +126,8 @@ def test_nothing_listens() -> None:
     assert finished.err.count("\n") == 1
 
 
-def test_a_lost_answer_names_the_task_that_may_be_running(rebyte_emulator: Emulator) -> None:
-    """When the answer to the submit is lost, the command says that a task may be running, and shows which."""
+def test_a_lost_response_names_the_task_that_may_be_running(rebyte_emulator: Emulator) -> None:
+    """When the response to the submit is lost, the command says that a task may be running, and shows which."""
     rebyte_emulator.script(hold())
     rebyte_emulator.faults.add(Drop("after"), SUBMIT)
     finished = run_inline("run", "Do it", env=environment(rebyte_emulator))
@@ -139,7 +139,7 @@ def test_a_lost_answer_names_the_task_that_may_be_running(rebyte_emulator: Emula
     assert len(rebyte_emulator.log.select("POST", "/tasks")) == 1
 
 
-def test_a_lost_answer_of_a_next_turn_names_its_task(rebyte_emulator: Emulator) -> None:
+def test_a_lost_response_of_a_next_turn_names_its_task(rebyte_emulator: Emulator) -> None:
     """Where the task is known, the way to look at it is named."""
     run_inline("run", "-q", "First", env=environment(rebyte_emulator))
     task_id = rebyte_emulator.log.select("GET", "/tasks/[^/]+/events")[0].path.split("/")[2]
@@ -243,7 +243,7 @@ def test_an_agent_can_not_write_control_sequences(rebyte_emulator: Emulator) -> 
 
 
 async def test_a_question_is_shown_with_its_options(emulator: Emulator) -> None:
-    """A question comes with numbered options, and the view goes on when it was answered elsewhere."""
+    """A question comes with numbered options, and the view continues when it was answered elsewhere."""
     emulator.script(
         question("Which one?", "Red", "Blue"), lambda turn: text(f"Chosen: {turn.answers[0].selected_options}")
     )

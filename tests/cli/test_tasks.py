@@ -56,7 +56,7 @@ def test_a_task_from_create_to_delete(rebyte_emulator: Emulator, tmp_path: Path)
 
 
 def test_lists_have_a_limit_and_say_so(rebyte_emulator: Emulator) -> None:
-    """A list ends where it was told to, with a word on stderr when there is more; with --all there never is."""
+    """A list ends at its limit, with a note on stderr when there is more; with --all there never is."""
     rebyte_emulator.script(text("x"), times=None)
     env = environment(rebyte_emulator)
     ids = [run_inline("tasks", "create", f"a\tb\x1b[2J{n}", "-q", env=env).out.strip() for n in range(3)]
@@ -88,7 +88,7 @@ def test_how_a_task_ended_is_the_exit_code_of_waiting(rebyte_emulator: Emulator)
 
 
 def test_a_lost_answer_points_at_the_list(rebyte_emulator: Emulator) -> None:
-    """A create whose answer is lost says where to look, and which task it may have made."""
+    """A create whose response is lost says where to look, and which task it may have made."""
     rebyte_emulator.script(hold())
     rebyte_emulator.faults.add(Drop("after"), SUBMIT)
     finished = run_inline("tasks", "create", "Do it", env=environment(rebyte_emulator))
@@ -99,7 +99,7 @@ def test_a_lost_answer_points_at_the_list(rebyte_emulator: Emulator) -> None:
 
 
 def test_a_lost_answer_of_a_next_turn_names_its_task(rebyte_emulator: Emulator) -> None:
-    """A prompt whose answer is lost says where to look."""
+    """A prompt whose response is lost says where to look."""
     rebyte_emulator.script(hold(), times=None)
     env = environment(rebyte_emulator)
     task_id = run_inline("tasks", "create", "First", "-q", env=env).out.strip()

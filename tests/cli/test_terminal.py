@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 async def test_text_is_wrapped_by_words_and_shown_once(emulator: Emulator) -> None:
-    """Text that comes in pieces stands on the screen as if it had come whole, wrapped at words, at any width."""
+    """Text that comes in pieces looks on the screen as if it had come whole, wrapped at words, at any width."""
     words = [f"word{number} " for number in range(60)]
     widths = (30, 80, 200)
     emulator.script(*map(delta, words), text("x" * 250), times=len(widths))
@@ -48,7 +48,7 @@ async def _screen(emulator: Emulator, width: int) -> list[str]:
 
 
 async def test_everything_an_agent_does(emulator: Emulator) -> None:
-    """Calls stand on one line with their arguments, results are folded, failures and questions stand out."""
+    """Calls are on one line with their arguments, results are cut, failures and questions stand out."""
     emulator.script(
         init(model="claude", cwd="/code"),
         thinking("Hm."),
@@ -129,7 +129,7 @@ async def test_a_failure_in_a_terminal(emulator: Emulator) -> None:
 
 
 async def test_ctrl_c_with_cancel_says_that_it_cancels(emulator: Emulator) -> None:
-    """With --cancel-on-interrupt, Ctrl-C in a terminal cancels the remote task and tells so."""
+    """With --cancel-on-interrupt, Ctrl-C in a terminal cancels the remote task and says so."""
     emulator.script(init(), hold())
     async with start_in_terminal("run", "x", "--cancel-on-interrupt", env=environment(emulator)) as terminal:
         await terminal.shows("claude")

@@ -91,7 +91,7 @@ def test_markdown_is_styled_and_kept() -> None:
 
 
 def test_arguments() -> None:
-    """One text argument stands alone, several with their names, and long ones are cut."""
+    """One text argument is alone, several with their names, and long ones are cut."""
     assert format_arguments({"command": "ls\n-l"}) == "ls -l"
     assert format_arguments({"a": 1, "b": "x", "c": None}) == "a=1, b=x, c=null"
     assert format_arguments({"a": "x" * 200, "b": 1}) == f"a={'x' * 79}…, b=1"

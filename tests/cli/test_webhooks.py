@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rebyte_async.emulator import Emulator
 
 
-def test_a_lost_answer_points_at_the_list(rebyte_emulator: Emulator) -> None:
+def test_a_lost_response_points_at_the_list(rebyte_emulator: Emulator) -> None:
     """A webhook whose registering is not known of may be there; one that was never asked for isn't."""
     env = environment(rebyte_emulator)
     command = ("webhooks", "create", "https://example.com/hook", "-e", "task.failed")

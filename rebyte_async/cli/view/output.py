@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 import attrs
 
-from rebyte_async.cli.view import make_view, open_screen
+from rebyte_async.cli.view import is_terminal, make_view, open_screen
 from rebyte_async.cli.view.base import Finished, Interrupted
 from rebyte_async.cli.view.json import public_fields, to_json_line
 from rebyte_async.cli.view.table import Column
@@ -27,33 +27,20 @@ _STATUSES = frozenset({"status", "visibility"})
 
 
 async def show_list(items: AsyncIterable[T], columns: Sequence[Column[T]], *, as_json: bool, empty: str) -> int:
-    """Show a list; off a terminal each item is printed as it comes.
-
-    Args:
-        items: What to show.
-        columns: How to show it, where it isn't JSON.
-        as_json: Whether to print a JSON object a line.
-        empty: What to say on a terminal when the list is empty.
-
-    Returns:
-        How many items there were.
-    """
-    shown: list[T] = []
+    """Show a list, off a terminal each item as it comes, and return how many items it had."""
+    if not as_json and is_terminal(sys.stdout):
+        drawn = [item async for item in items]
+        show_items(drawn, columns, as_json=False, empty=empty)
+        return len(drawn)
     count = 0
-    is_drawn = not as_json and open_screen(sys.stdout) is not None
     async for item in items:
+        _print(_line(item, columns, as_json=as_json))
         count += 1
-        if is_drawn:
-            shown.append(item)
-        else:
-            _print(_line(item, columns, as_json=as_json))
-    if is_drawn:
-        show_items(shown, columns, as_json=False, empty=empty)
     return count
 
 
 def show_items(items: Sequence[T], columns: Sequence[Column[T]], *, as_json: bool, empty: str = "") -> None:
-    """Show items that are known already; see `show_list`."""
+    """Show items: a table on a terminal, or `empty` where there are none; lines with tabs or JSON elsewhere."""
     screen = None if as_json else open_screen(sys.stdout)
     if screen is None:
         for item in items:
@@ -137,7 +124,8 @@ def show_content(content: TaskContent, *, as_json: bool) -> None:
             for line in [f"turn {number}", *prompt.split("\n")]:
                 _print(f"-- {line}".rstrip())
         else:
-            screen.print_prose(f"❯ {prompt}", "bold", heading="")  # noqa: RUF001 - a shell's prompt
+            screen.console.print()
+            screen.print_prose(f"❯ {prompt}", "bold")  # noqa: RUF001 - a shell's prompt
         _show_turn(content.id, turn)
 
 

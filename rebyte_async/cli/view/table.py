@@ -37,24 +37,17 @@ class Column(Generic[T]):
     """Whether it has the color of its status."""
 
     def cell(self, item: T) -> str:
-        """Write an item's value for a terminal."""
         return self.format(self.of(item))
 
     def plain(self, item: T) -> str:
-        """Write an item's value for programs."""
         return format_plain(self.of(item))
 
 
 def choose_columns(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
-    """Choose the columns to show: those that have values, without those of high rank that there is no room for.
-
-    Args:
-        columns: The columns.
-        rows: The cells of each row.
-        room: The width of the terminal.
+    """Choose the columns that have values, without those of high rank that there is no room for.
 
     Returns:
-        Their indices, or None when there is no room for a table.
+        Their indices, or None when even those of rank 0 don't fit the room.
     """
     least: dict[int, int] = {}
     for index, column in enumerate(columns):
