@@ -70,11 +70,12 @@ class AsyncRebyte:
         _time: Time | None = None,
     ) -> None:
         _check_settings(timeouts, retry)
-        env, time, sessions = os.environ.get, _time or Time(), SessionPool(session)
+        url = base_url or os.environ.get("REBYTE_BASE_URL") or os.environ.get("REBYTE_API_URL") or DEFAULT_BASE_URL
+        sessions, time = SessionPool(session), _time or Time()
         if time.sleep is asyncio.sleep:
             time = evolve(time, sleep=sessions.sleeps.sleep)  # which closing the client ends
         transport = Transport(
-            base_url=parse_base_url(base_url or env("REBYTE_BASE_URL") or env("REBYTE_API_URL") or DEFAULT_BASE_URL),
+            base_url=parse_base_url(url),
             api_key=_read_api_key(api_key),
             timeouts=timeouts,
             retry=retry,

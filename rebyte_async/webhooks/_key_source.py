@@ -58,41 +58,32 @@ class KeyRefreshingVerifier:
         return read_event(body)
 
     async def _check_signature(self, source: PublicKeySource, headers: Headers, body: bytes, url: str | None) -> None:
+        if not self._verification.keys:
+            await self._refresh(source)
         known = self._verification
-        if not known.keys:
-            known = await self._refresh(source, known)
         try:
             known.check_signature(headers, body, url)
         except SignatureMismatchError:
-            fresh = await self._try_refresh(source, known)
-            if fresh is known:
+            try:
+                await self._refresh(source)
+            except Exception as error:  # noqa: BLE001 - the source may raise anything; the known key stays valid
+                _log.warning("the public key of the webhooks couldn't be read again: %s", error)
+            if self._verification is known:
                 raise
-            fresh.check_signature(headers, body, url)
+            self._verification.check_signature(headers, body, url)
 
-    async def _try_refresh(self, source: PublicKeySource, stale: Verification) -> Verification:
-        """Read the key again; on failure keep the known key, which the delivery doesn't match."""
-        try:
-            return await self._refresh(source, stale)
-        except Exception as error:  # noqa: BLE001 - the source may raise anything
-            _log.warning("the public key of the webhooks couldn't be read again: %s", error)
-            return stale
+    async def _refresh(self, source: PublicKeySource) -> None:
+        """Read the key, unless it is too early to read it again."""
+        if self._reading.is_running or self._clock() >= self._next_read:
+            if await self._reading.run(lambda: self._read(source)) is None:
+                raise TransportError("the public key isn't read any more, because the receiver was closed")
+        elif not self._verification.keys:
+            raise TransportError("the public key of the webhooks couldn't be read a moment ago")
 
-    async def _refresh(self, source: PublicKeySource, stale: Verification) -> Verification:
-        """Return a verification with the current key, or the stale one if it is too early to read the key again."""
-        if not self._reading.is_running and self._clock() < self._next_read:
-            if not stale.keys:
-                raise TransportError("the public key of the webhooks couldn't be read a moment ago")
-            return stale
-        fresh = await self._reading.run(lambda: self._read(source, stale))
-        if fresh is None:
-            raise TransportError("the public key isn't read any more, because the receiver was closed")
-        return fresh
-
-    async def _read(self, source: PublicKeySource, stale: Verification) -> Verification:
+    async def _read(self, source: PublicKeySource) -> Verification:
         try:
             with fail_after(self.read_timeout):
-                pem = await source()
-            self._verification = stale.with_keys(pem)
+                self._verification = self._verification.with_keys(await source())
         except Exception:
             self._next_read = self._clock() + _RETRY_INTERVAL
             raise

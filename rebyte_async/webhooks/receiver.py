@@ -275,12 +275,7 @@ class WebhookReceiver:
         return await _servers.respond_aiohttp(request, self._process_request)
 
     def setup(self, app: web.Application, path: str = "/webhooks/rebyte") -> None:
-        """Add the receiver to an aiohttp application, which then opens and closes it.
-
-        Args:
-            app: The application.
-            path: The path in the application.
-        """
+        """Add the receiver to an aiohttp application, under a path in it. The application then opens and closes it."""
         app.router.add_post(path, self.aiohttp_handler)
 
         async def open_(_app: web.Application) -> None:
