@@ -46,7 +46,7 @@ class SSEParser:
 
     __slots__ = (
         "_after_cr",
-        "_amid",
+        "_has_pending",
         "_held",
         "_limit",
         "_max_event_bytes",
@@ -66,7 +66,7 @@ class SSEParser:
         self._after_cr = False  # the last byte was a CR, so an LF would belong to it
         self._tail: bytes | bytearray = b""  # the unfinished event, with LF line ends; a bytearray once it has grown
         self._held = b""  # the LF after the tail, kept apart so that "\n\n" is always found in one piece
-        self._amid = True  # whether any of these four affects the next chunk
+        self._has_pending = True  # whether any of these four affects the next chunk
 
     @property
     def retry(self) -> int | None:
@@ -91,7 +91,7 @@ class SSEParser:
             EventTooLargeError: An event is larger than `max_event_bytes`. Events that the same chunk completed before
                 it are lost, and every later call raises as well: continue with a new parser.
         """
-        if not self._amid and chunk.endswith(b"\n\n") and _CR not in chunk and len(chunk) <= self._limit:
+        if not self._has_pending and chunk.endswith(b"\n\n") and _CR not in chunk and len(chunk) <= self._limit:
             text = chunk[:-2].decode("utf-8", "replace")  # whole events, as chunks of a live stream mostly are
         elif not (text := self._complete(chunk)):
             return []
@@ -100,7 +100,7 @@ class SSEParser:
             if data.startswith("data: ") and (not name or name.startswith("event: ")):
                 return [_new(ServerSentEvent, (name[7:] or "message", data[6:], self.last_event_id))]
         elif "\n\n" in text:
-            events = self._interpret_alike(text)
+            events = self._interpret_similar(text)
             if events is not None:
                 return events
         return self._interpret(text)
@@ -126,7 +126,7 @@ class SSEParser:
                 self._tail += rest
             else:
                 self._tail = bytearray().join((self._tail, rest))
-        self._amid = bool(self._tail or self._held or self._after_cr or self._start is not None)
+        self._has_pending = bool(self._tail or self._held or self._after_cr or self._start is not None)
         if len(lines) + len(self._tail) > self._limit:
             self._check_sizes(lines)
         return lines.decode("utf-8", "replace") if lines else ""
@@ -154,7 +154,7 @@ class SSEParser:
             self._tail = b""
             raise EventTooLargeError(f"an event of the stream is larger than {self._max_event_bytes} bytes")
 
-    def _interpret_alike(self, text: str) -> list[ServerSentEvent] | None:
+    def _interpret_similar(self, text: str) -> list[ServerSentEvent] | None:
         """Return the events of a text if they differ only in one line of data, as on most streams, else None.
 
         This cuts the text into its events in one step; `_interpret` takes a few steps for every line.

@@ -13,21 +13,9 @@ from rebyte_async._wire import json
 from rebyte_async._wire.json import BACKEND, Backend, as_array, as_int, as_object, as_str, is_object
 from rebyte_async._wire.redact import shorten
 from rebyte_async.errors import DecodeError
+from rebyte_async.types import events
 from rebyte_async.types._fields import moment
-from rebyte_async.types.events import (
-    Done,
-    ErrorEvent,
-    InitEvent,
-    QuestionEvent,
-    QuestionOption,
-    ResultEvent,
-    TaskEvent,
-    TextEvent,
-    ThinkingEvent,
-    ToolResultEvent,
-    ToolUseEvent,
-    UnknownEvent,
-)
+from rebyte_async.types.events import Done, QuestionOption, TaskEvent, UnknownEvent
 from rebyte_async.types.statuses import TaskStatus
 
 _Fill: TypeAlias = Callable[[Any, dict[str, Any]], bool]
@@ -193,17 +181,17 @@ def _fill_error(event: Any, payload: dict[str, Any]) -> bool:
 
 
 _KINDS = {
-    "init": _prepare(InitEvent, _fill_init),
-    "thinking": _prepare(ThinkingEvent, _fill_thinking),
-    "text": (_text_kind := _prepare(TextEvent, _fill_text)),
+    "init": _prepare(events.InitEvent, _fill_init),
+    "thinking": _prepare(events.ThinkingEvent, _fill_thinking),
+    "text": (_text_kind := _prepare(events.TextEvent, _fill_text)),
     "assistant": _text_kind,
     "message": _text_kind,
     "response": _text_kind,
-    "tool_use": _prepare(ToolUseEvent, _fill_tool_use),
-    "tool_result": _prepare(ToolResultEvent, _fill_tool_result),
-    "result": _prepare(ResultEvent, _fill_result),
-    "ask_user_question": _prepare(QuestionEvent, _fill_question),
-    "error": _prepare(ErrorEvent, _fill_error),
+    "tool_use": _prepare(events.ToolUseEvent, _fill_tool_use),
+    "tool_result": _prepare(events.ToolResultEvent, _fill_tool_result),
+    "result": _prepare(events.ResultEvent, _fill_result),
+    "ask_user_question": _prepare(events.QuestionEvent, _fill_question),
+    "error": _prepare(events.ErrorEvent, _fill_error),
 }
 
 

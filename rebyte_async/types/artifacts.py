@@ -61,11 +61,7 @@ class UploadUrl:
 
 
 def safe_name(name: str) -> str:
-    """Convert a name from the server to the name of a file directly in a folder.
-
-    A plain name stays as it is. Separators, control characters, names of dots alone and names of devices are
-    percent-encoded, and so is the percent sign, so that two names never become the same.
-    """
+    """Percent-encode what could lead out of a folder or is no file name on some system; names stay different."""
     stem = name.split(".", 1)[0].rstrip(" ").upper()
     if stem in _DEVICES or not name.strip(". ") or name.endswith((".", " ")):
         return _percent_encode(name)
