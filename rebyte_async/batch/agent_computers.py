@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
 
 from attrs import define, field
 
 from rebyte_async._sync import Signal
 from rebyte_async._validate import optional_text
+from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.failures import is_transient, summarize_error
 from rebyte_async.errors import (
     AmbiguousRequestError,
@@ -22,11 +23,6 @@ from rebyte_async.errors import (
     RebyteError,
     WaitTimeoutError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from rebyte_async.batch.context import RunContext
 
 _log = logging.getLogger("rebyte_async")
 _PAGE_SIZE = 100

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from attrs import evolve, frozen
 
+from rebyte_async._transport import Transport
 from rebyte_async.batch.agent_computers import AgentComputerPool
 from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.creates import TaskCreator
+from rebyte_async.batch.failures import Outage
+from rebyte_async.batch.journal import RunJournal
 from rebyte_async.batch.limits import CreateBudget, PromptLocks
 from rebyte_async.batch.progress import ProgressTracker
 from rebyte_async.batch.reconciler import Reconciler, RunWatermark
+from rebyte_async.batch.settings import Settings
 from rebyte_async.batch.stopping import stoppable
 from rebyte_async.batch.watcher import TaskWatcher
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rebyte_async._transport import Transport
-    from rebyte_async.batch.failures import Outage
-    from rebyte_async.batch.journal import RunJournal
-    from rebyte_async.batch.settings import Settings
-    from rebyte_async.client import AsyncRebyte
-    from rebyte_async.errors import BatchError
+from rebyte_async.client import AsyncRebyte
+from rebyte_async.errors import BatchError
 
 
 @frozen(kw_only=True)

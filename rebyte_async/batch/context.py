@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import field, frozen
 
+from rebyte_async._clock import Time
+from rebyte_async._transport import ServerClock
 from rebyte_async.batch.failures import Outage
+from rebyte_async.batch.journal import RunJournal
+from rebyte_async.batch.settings import Settings, Tuning
 from rebyte_async.batch.stopping import StopSignal
-
-if TYPE_CHECKING:
-    from rebyte_async._clock import Time
-    from rebyte_async._transport import ServerClock
-    from rebyte_async.batch.journal import RunJournal
-    from rebyte_async.batch.settings import Settings, Tuning
-    from rebyte_async.resources import AgentComputers, Tasks
+from rebyte_async.resources import AgentComputers, Tasks
 
 
 @frozen(kw_only=True)

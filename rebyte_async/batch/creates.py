@@ -29,28 +29,30 @@ which are on disk before the next state begins:
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
 
 from anyio import CancelScope
 from attrs import Factory, define, field, frozen
 
-from rebyte_async.batch.failures import UnresolvedCreateError, as_batch_error, is_fatal, is_transient, summarize_error
+from rebyte_async.batch.context import RunContext
+from rebyte_async.batch.failures import (
+    Outage,
+    UnresolvedCreateError,
+    as_batch_error,
+    is_fatal,
+    is_transient,
+    summarize_error,
+)
+from rebyte_async.batch.items import BatchItem
 from rebyte_async.batch.journal import DuplicateTaskError
+from rebyte_async.batch.journal.records import ItemRecord
+from rebyte_async.batch.limits import PromptLocks
+from rebyte_async.batch.reconciler import Reconciler, RunWatermark
 from rebyte_async.batch.stopping import StoppedError
 from rebyte_async.errors import AmbiguousRequestError, LimitExceededError, RebyteError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from rebyte_async.batch.context import RunContext
-    from rebyte_async.batch.failures import Outage
-    from rebyte_async.batch.items import BatchItem
-    from rebyte_async.batch.journal.records import ItemRecord
-    from rebyte_async.batch.limits import PromptLocks
-    from rebyte_async.batch.reconciler import Reconciler, RunWatermark
-    from rebyte_async.resources import Tasks
-    from rebyte_async.types import Task
-    from rebyte_async.types.files import FileRef
+from rebyte_async.resources import Tasks
+from rebyte_async.types import Task
+from rebyte_async.types.files import FileRef
 
 
 @frozen(kw_only=True)

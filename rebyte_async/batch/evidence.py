@@ -6,17 +6,13 @@ Pure: both are computed from values that others have read.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 from attrs import field, frozen
 
-from rebyte_async.batch.matching import describe_tasks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from rebyte_async.batch.matching import AmbiguousCreate, Candidate
-    from rebyte_async.types import Task
+from rebyte_async.batch.matching import AmbiguousCreate, Candidate, describe_tasks
+from rebyte_async.types import Task
 
 _ALTERED = "the service shows prompts otherwise than they were sent, so prompts don't identify its tasks"
 _UNVERIFIED = "it is not known yet whether the service shows prompts as they were sent"

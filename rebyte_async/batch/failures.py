@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar, cast
 
 from anyio import current_effective_deadline
 from attrs import define, field
 
+from rebyte_async._clock import Time
+from rebyte_async.batch.settings import Tuning
 from rebyte_async.errors import (
     AmbiguousRequestError,
     APIError,
@@ -22,12 +25,6 @@ from rebyte_async.errors import (
     ServerError,
     TransportError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
-
-    from rebyte_async._clock import Time
-    from rebyte_async.batch.settings import Tuning
 
 T = TypeVar("T")
 _LONGEST_SUMMARY = 2_000

@@ -6,16 +6,13 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from rebyte_async._sync import Signal
 from rebyte_async.batch.items import BatchItem
 from rebyte_async.errors import BatchError, InvalidRequestError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 Items: TypeAlias = Iterable[BatchItem] | AsyncIterable[BatchItem]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from attrs import define
 
-from rebyte_async.batch.agent_computers import UNDECIDED_TASKS
+from rebyte_async.batch.agent_computers import UNDECIDED_TASKS, AgentComputerPool
+from rebyte_async.batch.assembly import RunParts
 from rebyte_async.batch.creates import CreateRequest
 from rebyte_async.batch.failures import (
     UnresolvedCreateError,
@@ -16,22 +17,15 @@ from rebyte_async.batch.failures import (
     is_transient,
     summarize_error,
 )
-from rebyte_async.batch.journal.records import time_of
+from rebyte_async.batch.items import BatchItem
+from rebyte_async.batch.journal.records import ItemRecord, time_of
 from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.batch.stopping import StoppedError
 from rebyte_async.errors import BatchError, JournalError, NotFoundError, RebyteError
 from rebyte_async.resources.waiting import cancel_until_terminal
+from rebyte_async.types import Task
+from rebyte_async.types.files import FileRef
 from rebyte_async.types.statuses import TaskStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rebyte_async.batch.agent_computers import AgentComputerPool
-    from rebyte_async.batch.assembly import RunParts
-    from rebyte_async.batch.items import BatchItem
-    from rebyte_async.batch.journal.records import ItemRecord
-    from rebyte_async.types import Task
-    from rebyte_async.types.files import FileRef
 
 _log = logging.getLogger("rebyte_async")
 

@@ -7,9 +7,10 @@ import hashlib
 import os
 import re
 from codecs import BOM_UTF8
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
+from pathlib import Path
+from typing import Any, Self, TypeGuard, cast
 
 from attrs import Attribute, fields, frozen
 
@@ -18,13 +19,8 @@ from rebyte_async._wire import json
 from rebyte_async.batch.journal.records import NewItem
 from rebyte_async.errors import BatchError, InvalidRequestError
 from rebyte_async.resources.options import TaskOptions, check_prompt
+from rebyte_async.resources.sources import Attachment, Source
 from rebyte_async.types.files import FileRef
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-    from pathlib import Path
-
-    from rebyte_async.resources.sources import Attachment, Source
 
 _LONGEST_KEY = 500
 _LINES_PER_READ = 256

@@ -6,12 +6,10 @@ and where two answers are possible, none is given. So a task is never made twice
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeAlias
 
 from attrs import define, field, frozen
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
 
 _MAX_NAMED = 5
 """How many tasks an error message names."""

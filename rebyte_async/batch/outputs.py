@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from rebyte_async._sync import Signal
-
-if TYPE_CHECKING:
-    from rebyte_async.batch.outcomes import BatchOutcome
+from rebyte_async.batch.outcomes import BatchOutcome
 
 
 @define(eq=False)

@@ -6,14 +6,12 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from attrs import Factory, define, field, frozen
 
-if TYPE_CHECKING:
-    from rebyte_async._clock import Time
-    from rebyte_async._transport import ServerClock
-    from rebyte_async.batch.journal.records import ItemRecord
+from rebyte_async._clock import Time
+from rebyte_async._transport import ServerClock
+from rebyte_async.batch.journal.records import ItemRecord
 
 _MAX_SLOWEST = 5
 

@@ -5,26 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from attrs import Factory, define, evolve, field, frozen
 
+from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.evidence import Watermark
 from rebyte_async.batch.failures import ForeignCancellationError, UnresolvedCreateError, is_fatal, summarize_error
 from rebyte_async.batch.items import plain_prompt
 from rebyte_async.batch.journal import DuplicateTaskError
+from rebyte_async.batch.journal.records import ItemRecord
+from rebyte_async.batch.limits import PromptLocks
 from rebyte_async.batch.matching import AmbiguousCreate, Verdict
 from rebyte_async.batch.search import TaskSearch
-from rebyte_async.errors import JournalError, RebyteError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rebyte_async.batch.context import RunContext
-    from rebyte_async.batch.journal.records import ItemRecord
-    from rebyte_async.batch.limits import PromptLocks
-    from rebyte_async.errors import AmbiguousRequestError
-    from rebyte_async.types import Task
+from rebyte_async.errors import AmbiguousRequestError, JournalError, RebyteError
+from rebyte_async.types import Task
 
 
 @define(eq=False)

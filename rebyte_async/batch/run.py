@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
-from typing import TYPE_CHECKING, Self
+from types import TracebackType
+from typing import Self
 
 from anyio import CancelScope
 
-from rebyte_async.batch.inputs import check_items, open_reader
+from rebyte_async._transport import Transport
+from rebyte_async.batch.inputs import Items, check_items, open_reader
 from rebyte_async.batch.journal import RunJournal, store_at
+from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.batch.outputs import OutcomeQueue
 from rebyte_async.batch.progress import BatchProgress
 from rebyte_async.batch.scheduler import Scheduler
+from rebyte_async.batch.settings import Settings
+from rebyte_async.client import AsyncRebyte
 from rebyte_async.errors import BatchError
-
-if TYPE_CHECKING:
-    import os
-    from types import TracebackType
-
-    from rebyte_async._transport import Transport
-    from rebyte_async.batch.inputs import Items
-    from rebyte_async.batch.outcomes import BatchOutcome
-    from rebyte_async.batch.settings import Settings
-    from rebyte_async.client import AsyncRebyte
 
 
 class BatchRun:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import os
+from collections.abc import Sequence
+from typing import Literal
 
 from rebyte_async._validate import count, seconds
 from rebyte_async.batch.agent_computers import check_workspaces
+from rebyte_async.batch.inputs import Items
 from rebyte_async.batch.journal import store_at
 from rebyte_async.batch.run import BatchRun
 from rebyte_async.batch.settings import Settings, Tuning
 from rebyte_async.client import AsyncRebyte
 from rebyte_async.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Sequence
-
-    from rebyte_async.batch.inputs import Items
-    from rebyte_async.types import TaskCompletionHints
+from rebyte_async.types import TaskCompletionHints
 
 
 class BatchRunner:

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anyio import CancelScope, CapacityLimiter, create_task_group, move_on_after
+from anyio.abc import TaskGroup
 
+from rebyte_async._transport import Transport
 from rebyte_async.batch.assembly import assemble
 from rebyte_async.batch.failures import reject_foreign_cancellation, summarize_error, unwrap_group
+from rebyte_async.batch.inputs import ItemReader
 from rebyte_async.batch.item_run import ItemRun
 from rebyte_async.batch.items import BatchItem, to_new_item
+from rebyte_async.batch.journal import RunJournal
+from rebyte_async.batch.journal.records import ItemRecord, NewItem
 from rebyte_async.batch.limits import ItemSlots
 from rebyte_async.batch.outcomes import BatchOutcome
+from rebyte_async.batch.outputs import OutcomeQueue
+from rebyte_async.batch.progress import BatchProgress
+from rebyte_async.batch.settings import Settings
+from rebyte_async.client import AsyncRebyte
 from rebyte_async.errors import BatchError, JournalError, RebyteError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from anyio.abc import TaskGroup
-
-    from rebyte_async._transport import Transport
-    from rebyte_async.batch.inputs import ItemReader
-    from rebyte_async.batch.journal import RunJournal
-    from rebyte_async.batch.journal.records import ItemRecord, NewItem
-    from rebyte_async.batch.outputs import OutcomeQueue
-    from rebyte_async.batch.progress import BatchProgress
-    from rebyte_async.batch.settings import Settings
-    from rebyte_async.client import AsyncRebyte
 
 _log = logging.getLogger("rebyte_async")
 

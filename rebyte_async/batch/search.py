@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from anyio import CapacityLimiter, create_task_group, to_thread
 from attrs import define, evolve, field
 
+from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.evidence import PromptFidelity
 from rebyte_async.batch.failures import Outage, is_fatal, is_transient, reject_foreign_cancellation
 from rebyte_async.batch.items import plain_prompt, prompt_hash
-from rebyte_async.batch.matching import Candidate, match_tasks
+from rebyte_async.batch.matching import AmbiguousCreate, Candidate, Verdict, match_tasks
 from rebyte_async.errors import RebyteError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
-
-    from rebyte_async.batch.context import RunContext
-    from rebyte_async.batch.matching import AmbiguousCreate, Verdict
-    from rebyte_async.types import Task
+from rebyte_async.types import Task
 
 _log = logging.getLogger("rebyte_async")
 _PAGE_SIZE = 100

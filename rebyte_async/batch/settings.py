@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from attrs import field, frozen
 
-if TYPE_CHECKING:
-    from rebyte_async.types import TaskCompletionHints
+from rebyte_async.types import TaskCompletionHints
 
 
 @frozen(kw_only=True)

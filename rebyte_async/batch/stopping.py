@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
 
 from anyio import CancelScope
 from attrs import define, evolve, field
 
+from rebyte_async._transport import Throttle, Transport
 from rebyte_async.errors import BatchError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from rebyte_async._transport import Throttle, Transport
 
 
 class StoppedError(BatchError):

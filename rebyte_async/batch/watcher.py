@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from anyio import move_on_after
 from attrs import Factory, define, field, frozen
 
-from rebyte_async._clock import intervals
+from rebyte_async._clock import Time, intervals
 from rebyte_async.batch.failures import Outage, is_fatal, is_transient, summarize_error
+from rebyte_async.batch.settings import Tuning
 from rebyte_async.errors import APIError, DecodeError, NotFoundError, RebyteError, TransportError
+from rebyte_async.resources import Tasks
+from rebyte_async.types import Task, TaskCompletionHints
 from rebyte_async.types.events import ErrorEvent
 from rebyte_async.types.statuses import TaskStatus
-
-if TYPE_CHECKING:
-    from rebyte_async._clock import Time
-    from rebyte_async.batch.settings import Tuning
-    from rebyte_async.resources import Tasks
-    from rebyte_async.types import Task, TaskCompletionHints
 
 
 @frozen(kw_only=True)
