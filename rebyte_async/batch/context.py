@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
-
-from rebyte_async._clock import Time
-from rebyte_async._transport import ServerClock
+from rebyte_async._transport import Transport
 from rebyte_async.batch.failures import Outage
 from rebyte_async.batch.journal import RunJournal
-from rebyte_async.batch.settings import Settings, Tuning
+from rebyte_async.batch.limits import PromptLocks
+from rebyte_async.batch.settings import Settings
 from rebyte_async.batch.stopping import StopSignal
-from rebyte_async.resources import AgentComputers, Tasks
+from rebyte_async.client import AsyncRebyte
 
 
-@frozen(kw_only=True)
 class RunContext:
     """The service, the journal, the time and the settings of one run."""
 
-    tasks: Tasks
-    computers: AgentComputers
-    journal: RunJournal
-    clock: ServerClock
-    time: Time
-    settings: Settings
-    stop: StopSignal = field(factory=StopSignal)
-    """Says that no further create may be sent."""
-
-    @property
-    def tuning(self) -> Tuning:
-        """The limits and intervals."""
-        return self.settings.tuning
+    def __init__(self, client: AsyncRebyte, transport: Transport, settings: Settings, journal: RunJournal) -> None:
+        self.tasks, self.computers = client.tasks, client.agent_computers
+        self.transport, self.time, self.clock = transport, transport.time, transport.server_clock
+        self.settings, self.tuning = settings, settings.tuning
+        self.journal = journal
+        self.stop = StopSignal()
+        """Says that no further create may be sent."""
+        self.locks = PromptLocks()
+        self.outage = self.new_outage()
+        """Shared by all uploads and creates: a success of any ends it."""
 
     def new_outage(self) -> Outage:
         """Return an outage that hasn't begun."""

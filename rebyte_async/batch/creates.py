@@ -29,33 +29,23 @@ which are on disk before the next state begins:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from anyio import CancelScope
-from attrs import Factory, define, field, frozen
+from attrs import evolve, frozen
 
 from rebyte_async.batch.context import RunContext
-from rebyte_async.batch.failures import (
-    Outage,
-    UnresolvedCreateError,
-    as_batch_error,
-    is_fatal,
-    is_transient,
-    summarize_error,
-)
+from rebyte_async.batch.failures import UnresolvedCreateError, as_batch_error, is_fatal, is_transient, summarize_error
 from rebyte_async.batch.items import BatchItem
-from rebyte_async.batch.journal import DuplicateTaskError
-from rebyte_async.batch.journal.records import ItemRecord
-from rebyte_async.batch.limits import PromptLocks
-from rebyte_async.batch.reconciler import Reconciler, RunWatermark
-from rebyte_async.batch.stopping import StoppedError
+from rebyte_async.batch.journal import DuplicateTaskError, ItemRecord
+from rebyte_async.batch.reconciler import Reconciler
+from rebyte_async.batch.stopping import StoppedError, stoppable
 from rebyte_async.errors import AmbiguousRequestError, LimitExceededError, RebyteError
-from rebyte_async.resources import Tasks
 from rebyte_async.types import Task
 from rebyte_async.types.files import FileRef
 
 
-@frozen(kw_only=True)
+@frozen
 class CreateRequest:
     """What is sent to make the task of an item."""
 
@@ -67,25 +57,16 @@ class CreateRequest:
     """The agent computer to run on; None for a new one."""
 
 
-@define(eq=False, kw_only=True)
 class TaskCreator:
     """Makes the tasks of a run, each once."""
 
-    context: RunContext
-    tasks: Tasks
-    """Sends the creates. Its waits before an attempt end with `StoppedError` when the stop signal is given."""
-    wait_until_open: Callable[[], Awaitable[None]]
-    """Waits while the client is paused by a 429."""
-    reconciler: Reconciler
-    watermark: RunWatermark
-    locks: PromptLocks
-    outage: Outage
-    """Shared by all creates: a success of any ends it."""
-    _permits: asyncio.Semaphore = field(
-        default=Factory(lambda self: asyncio.Semaphore(self.context.tuning.max_parallel_creates), takes_self=True),
-        init=False,
-    )
-    _in_flight: set[asyncio.Task[None]] = field(factory=set["asyncio.Task[None]"], init=False)
+    def __init__(self, context: RunContext, reconciler: Reconciler) -> None:
+        self._context = context
+        self._reconciler = reconciler
+        self._tasks = evolve(context.tasks, transport=stoppable(context.transport, context.stop))
+        """Sends the creates. Its waits before an attempt end with `StoppedError` when the stop signal is given."""
+        self._permits = asyncio.Semaphore(context.tuning.max_parallel_creates)
+        self._in_flight: set[asyncio.Task[None]] = set()
 
     @property
     def in_flight(self) -> int:
@@ -106,15 +87,15 @@ class TaskCreator:
             try:
                 await self._send(request)
             except AmbiguousRequestError as error:
-                if await self.reconciler.resolve(request.record, error):
+                if await self._reconciler.resolve(request.record, error):
                     return
                 lost += 1
-                if lost > self.context.tuning.max_recreates:
+                if lost > self._context.tuning.max_recreates:
                     raise UnresolvedCreateError(
                         f"the responses of {lost} creates were lost; the last error: {summarize_error(error)}"
                     ) from error
             except RebyteError as error:
-                if not await self.outage.should_retry(error):
+                if not await self._context.outage.should_retry(error):
                     raise
             else:
                 return
@@ -135,10 +116,10 @@ class TaskCreator:
     async def _acquire(self, prompt_hash: bytes) -> None:
         """Take a permit and the lock of the prompt, both or none."""
         while True:
-            await self.locks.wait_free(prompt_hash)
+            await self._context.locks.wait_free(prompt_hash)
             await self._permits.acquire()
-            if self.locks.is_free(prompt_hash):
-                self.locks.start(prompt_hash)
+            if self._context.locks.is_free(prompt_hash):
+                self._context.locks.start(prompt_hash)
                 return
             self._permits.release()  # a create with this prompt became ambiguous meanwhile
 
@@ -146,12 +127,12 @@ class TaskCreator:
         """Record the intent, send the create, and record what came of it."""
         is_ambiguous = True  # an error that isn't a RebyteError leaves it open whether the request was sent
         try:
-            await self.context.stop.guard(self.watermark.take())
-            watermark = await self.watermark.record()
+            await self._context.stop.guard(self._reconciler.watermark.take())
+            watermark = await self._reconciler.watermark.record()
             # The intent is recorded after the pause: a run that is killed in the pause leaves no ambiguous create.
-            await self.context.stop.guard(self.wait_until_open())
-            intent_at = max(watermark.taken_at, self.context.clock.now())
-            await self.context.journal.record_intent(request.record, request.workspace_id, intent_at)
+            await self._context.stop.guard(self._context.transport.throttle.wait_until_open())
+            intent_at = max(watermark.taken_at, self._context.clock.now())
+            await self._context.journal.record_intent(request.record, request.workspace_id, intent_at)
             await self._post(request)
             is_ambiguous = False
         except RebyteError as error:
@@ -159,38 +140,38 @@ class TaskCreator:
             raise
         finally:
             self._permits.release()
-            self.locks.complete(request.record.prompt_hash, is_ambiguous=is_ambiguous)
+            self._context.locks.complete(request.record.prompt_hash, is_ambiguous=is_ambiguous)
 
     async def _post(self, request: CreateRequest) -> None:
         item, record = request.item, request.record
         try:
-            task = await self.tasks.create(
+            task = await self._tasks.create(
                 item.prompt, **item.to_arguments(workspace_id=request.workspace_id, files=request.files)
             )
         except AmbiguousRequestError:
             raise
         except LimitExceededError as error:
-            await self.context.journal.clear_intent(record)
+            await self._context.journal.clear_intent(record)
             raise as_batch_error(error) from error
         except RebyteError as error:
             if isinstance(error, StoppedError) or is_transient(error) or is_fatal(error):
-                await self.context.journal.clear_intent(record)
+                await self._context.journal.clear_intent(record)
             raise
-        self.outage.reset()
+        self._context.outage.reset()
         started_at = self._learn_start(task, record.intent_at)
         workspace_id = task.workspace_id or request.workspace_id
         try:
-            await self.context.journal.record_task(record, task.id, workspace_id, started_at)
+            await self._context.journal.record_task(record, task.id, workspace_id, started_at)
         except DuplicateTaskError as error:
             raise UnresolvedCreateError(f"the service returned the task {task.id}, which another item has") from error
 
     def _learn_start(self, task: Task, intent_at: float | None) -> float:
         """Return when a task was created, and correct the server's clock by it."""
         if task.created_at is None:
-            return self.context.clock.now()
+            return self._context.clock.now()
         started_at = task.created_at.timestamp()
         if intent_at is not None:
-            self.context.clock.recalibrate(started_at, intent_at, slack=self.context.tuning.clock_slack)
+            self._context.clock.recalibrate(started_at, intent_at, slack=self._context.tuning.clock_slack)
         return started_at
 
     async def drain(self) -> None:
@@ -199,12 +180,12 @@ class TaskCreator:
         Raises:
             Exception: A create in flight failed with an error that isn't a RebyteError.
         """
-        self.context.stop.trigger()
+        self._context.stop.trigger()
         if not self._in_flight:
             return
         in_flight = set(self._in_flight)
         with CancelScope(shield=True):
-            _, late = await asyncio.wait(in_flight, timeout=self.context.tuning.create_drain_timeout)
+            _, late = await asyncio.wait(in_flight, timeout=self._context.tuning.create_drain_timeout)
             for sending in late:
                 sending.cancel()
             for error in await asyncio.gather(*in_flight, return_exceptions=True):

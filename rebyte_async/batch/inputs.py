@@ -6,7 +6,7 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from typing import TypeAlias
 
@@ -36,11 +36,10 @@ class ItemReader(ABC):
 
         What the iterable raised is raised after its items.
         """
-        if not self._ready and not self._ended:
-            if self._permits < limit:
-                more, self._permits = limit - self._permits, limit
-                self._permit(more)  # a sequence is read within this call
-            await self._changed.wait_for(lambda: self._ready or self._ended)
+        if not self._ready and not self._ended and self._permits < limit:
+            self._permit(limit - self._permits)
+            self._permits = limit
+        await self._changed.wait_for(lambda: self._ready or self._ended)
         if not self._ready and self._failure is not None:
             raise self._failure
         return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
@@ -49,41 +48,21 @@ class ItemReader(ABC):
     def _permit(self, count: int) -> None:
         """Allow `count` more items to be read."""
 
+    @abstractmethod
+    async def close(self) -> None:
+        """Read no further."""
+
     def _add(self, item: object) -> None:
-        """Take an item that was read."""
         self._permits -= 1
         self._ready.append(item)
         self._changed.notify()
 
     def _end(self, failure: BaseException | None = None) -> None:
-        """Note that there is no further item."""
         if isinstance(failure, asyncio.CancelledError):  # raised to the reader, it would look like the reader's own
             cancelled, failure = failure, BatchError("the iterable of the items was cancelled")
             failure.__cause__ = cancelled
         self._ended, self._failure = True, failure
         self._changed.notify()
-
-    async def close(self) -> None:  # noqa: B027 - what is in memory needs no closing
-        """Read no further."""
-
-
-class SequenceReader(ItemReader):
-    """Reads what is in memory, which needs no thread."""
-
-    def __init__(self, items: Iterator[object]) -> None:
-        super().__init__()
-        self._items = items
-
-    def _permit(self, count: int) -> None:
-        for _ in range(count):
-            try:
-                self._add(next(self._items))
-            except StopIteration:
-                self._end()
-                return
-            except BaseException as error:  # noqa: BLE001 - raised by `read`
-                self._end(error)
-                return
 
 
 class ThreadReader(ItemReader):
@@ -177,6 +156,11 @@ def open_reader(items: Items) -> ItemReader:
     """Return the reader for an iterable. It belongs to the running event loop."""
     if isinstance(items, AsyncIterable):
         return AsyncReader(items)
-    if isinstance(items, list | tuple | deque):
-        return SequenceReader(iter(items))
+    if isinstance(items, list | tuple | deque):  # what is in memory needs no thread
+        return AsyncReader(_iterate(items))
     return ThreadReader(items)
+
+
+async def _iterate(items: Iterable[object]) -> AsyncGenerator[object]:
+    for item in items:
+        yield item

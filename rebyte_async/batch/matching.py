@@ -6,10 +6,10 @@ and where two answers are possible, none is given. So a task is never made twice
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 _MAX_NAMED = 5
 """How many tasks an error message names."""
@@ -25,14 +25,14 @@ class AmbiguousCreate:
     fingerprint: bytes
     """The hash of everything that the item asks for. Items with equal fingerprints are interchangeable."""
     intent_at: float
+    earliest: float
+    """The earliest creation time of its task, by the clock of tasks."""
     workspace_id: str | None = None
     """The agent computer that the create asked for; None if it asked for a new one."""
     executor: str | None = None
     model: str | None = None
     prompt: str = ""
     """The prompt, as `plain_prompt` returns it."""
-    earliest: float | None = None
-    """The earliest creation time of its task, by the clock of tasks; None for the intent less the slack."""
     older_task_ids: tuple[str, ...] = ()
     """Tasks that were created at about `earliest`, but before the run."""
 
@@ -67,74 +67,65 @@ class Verdict:
         return self.task is None and self.reason is None
 
 
-_Fits: TypeAlias = "Callable[[AmbiguousCreate, Candidate], bool]"
+_Fits: TypeAlias = Callable[[AmbiguousCreate, Candidate], bool]
 """Whether a task may belong to a create, apart from its prompt."""
-_DoubtAbsence: TypeAlias = "Callable[[AmbiguousCreate, Sequence[Candidate]], str | None]"
+_DoubtAbsence: TypeAlias = Callable[[AmbiguousCreate, Sequence[Candidate]], str | None]
 
 
-@define(eq=False)
+@frozen(eq=False)
 class _Component:
     """A connected component of ambiguous creates and candidate tasks that share one prompt hash."""
 
-    creates: list[AmbiguousCreate] = field(factory=list[AmbiguousCreate])
-    candidates: list[Candidate] = field(factory=list[Candidate])
+    creates: list[AmbiguousCreate]
+    candidates: list[Candidate]
 
 
 def match_tasks(
     creates: Sequence[AmbiguousCreate],
     candidates: Sequence[Candidate],
-    *,
-    slack: float,
-    doubt_absence: _DoubtAbsence | None = None,
+    doubt_absence: _DoubtAbsence = lambda _create, _others: None,
 ) -> dict[int, Verdict]:
     """Return the verdicts on all ambiguous creates, by the items' positions.
 
     Args:
         creates: All ambiguous creates.
         candidates: All tasks that may be theirs: created since, and of no known item.
-        slack: How many seconds the clock of the tasks may be behind the clock of the intents.
         doubt_absence: Says why a create without a match may still have made a task, or returns None. It is given the
             create, and those tasks with another prompt that fit it otherwise.
     """
     verdicts: dict[int, Verdict] = {}
-    matching, unreadable, others = _partition(creates, candidates)
-    by_prompt: dict[bytes, list[AmbiguousCreate]] = {}
+    creates_of: dict[bytes, list[AmbiguousCreate]] = {}
     for create in creates:
-        by_prompt.setdefault(create.prompt_hash, []).append(create)
-    for prompt_hash, same in by_prompt.items():
-        fits = _fit_rule(same, slack)
-        for component in _connect(same, matching.get(prompt_hash, []), fits):
-            verdicts |= _match_component(component, fits)
-        for create in same:
-            if verdicts[create.position].is_absent:
-                verdicts[create.position] = _confirm_absence(create, unreadable, others, fits, doubt_absence)
-    return verdicts
-
-
-def _partition(
-    creates: Iterable[AmbiguousCreate], candidates: Iterable[Candidate]
-) -> tuple[dict[bytes, list[Candidate]], list[Candidate], list[Candidate]]:
-    """Part the candidates into those with a create's prompt, by its hash, those without a known prompt, and others."""
-    matching: dict[bytes, list[Candidate]] = {create.prompt_hash: [] for create in creates}
+        creates_of.setdefault(create.prompt_hash, []).append(create)
+    tasks_of: dict[bytes, list[Candidate]] = {prompt_hash: [] for prompt_hash in creates_of}
     unreadable: list[Candidate] = []
     others: list[Candidate] = []
     for candidate in candidates:
-        if candidate.prompt_hash is None:
-            unreadable.append(candidate)
-        else:
-            matching.get(candidate.prompt_hash, others).append(candidate)
-    return matching, unreadable, others
+        known = candidate.prompt_hash
+        (unreadable if known is None else tasks_of.get(known, others)).append(candidate)
+    for prompt_hash, same in creates_of.items():
+        fits = _fit_rule(same)
+        for component in _connect(same, tasks_of[prompt_hash], fits):
+            verdicts |= _match_component(component, fits)
+        for create in same:
+            if verdicts[create.position].is_absent:  # no task matches it: has it really made none?
+                reason = _doubt_unreadable([one for one in unreadable if fits(create, one)])
+                reason = reason or doubt_absence(create, [one for one in others if fits(create, one)])
+                verdicts[create.position] = Verdict(reason=reason)
+    return verdicts
 
 
-def _fit_rule(creates: Iterable[AmbiguousCreate], slack: float) -> _Fits:
+def _doubt_unreadable(suspects: Sequence[Candidate]) -> str | None:
+    return f"{describe_tasks(suspects)} may be its task, and the prompt can't be read" if suspects else None
+
+
+def _fit_rule(creates: Iterable[AmbiguousCreate]) -> _Fits:
     """Return the test whether a task fits one of `creates`, which have the same prompt."""
     named = frozenset(create.workspace_id for create in creates)
 
     def fits(create: AmbiguousCreate, candidate: Candidate) -> bool:
-        earliest = create.intent_at - slack if create.earliest is None else create.earliest
-        if candidate.created_at is not None and candidate.created_at < earliest:
-            return False
-        if candidate.task_id in create.older_task_ids:
+        is_older = candidate.created_at is not None and candidate.created_at < create.earliest
+        if is_older or candidate.task_id in create.older_task_ids:
             return False
         if candidate.workspace_id is None:
             return True
@@ -146,35 +137,16 @@ def _fit_rule(creates: Iterable[AmbiguousCreate], slack: float) -> _Fits:
     return fits
 
 
-def _confirm_absence(
-    create: AmbiguousCreate,
-    unreadable: Iterable[Candidate],
-    others: Iterable[Candidate],
-    fits: _Fits,
-    doubt_absence: _DoubtAbsence | None,
-) -> Verdict:
-    """Decide whether a create that no task matches has really made none."""
-    if suspects := [candidate for candidate in unreadable if fits(create, candidate)]:
-        return Verdict(reason=f"{describe_tasks(suspects)} may be its task, and the prompt can't be read")
-    if doubt_absence is None:
-        return Verdict()
-    return Verdict(reason=doubt_absence(create, [candidate for candidate in others if fits(create, candidate)]))
-
-
 def _connect(creates: Sequence[AmbiguousCreate], candidates: Sequence[Candidate], fits: _Fits) -> list[_Component]:
     """Return the connected components: creates that share a candidate, directly or through others, are together."""
-    components: list[_Component] = [_Component([create]) for create in creates]
+    components = [_Component([create], []) for create in creates]
     for candidate in candidates:
         touched = [one for one in components if any(fits(create, candidate) for create in one.creates)]
         if not touched:
             continue  # it fits no create, so it is certainly a stranger's
         components = [one for one in components if one not in touched]
-        components.append(
-            _Component(
-                [create for one in touched for create in one.creates],
-                [*(other for one in touched for other in one.candidates), candidate],
-            )
-        )
+        joined = [create for one in touched for create in one.creates]
+        components.append(_Component(joined, [*(other for one in touched for other in one.candidates), candidate]))
     return components
 
 
@@ -208,9 +180,8 @@ def _match_interchangeable(component: _Component, fits: _Fits) -> dict[int, Verd
         return False
 
     if not all(place(candidate, set()) for candidate in candidates):
-        return _undecidable(
-            component, f"{describe_tasks(candidates)} may be its task, and they don't fit the ambiguous creates"
-        )
+        reason = f"{describe_tasks(candidates)} may be its task, and they don't fit the ambiguous creates"
+        return _undecidable(component, reason)
     return {create.position: Verdict(owners.get(create.position)) for create in creates}
 
 
@@ -219,29 +190,23 @@ def _match_by_options(component: _Component, fits: _Fits) -> dict[int, Verdict]:
 
     These two only choose among the items. They never make a task a stranger's: some deployments ignore them.
     """
-    preferred = {one.task_id: _preferred_positions(component.creates, one, fits) for one in component.candidates}
-    parts = _connect(
-        component.creates,
-        component.candidates,
-        lambda create, candidate: create.position in preferred[candidate.task_id],
-    )
+    preferred: dict[str, set[int]] = {}
+    """The positions of the creates that agree best with a task: of all that fit, if the task reports nothing."""
+    for one in component.candidates:
+        scores = {create.position: _score_options(create, one) for create in component.creates if fits(create, one)}
+        top = max(scores.values(), default=0)
+        preferred[one.task_id] = {position for position, score in scores.items() if score == top}
     verdicts: dict[int, Verdict] = {}
-    for part in parts:
+    for part in _connect(
+        component.creates, component.candidates, lambda create, one: create.position in preferred[one.task_id]
+    ):
         are_equal = len({create.fingerprint for create in part.creates}) == 1
         if are_equal and len(part.candidates) <= len(part.creates):
             verdicts |= _match_interchangeable(part, fits)
         else:
-            verdicts |= _undecidable(
-                part, f"{describe_tasks(part.candidates)} may be its task, or that of an item with the same prompt"
-            )
+            reason = f"{describe_tasks(part.candidates)} may be its task, or that of an item with the same prompt"
+            verdicts |= _undecidable(part, reason)
     return verdicts
-
-
-def _preferred_positions(creates: Iterable[AmbiguousCreate], candidate: Candidate, fits: _Fits) -> Collection[int]:
-    """Return the positions of the creates that agree best with a task: all that fit, if the task reports nothing."""
-    scores = {create.position: _score_options(create, candidate) for create in creates if fits(create, candidate)}
-    top = max(scores.values(), default=0)
-    return {position for position, score in scores.items() if score == top}
 
 
 def _score_options(create: AmbiguousCreate, candidate: Candidate) -> int:

@@ -13,6 +13,17 @@ BatchStatus: TypeAlias = Literal["completed", "failed", "canceled", "error", "am
 """The six ways in which an item can end."""
 
 
+@frozen
+class ItemEnd:
+    """How an item ended, or the wait for its end was given up."""
+
+    status: BatchStatus | str
+    final_result: str | None = None
+    error: str | None = None
+    is_final: bool = True
+    """False where another run may see another end. It is handed out then, but not recorded."""
+
+
 @frozen(kw_only=True)
 class BatchOutcome:
     """The outcome of one item of a batch."""

@@ -57,7 +57,7 @@ class BatchProgress:
         return sum(self.ended.values())
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False)
 class ProgressTracker:
     """Counts what happens in a run."""
 

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.evidence import Watermark
@@ -15,7 +15,6 @@ from rebyte_async.batch.failures import ForeignCancellationError, UnresolvedCrea
 from rebyte_async.batch.items import plain_prompt
 from rebyte_async.batch.journal import DuplicateTaskError
 from rebyte_async.batch.journal.records import ItemRecord
-from rebyte_async.batch.limits import PromptLocks
 from rebyte_async.batch.matching import AmbiguousCreate, Verdict
 from rebyte_async.batch.search import TaskSearch
 from rebyte_async.errors import AmbiguousRequestError, JournalError, RebyteError
@@ -66,16 +65,15 @@ class _Case:
     verdict: asyncio.Future[Verdict]
 
 
-@define(eq=False)
 class Reconciler:
     """Decides on ambiguous creates: those of this run as they arise, those of earlier runs before the first create."""
 
-    context: RunContext
-    locks: PromptLocks
-    watermark: RunWatermark
-    _search: TaskSearch = field(default=Factory(lambda self: TaskSearch(self.context), takes_self=True), init=False)
-    _cases: dict[int, _Case] = field(factory=dict[int, _Case], init=False)
-    """The undecided creates, by the items' positions."""
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self.watermark = RunWatermark(context)
+        self._search = TaskSearch(context)
+        self._cases: dict[int, _Case] = {}
+        """The undecided creates, by the items' positions."""
 
     @property
     def open_cases(self) -> int:
@@ -83,12 +81,12 @@ class Reconciler:
 
     async def resolve(self, record: ItemRecord, error: AmbiguousRequestError) -> bool:
         """Wait until `run` has decided on a create; return whether it made a task, which the record has then."""
-        if self.context.settings.on_ambiguous == "report":
-            self.locks.resolve(record.prompt_hash)
+        if self._context.settings.on_ambiguous == "report":
+            self._context.locks.resolve(record.prompt_hash)
             raise UnresolvedCreateError(summarize_error(error)) from error
         case = _Case(record, asyncio.get_running_loop().create_future())
         self._cases[record.position] = case
-        self.locks.changed.notify()
+        self._context.locks.changed.notify()
         verdict = await case.verdict
         if verdict.reason is not None:
             raise UnresolvedCreateError(f"{summarize_error(error)}; {verdict.reason}") from error
@@ -97,7 +95,7 @@ class Reconciler:
     async def run(self) -> None:
         """Decide on ambiguous creates as they arise, until cancelled."""
         while True:
-            await self.locks.changed.wait_for(self._ready_cases)
+            await self._context.locks.changed.wait_for(self._ready_cases)
             await self._decide(self._ready_cases())
 
     def _ready_cases(self) -> list[_Case]:
@@ -106,7 +104,7 @@ class Reconciler:
         Else a task of a create in flight could be taken for that of an ambiguous one.
         """
         counts = Counter(case.record.prompt_hash for case in self._cases.values())
-        ready = {prompt for prompt, count in counts.items() if self.locks.are_all_ambiguous(prompt, count)}
+        ready = {prompt for prompt, count in counts.items() if self._context.locks.are_all_ambiguous(prompt, count)}
         return [case for case in self._cases.values() if case.record.prompt_hash in ready]
 
     async def _decide(self, cases: Sequence[_Case]) -> None:
@@ -121,7 +119,7 @@ class Reconciler:
             failure.is_final = False
         for case in cases:
             del self._cases[case.record.position]
-            self.locks.resolve(case.record.prompt_hash)
+            self._context.locks.resolve(case.record.prompt_hash)
             if case.verdict.cancelled():
                 continue
             if failure is not None:
@@ -140,37 +138,49 @@ class Reconciler:
             The verdicts, by the items' positions. The undecidable ones aren't recorded.
         """
         await self.watermark.take()
-        creates = await self._bound([_to_ambiguous_create(record) for record in records], are_old=are_old)
+        creates = await self._describe(records, are_old=are_old)
         min_wait = self._remaining_arrival_time(creates) if are_old else 0.0
         verdicts = await self._search.decide(creates, min_wait=min_wait)
         for record in records:
             verdicts[record.position] = await self._record_match(record, verdicts[record.position])
         absent = [record for record in records if verdicts[record.position].is_absent]
-        await self.context.journal.clear_intents(absent)
+        await self._context.journal.clear_intents(absent)
         return verdicts
 
-    async def _bound(self, creates: Sequence[AmbiguousCreate], *, are_old: bool) -> list[AmbiguousCreate]:
-        """Add the earliest times at which the creates can have made their tasks."""
-        earlier = await self.context.journal.earlier_watermarks() if are_old else []
-        bounded: list[AmbiguousCreate] = []
+    async def _describe(self, records: Sequence[ItemRecord], *, are_old: bool) -> list[AmbiguousCreate]:
+        """Describe creates for the matching, with the earliest times at which they can have made their tasks."""
+        earlier = await self._context.journal.earlier_watermarks() if are_old else []
+        creates: list[AmbiguousCreate] = []
         offsets: dict[float, float | None] = {}
-        for create in creates:
-            watermark = Watermark.at_intent(create.intent_at, earlier) if are_old else self.watermark.value
-            if watermark is None:
-                bounded.append(evolve(create, earliest=0.0))
-                continue
-            if (taken_at := watermark.taken_at) not in offsets:
-                offsets[taken_at] = await self.context.journal.store.min_clock_offset(since=taken_at)
-            slack = self.context.tuning.clock_slack
-            earliest = watermark.earliest_task_time(create.intent_at, offsets[taken_at], slack)
-            bounded.append(evolve(create, earliest=earliest, older_task_ids=watermark.task_ids))
-        return bounded
+        for record in records:
+            intent_at, earliest = record.intent_at or 0.0, 0.0
+            watermark = Watermark.at_intent(intent_at, earlier) if are_old else self.watermark.value
+            if watermark is not None:
+                if (taken_at := watermark.taken_at) not in offsets:
+                    offsets[taken_at] = await self._context.journal.store.min_clock_offset(since=taken_at)
+                slack = self._context.tuning.clock_slack
+                earliest = watermark.earliest_task_time(intent_at, offsets[taken_at], slack)
+            request = json.loads(record.request)
+            create = AmbiguousCreate(
+                position=record.position,
+                prompt_hash=record.prompt_hash,
+                fingerprint=record.fingerprint,
+                intent_at=intent_at,
+                earliest=earliest,
+                workspace_id=record.workspace_id,
+                executor=request.get("executor"),
+                model=request.get("model"),
+                prompt=plain_prompt(request.get("prompt", "")),
+                older_task_ids=() if watermark is None else watermark.task_ids,
+            )
+            creates.append(create)
+        return creates
 
     def _remaining_arrival_time(self, creates: Sequence[AmbiguousCreate]) -> float:
         """Return for how many seconds a task may still appear: its create may be processed after the sender's kill."""
         latest = max(create.intent_at for create in creates)
-        longest = 2 * self.context.settings.settle
-        return min(longest, latest + longest - self.context.clock.now())
+        longest = 2 * self._context.settings.settle
+        return min(longest, latest + longest - self._context.clock.now())
 
     async def _record_match(self, record: ItemRecord, verdict: Verdict) -> Verdict:
         if verdict.task is None:
@@ -179,21 +189,7 @@ class Reconciler:
         started_at = record.intent_at if task.created_at is None else task.created_at
         workspace_id = task.workspace_id or record.workspace_id
         try:
-            await self.context.journal.record_task(record, task.task_id, workspace_id, started_at)
+            await self._context.journal.record_task(record, task.task_id, workspace_id, started_at)
         except DuplicateTaskError:
             return Verdict(reason=f"the task {task.task_id} belongs to another item")
         return verdict
-
-
-def _to_ambiguous_create(record: ItemRecord) -> AmbiguousCreate:
-    request = json.loads(record.request)
-    return AmbiguousCreate(
-        position=record.position,
-        prompt_hash=record.prompt_hash,
-        fingerprint=record.fingerprint,
-        intent_at=record.intent_at or 0.0,
-        workspace_id=record.workspace_id,
-        executor=request.get("executor"),
-        model=request.get("model"),
-        prompt=plain_prompt(request.get("prompt", "")),
-    )

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import warnings
 from types import TracebackType
 from typing import Self
 
 from anyio import CancelScope
 
-from rebyte_async._transport import Transport
-from rebyte_async.batch.inputs import Items, check_items, open_reader
-from rebyte_async.batch.journal import RunJournal, store_at
+from rebyte_async.batch.context import RunContext
+from rebyte_async.batch.inputs import Items, open_reader
 from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.batch.outputs import OutcomeQueue
 from rebyte_async.batch.progress import BatchProgress
 from rebyte_async.batch.scheduler import Scheduler
-from rebyte_async.batch.settings import Settings
-from rebyte_async.client import AsyncRebyte
 from rebyte_async.errors import BatchError
 
 
@@ -44,26 +40,13 @@ class BatchRun:
             a receiver of the application's own. The next run continues, and makes nothing twice.
     """
 
-    def __init__(
-        self,
-        client: AsyncRebyte,
-        transport: Transport,
-        settings: Settings,
-        journal: str | os.PathLike[str] | None,
-        items: Items,
-        *,
-        ordered: bool,
-    ) -> None:
-        check_items(items)
-        self._client = client
-        self._transport = transport
-        self._settings = settings
-        self._journal = RunJournal(store_at(journal), base_url=str(transport.base_url))
+    def __init__(self, context: RunContext, items: Items, *, ordered: bool) -> None:
+        settings = context.settings
+        self._context = context
         self._items: Items | None = items
         self._outcomes = OutcomeQueue(2 * settings.concurrency + settings.tuning.unread_outcomes, ordered)
         self._scheduler: Scheduler | None = None
         self._task: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_over = False
 
     @property
@@ -80,13 +63,10 @@ class BatchRun:
         self._start()
         try:
             outcome = await self._outcomes.get()
-        except asyncio.CancelledError:
-            await self._stop()
-            raise
         except GeneratorExit:  # nothing can be awaited any more
             raise
-        except BaseException:
-            self._is_over = True
+        except BaseException as error:
+            self._is_over = self._is_over or not isinstance(error, asyncio.CancelledError)
             await self._stop()
             raise
         if outcome is None:
@@ -111,15 +91,12 @@ class BatchRun:
         await self._stop()
 
     def _start(self) -> None:
-        if self._task is not None or self._items is None:
+        if self._items is None:
             return
         reader, self._items = open_reader(self._items), None
-        self._scheduler = Scheduler(
-            self._client, self._transport, self._settings, self._journal, reader, self._outcomes
-        )
-        self._loop = asyncio.get_running_loop()
         # The scheduler has no reference to this object, so that `__del__` runs when the application drops it.
-        self._task = self._loop.create_task(self._scheduler.run(), name="rebyte-batch")
+        self._scheduler = Scheduler(self._context, reader, self._outcomes)
+        self._task = asyncio.get_running_loop().create_task(self._scheduler.run(), name="rebyte-batch")
 
     async def _stop(self) -> None:
         if self._task is None or self._scheduler is None or self._task.done():
@@ -129,11 +106,7 @@ class BatchRun:
             await asyncio.wait([self._task])
 
     def __del__(self) -> None:
-        task: asyncio.Task[None] | None = getattr(self, "_task", None)
-        if task is None:
-            return  # it never started, or its arguments were refused
-        scheduler, loop = self._scheduler, self._loop
-        if scheduler is None or loop is None or task.done() or loop.is_closed():
+        if self._task is None or self._scheduler is None or self._task.done() or self._task.get_loop().is_closed():
             return
         warnings.warn(
             "a batch run was dropped before its end: read it to its end, or use it with `async with`",
@@ -141,4 +114,4 @@ class BatchRun:
             source=self,
             stacklevel=2,
         )
-        loop.call_soon_threadsafe(scheduler.stop)
+        self._task.get_loop().call_soon_threadsafe(self._scheduler.stop)

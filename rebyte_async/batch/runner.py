@@ -8,8 +8,9 @@ from typing import Literal
 
 from rebyte_async._validate import count, seconds
 from rebyte_async.batch.agent_computers import check_workspaces
-from rebyte_async.batch.inputs import Items
-from rebyte_async.batch.journal import store_at
+from rebyte_async.batch.context import RunContext
+from rebyte_async.batch.inputs import Items, check_items
+from rebyte_async.batch.journal import RunJournal, store_at
 from rebyte_async.batch.run import BatchRun
 from rebyte_async.batch.settings import Settings, Tuning
 from rebyte_async.client import AsyncRebyte
@@ -102,8 +103,10 @@ class BatchRunner:
         Raises:
             InvalidRequestError: `items` can't be iterated over.
         """
+        check_items(items)
         transport = self._client._transport  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
-        return BatchRun(self._client, transport, self._settings, self._journal, items, ordered=ordered)
+        journal = RunJournal(store_at(self._journal), base_url=str(transport.base_url))
+        return BatchRun(RunContext(self._client, transport, self._settings, journal), items, ordered=ordered)
 
 
 def _count(name: str, value: object, *, minimum: int) -> int:

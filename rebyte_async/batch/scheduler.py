@@ -12,20 +12,16 @@ from typing import Any
 from anyio import CancelScope, CapacityLimiter, create_task_group, move_on_after
 from anyio.abc import TaskGroup
 
-from rebyte_async._transport import Transport
-from rebyte_async.batch.assembly import assemble
+from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.failures import reject_foreign_cancellation, summarize_error, unwrap_group
 from rebyte_async.batch.inputs import ItemReader
-from rebyte_async.batch.item_run import ItemRun
+from rebyte_async.batch.item_runner import ItemRunner
 from rebyte_async.batch.items import BatchItem, to_new_item
-from rebyte_async.batch.journal import RunJournal
-from rebyte_async.batch.journal.records import ItemRecord, NewItem
+from rebyte_async.batch.journal import ItemRecord, NewItem
 from rebyte_async.batch.limits import ItemSlots
-from rebyte_async.batch.outcomes import BatchOutcome
+from rebyte_async.batch.outcomes import BatchOutcome, ItemEnd
 from rebyte_async.batch.outputs import OutcomeQueue
 from rebyte_async.batch.progress import BatchProgress
-from rebyte_async.batch.settings import Settings
-from rebyte_async.client import AsyncRebyte
 from rebyte_async.errors import BatchError, JournalError, RebyteError
 
 _log = logging.getLogger("rebyte_async")
@@ -34,25 +30,18 @@ _log = logging.getLogger("rebyte_async")
 class Scheduler:
     """Runs one batch once. It fills the queue of outcomes, and knows nothing of who reads them."""
 
-    def __init__(
-        self,
-        client: AsyncRebyte,
-        transport: Transport,
-        settings: Settings,
-        journal: RunJournal,
-        reader: ItemReader,
-        outcomes: OutcomeQueue,
-    ) -> None:
-        self._settings = settings
-        self._journal = journal
+    def __init__(self, context: RunContext, reader: ItemReader, outcomes: OutcomeQueue) -> None:
+        self._context = context
+        self._settings = context.settings
+        self._journal = context.journal
         self._reader = reader
         self._outcomes = outcomes
+        self._runner = ItemRunner(context, on_fatal_error=self._stop_creating)
         self._scope = CancelScope()
         """The whole run."""
         self._intake_scope = CancelScope()
         """The taking of items."""
-        self._slots = ItemSlots(settings.concurrency)
-        self._parts = assemble(client, transport, settings, journal, on_fatal_error=self._stop_creating)
+        self._slots = ItemSlots(context.settings.concurrency)
         self._failure: BaseException | None = None
         """The error that is raised after the outcomes."""
         self._interrupted = False
@@ -64,9 +53,9 @@ class Scheduler:
 
     @property
     def progress(self) -> BatchProgress:
-        parts = self._parts
-        creating = parts.creator.in_flight + parts.reconciler.open_cases
-        return parts.tracker.snapshot(creating=creating, created=parts.budget.spent)
+        runner = self._runner
+        creating = runner.creator.in_flight + runner.reconciler.open_cases
+        return runner.tracker.snapshot(creating=creating, created=runner.budget.spent)
 
     # --- The life of the run ---
 
@@ -98,7 +87,7 @@ class Scheduler:
     def stop(self) -> None:
         """End the run now. Nothing new is started, and the journal stays true."""
         self._interrupted = True
-        self._parts.context.stop.trigger()
+        self._context.stop.trigger()
         self._scope.cancel()
 
     async def _run_phases(self) -> None:
@@ -107,11 +96,11 @@ class Scheduler:
         running = await self._journal.store.records_in_state("running")
         ambiguous = await self._journal.store.records_in_state("creating")
         running += await self._reconcile_earlier(ambiguous)
-        if self._parts.pool is not None:
+        if self._runner.pool is not None:
             undecided = [record.workspace_id for record in ambiguous if record.state == "ended"]
-            await self._parts.pool.open([record.workspace_id for record in running], undecided)
+            await self._runner.pool.open([record.workspace_id for record in running], undecided)
         async with create_task_group() as group:
-            group.start_soon(self._run_part, self._parts.reconciler.run)
+            group.start_soon(self._run_part, self._runner.reconciler.run)
             for record in running:  # also those whose items aren't given again
                 self._slots.force_acquire()
                 earlier = self._earlier[record.position] = asyncio.get_running_loop().create_future()
@@ -129,10 +118,10 @@ class Scheduler:
         reason = "AmbiguousRequestError: the run was ended before the response to its create came"
         if self._settings.on_ambiguous == "report":
             for record in records:
-                await self._item_run(record).finish("ambiguous", error=reason)
+                await self._runner.finish(record, ItemEnd("ambiguous", error=reason))
             return []
         try:
-            verdicts = await self._parts.reconciler.reconcile(records, are_old=True)
+            verdicts = await self._runner.reconciler.reconcile(records, are_old=True)
         except JournalError:
             raise
         except RebyteError as error:
@@ -140,7 +129,7 @@ class Scheduler:
             raise BatchError(f"can't find out which tasks the last run's creates made: {summary}") from error
         for record in records:
             if (undecidable := verdicts[record.position].reason) is not None:
-                await self._item_run(record).finish("ambiguous", error=f"{reason}; {undecidable}")
+                await self._runner.finish(record, ItemEnd("ambiguous", error=f"{reason}; {undecidable}"))
         return [record for record in records if verdicts[record.position].task is not None]
 
     async def _run_part(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
@@ -161,15 +150,15 @@ class Scheduler:
     def _abort(self, error: BaseException) -> None:
         """End the run at once."""
         self._failure = self._failure or error
-        self._parts.context.stop.trigger()
+        self._context.stop.trigger()
         self._scope.cancel()
 
     def _stop_creating(self, error: BatchError) -> None:
         """Create no further task. Tasks that run are followed to their ends, and then the error is raised."""
-        if self._parts.context.stop.reason is None:
-            self._parts.context.stop.trigger(error)
-            if self._parts.pool is not None:
-                self._parts.pool.notify()
+        if self._context.stop.reason is None:
+            self._context.stop.trigger(error)
+            if self._runner.pool is not None:
+                self._runner.pool.notify()
         self._end_intake(error)
 
     def _end_intake(self, error: BaseException) -> None:
@@ -182,7 +171,7 @@ class Scheduler:
     async def _clean_up(self) -> None:
         """Wait for the creates in flight, cancel remote tasks if asked to, and close the reader and the journal."""
         try:
-            await self._try_step(self._parts.creator.drain)
+            await self._try_step(self._runner.creator.drain)
             if self._interrupted and self._settings.cancel_remote:
                 await self._try_step(self._cancel_remote_tasks)
             if not isinstance(self._failure, JournalError):
@@ -190,7 +179,7 @@ class Scheduler:
         finally:
             try:
                 # The application's own generator may hang or raise.
-                with move_on_after(self._settings.tuning.create_drain_timeout), suppress(Exception):
+                with move_on_after(self._context.tuning.create_drain_timeout), suppress(Exception):
                     await self._reader.close()
             finally:
                 await self._try_step(self._journal.store.aclose)
@@ -204,14 +193,14 @@ class Scheduler:
 
     async def _cancel_remote_tasks(self) -> None:
         """Cancel the open tasks, as many as there is time for."""
-        permits = CapacityLimiter(self._settings.tuning.max_parallel_cancels)
+        permits = CapacityLimiter(self._context.tuning.max_parallel_cancels)
 
         async def cancel(record: ItemRecord) -> None:
             async with permits:
-                await self._item_run(record).cancel()
+                await self._runner.cancel(record)
 
         running = await self._journal.store.records_in_state("running")
-        with move_on_after(self._settings.tuning.cancel_timeout):
+        with move_on_after(self._context.tuning.cancel_timeout):
             async with create_task_group() as group:
                 for record in running:
                     group.start_soon(cancel, record)
@@ -220,7 +209,7 @@ class Scheduler:
 
     async def _take_items(self, group: TaskGroup) -> None:
         """Read items as there is room for them, record them, and start each."""
-        ahead = max(1, min(self._settings.tuning.read_ahead, self._settings.concurrency))
+        ahead = max(1, min(self._context.tuning.read_ahead, self._settings.concurrency))
         while True:
             room = await self._outcomes.wait_for_room()
             try:
@@ -249,7 +238,7 @@ class Scheduler:
         for item in given:
             if not isinstance(item, BatchItem):
                 return items, BatchError(f"items must give BatchItem, not {type(item).__name__}: {item!r:.80}")
-            if self._parts.pool is not None and item.workspace_id is not None:
+            if self._runner.pool is not None and item.workspace_id is not None:
                 why = "has its own workspace_id, and the batch has workspaces: give one or the other"
                 return items, BatchError(f"the item {item.key!r:.80} {why}")
             try:
@@ -260,31 +249,27 @@ class Scheduler:
 
     async def _dispatch(self, group: TaskGroup, item: BatchItem, record: ItemRecord) -> None:
         """Continue an item from its state: hand out its outcome, wait for its task, or start it."""
-        is_granted = record.state == "accepted" and await self._parts.budget.reserve()
+        is_granted = record.state == "accepted" and await self._runner.budget.reserve()
         if is_granted:
             await self._slots.acquire()
         number = self._outcomes.register()
-        self._parts.tracker.taken += 1
+        self._runner.tracker.taken += 1
         if record.state == "ended":
-            self._parts.tracker.resumed += 1
-            self._hand_out(number, record.outcome())
-        elif record.state == "running":
+            self._runner.tracker.resumed += 1
+        if record.state == "running":
             group.start_soon(self._run_part, self._await_earlier, number, record)
         elif is_granted:
             group.start_soon(self._run_part, self._start, group, number, item, record)
         else:
-            self._hand_out(number, BatchOutcome(key=record.key, status="skipped", attempts=record.attempts))
-
-    def _item_run(self, record: ItemRecord) -> ItemRun:
-        return ItemRun(self._parts, record)
+            self._hand_out(number, record.outcome())
 
     def _hand_out(self, number: int, outcome: BatchOutcome) -> None:
-        self._parts.tracker.outcomes[outcome.status] += 1
+        self._runner.tracker.outcomes[outcome.status] += 1
         self._outcomes.put(number, outcome)
 
     async def _start(self, group: TaskGroup, number: int, item: BatchItem, record: ItemRecord) -> None:
         """Make an item's task. Its end is awaited in another task, so that the item itself isn't kept meanwhile."""
-        outcome = await self._item_run(record).start(item)
+        outcome = await self._runner.start(item, record)
         if outcome is None:
             group.start_soon(self._run_part, self._follow, record, True, partial(self._hand_out, number))
         else:
@@ -293,7 +278,7 @@ class Scheduler:
 
     async def _follow(self, record: ItemRecord, is_new: bool, deliver: Callable[[BatchOutcome], None]) -> None:
         try:
-            outcome = await self._item_run(record).follow(is_new=is_new)
+            outcome = await self._runner.follow(record, is_new=is_new)
         finally:
             self._slots.release()
         deliver(outcome)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from anyio import CapacityLimiter, create_task_group, to_thread
 from attrs import define, evolve, field
@@ -56,24 +56,21 @@ class TaskSearch:
                 _log.debug("reconciled %d items with %d tasks in %d listings", len(creates), len(likely), number + 1)
                 return await self._match(creates, candidates, likely)
             previous = current
-        slack = self.context.tuning.clock_slack
-        return match_tasks(creates, candidates, slack=slack, doubt_absence=lambda _create, _others: _UNSTABLE)
+        return match_tasks(creates, candidates, lambda _create, _others: _UNSTABLE)
 
     async def _match(
         self, creates: Sequence[AmbiguousCreate], candidates: Sequence[Candidate], likely: Sequence[Candidate]
     ) -> dict[int, Verdict]:
         hashes = {create.prompt_hash for create in creates}
         others = [one for one in candidates if one.prompt_hash is not None and one.prompt_hash not in hashes]
-        known = await self.context.journal.store.known_prompt_hashes(
-            [one.prompt_hash for one in others if one.prompt_hash]
-        )
+        shown = [one.prompt_hash for one in others if one.prompt_hash]
+        known = await self.context.journal.store.known_prompt_hashes(shown)
         # Tasks of items whose create is in flight, or succeeded a moment ago.
         ours = [one for one in others if one.prompt_hash in known]
         others = [one for one in others if one.prompt_hash not in known]
         fidelity = await self._check_fidelity([*likely, *ours]) if others else PromptFidelity()
-        tuning, doubt_absence = self.context.tuning, fidelity.doubt_absence
-        match = partial(match_tasks, creates, [*likely, *others], slack=tuning.clock_slack, doubt_absence=doubt_absence)
-        return await to_thread.run_sync(match) if len(creates) > tuning.inline_matches else match()
+        match = partial(match_tasks, creates, [*likely, *others], fidelity.doubt_absence)
+        return await to_thread.run_sync(match) if len(creates) > self.context.tuning.inline_matches else match()
 
     async def _check_fidelity(self, matching: Sequence[Candidate]) -> PromptFidelity:
         """Check whether prompts are shown as sent: by tasks that match one, and by one recent task of an item."""
@@ -90,8 +87,7 @@ class TaskSearch:
 
     async def _find_candidates(self, creates: Sequence[AmbiguousCreate]) -> list[Candidate]:
         """List the tasks that belong to no known item, and read their prompts."""
-        slack = self.context.tuning.clock_slack
-        since = min(one.intent_at - slack if one.earliest is None else one.earliest for one in creates)
+        since = min(create.earliest for create in creates)
         listed = await self.context.new_outage().retry_through(partial(self._list_since, since))
         owned = await self.context.journal.store.owned_task_ids([candidate.task_id for candidate in listed])
         candidates = [candidate for candidate in listed if candidate.task_id not in owned]
@@ -165,6 +161,10 @@ class TaskSearch:
 
 
 def _to_candidate(task: Task) -> Candidate:
-    fields: dict[str, Any] = {"workspace_id": task.workspace_id, "executor": task.executor, "model": task.model}
-    created_at = None if task.created_at is None else task.created_at.timestamp()
-    return Candidate(task_id=task.id, created_at=created_at, **fields)
+    return Candidate(
+        task_id=task.id,
+        created_at=None if task.created_at is None else task.created_at.timestamp(),
+        workspace_id=task.workspace_id,
+        executor=task.executor,
+        model=task.model,
+    )

@@ -5,27 +5,17 @@ from __future__ import annotations
 import asyncio
 
 from anyio import move_on_after
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
 from rebyte_async._clock import Time, intervals
 from rebyte_async.batch.failures import Outage, is_fatal, is_transient, summarize_error
+from rebyte_async.batch.outcomes import ItemEnd
 from rebyte_async.batch.settings import Tuning
 from rebyte_async.errors import APIError, DecodeError, NotFoundError, RebyteError, TransportError
 from rebyte_async.resources import Tasks
 from rebyte_async.types import Task, TaskCompletionHints
 from rebyte_async.types.events import ErrorEvent
 from rebyte_async.types.statuses import TaskStatus
-
-
-@frozen(kw_only=True)
-class TaskEnd:
-    """How the wait for a task ended."""
-
-    status: str
-    final_result: str | None = None
-    error: str | None = None
-    is_final: bool = True
-    """Whether the task has ended; False where the wait was given up, so that another run may see the task's end."""
 
 
 @define(eq=False)
@@ -48,7 +38,7 @@ class _PolledTask:
             await self.wakeup.wait()
         return self.wakeup.is_set()
 
-    async def read(self, permits: asyncio.Semaphore) -> Task | TaskEnd | None:
+    async def read(self, permits: asyncio.Semaphore) -> Task | ItemEnd | None:
         """Read the task once; raise the error with which no task can be read.
 
         Returns:
@@ -65,24 +55,24 @@ class _PolledTask:
         self._not_found_since = None
         return task if task.is_terminal else None
 
-    def _tolerate_not_found(self, error: NotFoundError) -> TaskEnd | None:
+    def _tolerate_not_found(self, error: NotFoundError) -> ItemEnd | None:
         """Wait for a task that isn't visible yet; a task that stays unknown was deleted."""
         now = self.outage.time.clock()
         if self._not_found_since is None:
             self._not_found_since = now
         is_deleted = now - self._not_found_since >= self.tuning.not_found_grace
-        return TaskEnd(status="error", error=summarize_error(error)) if is_deleted else None
+        return ItemEnd("error", error=summarize_error(error)) if is_deleted else None
 
-    async def _tolerate_failure(self, error: RebyteError) -> TaskEnd | None:
+    async def _tolerate_failure(self, error: RebyteError) -> ItemEnd | None:
         if is_fatal(error):
             raise error
         if not (is_transient(error) or isinstance(error, DecodeError)) or self.outage.has_timed_out():
-            return TaskEnd(status="error", error=summarize_error(error), is_final=False)
+            return ItemEnd("error", error=summarize_error(error), is_final=False)
         await self.outage.wait(error)
         return None
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False)
 class TaskWatcher:
     """Waits for the tasks of a run. All items share one, so that its limits hold for the run.
 
@@ -118,7 +108,7 @@ class TaskWatcher:
         if (polled := self._polled.get(task_id)) is not None:
             polled.wakeup.set()
 
-    async def wait_for_end(self, task_id: str, *, is_new: bool = False) -> TaskEnd:
+    async def wait_for_end(self, task_id: str, *, is_new: bool = False) -> ItemEnd:
         """Wait until a task has ended, or can't be followed any longer.
 
         Args:
@@ -137,9 +127,9 @@ class TaskWatcher:
             found = await self._poll_until_end(task_id, wants_stream=False)
         else:
             found = await self._poll_until_end(task_id, wants_stream=self.max_streams > 0)
-        return found if isinstance(found, TaskEnd) else await self.complete(found)
+        return found if isinstance(found, ItemEnd) else await self.complete(found)
 
-    async def complete(self, task: Task) -> TaskEnd:
+    async def complete(self, task: Task) -> ItemEnd:
         """Return the end of a task that was read in a terminal state.
 
         Its final result and its error may be in its stream alone, which is therefore read, within a time limit.
@@ -153,14 +143,14 @@ class TaskWatcher:
 
     # --- Streams ---
 
-    async def _stream_in_slot(self, task_id: str) -> TaskEnd | None:
+    async def _stream_in_slot(self, task_id: str) -> ItemEnd | None:
         """Follow a task's stream in a slot that is taken, and release the slot."""
         try:
             return await self._stream(task_id)
         finally:
             self._release_slot()
 
-    async def _stream(self, task_id: str) -> TaskEnd | None:
+    async def _stream(self, task_id: str) -> ItemEnd | None:
         """Follow a task's stream to its end; None where the stream doesn't bring the end."""
         last_error: str | None = None
         try:
@@ -183,7 +173,7 @@ class TaskWatcher:
 
     # --- Reads ---
 
-    async def _poll_until_end(self, task_id: str, *, wants_stream: bool) -> Task | TaskEnd:
+    async def _poll_until_end(self, task_id: str, *, wants_stream: bool) -> Task | ItemEnd:
         """Read a task at growing intervals, until it has ended or the stream that it was granted brings its end."""
         polled = self._polled[task_id] = self._new_polled_task(task_id)
         if wants_stream:
@@ -214,7 +204,7 @@ class TaskWatcher:
             await polled.wait(due - now)
         polled.wakeup.clear()
 
-    async def _wait_with_hints(self, hints: TaskCompletionHints, task_id: str, *, is_new: bool) -> Task | TaskEnd:
+    async def _wait_with_hints(self, hints: TaskCompletionHints, task_id: str, *, is_new: bool) -> Task | ItemEnd:
         """Read a task when a hint says that it may have ended, and at intervals in case no hint comes."""
         polled = self._new_polled_task(task_id)
         first, longest = self.tuning.first_poll_interval, self.tuning.hint_poll_interval
@@ -236,6 +226,6 @@ class TaskWatcher:
         return _PolledTask(self.tasks, task_id, self.tuning, Outage(self.time, self.tuning))
 
 
-def _to_end(status: str, final_result: str, last_error: str | None) -> TaskEnd:
+def _to_end(status: str, final_result: str, last_error: str | None) -> ItemEnd:
     error = " ".join(last_error.split()) if status == TaskStatus.FAILED and last_error else None
-    return TaskEnd(status=str(status), final_result=final_result or None, error=error)
+    return ItemEnd(str(status), final_result or None, error)

@@ -78,7 +78,9 @@ def test_absence_is_doubted_where_prompts_prove_nothing(
     fidelity: dict[str, Any], shown: list[str], doubt: str | None
 ) -> None:
     """A create without a match is absent only if a task of it would show its prompt."""
-    create = AmbiguousCreate(position=1, prompt_hash=b"", fingerprint=b"", intent_at=0.0, prompt="Do it now")
+    create = AmbiguousCreate(
+        position=1, prompt_hash=b"", fingerprint=b"", intent_at=0.0, earliest=0.0, prompt="Do it now"
+    )
     others = [Candidate(task_id=f"t{number}", prompt=prompt) for number, prompt in enumerate(shown)]
     reason = PromptFidelity(**fidelity).doubt_absence(create, others)
     assert reason is None if doubt is None else doubt in (reason or "")

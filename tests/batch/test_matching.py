@@ -15,6 +15,7 @@ SLACK = 120.0
 
 def create(position: int, prompt: str = "t", like: str = "same", at: float = 1000.0, **fields: Any) -> AmbiguousCreate:
     """An ambiguous create; those with one `prompt` and one `like` are of equal items."""
+    fields = {"earliest": at - SLACK} | fields
     fingerprint = (prompt + like).encode()
     return AmbiguousCreate(
         position=position, prompt_hash=prompt.encode(), fingerprint=fingerprint, intent_at=at, **fields
@@ -29,7 +30,7 @@ def task(name: str, prompt: str | None = "t", at: float | None = 1000.0, **field
 
 def match(creates: list[AmbiguousCreate], tasks: list[Candidate], *, doubt: str | None = None) -> dict[int, str | None]:
     """The verdicts in short: a task's id, `?` for undecidable, or None for absent."""
-    verdicts = match_tasks(creates, tasks, slack=SLACK, doubt_absence=lambda _create, _others: doubt)
+    verdicts = match_tasks(creates, tasks, lambda _create, _others: doubt)
     return {
         position: "?" if verdict.reason else verdict.task.task_id if verdict.task else None
         for position, verdict in verdicts.items()
@@ -120,10 +121,10 @@ def test_no_create_is_absent_while_that_is_doubted() -> None:
 
 def test_an_undecidable_verdict_names_the_tasks() -> None:
     """The reason says which tasks to look at."""
-    verdict = match_tasks([create(1)], [task("a"), task("b")], slack=SLACK)[1]
+    verdict = match_tasks([create(1)], [task("a"), task("b")])[1]
     assert verdict.reason is not None
     assert "the tasks a, b" in verdict.reason
-    many = match_tasks([create(1)], [task(f"t{number}") for number in range(9)], slack=SLACK)[1]
+    many = match_tasks([create(1)], [task(f"t{number}") for number in range(9)])[1]
     assert "and 4 more" in (many.reason or "")
 
 
@@ -166,7 +167,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[AmbiguousCreate], list[Candidate]]:
 def test_no_task_is_doubled_shared_or_lost(world: tuple[list[AmbiguousCreate], list[Candidate]]) -> None:
     """No task is given to two items, and while a task has no item, every item that it may belong to stays undecided."""
     creates, tasks = world
-    verdicts = match_tasks(creates, tasks, slack=SLACK)
+    verdicts = match_tasks(creates, tasks)
     given_out = [verdict.task.task_id for verdict in verdicts.values() if verdict.task]
     assert len(given_out) == len(set(given_out))
     for prompt_hash in (b"t", b"u"):
@@ -185,7 +186,7 @@ def test_no_task_is_doubled_shared_or_lost(world: tuple[list[AmbiguousCreate], l
 
 def test_an_empty_verdict_is_absent() -> None:
     """A verdict without task and reason says that the create made nothing."""
-    assert match_tasks([create(1)], [], slack=SLACK) == {1: Verdict()}
+    assert match_tasks([create(1)], []) == {1: Verdict()}
     assert Verdict().is_absent
 
 
