@@ -41,7 +41,6 @@ from rebyte_async.batch.journal import DuplicateTaskError, ItemRecord
 from rebyte_async.batch.reconciler import Reconciler
 from rebyte_async.batch.stopping import StoppedError, stoppable
 from rebyte_async.errors import AmbiguousRequestError, LimitExceededError, RebyteError
-from rebyte_async.types import Task
 from rebyte_async.types.files import FileRef
 
 
@@ -148,31 +147,23 @@ class TaskCreator:
             task = await self._tasks.create(
                 item.prompt, **item.to_arguments(workspace_id=request.workspace_id, files=request.files)
             )
-        except AmbiguousRequestError:
-            raise
-        except LimitExceededError as error:
-            await self._context.journal.clear_intent(record)
-            raise as_batch_error(error) from error
-        except RebyteError as error:
-            if isinstance(error, StoppedError) or is_transient(error) or is_fatal(error):
+        except RebyteError as error:  # the intent stays if the create is ambiguous, or if the item itself was refused
+            is_limit = isinstance(error, LimitExceededError)
+            if is_limit or isinstance(error, StoppedError) or is_transient(error) or is_fatal(error):
                 await self._context.journal.clear_intent(record)
+            if is_limit:
+                raise as_batch_error(error) from error
             raise
         self._context.outage.reset()
-        started_at = self._learn_start(task, record.intent_at)
+        clock = self._context.clock
+        started_at = clock.now() if task.created_at is None else task.created_at.timestamp()
+        if task.created_at is not None and record.intent_at is not None:
+            clock.recalibrate(started_at, record.intent_at, slack=self._context.tuning.clock_slack)
         workspace_id = task.workspace_id or request.workspace_id
         try:
             await self._context.journal.record_task(record, task.id, workspace_id, started_at)
         except DuplicateTaskError as error:
             raise UnresolvedCreateError(f"the service returned the task {task.id}, which another item has") from error
-
-    def _learn_start(self, task: Task, intent_at: float | None) -> float:
-        """Return when a task was created, and correct the server's clock by it."""
-        if task.created_at is None:
-            return self._context.clock.now()
-        started_at = task.created_at.timestamp()
-        if intent_at is not None:
-            self._context.clock.recalibrate(started_at, intent_at, slack=self._context.tuning.clock_slack)
-        return started_at
 
     async def drain(self) -> None:
         """Send no further create. Wait for those in flight for `create_drain_timeout`, then cancel them.

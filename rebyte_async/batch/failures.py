@@ -44,16 +44,14 @@ class ForeignCancellationError(BatchError):
 
 def is_fatal(error: Exception) -> bool:
     """Whether no item can succeed: the key is refused, or the client can't be used."""
-    if isinstance(error, InvalidRequestError):
-        return False
-    return isinstance(error, AuthenticationError | InsufficientScopesError | ConfigurationError)
+    kinds = AuthenticationError | InsufficientScopesError | ConfigurationError
+    return isinstance(error, kinds) and not isinstance(error, InvalidRequestError)
 
 
 def is_transient(error: Exception) -> bool:
     """Whether the same call may succeed later. An ambiguous create is not transient: it must not be repeated."""
-    if isinstance(error, AmbiguousRequestError):
-        return False
-    return isinstance(error, TransportError | RateLimitedError | ServerError)
+    kinds = TransportError | RateLimitedError | ServerError
+    return isinstance(error, kinds) and not isinstance(error, AmbiguousRequestError)
 
 
 def summarize_error(error: BaseException) -> str:

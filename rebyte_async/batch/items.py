@@ -10,7 +10,7 @@ from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self, TypeGuard, cast
+from typing import Any, Self, cast
 
 from attrs import Attribute, fields, frozen
 
@@ -19,7 +19,7 @@ from rebyte_async._wire import json
 from rebyte_async.batch.journal.records import NewItem
 from rebyte_async.errors import BatchError, InvalidRequestError
 from rebyte_async.resources.options import TaskOptions, check_prompt
-from rebyte_async.resources.sources import Attachment, Source
+from rebyte_async.resources.sources import Attachment
 from rebyte_async.types.files import FileRef
 
 _LONGEST_KEY = 500
@@ -73,7 +73,7 @@ class BatchItem(TaskOptions):
         if not isinstance(document, Mapping):
             raise InvalidRequestError(f"an item must be a JSON object, not {type(document).__name__}")
         given = dict(cast("Mapping[str, Any]", document))
-        if unknown := sorted(str(name) for name in given.keys() - _NAMES.keys()):
+        if unknown := sorted(str(name) for name in given.keys() - set(_NAMES)):
             raise InvalidRequestError(f"an item has no {', '.join(unknown)}; it has {', '.join(_NAMES)}")
         if missing := [name for name in ("key", "prompt") if name not in given]:
             raise InvalidRequestError(f"an item needs {' and '.join(missing)}")
@@ -89,19 +89,12 @@ class BatchItem(TaskOptions):
         An upload source that is neither a path nor an uploaded file can't be written as JSON: its name and type are
         given in its place.
         """
-        document: dict[str, Any] = {}
-        for name in _NAMES:
-            value: Any = getattr(self, name)
-            if name == "files":
-                value = [_describe_file(file) for file in self.files]
-            elif name == "skills":
-                value = list(self.skills)
-            if value is not None and value != []:
-                document[name] = value
-        return document
+        document: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
+        document |= {"files": [_describe_file(file) for file in self.files], "skills": list(self.skills)}
+        return {name: value for name, value in document.items() if value is not None and value != []}
 
 
-_NAMES = {item.name: item for item in fields(BatchItem)}
+_NAMES = [item.name for item in fields(BatchItem)]
 
 
 def _parse_file(value: object) -> Attachment:
@@ -122,18 +115,11 @@ def _parse_file(value: object) -> Attachment:
 def _describe_file(file: Attachment) -> object:
     if isinstance(file, FileRef):
         return {"id": file.id, "filename": file.filename}
-    if isinstance(file, tuple):
-        name, source = file
-        return {"name": name, "path": os.fspath(source)} if _is_path(source) else _describe_source(name, source)
-    return os.fspath(file) if _is_path(file) else _describe_source(str(getattr(file, "name", "")), file)
-
-
-def _is_path(source: Source) -> TypeGuard[str | os.PathLike[str]]:
-    return isinstance(source, str | os.PathLike)
-
-
-def _describe_source(name: str, source: object) -> object:
-    return {"name": name, "source": type(source).__name__}
+    name, source = file if isinstance(file, tuple) else (str(getattr(file, "name", "")), file)
+    if not isinstance(source, str | os.PathLike):
+        return {"name": name, "source": type(source).__name__}
+    path = os.fspath(source)
+    return {"name": name, "path": path} if isinstance(file, tuple) else path
 
 
 def to_new_item(item: BatchItem) -> NewItem:

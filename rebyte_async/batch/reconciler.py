@@ -142,7 +142,15 @@ class Reconciler:
         min_wait = self._remaining_arrival_time(creates) if are_old else 0.0
         verdicts = await self._search.decide(creates, min_wait=min_wait)
         for record in records:
-            verdicts[record.position] = await self._record_match(record, verdicts[record.position])
+            if (task := verdicts[record.position].task) is None:
+                continue
+            started_at = record.intent_at if task.created_at is None else task.created_at
+            workspace_id = task.workspace_id or record.workspace_id
+            try:
+                await self._context.journal.record_task(record, task.task_id, workspace_id, started_at)
+            except DuplicateTaskError:
+                reason = f"the task {task.task_id} belongs to another item"
+                verdicts[record.position] = Verdict(reason=reason)
         absent = [record for record in records if verdicts[record.position].is_absent]
         await self._context.journal.clear_intents(absent)
         return verdicts
@@ -181,15 +189,3 @@ class Reconciler:
         latest = max(create.intent_at for create in creates)
         longest = 2 * self._context.settings.settle
         return min(longest, latest + longest - self._context.clock.now())
-
-    async def _record_match(self, record: ItemRecord, verdict: Verdict) -> Verdict:
-        if verdict.task is None:
-            return verdict
-        task = verdict.task
-        started_at = record.intent_at if task.created_at is None else task.created_at
-        workspace_id = task.workspace_id or record.workspace_id
-        try:
-            await self._context.journal.record_task(record, task.task_id, workspace_id, started_at)
-        except DuplicateTaskError:
-            return Verdict(reason=f"the task {task.task_id} belongs to another item")
-        return verdict

@@ -66,7 +66,8 @@ class BatchRun:
         except GeneratorExit:  # nothing can be awaited any more
             raise
         except BaseException as error:
-            self._is_over = self._is_over or not isinstance(error, asyncio.CancelledError)
+            if not isinstance(error, asyncio.CancelledError):
+                self._is_over = True
             await self._stop()
             raise
         if outcome is None:

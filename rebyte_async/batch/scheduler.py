@@ -140,18 +140,14 @@ class Scheduler:
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as error:
-            self._abort(error)
+            self._failure = self._failure or error
+            self._context.stop.trigger()
+            self._scope.cancel()
             if isinstance(error, KeyboardInterrupt | SystemExit):  # these end the event loop as well
                 raise
 
     def _set_failure(self, error: BaseException) -> None:
         self._failure = self._failure or unwrap_group(error)
-
-    def _abort(self, error: BaseException) -> None:
-        """End the run at once."""
-        self._failure = self._failure or error
-        self._context.stop.trigger()
-        self._scope.cancel()
 
     def _stop_creating(self, error: BatchError) -> None:
         """Create no further task. Tasks that run are followed to their ends, and then the error is raised."""

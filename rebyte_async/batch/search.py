@@ -49,20 +49,19 @@ class TaskSearch:
         for number in range(self.context.tuning.max_listings):
             if number:
                 await self.context.time.sleep(max(self.context.settings.settle, min_wait if number == 1 else 0.0))
-            candidates = await self._find_candidates(creates)
+            candidates = await self._find_candidates(creates, hashes)
             likely = [one for one in candidates if one.prompt_hash is None or one.prompt_hash in hashes]
             current = frozenset((candidate.task_id, candidate.prompt_hash) for candidate in likely)
             if current == previous:
                 _log.debug("reconciled %d items with %d tasks in %d listings", len(creates), len(likely), number + 1)
-                return await self._match(creates, candidates, likely)
+                others = [one for one in candidates if one.prompt_hash is not None and one.prompt_hash not in hashes]
+                return await self._match(creates, likely, others)
             previous = current
         return match_tasks(creates, candidates, lambda _create, _others: _UNSTABLE)
 
     async def _match(
-        self, creates: Sequence[AmbiguousCreate], candidates: Sequence[Candidate], likely: Sequence[Candidate]
+        self, creates: Sequence[AmbiguousCreate], likely: Sequence[Candidate], others: Sequence[Candidate]
     ) -> dict[int, Verdict]:
-        hashes = {create.prompt_hash for create in creates}
-        others = [one for one in candidates if one.prompt_hash is not None and one.prompt_hash not in hashes]
         shown = [one.prompt_hash for one in others if one.prompt_hash]
         known = await self.context.journal.store.known_prompt_hashes(shown)
         # Tasks of items whose create is in flight, or succeeded a moment ago.
@@ -85,29 +84,27 @@ class TaskSearch:
             break
         return PromptFidelity(verified_length=max(shown, default=None))
 
-    async def _find_candidates(self, creates: Sequence[AmbiguousCreate]) -> list[Candidate]:
+    async def _find_candidates(self, creates: Sequence[AmbiguousCreate], hashes: set[bytes]) -> list[Candidate]:
         """List the tasks that belong to no known item, and read their prompts."""
         since = min(create.earliest for create in creates)
         listed = await self.context.new_outage().retry_through(partial(self._list_since, since))
-        owned = await self.context.journal.store.owned_task_ids([candidate.task_id for candidate in listed])
-        candidates = [candidate for candidate in listed if candidate.task_id not in owned]
-        await self._read_prompts([candidate.task_id for candidate in candidates])
-        with_prompts = [self._with_prompt(candidate) for candidate in candidates]
+        owned = await self.context.journal.store.owned_task_ids([task.id for task in listed])
+        unowned = [task for task in listed if task.id not in owned]
+        await self._read_prompts([task.id for task in unowned])
+        candidates = [_to_candidate(task, self._prompts.get(task.id)) for task in unowned]
         if all(create.workspace_id is None for create in creates):
-            return with_prompts  # agent computers can't tell these creates apart, so they needn't be known
-        hashes = {create.prompt_hash for create in creates}
-        return [await self._with_workspace(one) if one.prompt_hash in hashes else one for one in with_prompts]
+            return candidates  # agent computers can't tell these creates apart, so they needn't be known
+        return [await self._with_workspace(one) if one.prompt_hash in hashes else one for one in candidates]
 
-    async def _list_since(self, since: float) -> list[Candidate]:
+    async def _list_since(self, since: float) -> list[Task]:
         """List tasks, the newest first, until one that was created before `since`."""
-        found: list[Candidate] = []
+        found: list[Task] = []
         listing = cast("AsyncGenerator[Task]", aiter(self.context.tasks.list(limit=_PAGE_SIZE)))
         async with aclosing(listing):
             async for task in listing:
-                candidate = _to_candidate(task)
-                if candidate.created_at is not None and candidate.created_at < since:
+                if task.created_at is not None and task.created_at.timestamp() < since:
                     break
-                found.append(candidate)
+                found.append(task)
         return found
 
     async def _read_prompts(self, task_ids: Sequence[str]) -> None:
@@ -143,11 +140,6 @@ class TaskSearch:
         if content.prompts and content.prompts[0].user_prompt is not None:
             self._prompts[task_id] = plain_prompt(content.prompts[0].user_prompt)
 
-    def _with_prompt(self, candidate: Candidate) -> Candidate:
-        if (prompt := self._prompts.get(candidate.task_id)) is None:
-            return candidate
-        return evolve(candidate, prompt_hash=prompt_hash(prompt), prompt=prompt)
-
     async def _with_workspace(self, candidate: Candidate) -> Candidate:
         if candidate.workspace_id is not None:
             return candidate
@@ -160,10 +152,12 @@ class TaskSearch:
         return evolve(candidate, workspace_id=task.workspace_id)
 
 
-def _to_candidate(task: Task) -> Candidate:
+def _to_candidate(task: Task, prompt: str | None) -> Candidate:
     return Candidate(
         task_id=task.id,
         created_at=None if task.created_at is None else task.created_at.timestamp(),
+        prompt_hash=None if prompt is None else prompt_hash(prompt),
+        prompt=prompt,
         workspace_id=task.workspace_id,
         executor=task.executor,
         model=task.model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from anyio import move_on_after
 from attrs import Factory, define, field
@@ -30,7 +31,7 @@ class _PolledTask:
     """Set to end the wait before the next read."""
     has_stream_slot: bool = field(default=False, init=False)
     """Whether the task was granted a stream slot and hasn't used it yet."""
-    _not_found_since: float | None = field(default=None, init=False)
+    _not_found_since: float = field(default=math.inf, init=False)
 
     async def wait(self, seconds: float) -> bool:
         """Wait for at most `seconds`; return whether the task was woken."""
@@ -47,28 +48,22 @@ class _PolledTask:
         try:
             async with permits:
                 task = await self.tasks.get(self.task_id)
-        except NotFoundError as error:
-            return self._tolerate_not_found(error)
+        except NotFoundError as error:  # it isn't visible yet, or it was deleted
+            now = self.outage.time.clock()
+            self._not_found_since = min(self._not_found_since, now)
+            if now - self._not_found_since >= self.tuning.not_found_grace:
+                return ItemEnd("error", error=summarize_error(error))
         except RebyteError as error:
-            return await self._tolerate_failure(error)
-        self.outage.reset()
-        self._not_found_since = None
-        return task if task.is_terminal else None
-
-    def _tolerate_not_found(self, error: NotFoundError) -> ItemEnd | None:
-        """Wait for a task that isn't visible yet; a task that stays unknown was deleted."""
-        now = self.outage.time.clock()
-        if self._not_found_since is None:
-            self._not_found_since = now
-        is_deleted = now - self._not_found_since >= self.tuning.not_found_grace
-        return ItemEnd("error", error=summarize_error(error)) if is_deleted else None
-
-    async def _tolerate_failure(self, error: RebyteError) -> ItemEnd | None:
-        if is_fatal(error):
-            raise error
-        if not (is_transient(error) or isinstance(error, DecodeError)) or self.outage.has_timed_out():
-            return ItemEnd("error", error=summarize_error(error), is_final=False)
-        await self.outage.wait(error)
+            if is_fatal(error):
+                raise
+            if not (is_transient(error) or isinstance(error, DecodeError)) or self.outage.has_timed_out():
+                return ItemEnd("error", error=summarize_error(error), is_final=False)
+            await self.outage.wait(error)
+        else:
+            self.outage.reset()
+            self._not_found_since = math.inf
+            if task.is_terminal:
+                return task
         return None
 
 
