@@ -8,8 +8,7 @@ from rebyte_async.batch.journal.reader import JournalCounts, JournalItem, Journa
 from rebyte_async.batch.outcomes import BatchOutcome, BatchStatus
 from rebyte_async.batch.progress import BatchProgress, RunningItem
 from rebyte_async.batch.report import write_report
-from rebyte_async.batch.run import BatchRun
-from rebyte_async.batch.runner import BatchRunner
+from rebyte_async.batch.runner import BatchRun, BatchRunner
 
 __all__ = [
     "BatchItem",

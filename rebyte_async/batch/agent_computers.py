@@ -26,8 +26,7 @@ from rebyte_async.errors import (
 
 _log = logging.getLogger("rebyte_async")
 _PAGE_SIZE = 100
-UNDECIDED_TASKS = "undecided creates may have started tasks on them"
-"""Why agent computers are removed whose creates of tasks can't be decided."""
+UNDECIDED_TASKS = "undecided creates may have started tasks on them"  # why agent computers are removed
 
 
 def check_workspaces(workspaces: object) -> int | tuple[str, ...] | None:
@@ -55,29 +54,20 @@ class AgentComputerPool:
     """
 
     context: RunContext
-    wanted: int | tuple[str, ...]
-    """How many agent computers to create, or the ids of existing ones."""
-    before_create: Callable[[], Awaitable[object]]
-    """Awaited before an agent computer is created; afterwards the server's time is known."""
+    wanted: int | tuple[str, ...]  # how many agent computers to create, or the ids of existing ones
+    before_create: Callable[[], Awaitable[object]]  # called before a create; then the server's time is known
     _free: deque[str] = field(factory=deque[str], init=False)
-    _busy: Counter[str] = field(factory=Counter[str], init=False)
-    """How many tasks run on an agent computer: more than one only where an earlier run had it so."""
-    _unready_slots: deque[int] = field(factory=deque[int], init=False)
-    """The slots whose agent computers aren't created yet, or may not be ready."""
-    _usable: set[str] = field(factory=set[str], init=False)
-    """The agent computers that may get tasks."""
-    _alive: int = field(default=0, init=False)
-    """How many agent computers there are or may still be."""
-    _loss_reason: str = field(default="", init=False)
-    """Why the latest of the others was lost."""
-    _changed: Signal = field(factory=Signal, init=False)
+    _busy: Counter[str] = field(factory=Counter[str], init=False)  # how many tasks run on each: rarely several
+    _unready_slots: deque[int] = field(factory=deque[int], init=False)  # agent computers not created, or not ready
+    _usable: set[str] = field(factory=set[str], init=False)  # the agent computers that may get tasks
+    _alive: int = field(default=0, init=False)  # how many agent computers there are or may still be
+    _loss_reason: str = field(default="", init=False)  # why the latest of the others was lost
+    changed: Signal = field(factory=Signal, init=False)  # has `acquire` check again
 
     async def open(self, running: Sequence[str | None], undecided: Sequence[str | None]) -> None:
         """Read from the journal which agent computers there are.
 
-        Args:
-            running: The agent computers of the tasks that earlier runs left open.
-            undecided: Those of creates that can't be decided: their tasks may run.
+        `running` has those of tasks that earlier runs left open, `undecided` those of creates that can't be decided.
         """
         self._busy = Counter(workspace_id for workspace_id in [*running, *undecided] if workspace_id is not None)
         if isinstance(self.wanted, tuple):
@@ -105,12 +95,11 @@ class AgentComputerPool:
             if self._unready_slots:
                 if (workspace_id := await self._prepare(self._unready_slots.popleft())) is not None:
                     self._usable.add(workspace_id)
-                    self._busy[workspace_id] = 1
-                    return workspace_id
+                    self._free.append(workspace_id)
             elif self._alive == 0:
                 raise BatchError(f"the batch has no agent computer to run on: {self._loss_reason}")
             else:
-                await self._changed.wait()
+                await self.changed.wait()
         workspace_id = self._free.popleft()
         self._busy[workspace_id] = 1
         return workspace_id
@@ -124,7 +113,7 @@ class AgentComputerPool:
             del self._busy[workspace_id]
             if workspace_id in self._usable:
                 self._free.append(workspace_id)
-                self.notify()
+                self.changed.notify()
 
     def remove(self, workspace_id: str | None, reason: str) -> None:
         """Lend an agent computer no more in this run: it is gone, or its task can't be followed."""
@@ -132,21 +121,15 @@ class AgentComputerPool:
             self._usable.discard(workspace_id)
             self._alive -= 1
             self._loss_reason = reason
-            self.notify()
+            self.changed.notify()
 
     async def is_gone(self, workspace_id: str) -> bool:
         """Return whether the service certainly has no such agent computer."""
         try:
             await self.context.new_outage().retry_through(lambda: self.context.computers.get(workspace_id))
-        except NotFoundError:
-            return True
-        except RebyteError:
-            return False
+        except RebyteError as error:
+            return isinstance(error, NotFoundError)
         return False
-
-    def notify(self) -> None:
-        """Have `acquire` check again: whether an agent computer is free, and whether the run is ending."""
-        self._changed.notify()
 
     async def _prepare(self, slot: int) -> str | None:
         """Create the agent computer of a slot, or find it, and wait until it is ready; None if it never will be."""
@@ -162,11 +145,11 @@ class AgentComputerPool:
             self._alive -= 1
             is_limit = isinstance(error, LimitExceededError)
             self._loss_reason = summarize_error(error) if is_limit else "none could be provisioned"
-            self.notify()
+            self.changed.notify()
             return None
         except BaseException as error:
             self._unready_slots.append(slot)
-            self.notify()
+            self.changed.notify()
             if isinstance(error, RebyteError) and not isinstance(error, BatchError):
                 raise BatchError(f"can't create the batch's agent computers: {summarize_error(error)}") from error
             raise
@@ -207,10 +190,8 @@ class AgentComputerPool:
         return None
 
     async def _list_for(self, name: str) -> str | None:
-        async for computer in self.context.computers.list(limit=_PAGE_SIZE):
-            if computer.name == name:
-                return computer.id
-        return None
+        computers = self.context.computers.list(limit=_PAGE_SIZE)
+        return await anext((one.id async for one in computers if one.name == name), None)
 
     async def _wait_ready(self, workspace_id: str) -> None:
         outage = self.context.new_outage()

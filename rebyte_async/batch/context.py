@@ -19,11 +19,9 @@ class RunContext:
         self.transport, self.time, self.clock = transport, transport.time, transport.server_clock
         self.settings, self.tuning = settings, settings.tuning
         self.journal = journal
-        self.stop = StopSignal()
-        """Says that no further create may be sent."""
+        self.stop = StopSignal()  # says that no further create may be sent
         self.locks = PromptLocks()
-        self.outage = self.new_outage()
-        """Shared by all uploads and creates: a success of any ends it."""
+        self.outage = self.new_outage()  # shared by all uploads and creates: a success of any ends it
 
     def new_outage(self) -> Outage:
         """Return an outage that hasn't begun."""

@@ -50,10 +50,8 @@ class CreateRequest:
 
     item: BatchItem
     record: ItemRecord
-    files: Sequence[FileRef] = ()
-    """The uploaded files of the item."""
-    workspace_id: str | None = None
-    """The agent computer to run on; None for a new one."""
+    files: Sequence[FileRef] = ()  # the uploaded files of the item
+    workspace_id: str | None = None  # the agent computer to run on; None for a new one
 
 
 class TaskCreator:
@@ -65,11 +63,7 @@ class TaskCreator:
         self._tasks = evolve(context.tasks, transport=stoppable(context.transport, context.stop))
         """Sends the creates. Its waits before an attempt end with `StoppedError` when the stop signal is given."""
         self._permits = asyncio.Semaphore(context.tuning.max_parallel_creates)
-        self._in_flight: set[asyncio.Task[None]] = set()
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._in_flight)
+        self.in_flight: set[asyncio.Task[None]] = set()
 
     async def create(self, request: CreateRequest) -> None:
         """Make the task of an item. Afterwards the item's record has it.
@@ -103,12 +97,12 @@ class TaskCreator:
         """Send one create, which continues when the caller is cancelled: its task may still be recorded in time."""
         await self._acquire(request.record.prompt_hash)
         sending = asyncio.get_running_loop().create_task(self._send_recorded(request))
-        self._in_flight.add(sending)
+        self.in_flight.add(sending)
         sending.add_done_callback(self._forget)
         await asyncio.shield(sending)
 
     def _forget(self, sending: asyncio.Task[None]) -> None:
-        self._in_flight.discard(sending)
+        self.in_flight.discard(sending)
         if not sending.cancelled():
             sending.exception()  # marks it as retrieved, for the caller may have been cancelled
 
@@ -168,13 +162,12 @@ class TaskCreator:
     async def drain(self) -> None:
         """Send no further create. Wait for those in flight for `create_drain_timeout`, then cancel them.
 
-        Raises:
-            Exception: A create in flight failed with an error that isn't a RebyteError.
+        An error of one of them that isn't a RebyteError is raised.
         """
         self._context.stop.trigger()
-        if not self._in_flight:
+        if not self.in_flight:
             return
-        in_flight = set(self._in_flight)
+        in_flight = set(self.in_flight)
         with CancelScope(shield=True):
             _, late = await asyncio.wait(in_flight, timeout=self._context.tuning.create_drain_timeout)
             for sending in late:

@@ -14,9 +14,6 @@ from attrs import field, frozen
 from rebyte_async.batch.matching import AmbiguousCreate, Candidate, describe_tasks
 from rebyte_async.types import Task
 
-_ALTERED = "the service shows prompts otherwise than they were sent, so prompts don't identify its tasks"
-_UNVERIFIED = "it is not known yet whether the service shows prompts as they were sent"
-
 
 @frozen(kw_only=True)
 class Watermark:
@@ -36,7 +33,6 @@ class Watermark:
 
     @classmethod
     def of_newest(cls, newest: Sequence[Task], taken_at: float) -> Self:
-        """Take the watermark from the newest tasks of the service."""
         times = {task.id: task.created_at.timestamp() for task in newest if task.created_at is not None}
         latest = max(times.values(), default=None)
         same = tuple(task_id for task_id, time in times.items() if time == latest)
@@ -93,9 +89,10 @@ class PromptFidelity:
         if not others:
             return None
         if self.is_violated:
-            return _ALTERED
+            return "the service shows prompts otherwise than they were sent, so prompts don't identify its tasks"
         if self.verified_length is None:
-            return f"{describe_tasks(others)} may be its task: {_UNVERIFIED}"
+            unverified = "it is not known yet whether the service shows prompts as they were sent"
+            return f"{describe_tasks(others)} may be its task: {unverified}"
         if self.verified_length >= len(create.prompt):
             return None
         # Longer prompts than those seen so far may be shown cut, or with something around them.

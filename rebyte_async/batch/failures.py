@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import TypeVar, cast
@@ -34,8 +35,7 @@ _MAX_DOUBLINGS = 20
 class UnresolvedCreateError(BatchError):
     """An ambiguous create stays undecided: it may have made a task, or nothing says which task it made."""
 
-    is_final: bool = True
-    """Whether it stays undecided; False where the search for the task failed, so that another run may decide it."""
+    is_final: bool = True  # False where the search for the task failed, so that another run may decide it
 
 
 class ForeignCancellationError(BatchError):
@@ -94,18 +94,16 @@ class Outage:
 
     time: Time
     tuning: Tuning
-    _since: float | None = field(default=None, init=False)
-    """When the first failure without a success since then was."""
+    _since: float = field(default=math.inf, init=False)  # when the first failure without a success since then was
     _failures: int = field(default=0, init=False)
 
     def reset(self) -> None:
-        self._since, self._failures = None, 0
+        self._since, self._failures = math.inf, 0
 
     def has_timed_out(self) -> bool:
         """Note a failure; return whether the outage has lasted so long that waiting should end."""
         now = self.time.clock()
-        if self._since is None:
-            self._since = now
+        self._since = min(self._since, now)
         self._failures += 1
         return now - self._since >= self.tuning.outage_timeout
 

@@ -25,8 +25,7 @@ class ItemReader(ABC):
 
     def __init__(self) -> None:
         self._ready: deque[object] = deque()
-        self._permits = 0
-        """How many permits are given and not used."""
+        self._permits = 0  # how many permits are given and not used
         self._ended = False
         self._failure: BaseException | None = None
         self._changed = Signal()

@@ -27,21 +27,15 @@ _log = logging.getLogger("rebyte_async")
 
 
 class ItemRunner:
-    """Carries the items of a run through their steps. Each step is in the journal before the next begins.
-
-    Args:
-        context: The run.
-        on_fatal_error: Called with an error that rules out further creates; the run ends with it.
-    """
+    """Carries the items of a run through their steps. Each step is in the journal before the next begins."""
 
     def __init__(self, context: RunContext, on_fatal_error: Callable[[BatchError], None]) -> None:
         settings, tuning = context.settings, context.tuning
         self._context = context
-        self._on_fatal_error = on_fatal_error
+        self._on_fatal_error = on_fatal_error  # called with what rules out further creates: the run ends with it
         self.reconciler = Reconciler(context)
         self.creator = TaskCreator(context, self.reconciler)
-        self.pool: AgentComputerPool | None = None
-        """The batch's own agent computers, if it has some."""
+        self.pool: AgentComputerPool | None = None  # the batch's own agent computers, if it has some
         if settings.workspaces is not None:
             self.pool = AgentComputerPool(context, settings.workspaces, self.reconciler.watermark.take)
         self.budget = CreateBudget(settings.max_new_tasks)
@@ -51,8 +45,7 @@ class ItemRunner:
     async def start(self, item: BatchItem, record: ItemRecord) -> BatchOutcome | None:
         """Make the item's task, for which budget was reserved; return None when it has one, else its outcome.
 
-        Raises:
-            BaseException: An error that no item can cause. Nothing is recorded of it.
+        An error that no item can cause is raised, and not recorded.
         """
         request = CreateRequest(item, record, workspace_id=item.workspace_id)
         try:

@@ -123,11 +123,7 @@ def _describe_file(file: Attachment) -> object:
 
 
 def to_new_item(item: BatchItem) -> NewItem:
-    """Return an item as the journal keeps it.
-
-    Raises:
-        InvalidRequestError: The item's `extra` can't be written as JSON.
-    """
+    """Return an item as the journal keeps it; raise InvalidRequestError if its `extra` can't be written as JSON."""
     document = item.as_json()
     try:
         request = json.plain_dumps(document)
@@ -151,7 +147,6 @@ def plain_prompt(prompt: str) -> str:
 
 
 def prompt_hash(prompt: str) -> bytes:
-    """Return the hash by which prompts are compared."""
     return hashlib.sha256(plain_prompt(prompt).encode("utf-8", "surrogatepass")).digest()
 
 

@@ -13,12 +13,9 @@ from rebyte_async._sync import Signal
 class CreateBudget:
     """How many tasks a run may make. What was reserved for a create that certainly made nothing is refunded."""
 
-    limit: int | None
-    """None for any number."""
-    spent: int = field(default=0, init=False)
-    """How many tasks were made, with those that undecided creates may have made."""
-    _reserved: int = field(default=0, init=False)
-    """Creates that are to be sent, in flight or ambiguous."""
+    limit: int | None  # None for any number
+    spent: int = field(default=0, init=False)  # tasks, with those that undecided creates may have made
+    _reserved: int = field(default=0, init=False)  # creates that are to be sent, in flight or ambiguous
     _changed: Signal = field(factory=Signal, init=False)
 
     async def reserve(self) -> bool:
@@ -49,8 +46,7 @@ class CreateBudget:
 class ItemSlots:
     """A semaphore for open tasks, which those of earlier runs may overdraw."""
 
-    _free: int
-    """Below 0 when overdrawn."""
+    _free: int  # below 0 when overdrawn
     _changed: Signal = field(factory=Signal, init=False)
 
     async def acquire(self) -> None:
@@ -76,34 +72,28 @@ class PromptLocks:
     """
 
     changed: Signal = field(factory=Signal, init=False)
-    _in_flight: Counter[bytes] = field(factory=Counter[bytes], init=False)
-    """How many creates with a prompt are in flight, by its hash."""
+    _in_flight: Counter[bytes] = field(factory=Counter[bytes], init=False)  # creates by their prompt's hash
     _ambiguous: Counter[bytes] = field(factory=Counter[bytes], init=False)
 
     def is_free(self, prompt_hash: bytes) -> bool:
-        """Whether a create with this prompt may be sent."""
         return self._ambiguous[prompt_hash] == 0
 
     async def wait_free(self, prompt_hash: bytes) -> None:
         await self.changed.wait_for(lambda: self.is_free(prompt_hash))
 
     def are_all_ambiguous(self, prompt_hash: bytes, count: int) -> bool:
-        """Whether exactly `count` creates with this prompt are ambiguous, and none is in flight."""
         return self._in_flight[prompt_hash] == 0 and self._ambiguous[prompt_hash] == count
 
     def start(self, prompt_hash: bytes) -> None:
-        """Note that a create is in flight."""
         self._in_flight[prompt_hash] += 1
 
     def complete(self, prompt_hash: bytes, *, is_ambiguous: bool) -> None:
-        """Note that a create is no longer in flight."""
         self._subtract(self._in_flight, prompt_hash)
         if is_ambiguous:
             self._ambiguous[prompt_hash] += 1
         self.changed.notify()
 
     def resolve(self, prompt_hash: bytes) -> None:
-        """Note that an ambiguous create was decided."""
         self._subtract(self._ambiguous, prompt_hash)
         self.changed.notify()
 

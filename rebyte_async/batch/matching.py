@@ -11,30 +11,23 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-_MAX_NAMED = 5
-"""How many tasks an error message names."""
+_MAX_NAMED = 5  # tasks in an error message
 
 
 @frozen(kw_only=True)
 class AmbiguousCreate:
     """A create whose response was lost: its task may exist or not."""
 
-    position: int
-    """The item's position in the journal."""
+    position: int  # the item's position in the journal
     prompt_hash: bytes
-    fingerprint: bytes
-    """The hash of everything that the item asks for. Items with equal fingerprints are interchangeable."""
+    fingerprint: bytes  # the hash of all that the item asks for: items with equal ones are interchangeable
     intent_at: float
-    earliest: float
-    """The earliest creation time of its task, by the clock of tasks."""
-    workspace_id: str | None = None
-    """The agent computer that the create asked for; None if it asked for a new one."""
+    earliest: float  # the earliest creation time of its task, by the clock of tasks
+    workspace_id: str | None = None  # the agent computer that the create asked for; None if it asked for a new one
     executor: str | None = None
     model: str | None = None
-    prompt: str = ""
-    """The prompt, as `plain_prompt` returns it."""
-    older_task_ids: tuple[str, ...] = ()
-    """Tasks that were created at about `earliest`, but before the run."""
+    prompt: str = ""  # the prompt, as `plain_prompt` returns it
+    older_task_ids: tuple[str, ...] = ()  # tasks that were created at about `earliest`, but before the run
 
 
 @frozen(kw_only=True)
@@ -43,10 +36,8 @@ class Candidate:
 
     task_id: str
     created_at: float | None = None
-    prompt_hash: bytes | None = None
-    """The hash of the task's first prompt; None where the prompt can't be read."""
-    prompt: str | None = None
-    """That prompt, as `plain_prompt` returns it."""
+    prompt_hash: bytes | None = None  # the hash of the task's first prompt; None where the prompt can't be read
+    prompt: str | None = None  # that prompt, as `plain_prompt` returns it
     workspace_id: str | None = None
     executor: str | None = None
     model: str | None = None
@@ -56,10 +47,8 @@ class Candidate:
 class Verdict:
     """The decision on one ambiguous create: matched, absent or undecidable."""
 
-    task: Candidate | None = None
-    """The task of the create."""
-    reason: str | None = None
-    """Why it can't be decided."""
+    task: Candidate | None = None  # the task of the create
+    reason: str | None = None  # why it can't be decided
 
     @property
     def is_absent(self) -> bool:
@@ -87,11 +76,9 @@ def match_tasks(
 ) -> dict[int, Verdict]:
     """Return the verdicts on all ambiguous creates, by the items' positions.
 
-    Args:
-        creates: All ambiguous creates.
-        candidates: All tasks that may be theirs: created since, and of no known item.
-        doubt_absence: Says why a create without a match may still have made a task, or returns None. It is given the
-            create, and those tasks with another prompt that fit it otherwise.
+    The candidates are all tasks that may be theirs: created since, and of no known item. `doubt_absence` says why a
+    create without a match may still have made a task, or returns None. It is given the create, and those tasks with
+    another prompt that fit it otherwise.
     """
     verdicts: dict[int, Verdict] = {}
     creates_of: dict[bytes, list[AmbiguousCreate]] = {}
@@ -220,7 +207,6 @@ def _undecidable(component: _Component, reason: str) -> dict[int, Verdict]:
 
 
 def describe_tasks(candidates: Sequence[Candidate]) -> str:
-    """Name some tasks for a message."""
     names = ", ".join(candidate.task_id for candidate in candidates[:_MAX_NAMED])
     more = f" and {len(candidates) - _MAX_NAMED} more" if len(candidates) > _MAX_NAMED else ""
     return f"the task {names}" if len(candidates) == 1 else f"the tasks {names}{more}"

@@ -17,17 +17,13 @@ class OutcomeQueue:
     It refers to neither side, so that a run which the application drops can be noticed.
     """
 
-    window: int
-    """How many items may be taken whose outcomes aren't read yet."""
-    ordered: bool
-    """Whether outcomes come in the order in which their items were taken."""
+    window: int  # how many items may be taken whose outcomes aren't read yet
+    ordered: bool  # whether outcomes come in the order in which their items were taken
     _taken: int = field(default=0, init=False)
     _read: int = field(default=0, init=False)
-    _ready: deque[BatchOutcome] = field(factory=deque["BatchOutcome"], init=False)
-    _early: dict[int, BatchOutcome] = field(factory=dict[int, "BatchOutcome"], init=False)
-    """In an ordered queue, the outcomes that came before an earlier item's, by the items' numbers."""
-    _next: int = field(default=0, init=False)
-    """In an ordered queue, the number of the item whose outcome is due."""
+    _ready: deque[BatchOutcome] = field(factory=deque[BatchOutcome], init=False)
+    _early: dict[int, BatchOutcome] = field(factory=dict[int, BatchOutcome], init=False)  # by number, until due
+    _next: int = field(default=0, init=False)  # in an ordered queue, the number of the item whose outcome is due
     _is_closed: bool = field(default=False, init=False)
     _failure: BaseException | None = field(default=None, init=False)
     _filled: Signal = field(factory=Signal, init=False)
@@ -35,11 +31,7 @@ class OutcomeQueue:
 
     async def wait_for_room(self) -> int:
         """Wait until items may be taken; return how many, at least one."""
-        await self._emptied.wait_for(lambda: self._room > 0)
-        return self._room
-
-    @property
-    def _room(self) -> int:
+        await self._emptied.wait_for(lambda: self._taken - self._read < self.window)
         return self.window - (self._taken - self._read)
 
     def register(self) -> int:

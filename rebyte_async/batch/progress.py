@@ -34,8 +34,7 @@ class BatchProgress:
 
     taken: int = 0
     """Items taken from the iterable so far."""
-    running: int = 0
-    """Tasks that are open, with those of an earlier run."""
+    running: int = 0  # the open tasks, by position
     creating: int = 0
     """Creates that are in flight or ambiguous."""
     ended: Mapping[str, int] = field(factory=dict[str, int])
@@ -63,17 +62,13 @@ class ProgressTracker:
 
     time: Time
     clock: ServerClock
-    window: float
-    """The time, in seconds, over which the rate is measured."""
+    window: float  # the time, in seconds, over which the rate is measured
     taken: int = field(default=0, init=False)
     resumed: int = field(default=0, init=False)
-    outcomes: Counter[str] = field(factory=Counter[str], init=False)
-    """How many outcomes were handed out, by status."""
-    running: dict[int, ItemRecord] = field(factory=dict[int, "ItemRecord"], init=False)
-    """The records whose tasks are open, by position."""
+    outcomes: Counter[str] = field(factory=Counter[str], init=False)  # how many outcomes were handed out, by status
+    running: dict[int, ItemRecord] = field(factory=dict[int, ItemRecord], init=False)  # open tasks, by position
     _began: float = field(default=Factory(lambda self: self.time.clock(), takes_self=True), init=False)
-    _recent: deque[float] = field(factory=deque[float], init=False)
-    """When this run recorded outcomes, within the window."""
+    _recent: deque[float] = field(factory=deque[float], init=False)  # when this run recorded outcomes
 
     def count_recorded(self) -> None:
         """Note that an outcome was recorded, for the rate."""

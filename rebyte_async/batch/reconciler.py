@@ -72,12 +72,7 @@ class Reconciler:
         self._context = context
         self.watermark = RunWatermark(context)
         self._search = TaskSearch(context)
-        self._cases: dict[int, _Case] = {}
-        """The undecided creates, by the items' positions."""
-
-    @property
-    def open_cases(self) -> int:
-        return len(self._cases)
+        self.cases: dict[int, _Case] = {}  # the undecided creates, by the items' positions
 
     async def resolve(self, record: ItemRecord, error: AmbiguousRequestError) -> bool:
         """Wait until `run` has decided on a create; return whether it made a task, which the record has then."""
@@ -85,7 +80,7 @@ class Reconciler:
             self._context.locks.resolve(record.prompt_hash)
             raise UnresolvedCreateError(summarize_error(error)) from error
         case = _Case(record, asyncio.get_running_loop().create_future())
-        self._cases[record.position] = case
+        self.cases[record.position] = case
         self._context.locks.changed.notify()
         verdict = await case.verdict
         if verdict.reason is not None:
@@ -103,9 +98,9 @@ class Reconciler:
 
         Else a task of a create in flight could be taken for that of an ambiguous one.
         """
-        counts = Counter(case.record.prompt_hash for case in self._cases.values())
+        counts = Counter(case.record.prompt_hash for case in self.cases.values())
         ready = {prompt for prompt, count in counts.items() if self._context.locks.are_all_ambiguous(prompt, count)}
-        return [case for case in self._cases.values() if case.record.prompt_hash in ready]
+        return [case for case in self.cases.values() if case.record.prompt_hash in ready]
 
     async def _decide(self, cases: Sequence[_Case]) -> None:
         failure: UnresolvedCreateError | None = None
@@ -118,7 +113,7 @@ class Reconciler:
             failure = UnresolvedCreateError(f"the search for its task failed: {summarize_error(error)}")
             failure.is_final = False
         for case in cases:
-            del self._cases[case.record.position]
+            del self.cases[case.record.position]
             self._context.locks.resolve(case.record.prompt_hash)
             if case.verdict.cancelled():
                 continue
@@ -128,18 +123,18 @@ class Reconciler:
                 case.verdict.set_result(verdicts[case.record.position])
 
     async def reconcile(self, records: Sequence[ItemRecord], *, are_old: bool = False) -> dict[int, Verdict]:
-        """Decide on the creates of all `records`, and record which have a task and which made none.
+        """Decide on all ambiguous creates, and record which have a task and which made none.
 
-        Args:
-            records: The items of all ambiguous creates.
-            are_old: Whether earlier runs sent the creates.
-
-        Returns:
-            The verdicts, by the items' positions. The undecidable ones aren't recorded.
+        `are_old` says that earlier runs sent them. The verdicts are by the items' positions; the undecidable ones
+        aren't recorded.
         """
         await self.watermark.take()
         creates = await self._describe(records, are_old=are_old)
-        min_wait = self._remaining_arrival_time(creates) if are_old else 0.0
+        min_wait = 0.0
+        if are_old:  # the service may still process a create whose sender was killed, so its task may still appear
+            longest = 2 * self._context.settings.settle
+            latest = max(create.intent_at for create in creates)
+            min_wait = min(longest, latest + longest - self._context.clock.now())
         verdicts = await self._search.decide(creates, min_wait=min_wait)
         for record in records:
             if (task := verdicts[record.position].task) is None:
@@ -183,9 +178,3 @@ class Reconciler:
             )
             creates.append(create)
         return creates
-
-    def _remaining_arrival_time(self, creates: Sequence[AmbiguousCreate]) -> float:
-        """Return for how many seconds a task may still appear: its create may be processed after the sender's kill."""
-        latest = max(create.intent_at for create in creates)
-        longest = 2 * self._context.settings.settle
-        return min(longest, latest + longest - self._context.clock.now())

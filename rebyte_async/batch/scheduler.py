@@ -32,29 +32,21 @@ class Scheduler:
 
     def __init__(self, context: RunContext, reader: ItemReader, outcomes: OutcomeQueue) -> None:
         self._context = context
-        self._settings = context.settings
-        self._journal = context.journal
         self._reader = reader
         self._outcomes = outcomes
         self._runner = ItemRunner(context, on_fatal_error=self._stop_creating)
-        self._scope = CancelScope()
-        """The whole run."""
-        self._intake_scope = CancelScope()
-        """The taking of items."""
+        self._scope = CancelScope()  # the whole run
+        self._intake_scope = CancelScope()  # the taking of items
         self._slots = ItemSlots(context.settings.concurrency)
-        self._failure: BaseException | None = None
-        """The error that is raised after the outcomes."""
-        self._interrupted = False
-        """Whether the application ended the run."""
-        self._is_complete = False
-        """Whether all items have their outcomes."""
-        self._earlier: dict[int, asyncio.Future[BatchOutcome]] = {}
-        """The outcomes of tasks that earlier runs left open, by their items' positions."""
+        self._failure: BaseException | None = None  # the error that is raised after the outcomes
+        self._interrupted = False  # whether the application ended the run
+        self._is_complete = False  # whether all items have their outcomes
+        self._earlier: dict[int, asyncio.Future[BatchOutcome]] = {}  # of earlier runs' open tasks, by position
 
     @property
     def progress(self) -> BatchProgress:
         runner = self._runner
-        creating = runner.creator.in_flight + runner.reconciler.open_cases
+        creating = len(runner.creator.in_flight) + len(runner.reconciler.cases)
         return runner.tracker.snapshot(creating=creating, created=runner.budget.spent)
 
     # --- The life of the run ---
@@ -75,8 +67,6 @@ class Scheduler:
             try:
                 with CancelScope(shield=True):
                     await self._clean_up()
-            except Exception as error:  # noqa: BLE001 - raised through the queue
-                self._set_failure(error)
             finally:  # the queue is closed whatever happens, else its reader would wait forever
                 if self._failure is None and not self._is_complete:
                     self._failure = BatchError(
@@ -92,9 +82,9 @@ class Scheduler:
 
     async def _run_phases(self) -> None:
         """Open the journal, settle what earlier runs left, then take items in until all have outcomes."""
-        await self._journal.begin_run()
-        running = await self._journal.store.records_in_state("running")
-        ambiguous = await self._journal.store.records_in_state("creating")
+        await self._context.journal.begin_run()
+        running = await self._context.journal.store.records_in_state("running")
+        ambiguous = await self._context.journal.store.records_in_state("creating")
         running += await self._reconcile_earlier(ambiguous)
         if self._runner.pool is not None:
             undecided = [record.workspace_id for record in ambiguous if record.state == "ended"]
@@ -116,7 +106,7 @@ class Scheduler:
         if not records:
             return []
         reason = "AmbiguousRequestError: the run was ended before the response to its create came"
-        if self._settings.on_ambiguous == "report":
+        if self._context.settings.on_ambiguous == "report":
             for record in records:
                 await self._runner.finish(record, ItemEnd("ambiguous", error=reason))
             return []
@@ -154,7 +144,7 @@ class Scheduler:
         if self._context.stop.reason is None:
             self._context.stop.trigger(error)
             if self._runner.pool is not None:
-                self._runner.pool.notify()
+                self._runner.pool.changed.notify()
         self._end_intake(error)
 
     def _end_intake(self, error: BaseException) -> None:
@@ -168,17 +158,17 @@ class Scheduler:
         """Wait for the creates in flight, cancel remote tasks if asked to, and close the reader and the journal."""
         try:
             await self._try_step(self._runner.creator.drain)
-            if self._interrupted and self._settings.cancel_remote:
+            if self._interrupted and self._context.settings.cancel_remote:
                 await self._try_step(self._cancel_remote_tasks)
             if not isinstance(self._failure, JournalError):
-                await self._try_step(self._journal.end_run)
+                await self._try_step(self._context.journal.end_run)
         finally:
             try:
                 # The application's own generator may hang or raise.
                 with move_on_after(self._context.tuning.create_drain_timeout), suppress(Exception):
                     await self._reader.close()
             finally:
-                await self._try_step(self._journal.store.aclose)
+                await self._try_step(self._context.journal.store.aclose)
 
     async def _try_step(self, step: Callable[[], Awaitable[None]]) -> None:
         """Run one clean-up step. Its failure is reported to the consumer and does not skip later steps."""
@@ -195,7 +185,7 @@ class Scheduler:
             async with permits:
                 await self._runner.cancel(record)
 
-        running = await self._journal.store.records_in_state("running")
+        running = await self._context.journal.store.records_in_state("running")
         with move_on_after(self._context.tuning.cancel_timeout):
             async with create_task_group() as group:
                 for record in running:
@@ -205,7 +195,7 @@ class Scheduler:
 
     async def _take_items(self, group: TaskGroup) -> None:
         """Read items as there is room for them, record them, and start each."""
-        ahead = max(1, min(self._context.tuning.read_ahead, self._settings.concurrency))
+        ahead = max(1, min(self._context.tuning.read_ahead, self._context.settings.concurrency))
         while True:
             room = await self._outcomes.wait_for_room()
             try:
@@ -218,7 +208,7 @@ class Scheduler:
             if not given:
                 return
             items, refusal = self._check_items(given)
-            records = await self._journal.accept([new for _, new in items])
+            records = await self._context.journal.accept([new for _, new in items])
             for (item, _), record in zip(items, records, strict=True):
                 if isinstance(record, BatchError):
                     self._end_intake(record)

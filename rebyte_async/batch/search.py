@@ -33,10 +33,8 @@ class TaskSearch:
     """
 
     context: RunContext
-    _prompts: dict[str, str] = field(factory=dict[str, str], init=False)
-    """The first prompts that were read, by task id. A task's first prompt doesn't change."""
-    _unreadable: set[str] = field(factory=set[str], init=False)
-    """Tasks whose content couldn't be read in the time that an outage may last."""
+    _prompts: dict[str, str] = field(factory=dict[str, str], init=False)  # the first ones, which don't change
+    _unreadable: set[str] = field(factory=set[str], init=False)  # tasks, even after an outage's time
 
     async def decide(self, creates: Sequence[AmbiguousCreate], *, min_wait: float = 0.0) -> dict[int, Verdict]:
         """Return the verdicts on all ambiguous creates, by the items' positions.

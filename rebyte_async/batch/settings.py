@@ -19,24 +19,20 @@ class Tuning:
     # Taking items
     read_ahead: int = 64  # items that are read at most before there is a slot for them
     unread_outcomes: int = 64  # items, beyond twice the concurrency, that may be taken while no outcome is read
-
     # Creates
     max_parallel_creates: int = 64  # each may take minutes, and holds one of the client's 100 permits
     max_recreates: int = 3  # how often an item's create is repeated after it was shown to have made nothing
     create_drain_timeout: float = 5.0  # for creates in flight when the run is cancelled
-
     # Outages
     outage_timeout: float = 600.0  # how long failures are waited out without a success in between
     first_retry_delay: float = 0.5  # each wait is twice the one before
     longest_retry_delay: float = 30.0
-
     # Reconciliation
     clock_slack: float = 120.0  # how far the clocks of the service may be apart
     newest_tasks: int = 64  # listed for the watermark: several may have been created in the same instant
     max_listings: int = 12  # made at most until two agree
     max_parallel_reads: int = 8  # reads of tasks
     inline_matches: int = 200  # ambiguous creates matched in the event loop; more are matched in a thread
-
     # Waiting for tasks
     first_poll_interval: float = 1.0  # between two reads of a task that has no stream
     longest_poll_interval: float = 20.0
@@ -47,7 +43,6 @@ class Tuning:
     hint_poll_interval: float = 60.0  # between two reads of a task that a receiver listens for
     not_found_grace: float = 10.0  # how long a task may be unknown to the service before it counts as deleted
     final_read_timeout: float = 30.0  # for reading the final result from the stream of a completed task
-
     # Ends and figures
     max_parallel_cancels: int = 16  # of tasks when a run with `cancel_remote` ends early
     cancel_timeout: float = 10.0  # for all of these cancels
@@ -61,11 +56,9 @@ class Settings:
     concurrency: int
     max_new_tasks: int | None
     on_ambiguous: Literal["reconcile", "report"]
-    settle: float
-    """Seconds between two listings that have to agree."""
+    settle: float  # seconds between two listings that have to agree
     cancel_remote: bool
     max_streams: int
-    workspaces: int | tuple[str, ...] | None
-    """How many agent computers to make, or the ids of existing ones."""
+    workspaces: int | tuple[str, ...] | None  # how many agent computers to make, or the ids of existing ones
     receiver: TaskCompletionHints | None = None
     tuning: Tuning = field(factory=Tuning)

@@ -20,8 +20,7 @@ class StopSignal:
     """Says that no further create may be sent. It can't be taken back."""
 
     is_set: bool = field(default=False, init=False)
-    reason: BaseException | None = field(default=None, init=False)
-    """The first error that ruled out further creates, if an error did."""
+    reason: BaseException | None = field(default=None, init=False)  # the first error that rules out creates
     _guards: set[CancelScope] = field(factory=set[CancelScope], init=False)
 
     def trigger(self, reason: BaseException | None = None) -> None:

@@ -21,50 +21,19 @@ from rebyte_async.types.statuses import TaskStatus
 
 @define(eq=False)
 class _PolledTask:
-    """A task that is read repeatedly, with the failures of its reads."""
+    """A task that is read repeatedly."""
 
-    tasks: Tasks
-    task_id: str
-    tuning: Tuning
-    outage: Outage
-    wakeup: asyncio.Event = field(factory=asyncio.Event, init=False)
-    """Set to end the wait before the next read."""
-    has_stream_slot: bool = field(default=False, init=False)
-    """Whether the task was granted a stream slot and hasn't used it yet."""
-    _not_found_since: float = field(default=math.inf, init=False)
+    id: str
+    outage: Outage  # the failures of its reads
+    not_found_since: float = field(default=math.inf, init=False)
+    wakeup: asyncio.Event = field(factory=asyncio.Event, init=False)  # set to end the wait before the next read
+    has_stream_slot: bool = field(default=False, init=False)  # granted, and not used yet
 
     async def wait(self, seconds: float) -> bool:
         """Wait for at most `seconds`; return whether the task was woken."""
         with move_on_after(seconds):
             await self.wakeup.wait()
         return self.wakeup.is_set()
-
-    async def read(self, permits: asyncio.Semaphore) -> Task | ItemEnd | None:
-        """Read the task once; raise the error with which no task can be read.
-
-        Returns:
-            The task if it has ended, an end if it can't be followed any longer, None while it runs.
-        """
-        try:
-            async with permits:
-                task = await self.tasks.get(self.task_id)
-        except NotFoundError as error:  # it isn't visible yet, or it was deleted
-            now = self.outage.time.clock()
-            self._not_found_since = min(self._not_found_since, now)
-            if now - self._not_found_since >= self.tuning.not_found_grace:
-                return ItemEnd("error", error=summarize_error(error))
-        except RebyteError as error:
-            if is_fatal(error):
-                raise
-            if not (is_transient(error) or isinstance(error, DecodeError)) or self.outage.has_timed_out():
-                return ItemEnd("error", error=summarize_error(error), is_final=False)
-            await self.outage.wait(error)
-        else:
-            self.outage.reset()
-            self._not_found_since = math.inf
-            if task.is_terminal:
-                return task
-        return None
 
 
 @define(eq=False)
@@ -84,19 +53,14 @@ class TaskWatcher:
     time: Time
     tuning: Tuning
     max_streams: int
-    hints: TaskCompletionHints | None = None
-    """Reports that tasks may have ended, so that none needs a stream."""
-    _streams: int = field(default=0, init=False)
-    """How many stream slots are taken."""
-    _next_poll: float = field(default=0.0, init=False)
-    """The earliest time of the next read, so that all tasks' reads together are spaced."""
+    hints: TaskCompletionHints | None = None  # reports that tasks may have ended, so that none needs a stream
+    _streams: int = field(default=0, init=False)  # how many stream slots are taken
+    _next_poll: float = field(default=0.0, init=False)  # the earliest time of the next read, over all tasks
     _read_permits: asyncio.Semaphore = field(
         default=Factory(lambda self: asyncio.Semaphore(self.tuning.max_parallel_polls), takes_self=True), init=False
     )
-    _polled: dict[str, _PolledTask] = field(factory=dict[str, _PolledTask], init=False)
-    """The tasks that are read at intervals, by id."""
-    _waiting_for_stream: dict[str, None] = field(factory=dict[str, None], init=False)
-    """Those of them that wait for a stream slot, the longest waiting first."""
+    _polled: dict[str, _PolledTask] = field(factory=dict[str, _PolledTask], init=False)  # by id
+    _waiting_for_stream: dict[str, None] = field(factory=dict[str, None], init=False)  # the longest waiting first
 
     def wake(self, task_id: str) -> None:
         """Read a task at once, if it is one that is read at intervals: it may have ended."""
@@ -106,12 +70,8 @@ class TaskWatcher:
     async def wait_for_end(self, task_id: str, *, is_new: bool = False) -> ItemEnd:
         """Wait until a task has ended, or can't be followed any longer.
 
-        Args:
-            task_id: The task.
-            is_new: Whether the task was created a moment ago, so that no hint of its end can have been missed.
-
-        Raises:
-            RebyteError: No task can be followed: the key is refused.
+        `is_new` says that it was created a moment ago, so that no hint of its end can have been missed. RebyteError is
+        raised where no task can be followed: the key is refused.
         """
         if self.hints is not None:
             found = await self._wait_with_hints(self.hints, task_id, is_new=is_new)
@@ -170,7 +130,7 @@ class TaskWatcher:
 
     async def _poll_until_end(self, task_id: str, *, wants_stream: bool) -> Task | ItemEnd:
         """Read a task at growing intervals, until it has ended or the stream that it was granted brings its end."""
-        polled = self._polled[task_id] = self._new_polled_task(task_id)
+        polled = self._polled[task_id] = _PolledTask(task_id, Outage(self.time, self.tuning))
         if wants_stream:
             self._waiting_for_stream[task_id] = None
         tuning = self.tuning
@@ -182,13 +142,39 @@ class TaskWatcher:
                     polled.has_stream_slot = False
                     if (end := await self._stream_in_slot(task_id)) is not None:
                         return end
-                if (found := await polled.read(self._read_permits)) is not None:
+                if (found := await self._read(polled)) is not None:
                     return found
         finally:
             del self._polled[task_id]
             self._waiting_for_stream.pop(task_id, None)
             if polled.has_stream_slot:
                 self._release_slot()
+
+    async def _read(self, polled: _PolledTask) -> Task | ItemEnd | None:
+        """Read a task once; raise the error with which no task can be read.
+
+        A task that has ended is returned, an end where it can't be followed any longer, None while it runs.
+        """
+        try:
+            async with self._read_permits:
+                task = await self.tasks.get(polled.id)
+        except NotFoundError as error:  # it isn't visible yet, or it was deleted
+            now = self.time.clock()
+            polled.not_found_since = min(polled.not_found_since, now)
+            if now - polled.not_found_since >= self.tuning.not_found_grace:
+                return ItemEnd("error", error=summarize_error(error))
+        except RebyteError as error:
+            if is_fatal(error):
+                raise
+            if not (is_transient(error) or isinstance(error, DecodeError)) or polled.outage.has_timed_out():
+                return ItemEnd("error", error=summarize_error(error), is_final=False)
+            await polled.outage.wait(error)
+        else:
+            polled.outage.reset()
+            polled.not_found_since = math.inf
+            if task.is_terminal:
+                return task
+        return None
 
     async def _wait_for_read(self, polled: _PolledTask, seconds: float) -> None:
         """Wait until a task is to be read: for its interval, then for its place among all tasks' reads."""
@@ -201,14 +187,14 @@ class TaskWatcher:
 
     async def _wait_with_hints(self, hints: TaskCompletionHints, task_id: str, *, is_new: bool) -> Task | ItemEnd:
         """Read a task when a hint says that it may have ended, and at intervals in case no hint comes."""
-        polled = self._new_polled_task(task_id)
+        polled = _PolledTask(task_id, Outage(self.time, self.tuning))
         first, longest = self.tuning.first_poll_interval, self.tuning.hint_poll_interval
         version, interval = 0, longest if is_new else 0.0
         while True:
             previous = version
             with move_on_after(self._jitter(interval)):
                 version = await hints.ended(task_id, version)
-            if (found := await polled.read(self._read_permits)) is not None:
+            if (found := await self._read(polled)) is not None:
                 return found
             # The service's reads may lag behind its hints, so a task is read again soon after a hint.
             was_hinted = version > previous
@@ -216,9 +202,6 @@ class TaskWatcher:
 
     def _jitter(self, seconds: float) -> float:
         return seconds * self.time.rng.uniform(1 - self.tuning.poll_jitter, 1 + self.tuning.poll_jitter)
-
-    def _new_polled_task(self, task_id: str) -> _PolledTask:
-        return _PolledTask(self.tasks, task_id, self.tuning, Outage(self.time, self.tuning))
 
 
 def _to_end(status: str, final_result: str, last_error: str | None) -> ItemEnd:

@@ -79,7 +79,7 @@ async def test_concurrency_limits_open_tasks(emulator: Emulator, client: AsyncRe
         nonlocal open_ones, most
         open_ones += 1
         most = max(most, open_ones)
-        return [says("on it"), pause(0.02)]
+        return [says("on it"), pause(0.1)]
 
     def ends(_: Turn) -> list[Any]:
         nonlocal open_ones
