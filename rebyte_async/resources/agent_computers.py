@@ -12,11 +12,11 @@ from rebyte_async._clock import intervals
 from rebyte_async._transport import Transport
 from rebyte_async._validate import optional_seconds, optional_text
 from rebyte_async._wire import endpoints
-from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionError, WaitTimeoutError
+from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionError
 from rebyte_async.resources.listing import Listing, list_by_pages
 from rebyte_async.resources.options import to_body
 from rebyte_async.resources.reading import decode_created, fetch
-from rebyte_async.resources.waiting import CreationGrace
+from rebyte_async.resources.waiting import CreationGrace, wait_timeout_error
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
 
 
@@ -91,8 +91,9 @@ class AgentComputers:
 
         *Source*: contract §2, observed; the fields are in snake case on the wire.
         """
-        instructions = _check_instructions(agent_instructions)
-        body = to_body({"agent_instructions": instructions, "views": _check_views(views)})
+        if not isinstance(agent_instructions, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidRequestError(f"agent_instructions must be a string, or None, not {agent_instructions!r:.80}")
+        body = to_body({"agent_instructions": agent_instructions, "views": _check_views(views)})
         if not body:
             raise InvalidRequestError("update needs agent_instructions, views, or both")
         await self._transport.call(endpoints.UPDATE_AGENT_COMPUTER, ids={"computer_id": computer_id}, json=body)
@@ -134,12 +135,7 @@ class AgentComputers:
                 if computer is not None and _is_ready(computer):
                     return computer
                 await self._transport.time.sleep(seconds)
-        status = None if computer is None else computer.status
-        raise WaitTimeoutError(
-            f"agent computer {computer_id} was not ready after {timeout} s" + (f"; it was {status}" if status else ""),
-            resource_id=computer_id,
-            last_status=status,
-        )
+        raise wait_timeout_error(f"agent computer {computer_id} was not ready after {timeout} s", computer_id, computer)
 
     async def _read(self, computer_id: str) -> AgentComputer | None:
         """Read an agent computer; None while it isn't visible yet."""
@@ -149,12 +145,6 @@ class AgentComputers:
             if not self._grace.covers(computer_id):
                 raise
             return None
-
-
-def _check_instructions(given: object) -> str | None:
-    if given is None or isinstance(given, str):
-        return given
-    raise InvalidRequestError(f"agent_instructions must be a string, or None, not {given!r:.80}")
 
 
 def _check_views(views: object) -> dict[str, bool] | None:

@@ -143,7 +143,7 @@ class Artifacts:
         await asyncio.to_thread(place.mkdir, parents=True, exist_ok=True)
         sizes = {artifact.name: artifact.size async for artifact in self.list(workspace_id)}
         if not overwrite:
-            await asyncio.to_thread(_check_absent, place, sizes)
+            await asyncio.to_thread(_check_absent, [place / safe_name(name) for name in sizes])
         total = AggregateProgress(progress, list(sizes.values()))
         calls = [
             partial(self.download, workspace_id, name, place, progress=total.part(index))
@@ -308,8 +308,8 @@ def _name_and_type(item: object) -> tuple[str, str]:
             raise InvalidRequestError(f"a file must be a name, or a pair of a name and a media type, not {item!r:.80}")
 
 
-def _check_absent(folder: Path, names: Iterable[str]) -> None:
-    for path in (folder / safe_name(name) for name in names):
+def _check_absent(paths: Iterable[Path]) -> None:
+    for path in paths:
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 

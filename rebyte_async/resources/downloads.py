@@ -20,8 +20,7 @@ from rebyte_async.resources.sources import Progress
 
 _WRITE_SIZE = 1024 * 1024
 """How many bytes are gathered before a thread writes them."""
-_OK, _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = 200, 206, 416
-_ACCEPT = frozenset({_OK, _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE})
+_OK, _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = _ACCEPT = (200, 206, 416)
 
 
 @define(eq=False)
@@ -64,11 +63,8 @@ class Download:
         """Wait before the next attempt, or raise the error if there is to be none."""
         transport, policy = self._transport, self._transport.retry
         asked = (isinstance(error, APIError) and error.retry_after) or 0.0
-        if (
-            failures >= policy.max_attempts
-            or asked > policy.max_retry_after
-            or not transport.retry_budget.spend(policy)
-        ):
+        may_retry = failures < policy.max_attempts and asked <= policy.max_retry_after
+        if not may_retry or not transport.retry_budget.spend(policy):
             raise error
         transport.counters.retries += 1
         await transport.time.sleep(max(asked, backoff(policy, failures, transport.time.rng)))
@@ -119,26 +115,21 @@ async def save(download: Download, target: Path, progress: Progress | None) -> N
     part = PartFile(target)
     try:
         await asyncio.to_thread(part.open)
-        await _fill(part, download, progress)
+        waiting, written = list[bytes](), 0
+        async with aclosing(download.chunks()) as chunks:
+            async for offset, data in chunks:
+                if offset == 0:
+                    waiting, written = [], 0
+                    await asyncio.to_thread(part.rewind)
+                waiting.append(data)
+                if offset + len(data) - written >= _WRITE_SIZE:
+                    await asyncio.to_thread(part.write, waiting)
+                    waiting, written = [], offset + len(data)
+                if progress is not None:
+                    progress(offset + len(data), download.total or 0)
+        await asyncio.to_thread(part.write, waiting)
         await asyncio.to_thread(part.commit)
     except BaseException:
         with anyio.CancelScope(shield=True):
             await asyncio.to_thread(part.discard)
         raise
-
-
-async def _fill(part: PartFile, download: Download, progress: Progress | None) -> None:
-    waiting: list[bytes] = []
-    written = 0
-    async with aclosing(download.chunks()) as chunks:
-        async for offset, data in chunks:
-            if offset == 0:
-                waiting, written = [], 0
-                await asyncio.to_thread(part.rewind)
-            waiting.append(data)
-            if offset + len(data) - written >= _WRITE_SIZE:
-                await asyncio.to_thread(part.write, waiting)
-                waiting, written = [], offset + len(data)
-            if progress is not None:
-                progress(offset + len(data), download.total or 0)
-    await asyncio.to_thread(part.write, waiting)

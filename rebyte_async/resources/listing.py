@@ -65,15 +65,10 @@ class Listing(Generic[T]):
                     seen.add(self._identity(item))
                     yield item
             offset, total = offset + len(page.data), page.total
-            if not page.data or self._is_last(page, offset, has_new=len(seen) > known):
+            # Where the server says no total, a page without anything new comes from a server that doesn't page.
+            is_short = len(seen) == known or len(page.data) < self._limit
+            if not page.data or (is_short if total is None else offset >= total):
                 return
-
-    def _is_last(self, page: Page[T], offset: int, *, has_new: bool) -> bool:
-        """Whether nothing follows a page, which ends at `offset`."""
-        if page.total is not None:  # such a page may be short, or bring nothing new, and not be the last
-            return offset >= page.total
-        # A page without anything new comes from a server that doesn't page.
-        return not has_new or len(page.data) < (self._limit or 0)
 
 
 def list_by_pages(transport: Transport, endpoint: Endpoint, cls: type[T], limit: int, offset: int) -> Listing[T]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 import anyio
+from attrs import define, field
 
 from rebyte_async.errors import AmbiguousRequestError, RebyteError, TaskCanceledError, TaskFailedError
 from rebyte_async.streams import TaskEventStream
@@ -19,6 +19,7 @@ _REMOTE_CANCEL_TIMEOUT = 30.0
 """Seconds that canceling the remote task may take after the local wait was cancelled."""
 
 
+@define(eq=False, repr=False, kw_only=True)
 class TaskRun:
     """A task, or a turn of one, that starts when it is first awaited or iterated, once for all of it.
 
@@ -36,27 +37,16 @@ class TaskRun:
     """
 
     # A run is given the three calls that it needs: knowing `Tasks`, which makes runs, would be a circle.
-    def __init__(
-        self,
-        *,
-        upload: Callable[[], Awaitable[None]],
-        submit: Callable[[], Awaitable[TaskEventStream]],
-        cancel: Callable[[str], Awaitable[object]],
-        task_id: str | None,
-        check: bool,
-        cancel_remote: bool,
-    ) -> None:
-        self._upload = upload
-        self._submit = submit
-        self._cancel = cancel
-        self._check = check
-        self._cancel_remote = cancel_remote
-        self._lock = asyncio.Lock()
-        self._stream: TaskEventStream | None = None
-        self._failure: RebyteError | None = None
-        """Why the run could not be started. It is never tried again."""
-        self.task_id: str | None = task_id
-        """The task, once it is known."""
+    _upload: Callable[[], Awaitable[None]]
+    _submit: Callable[[], Awaitable[TaskEventStream]]
+    _cancel: Callable[[str], Awaitable[object]]
+    task_id: str | None
+    """The task, once it is known."""
+    _check: bool
+    _cancel_remote: bool
+    _lock: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    _stream: TaskEventStream | None = field(default=None, init=False)
+    _failure: RebyteError | None = field(default=None, init=False)  # why it couldn't be started; it is not tried again
 
     @property
     def stream(self) -> TaskEventStream | None:
@@ -80,10 +70,8 @@ class TaskRun:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if kind is not None and issubclass(kind, asyncio.CancelledError):
+    async def __aexit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, asyncio.CancelledError):
             await self._on_cancelled()
         await self.close()
 
@@ -104,7 +92,8 @@ class TaskRun:
                     self._stream.disconnect()
                 raise
         if self._check and result.status == "failed":
-            raise TaskFailedError(f"task {result.task_id} failed: {_first_line(result.final_result)}", result=result)
+            reason = result.final_result.strip().split("\n", 1)[0][:200] or "it gave no reason"
+            raise TaskFailedError(f"task {result.task_id} failed: {reason}", result=result)
         if self._check and result.status == "canceled":
             raise TaskCanceledError(f"task {result.task_id} was canceled", result=result)
         return result
@@ -158,8 +147,3 @@ class TaskRun:
         if self._cancel_remote:
             with suppress(RebyteError), anyio.move_on_after(_REMOTE_CANCEL_TIMEOUT, shield=True):
                 await self._cancel(self._stream.task_id)
-
-
-def _first_line(text: str) -> str:
-    line = text.strip().split("\n", 1)[0][:200]
-    return line or "it gave no reason"

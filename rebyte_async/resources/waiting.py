@@ -7,6 +7,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from itertools import repeat
 from typing import Protocol
 
@@ -25,6 +26,7 @@ from rebyte_async.errors import (
     WaitTimeoutError,
 )
 from rebyte_async.streams import TaskEventStream
+from rebyte_async.types.agent_computers import AgentComputer
 from rebyte_async.types.tasks import Task
 from rebyte_async.types.webhooks import TaskCompletionHints
 
@@ -99,12 +101,13 @@ class TaskPoller:
         """Return the task if it has ended, else raise `WaitTimeoutError`."""
         if self.task is not None and self.task.is_terminal:
             return self.task
-        status = None if self.task is None else self.task.status
-        raise WaitTimeoutError(
-            f"task {self.task_id} had not ended after {timeout} s" + (f"; it was {status}" if status else ""),
-            resource_id=self.task_id,
-            last_status=status,
-        )
+        raise wait_timeout_error(f"task {self.task_id} had not ended after {timeout} s", self.task_id, self.task)
+
+
+def wait_timeout_error(message: str, resource_id: str, last: Task | AgentComputer | None) -> WaitTimeoutError:
+    status = None if last is None else last.status
+    message += f"; it was {status}" if status else ""
+    return WaitTimeoutError(message, resource_id=resource_id, last_status=status)
 
 
 async def wait_for_end(
@@ -113,20 +116,15 @@ async def wait_for_end(
     """Follow the stream of a task, then read the task, again and again if need be, until it is terminal."""
     optional_seconds("timeout", timeout)
     with anyio.move_on_after(timeout):
-        await _follow(stream)
+        # The stream may be refused where the task is not; if the task is refused as well, its read raises.
+        with suppress(TransportError, DecodeError, APIError):
+            async with stream:
+                async for _ in stream:
+                    pass
         await poller.poll(sleep)
     if poller.task is None and stream.done is not None:  # the time ran out while the task was read
         return Task(id=stream.task_id, status=stream.done.status, final_result=stream.done.final_result)
     return poller.terminal_task_or_timeout(timeout)
-
-
-async def _follow(stream: TaskEventStream) -> None:
-    async with stream:
-        try:
-            async for _ in stream:
-                pass
-        except (TransportError, DecodeError, APIError):
-            return  # the stream may be refused where the task is not; if the task is refused as well, its read raises
 
 
 async def wait_with_hints(
