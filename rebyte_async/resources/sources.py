@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, TypeAlias
 
 from attrs import define, frozen
 
@@ -53,7 +53,7 @@ class Upload:
     name: str
     content_type: str
     size: int
-    chunks: Callable[[], AsyncIterator[bytes]]  # reads the source from its start
+    chunks: Callable[[], AsyncIterable[bytes]]  # reads the source from its start
     progress: Progress | None = None
 
     def on_sent(self, count: int) -> None:
@@ -82,7 +82,7 @@ async def check_source(
             raise InvalidRequestError("a pair must be a name and a source, such as ('data.csv', data)")
         filename, source = source
     _check_type(source)
-    name = _check_name(filename if filename is not None else _own_name(source))
+    name = _check_name(filename, source)
     if content_type is not None:
         _check_media_type(content_type)
     size = None
@@ -131,14 +131,10 @@ def _check_type(source: Any) -> None:
         raise InvalidRequestError("can't upload a file that was opened for writing: open it with 'rb'")
 
 
-def _own_name(source: object) -> object:
-    if isinstance(source, str | os.PathLike):
-        return Path(cast("str", source)).name
-    name = getattr(source, "name", None)
-    return Path(name).name if isinstance(name, str) else None
-
-
-def _check_name(name: object) -> str:
+def _check_name(given: object, source: object) -> str:
+    """Check the given name, or if there is none, the source's own."""
+    own = str(Path(cast("str", source))) if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    name = (Path(own).name if isinstance(own, str) else None) if given is None else given
     if not isinstance(name, str) or not name.strip():
         raise InvalidRequestError("the source has no name: give filename, or a pair of a name and a source")
     if len(name) > _MAX_NAME:
@@ -160,32 +156,32 @@ async def open_upload(checked: CheckedSource, progress: Progress | None = None) 
     A file is read from its current position, and not closed. A source without a length, or one that can't be read
     again, is first written to a temporary file.
     """
-    source, content_type = checked.source, checked.content_type
+    name, source, content_type, size = checked.name, checked.source, checked.content_type, None
     if content_type is None:
-        content_type = await asyncio.to_thread(guess_media_type, checked.name)
-    upload = partial(Upload, checked.name, content_type, progress=progress)
-
+        content_type = await asyncio.to_thread(guess_media_type, name)
+    chunks: Callable[[], AsyncIterable[bytes]]
     if isinstance(source, bytes | bytearray | memoryview):
         view = memoryview(source)
         data = view.cast("B") if view.c_contiguous else memoryview(bytes(view))
-        yield upload(len(data), lambda: _slices(data))
-        return
-    if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        if (known := await asyncio.to_thread(_file_size, path)) is not None:
-            yield upload(known, lambda: _path_chunks(path, known))
-            return
-        chunks: AsyncIterable[bytes] = _path_chunks(path, None)
+        size, chunks = len(data), partial(_slices, data)
+    elif isinstance(source, str | os.PathLike):
+        size = await asyncio.to_thread(_file_size, Path(source))
+        chunks = partial(_path_chunks, Path(source), size)
     elif isinstance(source, AsyncIterable):
-        chunks = source
-    elif (place := await asyncio.to_thread(_seekable_range, source)) is not None:
-        start, length = place
-        yield upload(length, lambda: _file_chunks(source, start, length))
-        return
+        iterable = source
+        chunks = lambda: iterable  # noqa: E731 - like the others, a function without arguments
     else:
-        chunks = _file_chunks(source, None, None)
-    async with _spool(chunks) as (file, size):
-        yield upload(size, lambda: _file_chunks(file, 0, size))
+        start, size = await asyncio.to_thread(_seekable_range, source)
+        chunks = partial(_file_chunks, source, start, size)
+    if size is not None:
+        yield Upload(name, content_type, size, chunks, progress)
+        return
+    with await asyncio.to_thread(_temporary_file) as file:
+        size = 0
+        async for chunk in chunks():
+            _check_chunk(chunk, bytes | bytearray | memoryview)
+            size += await asyncio.to_thread(file.write, chunk)
+        yield Upload(name, content_type, size, partial(_file_chunks, file, 0, size), progress)
 
 
 def guess_media_type(name: str) -> str:
@@ -209,15 +205,15 @@ def _file_size(path: Path) -> int | None:
         raise InvalidRequestError(f"can't upload {path}: {error.strerror or error}") from error
 
 
-def _seekable_range(file: IO[bytes]) -> tuple[int, int] | None:
-    """Return a file's position and how many bytes follow it; None where it can't be read again."""
+def _seekable_range(file: IO[bytes]) -> tuple[int, int] | tuple[None, None]:
+    """Return a file's position and how many bytes follow it; None for both where it can't be read again."""
     with suppress(OSError, AttributeError, ValueError):
         if file.seekable():
             start = file.tell()
             end = file.seek(0, os.SEEK_END)
             file.seek(start)
             return start, max(0, end - start)
-    return None
+    return None, None
 
 
 async def _slices(data: memoryview) -> AsyncIterator[bytes]:
@@ -226,12 +222,9 @@ async def _slices(data: memoryview) -> AsyncIterator[bytes]:
 
 
 async def _path_chunks(path: Path, size: int | None) -> AsyncIterator[bytes]:
-    file = await asyncio.to_thread(path.open, "rb")
-    try:
+    with await asyncio.to_thread(path.open, "rb") as file:
         async for chunk in _file_chunks(file, None, size):
             yield chunk
-    finally:
-        file.close()
 
 
 async def _file_chunks(file: IO[bytes], start: int | None, size: int | None) -> AsyncIterator[bytes]:
@@ -249,20 +242,6 @@ async def _file_chunks(file: IO[bytes], start: int | None, size: int | None) -> 
         yield chunk
     if size is not None and count < size:
         raise InvalidRequestError(f"the source became shorter while it was read: {count:,} bytes of {size:,}")
-
-
-@asynccontextmanager
-async def _spool(chunks: AsyncIterable[bytes]) -> AsyncGenerator[tuple[IO[bytes], int]]:
-    """Write all chunks to a temporary file, and yield it with its size."""
-    file = await asyncio.to_thread(_temporary_file)
-    try:
-        size = 0
-        async for chunk in chunks:
-            _check_chunk(chunk, bytes | bytearray | memoryview)
-            size += await asyncio.to_thread(file.write, chunk)
-        yield file, size
-    finally:
-        file.close()
 
 
 def _check_chunk(chunk: object, kinds: Any) -> None:
