@@ -13,8 +13,7 @@ from typing import Any
 
 SESSION_CLOSED_MESSAGES = frozenset({"Session is closed", "Connection closed."})
 """The messages of the RuntimeErrors that a closed session raises: they have no class that distinguishes them."""
-_PIECE = 32 * 1024
-"""Bytes: room for the longest TLS record, and more than a live stream brings at once."""
+_PIECE = 32 * 1024  # bytes: room for the longest TLS record, and more than a live stream brings at once
 
 
 # Silent repeats: aiohttp sends a GET, PUT or DELETE once more, uncounted, if a pooled connection was lost. A repeated

@@ -39,8 +39,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("rebyte_async")
 
-SUCCESS = range(200, 300)
-"""The statuses of success."""
+SUCCESS = range(200, 300)  # the statuses of success
 
 
 @frozen(eq=False, kw_only=True)
@@ -63,6 +62,7 @@ class Attempts:
 
     async def run_attempts(self, endpoint: Endpoint, request: Request) -> Response:
         """Make as many attempts as are safe and allowed, and return the first success."""
+        await self.sessions.open()
         attempt, may_be_processed = 0, False
         self.counters.in_flight += 1
         try:
@@ -77,7 +77,8 @@ class Attempts:
                 else:
                     self.retry_budget.refund()
                     return response
-                outcome = _describe_failure(failure)
+                status, asked = (failure.status, failure.retry_after) if isinstance(failure, APIError) else (None, None)
+                outcome = Outcome(not isinstance(failure, ConnectError), status, asked)
                 may_be_processed = may_be_processed or not outcome.was_not_processed
                 await self._back_off(endpoint, request, outcome, failure, attempt)
         finally:
@@ -90,6 +91,7 @@ class Attempts:
 
         A status that isn't in `accept` is an error, and so is HTML unless `allow_html`: some gateway's page.
         """
+        await self.sessions.open()
         await self.throttle.wait_until_open()
         response = await self._open(request, accept, allow_html=allow_html)
         if isinstance(response, Exception):
@@ -119,7 +121,7 @@ class Attempts:
         if isinstance(failure, RateLimitedError):
             self._pause_client(failure, delay)
         if delay is None or not self.retry_budget.spend(self.retry):
-            _give_up(endpoint, request, outcome, failure, attempt)
+            _give_up(endpoint, request, outcome, failure)
         _log.debug("%s %s: attempt %d failed, next in %.2f s", endpoint.method, endpoint.template, attempt, delay)
         self.counters.retries += 1
         try:
@@ -234,15 +236,7 @@ class Attempts:
         )
 
 
-def _describe_failure(error: TransportError | APIError) -> Outcome:
-    if isinstance(error, APIError):
-        return Outcome(sent=True, status=error.status, retry_after=error.retry_after)
-    return Outcome(sent=not isinstance(error, ConnectError))
-
-
-def _give_up(
-    endpoint: Endpoint, request: Request, outcome: Outcome, failure: TransportError | APIError, attempts: int
-) -> NoReturn:
+def _give_up(endpoint: Endpoint, request: Request, outcome: Outcome, failure: TransportError | APIError) -> NoReturn:
     """Raise the failure; for a request that may have been processed and isn't idempotent, as an ambiguous one."""
     if endpoint.idempotent or outcome.was_not_processed or not outcome.is_transient:
         raise failure
@@ -252,7 +246,7 @@ def _give_up(
         f"{failure}",
         method=request.method,
         url=url,
-        attempts=attempts,
+        attempts=failure.attempts,
     ) from failure
 
 

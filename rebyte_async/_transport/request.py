@@ -151,12 +151,10 @@ def _make_timeout(connect: float | None, sock_connect: float, sock_read: float) 
 
 
 def _merge_headers(request: Request, *, is_trusted: bool) -> dict[str, str]:
-    headers = {_intern_name(name): value for name, value in request.headers.items()}
-    if is_trusted:
-        headers.update((_intern_name(name), value) for name, value in request.origin_headers.items())
+    headers = {**request.headers, **(request.origin_headers if is_trusted else {})}
     if request.new_connection:
-        headers[_intern_name("Connection")] = "close"
-    return headers
+        headers["Connection"] = "close"
+    return {_intern_name(name): value for name, value in headers.items()}
 
 
 @lru_cache(maxsize=256)

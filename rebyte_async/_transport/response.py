@@ -18,10 +18,8 @@ from rebyte_async._wire import models
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
-_SWEEPS = 16
-"""How often the watchdog looks at the bodies within the shortest idle timeout."""
-_LONGEST_SWEEP_INTERVAL = 5.0
-"""Seconds: a body whose connection aiohttp has closed silently is found by a sweep alone."""
+_SWEEPS = 16  # how often the watchdog looks at the bodies within the shortest idle timeout
+_LONGEST_SWEEP_INTERVAL = 5.0  # seconds: a body whose connection aiohttp has closed silently is found by a sweep alone
 
 
 @frozen
@@ -148,10 +146,9 @@ class IdleWatchdog:
 
     def discard(self, body: BodyStream) -> bool:
         """Stop watching a body; False if it wasn't watched."""
-        if body not in self._bodies:
-            return False
-        del self._bodies[body]
-        return True
+        was_watched = body in self._bodies
+        self._bodies.pop(body, None)
+        return was_watched
 
     def close_all(self) -> None:
         for body in tuple(self._bodies):

@@ -10,12 +10,10 @@ from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy
 from rebyte_async.types.service import ClientStats
 
-_REFUND = 0.2
-"""What a success gives back to the retry budget: one in five calls may be a retry for any length of time."""
+_REFUND = 0.2  # what a success gives back to the retry budget: one in five calls may be a retry for any length of time
 _SPREAD = 0.1
 """How far apart waiters start again, as a part of the pause: a thousand that wake at once would be refused again."""
-_LONGEST_SPREAD = 1.0
-"""The same in seconds, for long pauses."""
+_LONGEST_SPREAD = 1.0  # the same in seconds, for long pauses
 
 
 class Throttle(Protocol):

@@ -83,7 +83,6 @@ class Transport(Attempts):
             APIError: The server refused or failed; a subclass says how.
         """
         request = self._make_request(endpoint, ids or {}, query or {}, json)
-        await self.sessions.open()
         try:
             return await self.run_attempts(endpoint, request)
         except RebyteError as error:
@@ -94,7 +93,6 @@ class Transport(Attempts):
         """Read the service's health at the host's root, without the key (contract §1, observed)."""
         request = self._make_request(_HEALTH, {}, {}, None)
         url = self.base_url.origin().with_path(HEALTH_PATH)
-        await self.sessions.open()
         return await self.run_attempts(_HEALTH, evolve(request, url=url, origin_headers=self.headers))
 
     async def stream(
@@ -110,7 +108,6 @@ class Transport(Attempts):
             read_buffer=_STREAM_BUFFER,
             new_connection=True,  # the server closes it after the stream (contract §4), so it isn't worth pooling
         )
-        await self.sessions.open()
         response = await self.open_response(request, allow_html=False)
         return self._make_body_stream(request, response, _take_over_idle_timeout(request, response))
 
@@ -127,7 +124,6 @@ class Transport(Attempts):
         # Lengths and ranges are those of the bytes that are sent, so these must be the file's own.
         own = {**request.headers, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
         request = evolve(request, headers=own, read_buffer=_DOWNLOAD_BUFFER)
-        await self.sessions.open()
         return self._make_body_stream(request, await self.open_response(request, accept))
 
     async def upload(self, endpoint: Endpoint, body: Body, *, ids: Mapping[str, str], content_type: str) -> Response:
@@ -150,7 +146,6 @@ class Transport(Attempts):
         await self._send_body(_SIGNED_PUT, request, body)
 
     async def _send_body(self, endpoint: Endpoint, request: Request, body: Body) -> Response:
-        await self.sessions.open()
         streamed = StreamedBody(body, self.counters, finite(request.idle_timeout))
         return await self.run_attempts(endpoint, evolve(request, body=streamed))
 
@@ -163,13 +158,14 @@ class Transport(Attempts):
     ) -> Request:
         # Built as a string: yarl caches how it parses strings.
         url = URL(self._prefix + endpoint.path(**ids), encoded=True)
-        body, headers = None, _HEADERS
-        if json is not None:
-            body, headers = _dump_json(json), _JSON_HEADERS
+        try:
+            body = None if json is None else wire_json.dumps(json)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidRequestError(f"the request can't be written as JSON: {error}") from error
         return Request(
             method=endpoint.method,
             url=url.with_query(query) if query else url,
-            headers=headers,
+            headers=_HEADERS if body is None else _JSON_HEADERS,
             origin_headers=self._origin_headers,
             body=body,
             new_connection=not endpoint.idempotent,
@@ -198,10 +194,3 @@ def _take_over_idle_timeout(request: Request, response: ClientResponse) -> float
         return None
     disable_read_timeout(connection)
     return request.idle_timeout
-
-
-def _dump_json(json: Mapping[str, Any]) -> bytes:
-    try:
-        return wire_json.dumps(json)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"the request can't be written as JSON: {error}") from error

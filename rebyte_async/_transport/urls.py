@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from yarl import URL
 
@@ -72,8 +73,11 @@ def resolve_redirect(method: str, url: URL, status: int, headers: Mapping[str, s
     """
     if status not in _REDIRECTS:
         return None
-    target = _resolve_location(url, headers.get("Location"))
-    if target is None:
+    target, location, is_usable = url, headers.get("Location", ""), False
+    with suppress(ValueError):
+        target = url.join(URL(location))
+        is_usable = bool(location) and target.scheme in {"http", "https"} and bool(target.host)
+    if not is_usable:
         raise RedirectRefusedError(status, "a redirect without a usable Location")
     if url.scheme == "https" and target.scheme == "http":
         raise RedirectRefusedError(status, f"a redirect from https to plain http at {target.host} was not followed")
@@ -84,12 +88,3 @@ def resolve_redirect(method: str, url: URL, status: int, headers: Mapping[str, s
     if target.origin() != url.origin():
         raise RedirectRefusedError(status, f"a {method} is never redirected to another origin ({target.host})")
     return target
-
-
-def _resolve_location(url: URL, location: str | None) -> URL | None:
-    try:
-        target = url.join(URL(location or ""))
-        is_usable = bool(location) and target.scheme in {"http", "https"} and bool(target.host)
-    except ValueError:
-        return None
-    return target if is_usable else None

@@ -18,8 +18,7 @@ from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources.sources import Attachment, check_attachments
 
 F = TypeVar("F", bound=Callable[..., Any])
-_MAX_PROMPT = 100_000
-"""The longest prompt, in characters (contract §3, documented)."""
+_MAX_PROMPT = 100_000  # the longest prompt, in characters (contract §3, documented)
 _PROMPT_OPTIONS = ("files", "skills", "extra")
 """The options of a next turn. All others belong to the task."""
 

@@ -15,8 +15,7 @@ from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.tasks import TaskResult
 
-_REMOTE_CANCEL_TIMEOUT = 30.0
-"""Seconds that canceling the remote task may take after the local wait was cancelled."""
+_REMOTE_CANCEL_TIMEOUT = 30.0  # seconds that canceling the remote task may take after the local wait was cancelled
 
 
 @define(eq=False, repr=False, kw_only=True)

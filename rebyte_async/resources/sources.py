@@ -68,8 +68,8 @@ def check_attachments(files: Iterable[Attachment]) -> tuple[Attachment, ...]:
         raise InvalidRequestError(f"files must be a list, not {type(files).__name__}")
     given = tuple(files)
     for file in given:
-        if isinstance(file, tuple) and not _is_pair(file):
-            raise InvalidRequestError("a pair in files must be a name and a source, such as ('data.csv', data)")
+        if isinstance(file, tuple):
+            _check_pair("a pair in files", file)
     return given
 
 
@@ -78,8 +78,7 @@ async def check_source(
 ) -> CheckedSource:
     """Reject what can't be uploaded before anything is sent: by type, name and a look at the file system."""
     if isinstance(source, tuple):
-        if not _is_pair(source):
-            raise InvalidRequestError("a pair must be a name and a source, such as ('data.csv', data)")
+        _check_pair("a pair", source)
         filename, source = source
     _check_type(source)
     name = _check_name(filename, source)
@@ -111,8 +110,9 @@ def check_progress(progress: object) -> None:
         raise InvalidRequestError(f"progress must be a function of two numbers, not {progress!r:.80}")
 
 
-def _is_pair(parts: tuple[Any, ...]) -> bool:
-    return len(parts) == 2 and isinstance(parts[0], str)  # noqa: PLR2004 - a pair
+def _check_pair(what: str, parts: tuple[Any, ...]) -> None:
+    if len(parts) != 2 or not isinstance(parts[0], str):  # noqa: PLR2004 - a pair
+        raise InvalidRequestError(f"{what} must be a name and a source, such as ('data.csv', data)")
 
 
 def _check_type(source: Any) -> None:
@@ -133,8 +133,10 @@ def _check_type(source: Any) -> None:
 
 def _check_name(given: object, source: object) -> str:
     """Check the given name, or if there is none, the source's own."""
-    own = str(Path(cast("str", source))) if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
-    name = (Path(own).name if isinstance(own, str) else None) if given is None else given
+    name = given
+    if given is None:
+        own: Any = os.fspath(source) if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+        name = Path(own).name if isinstance(own, str) else None
     if not isinstance(name, str) or not name.strip():
         raise InvalidRequestError("the source has no name: give filename, or a pair of a name and a source")
     if len(name) > _MAX_NAME:

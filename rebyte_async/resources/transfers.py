@@ -17,8 +17,7 @@ from rebyte_async.resources.sources import Progress, Upload
 
 T = TypeVar("T")
 S = TypeVar("S", bound=UploadTarget)
-DEFAULT_CONCURRENCY = 4
-"""How many transfers of one call run at once."""
+DEFAULT_CONCURRENCY = 4  # how many transfers of one call run at once
 _ESCAPES = {ord('"'): "%22", ord("\r"): "%0D", ord("\n"): "%0A"}
 """As browsers escape the names of fields and files (WHATWG, multipart/form-data)."""
 

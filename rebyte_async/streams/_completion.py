@@ -29,8 +29,7 @@ Right after a prompt was submitted the task may still show the status of the tur
 """
 _MAX_UNKNOWN_READS = 15
 """Reads in a row of a task that doesn't have the turn, or with an unknown status, before the stream is given up."""
-_MIN_QUIET_READS = 2
-"""Reads of all delegations in a row that must bring nothing new before the stream ends."""
+_MIN_QUIET_READS = 2  # reads of all delegations in a row that must bring nothing new before the stream ends
 _RUNNING = frozenset({"running", "pending", "queued", "processing"})
 
 

@@ -22,12 +22,9 @@ _NO_NUMBERS: list[int] = []  # shared by all streams without any; never filled
 _EMPTY_HASH = blake2b(digest_size=8)
 _to_int = int.from_bytes
 
-_FREE = array("Q", [0])
-"""A free slot of a table."""
-_FIRST_SLOTS = 4
-"""The size of a new table, a power of two; at most half of a table is ever filled."""
-_LARGE = 1024
-"""From this size on a full table is doubled; a smaller one grows fourfold, which is less work."""
+_FREE = array("Q", [0])  # a free slot of a table
+_FIRST_SLOTS = 4  # the size of a new table, a power of two; at most half of a table is ever filled
+_LARGE = 1024  # from this size on a full table is doubled; a smaller one grows fourfold, which is less work
 
 
 class DeliveredSet:

@@ -13,8 +13,7 @@ _MAX_TRIES = {"completed": 8, "failed": 2}
 
 At a second each, a completed turn gets 8 seconds for its tail. A failed turn often has no more text to wait for.
 """
-_MAX_FRUITLESS = 2
-"""Tries in a row without a new event that suffice where the turn may well be complete already."""
+_MAX_FRUITLESS = 2  # tries in a row without a new event that suffice where the turn may well be complete already
 
 
 @define(eq=False, repr=False, weakref_slot=False)

@@ -34,8 +34,7 @@ from rebyte_async.types.tasks import Task, TaskContent
 _log = logging.getLogger("rebyte_async")
 _MAX_DRAIN_SILENCE = 5.0
 """Seconds without an event that end a try to read the tail, heartbeats or not: a replay comes at once."""
-_MAX_IDLE_PERIODS = 2
-"""Idle timeouts in a row, nothing new between them, after which a stream is given up."""
+_MAX_IDLE_PERIODS = 2  # idle timeouts in a row, nothing new between them, after which a stream is given up
 
 
 @define(eq=False, repr=False, weakref_slot=False)

@@ -12,8 +12,7 @@ from rebyte_async.errors import DecodeError, NotFoundError, TransportError
 from rebyte_async.streams._source import TurnSource
 from rebyte_async.types.events import TaskEvent, ToolResultEvent, ToolUseEvent
 
-_INTERVAL = 1.0
-"""Seconds between two reads of the delegations that are under way."""
+_INTERVAL = 1.0  # seconds between two reads of the delegations that are under way
 _MAX_QUIET_READS = 3
 """Reads in a row without a new event, after a delegation's result, until it is left alone up to the turn's end."""
 
