@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from rebyte_async._retry import backoff, is_transient
 from rebyte_async.errors import (
@@ -45,7 +45,9 @@ class TurnReader:
     _connection: Connection
     _turn: TurnState
     _not_found_grace_until: float
-    _completion: CompletionDetector = field(init=False)
+    _completion: CompletionDetector = field(
+        default=Factory(lambda self: CompletionDetector(self._turn), takes_self=True), init=False
+    )
     _wait_until: float = field(default=0.0, init=False)  # the end of a scheduled or cancelled wait; 0 for none
     # Of this connection:
     is_steady: bool = field(default=False, init=False)
@@ -56,9 +58,6 @@ class TurnReader:
     _failures: int = field(default=0, init=False)
     _idle_periods: int = field(default=0, init=False)
     _events_at_progress: int = field(default=0, init=False)  # how many had been delivered when the two were set to 0
-
-    def __attrs_post_init__(self) -> None:
-        self._completion = CompletionDetector(self._turn)
 
     @property
     def done(self) -> Done | None:

@@ -16,8 +16,7 @@ from rebyte_async._wire import json
 from rebyte_async._wire.events import decode_done, decode_event, event_from_mapping
 from rebyte_async.errors import DecodeError
 from rebyte_async.sse import ServerSentEvent
-from rebyte_async.streams._cursor import CursorPosition, write_cursor
-from rebyte_async.streams._dedup import DeliveredSet
+from rebyte_async.streams._delivered import CursorPosition, DeliveredSet, write_cursor
 from rebyte_async.streams._subprompts import SubPrompts
 from rebyte_async.streams.text import TextAssembler
 from rebyte_async.types.events import Done, ResultEvent, TaskEvent, TextEvent, ToolResultEvent, ToolUseEvent
@@ -216,8 +215,6 @@ class TurnState:
             self._announced |= {event.sub_prompt_id}
         if self.subprompts is not None:
             self.subprompts.note(event)
-
-    # --- What the reader decides ---------------------------------------------------------------------------------
 
     def unblock(self) -> None:
         self.blocked_by = None

@@ -12,8 +12,7 @@ from rebyte_async import _validate
 from rebyte_async.errors import ConfigurationError, InvalidRequestError, RebyteError, StreamInterruptedError
 from rebyte_async.sse import ServerSentEvent
 from rebyte_async.streams._connection import Connection
-from rebyte_async.streams._cursor import CursorPosition, read_cursor
-from rebyte_async.streams._dedup import DeliveredSet
+from rebyte_async.streams._delivered import CursorPosition, DeliveredSet, read_cursor
 from rebyte_async.streams._reader import TurnReader
 from rebyte_async.streams._source import TurnSource
 from rebyte_async.streams._subprompts import SubPrompts

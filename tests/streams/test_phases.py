@@ -12,7 +12,7 @@ from rebyte_async._wire.models import decode
 from rebyte_async.sse import ServerSentEvent
 from rebyte_async.streams import _actions as act
 from rebyte_async.streams._completion import TRANSITIONS, CompletionDetector, Finding, Phase
-from rebyte_async.streams._dedup import DeliveredSet
+from rebyte_async.streams._delivered import DeliveredSet
 from rebyte_async.streams._turn import TurnState
 from rebyte_async.types import Done, Task, TaskContent, TaskStatus
 from support.fake_source import task

@@ -21,8 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rebyte_async import AsyncRebyte, RetryPolicy, errors
-from rebyte_async.streams._cursor import CursorPosition, read_cursor, write_cursor
-from rebyte_async.streams._dedup import DeliveredSet
+from rebyte_async.streams._delivered import CursorPosition, DeliveredSet, read_cursor, write_cursor
 from rebyte_async.streams.stream import TaskEventStream
 from rebyte_async.streams.text import TextAssembler
 from rebyte_async.types import (

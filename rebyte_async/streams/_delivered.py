@@ -1,19 +1,27 @@
-"""Which events were delivered, in little memory.
+"""Which events were delivered: in little memory, and as a cursor, from which another stream resumes.
 
 An event's identity is its key where it has one, else its number within the turn (contract §4.2, observed). Numbers are
 kept as ranges, mostly a single one; keys as 64-bit digests, so that two of a hundred thousand keys are taken for one
 with a chance of about 1 in 4 billion.
+
+A cursor is safe in URLs, file names and JSON. Its form, from left to right with dots between: a version, a checksum of
+the task's id, the prompt, the ranges of numbers, the digests of keys, and a checksum of it all.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from array import array
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import NamedTuple
+from zlib import crc32
 
+from rebyte_async.errors import InvalidRequestError
 from rebyte_async.types.events import TaskEvent
 
 _NUMBERS = range(-(1 << 63), 1 << 63)
@@ -25,6 +33,9 @@ _to_int = int.from_bytes
 _FREE = array("Q", [0])  # a free slot of a table
 _FIRST_SLOTS = 4  # the size of a new table, a power of two; at most half of a table is ever filled
 _LARGE = 1024  # from this size on a full table is doubled; a smaller one grows fourfold, which is less work
+
+_CURSOR_VERSION = "1"
+_CURSOR_PARTS = 5  # without the checksum of it all
 
 
 class DeliveredSet:
@@ -176,3 +187,50 @@ def _swap_on_big_endian(values: array[int]) -> array[int]:
     if sys.byteorder == "big":
         values.byteswap()
     return values
+
+
+class CursorPosition(NamedTuple):
+    prompt_id: str | None
+    delivered: DeliveredSet
+
+
+def write_cursor(task_id: str, position: CursorPosition) -> str:
+    delivered = position.delivered
+    ranges = "_".join(f"{start}~{stop}" for start, stop in zip(delivered.starts, delivered.stops, strict=True))
+    # The "p" distinguishes an empty prompt id from none.
+    prompt = "" if position.prompt_id is None else "p" + _encode(position.prompt_id.encode("utf-8", "surrogatepass"))
+    head = ".".join((_CURSOR_VERSION, _checksum(task_id), prompt, ranges, _encode(delivered.digests())))
+    return f"{head}.{_checksum(head)}"
+
+
+def read_cursor(task_id: str, cursor: str) -> CursorPosition:
+    """Read the position that a cursor says.
+
+    Raises:
+        InvalidRequestError: It is no cursor of this package, is damaged, or is of another task.
+    """
+    head, _, check = str(cursor).rpartition(".")
+    parts = head.split(".")
+    if len(parts) != _CURSOR_PARTS or parts[0] != _CURSOR_VERSION or check != _checksum(head):
+        raise InvalidRequestError("after must be the cursor of a stream of this package, unchanged")
+    _, task, prompt, ranges, digests = parts
+    if task != _checksum(task_id):
+        raise InvalidRequestError(f"after is the cursor of another task's stream, not of {task_id!r:.80}")
+    try:
+        prompt_id = _decode(prompt[1:]).decode("utf-8", "surrogatepass") if prompt else None
+        pairs = [(int(start), int(stop)) for start, stop in re.findall(r"(-?\d+)~(-?\d+)", ranges)]
+        return CursorPosition(prompt_id, DeliveredSet(pairs, _decode(digests)))
+    except ValueError as error:
+        raise InvalidRequestError("after must be the cursor of a stream of this package, unchanged") from error
+
+
+def _encode(data: bytes) -> str:
+    return urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _decode(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _checksum(text: str) -> str:
+    return f"{crc32(text.encode('utf-8', 'surrogatepass')):08x}"

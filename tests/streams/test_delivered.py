@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rebyte_async.streams._dedup import CompactIntSet, DeliveredSet
+from rebyte_async.streams._delivered import CompactIntSet, DeliveredSet
 from rebyte_async.types import UnknownEvent
 
 DIGESTS = st.lists(st.integers(1, 2**64 - 1) | st.integers(1, 40).map(lambda number: number << 32))
