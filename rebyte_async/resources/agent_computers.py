@@ -131,20 +131,15 @@ class AgentComputers:
         computer: AgentComputer | None = None
         with anyio.move_on_after(timeout):
             for seconds in intervals(1.0, factor=1.3, longest=5.0):  # pragma: no branch - endless
-                computer = await self._read(computer_id) or computer
+                try:
+                    computer = await self.get(computer_id)
+                except NotFoundError:
+                    if not self._grace.covers(computer_id):
+                        raise
                 if computer is not None and _is_ready(computer):
                     return computer
                 await self._transport.time.sleep(seconds)
         raise wait_timeout_error(f"agent computer {computer_id} was not ready after {timeout} s", computer_id, computer)
-
-    async def _read(self, computer_id: str) -> AgentComputer | None:
-        """Read an agent computer; None while it isn't visible yet."""
-        try:
-            return await self.get(computer_id)
-        except NotFoundError:
-            if not self._grace.covers(computer_id):
-                raise
-            return None
 
 
 def _check_views(views: object) -> dict[str, bool] | None:

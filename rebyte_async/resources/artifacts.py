@@ -242,14 +242,14 @@ class Artifacts:
         urls = models.decode_items(_SignedUrl, response.json(), _URL_KEYS, aliases=aliases)
         if len(urls) != len(wanted):
             raise DecodeError(f"the server sent {len(urls)} upload URLs for {len(wanted)} files", path="$.urls")
-        by_name = {url.name: url for url in urls if url.name is not None}
-        chosen = [by_name.get(name, url) for (name, _), url in zip(wanted, urls, strict=True)]
+        by_name = {url.name: url for url in urls}
+        chosen = tuple(
+            UploadUrl(name=name, content_type=kind, upload_url=by_name.get(name, url).upload_url)
+            for (name, kind), url in zip(wanted, urls, strict=True)
+        )
         if not all(is_confidential_url(url.upload_url) for url in chosen):
             raise DecodeError("an upload URL is neither https nor on this machine", path="$.urls")
-        return tuple(
-            UploadUrl(name=name, content_type=kind, upload_url=url.upload_url)
-            for (name, kind), url in zip(wanted, chosen, strict=True)
-        )
+        return chosen
 
     async def delete(self, workspace_id: str, filename: str) -> None:
         """Delete an artifact.

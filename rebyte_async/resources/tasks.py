@@ -303,14 +303,12 @@ class Tasks:
         arguments: dict[str, Any] = {**options}
 
         async def upload() -> None:
-            if "files" in arguments:
-                arguments["files"] = await self.attach(arguments["files"])
+            arguments["files"] = await self.attach(arguments.get("files", ()))
 
         async def submit() -> TaskEventStream:
             if task_id is None:
                 return self.events((await self.create(prompt, **arguments)).id)
-            turn = await self.prompt(task_id, prompt, **arguments)
-            return self.events(task_id, prompt_id=turn.id)
+            return self.events(task_id, prompt_id=(await self.prompt(task_id, prompt, **arguments)).id)
 
         return TaskRun(
             upload=upload,

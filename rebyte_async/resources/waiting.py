@@ -14,17 +14,9 @@ from typing import Protocol
 import anyio
 from attrs import define, field
 
+from rebyte_async import errors
 from rebyte_async._clock import intervals
 from rebyte_async._validate import optional_seconds
-from rebyte_async.errors import (
-    APIError,
-    DecodeError,
-    NotFoundError,
-    RateLimitedError,
-    ServerError,
-    TransportError,
-    WaitTimeoutError,
-)
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.agent_computers import AgentComputer
 from rebyte_async.types.tasks import Task
@@ -77,10 +69,10 @@ class TaskPoller:
         try:
             self.task = await self._read()
             self._failures = 0
-        except NotFoundError:
+        except errors.NotFoundError:
             if not self._grace.covers(self.task_id):
                 raise
-        except (TransportError, RateLimitedError, ServerError, DecodeError):
+        except (errors.TransportError, errors.RateLimitedError, errors.ServerError, errors.DecodeError):
             self._failures += 1
             if self._failures >= _MAX_FAILURES:
                 raise
@@ -104,10 +96,10 @@ class TaskPoller:
         raise wait_timeout_error(f"task {self.task_id} had not ended after {timeout} s", self.task_id, self.task)
 
 
-def wait_timeout_error(message: str, resource_id: str, last: Task | AgentComputer | None) -> WaitTimeoutError:
+def wait_timeout_error(message: str, resource_id: str, last: Task | AgentComputer | None) -> errors.WaitTimeoutError:
     status = None if last is None else last.status
     message += f"; it was {status}" if status else ""
-    return WaitTimeoutError(message, resource_id=resource_id, last_status=status)
+    return errors.WaitTimeoutError(message, resource_id=resource_id, last_status=status)
 
 
 async def wait_for_end(
@@ -117,7 +109,7 @@ async def wait_for_end(
     optional_seconds("timeout", timeout)
     with anyio.move_on_after(timeout):
         # The stream may be refused where the task is not; if the task is refused as well, its read raises.
-        with suppress(TransportError, DecodeError, APIError):
+        with suppress(errors.TransportError, errors.DecodeError, errors.APIError):
             async with stream:
                 async for _ in stream:
                     pass

@@ -81,5 +81,5 @@ class Continue:
 
 
 CONTINUE = Continue()
-_Read = ReadTask | ReadResult | ReadContent | ReadSubPrompts
-Action = _Read | InjectTail | IgnoreTurn | LeaveStream | Wait | GiveUp | Continue
+Read = ReadTask | ReadResult | ReadContent | ReadSubPrompts
+Action = Read | InjectTail | IgnoreTurn | LeaveStream | Wait | GiveUp | Continue

@@ -20,7 +20,7 @@ from rebyte_async.streams._drain import DrainPolicy
 from rebyte_async.streams._turn import TurnState
 from rebyte_async.types.events import Done
 from rebyte_async.types.statuses import TERMINAL_STATUSES, TaskStatus, task_status
-from rebyte_async.types.tasks import PromptContent, Task, TaskContent
+from rebyte_async.types.tasks import Task, TaskContent
 
 _MIN_TERMINAL_READS = 3
 """Reads of the task in a row that must say that the turn has ended before an empty stream is believed.
@@ -237,7 +237,8 @@ class CompletionDetector:
         return self._give_up_if_unknown(status) or act.Wait()
 
     def _on_content(self, status: str, content: TaskContent | None, cause: RebyteError | None) -> Action:
-        ours = None if content is None else self._find_turn(content)
+        turns = [] if content is None else [turn for turn in content.prompts if turn.id == self._turn.prompt_id]
+        ours = next((turn for turn in turns if turn.events is not None), None)
         if ours is None:
             if self._drain is not None and self._drain.is_certain:  # the end is known, only the tail may be missing
                 return self._drain_or_finish(self._drain)
@@ -247,10 +248,6 @@ class CompletionDetector:
         self._drain.add_final_result(ours.response or "")
         self._is_content_read = True
         return act.InjectTail(ours)
-
-    def _find_turn(self, content: TaskContent) -> PromptContent | None:
-        ours = (prompt for prompt in content.prompts if prompt.id == self._turn.prompt_id)
-        return next((prompt for prompt in ours if prompt.events is not None), None)
 
     # --- The end ---------------------------------------------------------------------------------------------------
 

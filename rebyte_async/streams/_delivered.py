@@ -41,7 +41,7 @@ _CURSOR_PARTS = 5  # without the checksum of it all
 class DeliveredSet:
     """The identities of the delivered events of one turn, and of the sub-prompts that were followed with it."""
 
-    __slots__ = ("_digests", "_without_identity", "starts", "stops")
+    __slots__ = ("_without_identity", "digests", "starts", "stops")
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = (), digests: bytes = b"") -> None:
         pairs = sorted(ranges)
@@ -49,12 +49,12 @@ class DeliveredSet:
         """The first number of each range, ascending."""
         self.stops = [stop for _, stop in pairs] or _NO_NUMBERS
         """One past the last number of each range."""
-        self._digests = CompactIntSet(digests)
+        self.digests = CompactIntSet(digests)
         # How often each content came without an identity: in this replay of the stream, and in this read beside it.
         self._without_identity: tuple[Counter[int], Counter[int]] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.starts or self._digests)
+        return bool(self.starts or self.digests)
 
     @property
     def has_events_without_identity(self) -> bool:
@@ -80,7 +80,7 @@ class DeliveredSet:
             return self._add_number(number)
         digest = _EMPTY_HASH.copy()  # takes half the time of making one
         digest.update(identity.encode("utf-8", "surrogatepass"))
-        return self._digests.add(_to_int(digest.digest(), "little"))
+        return self.digests.add(_to_int(digest.digest(), "little"))
 
     def _add_number(self, number: int) -> bool:
         stops = self.stops
@@ -119,9 +119,6 @@ class DeliveredSet:
         digest = _to_int(blake2b(content, digest_size=8).digest(), "little")
         counts[digest] += 1
         return f"{digest}\0{counts[digest]}"
-
-    def digests(self) -> bytes:
-        return bytes(self._digests)
 
 
 def _to_text(payload: object) -> str:
@@ -199,7 +196,7 @@ def write_cursor(task_id: str, position: CursorPosition) -> str:
     ranges = "_".join(f"{start}~{stop}" for start, stop in zip(delivered.starts, delivered.stops, strict=True))
     # The "p" distinguishes an empty prompt id from none.
     prompt = "" if position.prompt_id is None else "p" + _encode(position.prompt_id.encode("utf-8", "surrogatepass"))
-    head = ".".join((_CURSOR_VERSION, _checksum(task_id), prompt, ranges, _encode(delivered.digests())))
+    head = ".".join((_CURSOR_VERSION, _checksum(task_id), prompt, ranges, _encode(bytes(delivered.digests))))
     return f"{head}.{_checksum(head)}"
 
 

@@ -10,18 +10,8 @@ import logging
 
 from attrs import Factory, define, field
 
+from rebyte_async import errors
 from rebyte_async._retry import backoff, is_transient
-from rebyte_async.errors import (
-    APIError,
-    DecodeError,
-    NotFoundError,
-    RateLimitedError,
-    RebyteError,
-    RequestTimeoutError,
-    ServerError,
-    StreamInterruptedError,
-    TransportError,
-)
 from rebyte_async.streams import _actions as act
 from rebyte_async.streams._actions import CONTINUE, PAUSE, Action
 from rebyte_async.streams._completion import CompletionDetector, Phase
@@ -89,9 +79,9 @@ class TurnReader:
             self._completion.on_progress()
         try:
             await self._perform(await self._step())
-        except StreamInterruptedError:
+        except errors.StreamInterruptedError:
             raise
-        except (TransportError, APIError) as error:
+        except (errors.TransportError, errors.APIError) as error:
             failure = error
         else:
             return
@@ -152,8 +142,6 @@ class TurnReader:
             case _:
                 pass
 
-    # --- Connecting and reading ----------------------------------------------------------------------------------
-
     async def _connect(self) -> Action:
         self._events_at_connect = self._turn.events_seen
         self._turn.restart()
@@ -162,14 +150,14 @@ class TurnReader:
         try:
             # Events without an identity are identified by their place in a replay from the start.
             await self._connection.open(needs_replay=self._turn.delivered.has_events_without_identity)
-        except RequestTimeoutError as error:
+        except errors.RequestTimeoutError as error:
             return self._on_idle(error)
         return CONTINUE
 
     async def _read(self) -> Action:
         try:
             frames = await self._connection.read(self._seconds_to_read())
-        except RequestTimeoutError as error:
+        except errors.RequestTimeoutError as error:
             return self._on_idle(error)
         if frames is ReadEnd.BODY:
             self._connection.close()
@@ -180,7 +168,7 @@ class TurnReader:
                 return self._completion.on_closed(has_news=self._has_news)
             try:
                 await self._read_subprompts()
-            except (TransportError, ServerError, RateLimitedError) as error:
+            except (errors.TransportError, errors.ServerError, errors.RateLimitedError) as error:
                 _log.debug("the sub-prompts of task %s can't be read now: %s", self._source.task_id, error)
             return CONTINUE
         self._turn.add_frames(frames)
@@ -196,7 +184,7 @@ class TurnReader:
             return max(0.0, self._last_activity + _MAX_DRAIN_SILENCE - now)
         return None if self._turn.subprompts is None else self._turn.subprompts.due_in()
 
-    def _on_idle(self, error: RequestTimeoutError) -> Action:
+    def _on_idle(self, error: errors.RequestTimeoutError) -> Action:
         """Look at the task and connect again after an idle timeout; give up after a second one in a row."""
         self._connection.close()
         if self._is_draining:
@@ -210,27 +198,25 @@ class TurnReader:
     def _has_news(self) -> bool:
         return self._turn.events_seen > self._events_at_connect
 
-    # --- Reads beside the stream -----------------------------------------------------------------------------------
-
     async def _read_task(self) -> Task:
         try:
             return await self._source.task()
-        except DecodeError as error:  # likely a gateway's page: it counts as a failure that passes
+        except errors.DecodeError as error:  # likely a gateway's page: it counts as a failure that passes
             failure = error
-        raise TransportError(f"the task can't be read: {failure}", method="GET") from failure
+        raise errors.TransportError(f"the task can't be read: {failure}", method="GET") from failure
 
     async def _read_result(self) -> Task | None:
         try:
             return await self._source.task()
-        except RebyteError:
+        except errors.RebyteError:
             return None
 
-    async def _read_content(self) -> tuple[TaskContent | None, RebyteError | None]:
+    async def _read_content(self) -> tuple[TaskContent | None, errors.RebyteError | None]:
         try:
             return await self._source.content(), None
-        except DecodeError as error:
+        except errors.DecodeError as error:
             return None, error
-        except APIError as error:
+        except errors.APIError as error:
             if is_transient(self._source.retry, error):
                 raise
             return None, error
@@ -240,13 +226,11 @@ class TurnReader:
         if subprompts is not None:
             self._turn.inject(await subprompts.read(include_quiet=include_quiet))
 
-    # --- Failures --------------------------------------------------------------------------------------------------
-
-    async def _recover(self, error: APIError | TransportError) -> None:
+    async def _recover(self, error: errors.APIError | errors.TransportError) -> None:
         """Continue after a failure, or raise it, or give up."""
         self._connection.close()
-        passes = not isinstance(error, APIError) or is_transient(self._source.retry, error)
-        if isinstance(error, NotFoundError) and self._source.time.clock() < self._not_found_grace_until:
+        passes = not isinstance(error, errors.APIError) or is_transient(self._source.retry, error)
+        if isinstance(error, errors.NotFoundError) and self._source.time.clock() < self._not_found_grace_until:
             await self._wait(PAUSE)
         elif self._is_draining:
             await self._perform(self._completion.on_failed_drain(is_transient=passes))
@@ -255,7 +239,7 @@ class TurnReader:
         else:
             await self._back_off(error)
 
-    async def _back_off(self, error: APIError | TransportError) -> None:
+    async def _back_off(self, error: errors.APIError | errors.TransportError) -> None:
         policy = self._source.retry
         # A connection that brought something new ends the row; a second failure after it begins the next one.
         self._failures = 0 if self._has_news else self._failures + 1
@@ -263,14 +247,14 @@ class TurnReader:
         if self._failures >= policy.max_attempts:
             reason = f"{self._failures} connections in a row brought nothing new; the last: {error}"
             raise self._interrupted(reason) from error
-        by_response = (isinstance(error, APIError) and error.retry_after) or 0.0
+        by_response = (isinstance(error, errors.APIError) and error.retry_after) or 0.0
         by_stream = min((self._connection.retry or 0) / 1000, policy.max_delay)
         jittered = backoff(policy, max(1, self._failures), self._source.time.rng)
         await self._wait(max(by_response, by_stream, jittered))
 
-    def _interrupted(self, reason: str) -> StreamInterruptedError:
+    def _interrupted(self, reason: str) -> errors.StreamInterruptedError:
         turn = self._turn
-        return StreamInterruptedError(
+        return errors.StreamInterruptedError(
             f"the stream of task {turn.task_id} was given up before its end: {reason}",
             task_id=turn.task_id,
             cursor=turn.cursor if turn.delivered else None,

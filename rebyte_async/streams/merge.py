@@ -34,7 +34,19 @@ async def merge(*streams: TaskEventStream) -> AsyncGenerator[tuple[str, TaskEven
     # One slot with a fair queue of readers before it: every stream holds one event at most, and each is served in turn.
     queue: asyncio.Queue[tuple[str, TaskEvent] | None] = asyncio.Queue(maxsize=1)
     failures: list[Exception] = []
-    readers = [asyncio.create_task(_read(stream, queue, failures)) for stream in streams]
+
+    async def read(stream: TaskEventStream) -> None:
+        try:
+            async for event in stream:
+                await queue.put((stream.task_id, event))
+        except Exception as error:  # noqa: BLE001 - an error that ends one stream must not end the others
+            if isinstance(error, RebyteError):
+                error.task_id = stream.task_id
+            error.add_note(f"from the stream of task {stream.task_id}")
+            failures.append(error)
+        await queue.put(None)
+
+    readers = [asyncio.create_task(read(stream)) for stream in streams]
     open_streams = len(readers)
     try:
         while open_streams:
@@ -52,17 +64,3 @@ async def merge(*streams: TaskEventStream) -> AsyncGenerator[tuple[str, TaskEven
                 await stream.close()
     if failures:
         raise ExceptionGroup(f"{len(failures)} of {len(streams)} streams failed", failures)
-
-
-async def _read(
-    stream: TaskEventStream, queue: asyncio.Queue[tuple[str, TaskEvent] | None], failures: list[Exception]
-) -> None:
-    try:
-        async for event in stream:
-            await queue.put((stream.task_id, event))
-    except Exception as error:  # noqa: BLE001 - an error that ends one stream must not end the others
-        if isinstance(error, RebyteError):
-            error.task_id = stream.task_id
-        error.add_note(f"from the stream of task {stream.task_id}")
-        failures.append(error)
-    await queue.put(None)
