@@ -313,13 +313,13 @@ def test_the_emulator_agrees() -> None:
         operation.shape if label in AT_THE_ROOT else shape(operation.method, f"/v1{operation.path}")
         for label, operation in OPERATIONS.items()
     }
-    assert {shape(route.method, route.path) for route in API.routes} == expected
+    assert {shape(route.method, route.path) for route in API} == expected
 
 
 def test_the_same_operations_need_a_key() -> None:
     """The emulator needs a key exactly for the operations that need one in the document."""
     secured = {operation.shape for operation in OPERATIONS.values() if operation.is_secured}
-    assert {shape(each.method, each.path.removeprefix("/v1")) for each in API.routes if each.scope} == secured
+    assert {shape(each.method, each.path.removeprefix("/v1")) for each in API if each.scope} == secured
 
 
 def test_the_same_operations_are_never_repeated() -> None:

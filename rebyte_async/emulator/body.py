@@ -73,7 +73,7 @@ class RequestBody:
             values = json.loads(data)
         except (ValueError, RecursionError):
             raise validation_error("The body is not valid JSON.") from None
-        return JsonObject(_check_object(values, "The body"))
+        return _check_object(values, "The body")
 
 
 @frozen
@@ -100,9 +100,7 @@ class JsonObject:
 
     def optional_string(self, name: str) -> str | None:
         """Return a string that may be left out and may be empty."""
-        if self.values.get(name) == "":
-            return ""
-        return self.optional_text(name)
+        return "" if self.values.get(name) == "" else self.optional_text(name)
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         value = self.text(name)
@@ -124,23 +122,22 @@ class JsonObject:
         return _check_integer(self.values[name], name)
 
     def texts(self, name: str) -> tuple[str, ...]:
-        return tuple(_check_text(value, f"{name}[{index}]") for index, value in enumerate(self._array(name)))
+        return self._array(name, _check_text)
 
     def integers(self, name: str) -> tuple[int, ...]:
-        return tuple(_check_integer(value, f"{name}[{index}]") for index, value in enumerate(self._array(name)))
+        return self._array(name, _check_integer)
 
     def objects(self, name: str) -> tuple[JsonObject, ...]:
-        items = enumerate(self._array(name))
-        return tuple(JsonObject(_check_object(value, f"{name}[{index}]")) for index, value in items)
+        return self._array(name, _check_object)
 
     def object(self, name: str) -> JsonObject:
-        return JsonObject(_check_object(self.values.get(name), name))
+        return _check_object(self.values.get(name), name)
 
-    def _array(self, name: str) -> list[Any]:
-        value = self.values.get(name, [])
-        if not is_array(value):
+    def _array(self, name: str, check: Callable[[Any, str], T]) -> tuple[T, ...]:
+        values = self.values.get(name, [])
+        if not is_array(values):
             raise validation_error(f"{name} must be an array.")
-        return value
+        return tuple(check(value, f"{name}[{index}]") for index, value in enumerate(values))
 
 
 def make_page(
@@ -150,7 +147,7 @@ def make_page(
     limit, offset = _parse_whole_number(query, "limit", _DEFAULT_LIMIT), _parse_whole_number(query, "offset", 0)
     if not 1 <= limit <= _MAX_LIMIT:
         raise validation_error(f"limit must be between 1 and {_MAX_LIMIT}.")
-    data = [to_json(row) for row in islice(collection.newest_first(), offset, offset + limit)]
+    data = [to_json(row) for row in islice(reversed(collection.values()), offset, offset + limit)]
     return {"data": data, "total": len(collection), "limit": limit, "offset": offset}
 
 
@@ -162,10 +159,10 @@ def is_array(value: Any) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
-def _check_object(value: Any, name: str) -> dict[str, Any]:
+def _check_object(value: Any, name: str) -> JsonObject:
     if not is_object(value):
         raise validation_error(f"{name} must be an object.")
-    return value
+    return JsonObject(value)
 
 
 def _check_text(value: Any, name: str, max_length: int | None = None) -> str:
@@ -185,9 +182,7 @@ def _check_integer(value: Any, name: str) -> int:
 
 
 def _parse_whole_number(query: Mapping[str, str], name: str, default: int) -> int:
-    value = query.get(name)
-    if value is None:
-        return default
+    value = query.get(name, str(default))
     if not _DIGITS.fullmatch(value):
         raise validation_error(f"{name} must be a whole number that isn't negative.")
     return int(value)

@@ -65,12 +65,18 @@ class DiskPart:
 
     async def write(self, filename: str, chunks: AsyncIterable[bytes]) -> WrittenFile:
         """Write a file piece by piece: either the whole file or nothing of it is kept."""
-        path = await self.path(filename)
+        path, size, digest = await self.path(filename), 0, hashlib.sha256()
+        # The file is open only in a thread: a request can be stopped at any time, and then nothing is left to close.
         try:
-            return await _write(path, chunks)
+            await anyio.Path(path).write_bytes(b"")
+            async for chunk in chunks:
+                await to_thread.run_sync(_write_at, path, size, chunk)
+                size += len(chunk)
+                digest.update(chunk)
         except BaseException:
             await self.remove(path)
             raise
+        return WrittenFile(path=path, size=size, digest=digest.hexdigest())
 
     async def remove(self, path: Path) -> None:
         with anyio.CancelScope(shield=True):
@@ -81,17 +87,6 @@ class DiskPart:
         folder = await to_thread.run_sync(self._disk.root) / self._name
         await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
         return folder / filename
-
-
-async def _write(path: Path, chunks: AsyncIterable[bytes]) -> WrittenFile:
-    # The file is open only within a thread: a request can be stopped at any time, and then nothing is left to close.
-    size, digest = 0, hashlib.sha256()
-    await anyio.Path(path).write_bytes(b"")
-    async for chunk in chunks:
-        await to_thread.run_sync(_write_at, path, size, chunk)
-        size += len(chunk)
-        digest.update(chunk)
-    return WrittenFile(path=path, size=size, digest=digest.hexdigest())
 
 
 def _write_at(path: Path, start: int, chunk: bytes) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-import threading
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self, TypeVar
 
-from attrs import define, field
+from anyio.from_thread import start_blocking_portal
 
 from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE
 from rebyte_async.emulator.disk import Disk
@@ -29,7 +29,7 @@ from rebyte_async.emulator.settings import (
     WebhookFormat,
 )
 from rebyte_async.emulator.state.agent_computers import Provisioning
-from rebyte_async.emulator.state.files import StoredArtifact, StoredFile
+from rebyte_async.emulator.state.files import StoredArtifact, StoredFile, Workspace
 from rebyte_async.emulator.state.tasks import MadeTask
 from rebyte_async.emulator.webhooks.log import Delivery, Outcome
 from rebyte_async.emulator.webhooks.message import SigningKey
@@ -109,7 +109,7 @@ class Emulator:
         self._state = self._create_state()
         self._server = Server(host, port, lambda: self._state, self._origins)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: _LoopThread | None = None
+        self._thread = ExitStack()  # for a plain `with`: what ends the thread and its event loop
 
     @property
     def url(self) -> str:
@@ -139,12 +139,12 @@ class Emulator:
     @property
     def tasks(self) -> tuple[MadeTask, ...]:
         """The tasks that were created and not deleted, oldest first."""
-        return tuple(task.snapshot() for task in tuple(self._state.tasks.oldest_first()))
+        return tuple(task.snapshot() for task in tuple(self._state.tasks.values()))
 
     @property
     def files(self) -> tuple[StoredFile, ...]:
         """The files that were uploaded, in the order in which they were announced."""
-        announced = tuple(self._state.files.oldest_first())
+        announced = tuple(self._state.files.values())
         return tuple(file.stored for file in announced if file.stored is not None)
 
     @property
@@ -190,7 +190,7 @@ class Emulator:
 
     def artifacts(self, workspace_id: str) -> tuple[StoredArtifact, ...]:
         """Return the artifacts of a workspace, the oldest name first; none if there is no such workspace."""
-        workspace = self._state.workspaces.find(workspace_id)
+        workspace = self._state.workspaces.get(workspace_id)
         return () if workspace is None else tuple(workspace.artifacts.values())
 
     def put_artifact(
@@ -208,7 +208,7 @@ class Emulator:
             The artifact.
         """
         content = data.encode() if isinstance(data, str) else data
-        workspace = self._state.get_or_create_workspace(workspace_id)
+        workspace = self._state.workspaces.setdefault(workspace_id, Workspace(workspace_id))
         return self._state.artifacts.publish_in_memory(workspace, name, content_type, content)
 
     def script(self, *steps: Steps, prompt: str | re.Pattern[str] | None = None, times: int | None = 1) -> Script:
@@ -272,7 +272,7 @@ class Emulator:
             The key.
         """
         key = key or self._state.ids.token("rbk_")
-        self._state.keys.add(key, None if scopes is None else frozenset(scopes))
+        self._state.keys[key] = None if scopes is None else frozenset(scopes)
         return key
 
     def provision(self, *, seconds: float = 0.0, hold: str | None = None, error: str | None = None) -> None:
@@ -341,26 +341,20 @@ class Emulator:
         await self.aclose()
 
     def __enter__(self) -> Self:
-        self._thread = _LoopThread()
-        self._thread.start()
-        try:
-            self._thread.run(self.start())
-        except BaseException:
-            self._thread.stop()
-            raise
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal())
+            stack.enter_context(portal.wrap_async_context_manager(self))
+            self._thread = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._thread is not None:
-            self._thread.run(self.aclose())
-            self._thread.stop()
-            self._thread = None
+        self._thread.close()
 
     def __repr__(self) -> str:
         return f"<Emulator {self._origins.get('api', 'not running')}>"
 
     def _create_state(self) -> State:
-        return State.create(self._settings, self._origins, self._disk.new_part(), self._signing_key)
+        return State(self._settings, self._origins, self._disk.new_part(), self._signing_key)
 
     def _origin(self, name: str) -> str:
         self._running_loop()
@@ -379,23 +373,3 @@ class Emulator:
 
     def _call_soon(self, action: Callable[[], None]) -> None:
         self._running_loop().call_soon_threadsafe(action)
-
-
-@define(eq=False)
-class _LoopThread:
-    """An event loop in its own thread, for an emulator that no test's loop can block."""
-
-    loop: asyncio.AbstractEventLoop = field(factory=asyncio.new_event_loop, init=False)
-    _thread: threading.Thread = field(init=False)
-
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self.loop.run_forever, name="rebyte-emulator", daemon=True)
-        self._thread.start()
-
-    def run(self, job: Coroutine[object, object, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(job, self.loop).result()
-
-    def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()

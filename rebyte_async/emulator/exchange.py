@@ -70,8 +70,6 @@ class Exchange:
     method: str
     path: str
     """The path below the base URL, percent-encoded as it came."""
-    target: str
-    """The whole path, percent-encoded as it came."""
     origin: str
     """The origin that the request came to: `api` or `storage`."""
     origins: Mapping[str, str]

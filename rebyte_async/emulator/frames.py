@@ -56,12 +56,11 @@ ByteSink: TypeAlias = Callable[[bytes], Awaitable[None]]
 CutManner: TypeAlias = Literal["reset", "eof", "clean"]
 
 
+@define(eq=False)
 class CutOff(Exception):  # noqa: N818 - a fault raises it on purpose; the emulator hasn't failed
     """A fault ends a body here, in the given manner."""
 
-    def __init__(self, manner: CutManner) -> None:
-        super().__init__(manner)
-        self.manner: CutManner = manner
+    manner: CutManner
 
 
 def make_comment(text: str) -> Raw:

@@ -11,13 +11,13 @@ from aiohttp import web
 from attrs import define
 
 from rebyte_async.emulator.artifacts.download import Download
-from rebyte_async.emulator.auth import read_key
+from rebyte_async.emulator.auth import authorize, read_key
 from rebyte_async.emulator.body import RequestBody
 from rebyte_async.emulator.exchange import Connection, Exchange
-from rebyte_async.emulator.faults.base import with_byte_faults, with_request_faults
+from rebyte_async.emulator.faults.base import RequestFault, Respond, apply_faults
 from rebyte_async.emulator.generators import now
 from rebyte_async.emulator.responses import ApiError, error_response, validation_error
-from rebyte_async.emulator.router import Router
+from rebyte_async.emulator.router import Route, find_route
 from rebyte_async.emulator.service import State
 
 _PREFIX = "/v1"
@@ -28,7 +28,7 @@ class Gateway:
     """Handles the requests to one origin."""
 
     origin: str
-    router: Router
+    routes: tuple[Route, ...]
     state: Callable[[], State]
 
     async def __call__(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
@@ -71,7 +71,6 @@ class Gateway:
             handler_task=asyncio.current_task(),
             method=request.method,
             path=path,
-            target=target,
             origin=self.origin,
             origins=state.origins,
             issue_read_token=state.issue_read_token,
@@ -83,23 +82,27 @@ class Gateway:
         exchange.entry.update(faults=exchange.faults)
         # Faults may replace a response that is complete. Streams send theirs while they are handled; a download is sent
         # only here, when no fault has replaced it.
-        response = await with_request_faults(exchange, partial(self._serve, state, exchange))()
+        respond: Respond = partial(self._serve, state, exchange)
+        for fault in reversed(exchange.faults):  # so that the fault that was added first is the outermost
+            if isinstance(fault, RequestFault):
+                respond = partial(fault.around, exchange, respond)
+        response = await respond()
         if not response.prepared and not exchange.connection.is_dropped:
             await exchange.body.drain()
             response.headers["X-Request-Id"] = exchange.request_id
             exchange.entry.update(status=response.status)
             if isinstance(response, Download):
-                await response.send(exchange, with_byte_faults(exchange.faults, response.write))
+                await response.send(exchange, apply_faults(exchange.faults, "chunks", response.write))
         return response
 
     async def _serve(self, state: State, exchange: Exchange) -> web.StreamResponse:
         try:
-            route, exchange.params = self.router.find(exchange.method, exchange.target)
+            route, exchange.params = find_route(self.routes, exchange.method, exchange.request.rel_url.raw_path)
             key = read_key(exchange.request.headers)
             if self.origin == "storage" and key is not None:
                 raise validation_error("An API key came to an origin that it isn't for.")
             if route.scope is not None and exchange.request.query.get("pass") not in state.read_tokens:
-                state.keys.authorize(key, route.scope)
+                authorize(state.keys, key, route.scope)
             return await route.handler(state, exchange)
         except ApiError as error:
             return error_response(error)

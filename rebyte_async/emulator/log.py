@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, overload
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 
 @frozen(kw_only=True)
@@ -76,7 +77,9 @@ class TrafficLog:
 
     limit: int = 100_000
     """How many records are kept; beyond that, the oldest are dropped."""
-    _entries: list[LogEntry] = field(factory=list[LogEntry], init=False, repr=False)
+    _entries: deque[LogEntry] = field(
+        init=False, repr=False, default=Factory(lambda log: deque[LogEntry](maxlen=log.limit), takes_self=True)
+    )
     _count: int = field(default=0, init=False)
 
     def open(self, **facts: Any) -> LogEntry:
@@ -84,8 +87,6 @@ class TrafficLog:
         self._count += 1
         entry = LogEntry(Record(number=self._count, **facts))
         self._entries.append(entry)
-        if len(self._entries) > self.limit:
-            del self._entries[: max(1, self.limit // 10)]
         return entry
 
     def select(self, method: str | None = None, path: str | None = None) -> tuple[Record, ...]:
@@ -97,11 +98,8 @@ class TrafficLog:
                 any.
         """
         pattern = None if path is None else re.compile(path)
-        return tuple(
-            record
-            for record in self
-            if method in (None, record.method) and (pattern is None or pattern.fullmatch(record.path) is not None)
-        )
+        records = [record for record in self if method in (None, record.method)]
+        return tuple(record for record in records if pattern is None or pattern.fullmatch(record.path))
 
     def clear(self) -> None:
         """Drop every record; the numbers continue."""
@@ -118,6 +116,4 @@ class TrafficLog:
     @overload
     def __getitem__(self, index: slice) -> tuple[Record, ...]: ...
     def __getitem__(self, index: int | slice) -> Record | tuple[Record, ...]:
-        if isinstance(index, slice):
-            return tuple(entry.record for entry in self._entries[index])
-        return self._entries[index].record
+        return tuple(self)[index] if isinstance(index, slice) else self._entries[index].record

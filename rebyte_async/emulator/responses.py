@@ -6,20 +6,20 @@ import json
 from typing import Any
 
 from aiohttp import web
+from attrs import define
 
 _STORAGE_ERROR = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
 )
 
 
+@define(eq=False)
 class ApiError(Exception):
     """The service responds with an error in the API's envelope (contract §1, documented)."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(status, code, message)
-        self.status = status
-        self.code = code
-        self.message = message
+    status: int
+    code: str
+    message: str
 
 
 def validation_error(message: str) -> ApiError:

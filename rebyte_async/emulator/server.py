@@ -13,20 +13,19 @@ from rebyte_async.emulator.endpoints import agent_computers, artifacts, events, 
 from rebyte_async.emulator.exchange import Connection, Exchange
 from rebyte_async.emulator.gateway import Gateway
 from rebyte_async.emulator.responses import json_response
-from rebyte_async.emulator.router import Route, Router
+from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.service import State
 
 _BACKLOG = 4096
 _SHUTDOWN_TIMEOUT = 1.0
 
 
-async def _get_health(state: State, exchange: Exchange) -> web.Response:
+async def _get_health(_state: State, _exchange: Exchange) -> web.Response:
     # `GET /health`, outside the API and without a key (contract §1, observed).
-    del state, exchange
     return json_response({"status": "ok"})
 
 
-_ROUTES = (
+API = (
     *agent_computers.ROUTES,
     *tasks.ROUTES,
     *events.ROUTES,
@@ -36,10 +35,8 @@ _ROUTES = (
     Route("GET", "/health", None, _get_health),
 )
 
-API = Router(_ROUTES)
-
-# It has the API's endpoints as well, for requests that were redirected to it.
-STORAGE = Router((*files.STORAGE_ROUTES, *artifacts.STORAGE_ROUTES, *_ROUTES))
+# The storage has the API's endpoints as well, for requests that were redirected to it.
+STORAGE = (*files.STORAGE_ROUTES, *artifacts.STORAGE_ROUTES, *API)
 
 
 class ConnectionServer(web.Server):
@@ -93,8 +90,8 @@ class Server:
             await runner.cleanup()
         self._runners.clear()
 
-    async def _listen(self, origin: str, router: Router, port: int) -> None:
-        server = ConnectionServer(Gateway(origin, router, self.state), self._numbers)
+    async def _listen(self, origin: str, routes: tuple[Route, ...], port: int) -> None:
+        server = ConnectionServer(Gateway(origin, routes, self.state), self._numbers)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         await runner.setup()
         self._runners.append(runner)

@@ -12,7 +12,7 @@ from typing import Protocol
 from attrs import define, evolve, field
 
 from rebyte_async.emulator.artifacts.storage import ArtifactStore
-from rebyte_async.emulator.auth import KeyRing, UrlSigner
+from rebyte_async.emulator.auth import UrlSigner
 from rebyte_async.emulator.disk import DiskPart
 from rebyte_async.emulator.faults.registry import FaultRegistry
 from rebyte_async.emulator.generators import IdGenerator, make_clock
@@ -38,67 +38,60 @@ class Cancellable(Protocol):
     def cancel(self) -> None: ...
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False)
 class State:
     """Everything that the service knows, and what runs in it."""
 
     settings: Settings
     origins: Mapping[str, str]
     """The URLs of both origins by name: `api` and `storage`."""
-    formats: Formats
-    ids: IdGenerator
-    clock: Callable[[], datetime]
-    faults: FaultRegistry
-    log: TrafficLog
-    delivery_log: DeliveryLog
     disk: DiskPart
-    artifacts: ArtifactStore
-    signer: UrlSigner
     signing_key: SigningKey
-    disabled_executors: set[str]
-    scripts: Scripts
-    keys: KeyRing = field(factory=KeyRing)
-    read_tokens: set[str] = field(factory=set[str])
+    formats: Formats = field(init=False)
+    ids: IdGenerator = field(init=False)
+    clock: Callable[[], datetime] = field(init=False)
+    faults: FaultRegistry = field(init=False)
+    log: TrafficLog = field(init=False)
+    artifacts: ArtifactStore = field(init=False)
+    signer: UrlSigner = field(init=False)
+    disabled_executors: set[str] = field(init=False)
+    scripts: Scripts = field(init=False)
+    keys: dict[str, frozenset[str] | None] = field(init=False)
+    """The keys that exist, each with its scopes (None: all of them)."""
+    read_tokens: set[str] = field(factory=set[str], init=False)
     """Tokens in a URL's query that replace a key."""
-    tasks: Collection[Task] = field(factory=lambda: Collection[Task]("Task"))
-    agent_computers: Collection[AgentComputer] = field(factory=lambda: Collection[AgentComputer]("Agent computer"))
-    provisionings: deque[Provisioning] = field(factory=deque[Provisioning])
+    tasks: Collection[Task] = field(factory=lambda: Collection[Task]("Task"), init=False)
+    agent_computers: Collection[AgentComputer] = field(
+        factory=lambda: Collection[AgentComputer]("Agent computer"), init=False
+    )
+    provisionings: deque[Provisioning] = field(factory=deque[Provisioning], init=False)
     """How the next agent computers are provisioned, where a test has set it."""
-    files: Collection[File] = field(factory=lambda: Collection[File]("File"))
-    workspaces: Collection[Workspace] = field(factory=lambda: Collection[Workspace]("Workspace"))
-    webhooks: Collection[Webhook] = field(factory=lambda: Collection[Webhook]("Webhook"))
+    files: Collection[File] = field(factory=lambda: Collection[File]("File"), init=False)
+    workspaces: Collection[Workspace] = field(factory=lambda: Collection[Workspace]("Workspace"), init=False)
+    webhooks: Collection[Webhook] = field(factory=lambda: Collection[Webhook]("Webhook"), init=False)
+    delivery_log: DeliveryLog = field(init=False)
     deliveries: DeliveryWorker = field(init=False)
-    latches: defaultdict[str, Latch] = field(factory=lambda: defaultdict[str, Latch](Latch))
+    latches: defaultdict[str, Latch] = field(factory=lambda: defaultdict[str, Latch](Latch), init=False)
     """Each is created when its name is first used."""
-    problems: list[Exception] = field(factory=list[Exception])
+    action_ids: Iterator[int] = field(factory=lambda: count(1), init=False)
+    problems: list[Exception] = field(factory=list[Exception], init=False)
     """What failed inside the emulator, for `Emulator.check`."""
-    open_exchanges: set[Cancellable] = field(factory=set[Cancellable])
+    open_exchanges: set[Cancellable] = field(factory=set[Cancellable], init=False)
     _jobs: set[asyncio.Task[None]] = field(factory=set[asyncio.Task[None]], init=False)
-    _action_ids: Iterator[int] = field(factory=lambda: count(1), init=False)
-
-    @classmethod
-    def create(cls, settings: Settings, origins: Mapping[str, str], disk: DiskPart, signing_key: SigningKey) -> State:
-        ids, clock = IdGenerator(settings.deterministic), make_clock(deterministic=settings.deterministic)
-        state = cls(
-            settings=settings,
-            origins=origins,
-            formats=evolve(settings.formats),
-            ids=ids,
-            clock=clock,
-            faults=FaultRegistry(settings.seed),
-            log=TrafficLog(settings.log_limit),
-            delivery_log=DeliveryLog(settings.log_limit),
-            disk=disk,
-            artifacts=ArtifactStore(disk, clock),
-            signer=UrlSigner(ids.token("secret_"), clock, settings.url_lifetime_seconds),
-            signing_key=signing_key,
-            disabled_executors=set(settings.disabled_executors),
-            scripts=Scripts(settings.pace_seconds),
-        )
-        state.keys.add(settings.api_key, None)
-        return state
 
     def __attrs_post_init__(self) -> None:
+        settings = self.settings
+        self.formats = evolve(settings.formats)
+        self.ids = IdGenerator(settings.deterministic)
+        self.clock = make_clock(deterministic=settings.deterministic)
+        self.faults = FaultRegistry(settings.seed)
+        self.log = TrafficLog(settings.log_limit)
+        self.artifacts = ArtifactStore(self.disk, self.clock)
+        self.signer = UrlSigner(self.ids.token("secret_"), self.clock, settings.url_lifetime_seconds)
+        self.disabled_executors = set(settings.disabled_executors)
+        self.scripts = Scripts(settings.pace_seconds)
+        self.keys = {settings.api_key: None}
+        self.delivery_log = DeliveryLog(settings.log_limit)
         self.deliveries = DeliveryWorker(
             webhooks=self.webhooks,
             log=self.delivery_log,
@@ -114,17 +107,6 @@ class State:
         transcript = Transcript(prompt_id, self.formats.stream.first_seq, self.formats.stream.event_keys)
         now = self.clock()
         return Prompt(id=prompt_id, text=text, submitted_at=now, transcript=transcript, skills=skills, files=files)
-
-    def get_or_create_workspace(self, workspace_id: str) -> Workspace:
-        """Return the workspace with an id, a new one if there is none."""
-        workspace = self.workspaces.find(workspace_id)
-        if workspace is None:
-            workspace = Workspace(workspace_id)
-            self.workspaces.add(workspace_id, workspace)
-        return workspace
-
-    def next_action_id(self) -> int:
-        return next(self._action_ids)
 
     def issue_read_token(self) -> str:
         """Create a token for a URL's query that replaces a key."""

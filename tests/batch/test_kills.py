@@ -156,7 +156,7 @@ class Trial:
         assert {outcomes[0]["task_id"] for outcomes in given.values()} == made.keys()
 
     def _model_of(self, task_id: str) -> str | None:
-        return self.emulator._state.tasks.get(task_id).model
+        return self.emulator._state.tasks[task_id].model
 
 
 def test_killed_batches_make_each_task_once(emulator: Emulator, killer: KillAtCreate, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class ArtifactStore:
         """Publish an artifact that is kept in memory, which needs no awaiting."""
         digest = hashlib.sha256(data).hexdigest()
         workspace.put(self._make(workspace, name, content_type, len(data), digest, data=data))
-        return workspace.artifact(name)
+        return workspace.artifacts[name]
 
     def _make(
         self, workspace: Workspace, name: str, content_type: str, size: int, digest: str, **where: Any

@@ -14,6 +14,7 @@ from rebyte_async.emulator.responses import empty_response, json_response, valid
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning
+from rebyte_async.emulator.state.files import Workspace
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -25,9 +26,20 @@ _MAX_ICON = 50
 
 async def create(state: State, exchange: Exchange) -> web.Response:
     """`POST /agent-computers`: responds at once; the VM becomes ready later."""
-    agent_computer = _create(state, await exchange.body.json())
-    state.agent_computers.add(agent_computer.id, agent_computer)
-    state.get_or_create_workspace(agent_computer.id)
+    body = await exchange.body.json()
+    name = body.optional_text("name", max_length=_MAX_NAME) or _DEFAULT_NAME
+    icon = body.optional_text("icon", max_length=_MAX_ICON)
+    agent_computer_id, now = state.ids.uuid(), state.clock()
+    agent_computer = AgentComputer(
+        id=agent_computer_id,
+        name=name,
+        icon=icon,
+        url=f"{state.origins['api']}/computer/{agent_computer_id}",
+        created_at=now,
+        updated_at=now,
+    )
+    state.agent_computers[agent_computer_id] = agent_computer
+    state.workspaces.setdefault(agent_computer_id, Workspace(agent_computer_id))
     response = json_response(agent_computer.to_json(), 201)
     state.spawn(_provision(state, agent_computer))
     return response
@@ -56,27 +68,13 @@ async def update(state: State, exchange: Exchange) -> web.Response:
 async def delete(state: State, exchange: Exchange) -> web.Response:
     """`DELETE /agent-computers/:id`: no task can use its workspace afterwards."""
     agent_computer = _get(state, exchange)
-    state.agent_computers.remove(agent_computer.id)
-    state.workspaces.remove(agent_computer.id)
+    del state.agent_computers[agent_computer.id]
+    del state.workspaces[agent_computer.id]
     return empty_response()
 
 
 def _get(state: State, exchange: Exchange) -> AgentComputer:
-    return state.agent_computers.get(exchange.params["agent_computer_id"])
-
-
-def _create(state: State, body: JsonObject) -> AgentComputer:
-    name = body.optional_text("name", max_length=_MAX_NAME) or _DEFAULT_NAME
-    icon = body.optional_text("icon", max_length=_MAX_ICON)
-    agent_computer_id, now = state.ids.uuid(), state.clock()
-    return AgentComputer(
-        id=agent_computer_id,
-        name=name,
-        icon=icon,
-        url=f"{state.origins['api']}/computer/{agent_computer_id}",
-        created_at=now,
-        updated_at=now,
-    )
+    return state.agent_computers[exchange.params["agent_computer_id"]]
 
 
 async def _provision(state: State, agent_computer: AgentComputer) -> None:

@@ -14,7 +14,7 @@ from rebyte_async.emulator.artifacts.multipart import MultipartReader, Part
 from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE, check_content_type, check_name, encode_segment
 from rebyte_async.emulator.body import JsonObject
 from rebyte_async.emulator.exchange import Exchange
-from rebyte_async.emulator.faults.base import with_download_faults
+from rebyte_async.emulator.faults.base import apply_faults
 from rebyte_async.emulator.generators import timestamp
 from rebyte_async.emulator.responses import empty_response, json_response, validation_error
 from rebyte_async.emulator.router import Route
@@ -83,7 +83,7 @@ async def delete_all(state: State, exchange: Exchange) -> web.Response:
 async def get_signed(state: State, exchange: Exchange) -> web.StreamResponse:
     """`GET` of a signed URL, on the storage: the bytes."""
     workspace, name = _workspace(state, exchange), exchange.params["filename"]
-    return state.signer.check_download(exchange.request) or _download(exchange, workspace.artifact(name))
+    return state.signer.check_download(exchange.request) or _download(exchange, workspace.artifacts[name])
 
 
 async def put_signed(state: State, exchange: Exchange) -> web.Response:
@@ -99,16 +99,16 @@ async def put_signed(state: State, exchange: Exchange) -> web.Response:
 
 
 def _workspace(state: State, exchange: Exchange) -> Workspace:
-    return state.workspaces.get(exchange.params["workspace_id"])
+    return state.workspaces[exchange.params["workspace_id"]]
 
 
 def _artifact(state: State, exchange: Exchange) -> StoredArtifact:
-    return _workspace(state, exchange).artifact(exchange.params["filename"])
+    return _workspace(state, exchange).artifacts[exchange.params["filename"]]
 
 
 def _download(exchange: Exchange, artifact: StoredArtifact) -> web.StreamResponse:
-    plan = with_download_faults(exchange.faults, DownloadPlan(artifact=artifact, etag=artifact.etag))
-    return make_download(exchange.request.headers, plan)
+    plan = DownloadPlan(artifact=artifact, etag=artifact.etag)
+    return make_download(exchange.request.headers, apply_faults(exchange.faults, "download", plan))
 
 
 async def _write_draft(state: State, workspace: Workspace, part: Part) -> StoredArtifact:

@@ -10,9 +10,9 @@ import asyncio
 from aiohttp import web
 
 from rebyte_async.emulator.exchange import Exchange
-from rebyte_async.emulator.faults.base import with_byte_faults, with_frame_faults
+from rebyte_async.emulator.faults.base import apply_faults
 from rebyte_async.emulator.frames import CutOff, Done, Event, Frame, FrameSink, make_comment
-from rebyte_async.emulator.responses import json_response, not_found
+from rebyte_async.emulator.responses import json_response
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.prompts import Prompt
@@ -23,13 +23,13 @@ _HEARTBEAT = make_comment("heartbeat")
 
 async def stream(state: State, exchange: Exchange) -> web.StreamResponse:
     """`GET /tasks/:id/events`: every connection gets the turn from its first event, then `done`, then the end."""
-    prompt = state.tasks.get(exchange.params["task_id"]).prompt_before_latest(exchange.turns_back)
+    prompt = state.tasks[exchange.params["task_id"]].prompt_before_latest(exchange.turns_back)
     exchange.connection.on_lost = exchange.stop
     response = web.StreamResponse(headers={"Cache-Control": "no-cache", "X-Request-Id": exchange.request_id})
     response.content_type = "text/event-stream"
     await response.prepare(exchange.request)
     exchange.entry.update(status=response.status)
-    send_bytes = with_byte_faults(exchange.faults, response.write)
+    send_bytes = apply_faults(exchange.faults, "chunks", response.write)
     if state.formats.stream.retry is not None:
         await send_bytes(f"retry: {state.formats.stream.retry}\n\n".encode())
 
@@ -40,7 +40,7 @@ async def stream(state: State, exchange: Exchange) -> web.StreamResponse:
         await send_bytes(id_line + frame.wire)
 
     try:
-        await _replay(state, exchange, prompt, with_frame_faults(exchange.faults, send))
+        await _replay(state, exchange, prompt, apply_faults(exchange.faults, "frames", send))
     except CutOff as cut:
         await exchange.connection.cut(cut.manner)
     return response
@@ -48,9 +48,7 @@ async def stream(state: State, exchange: Exchange) -> web.StreamResponse:
 
 async def list_delegated(state: State, exchange: Exchange) -> web.Response:
     """`GET /tasks/:id/prompts/:promptId/events`: the events of a delegated prompt."""
-    prompt = state.tasks.get(exchange.params["task_id"]).delegated.get(exchange.params["prompt_id"])
-    if prompt is None:
-        raise not_found("Delegated prompt")
+    prompt = state.tasks[exchange.params["task_id"]].delegated[exchange.params["prompt_id"]]
     return json_response({"promptId": prompt.id, "events": prompt.transcript.events()})
 
 

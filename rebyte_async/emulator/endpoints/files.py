@@ -8,6 +8,7 @@ from __future__ import annotations
 import anyio
 from aiohttp import web
 
+from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE
 from rebyte_async.emulator.body import JsonObject
 from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.responses import json_response, validation_error
@@ -16,54 +17,45 @@ from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.files import File, StoredFile, make_unique_name
 
 _MAX_FILENAME = 255
-_DEFAULT_TYPE = "application/octet-stream"
 
 
 async def create(state: State, exchange: Exchange) -> web.Response:
     """`POST /files`: the response has the filename to use from now on."""
-    file = _create(state, await exchange.body.json())
-    state.files.add(file.id, file)
+    body = await exchange.body.json()
+    filename = body.text("filename", max_length=_MAX_FILENAME)
+    content_type = body.optional_text("contentType") or DEFAULT_TYPE
+    file_id, unique_name = state.ids.uuid(), make_unique_name(filename, state.ids.token("")[-8:])
+    file = File(id=file_id, filename=unique_name, content_type=content_type)
+    state.files[file.id] = file
     url = state.signer.sign("PUT", f"{state.origins['storage']}/uploads/{file.id}", file.content_type)
     return json_response({"id": file.id, "filename": file.filename, "uploadUrl": url}, 201)
 
 
 async def put(state: State, exchange: Exchange) -> web.Response:
     """`PUT uploadUrl`, on the storage: needs the announced content type, and a length."""
-    file = state.files.get(exchange.params["file_id"])
+    file = state.files[exchange.params["file_id"]]
     error = state.signer.check_upload(exchange.request)
     if error is not None:
         return error
-    file.stored = await _store(state, exchange, file)
+    # Each upload has its own part file, so that two of them at once don't mix.
+    part = await state.disk.write(f"{file.id}.{exchange.request_id}", exchange.body.chunks())
+    path = await state.disk.path(file.id)
+    await anyio.Path(part.path).replace(path)
+    file.stored = StoredFile(
+        id=file.id, filename=file.filename, content_type=file.content_type, size=part.size, path=path
+    )
     return web.Response()
 
 
 def find_attached(state: State, entry: JsonObject) -> StoredFile:
     """Return the file that a prompt names, which must be known and uploaded. GUESS(§5): the latter is required."""
     file_id, filename = entry.text("id"), entry.text("filename")
-    file = state.files.find(file_id)
+    file = state.files.get(file_id)
     if file is None or file.filename != filename:
         raise validation_error(f"files has no file {filename} with the id {file_id}.")
     if file.stored is None:
         raise validation_error(f"The file {filename} was not uploaded.")
     return file.stored
-
-
-def _create(state: State, body: JsonObject) -> File:
-    filename = body.text("filename", max_length=_MAX_FILENAME)
-    content_type = body.optional_text("contentType") or _DEFAULT_TYPE
-    return File(
-        id=state.ids.uuid(),
-        filename=make_unique_name(filename, state.ids.token("")[-8:]),
-        content_type=content_type,
-    )
-
-
-async def _store(state: State, exchange: Exchange, file: File) -> StoredFile:
-    # Each upload has its own part file, so that two of them at once don't mix.
-    part = await state.disk.write(f"{file.id}.{exchange.request_id}", exchange.body.chunks())
-    path = await state.disk.path(file.id)
-    await anyio.Path(part.path).replace(path)
-    return StoredFile(id=file.id, filename=file.filename, content_type=file.content_type, size=part.size, path=path)
 
 
 ROUTES = (Route("POST", "/v1/files", "files:write", create),)

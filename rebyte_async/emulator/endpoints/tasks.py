@@ -16,6 +16,7 @@ from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.responses import ApiError, conflict, empty_response, json_response, validation_error
 from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.service import State
+from rebyte_async.emulator.state.files import Workspace
 from rebyte_async.emulator.state.prompts import Answer, Prompt
 from rebyte_async.emulator.state.tasks import Task
 
@@ -31,8 +32,8 @@ _VISIBILITIES = ("private", "shared", "public")
 async def create(state: State, exchange: Exchange) -> web.Response:
     """`POST /tasks`: the task exists once the request was read; the response comes when the VM has booted."""
     task = _create(state, await exchange.body.json())
-    state.tasks.add(task.id, task)
-    state.deliveries.announce_created(task)
+    state.tasks[task.id] = task
+    state.deliveries.notify(task, "task.created")
     response = json_response(task.created_json(), 201)
 
     async def boot() -> None:
@@ -100,12 +101,12 @@ async def delete(state: State, exchange: Exchange) -> web.Response:
     """`DELETE /tasks/:id`: cancels the task, and hides it from every read."""
     task = _get(state, exchange)
     agent.cancel(state, task)
-    state.tasks.remove(task.id)
+    del state.tasks[task.id]
     return empty_response()
 
 
 def _get(state: State, exchange: Exchange) -> Task:
-    return state.tasks.get(exchange.params["task_id"])
+    return state.tasks[exchange.params["task_id"]]
 
 
 def _create(state: State, body: JsonObject) -> Task:
@@ -116,9 +117,9 @@ def _create(state: State, body: JsonObject) -> Task:
         raise ApiError(403, "agent_disabled", message)
     workspace_id, github_url = body.optional_uuid("workspaceId"), body.optional_text("githubUrl")
     if workspace_id is None:
-        workspace = state.get_or_create_workspace(state.ids.uuid())
-    else:
-        workspace = state.workspaces.get(workspace_id)
+        workspace_id = state.ids.uuid()
+        state.workspaces.setdefault(workspace_id, Workspace(workspace_id))
+    workspace = state.workspaces[workspace_id]
     if github_url is not None and not _REPOSITORY.fullmatch(github_url):
         raise validation_error("githubUrl must be owner/repo.")
     task_id = state.ids.uuid()

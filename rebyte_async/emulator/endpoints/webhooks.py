@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 
 from aiohttp import web
+from anyio import to_thread
 from yarl import URL
 
 from rebyte_async.emulator.body import JsonObject
@@ -25,21 +26,28 @@ _MAX_WEBHOOKS = 3
 
 async def create(state: State, exchange: Exchange) -> web.Response:
     """`POST /webhooks`: a known URL gets the existing webhook. GUESS(§7): the status of that."""
-    webhook, again = _create(state, await exchange.body.json()), state.formats.webhook.again
-    existing = next((other for other in state.webhooks.oldest_first() if other.url == webhook.url), None)
+    body, again = await exchange.body.json(), state.formats.webhook.again
+    webhook = Webhook(
+        url=_read_url(body),
+        events=_read_events(body),
+        description=body.optional_text("description", max_length=_MAX_TEXT),
+        secret=body.optional_text("secret", max_length=_MAX_TEXT),
+        id=state.ids.uuid(),
+        created_at=state.clock(),
+    )
+    existing = next((other for other in state.webhooks.values() if other.url == webhook.url), None)
     if existing is not None and again == "existing":
         return json_response(existing.to_json())
     if existing is not None and again == "conflict":
         raise conflict("There is a webhook for this URL.")
     if len(state.webhooks) >= _MAX_WEBHOOKS:
         raise ApiError(400, "limit_exceeded", f"An organization has at most {_MAX_WEBHOOKS} webhooks.")
-    state.webhooks.add(webhook.id, webhook)
+    state.webhooks[webhook.id] = webhook
     return json_response(webhook.to_json(), 201)
 
 
-async def list_webhooks(state: State, exchange: Exchange) -> web.Response:
-    del exchange
-    field, items = state.formats.webhook.items, [webhook.to_json() for webhook in state.webhooks.oldest_first()]
+async def list_webhooks(state: State, _: Exchange) -> web.Response:
+    field, items = state.formats.webhook.items, [webhook.to_json() for webhook in state.webhooks.values()]
     return json_response(items if field is None else {field: items})
 
 
@@ -51,17 +59,16 @@ async def delete(state: State, exchange: Exchange) -> web.Response:
     """`DELETE /webhooks/:id`: deliveries that weren't made by then never are."""
     webhook = _get(state, exchange)
     webhook.is_deleted = True
-    state.webhooks.remove(webhook.id)
+    del state.webhooks[webhook.id]
     state.deliveries.drop_held(webhook)
     return empty_response()
 
 
-async def get_public_key(state: State, exchange: Exchange) -> web.Response:
+async def get_public_key(state: State, _: Exchange) -> web.Response:
     """`GET /webhooks/public_key`. GUESS(§7): the form of the key."""
-    del exchange
     form = state.formats.webhook
     try:
-        pem = await state.signing_key.public_pem()
+        pem = await to_thread.run_sync(state.signing_key.public_pem)
     except CryptographyMissingError:
         message = "The emulator signs nothing without `cryptography`: install rebyte-async[webhooks]."
         raise ApiError(501, "not_implemented", message) from None
@@ -70,18 +77,7 @@ async def get_public_key(state: State, exchange: Exchange) -> web.Response:
 
 
 def _get(state: State, exchange: Exchange) -> Webhook:
-    return state.webhooks.get(exchange.params["webhook_id"])
-
-
-def _create(state: State, body: JsonObject) -> Webhook:
-    return Webhook(
-        url=_read_url(body),
-        events=_read_events(body),
-        description=body.optional_text("description", max_length=_MAX_TEXT),
-        secret=body.optional_text("secret", max_length=_MAX_TEXT),
-        id=state.ids.uuid(),
-        created_at=state.clock(),
-    )
+    return state.webhooks[exchange.params["webhook_id"]]
 
 
 def _read_url(body: JsonObject) -> str:

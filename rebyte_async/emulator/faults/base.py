@@ -1,10 +1,9 @@
-"""What a fault can do: a fault is any object with one or more methods of these protocols, and here each is applied."""
+"""What a fault can do: it is any object with one or more methods of these protocols."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from aiohttp import web
 from attrs import frozen
@@ -13,6 +12,7 @@ from rebyte_async.emulator.artifacts.download import DownloadPlan
 from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.frames import ByteSink, FrameSink
 
+T = TypeVar("T")
 Respond: TypeAlias = Callable[[], Awaitable[web.StreamResponse]]
 
 
@@ -80,40 +80,13 @@ class DeliveryFault(Protocol):
 
 Fault: TypeAlias = RequestFault | FrameFault | ByteFault | DownloadFault | DeliveryFault
 
-# Each of these functions applies the faults of one kind. The last fault is applied first, so that the fault that was
-# added first is the outermost.
 
+def apply_faults(faults: Sequence[object], kind: Literal["frames", "chunks", "download", "delivery"], value: T) -> T:
+    """Hand a sink or a plan to every fault of one kind, and return what the outermost fault makes of it.
 
-def with_request_faults(exchange: Exchange, respond: Respond) -> Respond:
-    for fault in reversed(exchange.faults):
-        if isinstance(fault, RequestFault):
-            respond = partial(fault.around, exchange, respond)
-    return respond
-
-
-def with_frame_faults(faults: Sequence[object], sink: FrameSink) -> FrameSink:
+    The last fault is applied first, so that the fault that was added first is the outermost.
+    """
     for fault in reversed(faults):
-        if isinstance(fault, FrameFault):
-            sink = fault.frames(sink)
-    return sink
-
-
-def with_byte_faults(faults: Sequence[object], sink: ByteSink) -> ByteSink:
-    for fault in reversed(faults):
-        if isinstance(fault, ByteFault):
-            sink = fault.chunks(sink)
-    return sink
-
-
-def with_download_faults(faults: Sequence[object], plan: DownloadPlan) -> DownloadPlan:
-    for fault in reversed(faults):
-        if isinstance(fault, DownloadFault):
-            plan = fault.download(plan)
-    return plan
-
-
-def with_delivery_faults(faults: Sequence[object], plan: DeliveryPlan) -> DeliveryPlan:
-    for fault in reversed(faults):
-        if isinstance(fault, DeliveryFault):
-            plan = fault.delivery(plan)
-    return plan
+        if hasattr(fault, kind):
+            value = getattr(fault, kind)(value)
+    return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
@@ -75,12 +76,7 @@ class NoDone:
     """How it ends, as for `Cut`."""
 
     def frames(self, sink: FrameSink) -> FrameSink:
-        async def send(frame: Frame) -> None:
-            if isinstance(frame, Done):
-                raise CutOff(self.manner)
-            await sink(frame)
-
-        return send
+        return Cut(sys.maxsize, self.manner).frames(sink)
 
 
 @frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -48,11 +48,10 @@ class AgentHost(Protocol):
     ids: IdGenerator
     clock: Callable[[], datetime]
     latches: defaultdict[str, Latch]
+    action_ids: Iterator[int]
     artifacts: ArtifactStore
 
     def create_prompt(self, text: str) -> Prompt: ...
-
-    def next_action_id(self) -> int: ...
 
     def spawn(self, job: Coroutine[object, object, None]) -> asyncio.Task[None]: ...
 

@@ -216,7 +216,7 @@ class Ask:
 
     async def play(self, player: ScriptPlayer) -> None:
         question = Question(
-            action_id=player.host.next_action_id() if self.action_id is None else self.action_id,
+            action_id=next(player.host.action_ids) if self.action_id is None else self.action_id,
             message_id=self.message_id or player.host.ids.uuid(),
             option_count=len(self.options),
             multi_select=self.multi_select,

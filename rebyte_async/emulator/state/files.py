@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from attrs import define, evolve, field, frozen
 
-from rebyte_async.emulator.responses import not_found
+from rebyte_async.emulator.state.primitives import Collection
 
 
 @frozen(kw_only=True)
@@ -76,13 +76,7 @@ class Workspace:
 
     id: str
     files: dict[str, StoredFile] = field(factory=dict[str, StoredFile], init=False)
-    artifacts: dict[str, StoredArtifact] = field(factory=dict[str, StoredArtifact], init=False)
-
-    def artifact(self, name: str) -> StoredArtifact:
-        """Return the artifact with a name, or raise an `ApiError`."""
-        if name not in self.artifacts:
-            raise not_found("Artifact")
-        return self.artifacts[name]
+    artifacts: Collection[StoredArtifact] = field(factory=lambda: Collection[StoredArtifact]("Artifact"), init=False)
 
     def put(self, artifact: StoredArtifact) -> StoredArtifact | None:
         """Add an artifact, and return the one that it replaces."""

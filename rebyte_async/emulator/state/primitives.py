@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, ValuesView
-from typing import Generic, TypeVar
+from typing import NoReturn, TypeVar
 
 from attrs import define, field
 
@@ -13,37 +12,15 @@ from rebyte_async.emulator.responses import not_found
 T = TypeVar("T")
 
 
-@define(eq=False)
-class Collection(Generic[T]):
-    """All things of one kind that weren't deleted, by id."""
+class Collection(dict[str, T]):
+    """All things of one kind that weren't deleted, by id and oldest first; a missing one is an `ApiError`."""
 
-    kind: str
-    _by_id: dict[str, T] = field(factory=dict[str, T], init=False)
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self._kind = kind
 
-    def add(self, member_id: str, member: T) -> None:
-        self._by_id[member_id] = member
-
-    def get(self, member_id: str) -> T:
-        """Return the member with an id, or raise an `ApiError`."""
-        if member_id not in self._by_id:
-            raise not_found(self.kind)
-        return self._by_id[member_id]
-
-    def find(self, member_id: str) -> T | None:
-        return self._by_id.get(member_id)
-
-    def remove(self, member_id: str) -> None:
-        """Hide a member from every read."""
-        del self._by_id[member_id]
-
-    def oldest_first(self) -> ValuesView[T]:
-        return self._by_id.values()
-
-    def newest_first(self) -> Iterator[T]:
-        return reversed(self._by_id.values())
-
-    def __len__(self) -> int:
-        return len(self._by_id)
+    def __missing__(self, member_id: str) -> NoReturn:
+        raise not_found(self._kind)
 
 
 @define(eq=False)

@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 
 from rebyte_async.emulator.generators import timestamp, timestamp_or_none
 from rebyte_async.emulator.state.files import Workspace
+from rebyte_async.emulator.state.primitives import Collection
 from rebyte_async.emulator.state.prompts import Prompt, Question
 
 _TITLE_LENGTH = 80
@@ -42,7 +43,7 @@ class Task:
     branch_name: str | None = None
     visibility: str = "shared"
     prompts: list[Prompt] = field(factory=list[Prompt])
-    delegated: dict[str, Prompt] = field(factory=dict[str, Prompt])
+    delegated: Collection[Prompt] = field(factory=lambda: Collection[Prompt]("Delegated prompt"))
     """The prompts of delegations by id; they are no turns of the task."""
     question: Question | None = None
     announced_status: str = "created"

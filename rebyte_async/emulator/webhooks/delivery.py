@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from attrs import define, field
 from yarl import URL
 
-from rebyte_async.emulator.faults.base import DeliveryPlan, with_delivery_faults
+from rebyte_async.emulator.faults.base import DeliveryPlan, apply_faults
 from rebyte_async.emulator.faults.registry import FaultRegistry
 from rebyte_async.emulator.generators import now, timestamp
 from rebyte_async.emulator.settings import Formats
@@ -43,35 +43,33 @@ class DeliveryWorker:
     spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
     _queues: dict[str, WebhookQueue] = field(factory=dict[str, "WebhookQueue"], init=False)
 
-    def announce_created(self, task: Task) -> None:
-        self._announce(task, "task.created")
-
     def announce(self, task: Task) -> None:
         """Notify webhooks of a task's status, unless they were notified of it already."""
         if task.status != task.announced_status:
             task.announced_status = task.status
             event = f"task.{task.status}"
-            self._announce(task, event if event in EVENTS else "task.failed")
+            self.notify(task, event if event in EVENTS else "task.failed")
 
-    def drop_held(self, webhook: Webhook) -> None:
-        """Drop the deliveries that are held back for a deleted webhook."""
-        queue = self._queues.pop(webhook.id, None)
-        if queue is not None:
-            queue.drop_held()
-
-    def _announce(self, task: Task, event: str) -> None:
-        webhooks = [webhook for webhook in self.webhooks.oldest_first() if webhook.accepts(event)]
+    def notify(self, task: Task, event: str) -> None:
+        """Notify webhooks of an event of a task; return at once."""
+        webhooks = [webhook for webhook in self.webhooks.values() if webhook.accepts(event)]
         if not webhooks:
             return
         data: dict[str, Any] = {"event": event} if self.formats.webhook.event else {}
         data.update(taskId=task.id, status=task.status, timestamp=timestamp(self.clock()))
         body = json.dumps(data, separators=(",", ":")).encode()
         for webhook in webhooks:
-            plan = with_delivery_faults(self.faults.decide_delivery(event), DeliveryPlan())
+            plan = apply_faults(self.faults.decide_delivery(event), "delivery", DeliveryPlan())
             queue = self._queues.setdefault(webhook.id, WebhookQueue(self, webhook))
             for _ in range(plan.copies):
                 new = self.log.open(webhook_id=webhook.id, url=webhook.url, event=event, task_id=task.id, body=body)
                 queue.enqueue(QueuedDelivery(new, plan, held_for=plan.behind))
+
+    def drop_held(self, webhook: Webhook) -> None:
+        """Drop the deliveries that are held back for a deleted webhook."""
+        queue = self._queues.pop(webhook.id, None)
+        if queue is not None:
+            queue.drop_held()
 
 
 @define(eq=False)

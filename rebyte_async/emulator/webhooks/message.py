@@ -29,7 +29,7 @@ class CryptographyMissingError(Exception):
 class SigningKey:
     """The RSA key that deliveries are signed with: a given one, or one that is generated at first use.
 
-    Both methods raise a `CryptographyMissingError` if `cryptography` isn't installed.
+    Both methods block, and raise a `CryptographyMissingError` if `cryptography` isn't installed.
 
     *Source*: contract §7, observed (there is an RSA-SHA256 signature). GUESS(§7): what is signed
     """
@@ -38,21 +38,15 @@ class SigningKey:
     _key: RSAPrivateKey | None = field(default=None, init=False, repr=False)
     _lock: Lock = field(factory=Lock, init=False, repr=False)
 
-    async def sign(self, message: bytes) -> str:
+    def sign(self, message: bytes) -> str:
         """Return the base64 of a message's signature by RSA PKCS#1 v1.5 with SHA-256."""
-        return await to_thread.run_sync(self._sign, message)
-
-    async def public_pem(self) -> str:
-        return await to_thread.run_sync(self._public_pem)
-
-    def _sign(self, message: bytes) -> str:
         key = self._private_key()
         from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - it is an extra
         from cryptography.hazmat.primitives.asymmetric import padding  # noqa: PLC0415 - likewise
 
         return base64.b64encode(key.sign(message, padding.PKCS1v15(), hashes.SHA256())).decode()
 
-    def _public_pem(self) -> str:
+    def public_pem(self) -> str:
         key = self._private_key()
         from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - it is an extra
 
@@ -99,7 +93,7 @@ class QueuedDelivery:
     async def _sign(self, key: SigningKey, timestamp: int) -> dict[str, str]:
         message = f"{timestamp}.{self.delivery.url}.{hashlib.sha256(self._signed_body).hexdigest()}"
         try:
-            signature = self._maybe_spoil("signature", await key.sign(message.encode()))
+            signature = self._maybe_spoil("signature", await to_thread.run_sync(key.sign, message.encode()))
         except CryptographyMissingError:
             return {}
         return {"X-Webhook-Timestamp": str(timestamp), "X-Webhook-Signature": signature}
