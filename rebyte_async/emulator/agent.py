@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rebyte_async.emulator.script.player import ScriptPlayer
 from rebyte_async.emulator.service import State
-from rebyte_async.emulator.state.prompts import Prompt
 from rebyte_async.emulator.state.tasks import Task
 
 
@@ -30,18 +29,14 @@ def cancel(state: State, task: Task) -> int:
 
 async def _work(state: State, task: Task) -> None:
     while (prompt := next(iter(task.open_prompts), None)) is not None:
-        prompt.start()
+        prompt.status = "running"
         task.workspace.files.update({file.filename: file for file in prompt.files})
         state.deliveries.announce(task)
-        await _play(state, task, prompt)
-
-
-async def _play(state: State, task: Task, prompt: Prompt) -> None:
-    player = ScriptPlayer(state, task, prompt, state.deliveries.announce)
-    try:
-        await player.play(state.scripts.take(prompt.text))
-    except Exception as error:  # noqa: BLE001 - `Emulator.check` raises whatever a script's function raises
-        state.problems.append(error)
-        player.end("failed", f"The script failed: {error!r}")
-    else:
-        player.end("succeeded", None)
+        player = ScriptPlayer(state, task, prompt, state.deliveries.announce)
+        try:
+            await player.play(state.scripts.take(prompt.text))
+        except Exception as error:  # noqa: BLE001 - `Emulator.check` raises whatever a script's function raises
+            state.problems.append(error)
+            player.end("failed", f"The script failed: {error!r}")
+        else:
+            player.end("succeeded", None)

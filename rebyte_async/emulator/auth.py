@@ -61,18 +61,8 @@ class UrlSigner:
     def expire_all(self) -> None:
         self._last_expired = self._serial
 
-    def check_download(self, request: web.BaseRequest) -> web.Response | None:
+    def check(self, request: web.BaseRequest, content_type: str = "") -> web.Response | None:
         """Return an error response if the URL of a request doesn't authorize it."""
-        return self._check(request, "")
-
-    def check_upload(self, request: web.BaseRequest) -> web.Response | None:
-        """Return an error response if the URL of a PUT doesn't authorize it, or if the PUT has no declared length."""
-        error = self._check(request, request.headers.get("Content-Type", ""))
-        if error is None and request.content_length is None:
-            return storage_error(411, "MissingContentLength", "A Content-Length header is required.")
-        return error
-
-    def _check(self, request: web.BaseRequest, content_type: str) -> web.Response | None:
         query = {name: request.url.query.get(name, "0") for name in ("expires", "serial")}
         signature = self._signature(request.method, request.url, content_type, query)
         if not hmac.compare_digest(signature, request.url.query.get("signature", "")):
@@ -80,6 +70,13 @@ class UrlSigner:
         if int(query["expires"]) <= self.clock().timestamp() or int(query["serial"]) <= self._last_expired:
             return access_denied("The URL has expired.")
         return None
+
+    def check_upload(self, request: web.BaseRequest) -> web.Response | None:
+        """Return an error response if the URL of a PUT doesn't authorize it, or if the PUT has no declared length."""
+        error = self.check(request, request.headers.get("Content-Type", ""))
+        if error is None and request.content_length is None:
+            return storage_error(411, "MissingContentLength", "A Content-Length header is required.")
+        return error
 
     def _signature(self, method: str, url: URL, content_type: str, query: dict[str, str]) -> str:
         # The path is decoded, because clients differ in which characters they encode beyond need.

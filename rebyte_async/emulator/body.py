@@ -85,18 +85,14 @@ class JsonObject:
 
     values: dict[str, Any]
 
-    def has(self, name: str) -> bool:
-        """Return whether a field is present, even if it is null."""
-        return name in self.values
-
     def text(self, name: str, *, max_length: int | None = None) -> str:
         """Return a required string that isn't empty."""
-        if not self.has(name):
+        if name not in self.values:
             raise validation_error(f"{name} is required.")
         return _check_text(self.values[name], name, max_length)
 
     def optional_text(self, name: str, *, max_length: int | None = None) -> str | None:
-        return self.text(name, max_length=max_length) if self.has(name) else None
+        return self.text(name, max_length=max_length) if name in self.values else None
 
     def optional_string(self, name: str) -> str | None:
         """Return a string that may be left out and may be empty."""
@@ -117,7 +113,7 @@ class JsonObject:
             raise validation_error(f"{name} must be a UUID.") from None
 
     def integer(self, name: str) -> int:
-        if not self.has(name):
+        if name not in self.values:
             raise validation_error(f"{name} is required.")
         return _check_integer(self.values[name], name)
 

@@ -57,11 +57,6 @@ class DiskPart:
 
     _disk: Disk
     _name: str
-    _numbers: Iterator[int] = field(factory=lambda: count(1), init=False)
-
-    def unused_name(self, tail: str) -> str:
-        """Return a filename that no other file has; a client has no influence on more than its tail."""
-        return f"{next(self._numbers)}-{tail}"
 
     async def write(self, filename: str, chunks: AsyncIterable[bytes]) -> WrittenFile:
         """Write a file piece by piece: either the whole file or nothing of it is kept."""

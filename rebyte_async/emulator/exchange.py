@@ -65,8 +65,6 @@ class Exchange:
     connection: Connection
     body: RequestBody
     entry: LogEntry
-    handler_task: asyncio.Task[object] | None
-    """The task that runs the handler."""
     method: str
     path: str
     """The path below the base URL, percent-encoded as it came."""
@@ -78,6 +76,7 @@ class Exchange:
     """Makes a token for a URL's query that replaces a key."""
     sends_artifact_bytes: bool = True
     """Whether a download of an artifact from this origin sends its bytes, and doesn't redirect to them."""
+    handler_task: asyncio.Task[object] | None = field(factory=asyncio.current_task)
     params: dict[str, str] = field(factory=dict[str, str])
     """The decoded parameters of the path."""
     faults: tuple[object, ...] = ()

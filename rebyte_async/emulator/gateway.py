@@ -1,14 +1,15 @@
-"""The way of every request: it is logged, troubled by faults, authorized and responded to."""
+"""The way of every request: it is logged, troubled by faults, authorized, and handled by its endpoint."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 from aiohttp import web
-from attrs import define
+from attrs import Factory, define, field, frozen
 
 from rebyte_async.emulator.artifacts.download import Download
 from rebyte_async.emulator.auth import authorize, read_key
@@ -16,11 +17,28 @@ from rebyte_async.emulator.body import RequestBody
 from rebyte_async.emulator.exchange import Connection, Exchange
 from rebyte_async.emulator.faults.base import RequestFault, Respond, apply_faults
 from rebyte_async.emulator.generators import now
-from rebyte_async.emulator.responses import ApiError, error_response, validation_error
-from rebyte_async.emulator.router import Route, find_route
+from rebyte_async.emulator.responses import ApiError, error_response, not_found, validation_error
 from rebyte_async.emulator.service import State
 
 _PREFIX = "/v1"
+
+Handler: TypeAlias = Callable[[State, Exchange], Awaitable[web.StreamResponse]]
+
+
+def _compile(route: Route) -> re.Pattern[str]:
+    return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route.path))
+
+
+@frozen
+class Route:
+    """An endpoint; each `{name}` in its path is one segment, which may contain an encoded slash."""
+
+    method: str
+    path: str
+    scope: str | None
+    """The scope that a key must have; None for an endpoint without a key."""
+    handler: Handler
+    pattern: re.Pattern[str] = field(init=False, default=Factory(_compile, takes_self=True))
 
 
 @define(eq=False)
@@ -68,7 +86,6 @@ class Gateway:
             connection=connection,
             body=RequestBody(request, entry),
             entry=entry,
-            handler_task=asyncio.current_task(),
             method=request.method,
             path=path,
             origin=self.origin,
@@ -97,7 +114,7 @@ class Gateway:
 
     async def _serve(self, state: State, exchange: Exchange) -> web.StreamResponse:
         try:
-            route, exchange.params = find_route(self.routes, exchange.method, exchange.request.rel_url.raw_path)
+            route, exchange.params = self._find_route(exchange.method, exchange.request.rel_url.raw_path)
             key = read_key(exchange.request.headers)
             if self.origin == "storage" and key is not None:
                 raise validation_error("An API key came to an origin that it isn't for.")
@@ -106,6 +123,13 @@ class Gateway:
             return await route.handler(state, exchange)
         except ApiError as error:
             return error_response(error)
+
+    def _find_route(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        for route in self.routes:
+            match = route.pattern.fullmatch(path)
+            if match and method == route.method:
+                return route, {name: unquote(segment) for name, segment in match.groupdict().items()}
+        raise not_found(f"{method} {path}")
 
 
 def _report_failure(state: State, exchange: Exchange, error: Exception) -> web.StreamResponse:

@@ -49,7 +49,3 @@ def make_clock(*, deterministic: bool) -> Callable[[], datetime]:
 def timestamp(moment: datetime) -> str:
     """Format a time as the API does: ISO 8601 in UTC with milliseconds and a Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def timestamp_or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else timestamp(moment)

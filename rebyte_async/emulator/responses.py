@@ -8,10 +8,6 @@ from typing import Any
 from aiohttp import web
 from attrs import define
 
-_STORAGE_ERROR = (
-    '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
-)
-
 
 @define(eq=False)
 class ApiError(Exception):
@@ -57,8 +53,8 @@ def read_json(response: web.StreamResponse) -> Any:
 
 
 def storage_error(status: int, code: str, message: str) -> web.Response:
-    text = _STORAGE_ERROR.format(code=code, message=message)
-    return web.Response(text=text, status=status, content_type="application/xml")
+    xml = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
+    return web.Response(text=xml, status=status, content_type="application/xml")
 
 
 def access_denied(message: str) -> web.Response:

@@ -11,9 +11,8 @@ from attrs import define, field
 
 from rebyte_async.emulator.endpoints import agent_computers, artifacts, events, files, tasks, webhooks
 from rebyte_async.emulator.exchange import Connection, Exchange
-from rebyte_async.emulator.gateway import Gateway
+from rebyte_async.emulator.gateway import Gateway, Route
 from rebyte_async.emulator.responses import json_response
-from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.service import State
 
 _BACKLOG = 4096

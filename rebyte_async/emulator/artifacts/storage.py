@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Iterator
 from datetime import datetime
+from itertools import count
 from typing import Any
 from urllib.parse import quote
 
-from attrs import frozen
+from attrs import field, frozen
 
 from rebyte_async.emulator.disk import DiskPart
 from rebyte_async.emulator.responses import validation_error
@@ -26,13 +27,15 @@ class ArtifactStore:
 
     disk: DiskPart
     clock: Callable[[], datetime]
+    _numbers: Iterator[int] = field(factory=lambda: count(1), init=False)
 
     async def write(
         self, workspace: Workspace, name: str, content_type: str, chunks: AsyncIterable[bytes]
     ) -> StoredArtifact:
         """Write an artifact to the disk; no request sees it until it is published."""
-        # The part of the name that any disk takes shows people which file it is.
-        written = await self.disk.write(self.disk.unused_name(_UNSAFE.sub("_", name)[-_MAX_TAIL:]), chunks)
+        # Its number makes a filename unique; the part of the name that any disk takes shows people which file it is.
+        filename = f"{next(self._numbers)}-{_UNSAFE.sub('_', name)[-_MAX_TAIL:]}"
+        written = await self.disk.write(filename, chunks)
         return self._make(workspace, name, content_type, written.size, written.digest, path=written.path)
 
     async def publish(self, workspace: Workspace, artifact: StoredArtifact) -> None:

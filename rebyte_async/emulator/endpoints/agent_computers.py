@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from rebyte_async.emulator.body import JsonObject, make_page
 from rebyte_async.emulator.exchange import Exchange
+from rebyte_async.emulator.gateway import Route
 from rebyte_async.emulator.responses import empty_response, json_response, validation_error
-from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning
 from rebyte_async.emulator.state.files import Workspace
@@ -92,7 +92,7 @@ async def _provision(state: State, agent_computer: AgentComputer) -> None:
 
 
 def _read_views(body: JsonObject) -> dict[str, bool]:
-    views = body.object("views").values if body.has("views") else {}
+    views = body.object("views").values if "views" in body.values else {}
     if not all(isinstance(enabled, bool) for enabled in views.values()):
         raise validation_error("views must be an object of booleans.")
     return views

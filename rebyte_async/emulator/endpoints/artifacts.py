@@ -15,9 +15,9 @@ from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE, check_content_
 from rebyte_async.emulator.body import JsonObject
 from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.faults.base import apply_faults
+from rebyte_async.emulator.gateway import Route
 from rebyte_async.emulator.generators import timestamp
 from rebyte_async.emulator.responses import empty_response, json_response, validation_error
-from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.files import StoredArtifact, Workspace
 
@@ -83,7 +83,7 @@ async def delete_all(state: State, exchange: Exchange) -> web.Response:
 async def get_signed(state: State, exchange: Exchange) -> web.StreamResponse:
     """`GET` of a signed URL, on the storage: the bytes."""
     workspace, name = _workspace(state, exchange), exchange.params["filename"]
-    return state.signer.check_download(exchange.request) or _download(exchange, workspace.artifacts[name])
+    return state.signer.check(exchange.request) or _download(exchange, workspace.artifacts[name])
 
 
 async def put_signed(state: State, exchange: Exchange) -> web.Response:

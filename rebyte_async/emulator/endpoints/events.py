@@ -12,8 +12,8 @@ from aiohttp import web
 from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.faults.base import apply_faults
 from rebyte_async.emulator.frames import CutOff, Done, Event, Frame, FrameSink, make_comment
+from rebyte_async.emulator.gateway import Route
 from rebyte_async.emulator.responses import json_response
-from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.prompts import Prompt
 
@@ -23,7 +23,8 @@ _HEARTBEAT = make_comment("heartbeat")
 
 async def stream(state: State, exchange: Exchange) -> web.StreamResponse:
     """`GET /tasks/:id/events`: every connection gets the turn from its first event, then `done`, then the end."""
-    prompt = state.tasks[exchange.params["task_id"]].prompt_before_latest(exchange.turns_back)
+    prompts = state.tasks[exchange.params["task_id"]].prompts
+    prompt = prompts[max(0, len(prompts) - 1 - exchange.turns_back)]
     exchange.connection.on_lost = exchange.stop
     response = web.StreamResponse(headers={"Cache-Control": "no-cache", "X-Request-Id": exchange.request_id})
     response.content_type = "text/event-stream"
@@ -68,7 +69,8 @@ async def _replay(state: State, exchange: Exchange, prompt: Prompt, send: FrameS
             await asyncio.wait_for(prompt.transcript.changed.wait(), heartbeat)
         except TimeoutError:
             await send(_HEARTBEAT)
-    await send(Done(prompt.done_data()))
+    data = {"status": prompt.status, "lastSeq": prompt.transcript.last_seq, "finalResult": prompt.final_result}
+    await send(Done(data))
 
 
 ROUTES = (

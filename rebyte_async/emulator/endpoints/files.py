@@ -11,8 +11,8 @@ from aiohttp import web
 from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE
 from rebyte_async.emulator.body import JsonObject
 from rebyte_async.emulator.exchange import Exchange
+from rebyte_async.emulator.gateway import Route
 from rebyte_async.emulator.responses import json_response, validation_error
-from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.files import File, StoredFile, make_unique_name
 

@@ -13,8 +13,8 @@ from rebyte_async.emulator import agent
 from rebyte_async.emulator.body import JsonObject, make_page
 from rebyte_async.emulator.endpoints.files import find_attached
 from rebyte_async.emulator.exchange import Exchange
+from rebyte_async.emulator.gateway import Route
 from rebyte_async.emulator.responses import ApiError, conflict, empty_response, json_response, validation_error
-from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.files import Workspace
 from rebyte_async.emulator.state.prompts import Answer, Prompt

@@ -13,8 +13,8 @@ from yarl import URL
 
 from rebyte_async.emulator.body import JsonObject
 from rebyte_async.emulator.exchange import Exchange
+from rebyte_async.emulator.gateway import Route
 from rebyte_async.emulator.responses import ApiError, conflict, empty_response, json_response, validation_error
-from rebyte_async.emulator.router import Route
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.webhooks import EVENTS, Webhook
 from rebyte_async.emulator.webhooks.delivery import is_loopback

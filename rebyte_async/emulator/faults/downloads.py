@@ -89,6 +89,5 @@ class ExpiredUrl:
     where: ClassVar[Match] = STORAGE
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        del respond
-        await exchange.body.drain()
+        del exchange, respond
         return access_denied("The URL has expired.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -67,8 +68,6 @@ class Deliveries:
         return self.event in (None, event)
 
 
-EVERY_REQUEST = Match()
-EVERY_DELIVERY = Deliveries()
 STORAGE = Match(origin="storage")
 STREAMS = Match("GET", r"/tasks/[^/]+/events")
 DOWNLOADS = Match("GET", r"(/workspaces/[^/]+)?/artifacts/.+", also=lambda exchange: exchange.sends_artifact_bytes)
@@ -81,9 +80,9 @@ def _default_match(fault: Fault) -> Match | Deliveries:
     if where is not None:
         return where
     if isinstance(fault, RequestFault):
-        return EVERY_REQUEST
+        return Match()
     if isinstance(fault, DeliveryFault):
-        return EVERY_DELIVERY
+        return Deliveries()
     return DOWNLOADS if isinstance(fault, DownloadFault) else STREAMS
 
 
@@ -97,8 +96,8 @@ class Rule:
     _random: random.Random = field(repr=False)
     fired: int = field(default=0, init=False)
     """How many requests or deliveries the fault has troubled."""
-    _seen: dict[str, int] = field(factory=dict[str, int], init=False, repr=False)
-    _fired: dict[str, int] = field(factory=dict[str, int], init=False, repr=False)
+    _seen: Counter[str] = field(factory=Counter[str], init=False, repr=False)
+    _fired: Counter[str] = field(factory=Counter[str], init=False, repr=False)
 
     async def fires(self, exchange: Exchange) -> bool:
         """Decide whether the fault troubles this request, and count it."""
@@ -112,13 +111,12 @@ class Rule:
 
     def _count(self, key: str) -> bool:
         # Chance is drawn last, and only for those that may fire, so that the same requests meet the same faults.
-        self._seen[key] = self._seen.get(key, 0) + 1
-        fired = self._fired.get(key, 0)
-        if self._seen[key] < self.match.nth or (self.times is not None and fired >= self.times):
+        self._seen[key] += 1
+        if self._seen[key] < self.match.nth or (self.times is not None and self._fired[key] >= self.times):
             return False
         if self.match.probability < 1 and self._random.random() >= self.match.probability:
             return False
-        self._fired[key] = fired + 1
+        self._fired[key] += 1
         self.fired += 1
         return True
 

@@ -83,9 +83,9 @@ class Status:
     """`before`: the request isn't processed; `after`: it is, and only the response is replaced."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
+        del exchange
         if self.when == "after":
             await respond()
-        await exchange.body.drain()
         code = self.code or _CODES.get(self.status, "internal_error")
         response = error_response(ApiError(self.status, code, self.message))
         response.headers.update(self.headers)
@@ -102,8 +102,7 @@ class HtmlPage:
     """Further headers, such as `Retry-After`."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        del respond
-        await exchange.body.drain()
+        del exchange, respond
         page = _PAGE.format(status=self.status, phrase=HTTPStatus(self.status).phrase)
         return web.Response(text=page, status=self.status, content_type="text/html", headers=self.headers)
 
@@ -145,8 +144,7 @@ class Reply:
     """The HTTP status."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        del respond
-        await exchange.body.drain()
+        del exchange, respond
         return json_response(self.data, self.status)
 
 
@@ -164,7 +162,6 @@ class Redirect:
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
         del respond
-        await exchange.body.drain()
         target = exchange.request.rel_url
         if self.origin == "storage" and self.to is None:
             target = target.update_query({"pass": exchange.issue_read_token()})

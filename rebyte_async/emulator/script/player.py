@@ -82,7 +82,7 @@ class ScriptPlayer:
             task_id=self.task.id,
             prompt_id=self.prompt.id,
             prompt=self.prompt.text,
-            workspace_id=self.task.workspace_id,
+            workspace_id=self.task.workspace.id,
             number=len(self.task.prompts) - 1,
             executor=self.task.executor,
             skills=self.prompt.skills,
@@ -110,7 +110,14 @@ class ScriptPlayer:
     def emit(self, event_type: str, payload: Mapping[str, Any]) -> None:
         """Add an event to the turn's transcript."""
         self.prompt.transcript.add_event(event_type, payload, self.host.clock())
-        self._track_final_result(event_type, payload)
+        content = next((str(payload[name]) for name in _TEXT_FIELDS if name in payload), "")
+        if event_type == "result":
+            self._result = content or None
+        elif event_type in _TEXT_TYPES:
+            # A delta continues a block only if no other event came in between.
+            continues = self._is_block_open and payload.get("is_delta") is True
+            self._block = self._block + content if continues else content
+        self._is_block_open = event_type in _TEXT_TYPES
 
     def end(self, status: str, final_result: str | None) -> None:
         """End the turn, with the final result so far unless one is given."""
@@ -121,16 +128,6 @@ class ScriptPlayer:
     def delegate(self, text: str) -> ScriptPlayer:
         """Return the player of another agent, whose prompt belongs to the task but is none of its turns."""
         prompt = self.host.create_prompt(text)
-        prompt.start()
+        prompt.status = "running"
         self.task.delegated[prompt.id] = prompt
         return ScriptPlayer(self.host, self.task, prompt, self.on_end)
-
-    def _track_final_result(self, event_type: str, payload: Mapping[str, Any]) -> None:
-        content = next((str(payload[name]) for name in _TEXT_FIELDS if name in payload), "")
-        if event_type == "result":
-            self._result = content or None
-        elif event_type in _TEXT_TYPES:
-            # A delta continues a block only if no other event came in between.
-            continues = self._is_block_open and payload.get("is_delta") is True
-            self._block = self._block + content if continues else content
-        self._is_block_open = event_type in _TEXT_TYPES

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from attrs import field, frozen
 
 from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE
+from rebyte_async.emulator.frames import make_comment
 from rebyte_async.emulator.script.player import ScriptPlayer, Steps, flatten_steps
 from rebyte_async.emulator.script.turn import Turn
 from rebyte_async.emulator.state.prompts import Question
@@ -57,7 +58,7 @@ class Comment:
     text: str
 
     async def play(self, player: ScriptPlayer) -> None:
-        player.prompt.transcript.add_comment(self.text)
+        player.prompt.transcript.add(make_comment(self.text))
 
 
 def raw(event_type: str, payload: Mapping[str, Any] | None = None, **fields: Any) -> Emit:

@@ -9,8 +9,8 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.frames import Event, Frame, make_comment
-from rebyte_async.emulator.generators import timestamp, timestamp_or_none
+from rebyte_async.emulator.frames import Event, Frame
+from rebyte_async.emulator.generators import timestamp
 from rebyte_async.emulator.responses import validation_error
 from rebyte_async.emulator.state.files import StoredFile
 from rebyte_async.emulator.state.primitives import Broadcast
@@ -36,16 +36,13 @@ class Transcript:
         data: dict[str, Any] = {"seq": self.next_seq, "timestamp": timestamp(now), "promptId": self.prompt_id}
         if self.event_keys:
             data["eventKey"] = f"{self.prompt_id}:{self.next_seq}"
-        self._add(Event({**data, "eventType": event_type, "payload": dict(payload)}))
+        self.add(Event({**data, "eventType": event_type, "payload": dict(payload)}))
         self.next_seq += 1
-
-    def add_comment(self, text: str) -> None:
-        self._add(make_comment(text))
 
     def events(self) -> list[dict[str, Any]]:
         return [frame.data for frame in self.frames if isinstance(frame, Event)]
 
-    def _add(self, frame: Frame) -> None:
+    def add(self, frame: Frame) -> None:
         self.frames.append(frame)
         self.changed.fire()
 
@@ -68,9 +65,6 @@ class Prompt:
     def is_open(self) -> bool:
         return self.status in ("pending", "running")
 
-    def start(self) -> None:
-        self.status = "running"
-
     def end(self, status: str, final_result: str, now: datetime) -> None:
         """End the turn, unless it has ended already."""
         if not self.is_open:
@@ -78,15 +72,12 @@ class Prompt:
         self.status, self.final_result, self.completed_at = status, final_result, now
         self.transcript.changed.fire()
 
-    def done_data(self) -> dict[str, Any]:
-        return {"status": self.status, "lastSeq": self.transcript.last_seq, "finalResult": self.final_result}
-
     def summary(self) -> dict[str, Any]:
         return {
             "id": self.id,
             "status": self.status,
             "submittedAt": timestamp(self.submitted_at),
-            "completedAt": timestamp_or_none(self.completed_at),
+            "completedAt": self.completed_at and timestamp(self.completed_at),
         }
 
     def content(self, *, with_events: bool) -> dict[str, Any]:

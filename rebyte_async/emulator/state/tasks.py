@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from rebyte_async.emulator.generators import timestamp, timestamp_or_none
+from rebyte_async.emulator.generators import timestamp
 from rebyte_async.emulator.state.files import Workspace
 from rebyte_async.emulator.state.primitives import Collection
 from rebyte_async.emulator.state.prompts import Prompt, Question
@@ -52,10 +52,6 @@ class Task:
     """The agent at work; it ends when no prompt is open."""
 
     @property
-    def workspace_id(self) -> str:
-        return self.workspace.id
-
-    @property
     def latest(self) -> Prompt:
         """The latest prompt, whose turn is streamed."""
         return self.prompts[-1]
@@ -67,18 +63,12 @@ class Task:
     @property
     def status(self) -> str:
         """`running` while any prompt is open, then how the latest one ended."""
-        if any(prompt.is_open for prompt in self.prompts):
-            return "running"
-        return _TASK_STATUS.get(self.latest.status, self.latest.status)
+        return "running" if self.open_prompts else _TASK_STATUS.get(self.latest.status, self.latest.status)
 
     @property
     def completed_at(self) -> datetime | None:
         """When the latest prompt ended; None while any is open."""
         return None if self.status == "running" else self.latest.completed_at
-
-    def prompt_before_latest(self, turns_back: int) -> Prompt:
-        """Return the prompt that many turns before the latest, or the oldest."""
-        return self.prompts[max(0, len(self.prompts) - 1 - turns_back)]
 
     def snapshot(self) -> MadeTask:
         return MadeTask(id=self.id, status=self.status, prompts=tuple(prompt.text for prompt in self.prompts))
@@ -86,7 +76,7 @@ class Task:
     def created_json(self) -> dict[str, Any]:
         return {
             "id": self.id,
-            "workspaceId": self.workspace_id,
+            "workspaceId": self.workspace.id,
             "url": self.url,
             "status": self.status,
             "createdAt": timestamp(self.created_at),
@@ -100,14 +90,14 @@ class Task:
             "executor": self.executor,
             "model": self.model,
             "createdAt": timestamp(self.created_at),
-            "completedAt": timestamp_or_none(self.completed_at),
+            "completedAt": self.completed_at and timestamp(self.completed_at),
         }
 
     def full_json(self) -> dict[str, Any]:
         return {
             **self.row_json(),
             "status": self.status,
-            "workspaceId": self.workspace_id,
+            "workspaceId": self.workspace.id,
             "finalResult": None if self.status == "running" else self.latest.final_result,
             "prompts": [prompt.summary() for prompt in self.prompts],
         }

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define, field
 
-from rebyte_async.emulator.generators import timestamp, timestamp_or_none
+from rebyte_async.emulator.generators import timestamp
 
 EVENTS = ("task.created", "task.running", "task.completed", "task.failed", "task.canceled")
 
@@ -30,10 +30,6 @@ class Webhook:
     is_active: bool = True
     is_deleted: bool = False
 
-    def accepts(self, event: str) -> bool:
-        """Return whether an event is to be delivered to it."""
-        return self.is_active and event in self.events
-
     def record_attempt(self, now: datetime, *, succeeded: bool, deactivate_after: int | None) -> None:
         """Count an attempt to deliver to it, and deactivate it after too many failed ones."""
         self.last_triggered_at = now
@@ -51,6 +47,6 @@ class Webhook:
             "hasSecret": self.secret is not None,
             "isActive": self.is_active,
             "createdAt": timestamp(self.created_at),
-            "lastTriggeredAt": timestamp_or_none(self.last_triggered_at),
+            "lastTriggeredAt": self.last_triggered_at and timestamp(self.last_triggered_at),
             "failureCount": self.failure_count,
         }

@@ -52,7 +52,7 @@ class DeliveryWorker:
 
     def notify(self, task: Task, event: str) -> None:
         """Notify webhooks of an event of a task; return at once."""
-        webhooks = [webhook for webhook in self.webhooks.values() if webhook.accepts(event)]
+        webhooks = [webhook for webhook in self.webhooks.values() if webhook.is_active and event in webhook.events]
         if not webhooks:
             return
         data: dict[str, Any] = {"event": event} if self.formats.webhook.event else {}
@@ -131,7 +131,7 @@ class WebhookQueue:
     def _finish(self, queued: QueuedDelivery, outcome: Outcome) -> None:
         queued.delivery = self._worker.log.update(queued.delivery, outcome=outcome)
         # A held delivery counts the later ones that are over, whatever their outcome, and then goes before all others.
-        for held in [held for held in self._held if held.is_older_than(queued)]:
+        for held in [held for held in self._held if held.delivery.number < queued.delivery.number]:
             held.held_for -= 1
             if not held.held_for:
                 self._held.remove(held)

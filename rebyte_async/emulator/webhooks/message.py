@@ -68,9 +68,6 @@ class QueuedDelivery:
     held_for: int = field(default=0, kw_only=True)
     """How many later deliveries must be over before it is sent."""
 
-    def is_older_than(self, other: QueuedDelivery) -> bool:
-        return self.delivery.number < other.delivery.number
-
     @property
     def body(self) -> bytes:
         body = self._signed_body
