@@ -85,7 +85,7 @@ def listen(*, secret: str | None, events: tuple[str, ...], no_register: bool, as
     """
     hidden = None if secret is None else read_text(secret).rstrip("\r\n")
     settings = Settings(secret=hidden, events=tuple(dict.fromkeys(events)), register=not no_register, **options)
-    listener = Listener(settings, as_json=as_json)
+    listener = Listener(settings, as_json)
     return run(listener.run, on_interrupt=say_on_interrupt(listener.describe_leftover))
 
 
@@ -108,7 +108,7 @@ class Listener:
     """Receives deliveries and shows them, until it is cancelled."""
 
     _settings: Settings
-    _as_json: bool = field(kw_only=True)
+    _as_json: bool
     _url: str = field(default="", init=False)
     _receiver: WebhookReceiver | None = field(default=None, init=False)
     _forwarder: Forwarder | None = field(default=None, init=False)

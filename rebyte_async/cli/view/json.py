@@ -22,7 +22,7 @@ def public_fields(item: attrs.AttrsInstance) -> list[tuple[str, Any]]:
 
 def to_document(value: object) -> Any:
     """Turn a value into JSON's types: models become objects, and times ISO 8601."""
-    if _is_model(value):
+    if is_model(value):
         return {name: to_document(inner) for name, inner in public_fields(value)}
     if isinstance(value, datetime):
         return value.isoformat()
@@ -38,7 +38,7 @@ def to_json_line(value: object) -> str:
     return json.dumps(to_document(value), default=str)
 
 
-def _is_model(value: object) -> TypeGuard[attrs.AttrsInstance]:
+def is_model(value: object) -> TypeGuard[attrs.AttrsInstance]:
     return attrs.has(type(value))
 
 

@@ -11,6 +11,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TaskProgressColumn,
     TextColumn,
@@ -35,8 +36,8 @@ _BAR = 40
 def _make_progress() -> Progress:
     console = make_console(sys.stderr)
     console.width -= ECHO
-    columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=None), TaskProgressColumn()]
-    columns.append(DownloadColumn())
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=None)]
+    columns += [TaskProgressColumn(), DownloadColumn()]
     if console.width >= _ROOMY:
         columns += [TransferSpeedColumn(), TimeRemainingColumn()]
     return Progress(

@@ -11,7 +11,7 @@ import attrs
 
 from rebyte_async.cli.view import is_terminal, make_view, open_screen
 from rebyte_async.cli.view.base import Finished, Interrupted
-from rebyte_async.cli.view.json import public_fields, to_json_line
+from rebyte_async.cli.view.json import is_model, public_fields, to_json_line
 from rebyte_async.cli.view.table import Column
 from rebyte_async.cli.view.text import format_plain, format_time, format_value, one_line, sanitize, status_style
 from rebyte_async.types import Prompt, PromptContent, Task, TaskContent, TaskResult, Webhook
@@ -90,13 +90,15 @@ def _is_long(value: object) -> bool:
 
 def _field_lines(name: str, value: object) -> list[tuple[str, object]]:
     """Return the lines of a field: one for each model in it, and one for any other value."""
+    if is_model(value):
+        return [(name, _summarize(value))]
     if isinstance(value, Mapping):
         pairs = cast("Mapping[str, object]", value).items()
         return [(name, tuple(f"{key}={format_plain(inner)}" for key, inner in pairs))]
-    if isinstance(value, tuple) and attrs.has(type(cast("tuple[object, ...]", value)[0])):
+    if isinstance(value, tuple) and is_model(cast("tuple[object, ...]", value)[0]):
         models = cast("tuple[attrs.AttrsInstance, ...]", value)
         return [(name if number == 0 else "", _summarize(model)) for number, model in enumerate(models)]
-    return [(name, _summarize(cast("attrs.AttrsInstance", value)) if attrs.has(type(value)) else value)]
+    return [(name, value)]
 
 
 def _summarize(model: attrs.AttrsInstance) -> tuple[object, ...]:
