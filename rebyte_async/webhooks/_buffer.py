@@ -40,7 +40,10 @@ class EventBuffer:
         while self._events and (len(self._events) >= self._max_events or self._size + size > self._max_bytes):
             self._pop()
             if self._has_reader:  # an application that only has handlers misses nothing
-                self._count_drop()
+                self.dropped += 1
+                if self.dropped == 1:
+                    kept = (self._max_events, self._max_bytes)
+                    _log.warning("a reader is too slow, so the oldest events go (kept: %d events, %d bytes)", *kept)
         self._events.append((event, size))
         self._size += size
         self._changed.notify()
@@ -68,9 +71,3 @@ class EventBuffer:
         event, size = self._events.popleft()
         self._size -= size
         return event
-
-    def _count_drop(self) -> None:
-        if not self.dropped:
-            kept = (self._max_events, self._max_bytes)
-            _log.warning("a reader is too slow, so the oldest webhook events go (kept: %d events, %d bytes)", *kept)
-        self.dropped += 1

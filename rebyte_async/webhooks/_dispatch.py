@@ -40,7 +40,7 @@ class Handler:
 
     def wants(self, event: WebhookEvent) -> bool:
         """Whether the function is to be called for an event."""
-        return not self.names or (event.event is not None and str(event.event) in self.names)
+        return not self.names or event.event in self.names
 
     async def __call__(self, event: WebhookEvent) -> None:
         """Call the function, in a thread unless it is a coroutine function."""

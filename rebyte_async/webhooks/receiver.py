@@ -281,11 +281,8 @@ class WebhookReceiver:
         async def open_(_app: web.Application) -> None:
             self._open()
 
-        async def close(_app: web.Application) -> None:
-            await self.aclose()
-
         app.on_startup.append(open_)
-        app.on_cleanup.append(close)
+        app.on_cleanup.append(lambda _app: self.aclose())
 
     async def __call__(self, scope: _servers.Scope, receive: _servers.Receive, send: _servers.Send) -> None:
         """Be an ASGI application: `Route("/webhooks/rebyte", receiver)` in Starlette, or `uvicorn.run(receiver)`.
