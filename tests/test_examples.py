@@ -22,20 +22,20 @@ LIMIT = 30
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """An emulator in a thread of its own, which the programs reach over its address."""
+    """An emulator in its own thread, which the programs reach over its address."""
     with Emulator(pace=0.001) as started:
         yield started
         started.check()
 
 
 def environment(emulator: Emulator) -> dict[str, str]:
-    """What a program needs to find the emulator."""
+    """The environment in which a program finds the emulator."""
     own = {"REBYTE_BASE_URL": emulator.url, "REBYTE_API_KEY": emulator.api_key, "PYTHONIOENCODING": "utf-8"}
     return os.environ | own
 
 
 def run(emulator: Emulator, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run an example to its end."""
+    """Run an example until it exits."""
     return subprocess.run(
         [*PYTHON, str(EXAMPLES / name), *arguments],
         env=environment(emulator),
@@ -47,14 +47,14 @@ def run(emulator: Emulator, name: str, *arguments: str) -> subprocess.CompletedP
 
 
 def succeeded(emulator: Emulator, name: str, *arguments: str) -> str:
-    """What an example prints that must without a word on stderr."""
+    """Run an example that must succeed with an empty stderr, and return what it prints."""
     done = run(emulator, name, *arguments)
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout
 
 
 def test_quickstart(emulator: Emulator) -> None:
-    """It prints the answer, and tells a failure in a line."""
+    """The quickstart prints the final result, and reports a failure in one line."""
     emulator.script(text("It is short."))
     assert succeeded(emulator, "quickstart.py", "Summarise", "it") == "It is short.\n"
     emulator.script(text("Hm."), fail("no disk left"))
@@ -63,7 +63,7 @@ def test_quickstart(emulator: Emulator) -> None:
 
 
 def test_stream_to_terminal(emulator: Emulator) -> None:
-    """It shows every kind of event, and the end."""
+    """The program shows every type of event, and the end of the turn."""
     shown = succeeded(emulator, "stream_to_terminal.py", "Build it")
     for part in (
         "… The user wants: Build it",
@@ -86,7 +86,7 @@ def test_stream_to_terminal(emulator: Emulator) -> None:
 
 
 def test_many_tasks(emulator: Emulator) -> None:
-    """Each task's end is told with its prompt."""
+    """The end of each task is printed with its prompt."""
     emulator.script(tool_use("Write"), tool_result("ok"), text("five seven five"), prompt="haiku")
     emulator.script(text("Hm."), fail("no rhyme"), prompt="limerick")
     shown = succeeded(emulator, "many_tasks.py", "A haiku", "A limerick")
@@ -98,7 +98,7 @@ def test_many_tasks(emulator: Emulator) -> None:
 
 
 def test_resume(emulator: Emulator, tmp_path: Path) -> None:
-    """Killed in the middle and started again, it goes on where it was, with the same task."""
+    """A program that was killed and started again resumes at its event, with the same task."""
     emulator.script(text("one"), text("two"), hold(), text("three"))
     command = [*PYTHON, str(EXAMPLES / "resume.py"), str(tmp_path / "state.json"), "Count"]
     with subprocess.Popen(command, env=environment(emulator), stdout=subprocess.PIPE, encoding="utf-8") as process:
@@ -114,7 +114,7 @@ def test_resume(emulator: Emulator, tmp_path: Path) -> None:
 
 
 def test_batch(emulator: Emulator, tmp_path: Path) -> None:
-    """Each file gets its task once, over several runs; what went wrong is told and is the exit code."""
+    """Each file gets one task over several runs; a failure is printed and gives the exit code."""
     for name in ("a", "b"):
         (tmp_path / f"{name}.txt").write_text(name, encoding="utf-8")
     emulator.script(text("Short."), prompt="a.txt")
@@ -127,7 +127,7 @@ def test_batch(emulator: Emulator, tmp_path: Path) -> None:
 
 
 def test_web_relay(emulator: Emulator) -> None:
-    """It relays the agent's words, refuses what can't be a prompt, and ends in order on Ctrl-C."""
+    """The service relays the agent's text, refuses an invalid prompt, and exits cleanly on Ctrl-C."""
     emulator.script(text("Hello"), text("there"), prompt="Say hello")
     with subprocess.Popen(
         [*PYTHON, str(EXAMPLES / "web_relay.py"), "--port", "0"],
@@ -149,7 +149,7 @@ def test_web_relay(emulator: Emulator) -> None:
 
 
 def test_testing_with_the_emulator(tmp_path: Path) -> None:
-    """The tests that users would write pass without any settings."""
+    """The tests that users would write pass without settings."""
     target = tmp_path / "test_with_the_emulator.py"
     target.write_bytes((EXAMPLES / target.name).read_bytes())
     done = subprocess.run(

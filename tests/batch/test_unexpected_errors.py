@@ -278,8 +278,8 @@ async def test_a_task_returned_twice_is_ambiguous(emulator: Emulator, client: As
 
 
 @pytest.mark.parametrize("error", [TypeError("no such thing"), StopIteration(), SystemExit(3)])
-async def test_a_write_that_fails_is_told_and_the_others_are_written(tmp_path: Path, error: BaseException) -> None:
-    """Whatever it raises, nobody waits for ever, and what was asked for at the same time stays."""
+async def test_a_failed_write_raises_and_the_others_are_written(tmp_path: Path, error: BaseException) -> None:
+    """Whatever a write raises, its caller gets the error, and the writes queued beside it are committed."""
     writer = Writer("x", lambda: sqlite3.connect(tmp_path / "x", isolation_level=None), lambda: None)
     await writer.start()
 
@@ -310,8 +310,8 @@ async def test_a_write_that_fails_is_told_and_the_others_are_written(tmp_path: P
 
 @pytest.mark.parametrize("error", [TypeError("no such thing"), SystemExit(3)])
 @pytest.mark.parametrize("where", ["open", "close"])
-async def test_a_thread_that_fails_keeps_nobody_waiting(error: BaseException, where: str) -> None:
-    """Whoever starts it, or stops it, is told."""
+async def test_a_failing_thread_raises_to_its_caller(error: BaseException, where: str) -> None:
+    """An error while the writer starts or stops is raised by `start` or `stop`."""
 
     def opened() -> sqlite3.Connection:
         if where == "open":
@@ -335,10 +335,8 @@ async def test_a_thread_that_fails_keeps_nobody_waiting(error: BaseException, wh
         await writer.write(lambda c: c.execute("SELECT 1"))
 
 
-async def test_where_there_can_be_no_thread_there_is_no_run(
-    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
-) -> None:
-    """The system's refusal is raised as it is."""
+async def test_without_a_thread_no_run_starts(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """When the system refuses a thread, its error is raised, no task is made, and the journal is free."""
     size = threading.stack_size()
     threading.stack_size(1 << 46)
     try:
@@ -348,4 +346,4 @@ async def test_where_there_can_be_no_thread_there_is_no_run(
     assert isinstance(raised, RuntimeError)
     assert creates(emulator) == 0
     async with Journal(tmp_path / "run.sqlite3"):
-        pass  # nobody holds it
+        pass  # it can be opened: the run released it

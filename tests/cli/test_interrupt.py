@@ -170,7 +170,7 @@ async def test_a_second_ctrl_c_does_not_wait(emulator: Emulator) -> None:
 
 async def test_a_reader_that_leaves(emulator: Emulator) -> None:
     """When the reader of the output has left, as `head` does, the command ends without a message."""
-    emulator.script(init(), hold(), text("Nobody reads this."))
+    emulator.script(init(), hold(), text("No one reads this."))
     async with start_command("run", "Do it", "--json", env=environment(emulator)) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -183,7 +183,7 @@ async def test_a_reader_that_leaves(emulator: Emulator) -> None:
 
 async def test_a_reader_that_leaves_may_cancel_the_task(emulator: Emulator) -> None:
     """With --cancel-on-interrupt a task is canceled when the reader of the output leaves."""
-    emulator.script(init(), hold(), text("Nobody reads this."), hold("end"))
+    emulator.script(init(), hold(), text("No one reads this."), hold("end"))
     async with start_command("run", "Do it", "--cancel-on-interrupt", env=environment(emulator)) as process:
         await started(process)
         process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]

@@ -196,7 +196,7 @@ async def test_missing_files_cannot_be_attached(http: RawClient) -> None:
     await _put(http, file["uploadUrl"])
 
     assert early == 400
-    assert await attach("nobody", file["filename"]) == 400
+    assert await attach("unknown", file["filename"]) == 400
     assert await attach(file["id"], "spec.md") == 400
     assert await attach(file["id"], file["filename"]) == 201
 
