@@ -1,7 +1,4 @@
-"""Replaces files atomically: writes a part file in the same folder, syncs it, then renames it.
-
-Everything here blocks: call it in a thread.
-"""
+"""Replace files atomically, by a part file that is synced, then renamed. Everything here blocks: call it in a thread."""
 
 from __future__ import annotations
 

@@ -45,10 +45,7 @@ BACKEND = Backend()
 
 
 def loads(data: bytes | str, backend: Backend = BACKEND) -> Any:
-    """Read a JSON document, or raise a `ValueError`.
-
-    Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD.
-    """
+    """Read a JSON document, or raise a `ValueError`. Bad UTF-8 and halves of surrogate pairs become U+FFFD."""
     try:
         return backend.loads(data)
     except ValueError:

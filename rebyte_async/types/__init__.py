@@ -20,15 +20,7 @@ from rebyte_async.types.files import FileRef
 from rebyte_async.types.pages import Page
 from rebyte_async.types.service import ClientStats, Health
 from rebyte_async.types.statuses import PromptStatus, TaskStatus
-from rebyte_async.types.tasks import (
-    Prompt,
-    PromptContent,
-    Task,
-    TaskContent,
-    TaskResult,
-    Visibility,
-    VisibilitySetting,
-)
+from rebyte_async.types.tasks import Prompt, PromptContent, Task, TaskContent, TaskResult, Visibility, VisibilitySetting
 from rebyte_async.types.webhooks import TaskCompletionHints, Webhook, WebhookEventName
 
 __all__ = [

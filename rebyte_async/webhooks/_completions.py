@@ -52,13 +52,10 @@ class CompletionHints:
 
     async def next(self, task_id: str, after: int) -> Hint | None:
         """Wait for a hint of a task that is newer than version `after`; None once the hints are closed."""
-
-        def latest() -> Hint:
-            return self.latest.get(task_id, _NO_HINT)
-
         signal = self.signals.setdefault(task_id, Signal())
-        await signal.wait_for(lambda: self._is_closed or latest().version > after)
-        return latest() if latest().version > after else None
+        await signal.wait_for(lambda: self._is_closed or self.latest.get(task_id, _NO_HINT).version > after)
+        hint = self.latest.get(task_id, _NO_HINT)
+        return hint if hint.version > after else None
 
     def open(self) -> None:
         """Let new waits wait again after `close`."""

@@ -85,11 +85,7 @@ class WebhookVerifier:
         return self.verification.is_signed
 
     def verify(
-        self,
-        headers: RawHeaders,
-        body: bytes,
-        url: str | None = None,
-        now: float | datetime | None = None,
+        self, headers: RawHeaders, body: bytes, url: str | None = None, now: float | datetime | None = None
     ) -> WebhookEvent:
         """Verify a delivery and read its event.
 
