@@ -1,4 +1,4 @@
-"""Replace files atomically, by a part file that is synced, then renamed. Everything here blocks: call it in a thread."""
+"""Replace files atomically by a part file that is synced, then renamed. Everything here blocks: call it in a thread."""
 
 from __future__ import annotations
 

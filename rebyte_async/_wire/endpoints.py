@@ -28,7 +28,7 @@ class Endpoint:
     template: str
     """The path under the base URL, with `{names}` for the ids."""
     idempotent: bool = True
-    """Whether the request may reach the server twice without harm, which one that starts a paid agent may not."""
+    """Whether the request may reach the server twice without harm, which one that starts something paid may not."""
     success_on_retry: frozenset[int] = frozenset()
     """The statuses that mean success after a response was lost: the first attempt had already done it."""
 
