@@ -31,9 +31,7 @@ UNDECIDED_TASKS = "undecided creates may have started tasks on them"  # why agen
 
 def check_workspaces(workspaces: object) -> int | tuple[str, ...] | None:
     """Check the runner's `workspaces`: how many agent computers, or the ids of some."""
-    if workspaces is None:
-        return None
-    if type(workspaces) is int and workspaces >= 1:
+    if workspaces is None or (type(workspaces) is int and workspaces >= 1):
         return workspaces
     if isinstance(workspaces, Sequence) and not isinstance(workspaces, str | bytes) and workspaces:
         ids = tuple(optional_text("workspace", value) or "" for value in cast("Sequence[object]", workspaces))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from rebyte_async._transport import Transport
 from rebyte_async.batch.failures import Outage
 from rebyte_async.batch.journal import RunJournal
-from rebyte_async.batch.limits import PromptLocks
+from rebyte_async.batch.limits import PromptLocks, StopSignal
 from rebyte_async.batch.settings import Settings
-from rebyte_async.batch.stopping import StopSignal
 from rebyte_async.client import AsyncRebyte
 
 

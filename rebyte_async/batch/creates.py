@@ -32,14 +32,15 @@ import asyncio
 from collections.abc import Sequence
 
 from anyio import CancelScope
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
+from rebyte_async._transport import Throttle, Transport
 from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.failures import UnresolvedCreateError, as_batch_error, is_fatal, is_transient, summarize_error
 from rebyte_async.batch.items import BatchItem
 from rebyte_async.batch.journal import DuplicateTaskError, ItemRecord
+from rebyte_async.batch.limits import StoppedError, StopSignal
 from rebyte_async.batch.reconciler import Reconciler
-from rebyte_async.batch.stopping import StoppedError, stoppable
 from rebyte_async.errors import AmbiguousRequestError, LimitExceededError, RebyteError
 from rebyte_async.types.files import FileRef
 
@@ -60,7 +61,7 @@ class TaskCreator:
     def __init__(self, context: RunContext, reconciler: Reconciler) -> None:
         self._context = context
         self._reconciler = reconciler
-        self._tasks = evolve(context.tasks, transport=stoppable(context.transport, context.stop))
+        self._tasks = evolve(context.tasks, transport=_stoppable(context.transport, context.stop))
         """Sends the creates. Its waits before an attempt end with `StoppedError` when the stop signal is given."""
         self._permits = asyncio.Semaphore(context.tuning.max_parallel_creates)
         self.in_flight: set[asyncio.Task[None]] = set()
@@ -175,3 +176,35 @@ class TaskCreator:
             for error in await asyncio.gather(*in_flight, return_exceptions=True):
                 if isinstance(error, Exception) and not isinstance(error, RebyteError):
                     raise error
+
+
+@define(eq=False)
+class _StoppableThrottle:
+    """The client's throttle, for creates: an attempt that waits here when the stop signal is given is never sent.
+
+    It hasn't been sent yet, and one that is to be repeated has certainly made nothing.
+    """
+
+    _real: Throttle
+    _stop: StopSignal
+
+    def pause(self, seconds: float) -> None:
+        self._real.pause(seconds)
+
+    @property
+    def is_open(self) -> bool:
+        return self._real.is_open and not self._stop.is_set
+
+    async def wait_until_open(self) -> None:
+        await self._stop.guard(self._real.wait_until_open())
+
+
+def _stoppable(transport: Transport, stop: StopSignal) -> Transport:
+    """Return the transport for creates: its waits before an attempt end with StoppedError when the run does."""
+
+    async def sleep(seconds: float) -> None:
+        await stop.guard(transport.time.sleep(seconds))
+
+    return transport.with_settings(
+        time=evolve(transport.time, sleep=sleep), throttle=_StoppableThrottle(transport.throttle, stop)
+    )

@@ -13,11 +13,10 @@ from rebyte_async.batch.creates import CreateRequest, TaskCreator
 from rebyte_async.batch.failures import UnresolvedCreateError, as_batch_error, is_fatal, is_transient, summarize_error
 from rebyte_async.batch.items import BatchItem
 from rebyte_async.batch.journal import ItemRecord
-from rebyte_async.batch.limits import CreateBudget
+from rebyte_async.batch.limits import CreateBudget, StoppedError
 from rebyte_async.batch.outcomes import BatchOutcome, ItemEnd
 from rebyte_async.batch.progress import ProgressTracker
 from rebyte_async.batch.reconciler import Reconciler
-from rebyte_async.batch.stopping import StoppedError
 from rebyte_async.batch.watcher import TaskWatcher
 from rebyte_async.errors import BatchError, JournalError, NotFoundError, RebyteError
 from rebyte_async.resources.waiting import cancel_until_terminal

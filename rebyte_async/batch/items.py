@@ -24,7 +24,6 @@ from rebyte_async.types.files import FileRef
 
 _LONGEST_KEY = 500
 _LINES_PER_READ = 256
-_PAIR = 2
 
 
 def _put_positional_first(_: type, attributes: list[Attribute[Any]]) -> list[Attribute[Any]]:
@@ -98,13 +97,12 @@ _NAMES = [item.name for item in fields(BatchItem)]
 
 
 def _parse_file(value: object) -> Attachment:
-    if isinstance(value, str):
-        return value
-    given = cast("dict[str, object]", value) if isinstance(value, dict) else {}
-    match given:
-        case {"id": str(id_), "filename": str(filename)} if len(given) == _PAIR:
+    match value:
+        case str():
+            return value
+        case {"id": str(id_), "filename": str(filename), **more} if not more:
             return FileRef(id_, filename)
-        case {"name": str(name), "path": str(path)} if len(given) == _PAIR:
+        case {"name": str(name), "path": str(path), **more} if not more:
             return (name, path)
         case _:
             raise InvalidRequestError(

@@ -1,12 +1,51 @@
-"""What bounds a run: the budget of creates, the slots of open tasks, and the locks of prompts."""
+"""What bounds a run: the stop signal, the budget of creates, the slots of open tasks, and the locks of prompts."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable
 
+from anyio import CancelScope
 from attrs import define, field
 
 from rebyte_async._sync import Signal
+from rebyte_async.errors import BatchError
+
+
+class StoppedError(BatchError):
+    """An item wasn't started, because the run is ending."""
+
+
+@define(eq=False)
+class StopSignal:
+    """Says that no further create may be sent. It can't be taken back."""
+
+    is_set: bool = field(default=False, init=False)
+    reason: BaseException | None = field(default=None, init=False)  # the first error that rules out creates
+    _guards: set[CancelScope] = field(factory=set[CancelScope], init=False)
+
+    def trigger(self, reason: BaseException | None = None) -> None:
+        """Allow no further create, and end every wait under `guard`."""
+        self.reason = self.reason or reason
+        self.is_set = True
+        for scope in self._guards:
+            scope.cancel()
+
+    async def guard(self, waiting: Awaitable[object]) -> None:
+        """Await something that precedes a create; raise StoppedError if the signal was or is given."""
+        with CancelScope() as scope:
+            self._guards.add(scope)
+            try:
+                if self.is_set:
+                    scope.cancel()
+                await waiting
+            finally:
+                self._guards.discard(scope)
+        self.check()
+
+    def check(self) -> None:
+        if self.is_set:
+            raise StoppedError("it wasn't started, because the run is ending")
 
 
 @define(eq=False)

@@ -6,7 +6,7 @@ import asyncio
 import math
 
 from anyio import move_on_after
-from attrs import Factory, define, field
+from attrs import define, field
 
 from rebyte_async._clock import Time, intervals
 from rebyte_async.batch.failures import Outage, is_fatal, is_transient, summarize_error
@@ -36,7 +36,6 @@ class _PolledTask:
         return self.wakeup.is_set()
 
 
-@define(eq=False)
 class TaskWatcher:
     """Waits for the tasks of a run. All items share one, so that its limits hold for the run.
 
@@ -49,23 +48,16 @@ class TaskWatcher:
                                   └─ a slot becomes free ──▶ stream, as above
     """
 
-    tasks: Tasks
-    time: Time
-    tuning: Tuning
-    max_streams: int
-    hints: TaskCompletionHints | None = None  # reports that tasks may have ended, so that none needs a stream
-    _streams: int = field(default=0, init=False)  # how many stream slots are taken
-    _next_poll: float = field(default=0.0, init=False)  # the earliest time of the next read, over all tasks
-    _read_permits: asyncio.Semaphore = field(
-        default=Factory(lambda self: asyncio.Semaphore(self.tuning.max_parallel_polls), takes_self=True), init=False
-    )
-    _polled: dict[str, _PolledTask] = field(factory=dict[str, _PolledTask], init=False)  # by id
-    _waiting_for_stream: dict[str, None] = field(factory=dict[str, None], init=False)  # the longest waiting first
-
-    def wake(self, task_id: str) -> None:
-        """Read a task at once, if it is one that is read at intervals: it may have ended."""
-        if (polled := self._polled.get(task_id)) is not None:
-            polled.wakeup.set()
+    def __init__(
+        self, tasks: Tasks, time: Time, tuning: Tuning, max_streams: int, hints: TaskCompletionHints | None = None
+    ) -> None:
+        self._tasks, self._time, self._tuning = tasks, time, tuning
+        self._max_streams = max_streams
+        self._hints = hints  # reports that tasks may have ended, so that none needs a stream
+        self._streams = 0  # how many stream slots are taken
+        self._next_poll = 0.0  # the earliest time of the next read, over all tasks
+        self._read_permits = asyncio.Semaphore(tuning.max_parallel_polls)
+        self._waiting_for_stream: dict[str, _PolledTask] = {}  # by id, the longest waiting first
 
     async def wait_for_end(self, task_id: str, *, is_new: bool = False) -> ItemEnd:
         """Wait until a task has ended, or can't be followed any longer.
@@ -73,15 +65,15 @@ class TaskWatcher:
         `is_new` says that it was created a moment ago, so that no hint of its end can have been missed. RebyteError is
         raised where no task can be followed: the key is refused.
         """
-        if self.hints is not None:
-            found = await self._wait_with_hints(self.hints, task_id, is_new=is_new)
-        elif self._streams < self.max_streams:
+        if self._hints is not None:
+            found = await self._wait_with_hints(self._hints, task_id, is_new=is_new)
+        elif self._streams < self._max_streams:
             self._streams += 1
             if (end := await self._stream_in_slot(task_id)) is not None:
                 return end
             found = await self._poll_until_end(task_id, wants_stream=False)
         else:
-            found = await self._poll_until_end(task_id, wants_stream=self.max_streams > 0)
+            found = await self._poll_until_end(task_id, wants_stream=self._max_streams > 0)
         return found if isinstance(found, ItemEnd) else await self.complete(found)
 
     async def complete(self, task: Task) -> ItemEnd:
@@ -89,12 +81,11 @@ class TaskWatcher:
 
         Its final result and its error may be in its stream alone, which is therefore read, within a time limit.
         """
-        if task.final_result and task.status == TaskStatus.COMPLETED:
-            return _to_end(task.status, task.final_result, None)
-        with move_on_after(self.tuning.final_read_timeout):
-            if (end := await self._stream(task.id)) is not None and end.status == task.status:
-                return end
-        return _to_end(task.status or "", task.final_result or "", None)
+        if not task.final_result or task.status != TaskStatus.COMPLETED:
+            with move_on_after(self._tuning.final_read_timeout):
+                if (end := await self._stream(task.id)) is not None and end.status == task.status:
+                    return end
+        return ItemEnd(str(task.status or ""), task.final_result or None)
 
     # --- Streams ---
 
@@ -109,31 +100,34 @@ class TaskWatcher:
         """Follow a task's stream to its end; None where the stream doesn't bring the end."""
         last_error: str | None = None
         try:
-            async with self.tasks.events(task_id) as stream:
+            async with self._tasks.events(task_id) as stream:
                 async for event in stream:
                     if isinstance(event, ErrorEvent):
                         last_error = event.message
         except (TransportError, DecodeError, APIError):
             return None
-        return None if stream.done is None else _to_end(stream.done.status, stream.done.final_result, last_error)
+        if (done := stream.done) is None:
+            return None
+        error = " ".join(last_error.split()) if done.status == TaskStatus.FAILED and last_error else None
+        return ItemEnd(str(done.status), done.final_result or None, error)
 
     def _release_slot(self) -> None:
         """Hand a stream slot to the task that has waited longest, or free it."""
-        for task_id in self._waiting_for_stream:
-            del self._waiting_for_stream[task_id]
-            self._polled[task_id].has_stream_slot = True
-            self.wake(task_id)
+        if not self._waiting_for_stream:
+            self._streams -= 1
             return
-        self._streams -= 1
+        polled = self._waiting_for_stream.pop(next(iter(self._waiting_for_stream)))
+        polled.has_stream_slot = True
+        polled.wakeup.set()
 
     # --- Reads ---
 
     async def _poll_until_end(self, task_id: str, *, wants_stream: bool) -> Task | ItemEnd:
         """Read a task at growing intervals, until it has ended or the stream that it was granted brings its end."""
-        polled = self._polled[task_id] = _PolledTask(task_id, Outage(self.time, self.tuning))
+        polled = _PolledTask(task_id, Outage(self._time, self._tuning))
         if wants_stream:
-            self._waiting_for_stream[task_id] = None
-        tuning = self.tuning
+            self._waiting_for_stream[task_id] = polled
+        tuning = self._tuning
         waits = intervals(tuning.first_poll_interval, factor=tuning.poll_growth, longest=tuning.longest_poll_interval)
         try:
             while True:
@@ -145,7 +139,6 @@ class TaskWatcher:
                 if (found := await self._read(polled)) is not None:
                     return found
         finally:
-            del self._polled[task_id]
             self._waiting_for_stream.pop(task_id, None)
             if polled.has_stream_slot:
                 self._release_slot()
@@ -157,11 +150,11 @@ class TaskWatcher:
         """
         try:
             async with self._read_permits:
-                task = await self.tasks.get(polled.id)
+                task = await self._tasks.get(polled.id)
         except NotFoundError as error:  # it isn't visible yet, or it was deleted
-            now = self.time.clock()
+            now = self._time.clock()
             polled.not_found_since = min(polled.not_found_since, now)
-            if now - polled.not_found_since >= self.tuning.not_found_grace:
+            if now - polled.not_found_since >= self._tuning.not_found_grace:
                 return ItemEnd("error", error=summarize_error(error))
         except RebyteError as error:
             if is_fatal(error):
@@ -179,16 +172,16 @@ class TaskWatcher:
     async def _wait_for_read(self, polled: _PolledTask, seconds: float) -> None:
         """Wait until a task is to be read: for its interval, then for its place among all tasks' reads."""
         if not await polled.wait(self._jitter(seconds)):
-            now = self.time.clock()
+            now = self._time.clock()
             due = max(now, self._next_poll)
-            self._next_poll = due + 1 / self.tuning.polls_per_second
+            self._next_poll = due + 1 / self._tuning.polls_per_second
             await polled.wait(due - now)
         polled.wakeup.clear()
 
     async def _wait_with_hints(self, hints: TaskCompletionHints, task_id: str, *, is_new: bool) -> Task | ItemEnd:
         """Read a task when a hint says that it may have ended, and at intervals in case no hint comes."""
-        polled = _PolledTask(task_id, Outage(self.time, self.tuning))
-        first, longest = self.tuning.first_poll_interval, self.tuning.hint_poll_interval
+        polled = _PolledTask(task_id, Outage(self._time, self._tuning))
+        first, longest = self._tuning.first_poll_interval, self._tuning.hint_poll_interval
         version, interval = 0, longest if is_new else 0.0
         while True:
             previous = version
@@ -198,12 +191,7 @@ class TaskWatcher:
                 return found
             # The service's reads may lag behind its hints, so a task is read again soon after a hint.
             was_hinted = version > previous
-            interval = first if was_hinted else min(longest, max(first, interval * self.tuning.poll_growth))
+            interval = first if was_hinted else min(longest, max(first, interval * self._tuning.poll_growth))
 
     def _jitter(self, seconds: float) -> float:
-        return seconds * self.time.rng.uniform(1 - self.tuning.poll_jitter, 1 + self.tuning.poll_jitter)
-
-
-def _to_end(status: str, final_result: str, last_error: str | None) -> ItemEnd:
-    error = " ".join(last_error.split()) if status == TaskStatus.FAILED and last_error else None
-    return ItemEnd(str(status), final_result or None, error)
+        return seconds * self._time.rng.uniform(1 - self._tuning.poll_jitter, 1 + self._tuning.poll_jitter)

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rebyte_async import AsyncRebyte, errors
-from rebyte_async._clock import Time
-from rebyte_async.batch.settings import Tuning
-from rebyte_async.batch.watcher import TaskWatcher
 from rebyte_async.emulator import Drop, Emulator, HtmlPage, Match, Rewrite, Status, error, fail, hold, succeed
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of
@@ -142,18 +139,3 @@ async def test_a_refused_key_ends_the_waits(emulator: Emulator, client: AsyncReb
     found = await outcomes_of(runner_of(client, journal=journal), items(3))
     assert {outcome.status for outcome in found.values()} == {"completed"}
     assert creates(emulator) == 3
-
-
-async def test_a_woken_task_is_read_at_once(emulator: Emulator, client: AsyncRebyte) -> None:
-    """`wake` ends the wait before the next read."""
-    emulator.script(says("a"), hold(), times=None)
-    task = await client.tasks.create("Do it")
-    watcher = TaskWatcher(tasks=client.tasks, time=Time(), tuning=Tuning(first_poll_interval=30.0), max_streams=0)
-    waiting = asyncio.ensure_future(watcher.wait_for_end(task.id))
-    await emulator.reached()
-    emulator.release()
-    while (await client.tasks.get(task.id)).status == "running":
-        await asyncio.sleep(0.01)
-    watcher.wake("another")
-    watcher.wake(task.id)
-    assert (await waiting).status == "completed"
