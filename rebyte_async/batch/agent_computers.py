@@ -60,7 +60,7 @@ class AgentComputerPool:
     _usable: set[str] = field(factory=set[str], init=False)  # the agent computers that may get tasks
     _alive: int = field(default=0, init=False)  # how many agent computers there are or may still be
     _loss_reason: str = field(default="", init=False)  # why the latest of the others was lost
-    changed: Signal = field(factory=Signal, init=False)  # has `acquire` check again
+    changed: Signal = field(factory=Signal, init=False)  # wakes `acquire`
 
     async def open(self, running: Sequence[str | None], undecided: Sequence[str | None]) -> None:
         """Read from the journal which agent computers there are.

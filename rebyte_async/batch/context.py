@@ -23,5 +23,4 @@ class RunContext:
         self.outage = self.new_outage()  # shared by all uploads and creates: a success of any ends it
 
     def new_outage(self) -> Outage:
-        """Return an outage that hasn't begun."""
         return Outage(self.time, self.tuning)

@@ -99,13 +99,10 @@ class TaskCreator:
         await self._acquire(request.record.prompt_hash)
         sending = asyncio.get_running_loop().create_task(self._send_recorded(request))
         self.in_flight.add(sending)
-        sending.add_done_callback(self._forget)
+        sending.add_done_callback(self.in_flight.discard)
+        # Its error counts as retrieved, for the caller may have been cancelled.
+        sending.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(sending)
-
-    def _forget(self, sending: asyncio.Task[None]) -> None:
-        self.in_flight.discard(sending)
-        if not sending.cancelled():
-            sending.exception()  # marks it as retrieved, for the caller may have been cancelled
 
     async def _acquire(self, prompt_hash: bytes) -> None:
         """Take a permit and the lock of the prompt, both or none."""

@@ -48,7 +48,6 @@ class Watermark:
             return None
 
     def as_note(self) -> str:
-        """Write the watermark as a run's note in the journal."""
         return json.dumps({"began": self.taken_at, "created_at": self.created_at, "task_ids": self.task_ids})
 
     @classmethod
@@ -60,11 +59,9 @@ class Watermark:
     def earliest_task_time(self, intent_at: float, min_clock_offset: float | None, slack: float) -> float:
         """Return when the task of a create can have been made at the earliest, by the clock of tasks.
 
-        Args:
-            intent_at: When the intent of the create was recorded, by the clock of intents.
-            min_clock_offset: The least observed time from an intent to the creation of its task: below 0 where the
-                clock of intents is ahead. None where the run has no task yet, so that the clocks can't be compared.
-            slack: How many seconds the clocks within one service may be apart.
+        `min_clock_offset` is the least observed time from an intent to the creation of its task: below 0 where the
+        clock of intents is ahead, None where the run has no task yet, so that the clocks can't be compared. The clocks
+        within one service may be `slack` seconds apart.
         """
         floor = self.created_at or 0.0
         if min_clock_offset is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from attrs import evolve
 
@@ -49,9 +50,8 @@ class ItemRunner:
         request = CreateRequest(item, record, workspace_id=item.workspace_id)
         try:
             if item.files:  # before the intent is recorded, so that an upload makes no create ambiguous
-                attach = self._context.tasks.attach
-                files = await self._context.outage.retry_through(lambda: attach(item.files))
-                request = evolve(request, files=files)
+                attach = partial(self._context.tasks.attach, item.files)
+                request = evolve(request, files=await self._context.outage.retry_through(attach))
         except Exception as error:  # noqa: BLE001 - the application's own upload sources may raise anything
             return await self._fail_start(record, error)
         try:
@@ -70,27 +70,24 @@ class ItemRunner:
 
     async def _create_in_pool(self, pool: AgentComputerPool, request: CreateRequest) -> bool:
         """Make an item's task on an agent computer of the pool; return False if that one no longer exists."""
-        record = request.record
+        record, is_lent = request.record, False
         workspace_id = await pool.acquire()
         try:
             await self.creator.create(evolve(request, workspace_id=workspace_id))
+            is_lent = record.workspace_id == workspace_id  # otherwise the service put the task elsewhere
         except UnresolvedCreateError:
+            is_lent = True  # its task may run there
             pool.remove(workspace_id, UNDECIDED_TASKS)
             raise
         except NotFoundError as error:
-            is_gone = await pool.is_gone(workspace_id)
-            if is_gone:
-                pool.remove(workspace_id, summarize_error(error))
-                await self._context.journal.clear_intent(record)
-            pool.release(workspace_id)
-            if not is_gone:
+            if not await pool.is_gone(workspace_id):
                 raise
+            pool.remove(workspace_id, summarize_error(error))
+            await self._context.journal.clear_intent(record)
             return False
-        except BaseException:
-            pool.release(workspace_id)
-            raise
-        if record.workspace_id != workspace_id:
-            pool.release(workspace_id)  # the service put the task elsewhere
+        finally:
+            if not is_lent:
+                pool.release(workspace_id)
         return True
 
     async def _fail_start(self, record: ItemRecord, error: Exception) -> BatchOutcome:

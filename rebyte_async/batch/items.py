@@ -97,9 +97,9 @@ _NAMES = [item.name for item in fields(BatchItem)]
 
 
 def _parse_file(value: object) -> Attachment:
-    match value:
-        case str():
-            return value
+    if isinstance(value, str):
+        return value
+    match cast("dict[str, object]", value) if isinstance(value, dict) else {}:
         case {"id": str(id_), "filename": str(filename), **more} if not more:
             return FileRef(id_, filename)
         case {"name": str(name), "path": str(path), **more} if not more:

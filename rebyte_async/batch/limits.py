@@ -58,10 +58,7 @@ class CreateBudget:
     _changed: Signal = field(factory=Signal, init=False)
 
     async def reserve(self) -> bool:
-        """Reserve one create; return False when the budget is spent.
-
-        While all that is left is reserved by others, this waits for a refund.
-        """
+        """Reserve one create, after a refund if others have reserved the rest; return False when all is spent."""
         await self._changed.wait_for(lambda: self._has_room() or self._reserved == 0)
         if not self._has_room():
             return False
@@ -89,7 +86,6 @@ class ItemSlots:
     _changed: Signal = field(factory=Signal, init=False)
 
     async def acquire(self) -> None:
-        """Take a slot; wait until one is free. Only one caller may wait at a time."""
         await self._changed.wait_for(lambda: self._free > 0)
         self._free -= 1
 

@@ -138,10 +138,8 @@ def _connect(creates: Sequence[AmbiguousCreate], candidates: Sequence[Candidate]
 
 
 def _match_component(component: _Component, fits: _Fits) -> dict[int, Verdict]:
-    if len(component.candidates) > len(component.creates):
-        # At least one is a stranger's, and nothing says which.
-        names = describe_tasks(component.candidates)
-        return _undecidable(component, f"{names} may be its task, more than there are items that they may belong to")
+    if len(component.candidates) > len(component.creates):  # at least one is a stranger's, and nothing says which
+        return _undecidable(component, "more than there are items that they may belong to")
     if len({create.fingerprint for create in component.creates}) > 1:
         return _match_by_options(component, fits)
     return _match_interchangeable(component, fits)
@@ -167,8 +165,7 @@ def _match_interchangeable(component: _Component, fits: _Fits) -> dict[int, Verd
         return False
 
     if not all(place(candidate, set()) for candidate in candidates):
-        reason = f"{describe_tasks(candidates)} may be its task, and they don't fit the ambiguous creates"
-        return _undecidable(component, reason)
+        return _undecidable(component, "and they don't fit the ambiguous creates")
     return {create.position: Verdict(owners.get(create.position)) for create in creates}
 
 
@@ -177,22 +174,19 @@ def _match_by_options(component: _Component, fits: _Fits) -> dict[int, Verdict]:
 
     These two only choose among the items. They never make a task a stranger's: some deployments ignore them.
     """
-    preferred: dict[str, set[int]] = {}
-    """The positions of the creates that agree best with a task: of all that fit, if the task reports nothing."""
-    for one in component.candidates:
-        scores = {create.position: _score_options(create, one) for create in component.creates if fits(create, one)}
+    creates, candidates = component.creates, component.candidates
+    preferred: dict[str, set[int]] = {}  # the creates that agree best with a task: all that fit if it reports nothing
+    for one in candidates:
+        scores = {create.position: _score_options(create, one) for create in creates if fits(create, one)}
         top = max(scores.values(), default=0)
         preferred[one.task_id] = {position for position, score in scores.items() if score == top}
     verdicts: dict[int, Verdict] = {}
-    for part in _connect(
-        component.creates, component.candidates, lambda create, one: create.position in preferred[one.task_id]
-    ):
+    for part in _connect(creates, candidates, lambda create, one: create.position in preferred[one.task_id]):
         are_equal = len({create.fingerprint for create in part.creates}) == 1
         if are_equal and len(part.candidates) <= len(part.creates):
             verdicts |= _match_interchangeable(part, fits)
         else:
-            reason = f"{describe_tasks(part.candidates)} may be its task, or that of an item with the same prompt"
-            verdicts |= _undecidable(part, reason)
+            verdicts |= _undecidable(part, "or that of an item with the same prompt")
     return verdicts
 
 
@@ -202,7 +196,8 @@ def _score_options(create: AmbiguousCreate, candidate: Candidate) -> int:
     return sum((1 if wanted == has else -1) for wanted, has in pairs if wanted is not None and has is not None)
 
 
-def _undecidable(component: _Component, reason: str) -> dict[int, Verdict]:
+def _undecidable(component: _Component, why: str) -> dict[int, Verdict]:
+    reason = f"{describe_tasks(component.candidates)} may be its task, {why}"
     return {create.position: Verdict(reason=reason) for create in component.creates}
 
 

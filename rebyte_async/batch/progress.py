@@ -81,8 +81,11 @@ class ProgressTracker:
             self._recent.popleft()
 
     def snapshot(self, *, creating: int, created: int) -> BatchProgress:
-        elapsed = self.time.clock() - self._began
         self._forget_old()
+        elapsed, now = self.time.clock() - self._began, self.clock.now()
+        started = [(record.started_at or now, record) for record in self.running.values()]
+        longest = heapq.nsmallest(_MAX_SLOWEST, started, key=lambda pair: pair[0])
+        ages = [(record, timedelta(seconds=max(0.0, now - since))) for since, record in longest]
         return BatchProgress(
             taken=self.taken,
             running=len(self.running),
@@ -92,12 +95,5 @@ class ProgressTracker:
             created=created,
             elapsed=timedelta(seconds=elapsed),
             rate=len(self._recent) / max(1.0, min(elapsed, self.window)),
-            slowest=self._find_slowest(),
+            slowest=tuple(RunningItem(key=one.key, task_id=one.task_id or "", running_for=age) for one, age in ages),
         )
-
-    def _find_slowest(self) -> tuple[RunningItem, ...]:
-        now = self.clock.now()
-        started = [(record.started_at or now, record) for record in self.running.values()]
-        longest = heapq.nsmallest(_MAX_SLOWEST, started, key=lambda pair: pair[0])
-        ages = [(record, timedelta(seconds=max(0.0, now - since))) for since, record in longest]
-        return tuple(RunningItem(key=one.key, task_id=one.task_id or "", running_for=age) for one, age in ages)

@@ -79,8 +79,7 @@ class Reconciler:
         if self._context.settings.on_ambiguous == "report":
             self._context.locks.resolve(record.prompt_hash)
             raise UnresolvedCreateError(summarize_error(error)) from error
-        case = _Case(record, asyncio.get_running_loop().create_future())
-        self.cases[record.position] = case
+        case = self.cases[record.position] = _Case(record, asyncio.get_running_loop().create_future())
         self._context.locks.changed.notify()
         verdict = await case.verdict
         if verdict.reason is not None:
@@ -144,8 +143,7 @@ class Reconciler:
             try:
                 await self._context.journal.record_task(record, task.task_id, workspace_id, started_at)
             except DuplicateTaskError:
-                reason = f"the task {task.task_id} belongs to another item"
-                verdicts[record.position] = Verdict(reason=reason)
+                verdicts[record.position] = Verdict(reason=f"the task {task.task_id} belongs to another item")
         absent = [record for record in records if verdicts[record.position].is_absent]
         await self._context.journal.clear_intents(absent)
         return verdicts

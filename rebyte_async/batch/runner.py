@@ -17,8 +17,7 @@ from rebyte_async.batch.agent_computers import check_workspaces
 from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.inputs import Items, check_items, open_reader
 from rebyte_async.batch.journal import RunJournal, store_at
-from rebyte_async.batch.outcomes import BatchOutcome
-from rebyte_async.batch.outputs import OutcomeQueue
+from rebyte_async.batch.outcomes import BatchOutcome, OutcomeQueue
 from rebyte_async.batch.progress import BatchProgress
 from rebyte_async.batch.scheduler import Scheduler
 from rebyte_async.batch.settings import Settings, Tuning

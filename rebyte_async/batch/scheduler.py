@@ -19,8 +19,7 @@ from rebyte_async.batch.item_runner import ItemRunner
 from rebyte_async.batch.items import BatchItem, to_new_item
 from rebyte_async.batch.journal import ItemRecord, NewItem
 from rebyte_async.batch.limits import ItemSlots
-from rebyte_async.batch.outcomes import BatchOutcome, ItemEnd
-from rebyte_async.batch.outputs import OutcomeQueue
+from rebyte_async.batch.outcomes import BatchOutcome, ItemEnd, OutcomeQueue
 from rebyte_async.batch.progress import BatchProgress
 from rebyte_async.errors import BatchError, JournalError, RebyteError
 

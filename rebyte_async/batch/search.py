@@ -33,8 +33,8 @@ class TaskSearch:
     """
 
     context: RunContext
-    _prompts: dict[str, str] = field(factory=dict[str, str], init=False)  # the first ones, which don't change
-    _unreadable: set[str] = field(factory=set[str], init=False)  # tasks, even after an outage's time
+    _prompts: dict[str, str] = field(factory=dict[str, str], init=False)  # first prompts by task id
+    _unreadable: set[str] = field(factory=set[str], init=False)  # tasks, through a whole outage
 
     async def decide(self, creates: Sequence[AmbiguousCreate], *, min_wait: float = 0.0) -> dict[int, Verdict]:
         """Return the verdicts on all ambiguous creates, by the items' positions.
