@@ -30,7 +30,6 @@ UNDECIDED_TASKS = "undecided creates may have started tasks on them"  # why agen
 
 
 def check_workspaces(workspaces: object) -> int | tuple[str, ...] | None:
-    """Check the runner's `workspaces`: how many agent computers, or the ids of some."""
     if workspaces is None or (type(workspaces) is int and workspaces >= 1):
         return workspaces
     if isinstance(workspaces, Sequence) and not isinstance(workspaces, str | bytes) and workspaces:

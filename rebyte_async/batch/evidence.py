@@ -24,8 +24,7 @@ class Watermark:
     """
 
     taken_at: float
-    """Time of the watermark on the intent clock: later than every intent of earlier runs, not later than any of this
-    run."""
+    """When it was taken, by the clock of intents: after every intent of earlier runs, not after any of this run."""
     created_at: float | None = None
     """When the newest task was created; None where there was no task, or none with a time."""
     task_ids: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
@@ -73,10 +72,8 @@ class Watermark:
 class PromptFidelity:
     """Whether the service shows prompts unchanged, so that tasks can be matched to items by their prompts."""
 
-    is_violated: bool = False
-    """Whether the task of an item shows another prompt than was sent."""
-    verified_length: int | None = None
-    """The length of the longest prompt that is known to be shown as it was sent; None where there is none."""
+    is_violated: bool = False  # whether the task of an item shows another prompt than was sent
+    verified_length: int | None = None  # of the longest prompt that is known to be shown as it was sent
 
     def doubt_absence(self, create: AmbiguousCreate, others: Sequence[Candidate]) -> str | None:
         """Say why a create without a match may still have made a task; None where it certainly made none.

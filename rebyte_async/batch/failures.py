@@ -1,35 +1,27 @@
-"""Failures of a batch: which are waited out, which end the run, and how outcomes describe them."""
+"""Failures of a batch: which may pass, which end the run, and how outcomes describe them."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import cast
 
 from anyio import current_effective_deadline
-from attrs import define, field
 
-from rebyte_async._clock import Time
-from rebyte_async.batch.settings import Tuning
 from rebyte_async.errors import (
     AmbiguousRequestError,
-    APIError,
     AuthenticationError,
     BatchError,
     ConfigurationError,
     InsufficientScopesError,
     InvalidRequestError,
     RateLimitedError,
-    RebyteError,
     ServerError,
     TransportError,
 )
 
-T = TypeVar("T")
 _LONGEST_SUMMARY = 2_000
-_MAX_DOUBLINGS = 20
 
 
 class UnresolvedCreateError(BatchError):
@@ -86,53 +78,3 @@ def reject_foreign_cancellation() -> Generator[None]:
         if current_effective_deadline() == float("-inf") or (task is not None and task.cancelling() > 0):
             raise
         raise ForeignCancellationError("something that the batch awaits was cancelled") from error
-
-
-@define(eq=False)
-class Outage:
-    """A period in which calls fail transiently. Several calls may share one: how long to wait, and when to give up."""
-
-    time: Time
-    tuning: Tuning
-    _since: float = field(default=math.inf, init=False)  # when the first failure without a success since then was
-    _failures: int = field(default=0, init=False)
-
-    def reset(self) -> None:
-        self._since, self._failures = math.inf, 0
-
-    def has_timed_out(self) -> bool:
-        """Note a failure; return whether the outage has lasted so long that waiting should end."""
-        now = self.time.clock()
-        self._since = min(self._since, now)
-        self._failures += 1
-        return now - self._since >= self.tuning.outage_timeout
-
-    async def wait(self, error: RebyteError) -> None:
-        """Wait before the next attempt: half to all of a growing delay, and as long as the error asks for."""
-        asked = error.retry_after if isinstance(error, APIError) else None
-        doublings = min(self._failures - 1, _MAX_DOUBLINGS)
-        longest = min(self.tuning.longest_retry_delay, self.tuning.first_retry_delay * 2.0**doublings)
-        drawn = self.time.rng.uniform(longest / 2, longest)
-        await self.time.sleep(max(drawn, min(asked or 0.0, self.tuning.outage_timeout)))
-
-    async def should_retry(self, error: RebyteError) -> bool:
-        """Wait, and return True, if a failed call is to be made again; return False at once if not."""
-        if not is_transient(error):
-            self.reset()
-            return False
-        if self.has_timed_out():
-            return False
-        await self.wait(error)
-        return True
-
-    async def retry_through(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a call until it succeeds, fails permanently, or the outage has lasted too long."""
-        while True:
-            try:
-                result = await call()
-            except RebyteError as error:
-                if not await self.should_retry(error):
-                    raise
-            else:
-                self.reset()
-                return result

@@ -145,7 +145,6 @@ class AsyncReader(ItemReader):
 
 
 def check_items(items: object) -> None:
-    """Raise InvalidRequestError if items can't be read from `items`."""
     kind = type(items).__name__
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, AsyncIterable | Iterable):
         raise InvalidRequestError(f"items must be an iterable of BatchItem, sync or async, not {kind}")

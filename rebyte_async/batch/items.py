@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self, cast
 
-from attrs import Attribute, fields, frozen
+from attrs import fields, frozen
 
 from rebyte_async._validate import text
 from rebyte_async._wire import json
@@ -26,11 +26,7 @@ _LONGEST_KEY = 500
 _LINES_PER_READ = 256
 
 
-def _put_positional_first(_: type, attributes: list[Attribute[Any]]) -> list[Attribute[Any]]:
-    return sorted(attributes, key=lambda attribute: attribute.kw_only)
-
-
-@frozen(field_transformer=_put_positional_first)
+@frozen(field_transformer=lambda _, attributes: sorted(attributes, key=lambda each: each.kw_only))  # positional first
 class BatchItem(TaskOptions):
     """One task of a batch, under a key that identifies it.
 

@@ -71,7 +71,6 @@ class ProgressTracker:
     _recent: deque[float] = field(factory=deque[float], init=False)  # when this run recorded outcomes
 
     def count_recorded(self) -> None:
-        """Note that an outcome was recorded, for the rate."""
         self._recent.append(self.time.clock())
         self._forget_old()
 

@@ -11,9 +11,9 @@ from typing import cast
 from anyio import CapacityLimiter, create_task_group, to_thread
 from attrs import define, evolve, field
 
-from rebyte_async.batch.context import RunContext
+from rebyte_async.batch.context import Outage, RunContext
 from rebyte_async.batch.evidence import PromptFidelity
-from rebyte_async.batch.failures import Outage, is_fatal, is_transient, reject_foreign_cancellation
+from rebyte_async.batch.failures import is_fatal, is_transient, reject_foreign_cancellation
 from rebyte_async.batch.items import plain_prompt, prompt_hash
 from rebyte_async.batch.matching import AmbiguousCreate, Candidate, Verdict, match_tasks
 from rebyte_async.errors import RebyteError
@@ -37,10 +37,7 @@ class TaskSearch:
     _unreadable: set[str] = field(factory=set[str], init=False)  # tasks, through a whole outage
 
     async def decide(self, creates: Sequence[AmbiguousCreate], *, min_wait: float = 0.0) -> dict[int, Verdict]:
-        """Return the verdicts on all ambiguous creates, by the items' positions.
-
-        The first two listings are at least `min_wait` seconds apart.
-        """
+        """Return the verdicts by the items' positions. The first two listings are at least `min_wait` seconds apart."""
         previous: object = None
         candidates: list[Candidate] = []
         hashes = {create.prompt_hash for create in creates}

@@ -11,10 +11,7 @@ from rebyte_async.types import TaskCompletionHints
 
 @frozen(kw_only=True)
 class Tuning:
-    """The limits and intervals of a batch. Times are in seconds.
-
-    `BatchRunner` takes one as `_tuning`, so that tests neither wait nor patch.
-    """
+    """The limits and intervals of a batch. Times are in seconds. Tests give `BatchRunner` their own as `_tuning`."""
 
     # Taking items
     read_ahead: int = 64  # items that are read at most before there is a slot for them

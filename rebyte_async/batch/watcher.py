@@ -9,7 +9,8 @@ from anyio import move_on_after
 from attrs import define, field
 
 from rebyte_async._clock import Time, intervals
-from rebyte_async.batch.failures import Outage, is_fatal, is_transient, summarize_error
+from rebyte_async.batch.context import Outage
+from rebyte_async.batch.failures import is_fatal, is_transient, summarize_error
 from rebyte_async.batch.outcomes import ItemEnd
 from rebyte_async.batch.settings import Tuning
 from rebyte_async.errors import APIError, DecodeError, NotFoundError, RebyteError, TransportError
