@@ -89,9 +89,8 @@ def finite(seconds: float) -> float | None:
 async def send_following_redirects(request: Request, sessions: SessionPool, counters: Counters) -> ClientResponse:
     """Send a request and follow its redirects; the caller reads and closes the response.
 
-    Raises:
-        RedirectRefusedError: A redirect leads where the request must not go, or there are too many.
-        Exception: aiohttp's, for `translate`.
+    Raises aiohttp's errors, for `translate`, and `RedirectRefusedError` if a redirect leads where the request must not
+    go, or if there are too many.
     """
     url, is_trusted, status = request.url, True, 0
     for _ in range(MAX_REDIRECTS + 1):

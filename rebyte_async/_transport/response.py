@@ -77,8 +77,7 @@ class BodyStream:
     async def read(self) -> bytes:
         """Return the next bytes as they come; empty at the end of the body. Cancelling loses nothing.
 
-        Raises:
-            TransportError: The connection was lost, or idle for too long (`RequestTimeoutError`).
+        Raises `TransportError` if the connection was lost, or was idle for too long (`RequestTimeoutError`).
         """
         try:
             data = await self.read_raw()

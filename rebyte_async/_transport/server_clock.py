@@ -41,12 +41,8 @@ class ServerClock:
     def recalibrate(self, made_at: float, sent_at: float, *, slack: float) -> None:
         """Follow the time in a body if it disagrees with this clock, and ignore `Date` headers from then on.
 
-        A gateway may write `Date` by its own clock; the times in bodies are the service's.
-
-        Args:
-            made_at: When the server says that it made something, in unix seconds.
-            sent_at: The time of this clock when the server was asked to make it.
-            slack: How many seconds the two clocks may be apart.
+        A gateway may write `Date` by its own clock; the times in bodies are the service's. By one of them it made
+        something at `made_at`, for which it was asked at `sent_at` by this clock; they may be `slack` seconds apart.
         """
         if sent_at - slack <= made_at <= self.now() + slack:
             return

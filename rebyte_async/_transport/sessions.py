@@ -36,8 +36,7 @@ class SessionPool:
     a pooled connection that the server has just closed would leave it open whether the request had arrived.
     """
 
-    _injected: ClientSession | None = None
-    """The application's session, which is then used for everything and never closed here."""
+    _injected: ClientSession | None = None  # the application's session: used for everything, and never closed here
     _pooled: ClientSession | None = field(default=None, init=False)
     _single_use: ClientSession | None = field(default=None, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)

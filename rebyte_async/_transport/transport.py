@@ -21,8 +21,8 @@ from rebyte_async.errors import InvalidRequestError, RebyteError
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
-_USER_AGENT = f"rebyte-async/{__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
-_HEADERS = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
+_PYTHON = f"Python/{sys.version_info.major}.{sys.version_info.minor}"
+_HEADERS = {"User-Agent": f"rebyte-async/{__version__} {_PYTHON}", "Accept": "application/json"}
 _JSON_HEADERS = {**_HEADERS, "Content-Type": "application/json"}
 _HEALTH = Endpoint("GET", HEALTH_PATH)
 _SIGNED_PUT = Endpoint("PUT", "a signed URL")
@@ -183,8 +183,7 @@ class Transport(Attempts):
 def _take_over_idle_timeout(request: Request, response: ClientResponse) -> float | None:
     """Have the connection of a stream wait for rare and small pieces at little cost.
 
-    Returns:
-        The idle timeout for the watchdog, which aiohttp no longer holds; None if there is none to hold.
+    The watchdog then holds the idle timeout that is returned, and aiohttp no longer; None if there is none to hold.
     """
     connection = response.connection
     if connection is None or connection.protocol is None:

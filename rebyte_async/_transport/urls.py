@@ -12,7 +12,6 @@ from rebyte_async.errors import ConfigurationError
 
 MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_KEEPS_METHOD = frozenset({307, 308})
 
 
 class RedirectRefusedError(Exception):
@@ -34,11 +33,9 @@ def is_confidential_url(text: str) -> bool:
 
 
 def parse_base_url(text: str) -> URL:
-    """Read and check the address of an API.
+    """Read and check the address of an API: an absolute http or https URL without user, query and fragment.
 
-    Raises:
-        ConfigurationError: It is no absolute http or https URL, holds a user, a query or a fragment, or is plain http
-            to a host other than this machine, which would send the key for everyone to read.
+    Plain http to another machine is refused as well: it would send the key for everyone to read.
     """
     try:
         url = URL(text.strip())
@@ -66,10 +63,7 @@ def resolve_redirect(method: str, url: URL, status: int, headers: Mapping[str, s
     """Return where a response redirects to; None if it is no redirect.
 
     A GET is followed anywhere but from https to http. Another method is followed only where the server asks for the
-    same request again (307, 308) at the same origin, so that no body leaves it.
-
-    Raises:
-        RedirectRefusedError: The response is a redirect that must not or can't be followed.
+    same request again (307, 308) at the same origin, so that no body leaves it. Any other is a `RedirectRefusedError`.
     """
     if status not in _REDIRECTS:
         return None
@@ -83,7 +77,7 @@ def resolve_redirect(method: str, url: URL, status: int, headers: Mapping[str, s
         raise RedirectRefusedError(status, f"a redirect from https to plain http at {target.host} was not followed")
     if method == "GET":
         return target
-    if status not in _KEEPS_METHOD:
+    if status not in {307, 308}:  # the others have clients send a GET
         raise RedirectRefusedError(status, f"a {method} that is redirected with {status} was not turned into a GET")
     if target.origin() != url.origin():
         raise RedirectRefusedError(status, f"a {method} is never redirected to another origin ({target.host})")

@@ -16,6 +16,7 @@ from rebyte_async import _validate
 from rebyte_async._transport import Transport, is_confidential_url
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import DecodeError, InvalidRequestError, TransportError
+from rebyte_async.resources import transfers
 from rebyte_async.resources.downloads import Download, save
 from rebyte_async.resources.listing import Listing, list_at_once
 from rebyte_async.resources.sources import (
@@ -27,14 +28,6 @@ from rebyte_async.resources.sources import (
     guess_media_type,
     open_upload,
     reject_shared_files,
-)
-from rebyte_async.resources.transfers import (
-    DEFAULT_CONCURRENCY,
-    AggregateProgress,
-    Multipart,
-    attach_partial_results,
-    gather_limited,
-    put_signed,
 )
 from rebyte_async.types.artifacts import Artifact, UploadUrl, safe_name
 
@@ -113,7 +106,7 @@ class Artifacts:
         workspace_id: str,
         folder: str | os.PathLike[str],
         *,
-        concurrency: int = DEFAULT_CONCURRENCY,
+        concurrency: int = transfers.DEFAULT_CONCURRENCY,
         overwrite: bool = True,
         progress: Progress | None = None,
     ) -> tuple[Path, ...]:
@@ -144,12 +137,12 @@ class Artifacts:
         sizes = {artifact.name: artifact.size async for artifact in self.list(workspace_id)}
         if not overwrite:
             await asyncio.to_thread(_check_absent, [place / safe_name(name) for name in sizes])
-        total = AggregateProgress(progress, list(sizes.values()))
+        total = transfers.AggregateProgress(progress, list(sizes.values()))
         calls = [
             partial(self.download, workspace_id, name, place, progress=total.part(index))
             for index, name in enumerate(sizes)
         ]
-        return await gather_limited(calls, concurrency, done_as="downloaded")
+        return await transfers.gather_limited(calls, concurrency, done_as="downloaded")
 
     async def read(self, workspace_id: str, filename: str) -> bytes:
         """Read an artifact into memory. The download is resumed where it is cut.
@@ -214,7 +207,7 @@ class Artifacts:
         reject_shared_files(checked)
         async with AsyncExitStack() as stack:
             uploads = [await stack.enter_async_context(open_upload(source)) for source in checked]
-            total = AggregateProgress(progress, [upload.size for upload in uploads])
+            total = transfers.AggregateProgress(progress, [upload.size for upload in uploads])
             for index, upload in enumerate(uploads):
                 upload.progress = total.part(index)
             await self._upload(workspace_id, uploads)
@@ -278,19 +271,21 @@ class Artifacts:
         done: set[Upload] = set()
 
         async def put(upload: Upload, url: UploadUrl) -> None:
-            await put_signed(self._transport, upload, url, partial(self._renew_url, workspace_id, upload))
+            await transfers.put_signed(self._transport, upload, url, partial(self._renew_url, workspace_id, upload))
             done.add(upload)
 
         try:
             if small := [upload for upload in uploads if upload.size < _LARGE]:
-                form, ids = Multipart("files", small), {"workspace_id": workspace_id}
+                form, ids = transfers.Multipart("files", small), {"workspace_id": workspace_id}
                 await self._transport.upload(endpoints.UPLOAD_ARTIFACTS, form, ids=ids, content_type=form.content_type)
                 done.update(small)
             if large := [upload for upload in uploads if upload.size >= _LARGE]:
                 urls = await self.upload_urls(workspace_id, [(upload.name, upload.content_type) for upload in large])
-                await gather_limited([partial(put, *pair) for pair in zip(large, urls, strict=True)])
+                await transfers.gather_limited([partial(put, *pair) for pair in zip(large, urls, strict=True)])
         except Exception as failure:
-            attach_partial_results(failure, "uploaded", _list_artifacts(item for item in uploads if item in done))
+            transfers.attach_partial_results(
+                failure, "uploaded", _list_artifacts(item for item in uploads if item in done)
+            )
             raise
 
     async def _renew_url(self, workspace_id: str, upload: Upload) -> UploadUrl:

@@ -11,19 +11,9 @@ from attrs import field, frozen
 from rebyte_async._transport import Transport, is_confidential_url
 from rebyte_async._wire import endpoints
 from rebyte_async.errors import DecodeError, RebyteError
+from rebyte_async.resources import sources
 from rebyte_async.resources.reading import fetch
-from rebyte_async.resources.sources import (
-    Attachment,
-    CheckedSource,
-    Progress,
-    Source,
-    Upload,
-    check_attachments,
-    check_progress,
-    check_source,
-    open_upload,
-    reject_shared_files,
-)
+from rebyte_async.resources.sources import Attachment, CheckedSource, Progress, Source, Upload
 from rebyte_async.resources.transfers import AggregateProgress, gather_limited, put_signed
 from rebyte_async.types.files import FileRef
 
@@ -73,10 +63,10 @@ class Files:
 
         *Source*: contract §5, documented.
         """
-        check_progress(progress)
-        checked = await check_source(source, filename=filename, content_type=content_type)
-        async with open_upload(checked, progress) as upload:
-            return await _send(self._transport, upload)
+        sources.check_progress(progress)
+        checked = await sources.check_source(source, filename=filename, content_type=content_type)
+        async with sources.open_upload(checked, progress) as upload:
+            return await self._send(upload)
 
     async def upload_all(
         self, attachments: Iterable[Attachment], *, progress: Progress | None = None
@@ -98,29 +88,34 @@ class Files:
 
         *Source*: contract §5, documented.
         """
-        return await upload_attachments(self._transport, attachments, progress)
+        given = sources.check_attachments(attachments)
+        sources.check_progress(progress)
+        # All sources are checked before the first one is sent.
+        checked = [item if isinstance(item, FileRef) else await sources.check_source(item) for item in given]
+        sources.reject_shared_files(item for item in checked if isinstance(item, CheckedSource))
+        total = AggregateProgress(progress, [0 if isinstance(item, FileRef) else item.size for item in checked])
 
+        async def upload(index: int, item: FileRef | CheckedSource) -> FileRef:
+            if isinstance(item, FileRef):
+                return item
+            async with sources.open_upload(item, total.part(index)) as opened:
+                total.set_size(index, opened.size)
+                return await self._send(opened)
 
-async def upload_attachments(
-    transport: Transport, files: Iterable[Attachment], progress: Progress | None = None
-) -> tuple[FileRef, ...]:
-    """Upload what isn't uploaded yet; `Files.upload_all` documents it."""
-    given = check_attachments(files)
-    check_progress(progress)
-    # All sources are checked before the first one is sent.
-    checked = [item if isinstance(item, FileRef) else await check_source(item) for item in given]
-    reject_shared_files(item for item in checked if isinstance(item, CheckedSource))
-    total = AggregateProgress(progress, [0 if isinstance(item, FileRef) else item.size for item in checked])
+        calls = [partial(upload, index, item) for index, item in enumerate(checked)]
+        return await gather_limited(calls, done_as="uploaded")
 
-    async def upload(index: int, item: FileRef | CheckedSource) -> FileRef:
-        if isinstance(item, FileRef):
-            return item
-        async with open_upload(item, total.part(index)) as opened:
-            total.set_size(index, opened.size)
-            return await _send(transport, opened)
+    async def _send(self, upload: Upload) -> FileRef:
+        announce = partial(self._announce, upload)
+        created = await put_signed(self._transport, upload, await announce(), announce)
+        return FileRef(created.id, created.filename)
 
-    calls = [partial(upload, index, item) for index, item in enumerate(checked)]
-    return await gather_limited(calls, done_as="uploaded")
+    async def _announce(self, upload: Upload) -> _CreatedFile:
+        body = {"filename": upload.name, "contentType": upload.content_type}
+        created = await fetch(self._transport, _CreatedFile, endpoints.CREATE_FILE, json=body)
+        if not is_confidential_url(created.upload_url):
+            raise DecodeError("the upload URL is neither https nor on this machine", path="$.uploadUrl")
+        return created
 
 
 @contextmanager
@@ -131,17 +126,3 @@ def attachments_body(refs: Sequence[FileRef]) -> Generator[dict[str, list[dict[s
     except RebyteError as error:
         error.uploaded = tuple(refs)
         raise
-
-
-async def _send(transport: Transport, upload: Upload) -> FileRef:
-    announce = partial(_announce, transport, upload)
-    created = await put_signed(transport, upload, await announce(), announce)
-    return FileRef(created.id, created.filename)
-
-
-async def _announce(transport: Transport, upload: Upload) -> _CreatedFile:
-    body = {"filename": upload.name, "contentType": upload.content_type}
-    created = await fetch(transport, _CreatedFile, endpoints.CREATE_FILE, json=body)
-    if not is_confidential_url(created.upload_url):
-        raise DecodeError("the upload URL is neither https nor on this machine", path="$.uploadUrl")
-    return created

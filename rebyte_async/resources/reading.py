@@ -47,38 +47,27 @@ async def fetch(
 
 
 def decode_created(cls: type[T], response: Response) -> T:
-    """Read the response to a create, which costs money.
-
-    Raises:
-        AmbiguousRequestError: The response can't be read: something was created, and its id isn't known.
-    """
+    """Read the response to a create. One that can't be read hides the id of something that costs money."""
     try:
         return models.decode(cls, response.json())
     except DecodeError as error:
-        failure = error
-    raise AmbiguousRequestError(
-        f"{response.method} {response.url} was carried out ({response.status}), but its response can't be read: "
-        f"{failure.message}",
-        method=response.method,
-        url=response.url,
-    ) from failure
+        what = f"{response.method} {response.url} was carried out ({response.status}), but its response can't be read"
+        message = f"{what}: {error.message}"
+        raise AmbiguousRequestError(message, method=response.method, url=response.url) from error
 
 
 @frozen(eq=False, weakref_slot=False)
 class TransportTurnSource:
     """The `TurnSource` of one task: what its stream needs of the API, over the client's transport.
 
-    Every read raises what `Transport.call` raises, and `DecodeError`.
-
-    Raises:
-        InvalidRequestError: The task's id can't be one.
+    An id that can't be one is refused at once. Every read raises what `Transport.call` raises, and `DecodeError`.
     """
 
     _transport: Transport
     task_id: str
 
     def __attrs_post_init__(self) -> None:
-        endpoints.STREAM_EVENTS.path(task_id=self.task_id)  # checks the id before anything is sent
+        endpoints.STREAM_EVENTS.path(task_id=self.task_id)  # checks the id
 
     @property
     def time(self) -> Time:

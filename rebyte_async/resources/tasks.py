@@ -11,7 +11,7 @@ from rebyte_async._transport import Transport
 from rebyte_async._wire import endpoints
 from rebyte_async.errors import InvalidRequestError
 from rebyte_async.resources import waiting
-from rebyte_async.resources.files import attachments_body, upload_attachments
+from rebyte_async.resources.files import Files, attachments_body
 from rebyte_async.resources.listing import Listing, list_by_pages
 from rebyte_async.resources.options import (
     OPTIONS,
@@ -161,7 +161,7 @@ class Tasks:
 
         *Source*: contract §5, documented.
         """
-        return await upload_attachments(self._transport, files)
+        return await Files(self._transport).upload_all(files)
 
     async def cancel(self, task_id: str) -> None:
         """Cancel what a task is doing. GUESS(§3): on a task that has ended, this does nothing.

@@ -140,21 +140,18 @@ async def wait_with_hints(
     def soon() -> Iterator[float]:
         return intervals(min(first_interval, poll_interval), factor=factor, longest=poll_interval)
 
-    async def read_on_hints(pauses: Iterator[float]) -> None:
+    with anyio.move_on_after(timeout):
+        has_ended = read_first and await poller.has_ended()
+        pauses = soon() if read_first and not poller.last_read_succeeded else repeat(poll_interval)
         seen = 0
-        while True:
+        while not has_ended:
             before, pause = seen, next(pauses)
             with anyio.move_on_after(pause):
                 seen = await hints.ended(poller.task_id, seen)
-            if await poller.has_ended():
-                return
+            has_ended = await poller.has_ended()
             # A read may show an older state than the hint, and a failed one shows none: in both cases read again soon.
             if seen > before or (pause >= poll_interval and not poller.last_read_succeeded):
                 pauses = soon()
-
-    with anyio.move_on_after(timeout):
-        if not (read_first and await poller.has_ended()):
-            await read_on_hints(soon() if read_first and not poller.last_read_succeeded else repeat(poll_interval))
     return poller.terminal_task_or_timeout(timeout)
 
 

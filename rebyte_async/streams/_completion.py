@@ -108,8 +108,6 @@ class CompletionDetector:
     def _move(self, finding: Finding) -> None:
         self.phase = TRANSITIONS[self.phase, finding]
 
-    # --- What the stream shows -------------------------------------------------------------------------------------
-
     def on_done_frame(self, done: Done) -> Action:
         """Judge a done frame: the end of the turn, that of another turn, or of nothing (contract §4.3-5)."""
         if self._turn.saw_turn_event:
@@ -148,8 +146,6 @@ class CompletionDetector:
             # It is open which turn is the later one, and this connection won't bring any more of ours.
             return act.LeaveStream(act.ReadTask(self._on_empty_connection))
         return CONTINUE if foreign is None else act.IgnoreTurn(foreign)
-
-    # --- What the task says ----------------------------------------------------------------------------------------
 
     def _on_task(self, while_running: Action, task: Task) -> Action:
         """Judge a turn by the task alone: the stream was idle, or closed without a done frame."""
@@ -205,8 +201,6 @@ class CompletionDetector:
         is_missing = f"the task has no prompt {self._turn.prompt_id}"
         return act.GiveUp(f"nothing new came and {is_missing if status is None else f'its status is {status!r}'}")
 
-    # --- The tail --------------------------------------------------------------------------------------------------
-
     def _on_turn_ended(self, done: Done, *, is_certain: bool) -> Action:
         """Drain: the turn has ended, says a done frame (`is_certain`) or the task alone; its tail may be missing."""
         if self._drain is None:
@@ -248,8 +242,6 @@ class CompletionDetector:
         self._drain.add_final_result(ours.response or "")
         self._is_content_read = True
         return act.InjectTail(ours)
-
-    # --- The end ---------------------------------------------------------------------------------------------------
 
     def _finish(self, end: Done) -> Action:
         """Read the last of the delegations, then find the final result."""

@@ -43,9 +43,8 @@ class Connection:
     async def open(self, *, needs_replay: bool) -> None:
         """Connect, in one attempt. Raises what `TurnSource.connect` raises.
 
-        Args:
-            needs_replay: Whether the turn must come from its start. Else the server is given the last id that it gave
-                itself; it isn't known to resume from it (contract §4.1), and a replay does no harm.
+        Unless the turn must come from its start (`needs_replay`), the server is given the last id that it gave itself.
+        It isn't known to resume from it (contract §4.1), and a replay does no harm.
         """
         self.connects += 1
         self._retry, self._last_event_id = self.retry, self._parser.last_event_id or self._last_event_id
@@ -56,37 +55,10 @@ class Connection:
             is_reconnect=self.connects > 1,
         )
 
-    async def receive(self) -> list[ServerSentEvent] | None:
-        """Read what comes next, in the fewest steps: nearly every event of a stream comes this way.
-
-        Returns:
-            The frames that are complete now, perhaps none; None where nothing came. Then `read` says why: it returns
-            at the end of the body, or raises the failure.
-
-        Raises:
-            EventTooLargeError: An event is larger than the parser takes.
-        """
-        body = self._body
-        if body is None:
-            return None
-        try:
-            data = await body.read_raw()
-        except Exception:  # noqa: BLE001 - `read` fails again, and raises errors of ours
-            return None
-        if not data:
-            return None
-        body.mark_consumed()
-        return self._parser.feed(data)
-
     async def read(self, limit: float | None = None) -> list[ServerSentEvent] | ReadEnd:
-        """Read what comes next, for at most `limit` seconds. Cancelling loses nothing.
+        """Return the frames that come next, perhaps none, or why no bytes came. Cancelling loses nothing.
 
-        Returns:
-            The frames that are complete now, perhaps none; or why there are no bytes.
-
-        Raises:
-            TransportError: The connection was lost.
-            EventTooLargeError: An event is larger than the parser takes.
+        Raises `TransportError` if the connection was lost, and `EventTooLargeError`. `limit` is in seconds.
         """
         if self._body is None:
             return ReadEnd.BODY
@@ -99,6 +71,20 @@ class Connection:
                 raise
             return ReadEnd.LIMIT
         return self._parser.feed(data) if data else ReadEnd.BODY
+
+    async def receive(self) -> list[ServerSentEvent] | None:
+        """Do the same in the fewest steps, as for nearly every event; None where nothing came, and `read` says why."""
+        body = self._body
+        if body is None:
+            return None
+        try:
+            data = await body.read_raw()
+        except Exception:  # noqa: BLE001 - `read` fails again, and raises errors of ours
+            return None
+        if not data:
+            return None
+        body.mark_consumed()
+        return self._parser.feed(data)
 
     def close(self) -> None:
         if self._body is not None:

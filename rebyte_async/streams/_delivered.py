@@ -201,11 +201,7 @@ def write_cursor(task_id: str, position: CursorPosition) -> str:
 
 
 def read_cursor(task_id: str, cursor: str) -> CursorPosition:
-    """Read the position that a cursor says.
-
-    Raises:
-        InvalidRequestError: It is no cursor of this package, is damaged, or is of another task.
-    """
+    """Read a cursor, unless it is none of this package, is damaged, or is of another task (`InvalidRequestError`)."""
     head, _, check = str(cursor).rpartition(".")
     parts = head.split(".")
     if len(parts) != _CURSOR_PARTS or parts[0] != _CURSOR_VERSION or check != _checksum(head):

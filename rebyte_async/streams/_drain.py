@@ -43,10 +43,7 @@ class DrainPolicy:
     def should_retry(self, tail: TailState, events_seen: int, *, has_failed: bool = False) -> bool:
         """Decide whether to read once more, and count the try.
 
-        Args:
-            tail: What the events so far say about the end of the turn.
-            events_seen: How many events were delivered.
-            has_failed: Whether the last try broke on the way. Then it says nothing about the turn, and only counts.
+        A last try that broke on the way (`has_failed`) says nothing about the turn, and only counts.
         """
         if not has_failed:
             self._fruitless = self._fruitless + 1 if events_seen == self._events_before else 0

@@ -65,10 +65,7 @@ class TurnReader:
     async def advance(self) -> None:
         """Take one step towards the next event or the end.
 
-        Raises:
-            StreamInterruptedError: The stream is given up.
-            APIError: The server refuses, and will refuse again.
-            EventTooLargeError: An event is larger than the parser takes.
+        It raises `StreamInterruptedError` to give up, an `APIError` that won't pass, and `EventTooLargeError`.
         """
         self.is_steady = False
         if self._wait_until and (left := self._wait_until - self._source.time.clock()) > 0:
@@ -202,8 +199,7 @@ class TurnReader:
         try:
             return await self._source.task()
         except errors.DecodeError as error:  # likely a gateway's page: it counts as a failure that passes
-            failure = error
-        raise errors.TransportError(f"the task can't be read: {failure}", method="GET") from failure
+            raise errors.TransportError(f"the task can't be read: {error}", method="GET") from error
 
     async def _read_result(self) -> Task | None:
         try:
@@ -214,10 +210,8 @@ class TurnReader:
     async def _read_content(self) -> tuple[TaskContent | None, errors.RebyteError | None]:
         try:
             return await self._source.content(), None
-        except errors.DecodeError as error:
-            return None, error
-        except errors.APIError as error:
-            if is_transient(self._source.retry, error):
+        except (errors.DecodeError, errors.APIError) as error:
+            if isinstance(error, errors.APIError) and is_transient(self._source.retry, error):
                 raise
             return None, error
 

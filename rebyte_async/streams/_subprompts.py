@@ -59,15 +59,10 @@ class SubPrompts:
         return max(0.0, self._next_read - self._source.time.clock())
 
     async def read(self, *, include_quiet: bool = False) -> list[tuple[TaskEvent, str]]:
-        """Read the events of the delegations, each with its sub-prompt's id.
+        """Read the events of the delegations, each with its sub-prompt's id; of the quiet ones if `include_quiet`.
 
-        A read brings all events of a delegation; `TurnState` leaves out those that were delivered before.
-
-        Args:
-            include_quiet: Whether to read those as well that have brought nothing for some reads.
-
-        Raises:
-            RebyteError: A read failed, after the transport's retries. That a sub-prompt isn't there yet is no failure.
+        A read brings all events of a delegation; `TurnState` leaves out those that were delivered before. It raises
+        what the transport raises after its retries. That a sub-prompt isn't there yet is no failure.
         """
         self._next_read = self._source.time.clock() + _INTERVAL
         found: list[tuple[TaskEvent, str]] = []

@@ -134,12 +134,7 @@ class TurnState:
         """Return the next new event out of what has come, or None where more must be read.
 
         This is the hot path: it is one function, and does the work of `add_frames`, so that an event passes few.
-
-        Args:
-            frames: Frames to queue first. The list is taken over.
-
-        Raises:
-            DecodeError: A frame is no JSON object with an event type. The frames after it are kept.
+        It raises `DecodeError` for a frame that is no JSON object with an event type; the frames after it are kept.
         """
         if frames:
             frames.reverse()
