@@ -67,9 +67,6 @@ class AgentComputers:
     async def get(self, computer_id: str) -> AgentComputer:
         """Read an agent computer.
 
-        Args:
-            computer_id: The agent computer.
-
         *Source*: contract §2, documented.
         """
         ids = {"computer_id": computer_id}
@@ -100,9 +97,6 @@ class AgentComputers:
 
     async def delete(self, computer_id: str) -> None:
         """Delete an agent computer. Beyond the documented API: used in production, may change.
-
-        Args:
-            computer_id: The agent computer.
 
         *Source*: contract §2, observed.
         """

@@ -51,6 +51,8 @@ class _SignedUrl:
 class Artifacts:
     """`client.artifacts`. `Tasks` lists what every call can raise.
 
+    Each call is given a workspace: a task's `workspace_id`, or an agent computer's id; most also an artifact's name.
+
     *Source*: contract §6, guess: only the endpoints are documented. Every shape is read tolerantly.
     """
 
@@ -147,10 +149,6 @@ class Artifacts:
     async def read(self, workspace_id: str, filename: str) -> bytes:
         """Read an artifact into memory. The download is resumed where it is cut.
 
-        Args:
-            workspace_id: The workspace.
-            filename: The artifact's name.
-
         Returns:
             The artifact's bytes.
         """
@@ -163,10 +161,6 @@ class Artifacts:
 
     async def stream(self, workspace_id: str, filename: str) -> AsyncGenerator[bytes, None]:
         """Read an artifact piece by piece. The download is resumed where it is cut.
-
-        Args:
-            workspace_id: The workspace.
-            filename: The artifact's name.
 
         Yields:
             The artifact's bytes, in chunks of any size.
@@ -245,21 +239,12 @@ class Artifacts:
         return chosen
 
     async def delete(self, workspace_id: str, filename: str) -> None:
-        """Delete an artifact.
-
-        Args:
-            workspace_id: The workspace.
-            filename: The artifact's name.
-        """
+        """Delete an artifact."""
         ids = {"workspace_id": workspace_id, "filename": filename}
         await self._transport.call(endpoints.DELETE_ARTIFACT, ids=ids)
 
     async def delete_all(self, workspace_id: str) -> None:
-        """Delete every artifact of a workspace.
-
-        Args:
-            workspace_id: The workspace.
-        """
+        """Delete every artifact of a workspace."""
         await self._transport.call(endpoints.DELETE_ARTIFACTS, ids={"workspace_id": workspace_id})
 
     def _start_download(self, workspace_id: str, filename: str) -> Download:

@@ -108,9 +108,6 @@ class Tasks:
     async def get(self, task_id: str) -> Task:
         """Read a task with its status and its prompts.
 
-        Args:
-            task_id: The task.
-
         *Source*: contract §3, documented.
         """
         return await self._source(task_id).task()
@@ -168,9 +165,6 @@ class Tasks:
 
         A cancel that overtakes its own submit is lost (observed). Right after a create, check that it had an effect.
 
-        Args:
-            task_id: The task.
-
         *Source*: contract §3, documented; its response a guess.
         """
         await self._transport.call(endpoints.CANCEL_TASK, ids={"task_id": task_id})
@@ -196,9 +190,6 @@ class Tasks:
 
     async def delete(self, task_id: str) -> None:
         """Delete a task. GUESS(§3): reading it afterwards is a 404.
-
-        Args:
-            task_id: The task.
 
         *Source*: contract §3, documented.
         """

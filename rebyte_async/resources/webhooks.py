@@ -79,18 +79,12 @@ class Webhooks:
     async def get(self, webhook_id: str) -> Webhook:
         """Read a webhook.
 
-        Args:
-            webhook_id: The webhook.
-
         *Source*: contract §7, documented.
         """
         return await fetch(self._transport, Webhook, endpoints.GET_WEBHOOK, ids={"webhook_id": webhook_id})
 
     async def delete(self, webhook_id: str) -> None:
         """Delete a webhook.
-
-        Args:
-            webhook_id: The webhook.
 
         *Source*: contract §7, documented.
         """
