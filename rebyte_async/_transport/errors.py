@@ -40,7 +40,6 @@ def translate(error: BaseException, method: str, url: URL, attempts: int = 1) ->
         (aiohttp.ClientResponseError, TransportError, "the response wasn't HTTP"),
         (aiohttp.ServerDisconnectedError, TransportError, "the connection was lost before the response"),
         (OSError, TransportError, "the connection was lost before the response"),
-        (BaseException, TransportError, "the request failed"),
     )
     cause, shown = _safe_cause(error), redact_url(url)
     result: RebyteError
@@ -48,7 +47,8 @@ def translate(error: BaseException, method: str, url: URL, attempts: int = 1) ->
         closed = "the client is closed, or the aiohttp session that was given to it"
         result = ConfigurationError(f"{method} {shown}: {closed}")
     else:
-        kind, message = next((kind, message) for known, kind, message in table if isinstance(error, known))
+        found = ((kind, message) for known, kind, message in table if isinstance(error, known))
+        kind, message = next(found, (TransportError, "the request failed"))
         detail = f": {cause}" if isinstance(error, aiohttp.ClientConnectorError) else ""
         result = kind(f"{method} {shown}: {message}{detail}", method=method, url=shown, attempts=attempts)
     result.__cause__ = cause

@@ -18,7 +18,7 @@ from rebyte_async.types.tasks import TaskResult
 _REMOTE_CANCEL_TIMEOUT = 30.0  # seconds that canceling the remote task may take after the local wait was cancelled
 
 
-@define(eq=False, repr=False, kw_only=True)
+@define(eq=False, repr=False)
 class TaskRun:
     """A task, or a turn of one, that starts when it is first awaited or iterated, once for all of it.
 

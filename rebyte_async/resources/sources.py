@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, TypeAlias, cast
 
 from attrs import define, frozen
 
@@ -135,7 +135,8 @@ def _check_name(given: object, source: object) -> str:
     """Check the given name, or if there is none, the source's own."""
     name = given
     if given is None:
-        own: Any = os.fspath(source) if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+        is_path = isinstance(source, str | os.PathLike)
+        own: object = os.fspath(cast("str", source)) if is_path else getattr(source, "name", None)
         name = Path(own).name if isinstance(own, str) else None
     if not isinstance(name, str) or not name.strip():
         raise InvalidRequestError("the source has no name: give filename, or a pair of a name and a source")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Unpack
 
 from attrs import field, frozen
@@ -301,14 +302,8 @@ class Tasks:
                 return self.events((await self.create(prompt, **arguments)).id)
             return self.events(task_id, prompt_id=(await self.prompt(task_id, prompt, **arguments)).id)
 
-        return TaskRun(
-            upload=upload,
-            submit=submit,
-            cancel=lambda task_id: waiting.cancel_until_terminal(self, task_id, sleep=self._transport.time.sleep),
-            task_id=task_id,
-            check=check,
-            cancel_remote=cancel_remote,
-        )
+        cancel = partial(waiting.cancel_until_terminal, self, sleep=self._transport.time.sleep)
+        return TaskRun(upload, submit, cancel, task_id, check, cancel_remote)
 
     async def content(self, task_id: str, *, include_events: bool = False) -> TaskContent:
         """Read what a task's prompts asked, and its final results.

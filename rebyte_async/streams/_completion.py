@@ -205,8 +205,8 @@ class CompletionDetector:
         """Drain: the turn has ended, says a done frame (`is_certain`) or the task alone; its tail may be missing."""
         if self._drain is None:
             self._drain = DrainPolicy(done, is_certain)
-        else:  # only a done frame reports the end again
-            self._drain.confirm(done)
+        else:  # only a done frame reports the end again; the tries so far still count
+            self._drain.done, self._drain.is_certain = done, True
         self._move(Finding.TURN_ENDED)
         return self._drain_or_finish(self._drain)
 

@@ -31,10 +31,6 @@ class DrainPolicy:
     _fruitless: int = field(default=0, init=False)  # in a row
     _events_before: int = field(default=-1, init=False)  # how many events had been delivered at the last decision
 
-    def confirm(self, done: Done) -> None:
-        """Replace the end by that of a later done frame. The tries so far still count."""
-        self.done, self.is_certain = done, True
-
     def add_final_result(self, text: str) -> None:
         """Add the final result that the content has, unless a done frame had brought one."""
         if not self.done.final_result:

@@ -20,18 +20,22 @@ class EventBody(Protocol):
         Raises:
             TransportError: The connection was lost, or idle for too long (`RequestTimeoutError`).
         """
+        ...
 
     def read_raw(self) -> Coroutine[Any, Any, bytes]:
         """Do the same on the hot path, without the coroutine that translates errors: any exception may be raised.
 
         A failure is permanent, so that the next `read` raises it as an error of this package.
         """
+        ...
 
     def mark_consumed(self) -> None:
         """Note that the bytes of the last `read_raw` were taken: a server isn't idle while its bytes lie unread."""
+        ...
 
     def close(self) -> None:
         """Close the connection. A read that waits in another task fails."""
+        ...
 
 
 class TurnSource(Protocol):
@@ -43,10 +47,12 @@ class TurnSource(Protocol):
     @property
     def time(self) -> Time:
         """How the stream waits."""
+        ...
 
     @property
     def retry(self) -> RetryPolicy:
         """How many failures in a row the stream survives, and how long it waits between them."""
+        ...
 
     async def connect(self, *, idle_timeout: float, last_event_id: str, is_reconnect: bool) -> EventBody:
         """Open the task's event stream in one attempt.
@@ -56,11 +62,14 @@ class TurnSource(Protocol):
             last_event_id: The last id that the server gave, to resume after it; empty to have the turn replayed.
             is_reconnect: Whether the stream had connected before; for the statistics.
         """
+        ...
 
     async def task(self) -> Task: ...
 
     async def content(self) -> TaskContent:
         """Read the task's content with the events of each turn."""
+        ...
 
     async def prompt_events(self, prompt_id: str) -> tuple[TaskEvent, ...]:
         """Read all events of a delegated sub-prompt."""
+        ...

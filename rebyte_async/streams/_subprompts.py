@@ -77,9 +77,8 @@ class SubPrompts:
         except NotFoundError:
             events = ()
         except DecodeError as error:  # likely a gateway's page, which passes: a stream isn't ended by one
-            raise TransportError(
-                f"the events of sub-prompt {sub_prompt} can't be read: {error}", method="GET"
-            ) from error
+            message = f"the events of sub-prompt {sub_prompt} can't be read: {error}"
+            raise TransportError(message, method="GET") from error
         if delegation.is_finished:
             delegation.quiet_reads = 0 if len(events) > delegation.events else delegation.quiet_reads + 1
         delegation.events = max(delegation.events, len(events))

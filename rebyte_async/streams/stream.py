@@ -183,12 +183,8 @@ class TaskEventStream:
         async for _ in self:
             pass
         if self.done is None:
-            raise StreamInterruptedError(
-                f"the stream of task {self.task_id} was closed before the end of the turn",
-                task_id=self.task_id,
-                cursor=self.cursor,
-                result=self.result,
-            )
+            message = f"the stream of task {self.task_id} was closed before the end of the turn"
+            raise StreamInterruptedError(message, task_id=self.task_id, cursor=self.cursor, result=self.result)
         return self.result
 
     async def close(self) -> None:
@@ -213,9 +209,8 @@ class TaskEventStream:
     def __del__(self) -> None:
         connection = getattr(self, "_connection", None)  # missing where the constructor raised
         if connection is not None and connection.is_open:
-            warnings.warn(
-                f"{self!r} was never closed: use it with `async with`", ResourceWarning, source=self, stacklevel=2
-            )
+            message = f"{self!r} was never closed: use it with `async with`"
+            warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
             connection.close()
 
 
