@@ -12,10 +12,9 @@ from contextvars import Context, copy_context
 from typing import Any, TypeAlias, TypeVar, cast
 
 from anyio import move_on_after, to_thread
-from attrs import Attribute, define, field, frozen
+from attrs import define, field, frozen
 
 from rebyte_async._sync import await_shielded
-from rebyte_async.errors import ConfigurationError
 from rebyte_async.webhooks.event import WebhookEvent
 
 _log = logging.getLogger("rebyte_async.webhooks")
@@ -25,16 +24,11 @@ EventHandler: TypeAlias = Callable[[WebhookEvent], Any]
 """A function that takes an event: a coroutine function, or a plain function, which runs in a thread."""
 
 
-def _check_function(_handler: object, _attribute: Attribute[Any], function: object) -> None:
-    if not callable(function):
-        raise ConfigurationError(f"a handler must be a function that takes an event, not {function!r:.80}")
-
-
 @frozen
 class Handler:
     """A function, and the names of the events that it is called for."""
 
-    function: EventHandler = field(validator=_check_function)
+    function: EventHandler
     names: frozenset[str]
     """The names; empty for all events."""
 
@@ -52,27 +46,12 @@ class Handler:
             await cast("Awaitable[object]", result)
 
 
-def check_event_names(names: tuple[object, ...]) -> frozenset[str]:
-    """Check the names of events that a handler is for, and return them: none if it is for all events."""
-    for name in names:
-        if not isinstance(name, str) or not name.strip():
-            raise ConfigurationError(f"on() takes names of events, such as 'task.completed', not {name!r:.80}")
-    return frozenset() if "*" in names else frozenset(str(name) for name in names)
-
-
-@frozen
-class Job:
-    """A call of a handler that is to be made."""
-
-    handler: Handler
-    event: WebhookEvent
-    context: Context = field(factory=copy_context, init=False)
-    """The context of the request that led to the call: a handler must not see the context of another request."""
+_Job: TypeAlias = tuple[Handler, WebhookEvent, Context]
 
 
 @define(eq=False)
 class HandlerPool:
-    """Runs jobs, and the work that leads to them, until it is drained.
+    """Runs jobs, which are calls of handlers, and the work that leads to them, until it is drained.
 
     Each job has its own task, so an idle pool has none. The pool owns all of its tasks: `drain` leaves none running.
     """
@@ -85,7 +64,7 @@ class HandlerPool:
     """Called after each job, with whether it succeeded."""
     is_closed: bool = field(default=False, init=False)
     """Whether the pool was drained: no job starts any more."""
-    _waiting: deque[Job] = field(factory=deque[Job], init=False)
+    _waiting: deque[_Job] = field(factory=deque["_Job"], init=False)
     _reserved: int = field(default=0, init=False)
     _jobs: set[asyncio.Task[Any]] = field(factory=set["asyncio.Task[Any]"], init=False)
     _shielded: set[asyncio.Task[Any]] = field(factory=set["asyncio.Task[Any]"], init=False)
@@ -111,9 +90,9 @@ class HandlerPool:
         task.add_done_callback(self._shielded.discard)
         return await await_shielded(task)
 
-    def submit(self, job: Job) -> None:
-        """Run a job as soon as there is a place for it."""
-        self._waiting.append(job)
+    def submit(self, handler: Handler, event: WebhookEvent) -> None:
+        """Call a handler as soon as there is a place for it, in the context of the request that led to the call."""
+        self._waiting.append((handler, event, copy_context()))
         self._start_waiting()
 
     async def drain(self, seconds: float) -> None:
@@ -149,8 +128,8 @@ class HandlerPool:
 
     def _start_waiting(self) -> None:
         while self._waiting and len(self._jobs) < self._concurrency:
-            job = self._waiting.popleft()
-            task = asyncio.create_task(self._run(job), context=job.context)
+            handler, event, context = self._waiting.popleft()
+            task = asyncio.create_task(self._run(handler, event), context=context)
             self._jobs.add(task)
             task.add_done_callback(self._remove)  # for a task that is cancelled before it starts
 
@@ -158,16 +137,15 @@ class HandlerPool:
         self._jobs.discard(task)
         self._start_waiting()
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, handler: Handler, event: WebhookEvent) -> None:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
-        handler, event = job.handler.function, job.event
         try:
-            await job.handler(event)
+            await handler(event)
         except (Exception, asyncio.CancelledError) as error:
             # A CancelledError that the handler raised by itself is a failure like any other.
             if isinstance(error, asyncio.CancelledError) and task.cancelling():
                 raise
-            name = getattr(handler, "__qualname__", type(handler).__name__)
+            name = getattr(handler.function, "__qualname__", type(handler.function).__name__)
             _log.exception("the handler %s failed with %r for task %r", name, event.event, event.task_id)
             self._on_done(False)
         else:

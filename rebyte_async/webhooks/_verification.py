@@ -51,12 +51,6 @@ class Verification:
             raise ConfigurationError(f"the source of the public key must return a PEM, not {type(given).__name__}")
         return evolve(self, keys=keys)
 
-    def check(self, headers: Headers, body: bytes, url: str | None, now: float) -> None:
-        """Check the secret, the time and the signature."""
-        self.check_secret(headers)
-        self.check_timestamp(headers, now)
-        self.check_signature(headers, body, url)
-
     def check_secret(self, headers: Headers) -> None:
         """Check the secret, if there must be one."""
         if not self.secrets:

@@ -21,7 +21,7 @@ from rebyte_async.types.webhooks import WebhookEventName
 from rebyte_async.webhooks import _servers
 from rebyte_async.webhooks._buffer import EventBuffer
 from rebyte_async.webhooks._completions import CompletionHints
-from rebyte_async.webhooks._dispatch import EventHandler, Handler, HandlerPool, Job, check_event_names
+from rebyte_async.webhooks._dispatch import EventHandler, Handler, HandlerPool
 from rebyte_async.webhooks._headers import Headers, RawHeaders
 from rebyte_async.webhooks._key_source import KeyRefreshingVerifier
 from rebyte_async.webhooks.dedup import SeenStore, SeenWindow, is_new
@@ -150,10 +150,15 @@ class WebhookReceiver:
         """
         if len(names) == 1 and callable(names[0]):
             return self.on()(names[0])
-        known = check_event_names(names)
+        for name in names:
+            if not isinstance(name, str) or not name.strip():
+                raise ConfigurationError(f"on() takes names of events, such as 'task.completed', not {name!r:.80}")
+        wanted: frozenset[str] = frozenset() if "*" in names else frozenset(names)
 
         def register(function: _F) -> _F:
-            self._handlers.append(Handler(function, known))
+            if not callable(cast("object", function)):
+                raise ConfigurationError(f"a handler must be a function that takes an event, not {function!r:.80}")
+            self._handlers.append(Handler(function, wanted))
             return function
 
         return register
@@ -374,7 +379,7 @@ class WebhookReceiver:
             return Receipt(status=200, event=event, is_repeat=True)
         self._counts["accepted"] += 1
         for handler in handlers:
-            pool.submit(Job(handler, event))
+            pool.submit(handler, event)
         self._buffer.put(event, len(body))
         return Receipt(status=200, event=event)
 

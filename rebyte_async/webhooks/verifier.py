@@ -111,7 +111,10 @@ class WebhookVerifier:
                 "public_key=await client.webhooks.public_key()"
             )
         raw, parsed, registered = check_body(body), Headers.parse(headers), check_url(url)
-        self.verification.check(parsed, raw, registered, self.current_time() if now is None else unix_seconds(now))
+        seconds = self.current_time() if now is None else unix_seconds(now)
+        self.verification.check_secret(parsed)
+        self.verification.check_timestamp(parsed, seconds)
+        self.verification.check_signature(parsed, raw, registered)
         return read_event(raw)
 
     def current_time(self) -> float:
