@@ -123,11 +123,10 @@ class AsyncRebyte:
         transport = self._transport
         timeouts, retry = timeouts or transport.timeouts, retry or transport.retry
         _check_settings(timeouts, retry)
-        view = object.__new__(type(self))
         headers = {**transport.headers, **_check_headers(headers)}
-        view._set_up(
-            transport.with_settings(timeouts=timeouts, retry=retry, headers=headers), self._grace, owns_sessions=False
-        )
+        transport = transport.with_settings(timeouts=timeouts, retry=retry, headers=headers)
+        view = object.__new__(type(self))
+        view._set_up(transport, self._grace, owns_sessions=False)
         return view
 
     async def health(self) -> Health:
