@@ -75,7 +75,7 @@ def _check_skills(skills: Iterable[str]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _extra(extra: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def _check_extra(extra: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     to_body(dict.fromkeys(["prompt", *_WIRE_NAMES.values()]), extra)
     return extra
 
@@ -99,7 +99,7 @@ class TaskOptions:
     branch_name: str | None = _text("branchName", "The branch of the repository.")
     extra: Mapping[str, Any] | None = field(
         default=None,
-        converter=_extra,
+        converter=_check_extra,
         metadata={"option": Option(None, "Fields for the body that are newer than this package.")},
     )
 
