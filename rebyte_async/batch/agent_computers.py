@@ -54,7 +54,7 @@ class AgentComputerPool:
     wanted: int | tuple[str, ...]  # how many agent computers to create, or the ids of existing ones
     before_create: Callable[[], Awaitable[object]]  # called before a create; then the server's time is known
     _free: deque[str] = field(factory=deque[str], init=False)
-    _busy: Counter[str] = field(factory=Counter[str], init=False)  # how many tasks run on each: rarely several
+    _busy: Counter[str] = field(factory=Counter[str], init=False)  # tasks on each: several only from an earlier run
     _unready_slots: deque[int] = field(factory=deque[int], init=False)  # agent computers not created, or not ready
     _usable: set[str] = field(factory=set[str], init=False)  # the agent computers that may get tasks
     _alive: int = field(default=0, init=False)  # how many agent computers there are or may still be

@@ -18,7 +18,7 @@ BatchStatus: TypeAlias = Literal["completed", "failed", "canceled", "error", "am
 
 @frozen
 class ItemEnd:
-    """How an item ended, or the wait for its end was given up."""
+    """How an item ended, or why the wait for its end was given up."""
 
     status: BatchStatus | str
     final_result: str | None = None

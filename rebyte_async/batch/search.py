@@ -33,8 +33,8 @@ class TaskSearch:
     """
 
     context: RunContext
-    _prompts: dict[str, str] = field(factory=dict[str, str], init=False)  # first prompts by task id
-    _unreadable: set[str] = field(factory=set[str], init=False)  # tasks, through a whole outage
+    _prompts: dict[str, str] = field(factory=dict[str, str], init=False)  # first prompts by task id: they don't change
+    _unreadable: set[str] = field(factory=set[str], init=False)  # tasks that couldn't be read through an outage
 
     async def decide(self, creates: Sequence[AmbiguousCreate], *, min_wait: float = 0.0) -> dict[int, Verdict]:
         """Return the verdicts by the items' positions. The first two listings are at least `min_wait` seconds apart."""
