@@ -29,16 +29,22 @@ def replace_file(part: Path, target: Path) -> None:
             os.close(folder)
 
 
-def write_file(target: Path, content: bytes) -> None:
+def is_device(path: Path) -> bool:
+    """Return whether a path is a terminal, a pipe or the like, which no file can replace."""
+    return path.exists() and not path.is_file()
+
+
+def write_file(target: Path, pieces: Iterable[bytes]) -> None:
     """Write a file atomically. A link is followed; a pipe or a device is written to directly."""
     target = target.resolve()
-    if target.exists() and not target.is_file():
-        target.write_bytes(content)
+    if is_device(target):
+        with target.open("wb") as file:
+            file.writelines(pieces)
         return
     part = PartFile(target)
     try:
         part.open()
-        part.write([content])
+        part.write(pieces)
         part.commit()
     finally:
         part.discard()

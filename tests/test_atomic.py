@@ -20,7 +20,7 @@ def test_a_written_file_replaces_the_old_one(tmp_path: Path) -> None:
     """Nothing else is left in the folder."""
     target = tmp_path / "report.html"
     target.write_bytes(b"the old one, which was longer")
-    write_file(target, b"new")
+    write_file(target, [b"new"])
     assert target.read_bytes() == b"new"
     assert names(tmp_path) == ["report.html"]
 
@@ -30,7 +30,7 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_bytes(b"old")
     link.symlink_to(real)
-    write_file(link, b"new")
+    write_file(link, [b"new"])
     assert link.is_symlink()
     assert real.read_bytes() == b"new"
 
@@ -42,7 +42,7 @@ def test_a_pipe_is_written_to_directly(tmp_path: Path) -> None:
     read: list[bytes] = []
     reader = Thread(target=lambda: read.append(pipe.read_bytes()))
     reader.start()
-    write_file(pipe, b"content")
+    write_file(pipe, [b"content"])
     reader.join(5)
     assert read == [b"content"]
     assert names(tmp_path) == ["pipe"]
@@ -52,7 +52,7 @@ def test_a_folder_that_is_missing_is_named_by_its_target(tmp_path: Path) -> None
     """The name of the part file would puzzle the caller."""
     target = tmp_path / "missing" / "file"
     with pytest.raises(FileNotFoundError) as caught:
-        write_file(target, b"new")
+        write_file(target, [b"new"])
     assert caught.value.filename == str(target)
 
 
@@ -92,7 +92,7 @@ def test_discarding_leaves_nothing(tmp_path: Path) -> None:
 def test_a_long_name_leaves_room_for_the_part_files(tmp_path: Path) -> None:
     """Most systems allow 255 bytes."""
     target = tmp_path / ("x" * 250)
-    write_file(target, b"new")
+    write_file(target, [b"new"])
     assert target.read_bytes() == b"new"
 
 

@@ -15,7 +15,7 @@ from typing import Self, TextIO
 import attrs
 from attrs import define, field
 
-from rebyte_async._atomic import PartFile, replace_file, sync_file
+from rebyte_async._atomic import is_device, replace_file, sync_file, write_file
 from rebyte_async.batch import BatchOutcome
 from rebyte_async.cli.view.json import to_document, to_json_line
 from rebyte_async.cli.view.text import sanitize
@@ -43,7 +43,6 @@ def _to_row(cells: list[str]) -> str:
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:
     """Write a file whole or not at all, and return how many lines it has."""
-    path = path.resolve()
     count = 0
 
     def encode() -> Iterator[bytes]:
@@ -52,24 +51,8 @@ def write_lines(path: Path, lines: Iterable[str]) -> int:
             count += 1
             yield line.encode(errors="replace")
 
-    if _is_device(path):
-        with path.open("wb") as file:
-            file.writelines(encode())
-        return count
-    part = PartFile(path)
-    try:
-        part.open()
-        part.write(encode())
-        part.commit()
-    except BaseException:
-        part.discard()
-        raise
+    write_file(path, encode())
     return count
-
-
-def _is_device(path: Path) -> bool:
-    """Return whether a path is a terminal, a pipe or the like, which no file can replace."""
-    return path.exists() and not path.is_file()
 
 
 @define
@@ -90,7 +73,7 @@ class OutcomeFile:
     def __enter__(self) -> Self:
         if self.path is not None and not self.is_stdout:
             self.path = self.path.resolve()
-        self._is_stream = self.path is None or self.is_stdout or _is_device(self.path)
+        self._is_stream = self.path is None or self.is_stdout or is_device(self.path)
         if self.path is not None and not self._is_stream and not os.access(self.path.parent, os.W_OK):
             reason = errno.EACCES if self.path.parent.is_dir() else errno.ENOENT
             raise OSError(reason, os.strerror(reason), str(self.path))  # before anything costs money
@@ -144,8 +127,4 @@ class OutcomeFile:
 
 def part_of(path: Path) -> Path:
     """Return the file that has the outcomes until they are complete."""
-    return add_ending(path, ".part")
-
-
-def add_ending(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
+    return path.with_name(f"{path.name}.part")

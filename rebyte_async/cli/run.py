@@ -24,7 +24,7 @@ Examples:
   rebyte-async run "Which month was best?" --file sales.csv
   rebyte-async run "Now add a login page" --task-id 6d3c...
   rebyte-async run - --json < prompt.txt | jq -r .event_type
-  answer=$(rebyte-async run --quiet "What is 6 times 7?")
+  result=$(rebyte-async run --quiet "What is 6 times 7?")
 
 Ctrl-C leaves the remote task running, unless --cancel-on-interrupt is given. The exit code says how it ended: 0
 completed, 3 failed, 4 canceled, 5 timeout, 6 perhaps started, 7 network, 8 key, 9 not found, 130 Ctrl-C.

@@ -42,7 +42,7 @@ def write_report(reader: JournalReader, path: str | os.PathLike[str]) -> int:
         OSError: The file can't be written.
     """
     page = _build_page(make_document(reader)).encode(errors="replace")
-    write_file(Path(path), page)
+    write_file(Path(path), [page])
     return len(page)
 
 
