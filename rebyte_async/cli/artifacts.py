@@ -16,7 +16,7 @@ from rebyte_async.cli import transfers
 from rebyte_async.cli.completion import artifact_argument, workspace_argument
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listing import list_once
-from rebyte_async.cli.options import confirm, json_option, list_options, yes_option
+from rebyte_async.cli.options import EXISTING_FILE, confirm, json_option, list_options, yes_option
 from rebyte_async.cli.runtime import do_once, run_once
 from rebyte_async.cli.view import is_terminal, make_transfer_view
 from rebyte_async.cli.view.json import to_json_line
@@ -124,13 +124,7 @@ def _read_sizes(names: dict[Path, str]) -> list[Downloaded]:
 
 @artifacts.command("upload")
 @workspace_argument
-@click.argument(
-    "paths",
-    nargs=-1,
-    required=True,
-    metavar="PATH...",
-    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=EXISTING_FILE)
 @json_option
 def upload_artifacts(*, workspace_id: str, paths: tuple[Path, ...], as_json: bool) -> int:
     """Upload files to workspace WORKSPACE_ID; one of the same name is replaced."""

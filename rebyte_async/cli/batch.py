@@ -16,7 +16,7 @@ from rebyte_async.batch import BatchItem, Journal, read_journal, read_jsonl
 from rebyte_async.cli.batch_inspect import journal_argument, read_locally, require_distinct
 from rebyte_async.cli.batch_run import BatchJob
 from rebyte_async.cli.exits import Exit
-from rebyte_async.cli.options import add_options
+from rebyte_async.cli.options import ANY_FILE, EXISTING_FILE, add_options
 from rebyte_async.resources.options import OPTIONS
 
 _RUN_EPILOG = f"""\b
@@ -44,11 +44,7 @@ The journal keeps what each item asks for, so the file of the items isn't needed
 """
 
 _run_options = add_options(
-    click.option(
-        "--out",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="A file for the outcomes, a JSON object a line; - for stdout.",
-    ),
+    click.option("--out", type=ANY_FILE, help="A file for the outcomes, a JSON object a line; - for stdout."),
     click.option(
         "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Tasks that run at once."
     ),
@@ -80,11 +76,11 @@ _run_options = add_options(
 
 
 @click.command(epilog=_RUN_EPILOG)
-@click.argument("items", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@click.argument("items", type=EXISTING_FILE)
 @click.option(
     "--journal",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=ANY_FILE,
     help="The file in which every step is recorded; created if it doesn't exist.",
 )
 @_run_options

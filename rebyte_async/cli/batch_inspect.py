@@ -14,16 +14,14 @@ from attrs import frozen
 from rebyte_async.batch import BatchOutcome, JournalReader, read_journal, write_report
 from rebyte_async.batch.journal import journal_files
 from rebyte_async.cli.exits import Exit, report_error
-from rebyte_async.cli.options import json_option
+from rebyte_async.cli.options import ANY_FILE, json_option
 from rebyte_async.cli.outcome_file import part_of, to_csv, to_jsonl, write_lines
 from rebyte_async.cli.view import show_busy
 from rebyte_async.cli.view.output import show_record
 from rebyte_async.cli.view.text import format_size
 from rebyte_async.errors import ConfigurationError, RebyteError
 
-journal_argument: Callable[[Any], Any] = click.argument(
-    "journal", type=click.Path(dir_okay=False, path_type=Path), metavar="JOURNAL"
-)
+journal_argument: Callable[[Any], Any] = click.argument("journal", type=ANY_FILE, metavar="JOURNAL")
 _STATUSES = ("completed", "failed", "canceled", "error", "ambiguous")
 
 _EXPORT_EPILOG = """\b
@@ -130,7 +128,7 @@ def _read_status(reader: JournalReader) -> BatchSummary:
 @journal_argument
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
 @click.option("--status", "statuses", multiple=True, type=click.Choice(_STATUSES), help="Only these; may be repeated.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file to write; stdout if not given.")
+@click.option("--out", type=ANY_FILE, help="A file to write; stdout if not given.")
 def export(*, journal: Path, form: str, statuses: tuple[str, ...], out: Path | None) -> int:
     """Print the outcomes that JOURNAL has, in the order in which the items were taken."""
     require_distinct(journal, out=out)
@@ -159,9 +157,7 @@ def _read_outcomes(reader: JournalReader, statuses: tuple[str, ...]) -> Iterator
 
 @click.command(epilog=_REPORT_EPILOG)
 @journal_argument
-@click.option(
-    "--html", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The page to write.", metavar="FILE"
-)
+@click.option("--html", required=True, type=ANY_FILE, help="The page to write.", metavar="FILE")
 def report(*, journal: Path, html: Path) -> int:
     """Write a page on the batch of JOURNAL: a timeline, durations, failures, final results."""
     require_distinct(journal, out=html)

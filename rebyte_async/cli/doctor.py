@@ -8,7 +8,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from importlib import metadata
 from statistics import median
 from typing import Literal
@@ -204,26 +204,23 @@ class Checkup:
 async def _check_access(client: AsyncRebyte) -> list[Check]:
     """Make a call that needs the key, and some more to measure their latency."""
     try:
-        first, total = await _time(lambda: _count_tasks(client))
+        first, total = await _time_listing(client)
     except errors.RebyteError as error:
         return [_from_error("access", error), Check("latency", "skipped", "not measured")]
     access = Check("access", "ok", "the key may list tasks" + ("" if total is None else f"; there are {total}"))
     try:
-        times = [(await _time(lambda: _count_tasks(client)))[0] for _ in range(_CALLS)]
+        times = [(await _time_listing(client))[0] for _ in range(_CALLS)]
     except errors.RebyteError as error:
         return [access, _from_error("latency", error)]
     found = f"{_format_ms(median(times))} a call; the first one, which connects, {_format_ms(first)}"
     return [access, Check("latency", "ok", found)]
 
 
-async def _count_tasks(client: AsyncRebyte) -> int | None:
-    return (await client.tasks.list(limit=1)).total
-
-
-async def _time(call: Callable[[], Awaitable[int | None]]) -> tuple[float, int | None]:
+async def _time_listing(client: AsyncRebyte) -> tuple[float, int | None]:
+    """Return how many seconds a listing of tasks takes, and how many there are."""
     began = time.perf_counter()
-    result = await call()
-    return time.perf_counter() - began, result
+    total = (await client.tasks.list(limit=1)).total
+    return time.perf_counter() - began, total
 
 
 def _find_setting(argument: str | None, option: str, *names: str) -> tuple[str, str]:

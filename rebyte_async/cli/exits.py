@@ -10,7 +10,7 @@ from enum import IntEnum
 import click
 
 from rebyte_async import errors
-from rebyte_async.cli.view.text import one_line, sanitize
+from rebyte_async.cli.view.text import format_file_ref, one_line, sanitize
 from rebyte_async.types import FileRef
 
 
@@ -120,7 +120,7 @@ def _given() -> Sequence[object]:
 def _named(item: object) -> object:
     """Return an uploaded file as the command line names it."""
     if isinstance(item, FileRef):
-        return f"--file-ref {shlex.quote(f'{item.id}={item.filename}')}"
+        return f"--file-ref {shlex.quote(format_file_ref(item))}"
     return getattr(item, "name", item)
 
 

@@ -9,13 +9,13 @@ import click
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.cli.exits import Exit
-from rebyte_async.cli.options import format_file_ref, style_options
+from rebyte_async.cli.options import style_options
 from rebyte_async.cli.runtime import run_once
 from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_transfer_view
 from rebyte_async.cli.view.output import show_items
 from rebyte_async.cli.view.table import Column
-from rebyte_async.cli.view.text import sanitize
+from rebyte_async.cli.view.text import format_file_ref, sanitize
 from rebyte_async.types import FileRef
 
 _COLUMNS: tuple[Column[FileRef], ...] = (

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from aiohttp import web
 from anyio import move_on_after
-from attrs import define, field, frozen
+from attrs import define, field
 from yarl import URL
 
 from rebyte_async import AsyncRebyte
@@ -37,8 +37,6 @@ Without --secret the command generates one for this run. With --no-register, or 
 deliveries are then verified by their signature. The variable REBYTE_WEBHOOK_SECRET gives a secret too. No secret is
 ever printed.
 """
-
-
 _DESCRIPTION = "rebyte-async webhooks listen"
 _CLEAN_UP_LIMIT = 10.0
 _TOO_LARGE = 413
@@ -78,20 +76,19 @@ def _check_url(_context: click.Context, _parameter: click.Parameter, value: str 
 @click.option("--forward", metavar="URL", callback=_check_url, help="Forward verified deliveries to this address.")
 @click.option("--no-register", is_flag=True, help="Only listen: the webhook is registered already.")
 @json_option
-def listen(*, secret: str | None, events: tuple[str, ...], no_register: bool, as_json: bool, **options: Any) -> int:
+def listen(*, secret: str | None, events: tuple[str, ...], no_register: bool, **options: Any) -> int:
     """Show deliveries as they come, until Ctrl-C.
 
     It registers a webhook, and removes it at the end.
     """
     hidden = None if secret is None else read_text(secret).rstrip("\r\n")
-    settings = Settings(secret=hidden, events=tuple(dict.fromkeys(events)), register=not no_register, **options)
-    listener = Listener(settings, as_json)
+    listener = Listener(secret=hidden, events=tuple(dict.fromkeys(events)), register=not no_register, **options)
     return run(listener.run, on_interrupt=say_on_interrupt(listener.describe_leftover))
 
 
-@frozen(kw_only=True)
-class Settings:
-    """The options of the command."""
+@define(eq=False, kw_only=True)
+class Listener:
+    """Receives deliveries and shows them, until it is cancelled."""
 
     host: str
     port: int
@@ -101,14 +98,7 @@ class Settings:
     signature: bool
     forward: str | None
     register: bool
-
-
-@define(eq=False)
-class Listener:
-    """Receives deliveries and shows them, until it is cancelled."""
-
-    _settings: Settings
-    _as_json: bool
+    as_json: bool
     _url: str = field(default="", init=False)
     _receiver: WebhookReceiver | None = field(default=None, init=False)
     _forwarder: Forwarder | None = field(default=None, init=False)
@@ -144,28 +134,28 @@ class Listener:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         await self._listen(stack)
-        needs_client = self._settings.register or self._settings.signature or self._settings.secret is None
+        needs_client = self.register or self.signature or self.secret is None
         client = await stack.enter_async_context(open_client()) if needs_client else None
-        if self._settings.forward is not None:
-            await self._start_forwarding(stack, self._settings.forward)
-        existing = await self._find_existing(client) if client is not None and self._settings.register else None
-        secret = self._settings.secret
-        if secret is None and self._settings.register and existing is None:
+        if self.forward is not None:
+            await self._start_forwarding(stack, self.forward)
+        existing = await self._find_existing(client) if client is not None and self.register else None
+        secret = self.secret
+        if secret is None and self.register and existing is None:
             secret = secrets.token_urlsafe(32)
         self._receiver = await stack.enter_async_context(self._make_receiver(client, secret))
-        if client is not None and self._settings.register:
+        if client is not None and self.register:
             stack.push_async_callback(self._remove, client)
             await self._register(client, existing, secret)
-        where = f"{self._settings.host}:{self._settings.port} for {self._url}" if self._settings.url else self._url
+        where = f"{self.host}:{self.port} for {self._url}" if self.url else self._url
         self._say(f"listening on {where} until Ctrl-C")
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         runner = web.ServerRunner(web.Server(self._respond, access_log=None), shutdown_timeout=1)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, self._settings.host, self._settings.port).start()
+        await web.TCPSite(runner, self.host, self.port).start()
         host, port = runner.addresses[0][:2]
-        self._url = self._settings.url or f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        self._url = self.url or f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
     async def _start_forwarding(self, stack: AsyncExitStack, url: str) -> None:
         self._forwarder = Forwarder(url, self._show_forwarded)
@@ -178,7 +168,7 @@ class Listener:
         stack.push_async_callback(stop)
 
     def _make_receiver(self, client: AsyncRebyte | None, secret: str | None) -> WebhookReceiver:
-        checks_signature = self._settings.signature or secret is None
+        checks_signature = self.signature or secret is None
         key = client.webhooks.public_key if client is not None and checks_signature else None
         return WebhookReceiver(WebhookVerifier(secret, key), url=self._url)
 
@@ -195,7 +185,7 @@ class Listener:
             self._say(f"webhook {existing.id} for {self._url} is there already: it keeps its own events and secret")
             return
         self._is_creating = True
-        events = self._settings.events
+        events = self.events
         webhook = await client.webhooks.create(self._url, events, description=_DESCRIPTION, secret=secret)
         self._is_creating, self._created_id = False, webhook.id
         self._say(f"webhook {webhook.id} is registered for {' '.join(events)}")
@@ -254,7 +244,7 @@ class Listener:
 
     def _show(self, receipt: Receipt, body: bytes) -> None:
         event = receipt.event
-        if self._as_json:
+        if self.as_json:
             self._print_json(
                 kind="delivery",
                 event=None if event is None else event.event,
@@ -269,15 +259,15 @@ class Listener:
             self._print_text(event.event or "(no event)", event.task_id, *(["(again)"] if receipt.is_repeat else []))
 
     def _refuse(self, status: int, reason: str, request: web.BaseRequest) -> int:
-        if self._as_json:
+        if self.as_json:
             self._print_json(kind="refused", status=status, reason=reason, remote=request.remote)
         else:
             self._print_text(f"refused with {status}: {reason} (from {request.remote})")
         return status
 
     def _show_forwarded(self, forwarded: Forwarded) -> None:
-        url = self._settings.forward
-        if self._as_json:
+        url = self.forward
+        if self.as_json:
             facts = {"task_id": forwarded.task_id, "status": forwarded.status, "error": forwarded.error}
             self._print_json(kind="forwarded", url=url, **facts, seconds=round(forwarded.seconds, 3))
             return

@@ -16,8 +16,7 @@ from rebyte_async.cli.view.table import Column
 from rebyte_async.resources import Listing
 
 T = TypeVar("T")
-
-LARGEST_PAGE = 100
+_LARGEST_PAGE = 100
 """Items that a page of the API holds at most."""
 
 
@@ -29,19 +28,14 @@ def list_once(
     as_json: bool,
     empty: str,
 ) -> int:
-    """List items on stdout, say on stderr when there are more, and return the exit code.
+    """List at most `limit` items on stdout, say on stderr when there are more, and return the exit code.
 
-    Args:
-        listing: Makes the listing, given the size of its pages.
-        columns: How an item is shown.
-        limit: How many items to list; None for all.
-        as_json: Whether to print a JSON object a line.
-        empty: What to say on a terminal where there is no item.
+    `listing` is given the size of its pages; `empty` is said on a terminal where there is no item.
     """
 
     async def call(client: AsyncRebyte) -> int:
         rest: list[str] = []
-        pages = listing(client, min(limit or LARGEST_PAGE, LARGEST_PAGE))
+        pages = listing(client, min(limit or _LARGEST_PAGE, _LARGEST_PAGE))
         items = _iterate(pages) if limit is None else _take(pages, limit, rest)
         async with aclosing(items):
             count = await show_list(items, columns, as_json=as_json, empty=empty)
@@ -59,7 +53,7 @@ async def _iterate(listing: Listing[T]) -> AsyncGenerator[T]:
 
 async def _take(listing: Listing[T], limit: int, rest: list[str]) -> AsyncGenerator[T]:
     """Yield the first items; then append to `rest` how many there are in all, where that is more."""
-    if limit <= LARGEST_PAGE:
+    if limit <= _LARGEST_PAGE:
         page = await listing
         for item in page.data[:limit]:
             yield item

@@ -30,6 +30,8 @@ _PRESENTATION: dict[str, dict[str, Any]] = {
     "workspace_id": {"metavar": "ID", "shell_complete": complete_computer},
     "github_url": {"metavar": "OWNER/REPO"},
 }
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+ANY_FILE = click.Path(dir_okay=False, path_type=Path)
 _LINE_HELP = "Print a JSON object a line, for programs."
 
 json_option: _Option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -55,11 +57,7 @@ def timeout_option(verb: str) -> _Option:
 
 
 def list_options(limit: int | None) -> Callable[[_F], _F]:
-    """Add `--limit`, `--all` and `--json`.
-
-    Args:
-        limit: How many items are listed without an option; None for all.
-    """
+    """Add `--limit`, `--all` and `--json`; without an option `limit` items are listed, or all where it is None."""
     return add_options(
         click.option(
             "--limit",
@@ -128,7 +126,7 @@ def submission_options(*flags: str) -> _Option:
                 "--file",
                 "paths",
                 multiple=True,
-                type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+                type=EXISTING_FILE,
                 help="A file to upload for the agent, who finds it in /code; may be repeated.",
             ),
             click.option(
@@ -151,11 +149,6 @@ def _parse_file_ref(value: str) -> FileRef:
     return FileRef(file_id, filename)
 
 
-def format_file_ref(ref: FileRef) -> str:
-    """Write an uploaded file as `--file-ref` takes it."""
-    return f"{ref.id}={ref.filename}"
-
-
 def _read_prompt(given: str) -> str:
     text = read_text(given)
     if not text.strip():  # found before anything is uploaded
@@ -169,16 +162,7 @@ def read_text(given: str) -> str:
 
 
 def confirm(question: str, *, yes: bool, is_yes_required: bool = False) -> bool:
-    """Ask on a terminal whether the user is sure; without a terminal the command itself says so.
-
-    Args:
-        question: What to ask.
-        yes: Whether `--yes` was given.
-        is_yes_required: Whether `--yes` is required without a terminal.
-
-    Raises:
-        UsageError: It is required, and wasn't given.
-    """
+    """Ask on a terminal whether the user is sure; elsewhere the command itself, or the required `--yes`, says so."""
     if yes:
         return True
     if not (sys.stdin.isatty() and sys.stderr.isatty()):

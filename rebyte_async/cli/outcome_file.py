@@ -91,11 +91,7 @@ class OutcomeFile:
             file.flush()
 
     def complete(self, known: Iterable[BatchOutcome]) -> None:
-        """Add the outcomes that aren't in the part yet, and replace the file.
-
-        Args:
-            known: All outcomes that the journal has.
-        """
+        """Add those of all outcomes of the journal that aren't in the part yet, and replace the file."""
         if self.path is None or self._is_stream:
             return
         self._open(self.path).flush()

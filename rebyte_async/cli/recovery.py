@@ -48,13 +48,9 @@ async def readable_events(source: Followable, warn: Callable[[str], None]) -> As
 async def add_candidates(
     error: AmbiguousRequestError, client: AsyncRebyte, *, task_id: str | None, seconds: float
 ) -> None:
-    """Add notes to the error of an ambiguous create: which task the command may have started.
+    """Add notes to the error of an ambiguous create, begun `seconds` ago: which task the command may have started.
 
-    Args:
-        error: The error.
-        client: Reads the newest tasks, within `TIME_LIMIT`.
-        task_id: The task that was given a next turn; None where a new task was to be created.
-        seconds: How long ago the create began.
+    `task_id` is the task that was given a next turn; None where a new one was to be created.
     """
     if task_id is not None:
         error.add_note(f"look:  rebyte-async events {task_id}")

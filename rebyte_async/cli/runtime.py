@@ -26,11 +26,7 @@ _Main: TypeAlias = "Callable[[], Coroutine[Any, Any, int]]"
 
 
 def open_client() -> AsyncRebyte:
-    """Return a client with the settings of the environment.
-
-    Raises:
-        ConfigurationError: There is no key, or a setting is invalid.
-    """
+    """Return a client with the settings of the environment, or raise ConfigurationError."""
     if not os.environ.get("REBYTE_API_KEY", "").strip():
         raise ConfigurationError("there is no API key: set REBYTE_API_KEY (rebyte-async demo needs none)")
     return AsyncRebyte()
@@ -58,12 +54,7 @@ def do_once(act: Callable[[AsyncRebyte], Awaitable[object]], done: str) -> int:
 
 
 def run_once(call: Callable[[AsyncRebyte], Awaitable[int]], *, on_interrupt: str | Callable[[], str] = "") -> int:
-    """Run a call with a client, and return the exit code.
-
-    Args:
-        call: What to do; returns the exit code.
-        on_interrupt: What to say after Ctrl-C about what remains.
-    """
+    """Run a call with a client, and return the exit code; `on_interrupt` says after Ctrl-C what remains."""
 
     async def main() -> int:
         async with open_client() as client:
@@ -114,11 +105,7 @@ def run(
 
 
 def discard_output() -> int:
-    """Give up a stdout that is a broken pipe, so that the interpreter doesn't write to it at its end.
-
-    Returns:
-        The exit code for that.
-    """
+    """Give up a stdout that is a broken pipe, so that the interpreter doesn't write to it at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import click
 
@@ -90,12 +90,7 @@ def get(*, task_id: str, as_json: bool) -> int:
 @style_options()
 def create(*, submission: Submission, style: str | None) -> int:
     """Start a task for PROMPT and don't watch it; - reads the prompt from stdin. This costs money."""
-
-    async def submit(client: AsyncRebyte, files: Sequence[FileRef]) -> Task:
-        options: CreateOptions = {**submission.new_task, "skills": submission.skills, "files": files}
-        return await client.tasks.create(submission.prompt, **options)
-
-    return _submit_once(submit, submission, style=style)
+    return _submit_once(None, submission, style)
 
 
 @tasks.command()
@@ -104,28 +99,11 @@ def create(*, submission: Submission, style: str | None) -> int:
 @style_options()
 def prompt(*, task_id: str, submission: Submission, style: str | None) -> int:
     """Give task TASK_ID its next turn, PROMPT, and don't watch it; - reads it from stdin. This costs money."""
-
-    async def submit(client: AsyncRebyte, files: Sequence[FileRef]) -> Prompt:
-        return await client.tasks.prompt(task_id, submission.prompt, skills=submission.skills, files=files)
-
-    return _submit_once(submit, submission, style=style, task_id=task_id)
+    return _submit_once(task_id, submission, style)
 
 
-def _submit_once(
-    submit: Callable[[AsyncRebyte, Sequence[FileRef]], Awaitable[Task | Prompt]],
-    submission: Submission,
-    *,
-    style: str | None,
-    task_id: str | None = None,
-) -> int:
-    """Upload files, start a turn with them, and return the exit code.
-
-    Args:
-        submit: Starts the turn, with the uploaded files.
-        submission: Has the files.
-        style: How the task or the prompt is shown.
-        task_id: The task whose next turn is started; None for a new task.
-    """
+def _submit_once(task_id: str | None, submission: Submission, style: str | None) -> int:
+    """Upload files, start a new task or the next turn of one with them, and return the exit code."""
     fate = "nothing was started"
     doing = "starting the task" if task_id is None else "giving the task its next turn"
 
@@ -139,7 +117,7 @@ def _submit_once(
         began = time.monotonic()
         try:
             with show_busy(doing):
-                created = await submit(client, files)
+                created = await _submit(client, task_id, submission, files)
         except AmbiguousRequestError as error:
             await add_candidates(error, client, task_id=task_id, seconds=time.monotonic() - began)
             raise
@@ -151,6 +129,15 @@ def _submit_once(
         return Exit.OK
 
     return run_once(call, on_interrupt=lambda: fate)
+
+
+async def _submit(
+    client: AsyncRebyte, task_id: str | None, submission: Submission, files: Sequence[FileRef]
+) -> Task | Prompt:
+    if task_id is not None:
+        return await client.tasks.prompt(task_id, submission.prompt, skills=submission.skills, files=files)
+    options: CreateOptions = {**submission.new_task, "skills": submission.skills, "files": files}
+    return await client.tasks.create(submission.prompt, **options)
 
 
 @tasks.command()

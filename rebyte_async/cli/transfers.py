@@ -25,21 +25,15 @@ async def upload_files(client: AsyncRebyte, attachments: Sequence[Attachment], v
     names = [_name(item) for item in attachments if not isinstance(item, FileRef)]
     if not names:
         return await client.files.upload_all(attachments)
-    with view:
-        view.begin(_join(names))
-        refs = await client.files.upload_all(attachments, progress=view.update)
-        view.finish("uploaded")
-    return refs
+    with view.transfer(_join(names), "uploaded"):
+        return await client.files.upload_all(attachments, progress=view.update)
 
 
 async def upload_artifacts(
     client: AsyncRebyte, workspace_id: str, paths: Sequence[Path], view: TransferView
 ) -> Sequence[Artifact]:
-    with view:
-        view.begin(_join([path.name for path in paths]))
-        artifacts = await client.artifacts.upload(workspace_id, *paths, progress=view.update)
-        view.finish("uploaded")
-    return artifacts
+    with view.transfer(_join([path.name for path in paths]), "uploaded"):
+        return await client.artifacts.upload(workspace_id, *paths, progress=view.update)
 
 
 def _name(item: Attachment) -> str:
@@ -52,22 +46,16 @@ def _join(names: Sequence[str]) -> str:
 
 async def download(client: AsyncRebyte, workspace_id: str, name: str, target: Path, view: TransferView) -> Path:
     """Download an artifact to a file, or into a folder."""
-    with view, _local_errors(target):
-        view.begin(name)
-        path = await client.artifacts.download(workspace_id, name, target, progress=view.update)
-        view.finish("downloaded")
-    return path
+    with _local_errors(target), view.transfer(name, "downloaded"):
+        return await client.artifacts.download(workspace_id, name, target, progress=view.update)
 
 
 async def download_all(
     client: AsyncRebyte, workspace_id: str, folder: Path, view: TransferView, *, overwrite: bool
 ) -> Sequence[Path]:
     """Download every artifact into a folder."""
-    with view, _local_errors(folder):
-        view.begin("all artifacts")
-        paths = await client.artifacts.download_all(workspace_id, folder, overwrite=overwrite, progress=view.update)
-        view.finish("downloaded")
-    return paths
+    with _local_errors(folder), view.transfer("all artifacts", "downloaded"):
+        return await client.artifacts.download_all(workspace_id, folder, overwrite=overwrite, progress=view.update)
 
 
 @contextmanager

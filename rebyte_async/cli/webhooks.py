@@ -42,12 +42,11 @@ A secret on the command line can be seen by others on this machine: - reads it f
 variable REBYTE_WEBHOOK_SECRET gives it too. It is never printed.
 """
 
+# Imported when it runs, since it is the one that imports aiohttp's server.
+_LAZY = {"listen": Entry("listen:listen", "Show deliveries as they come, until Ctrl-C.")}
 
-_LISTEN = Entry("listen:listen", "Show deliveries as they come, until Ctrl-C.")
-"""Imported when it runs, since it is the one that imports aiohttp's server."""
 
-
-@click.group(cls=LazyGroup, sections={"Commands": {"listen": _LISTEN}})
+@click.group(cls=LazyGroup, sections={"Commands": _LAZY})
 def webhooks() -> None:
     """Webhooks: register, read, delete, listen; the key that signs them."""
 

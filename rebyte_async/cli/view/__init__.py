@@ -69,11 +69,7 @@ def make_transfer_view(*, quiet: bool = False) -> TransferView:
 
 
 def make_batch_view(*, may_draw: bool) -> BatchView:
-    """Return the view of a batch that fits stderr.
-
-    Args:
-        may_draw: Whether the run writes nothing else to a terminal: that would break what is drawn.
-    """
+    """Return the view of a batch that fits stderr; it draws only where nothing else is written to a terminal."""
     if not (may_draw and is_terminal(sys.stderr)):
         return PlainBatchView()
     from rebyte_async.cli.view.live import LiveBatchView  # noqa: PLC0415 - likewise

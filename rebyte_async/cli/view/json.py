@@ -14,6 +14,8 @@ from attrs import define
 from rebyte_async.cli.view.base import Finished, Interrupted, View
 from rebyte_async.types import TaskEvent
 
+_FIELDS = ("event_type", "seq", "task_id", "prompt_id", "event_key", "timestamp", "payload")
+
 
 def public_fields(item: attrs.AttrsInstance) -> list[tuple[str, Any]]:
     """Return the fields of a model that may be shown: those that its repr leaves out are secret, or bulky."""
@@ -86,15 +88,6 @@ class JsonView(View):
         }
         self._write(event_type="stopped", payload=payload)
 
-    def _write(self, *, event_type: str, payload: dict[str, Any], **known: object) -> None:
-        line = {
-            "event_type": event_type,
-            "seq": known.get("seq"),
-            "task_id": self._task_id,
-            "prompt_id": known.get("prompt_id"),
-            "event_key": known.get("event_key"),
-            "timestamp": known.get("timestamp"),
-            "payload": payload,
-        }
-        self.out.write(to_json_line(line) + "\n")
+    def _write(self, **known: object) -> None:
+        self.out.write(to_json_line({**dict.fromkeys(_FIELDS), "task_id": self._task_id, **known}) + "\n")
         self.out.flush()

@@ -15,7 +15,6 @@ from rebyte_async.cli.view.json import is_model, public_fields, to_json_line
 from rebyte_async.cli.view.table import Column
 from rebyte_async.cli.view.text import format_plain, format_time, format_value, one_line, sanitize, status_style
 from rebyte_async.types import Prompt, PromptContent, Task, TaskContent, TaskResult, Webhook
-from rebyte_async.types.statuses import task_status
 
 T = TypeVar("T")
 
@@ -142,7 +141,7 @@ def _show_turn(task_id: str, turn: PromptContent) -> None:
     began, end = turn.submitted_at, turn.completed_at
     result = TaskResult(
         task_id=task_id,
-        status=task_status(turn.status),
+        status=Task(id=task_id, status=turn.status).status,
         final_result=turn.response or "",
         text="",
         events_seen=len(turn.events or ()),

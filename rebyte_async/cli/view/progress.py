@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 import click
@@ -30,8 +32,15 @@ class TransferView:
     count: int = field(default=0, init=False)
     """The bytes of the transfer."""
 
+    @contextmanager
+    def transfer(self, name: str, verb: str) -> Generator[None]:
+        """Show a transfer from its beginning to its end; `verb` says what was done."""
+        with self:
+            self.begin(name)
+            yield
+            self.finish(verb)
+
     def begin(self, name: str) -> None:
-        """Show that a transfer begins."""
         self.name, self.began = one_line(name), time.monotonic()
         self.update(0, 1)
         self.count = 0

@@ -98,7 +98,39 @@ class Prose:
         if not self._is_continued:
             match = _INDENT.match(self._part)
             self._indent = min(len(match.group()) if match else 0, _DEEPEST_INDENT, width // 4)
-        return _wrap(self._part, width, self._indent, is_continued=self._is_continued)
+        return self._fill(width)
+
+    def _fill(self, width: int) -> list[str]:
+        """Break the part into terminal lines, filled greedily with words, so that more text changes none but the last.
+
+        rich's own wrapping drops the spaces at the end of the last line, which the next word needs, and gives a word
+        that is longer than the terminal and ends at its edge a blank line.
+        """
+        lines: list[str] = []
+        indented = width - self._indent
+        line, room = "", indented if self._is_continued else width
+        for token in _TOKEN.findall(self._part):
+            needed = cell_len(token)
+            if token.isspace():
+                if not line and (lines or self._is_continued):
+                    continue  # the space at a break is the break
+                if needed > room:
+                    lines.append(line)
+                    line, room = "", indented
+                    continue
+            elif needed > room and line.strip():
+                lines.append(line.rstrip())
+                line, room = "", indented
+            rest = token
+            while needed > room:
+                # At least one character, also where not even that fits.
+                head = chop_cells(rest[: 4 * room], room)[0] if room > 1 else rest[0]
+                lines.append(line + head)
+                rest = rest[len(head) :]
+                line, room, needed = "", indented, cell_len(rest)
+            line += rest
+            room -= needed
+        return [*lines, line]
 
     def _end_line(self) -> Text:
         line = self._give(self._part)
@@ -116,41 +148,3 @@ class Prose:
             markdown.begin_line(text)
         painted = markdown.paint(text) if self.style is None else Text(text, style=self.style)
         return Text(" " * self._indent) + painted if self._is_continued and self._indent else painted
-
-
-def _wrap(text: str, width: int, indent: int, *, is_continued: bool) -> list[str]:
-    """Break a line into terminal lines, filled greedily with words, so that more text changes none but the last.
-
-    rich's own wrapping drops the spaces at the end of the last line, which the next word needs, and gives a word that
-    is longer than the terminal and ends at its edge a blank line.
-
-    Args:
-        text: A line, or what is left of it.
-        width: The terminal's width.
-        indent: The room to leave in all but the first terminal line.
-        is_continued: Whether the first terminal line has been given out already.
-    """
-    lines: list[str] = []
-    line, room = "", width - (indent if is_continued else 0)
-    for token in _TOKEN.findall(text):
-        needed = cell_len(token)
-        if token.isspace():
-            if not line and (lines or is_continued):
-                continue  # the space at a break is the break
-            if needed > room:
-                lines.append(line)
-                line, room = "", width - indent
-                continue
-        elif needed > room and line.strip():
-            lines.append(line.rstrip())
-            line, room = "", width - indent
-        rest = token
-        while needed > room:
-            # At least one character, also where not even that fits.
-            head = chop_cells(rest[: 4 * room], room)[0] if room > 1 else rest[0]
-            lines.append(line + head)
-            rest = rest[len(head) :]
-            line, room, needed = "", width - indent, cell_len(rest)
-        line += rest
-        room -= needed
-    return [*lines, line]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import Self
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
 from attrs import define, field
 from rich.console import Console, Group, RenderableType
@@ -69,7 +69,8 @@ class RichView(View):
         words = self._spoken.add(event)
         match event:
             case TextEvent() | ResultEvent():
-                self._note_usage(event)
+                if isinstance(event, ResultEvent):
+                    self._note_usage(event.usage or {})
                 self._show_words(words)
             case ThinkingEvent(text=text):
                 self._show_thought(text, is_delta=event.payload.get("is_delta") is True)
@@ -179,26 +180,18 @@ class RichView(View):
             about = f"  {one_line(option.description)}" if option.description else ""
             lines.append(self._cut(Text.assemble(f"  {number}. ", (one_line(option.label), "bold"), (about, "dim"))))
         self._print_block("question", lines)
-        if self._task_id:
-            self._print_how_to_answer(event)
         self._status = "waiting for an answer"
+        if self._task_id:
+            choice = "--option 1" if event.options else '--text "..."'
+            several = " (several may be chosen)" if event.multi_select and event.options else ""
+            how = f"  The agent waits. Answer from another terminal{several}:\n"
+            self._print(*Prose("dim").feed(how, self._width))
+            self._print_unbroken(Text(f"    rebyte-async answer {one_line(self._task_id)} {choice}", style="dim"))
 
-    def _print_how_to_answer(self, event: QuestionEvent) -> None:
-        choice = "--option 1" if event.options else '--text "..."'
-        several = " (several may be chosen)" if event.multi_select and event.options else ""
-        how = f"  The agent waits. Answer from another terminal{several}:\n"
-        self._print(*Prose("dim").feed(how, self._width))
-        self._print_unbroken(Text(f"    rebyte-async answer {one_line(self._task_id)} {choice}", style="dim"))
-
-    def _note_usage(self, event: TextEvent | ResultEvent) -> None:
-        usage = event.usage if isinstance(event, ResultEvent) else None
-        counts = [
-            f"{count:,} tokens {way}"
-            for way in ("in", "out")
-            if isinstance(count := (usage or {}).get(f"{way}put_tokens"), int)
-        ]
-        if counts:
-            self._usage = f" · {', '.join(counts)}"
+    def _note_usage(self, usage: Mapping[str, Any]) -> None:
+        counts = {way: usage.get(f"{way}put_tokens") for way in ("in", "out")}
+        if known := [f"{count:,} tokens {way}" for way, count in counts.items() if isinstance(count, int)]:
+            self._usage = f" · {', '.join(known)}"
 
     # --- Blocks, with a blank line between them ---
 

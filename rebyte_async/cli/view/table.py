@@ -44,11 +44,7 @@ class Column(Generic[T]):
 
 
 def choose_columns(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
-    """Choose the columns that have values, without those of high rank that there is no room for.
-
-    Returns:
-        Their indices, or None when even those of rank 0 don't fit the room.
-    """
+    """Return the indices of the columns with values that fit the room; None when even those of rank 0 don't fit."""
     least: dict[int, int] = {}
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]

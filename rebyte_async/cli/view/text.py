@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from rich.filesize import decimal
 
 from rebyte_async import TextAssembler
-from rebyte_async.types import TaskEvent, TaskResult
+from rebyte_async.types import FileRef, TaskEvent, TaskResult
 
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colors, the cursor, erasing
@@ -103,6 +103,11 @@ def format_duration(seconds: float) -> str:
 def format_size(count: object) -> str:
     """Write a number of bytes like `310 bytes` or `1.2 MB`."""
     return decimal(count) if isinstance(count, int) else ""
+
+
+def format_file_ref(ref: FileRef) -> str:
+    """Write an uploaded file as `--file-ref` takes it."""
+    return f"{ref.id}={ref.filename}"
 
 
 def format_plain(value: object) -> str:
