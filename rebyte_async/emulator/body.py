@@ -57,7 +57,6 @@ class RequestBody:
             self._entry.update(body=bytes(head), body_size=size)
 
     async def drain(self) -> None:
-        """Read the rest of the body and drop it."""
         if self._data is None:
             async for _ in self.chunks():
                 pass

@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -24,7 +25,6 @@ from rebyte_async.emulator.settings import (
     ArtifactFormat,
     DeliveryPolicy,
     Formats,
-    Settings,
     StreamFormat,
     WebhookFormat,
 )
@@ -86,8 +86,11 @@ class Emulator:
         log_limit: int = 100_000,
     ) -> None:
         new_key = "rbk_emulator" if deterministic else f"rbk_{secrets.token_hex(16)}"
-        self._settings = Settings(
-            api_key=api_key or new_key,
+        self._api_key = api_key or new_key
+        self._origins: dict[str, str] = {}
+        self._create_state = partial(  # for the start, and after each `clear`
+            State,
+            api_key=self._api_key,
             deterministic=deterministic,
             pace_seconds=pace,
             boot_seconds=boot,
@@ -100,13 +103,13 @@ class Emulator:
                 delivery=delivery or DeliveryPolicy(),
             ),
             disabled_executors=frozenset(disabled_executors),
+            signing_key=SigningKey(webhook_key.encode() if isinstance(webhook_key, str) else webhook_key),
+            origins=self._origins,
             seed=seed,
             log_limit=log_limit,
         )
-        self._signing_key = SigningKey(webhook_key.encode() if isinstance(webhook_key, str) else webhook_key)
-        self._origins: dict[str, str] = {}
         self._disk = Disk(None if folder is None else Path(folder))
-        self._state = self._create_state()
+        self._state = self._create_state(self._disk.new_part())
         self._server = Server(host, port, lambda: self._state, self._origins)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = ExitStack()  # for a plain `with`: what ends the thread and its event loop
@@ -124,7 +127,7 @@ class Emulator:
     @property
     def api_key(self) -> str:
         """A key with all scopes."""
-        return self._settings.api_key
+        return self._api_key
 
     @property
     def faults(self) -> FaultRegistry:
@@ -296,7 +299,7 @@ class Emulator:
     def clear(self) -> None:
         """Forget everything (tasks, added keys, scripts, faults, the log), and stop everything that runs."""
         # New requests get the new state at once. What runs in the old one can only be stopped in the emulator's loop.
-        old, self._state = self._state, self._create_state()
+        old, self._state = self._state, self._create_state(self._disk.new_part())
         if self._loop is not None:
             self._call_soon(old.close)
 
@@ -352,9 +355,6 @@ class Emulator:
 
     def __repr__(self) -> str:
         return f"<Emulator {self._origins.get('api', 'not running')}>"
-
-    def _create_state(self) -> State:
-        return State(self._settings, self._origins, self._disk.new_part(), self._signing_key)
 
     def _origin(self, name: str) -> str:
         self._running_loop()

@@ -65,7 +65,6 @@ class Exchange:
     connection: Connection
     body: RequestBody
     entry: LogEntry
-    method: str
     path: str
     """The path below the base URL, percent-encoded as it came."""
     origin: str
@@ -95,6 +94,5 @@ class Exchange:
             self.handler_task.cancel()
 
     def cancel(self) -> None:
-        """Break the connection and cancel the handler."""
         self.connection.abort()
         self.stop()

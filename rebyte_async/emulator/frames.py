@@ -64,5 +64,4 @@ class CutOff(Exception):  # noqa: N818 - a fault raises it on purpose; the emula
 
 
 def make_comment(text: str) -> Raw:
-    """Return a comment, such as a heartbeat."""
     return Raw(f": {text}\n\n".encode())

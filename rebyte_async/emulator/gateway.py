@@ -86,7 +86,6 @@ class Gateway:
             connection=connection,
             body=RequestBody(request, entry),
             entry=entry,
-            method=request.method,
             path=path,
             origin=self.origin,
             origins=state.origins,
@@ -114,7 +113,7 @@ class Gateway:
 
     async def _serve(self, state: State, exchange: Exchange) -> web.StreamResponse:
         try:
-            route, exchange.params = self._find_route(exchange.method, exchange.request.rel_url.raw_path)
+            route, exchange.params = self._find_route(exchange.request.method, exchange.request.rel_url.raw_path)
             key = read_key(exchange.request.headers)
             if self.origin == "storage" and key is not None:
                 raise validation_error("An API key came to an origin that it isn't for.")

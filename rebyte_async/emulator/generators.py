@@ -28,7 +28,6 @@ class IdGenerator:
         return f"{number:08x}-0000-4000-8000-{number:012x}"
 
     def token(self, prefix: str) -> str:
-        """Return a new token that begins with `prefix`, such as an API key."""
         if not self.deterministic:
             return prefix + secrets.token_hex(12)
         return f"{prefix}{next(self._numbers):024x}"

@@ -63,7 +63,6 @@ class LogEntry:
     record: Record
 
     def update(self, **changes: Any) -> None:
-        """Replace the record by one with changes."""
         self.record = evolve(self.record, **changes)
 
 

@@ -84,7 +84,6 @@ class Server:
         await self._listen("storage", STORAGE, 0)
 
     async def stop(self) -> None:
-        """Stop listening, and close every connection."""
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Protocol
 
-from attrs import define, evolve, field
+from attrs import evolve
 
 from rebyte_async.emulator.artifacts.storage import ArtifactStore
 from rebyte_async.emulator.auth import UrlSigner
@@ -18,7 +17,7 @@ from rebyte_async.emulator.faults.registry import FaultRegistry
 from rebyte_async.emulator.generators import IdGenerator, make_clock
 from rebyte_async.emulator.log import TrafficLog
 from rebyte_async.emulator.script.script import Scripts
-from rebyte_async.emulator.settings import Formats, Settings
+from rebyte_async.emulator.settings import Formats
 from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning
 from rebyte_async.emulator.state.files import File, StoredFile, Workspace
 from rebyte_async.emulator.state.primitives import Collection, Latch
@@ -38,69 +37,63 @@ class Cancellable(Protocol):
     def cancel(self) -> None: ...
 
 
-@define(eq=False)
 class State:
-    """Everything that the service knows, and what runs in it."""
+    """Everything that the service knows, and what runs in it; `origins` has the URLs of both origins by name."""
 
-    settings: Settings
-    origins: Mapping[str, str]
-    """The URLs of both origins by name: `api` and `storage`."""
-    disk: DiskPart
-    signing_key: SigningKey
-    formats: Formats = field(init=False)
-    ids: IdGenerator = field(init=False)
-    clock: Callable[[], datetime] = field(init=False)
-    faults: FaultRegistry = field(init=False)
-    log: TrafficLog = field(init=False)
-    artifacts: ArtifactStore = field(init=False)
-    signer: UrlSigner = field(init=False)
-    disabled_executors: set[str] = field(init=False)
-    scripts: Scripts = field(init=False)
-    keys: dict[str, frozenset[str] | None] = field(init=False)
-    """The keys that exist, each with its scopes (None: all of them)."""
-    read_tokens: set[str] = field(factory=set[str], init=False)
-    """Tokens in a URL's query that replace a key."""
-    tasks: Collection[Task] = field(factory=lambda: Collection[Task]("Task"), init=False)
-    agent_computers: Collection[AgentComputer] = field(
-        factory=lambda: Collection[AgentComputer]("Agent computer"), init=False
-    )
-    provisionings: deque[Provisioning] = field(factory=deque[Provisioning], init=False)
-    """How the next agent computers are provisioned, where a test has set it."""
-    files: Collection[File] = field(factory=lambda: Collection[File]("File"), init=False)
-    workspaces: Collection[Workspace] = field(factory=lambda: Collection[Workspace]("Workspace"), init=False)
-    webhooks: Collection[Webhook] = field(factory=lambda: Collection[Webhook]("Webhook"), init=False)
-    delivery_log: DeliveryLog = field(init=False)
-    deliveries: DeliveryWorker = field(init=False)
-    latches: defaultdict[str, Latch] = field(factory=lambda: defaultdict[str, Latch](Latch), init=False)
-    """Each is created when its name is first used."""
-    action_ids: Iterator[int] = field(factory=lambda: count(1), init=False)
-    problems: list[Exception] = field(factory=list[Exception], init=False)
-    """What failed inside the emulator, for `Emulator.check`."""
-    open_exchanges: set[Cancellable] = field(factory=set[Cancellable], init=False)
-    _jobs: set[asyncio.Task[None]] = field(factory=set[asyncio.Task[None]], init=False)
-
-    def __attrs_post_init__(self) -> None:
-        settings = self.settings
-        self.formats = evolve(settings.formats)
-        self.ids = IdGenerator(settings.deterministic)
-        self.clock = make_clock(deterministic=settings.deterministic)
-        self.faults = FaultRegistry(settings.seed)
-        self.log = TrafficLog(settings.log_limit)
-        self.artifacts = ArtifactStore(self.disk, self.clock)
-        self.signer = UrlSigner(self.ids.token("secret_"), self.clock, settings.url_lifetime_seconds)
-        self.disabled_executors = set(settings.disabled_executors)
-        self.scripts = Scripts(settings.pace_seconds)
-        self.keys = {settings.api_key: None}
-        self.delivery_log = DeliveryLog(settings.log_limit)
+    def __init__(
+        self,
+        disk: DiskPart,
+        *,
+        api_key: str,
+        deterministic: bool,
+        pace_seconds: float,
+        boot_seconds: float,
+        provisioning_seconds: float,
+        url_lifetime_seconds: float,
+        formats: Formats,
+        disabled_executors: Iterable[str],
+        signing_key: SigningKey,
+        origins: Mapping[str, str],
+        seed: int,
+        log_limit: int,
+    ) -> None:
+        self.disk = disk
+        self.boot_seconds = boot_seconds
+        self.provisioning_seconds = provisioning_seconds
+        self.formats = evolve(formats)
+        self.signing_key = signing_key
+        self.origins = origins
+        self.ids = IdGenerator(deterministic)
+        self.clock = make_clock(deterministic=deterministic)
+        self.faults = FaultRegistry(seed)
+        self.log = TrafficLog(log_limit)
+        self.artifacts = ArtifactStore(disk, self.clock)
+        self.signer = UrlSigner(self.ids.token("secret_"), self.clock, url_lifetime_seconds)
+        self.disabled_executors = set(disabled_executors)
+        self.scripts = Scripts(pace_seconds)
+        self.keys: dict[str, frozenset[str] | None] = {api_key: None}  # each with its scopes; None: all of them
+        self.read_tokens = set[str]()  # tokens in a URL's query that replace a key
+        self.tasks = Collection[Task]("Task")
+        self.agent_computers = Collection[AgentComputer]("Agent computer")
+        self.provisionings = deque[Provisioning]()  # of the next agent computers, where a test has set them
+        self.files = Collection[File]("File")
+        self.workspaces = Collection[Workspace]("Workspace")
+        self.webhooks = Collection[Webhook]("Webhook")
+        self.delivery_log = DeliveryLog(log_limit)
         self.deliveries = DeliveryWorker(
             webhooks=self.webhooks,
             log=self.delivery_log,
             faults=self.faults,
             formats=self.formats,
-            key=self.signing_key,
+            key=signing_key,
             clock=self.clock,
             spawn=self.spawn,
         )
+        self.latches = defaultdict[str, Latch](Latch)  # each is created when its name is first used
+        self.action_ids: Iterator[int] = count(1)
+        self.problems: list[Exception] = []  # what failed inside the emulator, for `Emulator.check`
+        self.open_exchanges = set[Cancellable]()
+        self._jobs = set[asyncio.Task[None]]()
 
     def create_prompt(self, text: str, skills: tuple[str, ...] = (), files: tuple[StoredFile, ...] = ()) -> Prompt:
         prompt_id = self.ids.uuid()
@@ -109,7 +102,6 @@ class State:
         return Prompt(id=prompt_id, text=text, submitted_at=now, transcript=transcript, skills=skills, files=files)
 
     def issue_read_token(self) -> str:
-        """Create a token for a URL's query that replaces a key."""
         token = self.ids.token("pass_")
         self.read_tokens.add(token)
         return token

@@ -94,23 +94,3 @@ class Formats:
     artifact: ArtifactFormat = field(factory=ArtifactFormat)
     webhook: WebhookFormat = field(factory=WebhookFormat)
     delivery: DeliveryPolicy = field(factory=DeliveryPolicy)
-
-
-@frozen(kw_only=True)
-class Settings:
-    """The settings that outlive `Emulator.clear`."""
-
-    api_key: str
-    deterministic: bool
-    pace_seconds: float
-    """Between two events of an agent without a script."""
-    boot_seconds: float
-    """From the request for a task to the response, while its VM boots."""
-    provisioning_seconds: float
-    """Until an agent computer is ready."""
-    url_lifetime_seconds: float
-    formats: Formats
-    """The formats after each `Emulator.clear`."""
-    disabled_executors: frozenset[str]
-    seed: int
-    log_limit: int

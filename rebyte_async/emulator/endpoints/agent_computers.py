@@ -81,14 +81,16 @@ async def _provision(state: State, agent_computer: AgentComputer) -> None:
     if state.provisionings:
         provisioning = state.provisionings.popleft()
     else:
-        provisioning = Provisioning(seconds=state.settings.provisioning_seconds)
+        provisioning = Provisioning(seconds=state.provisioning_seconds)
     await asyncio.sleep(provisioning.seconds)
     if provisioning.hold is not None:
         await state.latches[provisioning.hold].wait()
+    agent_computer.updated_at, agent_computer.provision_error = state.clock(), provisioning.error
     if provisioning.error is not None:
-        agent_computer.fail(provisioning.error, state.clock())
+        agent_computer.status = "error"
     else:
-        agent_computer.succeed(state.ids.uuid(), state.ids.token("sbx_"), state.clock())
+        agent_computer.status = "ready"
+        agent_computer.sandbox_id, agent_computer.sandbox_api_key = state.ids.uuid(), state.ids.token("sbx_")
 
 
 def _read_views(body: JsonObject) -> dict[str, bool]:

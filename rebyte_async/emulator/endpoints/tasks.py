@@ -37,11 +37,11 @@ async def create(state: State, exchange: Exchange) -> web.Response:
     response = json_response(task.created_json(), 201)
 
     async def boot() -> None:
-        await asyncio.sleep(state.settings.boot_seconds)
+        await asyncio.sleep(state.boot_seconds)
         agent.start(state, task)
 
     state.spawn(boot())
-    await asyncio.sleep(state.settings.boot_seconds)
+    await asyncio.sleep(state.boot_seconds)
     return response
 
 

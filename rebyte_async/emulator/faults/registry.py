@@ -41,7 +41,7 @@ class Match:
 
     async def fits(self, exchange: Exchange) -> bool:
         """Return whether a request is selected."""
-        if self.method not in (None, exchange.method) or self.origin not in (None, exchange.origin):
+        if self.method not in (None, exchange.request.method) or self.origin not in (None, exchange.origin):
             return False
         if self.path is not None and not self.path.fullmatch(exchange.path):
             return False

@@ -30,7 +30,6 @@ class AgentFilesystem:
                 self._loaded[file] = await anyio.Path(file.path).read_bytes()
 
     def read(self, path: str) -> bytes:
-        """Return the bytes of a file, or raise a `FileNotFoundError`."""
         file = self.files.get(path.removeprefix(_FOLDER))
         if file is None:
             raise FileNotFoundError(f"the agent computer has no file {path!r}; it has {sorted(self.files)}")

@@ -44,13 +44,6 @@ class AgentComputer:
     agent_instructions: str | None = None
     views: dict[str, bool] = field(factory=lambda: dict.fromkeys(_VIEWS, True))
 
-    def succeed(self, sandbox_id: str, sandbox_api_key: str, now: datetime) -> None:
-        self.status, self.updated_at = "ready", now
-        self.sandbox_id, self.sandbox_api_key = sandbox_id, sandbox_api_key
-
-    def fail(self, error: str, now: datetime) -> None:
-        self.status, self.updated_at, self.provision_error = "error", now, error
-
     def to_json(self) -> dict[str, Any]:
         return {
             "id": self.id,

@@ -52,6 +52,5 @@ class Latch:
         await self.opened.wait()
 
     async def wait_for_arrivals(self, count: int) -> None:
-        """Wait until `count` agents have arrived at the latch."""
         while self._arrived < count:
             await self._arrival.wait()

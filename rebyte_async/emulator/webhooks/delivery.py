@@ -110,7 +110,13 @@ class WebhookQueue:
 
     async def _try(self, queued: QueuedDelivery) -> None:
         policy = self._worker.formats.delivery  # a test may set another one at any time
-        attempt = await self._attempt(queued, policy.timeout)
+        time, body, status, error = now(), queued.body, None, None
+        headers = {**_HEADERS, **await queued.make_headers(self._worker.key, self._webhook.secret, time)}
+        try:
+            status = await _post(self._webhook.url, headers, body, policy.timeout)
+        except (aiohttp.ClientError, OSError, ValueError) as failure:
+            error = f"{type(failure).__name__}: {failure}"
+        attempt = Attempt(time=time, headers=headers, body=body, status=status, error=error)
         attempts = (*queued.delivery.attempts, attempt)
         queued.delivery = self._worker.log.update(queued.delivery, attempts=attempts)
         self._webhook.record_attempt(
@@ -137,16 +143,6 @@ class WebhookQueue:
                 self._held.remove(held)
                 self._ready.appendleft(held)
                 self._wake()
-
-    async def _attempt(self, queued: QueuedDelivery, timeout: float) -> Attempt:
-        time, body = now(), queued.body
-        headers = {**_HEADERS, **await queued.make_headers(self._worker.key, self._webhook.secret, time)}
-        status, error = None, None
-        try:
-            status = await _post(self._webhook.url, headers, body, timeout)
-        except (aiohttp.ClientError, OSError, ValueError) as failure:
-            error = f"{type(failure).__name__}: {failure}"
-        return Attempt(time=time, headers=headers, body=body, status=status, error=error)
 
 
 async def _post(url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> int:
