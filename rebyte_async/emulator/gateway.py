@@ -25,10 +25,6 @@ _PREFIX = "/v1"
 Handler: TypeAlias = Callable[[State, Exchange], Awaitable[web.StreamResponse]]
 
 
-def _compile(route: Route) -> re.Pattern[str]:
-    return re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route.path))
-
-
 @frozen
 class Route:
     """An endpoint; each `{name}` in its path is one segment, which may contain an encoded slash."""
@@ -38,7 +34,10 @@ class Route:
     scope: str | None
     """The scope that a key must have; None for an endpoint without a key."""
     handler: Handler
-    pattern: re.Pattern[str] = field(init=False, default=Factory(_compile, takes_self=True))
+    pattern: re.Pattern[str] = field(
+        init=False,
+        default=Factory(lambda route: re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route.path)), takes_self=True),
+    )
 
 
 @define(eq=False)
@@ -60,7 +59,11 @@ class Gateway:
         except ApiError as error:
             return error_response(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a 500 and `check` raises it
-            return _report_failure(state, exchange, error)
+            state.problems.append(error)
+            if exchange.entry.record.status is not None:
+                connection.abort()  # the response is being sent, and can't become another one
+            exchange.entry.update(status=500)
+            return error_response(ApiError(500, "internal_error", "Internal server error."))
         finally:
             connection.on_lost = None
             state.open_exchanges.discard(exchange)
@@ -129,12 +132,3 @@ class Gateway:
             if match and method == route.method:
                 return route, {name: unquote(segment) for name, segment in match.groupdict().items()}
         raise not_found(f"{method} {path}")
-
-
-def _report_failure(state: State, exchange: Exchange, error: Exception) -> web.StreamResponse:
-    state.problems.append(error)
-    if exchange.entry.record.status is not None:
-        exchange.connection.abort()  # the response is being sent, and can't become another one
-    response = error_response(ApiError(500, "internal_error", "Internal server error."))
-    exchange.entry.update(status=response.status)
-    return response

@@ -36,10 +36,6 @@ def json_response(data: Any, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
 
-def empty_response() -> web.Response:
-    return web.Response(status=204)
-
-
 def error_response(error: ApiError) -> web.Response:
     return json_response({"error": {"code": error.code, "message": error.message}}, error.status)
 

@@ -6,13 +6,13 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from itertools import count
-from typing import Protocol
 
 from attrs import evolve
 
 from rebyte_async.emulator.artifacts.storage import ArtifactStore
 from rebyte_async.emulator.auth import UrlSigner
 from rebyte_async.emulator.disk import DiskPart
+from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.faults.registry import FaultRegistry
 from rebyte_async.emulator.generators import IdGenerator, make_clock
 from rebyte_async.emulator.log import TrafficLog
@@ -29,12 +29,6 @@ from rebyte_async.emulator.webhooks.log import DeliveryLog
 from rebyte_async.emulator.webhooks.message import SigningKey
 
 _CLOSE_TIMEOUT = 1.0
-
-
-class Cancellable(Protocol):
-    """An exchange that can be cancelled."""
-
-    def cancel(self) -> None: ...
 
 
 class State:
@@ -92,7 +86,7 @@ class State:
         self.latches = defaultdict[str, Latch](Latch)  # each is created when its name is first used
         self.action_ids: Iterator[int] = count(1)
         self.problems: list[Exception] = []  # what failed inside the emulator, for `Emulator.check`
-        self.open_exchanges = set[Cancellable]()
+        self.open_exchanges = set[Exchange]()
         self._jobs = set[asyncio.Task[None]]()
 
     def create_prompt(self, text: str, skills: tuple[str, ...] = (), files: tuple[StoredFile, ...] = ()) -> Prompt:

@@ -6,18 +6,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from rebyte_async.emulator.body import JsonObject, make_page
 from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.gateway import Route
-from rebyte_async.emulator.responses import empty_response, json_response, validation_error
+from rebyte_async.emulator.responses import json_response, validation_error
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning
 from rebyte_async.emulator.state.files import Workspace
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 _DEFAULT_NAME = "Agent Computer"
 _MAX_NAME = 200
@@ -70,7 +68,7 @@ async def delete(state: State, exchange: Exchange) -> web.Response:
     agent_computer = _get(state, exchange)
     del state.agent_computers[agent_computer.id]
     del state.workspaces[agent_computer.id]
-    return empty_response()
+    return web.Response(status=204)
 
 
 def _get(state: State, exchange: Exchange) -> AgentComputer:

@@ -17,7 +17,7 @@ from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.faults.base import apply_faults
 from rebyte_async.emulator.gateway import Route
 from rebyte_async.emulator.generators import timestamp
-from rebyte_async.emulator.responses import empty_response, json_response, validation_error
+from rebyte_async.emulator.responses import json_response, validation_error
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.files import StoredArtifact, Workspace
 
@@ -68,7 +68,7 @@ async def delete(state: State, exchange: Exchange) -> web.Response:
     artifact = _artifact(state, exchange)
     del _workspace(state, exchange).artifacts[artifact.name]
     await state.artifacts.discard(artifact)
-    return empty_response()
+    return web.Response(status=204)
 
 
 async def delete_all(state: State, exchange: Exchange) -> web.Response:
@@ -77,7 +77,7 @@ async def delete_all(state: State, exchange: Exchange) -> web.Response:
     artifacts.clear()
     for artifact in removed:
         await state.artifacts.discard(artifact)
-    return empty_response()
+    return web.Response(status=204)
 
 
 async def get_signed(state: State, exchange: Exchange) -> web.StreamResponse:

@@ -1,5 +1,7 @@
 """`/tasks`: create, list, get, cancel, share and delete tasks, add prompts to them, and answer their questions.
 
+The agent of a task works on its prompts one after the other, by playing their scripts.
+
 *Source*: contract §3, documented; content and answers: observed
 """
 
@@ -7,21 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING
 
-from rebyte_async.emulator import agent
+from aiohttp import web
+
 from rebyte_async.emulator.body import JsonObject, make_page
 from rebyte_async.emulator.endpoints.files import find_attached
 from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.gateway import Route
-from rebyte_async.emulator.responses import ApiError, conflict, empty_response, json_response, validation_error
+from rebyte_async.emulator.responses import ApiError, conflict, json_response, validation_error
+from rebyte_async.emulator.script.player import ScriptPlayer
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.files import Workspace
 from rebyte_async.emulator.state.prompts import Answer, Prompt
 from rebyte_async.emulator.state.tasks import Task
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 _DEFAULT_EXECUTOR = "claude"
 _MAX_PROMPT = 100_000
@@ -38,7 +38,7 @@ async def create(state: State, exchange: Exchange) -> web.Response:
 
     async def boot() -> None:
         await asyncio.sleep(state.boot_seconds)
-        agent.start(state, task)
+        _start_agent(state, task)
 
     state.spawn(boot())
     await asyncio.sleep(state.boot_seconds)
@@ -65,7 +65,7 @@ async def create_prompt(state: State, exchange: Exchange) -> web.Response:
     task, body = _get(state, exchange), await exchange.body.json()
     prompt = _create_prompt(state, body)
     task.prompts.append(prompt)
-    agent.start(state, task)
+    _start_agent(state, task)
     return json_response({"promptId": prompt.id}, 201)
 
 
@@ -83,7 +83,7 @@ async def answer(state: State, exchange: Exchange) -> web.Response:
 async def cancel(state: State, exchange: Exchange) -> web.Response:
     """`POST /tasks/:id/cancel`: without effect on a task that has ended. GUESS(§3): the body of the response."""
     task = _get(state, exchange)
-    canceled = agent.cancel(state, task)
+    canceled = _stop_agent(state, task)
     return json_response({"id": task.id, "status": task.status, "canceledPrompts": canceled})
 
 
@@ -100,9 +100,9 @@ async def set_visibility(state: State, exchange: Exchange) -> web.Response:
 async def delete(state: State, exchange: Exchange) -> web.Response:
     """`DELETE /tasks/:id`: cancels the task, and hides it from every read."""
     task = _get(state, exchange)
-    agent.cancel(state, task)
+    _stop_agent(state, task)
     del state.tasks[task.id]
-    return empty_response()
+    return web.Response(status=204)
 
 
 def _get(state: State, exchange: Exchange) -> Task:
@@ -139,6 +139,41 @@ def _create(state: State, body: JsonObject) -> Task:
 def _create_prompt(state: State, body: JsonObject) -> Prompt:
     text, skills = body.text("prompt", max_length=_MAX_PROMPT), body.texts("skills")
     return state.create_prompt(text, skills, tuple(find_attached(state, entry) for entry in body.objects("files")))
+
+
+def _start_agent(state: State, task: Task) -> None:
+    """Start the agent of a task, unless it is at work."""
+    if task.agent is None or task.agent.done():
+        task.agent = state.spawn(_work(state, task))
+
+
+def _stop_agent(state: State, task: Task) -> int:
+    """Stop the agent, end the task's open prompts as canceled, and return how many there were."""
+    prompts = task.open_prompts
+    # An agent without an open prompt plays late steps, which a cancel doesn't stop. The prompts of delegations end with
+    # the turn that they belong to.
+    if prompts and task.agent is not None:
+        task.agent.cancel()
+        task.agent = None
+    for prompt in (*prompts, *(prompt for prompt in task.delegated.values() if prompts)):
+        prompt.end("canceled", "", state.clock())
+    state.deliveries.announce(task)
+    return len(prompts)
+
+
+async def _work(state: State, task: Task) -> None:
+    while (prompt := next(iter(task.open_prompts), None)) is not None:
+        prompt.status = "running"
+        task.workspace.files.update({file.filename: file for file in prompt.files})
+        state.deliveries.announce(task)
+        player = ScriptPlayer(state, task, prompt, state.deliveries.announce)
+        try:
+            await player.play(state.scripts.take(prompt.text))
+        except Exception as error:  # noqa: BLE001 - `Emulator.check` raises whatever a script's function raises
+            state.problems.append(error)
+            player.end("failed", f"The script failed: {error!r}")
+        else:
+            player.end("succeeded", None)
 
 
 ROUTES = (

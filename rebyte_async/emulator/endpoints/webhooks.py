@@ -14,7 +14,7 @@ from yarl import URL
 from rebyte_async.emulator.body import JsonObject
 from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.gateway import Route
-from rebyte_async.emulator.responses import ApiError, conflict, empty_response, json_response, validation_error
+from rebyte_async.emulator.responses import ApiError, conflict, json_response, validation_error
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.state.webhooks import EVENTS, Webhook
 from rebyte_async.emulator.webhooks.delivery import is_loopback
@@ -61,7 +61,7 @@ async def delete(state: State, exchange: Exchange) -> web.Response:
     webhook.is_deleted = True
     del state.webhooks[webhook.id]
     state.deliveries.drop_held(webhook)
-    return empty_response()
+    return web.Response(status=204)
 
 
 async def get_public_key(state: State, _: Exchange) -> web.Response:

@@ -129,9 +129,8 @@ class BrokenBody:
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
         del exchange
         response = await respond()
-        if response.prepared:
-            return response
-        return web.Response(body=self.body, status=response.status, content_type=self.content_type)
+        broken = web.Response(body=self.body, status=response.status, content_type=self.content_type)
+        return response if response.prepared else broken
 
 
 @frozen

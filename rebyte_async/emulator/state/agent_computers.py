@@ -17,7 +17,6 @@ class Provisioning:
     """How an agent computer is provisioned."""
 
     seconds: float
-    """How long it takes."""
     hold: str | None = None
     """The latch that it waits at."""
     error: str | None = None

@@ -85,15 +85,13 @@ class QueuedDelivery:
         if self.plan.tampered == "unsigned":
             return {}
         headers = {} if secret is None else {"X-Webhook-Secret": self._maybe_spoil("secret", secret)}
-        return {**headers, **await self._sign(key, int(now.timestamp() - self.plan.age))}
-
-    async def _sign(self, key: SigningKey, timestamp: int) -> dict[str, str]:
+        timestamp = int(now.timestamp() - self.plan.age)
         message = f"{timestamp}.{self.delivery.url}.{hashlib.sha256(self._signed_body).hexdigest()}"
         try:
             signature = self._maybe_spoil("signature", await to_thread.run_sync(key.sign, message.encode()))
         except CryptographyMissingError:
-            return {}
-        return {"X-Webhook-Timestamp": str(timestamp), "X-Webhook-Signature": signature}
+            return headers
+        return {**headers, "X-Webhook-Timestamp": str(timestamp), "X-Webhook-Signature": signature}
 
     def _maybe_spoil(self, part: str, value: str) -> str:
         if self.plan.tampered != part:
