@@ -17,12 +17,8 @@ from rebyte_async.emulator.responses import ApiError, access_denied, storage_err
 if TYPE_CHECKING:
     from aiohttp import web
 
-_HEADERS = ("API_KEY", "api-key", "x-api-key")
-
-
-def read_key(headers: Mapping[str, str]) -> str | None:
-    """Return the key that came with a request, under any of the header names that the service accepts."""
-    return next((headers[name] for name in _HEADERS if name in headers), None)
+KEY_HEADERS = ("API_KEY", "api-key", "x-api-key")
+"""The names under which the service accepts a key."""
 
 
 def authorize(keys: Mapping[str, frozenset[str] | None], key: str | None, scope: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -237,7 +237,7 @@ class Emulator:
 
     def release(self, name: str = "gate") -> None:
         """Let all agents continue that wait, or will wait, in a `hold` with this name."""
-        self._call_soon(self._state.latches[name].opened.set)
+        self._running_loop().call_soon_threadsafe(self._state.latches[name].opened.set)
 
     async def reached(self, name: str = "gate", *, count: int = 1) -> None:
         """Wait until `count` agents have reached a `hold` with this name."""
@@ -301,7 +301,7 @@ class Emulator:
         # New requests get the new state at once. What runs in the old one can only be stopped in the emulator's loop.
         old, self._state = self._state, self._create_state(self._disk.new_part())
         if self._loop is not None:
-            self._call_soon(old.close)
+            self._loop.call_soon_threadsafe(old.close)
 
     def check(self) -> None:
         """Raise what failed inside the emulator or in a function of a script.
@@ -370,6 +370,3 @@ class Emulator:
         if asyncio.get_running_loop() is loop:
             return await job
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(job, loop))
-
-    def _call_soon(self, action: Callable[[], None]) -> None:
-        self._running_loop().call_soon_threadsafe(action)

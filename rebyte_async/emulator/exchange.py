@@ -92,7 +92,3 @@ class Exchange:
     def stop(self) -> None:
         if self.handler_task is not None:
             self.handler_task.cancel()
-
-    def cancel(self) -> None:
-        self.connection.abort()
-        self.stop()

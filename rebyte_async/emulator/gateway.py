@@ -12,7 +12,7 @@ from aiohttp import web
 from attrs import Factory, define, field, frozen
 
 from rebyte_async.emulator.artifacts.download import Download
-from rebyte_async.emulator.auth import authorize, read_key
+from rebyte_async.emulator.auth import KEY_HEADERS, authorize
 from rebyte_async.emulator.body import RequestBody
 from rebyte_async.emulator.exchange import Connection, Exchange
 from rebyte_async.emulator.faults.base import RequestFault, Respond, apply_faults
@@ -80,7 +80,7 @@ class Gateway:
             path=path,
             query=request.query,
             headers=request.headers,
-            key=read_key(request.headers),
+            key=next((request.headers[name] for name in KEY_HEADERS if name in request.headers), None),
             connection=connection.number,
             peer_port=peer[1] if peer else 0,
         )
@@ -117,7 +117,7 @@ class Gateway:
     async def _serve(self, state: State, exchange: Exchange) -> web.StreamResponse:
         try:
             route, exchange.params = self._find_route(exchange.request.method, exchange.request.rel_url.raw_path)
-            key = read_key(exchange.request.headers)
+            key = exchange.entry.record.key
             if self.origin == "storage" and key is not None:
                 raise validation_error("An API key came to an origin that it isn't for.")
             if route.scope is not None and exchange.request.query.get("pass") not in state.read_tokens:

@@ -112,7 +112,8 @@ class State:
         for job in tuple(self._jobs):  # a job that ends leaves the set
             job.cancel()
         for exchange in tuple(self.open_exchanges):
-            exchange.cancel()
+            exchange.connection.abort()
+            exchange.stop()
 
     async def wait_closed(self) -> None:
         """Wait until the stopped jobs have ended, for at most a second: a script may refuse to stop."""

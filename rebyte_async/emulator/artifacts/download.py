@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from aiohttp import web
 from anyio import to_thread
 from attrs import frozen
 
-from rebyte_async.emulator.artifacts.storage import encode_segment
 from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.frames import ByteSink, CutOff
 from rebyte_async.emulator.responses import ApiError, error_response
@@ -93,7 +93,7 @@ def _requested_span(headers: Mapping[str, str], plan: DownloadPlan) -> range | N
 def _make_headers(plan: DownloadPlan, span: range | None) -> dict[str, str]:
     headers = {
         "Content-Type": plan.artifact.content_type,
-        "Content-Disposition": f"attachment; filename*=UTF-8''{encode_segment(plan.artifact.name)}",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(plan.artifact.name, safe='')}",
         "ETag": plan.etag,
     }
     if plan.ranges:

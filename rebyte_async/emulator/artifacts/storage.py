@@ -8,7 +8,6 @@ from collections.abc import AsyncIterable, Callable, Iterator
 from datetime import datetime
 from itertools import count
 from typing import Any
-from urllib.parse import quote
 
 from attrs import field, frozen
 
@@ -74,15 +73,3 @@ def check_name(name: str) -> str:
     if name in ("", ".", ".."):
         raise validation_error(f"{name!r} is no filename.")
     return name
-
-
-def check_content_type(content_type: str) -> str:
-    """Return a content type that can be sent in a header, or raise an `ApiError`."""
-    if not content_type.isascii() or not content_type.isprintable():
-        raise validation_error("A content type must be printable ASCII.")
-    return content_type
-
-
-def encode_segment(name: str) -> str:
-    """Encode a name as one segment of a path, whatever characters it has."""
-    return quote(name, safe="")

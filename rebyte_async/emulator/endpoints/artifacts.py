@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
 from rebyte_async.emulator.artifacts.download import DownloadPlan, make_download
 from rebyte_async.emulator.artifacts.multipart import MultipartReader, Part
-from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE, check_content_type, check_name, encode_segment
+from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE, check_name
 from rebyte_async.emulator.body import JsonObject
 from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.faults.base import apply_faults
@@ -114,7 +115,9 @@ def _download(exchange: Exchange, artifact: StoredArtifact) -> web.StreamRespons
 async def _write_draft(state: State, workspace: Workspace, part: Part) -> StoredArtifact:
     if part.filename is None:
         raise validation_error("A part named files must have a filename.")
-    name, content_type = check_name(part.filename), check_content_type(part.content_type or DEFAULT_TYPE)
+    name, content_type = check_name(part.filename), part.content_type or DEFAULT_TYPE
+    if not content_type.isascii() or not content_type.isprintable():
+        raise validation_error("A content type must be printable ASCII.")
     return await state.artifacts.write(workspace, name, content_type, part.chunks)
 
 
@@ -130,7 +133,7 @@ def _signed_url(state: State, artifact: StoredArtifact) -> str:
 
 
 def _storage_url(state: State, workspace_id: str, name: str) -> str:
-    return f"{state.origins['storage']}/artifacts/{encode_segment(workspace_id)}/{encode_segment(name)}"
+    return f"{state.origins['storage']}/artifacts/{quote(workspace_id, safe='')}/{quote(name, safe='')}"
 
 
 def _list_response(state: State, artifacts: list[StoredArtifact], status: int = 200) -> web.Response:

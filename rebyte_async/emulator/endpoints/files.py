@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 import anyio
 from aiohttp import web
 
@@ -14,7 +16,7 @@ from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.gateway import Route
 from rebyte_async.emulator.responses import json_response, validation_error
 from rebyte_async.emulator.service import State
-from rebyte_async.emulator.state.files import File, StoredFile, make_unique_name
+from rebyte_async.emulator.state.files import File, StoredFile
 
 _MAX_FILENAME = 255
 
@@ -24,7 +26,8 @@ async def create(state: State, exchange: Exchange) -> web.Response:
     body = await exchange.body.json()
     filename = body.text("filename", max_length=_MAX_FILENAME)
     content_type = body.optional_text("contentType") or DEFAULT_TYPE
-    file_id, unique_name = state.ids.uuid(), make_unique_name(filename, state.ids.token("")[-8:])
+    path, file_id = PurePosixPath(filename.replace("/", "_")), state.ids.uuid()
+    unique_name = f"{path.stem}-{state.ids.token('')[-8:]}{path.suffix}"
     file = File(id=file_id, filename=unique_name, content_type=content_type)
     state.files[file.id] = file
     url = state.signer.sign("PUT", f"{state.origins['storage']}/uploads/{file.id}", file.content_type)

@@ -18,7 +18,7 @@ from rebyte_async.emulator.faults.deliveries import (
     TamperedDelivery,
     UnreadableDelivery,
 )
-from rebyte_async.emulator.faults.downloads import ExpiredUrl, NoRanges, OtherETag, Slow, WrongLength
+from rebyte_async.emulator.faults.downloads import NoRanges, OtherETag, Slow, WrongLength
 from rebyte_async.emulator.faults.registry import DOWNLOADS, Deliveries, FaultRegistry, Match, Rule
 from rebyte_async.emulator.faults.requests import (
     BrokenBody,
@@ -26,6 +26,7 @@ from rebyte_async.emulator.faults.requests import (
     Drop,
     EagerCompletedAt,
     EmptyBody,
+    ExpiredUrl,
     HtmlPage,
     ReadLag,
     Redirect,

@@ -1,23 +1,17 @@
-"""Faults of downloads: of their length, their ETag, their ranges, their pace and their URLs."""
+"""Faults of downloads: of their length, their ETag, their ranges and their pace."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
 from itertools import count
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from attrs import evolve, field, frozen
 
 from rebyte_async.emulator.artifacts.download import DownloadPlan
-from rebyte_async.emulator.exchange import Exchange
-from rebyte_async.emulator.faults.base import Respond
-from rebyte_async.emulator.faults.registry import DOWNLOADS, STORAGE, Match
+from rebyte_async.emulator.faults.registry import DOWNLOADS, Match
 from rebyte_async.emulator.frames import ByteSink
-from rebyte_async.emulator.responses import access_denied
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 
 @frozen
@@ -80,14 +74,3 @@ class Slow:
                 await sink(rest[start : start + self.size])
 
         return send
-
-
-@frozen
-class ExpiredUrl:
-    """A signed URL has expired before it is used: 403, in the storage's XML."""
-
-    where: ClassVar[Match] = STORAGE
-
-    async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
-        del exchange, respond
-        return access_denied("The URL has expired.")

@@ -13,9 +13,9 @@ from attrs import evolve, field, frozen
 from rebyte_async.emulator.body import is_array, is_object
 from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.faults.base import Respond
-from rebyte_async.emulator.faults.registry import Match
+from rebyte_async.emulator.faults.registry import STORAGE, Match
 from rebyte_async.emulator.frames import Done, Frame, FrameSink
-from rebyte_async.emulator.responses import ApiError, error_response, json_response, not_found, read_json
+from rebyte_async.emulator.responses import ApiError, access_denied, error_response, json_response, not_found, read_json
 
 _CODES = {
     400: "validation_error",
@@ -166,6 +166,17 @@ class Redirect:
             target = target.update_query({"pass": exchange.issue_read_token()})
         location = self.to or f"{exchange.origins[self.origin]}{target}"
         return web.Response(status=self.status, headers={"Location": location})
+
+
+@frozen
+class ExpiredUrl:
+    """A signed URL has expired before it is used: 403, in the storage's XML."""
+
+    where: ClassVar[Match] = STORAGE
+
+    async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
+        del exchange, respond
+        return access_denied("The URL has expired.")
 
 
 @frozen

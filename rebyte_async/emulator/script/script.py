@@ -63,20 +63,18 @@ class Scripts:
 
 def default_script(turn: Turn, pace_seconds: float) -> Iterator[Step]:
     """Yield the steps of a short, plausible turn with every common kind of event."""
-    for event in _events(turn):
+    subject = turn.prompt.strip().partition("\n")[0][:_MAX_ECHO]
+    usage = {"input_tokens": 42, "output_tokens": 7}
+    events: tuple[Step, ...] = (
+        steps.init(turn.prompt_id, model=turn.executor),
+        steps.thinking(f"The user wants: {subject}"),
+        *map(steps.delta, ("I'll ", "take ", "a look.")),
+        steps.tool_use("Bash", {"command": "ls /code"}),
+        steps.tool_result("\n".join(turn.files) or "README.md", is_error=False),
+        *map(steps.delta, ("Done: ", subject)),
+        steps.result(f"Done: {subject}", status="success", duration_ms=120, usage=usage),
+    )
+    for event in events:
         yield event
         yield steps.pause(pace_seconds)
     yield steps.succeed()
-
-
-def _events(turn: Turn) -> Iterator[Step]:
-    subject = turn.prompt.strip().partition("\n")[0][:_MAX_ECHO]
-    yield steps.init(turn.prompt_id, model=turn.executor)
-    yield steps.thinking(f"The user wants: {subject}")
-    yield from map(steps.delta, ("I'll ", "take ", "a look."))
-    yield steps.tool_use("Bash", {"command": "ls /code"})
-    yield steps.tool_result("\n".join(turn.files) or "README.md", is_error=False)
-    yield from map(steps.delta, ("Done: ", subject))
-    yield steps.result(
-        f"Done: {subject}", status="success", duration_ms=120, usage={"input_tokens": 42, "output_tokens": 7}
-    )

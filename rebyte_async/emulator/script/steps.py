@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -31,24 +31,16 @@ class Emit:
 
 
 @frozen
-class ToolUse:
-    """A tool_use event; its tool id is generated unless the payload has one."""
+class ToolEvent:
+    """A tool_use or tool_result event; without a tool id, it gets a new one, or that of the latest tool_use."""
 
+    event_type: Literal["tool_use", "tool_result"]
     payload: Mapping[str, Any]
 
     async def play(self, player: ScriptPlayer) -> None:
-        player.tool_id = self.payload.get("id") or player.host.ids.token("toolu_")
-        player.emit("tool_use", {**self.payload, "id": player.tool_id})
-
-
-@frozen
-class ToolResult:
-    """A tool_result event; its tool id is that of the latest tool_use unless the payload has one."""
-
-    payload: Mapping[str, Any]
-
-    async def play(self, player: ScriptPlayer) -> None:
-        player.emit("tool_result", {**self.payload, "id": self.payload.get("id") or player.tool_id})
+        if self.event_type == "tool_use":
+            player.tool_id = self.payload.get("id") or player.host.ids.token("toolu_")
+        player.emit(self.event_type, {**self.payload, "id": self.payload.get("id") or player.tool_id})
 
 
 @frozen
@@ -88,7 +80,7 @@ def delta(content: str) -> Emit:
 
 def tool_use(
     name: str, arguments: Mapping[str, Any] | None = None, *, tool_id: str | None = None, sub_prompt: str | None = None
-) -> ToolUse:
+) -> ToolEvent:
     """Emit a call of a tool.
 
     Args:
@@ -98,12 +90,12 @@ def tool_use(
         sub_prompt: The `subPromptId` of the event, if it is to have one; `delegate` sets a real one.
     """
     payload = {"id": tool_id, "name": name, "input": dict(arguments or {}), "subPromptId": sub_prompt}
-    return ToolUse(_without_none(payload))
+    return ToolEvent("tool_use", _without_none(payload))
 
 
 def tool_result(
     output: str, *, tool_id: str | None = None, is_error: bool | None = None, sub_prompt: str | None = None
-) -> ToolResult:
+) -> ToolEvent:
     """Emit the result of a tool.
 
     Args:
@@ -113,7 +105,7 @@ def tool_result(
         sub_prompt: The `subPromptId` of the event, if it is to have one.
     """
     payload = {"id": tool_id, "output": output, "is_error": is_error, "subPromptId": sub_prompt}
-    return ToolResult(_without_none(payload))
+    return ToolEvent("tool_result", _without_none(payload))
 
 
 def result(

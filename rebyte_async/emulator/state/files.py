@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from attrs import define, evolve, field, frozen
 
@@ -34,12 +34,6 @@ class File:
     filename: str
     content_type: str
     stored: StoredFile | None = None
-
-
-def make_unique_name(filename: str, token: str) -> str:
-    """Return a name that no other file has, with the ending of the requested one."""
-    path = PurePosixPath(filename.replace("/", "_"))
-    return f"{path.stem}-{token}{path.suffix}"
 
 
 @frozen(kw_only=True)
