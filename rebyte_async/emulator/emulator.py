@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import threading
 from collections.abc import Coroutine, Iterable
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-from anyio.from_thread import start_blocking_portal
+from attrs import define, field
 
 from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE
 from rebyte_async.emulator.disk import Disk
@@ -112,7 +112,7 @@ class Emulator:
         self._state = self._create_state(self._disk.new_part())
         self._server = Server(host, port, lambda: self._state, self._origins)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = ExitStack()  # for a plain `with`: what ends the thread and its event loop
+        self._thread: _LoopThread | None = None
 
     @property
     def url(self) -> str:
@@ -344,14 +344,20 @@ class Emulator:
         await self.aclose()
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            portal = stack.enter_context(start_blocking_portal())
-            stack.enter_context(portal.wrap_async_context_manager(self))
-            self._thread = stack.pop_all()
+        self._thread = _LoopThread()
+        self._thread.start()
+        try:
+            self._thread.run(self.start())
+        except BaseException:
+            self._thread.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.close()
+        if self._thread is not None:
+            self._thread.run(self.aclose())
+            self._thread.stop()
+            self._thread = None
 
     def __repr__(self) -> str:
         return f"<Emulator {self._origins.get('api', 'not running')}>"
@@ -370,3 +376,26 @@ class Emulator:
         if asyncio.get_running_loop() is loop:
             return await job
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(job, loop))
+
+
+@define(eq=False)
+class _LoopThread:
+    """An event loop in its own thread, for an emulator that no test's loop can block.
+
+    anyio's portal would wait for every task at the end, also for that of a script that refuses to stop.
+    """
+
+    loop: asyncio.AbstractEventLoop = field(factory=asyncio.new_event_loop, init=False)
+    _thread: threading.Thread = field(init=False)
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self.loop.run_forever, name="rebyte-emulator", daemon=True)
+        self._thread.start()
+
+    def run(self, job: Coroutine[object, object, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(job, self.loop).result()
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
