@@ -4,21 +4,101 @@ All faults are in `rebyte_async.emulator.faults`, and everything about scripts i
 names of both can be imported from here as well. `__all__` has what a test needs at once.
 """
 
-# ruff: noqa: F403, F405 - both packages list their names, and all of them are names of this package
+# ruff: noqa: I001 - one import for each of both packages, with the names that are listed and those that aren't
 
 from __future__ import annotations
 
 from rebyte_async.emulator.artifacts.download import DownloadPlan
 from rebyte_async.emulator.emulator import Emulator
-from rebyte_async.emulator.faults import *
+from rebyte_async.emulator.faults import (
+    DOWNLOADS as DOWNLOADS,
+    BrokenBody as BrokenBody,
+    ByteFault as ByteFault,
+    Cut,
+    CutBytes as CutBytes,
+    Delay,
+    Deliveries,
+    DeliveryFault as DeliveryFault,
+    DeliveryPlan as DeliveryPlan,
+    DownloadFault as DownloadFault,
+    Drop,
+    Duplicate as Duplicate,
+    EagerCompletedAt as EagerCompletedAt,
+    EarlyDone as EarlyDone,
+    EmptyBody as EmptyBody,
+    EmptyDone as EmptyDone,
+    ExpiredUrl as ExpiredUrl,
+    Fault,
+    FaultBook as FaultBook,
+    FaultRegistry,
+    FrameFault as FrameFault,
+    HtmlPage,
+    LateDelivery as LateDelivery,
+    LateRow as LateRow,
+    Match,
+    NoDone as NoDone,
+    Noise as Noise,
+    NoRanges as NoRanges,
+    OtherETag as OtherETag,
+    ReadLag as ReadLag,
+    Redirect as Redirect,
+    Renumber as Renumber,
+    RepeatedDelivery as RepeatedDelivery,
+    ReplayPrevious as ReplayPrevious,
+    Reply as Reply,
+    RequestFault as RequestFault,
+    Respell as Respell,
+    Rewrite as Rewrite,
+    Rule,
+    Silence as Silence,
+    Slow as Slow,
+    Split as Split,
+    StaleDelivery as StaleDelivery,
+    Status,
+    TamperedDelivery as TamperedDelivery,
+    UnreadableDelivery as UnreadableDelivery,
+    WrongLength as WrongLength,
+)
 from rebyte_async.emulator.log import Record, TrafficLog
-from rebyte_async.emulator.script import *
+from rebyte_async.emulator.script import (
+    Ask as Ask,
+    Comment as Comment,
+    Delegate as Delegate,
+    Emit as Emit,
+    End as End,
+    Hold as Hold,
+    Pause as Pause,
+    Script,
+    ScriptPlayer as ScriptPlayer,
+    Stage as Stage,
+    Step,
+    Steps,
+    Turn,
+    WriteArtifact as WriteArtifact,
+    artifact,
+    cancel,
+    comment,
+    delegate,
+    delta,
+    error,
+    fail,
+    hold,
+    init,
+    pause,
+    question,
+    raw,
+    result,
+    succeed,
+    text,
+    thinking,
+    tool_result,
+    tool_use,
+)
 from rebyte_async.emulator.settings import ArtifactFormat, DeliveryPolicy, StreamFormat, WebhookFormat
 from rebyte_async.emulator.state.files import StoredArtifact, StoredFile
 from rebyte_async.emulator.state.prompts import Answer
 from rebyte_async.emulator.state.tasks import MadeTask
-from rebyte_async.emulator.webhooks.log import Attempt as Attempt
-from rebyte_async.emulator.webhooks.log import Delivery
+from rebyte_async.emulator.webhooks.log import Attempt as Attempt, Delivery
 
 # The names of earlier releases.
 Offer = DownloadPlan
