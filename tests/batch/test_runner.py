@@ -94,11 +94,29 @@ async def test_concurrency_limits_open_tasks(emulator: Emulator, client: AsyncRe
 
 async def test_ordered_outcomes_come_in_the_items_order(emulator: Emulator, client: AsyncRebyte) -> None:
     """A slow first item holds the outcomes of the others back, but not their tasks."""
-    emulator.script(says("on it"), pause(0.2), prompt="Do 0$", times=None)
+    emulator.script(says("on it"), hold(), prompt="Do 0$", times=None)
+
+    async def release_when_all_have_started() -> None:
+        while len(emulator.tasks) < 12:
+            await asyncio.sleep(0.01)
+        emulator.release()
+
+    releasing = asyncio.create_task(release_when_all_have_started())
     run = runner_of(client, concurrency=4).run(items(12), ordered=True)
     assert [outcome.key async for outcome in run] == [f"k{number}" for number in range(12)]
-    quick = [outcome.key async for outcome in runner_of(client, concurrency=4).run(items(12))]
-    assert quick[-1] == "k0" or quick.index("k0") > 0
+    await releasing
+
+
+async def test_outcomes_come_as_items_end(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Without an order a slow first item holds nothing back."""
+    emulator.script(says("on it"), hold(), prompt="Do 0$")
+    keys: list[str] = []
+    async for outcome in runner_of(client, concurrency=4).run(items(12)):
+        keys.append(outcome.key)
+        if len(keys) == 11:
+            assert "k0" not in keys
+            emulator.release()
+    assert keys[-1] == "k0"
 
 
 class Counting:
