@@ -13,7 +13,7 @@ import pytest
 
 from rebyte_async import AsyncRebyte, errors
 from rebyte_async.batch import BatchItem, BatchRunner
-from rebyte_async.emulator import Emulator, HtmlPage, Match, Status, Turn, error, fail, hold, pause, succeed
+from rebyte_async.emulator import Emulator, HtmlPage, Match, Status, Turn, error, fail, hold, succeed
 from rebyte_async.emulator import cancel as ends_canceled
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, keys_into, outcomes_of, rows, runner_of, supplied, texts
@@ -73,21 +73,29 @@ async def test_all_fields_of_an_item_are_sent(emulator: Emulator, client: AsyncR
 
 async def test_concurrency_limits_open_tasks(emulator: Emulator, client: AsyncRebyte) -> None:
     """At most `concurrency` tasks are open at once."""
-    open_ones = most = 0
+    started = open_ones = most = 0
 
     def starts(_: Turn) -> list[Any]:
-        nonlocal open_ones, most
+        nonlocal started, open_ones, most
+        started += 1
         open_ones += 1
         most = max(most, open_ones)
-        return [says("on it"), pause(0.1)]
+        return [says("on it"), *([hold()] if started <= 5 else [])]
 
     def ends(_: Turn) -> list[Any]:
         nonlocal open_ones
         open_ones -= 1
         return [succeed("x")]
 
+    async def release_when_five_are_open() -> None:
+        while open_ones < 5:
+            await asyncio.sleep(0.01)
+        emulator.release()
+
     emulator.script(starts, ends, times=None)
+    releasing = asyncio.create_task(release_when_five_are_open())
     found = await outcomes_of(runner_of(client, concurrency=5), items(30))
+    await releasing
     assert Counter(outcome.status for outcome in found.values()) == {"completed": 30}
     assert most == 5
 
