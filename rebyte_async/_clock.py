@@ -1,10 +1,11 @@
-"""Time as an argument: the clock, the sleep and the random numbers that code is given, and growing intervals."""
+"""Time as an argument (the clock, the sleep and the random numbers), growing intervals, and times as datetimes."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from random import Random
 
 from attrs import field, frozen
@@ -35,3 +36,18 @@ def intervals(first: float, *, factor: float, longest: float) -> Iterator[float]
     while True:
         yield seconds
         seconds = min(longest, seconds * factor)
+
+
+def to_datetime(value: datetime | str | None) -> datetime | None:
+    """Convert a time of a response to an aware datetime, in UTC where no zone is named.
+
+    A time that is absent or can't be read becomes None: a response must not fail because of a date.
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)

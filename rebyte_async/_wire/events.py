@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from rebyte_async._clock import to_datetime
 from rebyte_async._wire import json
 from rebyte_async._wire.json import BACKEND, Backend, as_array, as_int, as_object, as_str, is_object
 from rebyte_async._wire.redact import shorten
 from rebyte_async.errors import DecodeError
 from rebyte_async.types import events
-from rebyte_async.types._fields import moment
 from rebyte_async.types.events import Done, QuestionOption, TaskEvent, UnknownEvent
 from rebyte_async.types.statuses import TaskStatus
 
@@ -79,7 +79,7 @@ def event_from_mapping(document: Mapping[str, Any]) -> TaskEvent:
     event.event_key = event_key if type(event_key) is str else None
     try:
         time = _read_time(document["timestamp"])
-        event.timestamp = time if time.tzinfo else moment(time)
+        event.timestamp = time if time.tzinfo else to_datetime(time)
     except (KeyError, TypeError, ValueError):
         event.timestamp = None
     event.payload = payload
@@ -201,7 +201,7 @@ def _make_unknown(document: Mapping[str, Any]) -> UnknownEvent:
         event_type=document["eventType"],
         prompt_id=as_str(document.get("promptId")),
         event_key=as_str(document.get("eventKey")),
-        timestamp=moment(document.get("timestamp")),
+        timestamp=to_datetime(document.get("timestamp")),
         payload=as_object(document.get("payload")) or {},
         document=document,
     )

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
 
 import attrs
 
+from rebyte_async._clock import to_datetime
 from rebyte_async._wire import json
 from rebyte_async._wire.events import event_from_mapping
 from rebyte_async._wire.redact import excerpt, json_excerpt, shorten
 from rebyte_async.errors import DecodeError
-from rebyte_async.types._fields import moment
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.pages import Page
 
@@ -139,7 +139,7 @@ def _make_override(item: attrs.Attribute[Any], override: Callable[..., Any]) -> 
 
     A time is not checked: one that can't be read becomes None.
     """
-    converts_string = cast("Any", item).converter not in (None, moment)
+    converts_string = cast("Any", item).converter not in (None, to_datetime)
     hook = _make_plain_hook("a string", str, NoneType) if converts_string else None
     return override(rename=_to_camel_case(item.name), struct_hook=hook)
 

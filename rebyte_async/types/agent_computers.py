@@ -8,7 +8,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from rebyte_async.types._fields import find_member, moment
+from rebyte_async._clock import to_datetime
+from rebyte_async.types.statuses import find_member
 
 
 class AgentComputerStatus(StrEnum):
@@ -47,9 +48,9 @@ class AgentComputer:
     """Its page in Rebyte's application."""
     provision_error: str | None = None
     """Why it could not be provisioned, when the status is `error`."""
-    created_at: datetime | None = field(default=None, converter=moment)
+    created_at: datetime | None = field(default=None, converter=to_datetime)
     """When it was created."""
-    updated_at: datetime | None = field(default=None, converter=moment)
+    updated_at: datetime | None = field(default=None, converter=to_datetime)
     """When it last changed."""
     sandbox_base_url: str | None = None
     """The URL of the sandbox itself (observed)."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from rebyte_async.types._fields import moment
+from rebyte_async._clock import to_datetime
 
 _PORTS = {f"{name}{digit}" for name in ("COM", "LPT") for digit in "0123456789¹²³"}
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | _PORTS)
@@ -28,9 +28,9 @@ class Artifact:
     """Its size in bytes."""
     content_type: str | None = None
     """Its media type."""
-    created_at: datetime | None = field(default=None, converter=moment)
+    created_at: datetime | None = field(default=None, converter=to_datetime)
     """When it was created."""
-    updated_at: datetime | None = field(default=None, converter=moment)
+    updated_at: datetime | None = field(default=None, converter=to_datetime)
     """When it last changed."""
     url: str | None = field(default=None, repr=False)
     """A link to the file, where the server gives one. It may carry its own authorization, so the repr leaves it out."""

@@ -8,9 +8,11 @@ are strings, so `task.status == "completed"` always works.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import TypeVar
 
-from rebyte_async.types._fields import find_member
+T = TypeVar("T")
 
 
 class TaskStatus(StrEnum):
@@ -53,3 +55,12 @@ def task_status(value: str | None) -> TaskStatus | str | None:
 def prompt_status(value: str | None) -> PromptStatus | str | None:
     """Convert a status in any spelling, also a task's, to a `PromptStatus`; an unknown one stays a string."""
     return find_member(_PROMPT, value)
+
+
+def find_member(members: Mapping[str, T], value: object) -> T | str | None:
+    """Convert a status to its member of an enum; an unknown one stays a string, and None stays None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"expected a string, got {value!r:.80}")
+    return members.get(value, value)

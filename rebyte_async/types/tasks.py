@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from attrs import field, frozen
 
-from rebyte_async.types._fields import moment
+from rebyte_async._clock import to_datetime
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.statuses import TERMINAL_STATUSES, PromptStatus, TaskStatus, prompt_status, task_status
 
@@ -23,9 +23,9 @@ class Prompt:
     """The prompt's id; the events of its turn have it as `prompt_id`."""
     status: PromptStatus | str | None = field(default=None, converter=prompt_status)
     """The status of the turn; None in the response to a submit, which doesn't say."""
-    submitted_at: datetime | None = field(default=None, converter=moment)
+    submitted_at: datetime | None = field(default=None, converter=to_datetime)
     """When it was submitted."""
-    completed_at: datetime | None = field(default=None, converter=moment)
+    completed_at: datetime | None = field(default=None, converter=to_datetime)
     """When the turn ended. Use `is_terminal` to learn whether it has: the service was seen to set this while the turn
     ran (observed)."""
 
@@ -56,9 +56,9 @@ class Task:
     """The model that the agent uses (an open set)."""
     status: TaskStatus | str | None = field(default=None, converter=task_status)
     """The task's status; None where the endpoint doesn't say, as in a listing."""
-    created_at: datetime | None = field(default=None, converter=moment)
+    created_at: datetime | None = field(default=None, converter=to_datetime)
     """When it was created."""
-    completed_at: datetime | None = field(default=None, converter=moment)
+    completed_at: datetime | None = field(default=None, converter=to_datetime)
     """When it was completed. Use `is_terminal` to learn whether it has ended."""
     prompts: tuple[Prompt, ...] | None = None
     """Its prompts, oldest first; only `get` returns them."""
@@ -84,9 +84,9 @@ class PromptContent:
     """The status of the turn."""
     user_prompt: str | None = None
     """The text that was submitted."""
-    submitted_at: datetime | None = field(default=None, converter=moment)
+    submitted_at: datetime | None = field(default=None, converter=to_datetime)
     """When it was submitted."""
-    completed_at: datetime | None = field(default=None, converter=moment)
+    completed_at: datetime | None = field(default=None, converter=to_datetime)
     """When the turn ended; it may be set while the turn still runs."""
     response: str | None = None
     """What the agent said at the end of the turn; None before it has."""

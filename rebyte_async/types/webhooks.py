@@ -8,7 +8,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from rebyte_async.types._fields import moment
+from rebyte_async._clock import to_datetime
 
 
 class WebhookEventName(StrEnum):
@@ -43,9 +43,9 @@ class Webhook:
     """Whether it has a secret that deliveries carry."""
     is_active: bool | None = None
     """Whether deliveries are sent."""
-    created_at: datetime | None = field(default=None, converter=moment)
+    created_at: datetime | None = field(default=None, converter=to_datetime)
     """When it was registered."""
-    last_triggered_at: datetime | None = field(default=None, converter=moment)
+    last_triggered_at: datetime | None = field(default=None, converter=to_datetime)
     """When a delivery was last attempted."""
     failure_count: int | None = None
     """How many deliveries have failed."""
