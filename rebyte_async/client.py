@@ -71,7 +71,8 @@ class AsyncRebyte:
     ) -> None:
         _check_settings(timeouts, retry)
         url = base_url or os.environ.get("REBYTE_BASE_URL") or os.environ.get("REBYTE_API_URL") or DEFAULT_BASE_URL
-        sessions, time = SessionPool(session), _time or Time()
+        sessions = SessionPool(session)
+        time = _time or Time()
         if time.sleep is asyncio.sleep:
             time = evolve(time, sleep=sessions.sleeps.sleep)  # which closing the client ends
         transport = Transport(
@@ -121,7 +122,8 @@ class AsyncRebyte:
             ConfigurationError: A setting is invalid.
         """
         transport = self._transport
-        timeouts, retry = timeouts or transport.timeouts, retry or transport.retry
+        timeouts = timeouts or transport.timeouts
+        retry = retry or transport.retry
         _check_settings(timeouts, retry)
         headers = {**transport.headers, **_check_headers(headers)}
         transport = transport.with_settings(timeouts=timeouts, retry=retry, headers=headers)

@@ -27,7 +27,8 @@ def test_a_written_file_replaces_the_old_one(tmp_path: Path) -> None:
 
 def test_a_link_is_followed(tmp_path: Path) -> None:
     """The file that the link leads to is replaced, and the link stays."""
-    real, link = tmp_path / "real", tmp_path / "link"
+    real = tmp_path / "real"
+    link = tmp_path / "link"
     real.write_bytes(b"old")
     link.symlink_to(real)
     write_file(link, [b"new"])
@@ -98,7 +99,8 @@ def test_a_long_name_leaves_room_for_the_part_files(tmp_path: Path) -> None:
 
 def test_a_file_of_another_writer_is_synced_and_renamed(tmp_path: Path) -> None:
     """For those who write their part file themselves."""
-    part, target = tmp_path / "part", tmp_path / "file"
+    part = tmp_path / "part"
+    target = tmp_path / "file"
     with part.open("w", encoding="utf-8") as file:
         file.write("new")
         sync_file(file)

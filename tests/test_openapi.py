@@ -369,7 +369,8 @@ def test_golden_requests(golden: dict[str, Any]) -> None:
     body = operation.spec.get("requestBody")
     assert (body is not None and body["required"]) == ("request" in golden)
     if body is not None:
-        kind, sent = golden.get("requestType", "application/json"), golden["request"]
+        kind = golden.get("requestType", "application/json")
+        sent = golden["request"]
         if "requestType" in golden:  # in the document a part is its content
             sent = {name: [part["content"] for part in parts] for name, parts in sent.items()}
         assert validate(body["content"][kind]["schema"], sent) == []
@@ -407,7 +408,8 @@ def test_successes(api: Api, operation: Operation) -> None:
     """Each operation can succeed, with a response that is in the document."""
     api.prepare(operation)
     parts = {"body": BODIES[operation.label]} if operation.label in BODIES else {}
-    case, kwargs = api.case(operation, **parts), dict[str, Any]()
+    case = api.case(operation, **parts)
+    kwargs = dict[str, Any]()
     if "multipart/form-data" in operation.spec.get("requestBody", {}).get("content", ()):
         kwargs["files"] = [("files", (FILENAME, b"a,b", "text/csv")), ("files", ("b", b""))]
     response = api.send(case, **kwargs)

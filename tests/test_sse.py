@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import tracemalloc
+from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,9 +14,6 @@ from hypothesis import strategies as st
 from rebyte_async.errors import DecodeError, EventTooLargeError
 from rebyte_async.sse import ServerSentEvent, SSEParser
 from support.whatwg import EventStream, decode_utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 BOM = b"\xef\xbb\xbf"
 Event = tuple[str, str, str]

@@ -55,7 +55,8 @@ async def test_a_wait_ends_by_a_later_notify_alone() -> None:
 
 async def test_wait_for_asks_at_once_and_after_each_notify() -> None:
     """The predicate is true when the wait ends, whatever else was notified."""
-    signal, values = Signal(), [1]
+    signal = Signal()
+    values = [1]
     await signal.wait_for(lambda: values)
     waiter = start(signal.wait_for(lambda: len(values) > 2))
     for _ in range(2):
@@ -82,7 +83,8 @@ async def test_a_cancelled_waiter_leaves_the_others_waiting() -> None:
 
 async def test_permits_are_given_in_order() -> None:
     """The waiters get permits in the order in which they came."""
-    semaphore, started = FairSemaphore(2), list[int]()
+    semaphore = FairSemaphore(2)
+    started = list[int]()
     gates = [asyncio.Event() for _ in range(5)]
 
     async def work(number: int) -> None:
@@ -156,7 +158,8 @@ async def test_a_sleep_that_is_cancelled_is_forgotten() -> None:
 async def test_callers_during_a_run_share_its_result() -> None:
     """A later call starts a new run."""
     flight: SingleFlight[int] = SingleFlight()
-    runs, proceed = 0, asyncio.Event()
+    runs = 0
+    proceed = asyncio.Event()
 
     async def run() -> int:
         nonlocal runs

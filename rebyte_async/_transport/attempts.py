@@ -63,7 +63,8 @@ class Attempts:
     async def run_attempts(self, endpoint: Endpoint, request: Request) -> Response:
         """Make as many attempts as are safe and allowed, and return the first success."""
         await self.sessions.open()
-        attempt, may_be_processed = 0, False
+        attempt = 0
+        may_be_processed = False
         self.counters.in_flight += 1
         try:
             while True:

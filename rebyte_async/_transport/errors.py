@@ -41,7 +41,8 @@ def translate(error: BaseException, method: str, url: URL, attempts: int = 1) ->
         (aiohttp.ServerDisconnectedError, TransportError, "the connection was lost before the response"),
         (OSError, TransportError, "the connection was lost before the response"),
     )
-    cause, shown = _safe_cause(error), redact_url(url)
+    cause = _safe_cause(error)
+    shown = redact_url(url)
     result: RebyteError
     if isinstance(error, RuntimeError):
         closed = "the client is closed, or the aiohttp session that was given to it"

@@ -92,7 +92,9 @@ async def send_following_redirects(request: Request, sessions: SessionPool, coun
     Raises aiohttp's errors, for `translate`, and `RedirectRefusedError` if a redirect leads where the request must not
     go, or if there are too many.
     """
-    url, is_trusted, status = request.url, True, 0
+    url = request.url
+    is_trusted = True
+    status = 0
     for _ in range(MAX_REDIRECTS + 1):
         headers = _merge_headers(request, is_trusted=is_trusted)
         counters.requests += 1

@@ -108,7 +108,8 @@ class BodyStream:
             return False
         arrived = content.total_bytes
         if arrived > self._seen or arrived > self._consumed:
-            self._seen, self._seen_at = arrived, now
+            self._seen = arrived
+            self._seen_at = now
             return True
         is_lost = aiohttp_internals.is_connection_gone(self._response)
         is_idle = self.idle_timeout is not None and now - self._seen_at >= self.idle_timeout
@@ -169,7 +170,8 @@ class IdleWatchdog:
         self._timer = loop.call_later(seconds, self._sweep, loop)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        now, self._timer = loop.time(), None
+        now = loop.time()
+        self._timer = None
         timeouts = [body.idle_timeout for body in tuple(self._bodies) if body.check_idle(now)]
         if timeouts:
             self._schedule_sweep(min((timeout for timeout in timeouts if timeout is not None), default=None))

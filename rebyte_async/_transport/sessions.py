@@ -81,7 +81,8 @@ class SessionPool:
             self._pooled = self._single_use = self._injected
             self.middlewares = (*session_middlewares(self._injected), no_implicit_retry)
             return
-        self._pooled, self._single_use = _make_session(force_close=False), _make_session(force_close=True)
+        self._pooled = _make_session(force_close=False)
+        self._single_use = _make_session(force_close=True)
         if not all([disable_implicit_retry(self._pooled), disable_implicit_retry(self._single_use)]):
             self.middlewares = (no_implicit_retry,)
 

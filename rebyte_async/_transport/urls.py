@@ -67,7 +67,9 @@ def resolve_redirect(method: str, url: URL, status: int, headers: Mapping[str, s
     """
     if status not in _REDIRECTS:
         return None
-    target, location, is_usable = url, headers.get("Location", ""), False
+    target = url
+    location = headers.get("Location", "")
+    is_usable = False
     with suppress(ValueError):
         target = url.join(URL(location))
         is_usable = bool(location) and target.scheme in {"http", "https"} and bool(target.host)

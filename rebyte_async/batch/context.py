@@ -31,7 +31,8 @@ class Outage:
     _failures: int = field(default=0, init=False)
 
     def reset(self) -> None:
-        self._since, self._failures = math.inf, 0
+        self._since = math.inf
+        self._failures = 0
 
     def has_timed_out(self) -> bool:
         """Note a failure; return whether the outage has lasted so long that waiting should end."""
@@ -75,9 +76,13 @@ class RunContext:
     """The service, the journal, the time and the settings of one run."""
 
     def __init__(self, client: AsyncRebyte, transport: Transport, settings: Settings, journal: RunJournal) -> None:
-        self.tasks, self.computers = client.tasks, client.agent_computers
-        self.transport, self.time, self.clock = transport, transport.time, transport.server_clock
-        self.settings, self.tuning = settings, settings.tuning
+        self.tasks = client.tasks
+        self.computers = client.agent_computers
+        self.transport = transport
+        self.time = transport.time
+        self.clock = transport.server_clock
+        self.settings = settings
+        self.tuning = settings.tuning
         self.journal = journal
         self.stop = StopSignal()  # says that no further create may be sent
         self.locks = PromptLocks()

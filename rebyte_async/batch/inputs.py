@@ -60,7 +60,8 @@ class ItemReader(ABC):
         if isinstance(failure, asyncio.CancelledError):  # raised to the reader, it would look like the reader's own
             cancelled, failure = failure, BatchError("the iterable of the items was cancelled")
             failure.__cause__ = cancelled
-        self._ended, self._failure = True, failure
+        self._ended = True
+        self._failure = failure
         self._changed.notify()
 
 

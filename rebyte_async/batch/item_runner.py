@@ -70,7 +70,8 @@ class ItemRunner:
 
     async def _create_in_pool(self, pool: AgentComputerPool, request: CreateRequest) -> bool:
         """Make an item's task on an agent computer of the pool; return False if that one no longer exists."""
-        record, is_lent = request.record, False
+        record = request.record
+        is_lent = False
         workspace_id = await pool.acquire()
         try:
             await self.creator.create(evolve(request, workspace_id=workspace_id))

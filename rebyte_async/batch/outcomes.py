@@ -100,7 +100,8 @@ class OutcomeQueue:
         # Where the run ended early, outcomes that wait for their order are better given out of order than not given.
         self._ready.extend(self._early[number] for number in sorted(self._early))
         self._early.clear()
-        self._is_closed, self._failure = True, failure
+        self._is_closed = True
+        self._failure = failure
         self._filled.notify()
 
     async def get(self) -> BatchOutcome | None:

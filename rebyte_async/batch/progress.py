@@ -81,7 +81,8 @@ class ProgressTracker:
 
     def snapshot(self, *, creating: int, created: int) -> BatchProgress:
         self._forget_old()
-        elapsed, now = self.time.clock() - self._began, self.clock.now()
+        elapsed = self.time.clock() - self._began
+        now = self.clock.now()
         started = [(record.started_at or now, record) for record in self.running.values()]
         longest = heapq.nsmallest(_MAX_SLOWEST, started, key=lambda pair: pair[0])
         ages = [(record, timedelta(seconds=max(0.0, now - since))) for since, record in longest]

@@ -154,7 +154,8 @@ class Reconciler:
         creates: list[AmbiguousCreate] = []
         offsets: dict[float, float | None] = {}
         for record in records:
-            intent_at, earliest = record.intent_at or 0.0, 0.0
+            intent_at = record.intent_at or 0.0
+            earliest = 0.0
             watermark = Watermark.at_intent(intent_at, earlier) if are_old else self.watermark.value
             if watermark is not None:
                 if (taken_at := watermark.taken_at) not in offsets:

@@ -104,7 +104,8 @@ class BatchRun:
     def _start(self) -> None:
         if self._items is None:
             return
-        reader, self._items = open_reader(self._items), None
+        reader = open_reader(self._items)
+        self._items = None
         # The scheduler has no reference to this object, so that `__del__` runs when the application drops it.
         self._scheduler = Scheduler(self._context, reader, self._outcomes)
         self._task = asyncio.get_running_loop().create_task(self._scheduler.run(), name="rebyte-batch")

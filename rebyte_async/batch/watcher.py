@@ -52,7 +52,9 @@ class TaskWatcher:
     def __init__(
         self, tasks: Tasks, time: Time, tuning: Tuning, max_streams: int, hints: TaskCompletionHints | None = None
     ) -> None:
-        self._tasks, self._time, self._tuning = tasks, time, tuning
+        self._tasks = tasks
+        self._time = time
+        self._tuning = tuning
         self._max_streams = max_streams
         self._hints = hints  # reports that tasks may have ended, so that none needs a stream
         self._streams = 0  # how many stream slots are taken
@@ -183,7 +185,8 @@ class TaskWatcher:
         """Read a task when a hint says that it may have ended, and at intervals in case no hint comes."""
         polled = _PolledTask(task_id, Outage(self._time, self._tuning))
         first, longest = self._tuning.first_poll_interval, self._tuning.hint_poll_interval
-        version, interval = 0, longest if is_new else 0.0
+        version = 0
+        interval = longest if is_new else 0.0
         while True:
             previous = version
             with move_on_after(self._jitter(interval)):

@@ -261,7 +261,8 @@ class Artifacts:
 
         try:
             if small := [upload for upload in uploads if upload.size < _LARGE]:
-                form, ids = transfers.Multipart("files", small), {"workspace_id": workspace_id}
+                form = transfers.Multipart("files", small)
+                ids = {"workspace_id": workspace_id}
                 await self._transport.upload(endpoints.UPLOAD_ARTIFACTS, form, ids=ids, content_type=form.content_type)
                 done.update(small)
             if large := [upload for upload in uploads if upload.size >= _LARGE]:

@@ -60,7 +60,8 @@ class Download:
 
     async def _back_off(self, error: TransportError | APIError, failures: int) -> None:
         """Wait before the next attempt, or raise the error if there is to be none."""
-        transport, policy = self._transport, self._transport.retry
+        transport = self._transport
+        policy = self._transport.retry
         asked = (isinstance(error, APIError) and error.retry_after) or 0.0
         may_retry = failures < policy.max_attempts and asked <= policy.max_retry_after
         if not may_retry or not transport.retry_budget.spend(policy):
@@ -114,16 +115,19 @@ async def save(download: Download, target: Path, progress: Progress | None) -> N
     part = PartFile(target)
     try:
         await asyncio.to_thread(part.open)
-        waiting, written = list[bytes](), 0
+        waiting = list[bytes]()
+        written = 0
         async with aclosing(download.chunks()) as chunks:
             async for offset, data in chunks:
                 if offset == 0:
-                    waiting, written = [], 0
+                    waiting = []
+                    written = 0
                     await asyncio.to_thread(part.rewind)
                 waiting.append(data)
                 if offset + len(data) - written >= _WRITE_SIZE:
                     await asyncio.to_thread(part.write, waiting)
-                    waiting, written = [], offset + len(data)
+                    waiting = []
+                    written = offset + len(data)
                 if progress is not None:
                     progress(offset + len(data), download.total or 0)
         await asyncio.to_thread(part.write, waiting)

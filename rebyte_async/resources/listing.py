@@ -52,7 +52,8 @@ class Listing(Generic[T]):
                 yield item
             return
         seen: set[str] = set()
-        offset, total = self._offset, None
+        offset = self._offset
+        total = None
         while True:
             page = await self._fetch(self._limit, offset)
             if total is not None and page.total is not None and page.total < total and offset > self._offset:

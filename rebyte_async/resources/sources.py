@@ -159,14 +159,18 @@ async def open_upload(checked: CheckedSource, progress: Progress | None = None) 
     A file is read from its current position, and not closed. A source without a length, or one that can't be read
     again, is first written to a temporary file.
     """
-    name, source, content_type, size = checked.name, checked.source, checked.content_type, None
+    name = checked.name
+    source = checked.source
+    content_type = checked.content_type
+    size = None
     if content_type is None:
         content_type = await asyncio.to_thread(guess_media_type, name)
     chunks: Callable[[], AsyncIterable[bytes]]
     if isinstance(source, bytes | bytearray | memoryview):
         view = memoryview(source)
         data = view.cast("B") if view.c_contiguous else memoryview(bytes(view))
-        size, chunks = len(data), partial(_slices, data)
+        size = len(data)
+        chunks = partial(_slices, data)
     elif isinstance(source, str | os.PathLike):
         size = await asyncio.to_thread(_file_size, Path(source))
         chunks = partial(_path_chunks, Path(source), size)

@@ -145,7 +145,8 @@ async def wait_with_hints(
         pauses = soon() if read_first and not poller.last_read_succeeded else repeat(poll_interval)
         seen = 0
         while not has_ended:
-            before, pause = seen, next(pauses)
+            before = seen
+            pause = next(pauses)
             with anyio.move_on_after(pause):
                 seen = await hints.ended(poller.task_id, seen)
             has_ended = await poller.has_ended()

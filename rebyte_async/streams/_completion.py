@@ -206,7 +206,8 @@ class CompletionDetector:
         if self._drain is None:
             self._drain = DrainPolicy(done, is_certain)
         else:  # only a done frame reports the end again; the tries so far still count
-            self._drain.done, self._drain.is_certain = done, True
+            self._drain.done = done
+            self._drain.is_certain = True
         self._move(Finding.TURN_ENDED)
         return self._drain_or_finish(self._drain)
 

@@ -47,7 +47,8 @@ class Connection:
         It isn't known to resume from it (contract §4.1), and a replay does no harm.
         """
         self.connects += 1
-        self._retry, self._last_event_id = self.retry, self._parser.last_event_id or self._last_event_id
+        self._retry = self.retry
+        self._last_event_id = self._parser.last_event_id or self._last_event_id
         self._parser = SSEParser()
         self._body = await self._source.connect(
             idle_timeout=self._idle_timeout,

@@ -85,7 +85,8 @@ class DeliveredSet:
     def _add_number(self, number: int) -> bool:
         stops = self.stops
         if not stops:
-            self.starts, self.stops = [number], [number + 1]
+            self.starts = [number]
+            self.stops = [number + 1]
             return True
         if number == stops[-1]:
             stops[-1] += 1

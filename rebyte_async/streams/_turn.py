@@ -44,7 +44,8 @@ class TailState:
 
     def restart(self) -> None:
         """Expect a replay: a text that it shows before a call that is known isn't after the last call."""
-        self._ahead, self._has_begun = self._calls and self._calls.copy(), False
+        self._ahead = self._calls and self._calls.copy()
+        self._has_begun = False
 
     def observe(self, event: TaskEvent, is_new: bool) -> None:
         """Take note of an event of the turn, new or replayed."""

@@ -66,7 +66,8 @@ class Verification:
 
     def check_timestamp(self, headers: Headers, now: float) -> None:
         """Check the time. A signature needs one; without a signature it counts if it is there and readable."""
-        name, is_needed = self.scheme.timestamp_header, self.is_signed and self.scheme.needs_timestamp
+        name = self.scheme.timestamp_header
+        is_needed = self.is_signed and self.scheme.needs_timestamp
         value = _require(headers, name) if is_needed else headers.get_single(name)
         if value is None:
             return

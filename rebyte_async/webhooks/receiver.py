@@ -110,7 +110,8 @@ class WebhookReceiver:
         for name, seconds in (("read_timeout", read_timeout), ("drain_timeout", drain_timeout)):
             _validate.seconds(name, seconds, finite=True, error=ConfigurationError)
         self._make_verifier = partial(KeyRefreshingVerifier, verifier, read_timeout=_limits.key_read_timeout)
-        self._verifier, self._key_verifier = verifier, self._make_verifier()
+        self._verifier = verifier
+        self._key_verifier = self._make_verifier()
         self._client = client
         self._url = _servers.check_registered_url(url)
         self._max_body = max_body
@@ -220,13 +221,15 @@ class WebhookReceiver:
         reader = client or self._client
         if reader is None:
             return await self._wait_for_end_event(task_id, timeout)
-        tasks, grace = reader.tasks, CreationGrace()
+        tasks = reader.tasks
+        grace = CreationGrace()
         grace.start(task_id)  # another client may have created it a moment ago
         poller = TaskPoller(task_id, lambda: tasks.get(task_id), grace)
         return await wait_with_hints(poller, self, timeout=timeout, poll_interval=poll_interval)
 
     async def _wait_for_end_event(self, task_id: str, timeout: float | None) -> Task:
-        version, end = 0, None
+        version = 0
+        end = None
         with move_on_after(timeout):
             while end is None:
                 hint = await self._hints.next(task_id, version)
@@ -272,7 +275,8 @@ class WebhookReceiver:
             ConfigurationError: An argument is invalid.
             TransportError: The public key can't be read; also any other exception of its source.
         """
-        raw, registered = check_body(body), self._url if url is None else check_url(url)
+        raw = check_body(body)
+        registered = self._url if url is None else check_url(url)
         return await self._key_verifier.verify(Headers.parse(headers), raw, registered)
 
     async def aiohttp_handler(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -401,7 +405,8 @@ class WebhookReceiver:
         if not self._is_closed:
             return
         self._is_closed = False
-        self._key_verifier, self._pool = self._make_verifier(), self._make_pool()
+        self._key_verifier = self._make_verifier()
+        self._pool = self._make_pool()
         self._hints.open()
         self._buffer.open()
 

@@ -55,7 +55,8 @@ def sign(
     """
     if secret is None and private_key is None:
         raise ConfigurationError("give secret, private_key or both: a delivery without either is not valid")
-    body, timestamp = _encode_body(payload), str(int(unix_seconds(time.time() if now is None else now)))
+    body = _encode_body(payload)
+    timestamp = str(int(unix_seconds(time.time() if now is None else now)))
     headers = {"Content-Type": "application/json", scheme.timestamp_header: timestamp}
     if secret is not None:
         headers[scheme.secret_header] = encode_secrets(secret)[0].decode()

@@ -110,7 +110,9 @@ class WebhookVerifier:
                 "the public key must be read first, which a WebhookReceiver does; or give the key itself: "
                 "public_key=await client.webhooks.public_key()"
             )
-        raw, parsed, registered = check_body(body), Headers.parse(headers), check_url(url)
+        raw = check_body(body)
+        parsed = Headers.parse(headers)
+        registered = check_url(url)
         seconds = self.current_time() if now is None else unix_seconds(now)
         self.verification.check_secret(parsed)
         self.verification.check_timestamp(parsed, seconds)

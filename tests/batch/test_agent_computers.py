@@ -43,7 +43,8 @@ class Busy:
 
 async def test_items_share_agent_computers(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
     """Twenty items run on three agent computers, one at a time on each, and a second run uses the same three."""
-    busy, journal = Busy(emulator), tmp_path / "run.sqlite3"
+    busy = Busy(emulator)
+    journal = tmp_path / "run.sqlite3"
     found = await outcomes_of(runner_of(client, journal=journal, workspaces=3), items(20))
     assert {outcome.status for outcome in found.values()} == {"completed"}
     computers = {computer.id async for computer in client.agent_computers.list()}

@@ -227,7 +227,8 @@ async def _record_intents(journal: Path, url: str, given: list[BatchItem], at: f
 
 async def test_a_run_first_decides_on_earlier_creates(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
     """Of three equal items two had made a task before the kill, and the third makes the only new one."""
-    journal, now = tmp_path / "run.sqlite3", datetime.now(UTC).timestamp()
+    journal = tmp_path / "run.sqlite3"
+    now = datetime.now(UTC).timestamp()
     given = items(3, prompt="Do the same")
     await _record_intents(journal, emulator.url, given, now)
     old = {(await client.tasks.create("Do the same")).id for _ in range(2)}
@@ -245,7 +246,8 @@ async def test_earlier_creates_are_decided_for_items_not_given_again(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
     """Items that made nothing stay accepted until they are given again."""
-    journal, now = tmp_path / "run.sqlite3", datetime.now(UTC).timestamp()
+    journal = tmp_path / "run.sqlite3"
+    now = datetime.now(UTC).timestamp()
     await _record_intents(journal, emulator.url, items(2), now)
     await client.tasks.create("Do 0")
     assert await outcomes_of(runner_of(client, journal=journal), []) == {}

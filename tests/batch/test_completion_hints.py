@@ -99,7 +99,9 @@ async def test_a_receiver_without_ended_is_refused(client: AsyncRebyte) -> None:
 
 async def test_a_hint_shortens_an_interval_that_has_grown() -> None:
     """A read may lag behind its hint, so it is soon repeated, however long the interval had become."""
-    receiver, reads, second = WebhookReceiver(WebhookVerifier(SECRET)), 0, asyncio.Event()
+    receiver = WebhookReceiver(WebhookVerifier(SECRET))
+    reads = 0
+    second = asyncio.Event()
 
     async def api(_request: RawRequest) -> Any:
         nonlocal reads

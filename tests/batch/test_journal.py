@@ -123,7 +123,8 @@ async def test_an_unsound_journal_is_left_unchanged(
         else:
             del data[len(data) // 2 :]
         path.write_bytes(data)
-    before, made = path.read_bytes(), creates(emulator)
+    before = path.read_bytes()
+    made = creates(emulator)
     with pytest.raises(errors.JournalError) as caught:
         await outcomes_of(runner_of(client, journal=path), items(1))
     assert message in str(caught.value)
@@ -208,7 +209,8 @@ async def test_a_changed_item_is_refused(client: AsyncRebyte, emulator: Emulator
 
 async def test_a_full_disk_loses_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
     """The run ends with a clear error; the outcomes it gave are in the journal, and the next run continues."""
-    path, report = tmp_path / "run.sqlite3", tmp_path / "report"
+    path = tmp_path / "run.sqlite3"
+    report = tmp_path / "report"
     process = multiprocessing.get_context("spawn").Process(
         target=small_disk.run, args=(emulator.url, str(path), str(report))
     )

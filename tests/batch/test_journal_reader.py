@@ -7,9 +7,10 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +18,6 @@ from rebyte_async.batch import BatchItem, read_journal
 from rebyte_async.batch.journal.schema import VERSION
 from rebyte_async.errors import JournalError
 from support.journals import BEGIN, make_rows, open_run_journal, row, write_journal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 _KILLED = """
 import os, sqlite3, sys

@@ -14,18 +14,16 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from attrs import define, evolve, field
 
 from rebyte_async.emulator import Cut, Drop, EmptyDone, Emulator, HtmlPage, Match, Status, Turn, pause, succeed, text
 from support.batch_child import Job, items_of, run
-
-if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
 
 KILLS = int(os.environ.get("REBYTE_KILLS", "15"))
 SEED = int(os.environ.get("REBYTE_KILL_SEED", "1"))
@@ -46,7 +44,9 @@ class KillAtCreate:
 
     def arm(self, victim: BaseProcess, when: str, after: int) -> None:
         """Kill a process at one of its next creates."""
-        self.victim, self.when, self.left = victim, when, after
+        self.victim = victim
+        self.when = when
+        self.left = after
 
     async def around(self, call: Any, answer: Callable[[], Any]) -> Any:
         """Respond, and kill on the way."""

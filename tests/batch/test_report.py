@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,9 +26,6 @@ from rebyte_async.batch.report.statistics import (
 )
 from support.browser import Seen, open_page
 from support.journals import BEGIN, make_rows, row, write_journal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _HOSTILE = (
     "</script><script>document.title='owned'</script>",
@@ -76,7 +74,8 @@ def test_every_duration_is_in_a_bin(seconds: list[float]) -> None:
 
 def test_bins_suit_both_narrow_and_wide_durations() -> None:
     """Similar durations get bins of equal width; durations that differ much get bins of equal ratio."""
-    narrow, wide = bin_durations([10.0, 11.0, 12.0] * 9).edges, bin_durations([1.0, 10.0, 5000.0] * 9).edges
+    narrow = bin_durations([10.0, 11.0, 12.0] * 9).edges
+    wide = bin_durations([1.0, 10.0, 5000.0] * 9).edges
     assert narrow[1] - narrow[0] == pytest.approx(narrow[-1] - narrow[-2])
     assert wide[1] / wide[0] == pytest.approx(wide[-1] / wide[-2])
 

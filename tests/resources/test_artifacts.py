@@ -173,7 +173,8 @@ async def test_a_download_that_cannot_be_resumed_starts_again(why: str, tmp_path
 
     async def handler(request: RawRequest) -> Any:
         if why == "changed" and len(script.asked) == 1:
-            script.etag, script.data = '"v2"', DATA[::-1]
+            script.etag = '"v2"'
+            script.data = DATA[::-1]
         return await script(request)
 
     async with RawServer(handler) as server, client_of(server.url) as client:

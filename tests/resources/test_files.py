@@ -201,7 +201,9 @@ async def test_an_empty_file_is_uploaded() -> None:
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="only Linux has such files")
 async def test_a_generated_file_is_read_to_its_end(tmp_path: Path) -> None:
     """A file of reported size 0 is uploaded whole if it has content, and empty if it has none."""
-    path, empty, storage = Path("/proc/self/cmdline"), tmp_path / "empty", Storage()
+    path = Path("/proc/self/cmdline")
+    empty = tmp_path / "empty"
+    storage = Storage()
     empty.touch()
     async with Served(storage) as client:
         await client.files.upload(path)
@@ -344,7 +346,9 @@ async def test_the_error_of_one_upload_has_the_others() -> None:
 
 async def test_several_files_are_uploaded_at_once(tmp_path: Path) -> None:
     """Four uploads at most run at once; results keep the order, and the progress is the sum of all."""
-    storage, running, most = Storage(), 0, 0
+    storage = Storage()
+    running = 0
+    most = 0
 
     async def put(request: RawRequest) -> Any:
         nonlocal running, most
@@ -391,7 +395,8 @@ async def test_the_progress_of_several_includes_empty_files(tmp_path: Path) -> N
 
 async def test_one_file_is_not_read_by_two_uploads(tmp_path: Path) -> None:
     """A file or iterator given twice is refused; a path or bytes may be given twice."""
-    path, storage = tmp_path / "data", Storage()
+    path = tmp_path / "data"
+    storage = Storage()
     path.write_bytes(DATA)
     iterator = iterated(b"x")
     with path.open("rb") as file:
@@ -440,7 +445,8 @@ async def test_a_storage_that_reads_nothing_is_a_timeout() -> None:
         await reader.readuntil(b"\r\n\r\n")
 
     storage = Storage()
-    timeouts, policy = Timeouts(connect=0.2, read=0.2), RetryPolicy(max_attempts=1)
+    timeouts = Timeouts(connect=0.2, read=0.2)
+    policy = RetryPolicy(max_attempts=1)
     async with await asyncio.start_server(stuck, "127.0.0.1", 0, limit=1024) as stubborn:
         async with Served(storage, timeouts=timeouts, retry=policy) as client:
             storage.origin = f"http://127.0.0.1:{stubborn.sockets[0].getsockname()[1]}"

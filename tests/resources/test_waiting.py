@@ -72,7 +72,8 @@ def poller(task: ScriptedTask, *, is_new: bool = False) -> TaskPoller:
 
 async def test_polling_reads_at_growing_intervals() -> None:
     """The intervals grow from half a second to 15 seconds."""
-    task, skipped = ScriptedTask(["running"] * 15 + ["completed"]), SkippedTime()
+    task = ScriptedTask(["running"] * 15 + ["completed"])
+    skipped = SkippedTime()
     await poller(task).poll(skipped.sleep)
     assert (skipped.slept[0], skipped.slept[1], max(skipped.slept)) == (0.5, 0.75, 15.0)
     assert len(skipped.slept) == 15
@@ -111,7 +112,8 @@ async def test_a_timeout_names_the_last_status() -> None:
 
 async def test_a_task_that_has_ended_needs_no_hint() -> None:
     """The first read ends the wait; a new task is not read before a hint."""
-    task, hints = ScriptedTask(["failed"]), ScriptedHints()
+    task = ScriptedTask(["failed"])
+    hints = ScriptedHints()
     assert (await wait_with_hints(poller(task), hints)).status == "failed"
     assert not hints.asked
     waiting = asyncio.create_task(wait_with_hints(poller(task), hints, read_first=False))
@@ -124,7 +126,8 @@ async def test_a_task_that_has_ended_needs_no_hint() -> None:
 
 async def test_an_unconfirmed_hint_has_the_task_read_soon_again() -> None:
     """A read may be older than the hint, so the next one follows after the first interval."""
-    task, hints = ScriptedTask(["running", "running", "running", "completed"]), ScriptedHints()
+    task = ScriptedTask(["running", "running", "running", "completed"])
+    hints = ScriptedHints()
     hints.give()
     with anyio.fail_after(5):
         await wait_with_hints(poller(task), hints, poll_interval=math.inf, first_interval=0.001)
@@ -151,14 +154,16 @@ async def test_a_timeout_is_a_number_of_seconds(timeout: Any) -> None:
 
 async def test_a_cancel_is_repeated_until_it_has_an_effect() -> None:
     """A cancel that overtakes its submit is lost, so the task is read after each one."""
-    task, skipped = ScriptedTask(["running", "running", "canceled"]), SkippedTime()
+    task = ScriptedTask(["running", "running", "canceled"])
+    skipped = SkippedTime()
     assert (await cancel_until_terminal(task, "t1", sleep=skipped.sleep)).status == "canceled"
     assert (task.cancels, skipped.slept) == (3, [0.5, 0.5])
 
 
 async def test_cancels_without_effect_are_given_up() -> None:
     """After five cancels, the task is returned as it is."""
-    task, skipped = ScriptedTask(["running"]), SkippedTime()
+    task = ScriptedTask(["running"])
+    skipped = SkippedTime()
     assert (await cancel_until_terminal(task, "t1", sleep=skipped.sleep)).status == "running"
     assert (task.cancels, task.reads, skipped.slept) == (5, 6, [0.5] * 5)
 

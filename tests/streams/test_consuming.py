@@ -252,7 +252,8 @@ async def test_every_byte_that_was_delivered_is_counted() -> None:
                 while client.stats().open_streams == 0 and not reading.done():
                     await anyio.sleep(0.001)
             got += [reading.result()] if reading.done() else []
-            least, most = len(FRAMES[0]), 3 * len(FRAMES[0]) + 2 * len(FRAMES[1])  # it may have connected again
+            least = len(FRAMES[0])
+            most = 3 * len(FRAMES[0]) + 2 * len(FRAMES[1])  # it may have connected again
             assert least + (len(FRAMES[1]) if len(got) > 1 else 0) <= client.stats().bytes_received <= most, moment
             reading.cancel()
             await asyncio.wait([reading])

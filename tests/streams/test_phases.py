@@ -137,7 +137,8 @@ def test_a_later_turn_leaves_the_tail_to_the_content(*, is_draining: bool) -> No
     turn.restart()
     carry_out(detector.on_done_frame(EMPTY), task("completed", "p1", "p2"))
     content = decode(TaskContent, {"id": TASK_ID, "prompts": [{"id": "p1", "response": "Hello", "events": []}]})
-    phases, decisions = [detector.phase], list[act.Action]()
+    phases = [detector.phase]
+    decisions = list[act.Action]()
     while not decisions or decisions[-1] != act.CONTINUE:
         action = detector.next_action()
         assert isinstance(action, act.LeaveStream)

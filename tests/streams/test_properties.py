@@ -143,7 +143,10 @@ def draining_steps(draw: st.DrawFn, base: Scenario, before: int, *, least: int) 
     be the whole one; no end is reported that can only be the last.
     """
     steps: list[Step] = []
-    tries, readings, most_tries, most_readings = 0, 0, TRIES[STATUSES[base.status]], 8
+    tries = 0
+    readings = 0
+    most_tries = TRIES[STATUSES[base.status]]
+    most_readings = 8
     result, announces_all = draw(st.sampled_from(["", "early"])), draw(st.booleans())
     dones = draw(st.booleans())  # else it is the task alone that says so
     while len(steps) < least or draw(st.booleans()):
@@ -291,7 +294,8 @@ class Consumer:
                         self._interrupted(error)
                         continue
                     assert json.loads(json.dumps(stream.cursor)) == stream.cursor
-                    self.cursor, self.done = stream.cursor, stream.done
+                    self.cursor = stream.cursor
+                    self.done = stream.done
                 stats = client.stats()
                 assert (stats.open_streams, stats.in_flight) == (0, 0)
             self.resumes += 1
@@ -416,7 +420,8 @@ def play(story: Story) -> None:
                 if not story.acts:
                     assert world.sick_connects <= (retry.max_attempts + 1) * (len(world.got) + 1)
                     assert consumer.failures or world.sick_connects < retry.max_attempts
-                consumer.done, count = None, len(world.got)
+                consumer.done = None
+                count = len(world.got)
                 again = await consumer.follow(())
                 assert len(world.got) == count, "a resume after the end repeated something"
                 assert again.status == end.status
@@ -438,7 +443,8 @@ def _check_end(scenario: Scenario, end: Done, *, whole: bool) -> None:
         end: What came of it.
         whole: Whether one stream had it all.
     """
-    last, early = scenario.last, {step.result for step in scenario.steps if step.result}
+    last = scenario.last
+    early = {step.result for step in scenario.steps if step.result}
     assert end.status == STATUSES[scenario.status]
     if scenario.taken_over:
         assert end.final_result in {"the content's", "early"}
@@ -544,7 +550,8 @@ IDENTITIES = st.fixed_dictionaries({}, optional={"seq": NUMBERS, "event_key": KE
 )
 def test_the_delivered_set_behaves_like_a_set(steps: list[Any]) -> None:
     """Any numbers and keys in any order are new exactly once, through any number of cursors."""
-    seen, model = DeliveredSet(), set[Any]()
+    seen = DeliveredSet()
+    model = set[Any]()
     counts: dict[Any, int] = {}
     for step in steps:
         if step == "again":
@@ -628,7 +635,9 @@ WORDS = st.text("ab \n", max_size=3)
 )
 def test_pieces_are_the_text(steps: list[tuple[str, str]]) -> None:
     """Joined, the pieces are the text: every delta unchanged, every block once, and no echo."""
-    words, blocks, pieces = TextAssembler(), list[str](), list[str]()
+    words = TextAssembler()
+    blocks = list[str]()
+    pieces = list[str]()
     is_open = is_streamed = False
     for index, (kind, word) in enumerate(steps):
         said = f"<{index}>{word}"

@@ -29,7 +29,8 @@ def by_byte(data: bytes) -> list[bytes]:
 
 def at_random(data: bytes) -> list[bytes]:
     """Cut into chunks of random sizes."""
-    rng, pieces = Random(len(data)), []
+    rng = Random(len(data))
+    pieces = []
     while data:
         size = rng.randrange(1, 40)
         pieces.append(data[:size])

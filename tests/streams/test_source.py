@@ -15,8 +15,11 @@ from rebyte_async.types import Done, ErrorEvent, Task, TaskContent, TaskStatus
 from support.fake_source import FakeSource, task
 from support.task_server import TASK_ID, done, event, text, tool_use
 
-HELLO, YOU, END = text(1, "Hello"), text(2, "you"), done("succeeded", 2, "you")
-LOST, BAD = errors.TransportError("lost"), errors.DecodeError("bad")
+HELLO = text(1, "Hello")
+YOU = text(2, "you")
+END = done("succeeded", 2, "you")
+LOST = errors.TransportError("lost")
+BAD = errors.DecodeError("bad")
 EMPTY_DONE = done("succeeded", -1)
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 
+from rebyte_async import AsyncRebyte
 from rebyte_async.batch import BatchItem, BatchOutcome, BatchRun, BatchRunner
 from rebyte_async.batch.settings import Tuning
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-    from pathlib import Path
-
-    from rebyte_async import AsyncRebyte
-    from rebyte_async.emulator import Emulator
+from rebyte_async.emulator import Emulator
 
 __all__ = ["creates", "items", "keys_into", "outcomes_of", "rows", "runner_of", "supplied", "texts"]
 

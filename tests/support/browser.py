@@ -6,13 +6,10 @@ import shutil
 import subprocess
 from collections import Counter
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from attrs import define, field
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["Seen", "open_page"]
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from rebyte_async.batch.journal import RunJournal, store_at
 from rebyte_async.batch.journal.schema import APPLICATION_ID, TABLES, VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
-    from pathlib import Path
 
 __all__ = ["BEGIN", "make_rows", "open_run_journal", "row", "write_journal"]
 

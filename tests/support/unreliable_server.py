@@ -263,7 +263,8 @@ class UnreliableServer:
         self._sources.append(_Source([]))
         match step.kind:
             case "refuse":
-                status, body = step.refusal, _GATEWAY
+                status = step.refusal
+                body = _GATEWAY
                 more = {"Retry_After": "1"} if status == 429 else {}
                 return http_response(status, body, Content_Type="text/html", **more)
             case "drop":
@@ -324,7 +325,8 @@ class UnreliableServer:
     def _with_noise(self, frames: list[bytes]) -> list[bytes]:
         if not self.scenario.noise:
             return frames
-        rng, result = Random(self.scenario.noise + self.connects), list[bytes]()
+        rng = Random(self.scenario.noise + self.connects)
+        result = list[bytes]()
         for frame in frames:
             if rng.random() < 0.4:
                 result.append(rng.choice(_NOISE))
@@ -334,7 +336,8 @@ class UnreliableServer:
         return result
 
     async def _body(self, step: Step, frames: list[bytes]) -> AsyncIterator[Any]:
-        chunked, body = self.scenario.chunked, b"".join(frames)
+        chunked = self.scenario.chunked
+        body = b"".join(frames)
         wire = [stream_head(chunked=chunked)]
         wire += [chunk(piece) if chunked else piece for piece in self._pieces(body)]
         if chunked and step.end != "silence":
@@ -350,7 +353,9 @@ class UnreliableServer:
             await asyncio.sleep(0.005)
 
     def _pieces(self, data: bytes) -> list[bytes]:
-        splits, pieces, start = self.scenario.splits or (len(data) or 1,), list[bytes](), 0
+        splits = self.scenario.splits or (len(data) or 1,)
+        pieces = list[bytes]()
+        start = 0
         while start < len(data):
             size = splits[len(pieces) % len(splits)]
             pieces.append(data[start : start + size])
@@ -424,7 +429,8 @@ class UnreliableServer:
         Args:
             whole: Whether everything must have been delivered.
         """
-        rows, delivered = self.scenario.rows, set[int]()
+        rows = self.scenario.rows
+        delivered = set[int]()
         for source in self._sources:
             fresh = [index for index in source.rows if index not in delivered]
             expected = [rows[index].token for index in fresh[: len(source.got)]]

@@ -109,7 +109,8 @@ async def test_aiohttp_repeats_nothing_silently(*, injected: bool) -> None:
             for call in (lambda: client.tasks.get("t1"), lambda: client.tasks.delete("t1")):
                 server.handler = Script()
                 await client.tasks.get("t1")
-                server.handler, before = Script(DROP), len(server.requests)
+                server.handler = Script(DROP)
+                before = len(server.requests)
                 with pytest.raises(errors.TransportError):
                     await call()
                 assert len(server.requests) == before + 1
@@ -280,7 +281,7 @@ async def test_a_silent_server_is_a_timeout() -> None:
 
 
 async def test_a_trickling_response_is_a_timeout() -> None:
-    """A body that comes a byte at a time and never ends doesn't hold a call for ever."""
+    """A body that comes a byte at a time and never ends doesn't hold a call forever."""
 
     async def trickle() -> Any:
         yield b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
@@ -385,7 +386,8 @@ async def test_a_call_that_waits_for_its_next_attempt_holds_no_permit() -> None:
     async def handler(request: RawRequest) -> bytes:
         return http_response(500) if "bad" in request.path else json_response({"id": "good"})
 
-    resting, over = 0, asyncio.Event()
+    resting = 0
+    over = asyncio.Event()
 
     async def rest(_: float) -> None:
         nonlocal resting

@@ -119,7 +119,8 @@ async def test_the_idle_timeout_is_kept() -> None:
     async with RawServer(handler) as server, transport_of(server.url) as transport:
         other = await open_stream(transport)
         body = await open_stream(transport, idle_timeout=0.6)
-        came, read = 0.0, b""
+        came = 0.0
+        read = b""
         with pytest.raises(RequestTimeoutError):
             while True:
                 read += await body.read()

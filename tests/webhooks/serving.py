@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from aiohttp import web
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
 
 __all__ = ["serve_aiohttp", "serve_asgi"]
 

@@ -61,7 +61,8 @@ async def test_the_key_is_read_once(keys: KeyPair) -> None:
 
 async def test_a_changed_key_is_read_again(keys: KeyPair, other_keys: KeyPair) -> None:
     """A signature that doesn't match causes one read, and the old key doesn't count any more."""
-    source, clock = Source(keys.public), Clock()
+    source = Source(keys.public)
+    clock = Clock()
     verifier = KeyRefreshingVerifier(WebhookVerifier(public_key=source), clock)
     await _verify(verifier, keys)
     source.pem = other_keys.public
@@ -74,7 +75,8 @@ async def test_a_changed_key_is_read_again(keys: KeyPair, other_keys: KeyPair) -
 
 async def test_forgeries_do_not_hammer_the_api(keys: KeyPair, other_keys: KeyPair) -> None:
     """Forged deliveries cause at most one read a minute, and those with a wrong secret cause none."""
-    source, clock = Source(keys.public), Clock()
+    source = Source(keys.public)
+    clock = Clock()
     verifier = KeyRefreshingVerifier(WebhookVerifier(SECRET, source), clock)
     for _ in range(50):
         with pytest.raises(SignatureMismatchError):
@@ -90,7 +92,8 @@ async def test_forgeries_do_not_hammer_the_api(keys: KeyPair, other_keys: KeyPai
 
 async def test_without_a_key_the_delivery_is_not_judged(keys: KeyPair) -> None:
     """A delivery is neither accepted nor called forged while there is no key, and the API isn't asked again at once."""
-    source, clock = Source(keys.public, failure=ConnectError("down")), Clock()
+    source = Source(keys.public, failure=ConnectError("down"))
+    clock = Clock()
     verifier = KeyRefreshingVerifier(WebhookVerifier(public_key=source), clock)
     with pytest.raises(ConnectError):
         await _verify(verifier, keys)
@@ -121,7 +124,8 @@ async def test_a_known_key_stays_when_it_cannot_be_read_again(
     keys: KeyPair, other_keys: KeyPair, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A delivery that matches the known key is genuine; any other is a mismatch."""
-    source, clock = Source(keys.public), Clock()
+    source = Source(keys.public)
+    clock = Clock()
     verifier = KeyRefreshingVerifier(WebhookVerifier(public_key=source), clock)
     await _verify(verifier, keys)
     source.failure = OSError("down")
@@ -188,7 +192,8 @@ async def _close_during_the_read(receiver: WebhookReceiver, keys: KeyPair) -> Si
 
 async def test_closing_cancels_a_read(keys: KeyPair) -> None:
     """A delivery that waits for the key gets a 503 and is not remembered; no task is left running."""
-    source, before = SlowSource(keys.public), asyncio.all_tasks()
+    source = SlowSource(keys.public)
+    before = asyncio.all_tasks()
     receiver = WebhookReceiver(WebhookVerifier(public_key=source), url=URL)
     delivery = await _close_during_the_read(receiver, keys)
     assert asyncio.all_tasks() == before

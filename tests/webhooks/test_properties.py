@@ -107,7 +107,8 @@ def test_a_receiver_has_a_status_for_everything(deliveries: list[tuple[list[Any]
     """Each delivery gets a status and is counted once, and handlers get each accepted one once."""
 
     async def main() -> None:
-        receiver, received = WebhookReceiver(WebhookVerifier(SECRET), max_body=10_000), list[str]()
+        receiver = WebhookReceiver(WebhookVerifier(SECRET), max_body=10_000)
+        received = list[str]()
 
         @receiver.on
         async def note(event: Any) -> None:

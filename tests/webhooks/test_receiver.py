@@ -52,7 +52,8 @@ async def test_an_application_can_add_a_check_of_its_own() -> None:
 
 async def test_a_repeat_gets_a_200_and_does_nothing() -> None:
     """The same body, signed at another time, is the same delivery; any other body isn't."""
-    receiver, received = WebhookReceiver(VERIFIER, seen=SeenWindow()), list[WebhookEvent]()
+    receiver = WebhookReceiver(VERIFIER, seen=SeenWindow())
+    received = list[WebhookEvent]()
     receiver.on(received.append)
     async with receiver:
         payload = {"taskId": "t1", "event": "task.completed"}
@@ -151,7 +152,8 @@ class SlowAnsweringStore:
 
 async def test_a_request_that_is_cancelled_loses_no_delivery() -> None:
     """A delivery that the store has remembered reaches handlers although its sender has disconnected."""
-    store, received = SlowAnsweringStore(), list[str]()
+    store = SlowAnsweringStore()
+    received = list[str]()
     receiver = WebhookReceiver(VERIFIER, seen=store)
 
     @receiver.on
@@ -175,7 +177,8 @@ async def test_a_request_that_is_cancelled_loses_no_delivery() -> None:
 
 async def test_the_same_body_for_two_urls_is_two_deliveries() -> None:
     """The URL that is given with a delivery is a part of its identity."""
-    receiver, delivery = WebhookReceiver(VERIFIER), sign({"taskId": "t1"}, secret=SECRET)
+    receiver = WebhookReceiver(VERIFIER)
+    delivery = sign({"taskId": "t1"}, secret=SECRET)
     urls = ("https://a.example/1", "https://a.example/2", "https://a.example/1")
     assert [(await receiver.receive(*delivery, url=url)).is_repeat for url in urls] == [False, False, True]
 
@@ -185,7 +188,8 @@ async def test_the_same_body_for_two_urls_is_two_deliveries() -> None:
 
 async def test_handlers_get_the_events_they_are_for() -> None:
     """A handler is for one name, several or all; an event without a name reaches those for all."""
-    receiver, received = WebhookReceiver(VERIFIER), list[tuple[str, str]]()
+    receiver = WebhookReceiver(VERIFIER)
+    received = list[tuple[str, str]]()
 
     def note(who: str, event: WebhookEvent) -> None:
         received.append((who, event.task_id))
@@ -225,7 +229,9 @@ class CallableObject:
 
 async def test_plain_functions_run_in_a_thread_and_coroutine_functions_in_the_loop() -> None:
     """A plain function can't block the loop; an awaitable that a plain function returns is awaited in the loop."""
-    receiver, threads, own = WebhookReceiver(VERIFIER), dict[str, int](), CallableObject()
+    receiver = WebhookReceiver(VERIFIER)
+    threads = dict[str, int]()
+    own = CallableObject()
 
     @receiver.on
     def plain(_event: WebhookEvent) -> None:
@@ -247,7 +253,8 @@ async def test_plain_functions_run_in_a_thread_and_coroutine_functions_in_the_lo
 
 async def test_a_handler_that_fails_is_logged_and_counted_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """A failure stops neither the response nor other handlers; a CancelledError of the handler is a failure as well."""
-    receiver, received = WebhookReceiver(VERIFIER, concurrency=1), list[str]()
+    receiver = WebhookReceiver(VERIFIER, concurrency=1)
+    received = list[str]()
 
     @receiver.on
     async def fails(event: WebhookEvent) -> None:
@@ -277,7 +284,8 @@ def test_an_invalid_name_is_refused(wrong: tuple[Any, ...]) -> None:
 
 async def test_the_response_does_not_wait_and_few_handlers_run_at_once() -> None:
     """Handlers run in the background, at most `concurrency` at once."""
-    receiver, go = WebhookReceiver(VERIFIER, concurrency=3), asyncio.Event()
+    receiver = WebhookReceiver(VERIFIER, concurrency=3)
+    go = asyncio.Event()
     running, most = 0, 0
 
     @receiver.on
@@ -298,7 +306,9 @@ async def test_the_response_does_not_wait_and_few_handlers_run_at_once() -> None
 
 async def test_beyond_the_backlog_a_delivery_gets_a_503() -> None:
     """The delivery is not remembered, so it is accepted when it is sent again and there is room."""
-    receiver, go, received = WebhookReceiver(VERIFIER, concurrency=1, backlog=2), asyncio.Event(), list[str]()
+    receiver = WebhookReceiver(VERIFIER, concurrency=1, backlog=2)
+    go = asyncio.Event()
+    received = list[str]()
 
     @receiver.on
     async def slow(event: WebhookEvent) -> None:
@@ -335,7 +345,8 @@ async def test_events_that_are_not_read_do_not_pile_up(caplog: pytest.LogCapture
 
 async def test_reading_waits_for_events_and_ends_with_the_receiver() -> None:
     """Several readers get each event once, and cancelling a reader loses none."""
-    receiver, read = WebhookReceiver(VERIFIER), list[str]()
+    receiver = WebhookReceiver(VERIFIER)
+    read = list[str]()
 
     async def reader() -> None:
         async for event in receiver:
@@ -370,7 +381,8 @@ REQUEST = ContextVar("REQUEST", default="none")
 
 async def test_a_handler_sees_the_context_of_its_own_request() -> None:
     """A handler that had to wait for others still sees the context of its own request."""
-    receiver, received = WebhookReceiver(VERIFIER, concurrency=1), list[tuple[str, str]]()
+    receiver = WebhookReceiver(VERIFIER, concurrency=1)
+    received = list[tuple[str, str]]()
 
     @receiver.on
     async def handler(event: WebhookEvent) -> None:
@@ -410,7 +422,8 @@ async def test_each_kind_of_delivery_has_its_status(caplog: pytest.LogCaptureFix
 
 async def test_verifying_alone_does_nothing_else() -> None:
     """`verify` raises what is wrong, and calls no handler."""
-    receiver, received = WebhookReceiver(VERIFIER), list[WebhookEvent]()
+    receiver = WebhookReceiver(VERIFIER)
+    received = list[WebhookEvent]()
     receiver.on(received.append)
     async with receiver:
         assert (await receiver.verify(*sign({"taskId": "t1"}, secret=SECRET))).task_id == "t1"
@@ -446,7 +459,8 @@ def test_an_invalid_setting_is_refused(arguments: dict[str, Any], words: str) ->
 
 async def test_no_delivery_waits_for_a_handler_that_has_just_ended() -> None:
     """Deliveries that come right when a handler ends are handled at once."""
-    receiver, handled = WebhookReceiver(VERIFIER, concurrency=1), asyncio.Event()
+    receiver = WebhookReceiver(VERIFIER, concurrency=1)
+    handled = asyncio.Event()
 
     @receiver.on
     async def handler(_event: WebhookEvent) -> None:
@@ -464,7 +478,8 @@ async def test_no_delivery_waits_for_a_handler_that_has_just_ended() -> None:
 
 async def test_closing_waits_for_handlers_and_then_cancels_them(caplog: pytest.LogCaptureFixture) -> None:
     """Handlers that don't end in time are cancelled, those that never began are logged, and no task is left."""
-    receiver, ended = WebhookReceiver(VERIFIER, concurrency=2, drain_timeout=0.5), list[str]()
+    receiver = WebhookReceiver(VERIFIER, concurrency=2, drain_timeout=0.5)
+    ended = list[str]()
     before = asyncio.all_tasks()
 
     @receiver.on
@@ -489,7 +504,8 @@ async def test_closing_waits_for_handlers_and_then_cancels_them(caplog: pytest.L
 
 async def test_closing_does_not_wait_for_a_thread_that_does_not_end() -> None:
     """A plain function that runs in a thread is abandoned."""
-    receiver, go = WebhookReceiver(VERIFIER, drain_timeout=0.02), threading.Event()
+    receiver = WebhookReceiver(VERIFIER, drain_timeout=0.02)
+    go = threading.Event()
     receiver.on(lambda _event: go.wait(30))
     await deliver(receiver)
     await asyncio.sleep(0.01)
@@ -506,7 +522,8 @@ async def test_closing_waits_for_a_delivery_that_is_being_accepted() -> None:
             await asyncio.sleep(0.02)
             return await super().add(key)
 
-    receiver, received = WebhookReceiver(VERIFIER, seen=SlowStore()), list[str]()
+    receiver = WebhookReceiver(VERIFIER, seen=SlowStore())
+    received = list[str]()
 
     @receiver.on
     async def handler(event: WebhookEvent) -> None:
@@ -521,7 +538,8 @@ async def test_closing_waits_for_a_delivery_that_is_being_accepted() -> None:
 
 async def test_a_handler_may_close_its_own_receiver() -> None:
     """A handler that closes its receiver doesn't wait for itself."""
-    receiver, done = WebhookReceiver(VERIFIER), asyncio.Event()
+    receiver = WebhookReceiver(VERIFIER)
+    done = asyncio.Event()
 
     @receiver.on
     async def last(_event: WebhookEvent) -> None:
@@ -535,7 +553,8 @@ async def test_a_handler_may_close_its_own_receiver() -> None:
 
 async def test_a_close_that_is_cancelled_cancels_the_handlers() -> None:
     """A cancelled `aclose` leaves no task running."""
-    receiver, before = WebhookReceiver(VERIFIER), asyncio.all_tasks()
+    receiver = WebhookReceiver(VERIFIER)
+    before = asyncio.all_tasks()
 
     @receiver.on
     async def handler(_event: WebhookEvent) -> None:
@@ -553,7 +572,8 @@ async def test_a_close_that_is_cancelled_cancels_the_handlers() -> None:
 
 async def test_two_handlers_that_close_their_receiver_do_not_wait_for_each_other() -> None:
     """Each waits for the other handlers, and both end."""
-    receiver, ended = WebhookReceiver(VERIFIER, drain_timeout=1_000), list[str]()
+    receiver = WebhookReceiver(VERIFIER, drain_timeout=1_000)
+    ended = list[str]()
     ready = asyncio.Barrier(2)
 
     async def close(name: str, _event: WebhookEvent) -> None:
@@ -577,7 +597,8 @@ async def test_two_handlers_that_close_their_receiver_do_not_wait_for_each_other
 
 async def test_no_handler_begins_after_the_close() -> None:
     """A delivery that the store is still asked about when the time is up gets a 503 and reaches no handler."""
-    receiver, received = WebhookReceiver(VERIFIER, seen=SlowAnsweringStore(), drain_timeout=0.01), list[WebhookEvent]()
+    receiver = WebhookReceiver(VERIFIER, seen=SlowAnsweringStore(), drain_timeout=0.01)
+    received = list[WebhookEvent]()
     receiver.on(received.append)
     before = asyncio.all_tasks()
     request = asyncio.create_task(deliver(receiver))
@@ -596,7 +617,8 @@ async def test_a_store_that_ignores_cancellation_begins_nothing_after_the_close(
                 await super().add(key)
             return True
 
-    receiver, received = WebhookReceiver(VERIFIER, seen=Stubborn(), drain_timeout=0.01), list[WebhookEvent]()
+    receiver = WebhookReceiver(VERIFIER, seen=Stubborn(), drain_timeout=0.01)
+    received = list[WebhookEvent]()
     receiver.on(received.append)
     request = asyncio.create_task(deliver(receiver))
     await asyncio.sleep(0.005)
@@ -608,7 +630,8 @@ async def test_a_store_that_ignores_cancellation_begins_nothing_after_the_close(
 
 async def test_a_receiver_that_is_entered_again_is_open_again() -> None:
     """It has its handlers and counters again; readers and waits from before have ended."""
-    receiver, received = WebhookReceiver(VERIFIER), list[str]()
+    receiver = WebhookReceiver(VERIFIER)
+    received = list[str]()
     receiver.on(lambda event: received.append(event.task_id))
     for number in range(3):
         async with receiver:
@@ -629,7 +652,9 @@ async def test_a_receiver_that_is_entered_again_is_open_again() -> None:
 
 async def test_a_receiver_may_be_entered_again_while_it_is_closing() -> None:
     """The close that is under way cancels no handler of later deliveries."""
-    receiver, ended, go = WebhookReceiver(VERIFIER, drain_timeout=0.02), list[str](), asyncio.Event()
+    receiver = WebhookReceiver(VERIFIER, drain_timeout=0.02)
+    ended = list[str]()
+    go = asyncio.Event()
 
     @receiver.on
     async def handler(event: WebhookEvent) -> None:

@@ -231,7 +231,8 @@ async def test_a_genuine_delivery_that_cannot_be_read_is_not_sent_again(
 ) -> None:
     """It gets a 200, because sending it again would not help, and is counted."""
     emulator.faults.add(UnreadableDelivery(b"\xff{"))
-    receiver, recorder = WebhookReceiver(WebhookVerifier(SECRET, keys.public)), Recorder()
+    receiver = WebhookReceiver(WebhookVerifier(SECRET, keys.public))
+    recorder = Recorder()
     receiver.on(recorder)
     async with serve(kind, receiver) as url:
         await client.webhooks.create(url, ["task.completed"], secret=SECRET)
@@ -359,7 +360,9 @@ async def test_a_sender_that_disconnects_does_no_harm(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["aiohttp", "Starlette", "FastAPI", "uvicorn alone"])
 async def test_handlers_finish_when_the_server_stops(kind: str) -> None:
     """The response comes before the handler has finished, and the stopping server waits for the handler."""
-    receiver, go, done = WebhookReceiver(WebhookVerifier(SECRET)), asyncio.Event(), list[str]()
+    receiver = WebhookReceiver(WebhookVerifier(SECRET))
+    go = asyncio.Event()
+    done = list[str]()
 
     @receiver.on
     async def slow(event: WebhookEvent) -> None:
@@ -393,7 +396,8 @@ async def test_one_receiver_may_be_served_several_times(kind: str) -> None:
 
 async def call(receiver: WebhookReceiver, scope: Scope, *messages: dict[str, Any]) -> list[Message]:
     """Call a receiver as an ASGI server does, and return the messages that it sends."""
-    incoming, sent = list(messages), list[Message]()
+    incoming = list(messages)
+    sent = list[Message]()
 
     async def receive() -> Message:
         return incoming.pop(0)

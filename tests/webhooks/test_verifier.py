@@ -104,7 +104,9 @@ def test_several_secrets_and_keys_while_they_are_changed(keys: KeyPair, other_ke
 @pytest.mark.parametrize("part", ["body", "url", "timestamp", "signature"])
 def test_every_part_is_signed(both: WebhookVerifier, genuine: SignedDelivery, part: str) -> None:
     """A delivery with another body, URL, time or signature than the signed one is refused."""
-    headers, body, url = dict(genuine.headers), genuine.body, URL
+    headers = dict(genuine.headers)
+    body = genuine.body
+    url = URL
     if part == "body":
         body += b" "
     elif part == "url":
@@ -202,7 +204,8 @@ def test_a_header_that_contradicts_itself_is_refused(both: WebhookVerifier, genu
 @pytest.mark.parametrize("secret", ["sécret", "Ключ", "密码 with spaces", "🔑", "a" * 500])
 def test_a_secret_may_be_any_text(secret: str) -> None:
     """A secret outside of ASCII is recognized as bytes, and as aiohttp and Starlette decode it."""
-    verifier, body = WebhookVerifier(secret), b'{"taskId":"t1"}'
+    verifier = WebhookVerifier(secret)
+    body = b'{"taskId":"t1"}'
     wire = secret.encode()
     for value in (wire, wire.decode(), wire.decode("latin-1"), wire.decode("utf-8", "surrogateescape")):
         pairs: Any = [(b"x-webhook-secret" if isinstance(value, bytes) else "x-webhook-secret", value)]

@@ -123,7 +123,8 @@ async def test_a_delivery_is_only_a_hint() -> None:
 
 async def test_a_read_that_lags_is_repeated_soon() -> None:
     """A task that is not terminal right after a hint is read again long before the next poll."""
-    receiver, statuses = WebhookReceiver(VERIFIER), iter(["running", "running", "completed"])
+    receiver = WebhookReceiver(VERIFIER)
+    statuses = iter(["running", "running", "completed"])
 
     async def read() -> Task:
         return Task(id="t1", status=next(statuses))
@@ -135,7 +136,9 @@ async def test_a_read_that_lags_is_repeated_soon() -> None:
 
 async def test_a_new_hint_shortens_intervals_that_have_grown() -> None:
     """After the hint of an earlier turn, the hint of the end is followed by reads at short intervals again."""
-    receiver, reads, second = WebhookReceiver(VERIFIER), 0, asyncio.Event()
+    receiver = WebhookReceiver(VERIFIER)
+    reads = 0
+    second = asyncio.Event()
 
     async def read() -> Task:
         nonlocal reads
@@ -158,7 +161,8 @@ async def test_a_new_hint_shortens_intervals_that_have_grown() -> None:
 
 async def test_a_wait_need_not_poll_at_all() -> None:
     """With an infinite interval there are two reads: at the start, and after the hint."""
-    receiver, reads = WebhookReceiver(VERIFIER), 0
+    receiver = WebhookReceiver(VERIFIER)
+    reads = 0
 
     async def read() -> Task:
         nonlocal reads
@@ -187,7 +191,8 @@ async def test_reads_that_fail_are_tolerated_for_a_while(emulator: Emulator) -> 
 
 async def test_a_task_that_is_not_there_is_an_error() -> None:
     """A 404 fails the wait at once, except during the creation grace."""
-    receiver, reads = WebhookReceiver(VERIFIER), 0
+    receiver = WebhookReceiver(VERIFIER)
+    reads = 0
 
     async def read() -> Task:
         nonlocal reads
@@ -203,7 +208,8 @@ async def test_a_task_that_is_not_there_is_an_error() -> None:
 
 async def test_a_new_task_need_not_be_read_first() -> None:
     """With `read_first=False` the only read is the one after the hint."""
-    receiver, reads = WebhookReceiver(VERIFIER), 0
+    receiver = WebhookReceiver(VERIFIER)
+    reads = 0
 
     async def read() -> Task:
         nonlocal reads

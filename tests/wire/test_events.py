@@ -45,7 +45,8 @@ def text(**payload: Any) -> dict[str, Any]:
 
 def expected(golden: dict[str, Any]) -> TaskEvent:
     """Make the event of a golden file by the public constructor."""
-    data, fields = golden["data"], dict(golden["event"]["fields"])
+    data = golden["data"]
+    fields = dict(golden["event"]["fields"])
     if "options" in fields:
         fields["options"] = tuple(QuestionOption(**option) for option in fields["options"])
     cls: type[TaskEvent] = getattr(events, golden["event"]["class"])

@@ -131,7 +131,8 @@ class _ListedItems:
     _spans: list[tuple[float, float] | None] = field(factory=list[tuple[float, float] | None], init=False)
 
     def add(self, item: JournalItem, group: int) -> None:
-        result, request = item.final_result or "", item.request
+        result = item.final_result or ""
+        request = item.request
         start = item.started_at or item.ended_at
         # The bar of an item that hasn't ended reaches to the last time in the journal.
         end = item.ended_at or (None if start is None else self.last)
