@@ -12,7 +12,7 @@ __all__ = ["RetryPolicy", "Timeouts"]
 
 @frozen(kw_only=True)
 class Timeouts:
-    """The timeouts of a client, in seconds. Each is above 0; `math.inf` waits for ever.
+    """The timeouts of a client, in seconds. Each is above 0; `math.inf` waits forever.
 
     Waiting for a free connection counts against none of them, so load doesn't look like a network failure.
 

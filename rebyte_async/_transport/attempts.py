@@ -78,8 +78,9 @@ class Attempts:
                 else:
                     self.retry_budget.refund()
                     return response
-                status, asked = (failure.status, failure.retry_after) if isinstance(failure, APIError) else (None, None)
-                outcome = Outcome(not isinstance(failure, ConnectError), status, asked)
+                status = failure.status if isinstance(failure, APIError) else None
+                retry_after = failure.retry_after if isinstance(failure, APIError) else None
+                outcome = Outcome(not isinstance(failure, ConnectError), status, retry_after)
                 may_be_processed = may_be_processed or not outcome.was_not_processed
                 await self._back_off(endpoint, request, outcome, failure, attempt)
         finally:
@@ -105,7 +106,7 @@ class Attempts:
         if not permits.try_acquire():
             await permits.acquire()
         try:
-            if not self.throttle.is_open:  # asked after the wait for a permit, during which a pause may have begun
+            if not self.throttle.is_open:  # checked after the wait for a permit, during which a pause may have begun
                 await self.throttle.wait_until_open()
             response = await self._exchange(request, attempt)
         finally:
@@ -143,7 +144,7 @@ class Attempts:
             if response.content.is_eof():
                 body = await response.read()
             else:
-                # aiohttp's read timeout ends a silence; this one ends a body that trickles for ever.
+                # aiohttp's read timeout ends a silence; this one ends a body that trickles forever.
                 with self.sessions.close_with_client(response):
                     async with asyncio.timeout(finite(request.idle_timeout)):
                         body = await response.read()
@@ -199,7 +200,7 @@ class Attempts:
         if allow_html or content_type.strip().lower() != "text/html":
             return response
         response.close()
-        return _unexpected(request, "a page of HTML came instead of an event stream")
+        return _make_response_error(request, "a page of HTML came instead of an event stream")
 
     async def _error_from_response(self, request: Request, response: ClientResponse) -> TransportError | APIError:
         """Return the error for a response whose status isn't accepted, and read the reason in its body if possible."""
@@ -214,14 +215,14 @@ class Attempts:
         finally:
             response.close()
         if response.status in SUCCESS:
-            return _unexpected(request, f"the unexpected status {response.status}")
+            return _make_response_error(request, f"the unexpected status {response.status}")
         failure = self._make_api_error(request, response, body, 1)
         if isinstance(failure, RateLimitedError):
             self._pause_client(failure, self.retry.base_delay)
         return failure
 
     def _make_api_error(self, request: Request, response: ClientResponse, body: bytes, attempt: int) -> APIError:
-        text = body.decode(errors="replace").replace(self.api_key, "…")  # a server may echo it
+        text = body.decode(errors="replace").replace(self.api_key, "…")  # a server may echo the key
         document: Any = None
         with suppress(ValueError):
             document = wire_json.loads(text)
@@ -251,6 +252,6 @@ def _give_up(endpoint: Endpoint, request: Request, outcome: Outcome, failure: Tr
     ) from failure
 
 
-def _unexpected(request: Request, what: str) -> TransportError:
+def _make_response_error(request: Request, what: str) -> TransportError:
     url = redact_url(request.url)
     return TransportError(f"GET {url}: {what}", method="GET", url=url)

@@ -118,7 +118,7 @@ class SessionPool:
         """Close the client's own sessions and end everything that is under way. Nothing can be sent afterwards."""
         self._is_closed = True
         self.sleeps.abort(lambda: ConfigurationError(_CLOSED))
-        # Closing an aiohttp session leaves the readers of its responses waiting for ever.
+        # Closing an aiohttp session leaves the readers of its responses waiting forever.
         self.bodies.close_all()
         if self._injected is None:
             for response in tuple(self._responses):

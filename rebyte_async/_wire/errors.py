@@ -49,7 +49,8 @@ def api_error(
     """Make the error for a response: its class by the error code, else by the status."""
     lowered = {name.lower(): value for name, value in headers.items()}
     code, message = _read_code_and_message(document)
-    text, message = without_secrets(text), None if message is None else without_secrets(message)
+    text = without_secrets(text)
+    message = None if message is None else without_secrets(message)
     return _error_class(status, code)(
         status,
         code,

@@ -1,4 +1,4 @@
-"""What all parts of a run work with: its context, and the outages of the service that they wait out."""
+"""The context that all parts of a run share, and the outages of the service that they wait out."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Outage:
 
     async def wait(self, error: RebyteError) -> None:
         """Wait before the next attempt: half to all of a growing delay, and as long as the error asks for."""
-        asked = error.retry_after if isinstance(error, APIError) else None
+        retry_after = (isinstance(error, APIError) and error.retry_after) or 0.0
         doublings = min(self._failures - 1, _MAX_DOUBLINGS)
         longest = min(self.tuning.longest_retry_delay, self.tuning.first_retry_delay * 2.0**doublings)
-        drawn = self.time.rng.uniform(longest / 2, longest)
-        await self.time.sleep(max(drawn, min(asked or 0.0, self.tuning.outage_timeout)))
+        delay = self.time.rng.uniform(longest / 2, longest)
+        await self.time.sleep(max(delay, min(retry_after, self.tuning.outage_timeout)))
 
     async def should_retry(self, error: RebyteError) -> bool:
         """Wait, and return True, if a failed call is to be made again; return False at once if not."""

@@ -76,17 +76,17 @@ class TaskCreator:
             BaseException: An error of the application's own parts, such as its session. The record stays `creating`,
                 so that the next run finds out.
         """
-        lost = 0
+        lost_responses = 0
         while True:
             try:
                 await self._send(request)
             except AmbiguousRequestError as error:
                 if await self._reconciler.resolve(request.record, error):
                     return
-                lost += 1
-                if lost > self._context.tuning.max_recreates:
+                lost_responses += 1
+                if lost_responses > self._context.tuning.max_recreates:
                     raise UnresolvedCreateError(
-                        f"the responses of {lost} creates were lost; the last error: {summarize_error(error)}"
+                        f"the responses of {lost_responses} creates were lost; the last error: {summarize_error(error)}"
                     ) from error
             except RebyteError as error:
                 if not await self._context.outage.should_retry(error):
@@ -100,7 +100,7 @@ class TaskCreator:
         sending = asyncio.get_running_loop().create_task(self._send_recorded(request))
         self.in_flight.add(sending)
         sending.add_done_callback(self.in_flight.discard)
-        # Its error counts as retrieved, for the caller may have been cancelled.
+        # The error is retrieved here as well, because the caller may have been cancelled.
         sending.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(sending)
 
@@ -115,7 +115,7 @@ class TaskCreator:
             self._permits.release()  # a create with this prompt became ambiguous meanwhile
 
     async def _send_recorded(self, request: CreateRequest) -> None:
-        """Record the intent, send the create, and record what came of it."""
+        """Record the intent, send the create, and record its result."""
         is_ambiguous = True  # an error that isn't a RebyteError leaves it open whether the request was sent
         try:
             await self._context.stop.guard(self._reconciler.watermark.take())
@@ -179,7 +179,7 @@ class TaskCreator:
 class _StoppableThrottle:
     """The client's throttle, for creates: an attempt that waits here when the stop signal is given is never sent.
 
-    It hasn't been sent yet, and one that is to be repeated has certainly made nothing.
+    Such a create has certainly made nothing: it was never sent, or this attempt repeats one that wasn't processed.
     """
 
     _real: Throttle

@@ -35,7 +35,7 @@ class ForeignCancellationError(BatchError):
 
 
 def is_fatal(error: Exception) -> bool:
-    """Whether no item can succeed: the key is refused, or the client can't be used."""
+    """Whether no item can succeed: the API key is refused, or the client can't be used."""
     kinds = AuthenticationError | InsufficientScopesError | ConfigurationError
     return isinstance(error, kinds) and not isinstance(error, InvalidRequestError)
 

@@ -26,7 +26,7 @@ class ItemReader(ABC):
     def __init__(self) -> None:
         self._ready: deque[object] = deque()
         self._permits = 0  # how many permits are given and not used
-        self._ended = False
+        self._has_ended = False
         self._failure: BaseException | None = None
         self._changed = Signal()
 
@@ -35,10 +35,10 @@ class ItemReader(ABC):
 
         What the iterable raised is raised after its items.
         """
-        if not self._ready and not self._ended and self._permits < limit:
+        if not self._ready and not self._has_ended and self._permits < limit:
             self._permit(limit - self._permits)
             self._permits = limit
-        await self._changed.wait_for(lambda: self._ready or self._ended)
+        await self._changed.wait_for(lambda: self._ready or self._has_ended)
         if not self._ready and self._failure is not None:
             raise self._failure
         return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
@@ -58,15 +58,16 @@ class ItemReader(ABC):
 
     def _end(self, failure: BaseException | None = None) -> None:
         if isinstance(failure, asyncio.CancelledError):  # raised to the reader, it would look like the reader's own
-            cancelled, failure = failure, BatchError("the iterable of the items was cancelled")
-            failure.__cause__ = cancelled
-        self._ended = True
+            error = BatchError("the iterable of the items was cancelled")
+            error.__cause__ = failure
+            failure = error
+        self._has_ended = True
         self._failure = failure
         self._changed.notify()
 
 
 class ThreadReader(ItemReader):
-    """Reads any other iterable in a thread, since it may block.
+    """Reads an iterable that isn't async in a thread, since it may block.
 
     `asyncio.to_thread` wouldn't do. The interpreter waits for its threads when it exits, so an iterable that blocks
     forever, such as one that reads a terminal, would keep the process alive; this thread is a daemon. And a generator
@@ -78,7 +79,7 @@ class ThreadReader(ItemReader):
         self._items = items
         self._loop = asyncio.get_running_loop()
         self._permitted = threading.Semaphore(0)
-        self._closed = False
+        self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="rebyte-batch-items", daemon=True)
 
     def _permit(self, count: int) -> None:
@@ -90,7 +91,7 @@ class ThreadReader(ItemReader):
         failure: BaseException | None = None
         try:
             iterator = iter(self._items)
-            while self._permitted.acquire() and not self._closed:
+            while self._permitted.acquire() and not self._is_closed:
                 self._loop.call_soon_threadsafe(self._add, next(iterator))
         except StopIteration:
             pass
@@ -101,7 +102,7 @@ class ThreadReader(ItemReader):
 
     async def close(self) -> None:
         """Read no further. A read that blocks is abandoned with its thread."""
-        self._closed = True
+        self._is_closed = True
         self._permitted.release()
 
 
@@ -146,9 +147,8 @@ class AsyncReader(ItemReader):
 
 
 def check_items(items: object) -> None:
-    kind = type(items).__name__
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, AsyncIterable | Iterable):
-        raise InvalidRequestError(f"items must be an iterable of BatchItem, sync or async, not {kind}")
+        raise InvalidRequestError(f"items must be an iterable of BatchItem, sync or async, not {type(items).__name__}")
 
 
 def open_reader(items: Items) -> ItemReader:

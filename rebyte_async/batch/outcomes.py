@@ -1,4 +1,4 @@
-"""What became of items, and the queue in which their outcomes wait to be read."""
+"""The outcomes of items, and the queue in which their outcomes wait to be read."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class BatchOutcome:
 
 @define(eq=False)
 class OutcomeQueue:
-    """Passes outcomes from the scheduler to the application, which slows the taking of items down by not reading.
+    """Passes outcomes from the scheduler to the application, which slows the intake of items down by not reading.
 
     It refers to neither side, so that a run which the application drops can be noticed.
     """

@@ -43,7 +43,7 @@ class RunWatermark:
         """Take the watermark from a list of the newest tasks, unless that was done.
 
         The response also gives the server's time. If the listing fails, the watermark has no task, and bounds nothing.
-        Only a refused key is raised.
+        Only a refused API key is raised.
         """
         async with self._lock:
             if self.value is None:
@@ -79,7 +79,8 @@ class Reconciler:
         if self._context.settings.on_ambiguous == "report":
             self._context.locks.resolve(record.prompt_hash)
             raise UnresolvedCreateError(summarize_error(error)) from error
-        case = self.cases[record.position] = _Case(record, asyncio.get_running_loop().create_future())
+        case = _Case(record, asyncio.get_running_loop().create_future())
+        self.cases[record.position] = case
         self._context.locks.changed.notify()
         verdict = await case.verdict
         if verdict.reason is not None:

@@ -39,12 +39,12 @@ class BatchRun:
                 ...
 
     Ending a run early, by `aclose`, by leaving the context or by cancelling the task that reads from it, starts nothing
-    new and keeps the journal true: the next run continues where this one stopped. Remote tasks continue as well, unless
-    the runner has `cancel_remote`. Slow reading slows down the taking of items, not the tasks.
+    new and keeps the journal correct: the next run continues where this one stopped. Remote tasks continue as well,
+    unless the runner has `cancel_remote`. Slow reading slows down the intake of items, not the tasks.
 
     Iteration raises, after the outcomes of what ran:
-        BatchError: Two items have one key, an item has changed since an earlier run, the key is refused, the service
-            couldn't be reached for ten minutes, or the run was cancelled.
+        BatchError: Two items have one key, an item has changed since an earlier run, the API key is refused, the
+            service couldn't be reached for ten minutes, or the run was cancelled.
         JournalError: The journal can't be used or written.
         Exception: What the iterable of the items raised. Or, at once, an unexpected error, such as one of a session or
             a receiver of the application's own. The next run continues, and makes nothing twice.
@@ -206,7 +206,7 @@ class BatchRunner:
             items: The items, which are read as there is room for them. An iterable that is neither a list, tuple or
                 deque nor async is read in a thread.
             ordered: Whether outcomes come in the order of their items. An item that takes long then holds up later
-                outcomes, and in the end the taking of new items.
+                outcomes, and in the end the intake of new items.
 
         Returns:
             The run: iterate over it for the outcomes, one for each item. It starts when it is first read from.

@@ -35,10 +35,10 @@ class Scheduler:
         self._outcomes = outcomes
         self._runner = ItemRunner(context, on_fatal_error=self._stop_creating)
         self._scope = CancelScope()  # the whole run
-        self._intake_scope = CancelScope()  # the taking of items
+        self._intake_scope = CancelScope()  # the intake of items
         self._slots = ItemSlots(context.settings.concurrency)
         self._failure: BaseException | None = None  # the error that is raised after the outcomes
-        self._interrupted = False  # whether the application ended the run
+        self._was_interrupted = False  # whether the application ended the run
         self._is_complete = False  # whether all items have their outcomes
         self._earlier: dict[int, asyncio.Future[BatchOutcome]] = {}  # of earlier runs' open tasks, by position
 
@@ -56,7 +56,7 @@ class Scheduler:
             with self._scope:
                 await self._run_phases()
         except asyncio.CancelledError:
-            self._interrupted = True
+            self._was_interrupted = True
             raise
         except BaseException as error:
             self._set_failure(error)
@@ -74,8 +74,8 @@ class Scheduler:
                 self._outcomes.close(self._failure)
 
     def stop(self) -> None:
-        """End the run now. Nothing new is started, and the journal stays true."""
-        self._interrupted = True
+        """End the run now. Nothing new is started, and the journal stays correct."""
+        self._was_interrupted = True
         self._context.stop.trigger()
         self._scope.cancel()
 
@@ -92,8 +92,9 @@ class Scheduler:
             group.start_soon(self._run_part, self._runner.reconciler.run)
             for record in running:  # also those whose items aren't given again
                 self._slots.force_acquire()
-                earlier = self._earlier[record.position] = asyncio.get_running_loop().create_future()
-                group.start_soon(self._run_part, self._follow, record, False, earlier.set_result)
+                outcome = asyncio.get_running_loop().create_future()
+                self._earlier[record.position] = outcome
+                group.start_soon(self._run_part, self._follow, record, False, outcome.set_result)
             async with create_task_group() as items:
                 with self._intake_scope:
                     await self._run_part(self._take_items, items)
@@ -157,7 +158,7 @@ class Scheduler:
         """Wait for the creates in flight, cancel remote tasks if asked to, and close the reader and the journal."""
         try:
             await self._try_step(self._runner.creator.drain)
-            if self._interrupted and self._context.settings.cancel_remote:
+            if self._was_interrupted and self._context.settings.cancel_remote:
                 await self._try_step(self._cancel_remote_tasks)
             if not isinstance(self._failure, JournalError):
                 await self._try_step(self._context.journal.end_run)

@@ -66,7 +66,7 @@ class TaskWatcher:
         """Wait until a task has ended, or can't be followed any longer.
 
         `is_new` says that it was created a moment ago, so that no hint of its end can have been missed. RebyteError is
-        raised where no task can be followed: the key is refused.
+        raised where no task can be followed: the API key is refused.
         """
         if self._hints is not None:
             found = await self._wait_with_hints(self._hints, task_id, is_new=is_new)

@@ -43,8 +43,8 @@ class AgentComputers:
 
         *Source*: contract §2, documented.
         """
-        name, icon = optional_text("name", name, longest=200), optional_text("icon", icon, longest=50)
-        body = to_body({"name": name, "icon": icon})
+        fields = {"name": optional_text("name", name, longest=200), "icon": optional_text("icon", icon, longest=50)}
+        body = to_body(fields)
         response = await self._transport.call(endpoints.CREATE_AGENT_COMPUTER, json=body)
         computer = decode_created(AgentComputer, response)
         self._grace.start(computer.id)
@@ -79,7 +79,7 @@ class AgentComputers:
         agent_instructions: str | None = None,
         views: Mapping[str, bool] | None = None,
     ) -> None:
-        """Change an agent computer. Beyond the documented API: used in production, may change.
+        """Change an agent computer. Undocumented, but used in production; it may change.
 
         Args:
             computer_id: The agent computer.
@@ -96,7 +96,7 @@ class AgentComputers:
         await self._transport.call(endpoints.UPDATE_AGENT_COMPUTER, ids={"computer_id": computer_id}, json=body)
 
     async def delete(self, computer_id: str) -> None:
-        """Delete an agent computer. Beyond the documented API: used in production, may change.
+        """Delete an agent computer. Undocumented, but used in production; it may change.
 
         *Source*: contract §2, observed.
         """

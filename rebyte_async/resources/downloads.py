@@ -61,7 +61,7 @@ class Download:
     async def _back_off(self, error: TransportError | APIError, failures: int) -> None:
         """Wait before the next attempt, or raise the error if there is to be none."""
         transport = self._transport
-        policy = self._transport.retry
+        policy = transport.retry
         asked = (isinstance(error, APIError) and error.retry_after) or 0.0
         may_retry = failures < policy.max_attempts and asked <= policy.max_retry_after
         if not may_retry or not transport.retry_budget.spend(policy):
@@ -77,7 +77,8 @@ class Download:
         try:
             self._accept(stream)
             while data := await stream.read():
-                offset, self.received = self.received, self.received + len(data)
+                offset = self.received
+                self.received += len(data)
                 yield offset, data
         finally:
             stream.close()

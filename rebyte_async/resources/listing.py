@@ -32,7 +32,7 @@ class Listing(Generic[T]):
     """
 
     _fetch: Callable[[int, int], Awaitable[Page[T]]]  # requests a page by its limit and offset
-    _identity: Callable[[T], str] = str  # returns what tells an item apart from the others, so that none is given twice
+    _identity: Callable[[T], str] = str  # returns what distinguishes an item, so that none is given twice
     _limit: int | None = None  # None for a listing that the server doesn't page
     _offset: int = 0
 
@@ -58,17 +58,20 @@ class Listing(Generic[T]):
             page = await self._fetch(self._limit, offset)
             if total is not None and page.total is not None and page.total < total and offset > self._offset:
                 # Items were deleted meanwhile, so unread items have moved up into pages that were read already.
-                offset, total = max(self._offset, offset - (total - page.total)), page.total
+                offset = max(self._offset, offset - (total - page.total))
+                total = page.total
                 continue
-            known = len(seen)
+            seen_before = len(seen)
             for item in page.data:
                 if self._identity(item) not in seen:
                     seen.add(self._identity(item))
                     yield item
-            offset, total = offset + len(page.data), page.total
+            offset += len(page.data)
+            total = page.total
+            if not page.data or (total is not None and offset >= total):
+                return
             # Where the server says no total, a page without anything new comes from a server that doesn't page.
-            is_short = len(seen) == known or len(page.data) < self._limit
-            if not page.data or (is_short if total is None else offset >= total):
+            if total is None and (len(page.data) < self._limit or len(seen) == seen_before):
                 return
 
 

@@ -308,7 +308,7 @@ class Tasks:
     async def content(self, task_id: str, *, include_events: bool = False) -> TaskContent:
         """Read what a task's prompts asked, and its final results.
 
-        Beyond the documented API: used in production, may change.
+        Undocumented, but used in production; it may change.
 
         Args:
             task_id: The task.
@@ -319,7 +319,7 @@ class Tasks:
         return await self._source(task_id).content(include_events=include_events)
 
     async def prompt_events(self, task_id: str, prompt_id: str) -> tuple[TaskEvent, ...]:
-        """Read the events of a delegated sub-prompt. Beyond the documented API: used in production, may change.
+        """Read the events of a delegated sub-prompt. Undocumented, but used in production; it may change.
 
         Args:
             task_id: The task.
@@ -337,7 +337,7 @@ class Tasks:
         options: Iterable[int | str] = (),
         text: str | None = None,
     ) -> None:
-        """Answer a question that the agent waits for. Beyond the documented API: used in production, may change.
+        """Answer a question that the agent waits for. Undocumented, but used in production; it may change.
 
         Args:
             task_id: The task.

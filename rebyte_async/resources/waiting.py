@@ -45,7 +45,7 @@ class CreationGrace:
             self._created.popitem(last=False)
 
     def until(self, resource_id: str) -> float:
-        """Return when the grace ends, on the given clock; `-inf` for what was not created lately."""
+        """Return when the grace ends, on the given clock; `-inf` for a resource that was not created lately."""
         created = self._created.get(resource_id)
         return -math.inf if created is None else created + self._seconds
 
@@ -55,7 +55,7 @@ class CreationGrace:
 
 @define(eq=False)
 class TaskPoller:
-    """Reads a task until it has ended. It tolerates failures that may pass, and a 404 during the creation grace."""
+    """Reads a task until it has ended. It tolerates transient failures, and a 404 during the creation grace."""
 
     task_id: str
     _read: Callable[[], Awaitable[Task]]
@@ -65,7 +65,7 @@ class TaskPoller:
     _failures: int = field(default=0, init=False)
 
     async def has_ended(self) -> bool:
-        """Read the task once. A failure that doesn't pass, or the fifth in a row, is raised."""
+        """Read the task once. A permanent failure, or the fifth in a row, is raised."""
         try:
             self.task = await self._read()
             self._failures = 0
@@ -89,7 +89,7 @@ class TaskPoller:
                 return
             await sleep(seconds)
 
-    def terminal_task_or_timeout(self, timeout: float | None) -> Task:
+    def require_terminal_task(self, timeout: float | None) -> Task:
         """Return the task if it has ended, else raise `WaitTimeoutError`."""
         if self.task is not None and self.task.is_terminal:
             return self.task
@@ -116,7 +116,7 @@ async def wait_for_end(
         await poller.poll(sleep)
     if poller.task is None and stream.done is not None:  # the time ran out while the task was read
         return Task(id=stream.task_id, status=stream.done.status, final_result=stream.done.final_result)
-    return poller.terminal_task_or_timeout(timeout)
+    return poller.require_terminal_task(timeout)
 
 
 async def wait_with_hints(
@@ -129,7 +129,7 @@ async def wait_with_hints(
     first_interval: float = 0.5,
     factor: float = 2.0,
 ) -> Task:
-    """Wait until a task has ended, without a stream: read it when a completion hint comes, and now and then without.
+    """Wait until a task has ended, without a stream: read it on each completion hint, and at intervals.
 
     A hint that the task's state didn't confirm has it read again after `first_interval`, then after intervals that grow
     by `factor` up to `poll_interval`, all in seconds. `read_first=False` saves the read at the start, for a task that
@@ -137,23 +137,23 @@ async def wait_with_hints(
     """
     optional_seconds("timeout", timeout)
 
-    def soon() -> Iterator[float]:
+    def short_pauses() -> Iterator[float]:
         return intervals(min(first_interval, poll_interval), factor=factor, longest=poll_interval)
 
     with anyio.move_on_after(timeout):
         has_ended = read_first and await poller.has_ended()
-        pauses = soon() if read_first and not poller.last_read_succeeded else repeat(poll_interval)
-        seen = 0
+        pauses = short_pauses() if read_first and not poller.last_read_succeeded else repeat(poll_interval)
+        version = 0
         while not has_ended:
-            before = seen
+            previous = version
             pause = next(pauses)
             with anyio.move_on_after(pause):
-                seen = await hints.ended(poller.task_id, seen)
+                version = await hints.ended(poller.task_id, version)
             has_ended = await poller.has_ended()
             # A read may show an older state than the hint, and a failed one shows none: in both cases read again soon.
-            if seen > before or (pause >= poll_interval and not poller.last_read_succeeded):
-                pauses = soon()
-    return poller.terminal_task_or_timeout(timeout)
+            if version > previous or (pause >= poll_interval and not poller.last_read_succeeded):
+                pauses = short_pauses()
+    return poller.require_terminal_task(timeout)
 
 
 class _Cancelable(Protocol):

@@ -1,6 +1,6 @@
 """Decide whether a turn has really ended: a done frame may be genuine, early, empty, or another turn's.
 
-`CompletionDetector` holds the phase of a stream, looks at what has come of the turn, and returns the next action as a
+`CompletionDetector` holds the phase of a stream, looks at the events of the turn, and returns the next action as a
 value; it reads and waits for nothing itself. The reader carries the action out, and gives what it finds to the action's
 `then`. Where a step is cancelled its `then` isn't called, so the phase is still that in which the step began, and the
 next step can begin there.

@@ -50,7 +50,7 @@ class DeliveredSet:
         self.stops = [stop for _, stop in pairs] or _NO_NUMBERS
         """One past the last number of each range."""
         self.digests = CompactIntSet(digests)
-        # How often each content came without an identity: in this replay of the stream, and in this read beside it.
+        # How often each content came without an identity: in this replay of the stream, and in this read apart from it.
         self._without_identity: tuple[Counter[int], Counter[int]] | None = None
 
     def __bool__(self) -> bool:
@@ -62,7 +62,7 @@ class DeliveredSet:
         return self._without_identity is not None
 
     def restart(self, *, out_of_band: bool = False) -> None:
-        """Expect the turn from its start, on the stream or by a read beside it: each counts the same content anew."""
+        """Expect the turn from its start, on the stream or by another read: each counts the same content anew."""
         if self._without_identity is not None:
             self._without_identity[out_of_band].clear()
 

@@ -1,4 +1,4 @@
-"""What has come of a turn: frames in, new events out. No clock, no socket.
+"""The events of one turn: frames in, new events out. No clock, no socket.
 
 A `TurnState` knows which events are the turn's, which of them are new, and what they say about its end; it decides
 nothing. What can't be decided from the frames alone stops it (`blocked_by`) until the reader has dealt with that.
@@ -97,7 +97,7 @@ class TurnState:
     piece: str = field(default="", init=False)  # what the last event added to the text
     _text: TextAssembler = field(factory=TextAssembler, init=False)
     _announced: frozenset[str] = field(default=_NONE, init=False)  # the sub-prompts that the tool calls named
-    # From a read beside the stream, each with its sub-prompt; they are delivered before any frame.
+    # From a read apart from the stream, each with its sub-prompt; they are delivered before any frame.
     _injected: deque[tuple[TaskEvent, str]] | None = field(default=None, init=False)
     _had_activity: bool = field(default=False, init=False)
     # Of this connection:
@@ -228,7 +228,7 @@ class TurnState:
         return had_activity
 
     def inject(self, events: Iterable[tuple[TaskEvent, str]]) -> None:
-        """Have the events of a whole read beside the stream delivered, each with its sub-prompt ("" for the turn)."""
+        """Have the events of a read apart from the stream delivered, each with its sub-prompt ("" for the turn)."""
         self.delivered.restart(out_of_band=True)
         self._injected = deque(chain(self._injected or (), events))
 

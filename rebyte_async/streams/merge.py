@@ -31,7 +31,7 @@ async def merge(*streams: TaskEventStream) -> AsyncGenerator[tuple[str, TaskEven
         ExceptionGroup: One or more streams failed; raised after all others have ended. Each error names its task
             (`task_id`, and a note in its traceback).
     """
-    # One slot with a fair queue of readers before it: every stream holds one event at most, and each is served in turn.
+    # One slot with a fair queue of readers before it: every stream holds one event at most, and they alternate.
     queue: asyncio.Queue[tuple[str, TaskEvent] | None] = asyncio.Queue(maxsize=1)
     failures: list[Exception] = []
 

@@ -59,5 +59,5 @@ __all__ = [
     "WebhookEventName",
 ]
 
-TaskNotices = TaskCompletionHints
+TaskNotices = TaskCompletionHints  # the older name
 """The former name of `TaskCompletionHints`."""

@@ -120,7 +120,7 @@ class HandlerPool:
         """Return the tasks that the current task must wait for when it drains the pool.
 
         A job that closes its own receiver waits neither for itself nor for another job that does the same: the two
-        would wait for each other for ever.
+        would wait for each other forever.
         """
         current = asyncio.current_task()
         ignored = self._draining if current in self._jobs else {current}

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from types import TracebackType
+from typing import Self, Unpack
 
 from attrs import define, evolve, field
 
 from rebyte_async.batch.evidence import Watermark
-from rebyte_async.batch.journal.records import AgentComputerRecord, check_statuses
+from rebyte_async.batch.journal.records import AgentComputerRecord, ItemChange, ItemRecord, NewItem, check_statuses
 from rebyte_async.batch.journal.sqlite import SqliteStore
-from rebyte_async.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-    from types import TracebackType
-    from typing import Unpack
-
-    from rebyte_async.batch.journal.records import ItemChange, ItemRecord, NewItem
-    from rebyte_async.batch.journal.store import JournalStore
-    from rebyte_async.errors import BatchError
+from rebyte_async.batch.journal.store import JournalStore
+from rebyte_async.errors import BatchError, ConfigurationError
 
 _DATE_ERROR = 3.0
 """Seconds that two readings of the server's clock may differ at most: a `Date` header has whole seconds."""

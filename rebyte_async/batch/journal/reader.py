@@ -7,11 +7,13 @@ import os
 import sqlite3
 import sys
 from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import quote
 
 from attrs import fields, frozen
@@ -21,10 +23,6 @@ from rebyte_async.batch.journal.file import BUSY_TIMEOUT
 from rebyte_async.batch.journal.records import time_of
 from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.errors import JournalError
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
-    from types import TracebackType
 
 _PAGE = 500
 """Items that are read together. A read that lasted would keep the run from shortening its write-ahead log."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from rebyte_async.batch.journal import schema
 from rebyte_async.batch.journal.file import lock_journal, open_file, open_temporary
 from rebyte_async.batch.journal.records import (
     AgentComputerRecord,
+    ItemChange,
     ItemRecord,
+    NewItem,
     check_address,
     find_conflict,
     new_record,
@@ -19,13 +22,7 @@ from rebyte_async.batch.journal.records import (
 )
 from rebyte_async.batch.journal.store import DuplicateTaskError
 from rebyte_async.batch.journal.writer import Writer
-from rebyte_async.errors import ConfigurationError, JournalError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from rebyte_async.batch.journal.records import ItemChange, NewItem
-    from rebyte_async.errors import BatchError
+from rebyte_async.errors import BatchError, ConfigurationError, JournalError
 
 T = TypeVar("T")
 _MOST_VALUES = 500

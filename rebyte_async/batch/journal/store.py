@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
-from rebyte_async.errors import JournalError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from rebyte_async.batch.journal.records import AgentComputerRecord, ItemChange, ItemRecord, NewItem
-    from rebyte_async.errors import BatchError
+from rebyte_async.batch.journal.records import AgentComputerRecord, ItemChange, ItemRecord, NewItem
+from rebyte_async.errors import BatchError, JournalError
 
 
 class DuplicateTaskError(JournalError):

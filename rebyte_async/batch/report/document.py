@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
 
 from attrs import asdict, define, field
 
+from rebyte_async.batch.journal.reader import JournalItem, JournalReader
 from rebyte_async.batch.report.statistics import FailureGroups, assign_lanes, bin_durations, percentiles
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from rebyte_async.batch.journal.reader import JournalItem, JournalReader
 
 STATUSES = ("completed", "failed", "error", "ambiguous", "canceled", "running", "creating", "accepted", "other")
 """The status of an item, or its state while it hasn't ended; the page names the rest `other`."""

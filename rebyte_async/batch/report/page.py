@@ -6,20 +6,17 @@ import base64
 import hashlib
 import html
 import json
+import os
 import re
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rebyte_async._atomic import write_file
+from rebyte_async.batch.journal.reader import JournalReader
 from rebyte_async.batch.report.document import make_document
 from rebyte_async.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    import os
-
-    from rebyte_async.batch.journal.reader import JournalReader
 
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 

@@ -6,12 +6,9 @@ import heapq
 import math
 import re
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from attrs import define, field, frozen
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _WIDE = 30.0
 """The ratio of the longest to the shortest duration from which bins grow with the durations, so that both ends are
