@@ -217,7 +217,7 @@ class BatchJob:
     def _say_how_to_continue(self) -> None:
         if not self.journal.exists():  # nothing was begun
             return
-        click.echo(f"  continue:  {_this_command()}", err=True)
+        click.echo(f"  continue:  {_command(*sys.argv[1:])}", err=True)
         if self.options.get("cancel_remote"):
             click.echo(f"  again:     {_command('batch', 'retry', str(self.journal), '--canceled')}", err=True)
         click.echo(f"  look:      {_command('batch', 'status', str(self.journal))}", err=True)
@@ -240,7 +240,7 @@ class BatchJob:
         options = [option for option, count in counts.items() if count]
         failures = [f"--status={status}" for status in _RETRIES["--failed"] if progress.ended.get(status)]
         if progress.ended.get("skipped"):
-            yield f"  start the skipped ones:  {_this_command()}"
+            yield f"  start the skipped ones:  {_command(*sys.argv[1:])}"
         if failures and self.out.path is None:
             yield f"  see why:                 {_command('batch', 'export', str(self.journal), *failures)}"
         if options:
@@ -264,10 +264,6 @@ class _ViewHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._view.say(f"warning: {one_line(record.getMessage())}")
-
-
-def _this_command() -> str:
-    return _command(*sys.argv[1:])
 
 
 def _command(*arguments: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -14,10 +14,9 @@ from click.shell_completion import CompletionItem, get_completion_class
 from rebyte_async import AsyncRebyte, RetryPolicy
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.view.text import one_line
-from rebyte_async.types import WebhookEventName
+from rebyte_async.types import Page, WebhookEventName
 
-Pairs: TypeAlias = "list[tuple[str, str | None]]"
-"""Words that can be completed, each with a description."""
+T = TypeVar("T")
 Completer: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem]]"
 
 ANSWERS_SHELL = "_REBYTE_ASYNC_COMPLETE"
@@ -50,16 +49,21 @@ def completion(*, shell: str) -> int:
     return Exit.OK
 
 
-def _completer(find: Callable[[AsyncRebyte, click.Context], Awaitable[Pairs]]) -> Completer:
-    """Return a completer that asks the API; a failure must not disturb the line that is being typed."""
+def _completer(
+    read: Callable[[AsyncRebyte, click.Context], Awaitable[Page[T]]], describe: Callable[[T], tuple[str, str | None]]
+) -> Completer:
+    """Return a completer that asks the API; a failure must not disturb the line that is being typed.
 
-    async def ask(context: click.Context) -> Pairs:
+    An item of the page that is read is described by the word that it completes, and what it is.
+    """
+
+    async def ask(context: click.Context) -> list[tuple[str, str | None]]:
         async with asyncio.timeout(_TIME_LIMIT), AsyncRebyte(retry=RetryPolicy(max_attempts=1)) as client:
-            return await find(client, context)
+            return [describe(item) for item in (await read(client, context)).data]
 
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         del parameter
-        found: Pairs = []
+        found: list[tuple[str, str | None]] = []
         with suppress(Exception), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             found = asyncio.run(ask(context))
         return [
@@ -71,33 +75,23 @@ def _completer(find: Callable[[AsyncRebyte, click.Context], Awaitable[Pairs]]) -
     return complete
 
 
-async def _list_tasks(client: AsyncRebyte, _context: click.Context) -> Pairs:
-    return [(task.id, task.title or task.status) for task in (await client.tasks.list(limit=100)).data]
-
-
-async def _list_computers(client: AsyncRebyte, _context: click.Context) -> Pairs:
-    return [(item.id, item.name) for item in (await client.agent_computers.list(limit=100)).data]
-
-
-async def _list_webhooks(client: AsyncRebyte, _context: click.Context) -> Pairs:
-    return [(webhook.id, webhook.url) for webhook in (await client.webhooks.list()).data]
-
-
-async def _list_artifacts(client: AsyncRebyte, context: click.Context) -> Pairs:
-    workspace_id = context.params["workspace_id"]
-    return [(artifact.name, artifact.content_type) for artifact in (await client.artifacts.list(workspace_id)).data]
-
-
 def complete_event(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(str(name)) for name in WebhookEventName if name.startswith(incomplete)]
 
 
-complete_task = _completer(_list_tasks)
-complete_computer = _completer(_list_computers)
+complete_task = _completer(
+    lambda client, _: client.tasks.list(limit=100), lambda task: (task.id, task.title or task.status)
+)
+complete_computer = _completer(
+    lambda client, _: client.agent_computers.list(limit=100), lambda computer: (computer.id, computer.name)
+)
+_complete_webhook = _completer(lambda client, _: client.webhooks.list(), lambda webhook: (webhook.id, webhook.url))
+_complete_artifact = _completer(
+    lambda client, context: client.artifacts.list(context.params["workspace_id"]),
+    lambda artifact: (artifact.name, artifact.content_type),
+)
 task_argument: Callable[[Any], Any] = click.argument("task_id", shell_complete=complete_task)
 computer_argument: Callable[[Any], Any] = click.argument("computer_id", shell_complete=complete_computer)
 workspace_argument: Callable[[Any], Any] = click.argument("workspace_id", shell_complete=complete_computer)
-webhook_argument: Callable[[Any], Any] = click.argument("webhook_id", shell_complete=_completer(_list_webhooks))
-artifact_argument: Callable[[Any], Any] = click.argument(
-    "name", required=False, shell_complete=_completer(_list_artifacts)
-)
+webhook_argument: Callable[[Any], Any] = click.argument("webhook_id", shell_complete=_complete_webhook)
+artifact_argument: Callable[[Any], Any] = click.argument("name", required=False, shell_complete=_complete_artifact)

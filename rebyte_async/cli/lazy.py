@@ -30,9 +30,7 @@ class Entry:
 class LazyGroup(click.Group):
     """A group that lists its commands without importing any, and imports the one that runs.
 
-    Args:
-        sections: The commands by the headings under which the help lists them. Commands that are added to the group
-            as usual are listed, in alphabetical order, with those of the first section.
+    Commands that are added as usual are listed, in alphabetical order, with those of the first section.
     """
 
     def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, Entry]], **kwargs: Any) -> None:

@@ -127,7 +127,7 @@ class Listener:
         return Exit.OK if self._created_id is None and not self._is_creating else Exit.OTHER
 
     def describe_leftover(self) -> str:
-        """Say what a second Ctrl-C leaves; nothing where that is nothing."""
+        """Say what a second Ctrl-C leaves, if anything."""
         if self._created_id is None and not self._is_creating:
             return ""
         return one_line(f"webhook {self._created_id or ''} may still be registered: look at rebyte-async webhooks list")

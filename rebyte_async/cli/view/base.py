@@ -37,8 +37,6 @@ class Interrupted:
 class View:
     """Shows a turn on stdout while it runs; a subclass overrides what it shows. Errors go to stderr, not to a view."""
 
-    __slots__ = ()
-
     def begin(self, task_id: str) -> None:
         """Show which task it is, as soon as that is known."""
 

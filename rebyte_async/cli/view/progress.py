@@ -85,8 +85,6 @@ class NestedTransferView(TransferView):
 class BatchView:
     """Shows a run of a batch."""
 
-    __slots__ = ()
-
     def show(self, progress: BatchProgress, total: int | None, /) -> None:
         """Show how far the run is; called several times a second."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+import sys
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO
 
 from attrs import define, field
@@ -26,6 +29,28 @@ def make_console(out: TextIO) -> Console:
     return Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=False, force_terminal=True)
 
 
+@contextmanager
+def without_echo() -> Generator[None]:
+    """Have the terminal not echo what is typed, which would break what is drawn. Ctrl-C works, and no key is lost."""
+    try:
+        import termios  # noqa: PLC0415 - not on every system
+
+        terminal = sys.stdin.fileno()
+        before = termios.tcgetattr(terminal)
+        # The system stops a command in the background that changes the terminal.
+        is_ours = os.tcgetpgrp(terminal) == os.getpgrp()
+    except Exception:  # noqa: BLE001 - there is no termios, no stdin, or it is no terminal
+        is_ours = False
+    if not is_ours:
+        yield
+        return
+    termios.tcsetattr(terminal, termios.TCSANOW, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSANOW, before)
+
+
 class Redrawn(Live):
     """Draws a renderable again whenever it is refreshed, and removes it at the end."""
 
@@ -40,6 +65,15 @@ class Redrawn(Live):
             redirect_stderr=False,
             vertical_overflow="crop",
         )
+        self._echo = ExitStack()
+
+    def start(self, refresh: bool = False) -> None:
+        self._echo.enter_context(without_echo())
+        super().start(refresh)
+
+    def stop(self) -> None:
+        super().stop()
+        self._echo.close()
 
 
 def prose_width(console: Console) -> int:
