@@ -12,28 +12,14 @@ from pathlib import Path
 import click
 from attrs import Factory, define, field
 
-from rebyte_async import AsyncRebyte
+from rebyte_async import AsyncRebyte, emulator
 from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_view, open_screen
 from rebyte_async.cli.view.base import View
 from rebyte_async.cli.view.progress import NestedTransferView
 from rebyte_async.cli.view.text import format_size, one_line, sanitize
 from rebyte_async.cli.watch import Watch
-from rebyte_async.emulator import (
-    Emulator,
-    Step,
-    Steps,
-    Turn,
-    artifact,
-    delta,
-    init,
-    pause,
-    result,
-    succeed,
-    thinking,
-    tool_result,
-    tool_use,
-)
+from rebyte_async.emulator import Step, Steps, Turn
 from rebyte_async.resources import TaskRun
 from rebyte_async.types import FileRef, TaskResult
 
@@ -81,7 +67,7 @@ _WORD, _THOUGHT, _TOOL = 0.03, 0.5, 0.4
 
 
 def _agent(pace: float) -> Iterator[Steps]:
-    yield from (init("demo", model="claude", cwd="/code"), pause(0.3 * pace))
+    yield from (emulator.init("demo", model="claude", cwd="/code"), emulator.pause(0.3 * pace))
     yield from _think("First the numbers: is everything slow, or one thing?", pace)
     yield from _say("I'll look at the measurements that you sent.", pace)
     yield lambda turn: [*_work(turn, pace)]
@@ -96,24 +82,24 @@ def _work(turn: Turn, pace: float) -> Iterator[Step]:
     yield from _think(thought, pace)
     change = {"file_path": f"/code/{_REPORT_NAME}", "content": _REPORT}
     yield from _use("Write", change, f"The file /code/{_REPORT_NAME} has been written.", pace * 1.5)
-    yield artifact(_REPORT_NAME, _REPORT, content_type="text/markdown")
+    yield emulator.artifact(_REPORT_NAME, _REPORT, content_type="text/markdown")
     yield from _say(_FINAL_RESULT, pace)
-    yield result(_FINAL_RESULT, status="success", usage={"input_tokens": 18_204, "output_tokens": 1_127})
-    yield succeed(_FINAL_RESULT)
+    yield emulator.result(_FINAL_RESULT, status="success", usage={"input_tokens": 18_204, "output_tokens": 1_127})
+    yield emulator.succeed(_FINAL_RESULT)
 
 
 def _think(text: str, pace: float) -> tuple[Step, Step]:
-    return thinking(text), pause(pace * _THOUGHT)
+    return emulator.thinking(text), emulator.pause(pace * _THOUGHT)
 
 
 def _say(text: str, pace: float) -> Iterator[Step]:
     for word in re.findall(r"\S+\s*", text):
-        yield from (delta(word), pause(pace * _WORD))
+        yield from (emulator.delta(word), emulator.pause(pace * _WORD))
 
 
 def _use(name: str, arguments: Mapping[str, object], output: str, pace: float) -> Iterator[Step]:
-    yield from (tool_use(name, arguments), pause(pace * _TOOL))
-    yield from (tool_result(output, is_error=False), pause(pace * 0.2))
+    yield from (emulator.tool_use(name, arguments), emulator.pause(pace * _TOOL))
+    yield from (emulator.tool_result(output, is_error=False), emulator.pause(pace * 0.2))
 
 
 @define
@@ -149,9 +135,9 @@ class DemoJob:
 
     @asynccontextmanager
     async def _open_client(self) -> AsyncGenerator[AsyncRebyte]:
-        async with Emulator(boot=0.6 * self.pace) as emulator:
-            emulator.script(_agent(self.pace))
-            async with AsyncRebyte(api_key=emulator.api_key, base_url=emulator.url) as client:
+        async with emulator.Emulator(boot=0.6 * self.pace) as service:
+            service.script(_agent(self.pace))
+            async with AsyncRebyte(api_key=service.api_key, base_url=service.url) as client:
                 yield client
 
     async def _upload(self, client: AsyncRebyte) -> None:

@@ -42,7 +42,8 @@ def test_a_missing_extra(name: str) -> None:
 
 
 _INNER = {
-    ("rebyte_async", "errors"),  # a public module
+    ("rebyte_async", "emulator"),  # a public module
+    ("rebyte_async", "errors"),  # likewise
     ("rebyte_async.emulator.__main__", "serve"),  # its own command, which this one starts
     ("rebyte_async._atomic", "is_device"),  # this and the next three are about files alone
     ("rebyte_async._atomic", "replace_file"),
