@@ -16,7 +16,7 @@ from rebyte_async.errors import AmbiguousRequestError, RebyteError, TaskFailedEr
 
 
 async def main(prompt: str) -> None:
-    """Create a task, follow it to its end, and print what came of it."""
+    """Create a task, follow it to its end, and print its result."""
     async with AsyncRebyte() as client:
         result = await client.tasks.run(prompt)
     print(result.final_result)

@@ -17,7 +17,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_written_file_replaces_the_old_one(tmp_path: Path) -> None:
-    """Nothing else is left in the folder."""
+    """A file that is written whole replaces the old one, and nothing else is left in the folder."""
     target = tmp_path / "report.html"
     target.write_bytes(b"the old one, which was longer")
     write_file(target, [b"new"])
@@ -37,7 +37,7 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
 
 
 def test_a_pipe_is_written_to_directly(tmp_path: Path) -> None:
-    """Nothing can take its place."""
+    """A pipe is written to directly, because no file can take its place."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     read: list[bytes] = []

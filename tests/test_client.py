@@ -79,7 +79,7 @@ async def test_a_header_of_the_application_replaces_the_clients() -> None:
 
 
 async def test_a_view_shares_the_connections() -> None:
-    """Other settings, the same pool and counters; closing the view closes nothing."""
+    """A view has other settings and the same connections and counters; closing it closes nothing."""
     async with RawServer(handler) as server, client_of(server.url) as client:
         await client.tasks.get("t1")
         async with client.with_options(timeouts=Timeouts(read=5), retry=RetryPolicy(max_attempts=1)) as view:
@@ -121,7 +121,7 @@ def test_a_second_event_loop_is_refused() -> None:
 
 
 async def test_an_injected_session_is_used_and_never_closed() -> None:
-    """Its headers, middlewares and traces work as usual."""
+    """An injected session's headers, middlewares and traces work as usual, and the client doesn't close it."""
     seen: list[str] = []
 
     async def middleware(request: aiohttp.ClientRequest, call: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -190,7 +190,7 @@ print(sorted(heavy), inside)
 
 
 def test_importing_and_making_a_client_loads_nothing_heavy() -> None:
-    """Neither aiohttp nor cattrs, no extra, no emulator, no command line."""
+    """A new client loads neither aiohttp nor cattrs, no extra, no emulator and no command line."""
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == "[] []"
 
@@ -205,7 +205,7 @@ def test_the_version_is_the_packages() -> None:
 
 
 async def test_a_client_does_not_pickle() -> None:
-    """Neither a fresh one nor a used one: the error says what to do instead."""
+    """Pickling a client, fresh or used, is an error that says what to do instead."""
     import pickle
 
     async with RawServer(handler) as server, client_of(server.url) as client:

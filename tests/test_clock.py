@@ -12,7 +12,7 @@ from rebyte_async._clock import Time, intervals
 
 
 def test_intervals_grow_up_to_the_longest() -> None:
-    """Each is longer than the one before by the factor, until the longest is reached."""
+    """Each interval is longer than the one before by the factor, until the longest is reached."""
     assert list(islice(intervals(1.0, factor=2.0, longest=5.0), 5)) == [1.0, 2.0, 4.0, 5.0, 5.0]
 
 

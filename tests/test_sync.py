@@ -69,7 +69,7 @@ async def test_wait_for_asks_at_once_and_after_each_notify() -> None:
 
 
 async def test_a_cancelled_waiter_leaves_the_others_waiting() -> None:
-    """They are woken as usual."""
+    """The waiters beside a cancelled one are woken as usual."""
     signal = Signal()
     one, other = start(signal.wait()), start(signal.wait())
     await settle()
@@ -108,7 +108,7 @@ async def test_permits_are_given_in_order() -> None:
 
 @pytest.mark.parametrize("handed_over", [False, True])
 async def test_a_cancelled_wait_takes_no_permit(*, handed_over: bool) -> None:
-    """Neither while it waits nor if its permit came in the same moment: the next waiter gets the permit."""
+    """A cancelled wait leaves its permit to the next waiter, even if the permit came in the same moment."""
     semaphore = FairSemaphore(1)
     await semaphore.acquire()
     first = asyncio.ensure_future(semaphore.acquire())
@@ -129,7 +129,7 @@ async def test_a_cancelled_wait_takes_no_permit(*, handed_over: bool) -> None:
 
 
 async def test_abort_ends_every_sleep_with_an_own_error() -> None:
-    """Those under way and those that come later."""
+    """Each sleep under way raises its own error object, and a sleep that begins later raises as well."""
     sleeps = InterruptibleSleep()
     await sleeps.sleep(0)
     under_way = [start(sleeps.sleep(60)) for _ in range(2)]
@@ -228,7 +228,7 @@ async def test_a_failure_without_callers_is_not_logged(caplog: pytest.LogCapture
 
 
 async def test_a_cancelled_run_gives_its_callers_none() -> None:
-    """It isn't taken for a cancellation of the caller."""
+    """A run's cancellation isn't taken for a cancellation of the callers that wait for it."""
     flight: SingleFlight[None] = SingleFlight()
     flight.cancel()
     caller = start(flight.run(lambda: asyncio.sleep(60)))
@@ -250,7 +250,7 @@ async def test_cancelling_a_shielded_wait_leaves_the_task_alone() -> None:
 
 
 async def test_a_task_cancelled_by_its_owner_gives_none() -> None:
-    """The waiter continues."""
+    """A waiter continues when the owner of its task cancels the task."""
     task = asyncio.create_task(asyncio.sleep(60, "slept"))
     wait = start(await_shielded(task))
     await settle()
@@ -259,7 +259,7 @@ async def test_a_task_cancelled_by_its_owner_gives_none() -> None:
 
 
 async def test_a_waiter_cancelled_together_with_its_task_is_cancelled() -> None:
-    """Its own cancellation isn't swallowed."""
+    """A waiter's own cancellation isn't swallowed when the task that it waits for is cancelled as well."""
     task = asyncio.create_task(asyncio.sleep(60, "slept"))
     wait = start(await_shielded(task))
     await settle()

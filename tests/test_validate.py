@@ -69,13 +69,13 @@ def test_counts_pass(value: int, minimum: int) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, "1", None])
 def test_what_is_no_count_is_refused(value: object) -> None:
-    """Neither a number with a fraction's type, nor a bool."""
+    """A number of a fraction's type is no count, and neither is a bool."""
     with refused(f"concurrency must be a whole number, at least 1, not {value!r}"):
         _validate.count("concurrency", value)
 
 
 def test_texts_pass() -> None:
-    """As they are."""
+    """Valid texts are returned as they are."""
     assert _validate.text("prompt", " Do it ") == " Do it "
     assert _validate.optional_text("title", "ü" * 3, longest=3) == "üüü"
 

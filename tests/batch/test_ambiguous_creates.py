@@ -32,13 +32,13 @@ CONTENT = Match("GET", "/tasks/[^/]+/content")
 
 @pytest.mark.parametrize("fault", [Drop("after"), Drop("before"), Status(500), Status(500, when="after")])
 async def test_an_ambiguous_create_is_decided(emulator: Emulator, client: AsyncRebyte, fault: Any) -> None:
-    """Whether or not the server processed it, the item has one task in the end."""
+    """Whether or not the server processed an ambiguous create, its item has one task in the end."""
     emulator.faults.add(fault, Match("POST", "/tasks", nth=2), times=1)
     found = await outcomes_of(runner_of(client), items(5))
     assert {outcome.status for outcome in found.values()} == {"completed"}
     assert texts(emulator) == [f"Do {number}" for number in range(5)]
-    made = fault in (Drop("after"), Status(500, when="after"))
-    assert sorted(outcome.attempts for outcome in found.values()) == [1, 1, 1, 1, 1 if made else 2]
+    was_processed = fault in (Drop("after"), Status(500, when="after"))
+    assert sorted(outcome.attempts for outcome in found.values()) == [1, 1, 1, 1, 1 if was_processed else 2]
 
 
 async def test_equal_prompts_never_share_a_task(emulator: Emulator, client: AsyncRebyte) -> None:
@@ -53,7 +53,7 @@ async def test_equal_prompts_never_share_a_task(emulator: Emulator, client: Asyn
 
 
 async def test_creates_wait_while_one_with_their_prompt_is_ambiguous(emulator: Emulator, client: AsyncRebyte) -> None:
-    """No create is sent between the two listings for another one with the same prompt."""
+    """Between the two listings for an ambiguous create, no create with the same prompt is sent."""
     emulator.faults.add(Drop("after"), Match("POST", "/tasks"), times=1)
     given = [BatchItem("a0", "same"), *items(6), *(BatchItem(f"a{number}", "same") for number in range(1, 4))]
     found = await outcomes_of(runner_of(client, concurrency=4, reconcile_settle=0.4), given)
@@ -68,7 +68,7 @@ async def test_creates_wait_while_one_with_their_prompt_is_ambiguous(emulator: E
 async def test_a_strangers_task_with_the_same_prompt_is_not_taken(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """The item ends `ambiguous`, is not made again, and its error names both tasks."""
+    """Where a stranger's task may be the item's, the item ends `ambiguous`, and its error names both tasks."""
     journal = tmp_path / "run.sqlite3"
     strange: list[str] = []
 
@@ -97,7 +97,7 @@ async def test_a_strangers_task_with_the_same_prompt_is_not_taken(
 async def test_unreadable_content_makes_the_outcome_ambiguous(
     emulator: Emulator, client: AsyncRebyte, status: int
 ) -> None:
-    """The item ends `ambiguous`, and is not made again."""
+    """An item whose task can't be recognised ends `ambiguous`, and its task is not made again."""
     emulator.faults.add(Status(status, code="odd"), CONTENT, times=None)
     emulator.faults.add(Drop("after"), CREATE, times=1)
     found = await outcomes_of(runner_of(client, tuning={"outage_timeout": 0.1}), items(1))
@@ -124,12 +124,12 @@ async def test_a_task_that_appears_late_is_found(emulator: Emulator, client: Asy
     class LateRecord:
         """The connection breaks while the service still processes the request."""
 
-        async def around(self, call: Any, answer: Callable[[], Any]) -> Any:
+        async def around(self, exchange: Any, respond: Callable[[], Any]) -> Any:
             """Break the connection, and process the request afterwards."""
-            await call.body.read()
-            call.connection.abort()
+            await exchange.body.read()
+            exchange.connection.abort()
             await asyncio.sleep(0.15)
-            return await answer()
+            return await respond()
 
     emulator.faults.add(LateRecord(), CREATE, times=1)
     found = await outcomes_of(runner_of(client, reconcile_settle=0.3), items(1))
@@ -158,7 +158,7 @@ async def test_changed_prompts_make_the_outcome_ambiguous(
 
 
 async def test_a_search_that_fails_decides_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
-    """The outcome is `ambiguous` in this run, but isn't recorded: the next run finds the task."""
+    """The item's outcome is `ambiguous` in this run, but isn't recorded: the next run finds the task."""
     journal = tmp_path / "run.sqlite3"
     emulator.faults.add(Status(500), Match("GET", "/tasks"), times=None)
     emulator.faults.add(Drop("after"), CREATE, times=1)
@@ -201,7 +201,7 @@ async def test_report_searches_for_nothing(emulator: Emulator, client: AsyncReby
 
 
 async def test_a_create_that_is_lost_repeatedly_is_given_up(emulator: Emulator, client: AsyncRebyte) -> None:
-    """After three repeats in a run the item ends `ambiguous`."""
+    """An item's create is repeated three times in a run; then the item ends `ambiguous`."""
     emulator.faults.add(Status(500), CREATE, times=None)
     found = await outcomes_of(runner_of(client), items(1))
     assert (found["k0"].status, found["k0"].attempts) == ("ambiguous", 4)
@@ -284,10 +284,10 @@ async def test_tasks_from_before_the_intents_are_not_read(
     assert emulator.log.select("GET", "/tasks/[^/]+/content") == ()
 
 
-async def test_a_run_that_can_not_search_creates_nothing(
+async def test_a_run_that_cannot_search_creates_nothing(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """Nothing is made while it isn't known what the last run made."""
+    """No task is made while it isn't known which tasks the last run made."""
     journal = tmp_path / "run.sqlite3"
     await _record_intents(journal, emulator.url, items(1), datetime.now(UTC).timestamp())
     emulator.faults.add(Status(500), Match("GET", "/tasks"), times=None)
@@ -306,10 +306,10 @@ class OtherClock:
 
     by: timedelta
 
-    async def around(self, call: Any, answer: Callable[[], Any]) -> web.StreamResponse:
+    async def around(self, exchange: Any, respond: Callable[[], Any]) -> web.StreamResponse:
         """Move every time in the response."""
-        del call
-        response: Any = await answer()
+        del exchange
+        response: Any = await respond()
         response.headers["Date"] = format_datetime(datetime.now(UTC) + self.by, usegmt=True)
         if isinstance(response, web.Response) and isinstance(response.body, bytes):
             document = json.loads(response.body or b"{}")
@@ -361,10 +361,10 @@ async def test_a_wrong_clock_makes_no_task_twice(emulator: Emulator, ahead: time
     class OtherDate:
         """A gateway whose clock is off."""
 
-        async def around(self, call: Any, answer: Callable[[], Any]) -> Any:
+        async def around(self, exchange: Any, respond: Callable[[], Any]) -> Any:
             """Replace the time of the response."""
-            del call
-            response: Any = await answer()
+            del exchange
+            response: Any = await respond()
             date = "" if ahead is None else format_datetime(datetime.now(UTC) + ahead, usegmt=True)
             response.headers["Date"] = date
             return response
@@ -381,7 +381,7 @@ async def test_a_wrong_clock_makes_no_task_twice(emulator: Emulator, ahead: time
     assert len(emulator.tasks) == 3
 
 
-async def _show_prompts(emulator: Emulator, shown: Callable[[str], str]) -> None:
+def _show_prompts(emulator: Emulator, shown: Callable[[str], str]) -> None:
     def changed(content: Any) -> Any:
         for prompt in content["prompts"]:
             prompt["userPrompt"] = shown(prompt["userPrompt"])
@@ -391,8 +391,8 @@ async def _show_prompts(emulator: Emulator, shown: Callable[[str], str]) -> None
 
 
 async def test_no_create_is_absent_while_prompt_fidelity_is_unknown(emulator: Emulator, client: AsyncRebyte) -> None:
-    """The first create of a batch is lost, and its task shows another prompt: it isn't made again."""
-    await _show_prompts(emulator, lambda prompt: f"[api] {prompt}")
+    """A batch's first create whose response is lost, and whose task shows another prompt, is not repeated."""
+    _show_prompts(emulator, lambda prompt: f"[api] {prompt}")
     emulator.faults.add(Drop("after"), CREATE, times=1)
     found = await outcomes_of(runner_of(client, concurrency=1), items(3))
     assert Counter(outcome.status for outcome in found.values()) == {"completed": 2, "ambiguous": 1}
@@ -403,7 +403,7 @@ async def test_no_create_is_absent_while_prompt_fidelity_is_unknown(emulator: Em
 async def test_a_long_prompt_may_be_shown_cut(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
     """Short prompts that are shown as sent prove nothing about a longer one."""
     journal = tmp_path / "run.sqlite3"
-    await _show_prompts(emulator, lambda prompt: prompt[:2000])
+    _show_prompts(emulator, lambda prompt: prompt[:2000])
     await outcomes_of(runner_of(client, journal=journal), [BatchItem("short", "Do it")])
     emulator.faults.add(Drop("after"), CREATE, times=1)
     found = await outcomes_of(runner_of(client, journal=journal), [BatchItem("long", "Do it. " * 1000)])

@@ -1,4 +1,4 @@
-"""Ending a run early: nothing new starts, the journal stays true, and remote tasks continue unless asked."""
+"""Ending a run early: nothing new starts, the journal stays correct, and remote tasks continue unless asked."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ async def test_leaving_the_context_of_a_run_leaks_nothing(emulator: Emulator, cl
 
 
 @pytest.mark.parametrize("end", ["raises", "hangs"])
-async def test_an_iterable_that_can_not_be_closed_keeps_nothing_open(
+async def test_an_iterable_that_cannot_be_closed_keeps_nothing_open(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path, end: str
 ) -> None:
     """An application's generator that hangs or raises when closed doesn't keep the journal open."""
@@ -227,7 +227,7 @@ async def test_a_closed_client_ends_the_run(emulator: Emulator, client: AsyncReb
 async def test_no_waiting_create_is_sent_after_the_end(
     emulator: Emulator, tmp_path: Path, asked: dict[str, str]
 ) -> None:
-    """Neither a create that waits for its retry nor those that wait for the same pause are sent."""
+    """After the end of a run, no create is sent that waited for a retry or for a pause of the client."""
     journal = tmp_path / "run.sqlite3"
     emulator.add_key(KEY)
     slow = client_of(emulator.url, retry=RetryPolicy(base_delay=2, max_delay=2), _time=Time(rng=Random(1)))

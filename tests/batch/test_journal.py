@@ -181,7 +181,7 @@ async def test_a_place_without_a_file_is_named(client: AsyncRebyte, tmp_path: Pa
 
 
 async def test_a_journal_of_another_service_is_refused(client: AsyncRebyte, tmp_path: Path) -> None:
-    """Its tasks aren't on this service, so resuming the batch would create them again."""
+    """A journal names its service: elsewhere its tasks don't exist, and resuming the batch would make them again."""
     path = tmp_path / "run.sqlite3"
     await outcomes_of(runner_of(client, journal=path), items(1))
     async with Emulator() as other, client_of(other.url) as elsewhere:
@@ -255,7 +255,7 @@ async def test_reopened_items_get_a_new_task(client: AsyncRebyte, emulator: Emul
 
 
 async def test_a_journal_that_is_not_open_refuses_to_reopen(tmp_path: Path) -> None:
-    """Before it is opened, and after it was closed."""
+    """A journal reopens no items before it is opened, or after it was closed."""
     journal = Journal(tmp_path / "run.sqlite3")
     with pytest.raises(errors.JournalError, match="isn't open"):
         await journal.reopen(["failed"])

@@ -66,7 +66,7 @@ async def test_an_item_is_accepted_once_in_a_run(store: JournalStore) -> None:
 
 
 async def test_a_later_run_gets_what_is_recorded(store: JournalStore) -> None:
-    """The same item comes with everything that earlier runs recorded, and the later run is its owner."""
+    """A later run gets all that earlier runs recorded of an item, and is the owner of its record."""
     (record,) = await accept(store, 1)
     for step in (RUNNING, ENDED):
         await change(store, record, step)
@@ -110,7 +110,7 @@ async def test_what_is_recorded_outlives_the_store(store: JournalStore, make_sto
 async def test_a_batch_on_another_address_is_refused(
     store: JournalStore, make_store: Callable[[], JournalStore]
 ) -> None:
-    """Its tasks aren't there, so resuming it would create them again. The journal is free afterwards."""
+    """A batch's tasks exist on its own address alone: on another it is refused, and the journal is free afterwards."""
     await store.aclose()
     with pytest.raises(BatchError, match=r"is of a batch on https://api\.example/v1"):
         await make_store().open("https://other.example/v1")
@@ -122,7 +122,7 @@ async def test_a_batch_on_another_address_is_refused(
 async def test_a_store_that_is_not_open_refuses_everything(
     store: JournalStore, make_store: Callable[[], JournalStore]
 ) -> None:
-    """Before it is opened, and after it was closed."""
+    """A store refuses every call before it is opened, and after it was closed."""
     with pytest.raises(JournalError, match="isn't open"):
         await make_store().agent_computers()
     await store.aclose()
@@ -171,7 +171,7 @@ async def test_changes_of_several_items(store: JournalStore) -> None:
 
 
 async def test_records_come_by_the_time_of_their_intents(store: JournalStore) -> None:
-    """Those that are ambiguous come with their requests."""
+    """Open records come in the order of their intents, ambiguous ones with their requests."""
     records = await accept(store, 4)
     for record in records:
         await change(store, record, {"state": "creating", "intent_at": 20.0 - record.position})
@@ -267,7 +267,7 @@ async def test_the_notes_of_earlier_runs(store: JournalStore) -> None:
 
 
 async def test_an_agent_computer_replaces_the_one_of_its_slot(store: JournalStore) -> None:
-    """They come by slot; an intent has no id."""
+    """Agent computers come by slot, the latest of each; an intended one has no id."""
     intent = AgentComputerRecord(1, "batch-1", None, 10.0)
     made = AgentComputerRecord(0, "batch-0", "ws-0", 10.0)
     for record in (intent, AgentComputerRecord(0, "batch-0", None, 10.0), made):

@@ -48,19 +48,19 @@ class KillAtCreate:
         self.when = when
         self.left = after
 
-    async def around(self, call: Any, answer: Callable[[], Any]) -> Any:
+    async def around(self, exchange: Any, respond: Callable[[], Any]) -> Any:
         """Respond, and kill on the way."""
-        if call.method != "POST" or call.path != "/tasks" or self.left == 0:
-            return await answer()
+        if exchange.request.method != "POST" or exchange.path != "/tasks" or self.left == 0:
+            return await respond()
         self.left -= 1
         if self.left:
-            return await answer()
-        await call.body.read()
+            return await respond()
+        await exchange.body.read()
         if self.when == "read":
             self._kill()
             await asyncio.sleep(0.12)  # the service takes its time over a request whose sender is dead
-            return await answer()
-        response = await answer()
+            return await respond()
+        response = await respond()
         if self.when == "responded":
             asyncio.get_running_loop().call_later(0.002, self._kill)
         else:

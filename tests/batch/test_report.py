@@ -121,7 +121,7 @@ def test_a_fair_cap_uses_the_limit(lengths: list[int], room: int) -> None:
 
 
 def test_the_document_of_a_run(journal: Path) -> None:
-    """It has every item with its status, its place in time and its group of failures, and the totals."""
+    """The document has the totals, and each item with its status, its place in time and its group of failures."""
     open_ = {"status": None, "final_result": None, "ended_at": None}
     document = _document(
         journal,

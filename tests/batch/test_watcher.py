@@ -90,7 +90,7 @@ async def test_tasks_are_read_where_streams_fail(emulator: Emulator, client: Asy
 
 
 async def test_transient_failures_end_no_wait(emulator: Emulator, client: AsyncRebyte) -> None:
-    """Neither a gateway's pages nor dropped connections nor 429 end a wait."""
+    """A wait survives pages of a gateway, dropped connections and 429."""
     emulator.faults.add(Drop("after"), STREAMS, times=None)
     emulator.faults.add(HtmlPage(503), Match("GET", "/tasks/[^/]+", probability=0.4), times=None)
     emulator.faults.add(Status(429, headers={"Retry-After": "0"}), Match("GET", probability=0.2), times=None)

@@ -281,7 +281,7 @@ async def test_a_download_through_a_signed_url_carries_no_key(tmp_path: Path) ->
 
 
 async def test_read_and_stream_give_the_bytes() -> None:
-    """Both resume a download that was cut."""
+    """`read` and `stream` resume a download that was cut."""
     async with RawServer(ScriptedDownload(1_000_000)) as server, client_of(server.url) as client:
         assert await client.artifacts.read(ID, "a") == DATA
     async with RawServer(ScriptedDownload(1_000_000)) as server, client_of(server.url) as client:
@@ -376,7 +376,7 @@ async def test_small_artifacts_are_sent_in_one_form(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("named", [True, False])
 async def test_large_artifacts_are_sent_to_signed_urls(*, named: bool) -> None:
-    """Each has its own URL and media type, and no API key; a refused URL is replaced once."""
+    """Each large artifact has its own URL and media type, and no API key; a refused URL is replaced once."""
     large = LARGE
     refusals = [http_response(403)]
 

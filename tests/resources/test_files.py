@@ -54,7 +54,7 @@ class Storage:
 
 
 class Served:
-    """Both servers and a client."""
+    """A client, and the two servers that it talks to: the API and the storage."""
 
     def __init__(self, storage: Storage, **options: Any) -> None:
         self.storage = storage
@@ -147,7 +147,7 @@ async def test_an_upload_sends_and_reads_what_the_contract_says() -> None:
 )
 @pytest.mark.parametrize("form", FORMS)
 async def test_every_source_arrives_whole_also_on_a_retry(form: str, failure: Any, tmp_path: Path) -> None:
-    """The same bytes with their length and type, from the start again when an attempt fails."""
+    """Every source arrives with its bytes, length and type, from its start again when an attempt fails."""
     storage = Storage(*([failure] if failure else []))
     progress: list[tuple[int, int]] = []
     path = tmp_path / "data.csv"

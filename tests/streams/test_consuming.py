@@ -289,7 +289,7 @@ async def test_text_yields_the_agents_words() -> None:
     ("final", "task_result", "expected"), [("said", "read", "said"), ("", "read", "read"), ("", None, "word 6")]
 )
 async def test_the_final_result_falls_back(final: str, task_result: str | None, expected: str) -> None:
-    """It is that of the done frame, else the task's, else the last text."""
+    """The final result is the done frame's, else the task's, else the last text."""
     state = {"status": "completed", "finalResult": task_result, "prompts": [{"id": "p1", "status": "succeeded"}]}
     task = TaskServer([[*FRAMES, done("succeeded", 6, final)]], [state])
     async with RawServer(task) as server, client_of(server.url) as client:
@@ -346,11 +346,11 @@ async def test_a_404_right_after_the_create_is_waited_out() -> None:
         assert (await client.tasks.events(created.id).until_done()).final_result == "word 6"
 
 
-@pytest.mark.parametrize("way", [DROP, CLOSE], ids=["dropped", "closed"])
-async def test_statistics_count_streams(way: Any) -> None:
+@pytest.mark.parametrize("manner", [DROP, CLOSE], ids=["dropped", "closed"])
+async def test_statistics_count_streams(manner: Any) -> None:
     """Reconnects and open streams are counted on the client."""
     async with (
-        RawServer(TaskServer([[FRAMES[0], way], [*FRAMES[:3], SILENCE]], [RUNNING])) as server,
+        RawServer(TaskServer([[FRAMES[0], manner], [*FRAMES[:3], SILENCE]], [RUNNING])) as server,
         client_of(server.url) as client,
     ):
         async with client.tasks.events(TASK_ID) as stream:

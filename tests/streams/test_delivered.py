@@ -16,7 +16,7 @@ DIGESTS = st.lists(st.integers(1, 2**64 - 1) | st.integers(1, 40).map(lambda num
 @given(DIGESTS)
 @example([number << 32 for number in range(1, 200)])
 def test_the_compact_set_behaves_like_a_set(digests: list[int]) -> None:
-    """It has what was added and nothing else, even where all numbers share a slot, and lists it in order."""
+    """The set has what was added and nothing else, even where all numbers share a slot, and lists it in order."""
     ours = CompactIntSet()
     model = set[int]()
     for digest in digests:

@@ -98,5 +98,5 @@ async def test_cancelling_closes_everything() -> None:
 
 
 async def test_merging_no_streams_yields_nothing() -> None:
-    """It ends at once, without an event."""
+    """A merge of no streams ends at once, without an event."""
     assert [item async for item in merge()] == []

@@ -440,7 +440,7 @@ def _check_end(scenario: Scenario, end: Done, *, whole: bool) -> None:
 
     Args:
         scenario: What the server did.
-        end: What came of it.
+        end: The end that the consumer got.
         whole: Whether one stream had it all.
     """
     last = scenario.last

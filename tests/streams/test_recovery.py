@@ -42,7 +42,7 @@ CUTS: dict[str, Callable[[bytes], list[bytes]]] = {"whole": lambda data: [data],
 
 
 class Followed:
-    """What a consumer got."""
+    """The events and the end that a consumer got, with the waits in between."""
 
     def __init__(self, events: list[TaskEvent], end: Done | None, reconnects: int, skipped: SkippedTime) -> None:
         self.events = events
@@ -82,11 +82,11 @@ async def test_a_whole_stream_needs_one_connect(cut: str) -> None:
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("keys", [False, True])
 @pytest.mark.parametrize("after", range(4))
-@pytest.mark.parametrize("way", [DROP, CLOSE], ids=["dropped", "closed"])
-async def test_a_cut_is_recovered_from_by_the_replay(way: Any, after: int, cut: str, *, keys: bool) -> None:
+@pytest.mark.parametrize("manner", [DROP, CLOSE], ids=["dropped", "closed"])
+async def test_a_cut_is_recovered_from_by_the_replay(manner: Any, after: int, cut: str, *, keys: bool) -> None:
     """Wherever the stream is cut, every event comes once and in order."""
     frames = [text(seq, f"word {seq}", key=f"k{seq}" if keys else None) for seq in (1, 2, 3)]
-    task = TaskServer([[*frames[:after], way], [*frames, END]], [RUNNING], cut=CUTS[cut])
+    task = TaskServer([[*frames[:after], manner], [*frames, END]], [RUNNING], cut=CUTS[cut])
     got = await follow(task)
     assert got.seqs == [1, 2, 3]
     assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=3, final_result="you")
@@ -101,7 +101,7 @@ async def test_a_cut_within_a_frame_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "hurdle",
+    "failure",
     [
         [DROP],
         [GATEWAY],
@@ -112,18 +112,20 @@ async def test_a_cut_within_a_frame_loses_nothing() -> None:
     ],
     ids=str,
 )
-async def test_three_transient_failures_in_a_row_are_survived(hurdle: list[Any]) -> None:
+async def test_three_transient_failures_in_a_row_are_survived(failure: list[Any]) -> None:
     """Three failed connects in a row are survived, again and again as long as something new comes between them."""
-    way = [hurdle] * 3 + [[HELLO[0], DROP]] + [hurdle] * 3 + [[*HELLO[:2], DROP]] + [hurdle] * 3 + [[*HELLO, END]]
-    got = await follow(TaskServer(way, [RUNNING]))
+    connects = (
+        [failure] * 3 + [[HELLO[0], DROP]] + [failure] * 3 + [[*HELLO[:2], DROP]] + [failure] * 3 + [[*HELLO, END]]
+    )
+    got = await follow(TaskServer(connects, [RUNNING]))
     assert got.seqs == [1, 2, 3]
     assert got.reconnects == 11
 
 
-@pytest.mark.parametrize("hurdle", [[DROP], [GATEWAY], [HELLO[0], DROP]], ids=["dropped", "gateway", "replay"])
-async def test_four_failures_in_a_row_end_the_stream(hurdle: list[Any]) -> None:
-    """The error has the cursor to resume from, what had come, and its cause."""
-    task = TaskServer([[HELLO[0], DROP], hurdle], [RUNNING])
+@pytest.mark.parametrize("failure", [[DROP], [GATEWAY], [HELLO[0], DROP]], ids=["dropped", "gateway", "replay"])
+async def test_four_failures_in_a_row_end_the_stream(failure: list[Any]) -> None:
+    """The error of a stream that is given up has the cursor to resume from, what had come, and its cause."""
+    task = TaskServer([[HELLO[0], DROP], failure], [RUNNING])
     with pytest.raises(errors.StreamInterruptedError) as caught:
         await follow(task)
     error = caught.value
@@ -149,8 +151,8 @@ async def test_four_failures_in_a_row_end_the_stream(hurdle: list[Any]) -> None:
 async def test_a_refusal_is_final(status: int, cls: type[errors.APIError]) -> None:
     """401, 403, 404 and other refusals end the stream at once, at the start and in the middle."""
     refusal = json_response({"error": {"code": "x", "message": "no"}}, status)
-    ways: list[list[list[Any]]] = [[[refusal]], [[HELLO[0], DROP], [refusal]]]
-    for connects in ways:
+    scripts: list[list[list[Any]]] = [[[refusal]], [[HELLO[0], DROP], [refusal]]]
+    for connects in scripts:
         task = TaskServer(connects, [RUNNING])
         with pytest.raises(cls):
             await follow(task)
@@ -174,7 +176,7 @@ async def test_an_empty_done_frame_is_not_the_end() -> None:
 
 
 async def test_an_empty_stream_of_an_ended_task_ends() -> None:
-    """The stream ends after several reads in a row that say so, with the task's final result."""
+    """A stream without events ends after three reads in a row that show an ended task, with the task's final result."""
     task = TaskServer([[done("succeeded", -1, "")]], [RUNNING, COMPLETED, RUNNING, COMPLETED])
     got = await follow(task)
     assert got.seqs == []
@@ -186,13 +188,13 @@ async def test_an_early_done_frame_is_drained_until_the_final_text_is_there() ->
     """The tail of a turn whose end is readable before it is not lost."""
     head = [tool_use(1)]
     tail = [tool_result(2), text(3, "you")]
-    way = [
+    connects = [
         [*head, done("succeeded", 1, "")],
         [*head, done("succeeded", 1)],
         [*head, tail[0], done("succeeded", 2)],
         [*head, *tail, END],
     ]
-    got = await follow(TaskServer(way, [COMPLETED]))
+    got = await follow(TaskServer(connects, [COMPLETED]))
     assert got.seqs == [1, 2, 3]
     assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=3, final_result="you")
     assert got.slept == pytest.approx(3)
@@ -286,7 +288,7 @@ async def test_events_without_any_identity_come_once_each() -> None:
 
 @pytest.mark.parametrize("first", [0, 1])
 async def test_numbers_may_begin_at_0_or_1(first: int) -> None:
-    """Neither beginning loses or repeats an event."""
+    """Events are neither lost nor repeated, whether their numbers begin at 0 or at 1."""
     frames = [text(first + index, str(index)) for index in range(3)]
     got = await follow(TaskServer([[*frames[:2], DROP], [*frames, done("succeeded", first + 2, "2")]], [RUNNING]))
     assert got.seqs == [first, first + 1, first + 2]
@@ -431,8 +433,8 @@ async def test_a_second_idle_timeout_in_a_row_ends_the_stream() -> None:
 
 async def test_idle_timeouts_with_new_events_between_are_survived() -> None:
     """Only idle timeouts in a row count."""
-    way = [[*HELLO[:count], SILENCE] for count in (1, 2, 3)] + [[*HELLO, END]]
-    got = await follow(TaskServer(way, [RUNNING]), idle_timeout=0.1)
+    connects = [[*HELLO[:count], SILENCE] for count in (1, 2, 3)] + [[*HELLO, END]]
+    got = await follow(TaskServer(connects, [RUNNING]), idle_timeout=0.1)
     assert got.seqs == [1, 2, 3]
 
 
@@ -480,20 +482,20 @@ async def test_a_replay_that_stops_before_a_known_call_has_no_final_text() -> No
     """While the stream drains, a text from before the last tool call is not mistaken for the one after it."""
     head = [text(1, "I look."), tool_use(2)]
     for end in (CLOSE, DROP):
-        way: list[list[Any]] = [
+        connects: list[list[Any]] = [
             [*head, done("succeeded", 2)],
             [head[0], end],
             [*head, tool_result(3), text(4, "42"), done("succeeded", 4)],
         ]
-        got = await follow(TaskServer(way, [COMPLETED]))
+        got = await follow(TaskServer(connects, [COMPLETED]))
         assert got.seqs == [1, 2, 3, 4]
 
 
 async def test_failed_tries_do_not_make_an_end_plausible() -> None:
     """A plausible end is believed after two readings without anything new, and a failed connect is no reading."""
     failures: list[list[Any]] = [[DROP], [GATEWAY]] * 3
-    way = [[tool_use(1), done("succeeded", 1, "early")], *failures, [tool_use(1), text(2, "you"), END]]
-    got = await follow(TaskServer(way, [COMPLETED]))
+    connects = [[tool_use(1), done("succeeded", 1, "early")], *failures, [tool_use(1), text(2, "you"), END]]
+    got = await follow(TaskServer(connects, [COMPLETED]))
     assert got.seqs == [1, 2]
 
 
@@ -587,6 +589,6 @@ async def test_events_without_identity_are_never_resumed_by_id() -> None:
 async def test_a_repeated_text_is_not_the_final_text() -> None:
     """A text from before the last tool call that is repeated after it is not mistaken for the final text."""
     head = [text(1, "I look."), tool_use(2)]
-    way = [[*head, head[0], done("succeeded", 2)], [*head, tool_result(3), text(4, "42"), done("succeeded", 4)]]
-    got = await follow(TaskServer(way, [COMPLETED]))
+    connects = [[*head, head[0], done("succeeded", 2)], [*head, tool_result(3), text(4, "42"), done("succeeded", 4)]]
+    got = await follow(TaskServer(connects, [COMPLETED]))
     assert got.seqs == [1, 2, 3, 4]

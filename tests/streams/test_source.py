@@ -57,7 +57,7 @@ async def test_a_turn_is_read_with_the_fewest_requests(
 
 
 async def test_a_stream_asks_its_source_to_resume_after_the_last_id() -> None:
-    """It says so once the server has given an id, and never where events have no identity."""
+    """The source gets the last id once the server has given one, and never where events have no identity."""
     source = FakeSource([[b"id: 7\n" + HELLO, LOST], [YOU, END]])
     assert (await follow(source))[0] == [1, 2]
     assert source.log == ["connect 900", "connect 900 7"]

@@ -36,7 +36,7 @@ async def follow(task: TaskServer, **options: Any) -> list[tuple[str | None, int
 
 @pytest.mark.parametrize("marked", [True, False])
 async def test_the_events_of_a_delegation_name_their_sub_prompt(*, marked: bool) -> None:
-    """They have their own prompt id, even where the server leaves it out."""
+    """A delegation's events have its own prompt id, even where the server leaves it out."""
     events = [sub(seq, prompt="s1" if marked else None) for seq in (1, 2)]
     got = await follow(TaskServer([TURN], prompt_events=[events]))
     assert sorted(got, key=str) == [("p1", 1), ("p1", 2), ("p1", 3), ("s1", 1), ("s1", 2)]

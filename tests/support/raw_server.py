@@ -105,7 +105,7 @@ class RawServer:
 
     @property
     def origin(self) -> str:
-        """Its origin."""
+        """The server's origin."""
         return f"{'https' if self.ssl else 'http'}://127.0.0.1:{self.port}"
 
     @property

@@ -94,7 +94,7 @@ class Row(Short):
 
     @property
     def has_identity(self) -> bool:
-        """Whether it can be distinguished from an equal one."""
+        """Whether the row can be distinguished from an equal one."""
         return self.key is not None or self.numbered
 
 

@@ -114,7 +114,7 @@ def test_an_unknown_implementation_is_left_alone(without: Any) -> None:
 
 
 async def test_the_messages_of_a_closed_session_are_known() -> None:
-    """They alone distinguish its RuntimeError from others."""
+    """A closed session's RuntimeError is distinguished from others by its message alone."""
     session = aiohttp.ClientSession()
     await session.close()
     with pytest.raises(RuntimeError) as caught:
@@ -146,7 +146,7 @@ async def test_a_body_that_is_failed_raises_to_its_reader(live: Live) -> None:
 
 
 async def test_a_connection_that_is_gone_is_seen(live: Live) -> None:
-    """Its response alone doesn't show it."""
+    """A connection that is gone is noticed, although its response alone doesn't show it."""
     assert not internals.is_connection_gone(live.response)
     live.transport.abort()
     await asyncio.sleep(0.05)

@@ -609,7 +609,7 @@ async def test_no_handler_begins_after_the_close() -> None:
 
 
 async def test_a_store_that_ignores_cancellation_begins_nothing_after_the_close() -> None:
-    """Its result comes after the close, and is ignored."""
+    """The result of a store that comes after the receiver's close is ignored."""
 
     class Stubborn(SlowAnsweringStore):
         async def add(self, key: str) -> bool:
@@ -629,7 +629,7 @@ async def test_a_store_that_ignores_cancellation_begins_nothing_after_the_close(
 
 
 async def test_a_receiver_that_is_entered_again_is_open_again() -> None:
-    """It has its handlers and counters again; readers and waits from before have ended."""
+    """A reopened receiver has its handlers and counters again; readers and waits from before have ended."""
     receiver = WebhookReceiver(VERIFIER)
     received = list[str]()
     receiver.on(lambda event: received.append(event.task_id))

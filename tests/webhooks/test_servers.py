@@ -229,7 +229,7 @@ async def test_forged_deliveries_get_a_401(emulator: Emulator, client: AsyncReby
 async def test_a_genuine_delivery_that_cannot_be_read_is_not_sent_again(
     emulator: Emulator, client: AsyncRebyte, keys: KeyPair, kind: str
 ) -> None:
-    """It gets a 200, because sending it again would not help, and is counted."""
+    """An unreadable genuine delivery gets a 200, because sending it again would not help, and is counted."""
     emulator.faults.add(UnreadableDelivery(b"\xff{"))
     receiver = WebhookReceiver(WebhookVerifier(SECRET, keys.public))
     recorder = Recorder()

@@ -223,7 +223,7 @@ def test_no_header_raises_another_error(both: WebhookVerifier, genuine: SignedDe
 
 @pytest.mark.parametrize("signature", ["AAAA", "A", "not base64!", "====", "A" * 344, "A" * 10_000, "AA AA", "-_-_"])
 def test_an_invalid_signature_is_a_mismatch(both: WebhookVerifier, genuine: SignedDelivery, signature: str) -> None:
-    """Bad base64 and a wrong length are the same error as a wrong signature."""
+    """Bad base64 and a wrong length raise what a wrong signature raises."""
     with pytest.raises(SignatureMismatchError):
         both.verify(genuine.headers | {"X-Webhook-Signature": signature}, genuine.body, URL, NOW)
 

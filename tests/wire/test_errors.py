@@ -147,5 +147,5 @@ def test_the_request_id_is_read() -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
-    """Both forms become seconds; anything else becomes None."""
+    """A `Retry-After` in seconds or as a date becomes seconds; anything else becomes None."""
     assert error_of(429, None, Retry_After=value).retry_after == seconds

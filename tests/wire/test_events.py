@@ -82,7 +82,7 @@ def test_golden_event(golden: dict[str, Any], backend: Backend) -> None:
 
 @pytest.mark.parametrize("golden", DONES.values(), ids=DONES)
 def test_golden_done(golden: dict[str, Any], backend: Backend) -> None:
-    """Each golden `done` has a task's status, whatever word the stream used."""
+    """Each golden `done` has a task's status, however the stream spells it."""
     document = json.dumps(golden["data"])
     for done in (decode_done(document, backend), decode_done(document.encode(), backend)):
         assert done == Done(**golden["done"])
@@ -210,7 +210,7 @@ def test_data_that_is_no_event(data: str, path: str, backend: Backend) -> None:
 
 
 def test_the_error_of_a_mapping() -> None:
-    """A mapping without an eventType is the same error."""
+    """A mapping without an eventType raises a `DecodeError` with the place, and the beginning of the mapping."""
     with pytest.raises(DecodeError, match="eventType") as caught:
         event_from_mapping({"payload": {"content": "é" * 5000}})
     assert caught.value.path == "$.eventType"
@@ -410,6 +410,6 @@ def test_an_event_has_a_readable_repr() -> None:
 
 @pytest.mark.parametrize("inside", ["[" * 300 + "]" * 300, '{"a":"\\ud800","b":' + str(2**80) + "}"])
 def test_a_document_that_cannot_be_written(inside: str) -> None:
-    """A document that can't be written as JSON again is the same error, without an excerpt."""
+    """A document without an eventType that can't be written as JSON again raises a `DecodeError` without an excerpt."""
     with pytest.raises(DecodeError, match="eventType"):
         decode_event(f'{{"x": {inside}}}')
