@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import stat
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any
+
+_NAME_BYTES = 100
+"""How much of the target's name the part file's name has: 255 bytes are the most that usual file systems allow."""
 
 
 def sync_file(file: IO[Any]) -> None:
@@ -53,6 +58,8 @@ def write_file(target: Path, pieces: Iterable[bytes]) -> None:
 class PartFile:
     """A file that takes the name of its target when it is finished, and leaves nothing otherwise.
 
+    A link is followed to the file that it names. A file that is replaced keeps its mode. What is no file is refused.
+
     Its methods may run in any thread, one at a time. The lock is for a step whose caller was cancelled: that step may
     still run, or be yet to run, while the file is discarded.
 
@@ -62,7 +69,7 @@ class PartFile:
 
     def __init__(self, target: Path) -> None:
         self._target = target
-        self._path = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.part")
+        self._path = target
         self._opened: FileIO | None = None
         self._is_discarded = False
         self._lock = threading.Lock()
@@ -79,9 +86,22 @@ class PartFile:
             if self._is_discarded:
                 return
             try:
-                self._opened = self._path.open("xb", buffering=0)
+                self._create()
             except OSError as error:
                 raise type(error)(error.errno, error.strerror, str(self._target)) from error
+
+    def _create(self) -> None:
+        self._target = Path(os.path.realpath(self._target))
+        old = self._target.stat() if self._target.exists() else None
+        if old is not None and stat.S_ISDIR(old.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if old is not None and not stat.S_ISREG(old.st_mode):
+            raise OSError(errno.EINVAL, "It is a device or a pipe, which no file may replace")
+        name = self._target.name.encode(errors="ignore")[:_NAME_BYTES].decode(errors="ignore")
+        self._path = self._target.with_name(f".{name}.{secrets.token_hex(8)}.part")
+        self._opened = self._path.open("xb", buffering=0)
+        if old is not None:  # before a byte of it can be read by others
+            self._path.chmod(stat.S_IMODE(old.st_mode))
 
     def rewind(self) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from threading import Thread
 
@@ -117,3 +118,53 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_file(target, "no bytes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert target.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755, 0o444])
+def test_a_replaced_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
+    """A private file stays private, also while the new one is written."""
+    target = tmp_path / "file"
+    target.write_bytes(b"old")
+    target.chmod(mode)
+    part = PartFile(target)
+    part.open()
+    part.write([b"new"])
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {mode}
+    part.commit()
+    assert target.read_bytes() == b"new"
+    assert stat.S_IMODE(target.stat().st_mode) == mode
+
+
+def test_a_part_file_follows_a_link(tmp_path: Path) -> None:
+    """The link stays, and the file that it names is replaced."""
+    real, link = tmp_path / "folder" / "real", tmp_path / "link"
+    real.parent.mkdir()
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    part = PartFile(link)
+    part.open()
+    part.write([b"new"])
+    part.commit()
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+
+
+def test_a_part_file_replaces_no_pipe_and_no_folder(tmp_path: Path) -> None:
+    """Neither can be replaced, and a link to one is refused as well."""
+    pipe, folder, link = tmp_path / "pipe", tmp_path / "folder", tmp_path / "link"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    link.symlink_to(pipe)
+    for target in (pipe, folder, link, Path(os.devnull)):
+        with pytest.raises(OSError, match=r"device or a pipe|directory"):
+            PartFile(target).open()
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert names(tmp_path) == ["folder", "link", "pipe"]
+
+
+@pytest.mark.parametrize("name", ["漢" * 78, "é" * 120, "x" * 250, "a" + "漢" * 70])
+def test_a_part_file_has_room_for_its_name_in_bytes(tmp_path: Path, name: str) -> None:
+    """File systems count bytes, and a character may have four."""
+    target = tmp_path / name
+    write_file(target, [b"new"])
+    assert names(tmp_path) == [name]

@@ -1,7 +1,7 @@
-"""Read and write JSON: with orjson where it is installed (the extra `speed`), else with the standard library's json.
+"""Read JSON with orjson where it is installed (the extra `speed`), else with the standard library's json; write it.
 
 Both read the same documents to the same values, with one exception: orjson reads an integer of more than 64 bits as a
-float.
+float. Documents are written by the standard library alone: orjson takes other values, such as NaN and times.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import functools
 import importlib
 import json
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Any, NoReturn, TypeGuard, cast
 
 
 class Backend:
-    """The functions that read and write JSON: those of a module where it is installed, else the standard library's.
+    """The function that reads JSON: that of a module where it is installed, else the standard library's.
 
-    They are looked up on first use, so that importing the package imports no optional package.
+    It is looked up on first use, so that importing the package imports no optional package.
     """
 
     def __init__(self, module: str | None = "orjson") -> None:
@@ -26,18 +25,10 @@ class Backend:
     @functools.cached_property
     def loads(self) -> Callable[[bytes | str], Any]:
         """Read a document. Stricter than the function `loads` where the backend is."""
-        return getattr(self._module, "loads", plain_loads)
-
-    @functools.cached_property
-    def dumps(self) -> Callable[[Any], bytes]:
-        return getattr(self._module, "dumps", plain_dumps)
-
-    @functools.cached_property
-    def _module(self) -> ModuleType | None:
         try:
-            return importlib.import_module(self._name) if self._name else None
+            return importlib.import_module(self._name).loads if self._name else plain_loads
         except ImportError:
-            return None
+            return plain_loads
 
 
 BACKEND = Backend()
@@ -53,11 +44,6 @@ def loads(data: bytes | str, backend: Backend = BACKEND) -> Any:
         return plain_loads(data)
 
 
-def dumps(value: Any, backend: Backend = BACKEND) -> bytes:
-    """Write a JSON document, compact, in UTF-8, or raise a `TypeError`."""
-    return backend.dumps(value)
-
-
 def plain_loads(data: bytes | str) -> Any:
     """Read a JSON document as `loads` does, without orjson."""
     text = data if isinstance(data, str) else data.decode("utf-8", "replace")
@@ -68,8 +54,8 @@ def plain_loads(data: bytes | str) -> Any:
         raise ValueError("the JSON document is nested too deeply") from error
 
 
-def plain_dumps(value: Any) -> bytes:
-    """Write a JSON document as `dumps` does, without orjson."""
+def dumps(value: Any) -> bytes:
+    """Write a JSON document, compact, in UTF-8, or raise a `TypeError`, as for NaN and Infinity."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except ValueError as error:

@@ -120,9 +120,9 @@ def to_new_item(item: BatchItem) -> NewItem:
     """Return an item as the journal keeps it; raise InvalidRequestError if its `extra` can't be written as JSON."""
     document = item.as_json()
     try:
-        request = json.plain_dumps(document)
+        request = json.dumps(document)
         asked = {name: value for name, value in document.items() if name != "key"}
-        fingerprint = hashlib.sha256(json.plain_dumps(_sort_names(asked))).digest()
+        fingerprint = hashlib.sha256(json.dumps(_sort_names(asked))).digest()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"the item {item.key!r:.80} can't be written as JSON: {error}") from error
     return NewItem(item.key, fingerprint, request.decode(), prompt_hash(item.prompt))

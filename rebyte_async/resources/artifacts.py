@@ -81,7 +81,8 @@ class Artifacts:
         """Download an artifact to a file, which is complete or doesn't change.
 
         The artifact is written to a temporary file in the same folder, resumed where it was cut, checked by its length,
-        and then renamed. Until then an older file of the same name stays.
+        and then renamed. Until then an older file of the same name stays. The new one gets its mode.
+        A link is followed.
 
         Args:
             workspace_id: The workspace.
@@ -94,7 +95,7 @@ class Artifacts:
             The file.
 
         Raises:
-            OSError: The file can't be written.
+            OSError: The file can't be written, or the destination is a device or a pipe: use `stream` for these.
         """
         check_progress(progress)
         target = Path(destination)
@@ -130,7 +131,7 @@ class Artifacts:
             OSError: A file can't be written.
             FileExistsError: Without `overwrite`, a file exists. Nothing was downloaded.
             RebyteError: A download failed. The error's `downloaded` has the files that are complete; an `OSError` has
-                them in a note.
+                them in a note. A name that can't be a file's here doesn't keep the others from being downloaded.
         """
         _validate.count("concurrency", concurrency)
         check_progress(progress)
@@ -144,7 +145,7 @@ class Artifacts:
             partial(self.download, workspace_id, name, place, progress=total.part(index))
             for index, name in enumerate(sizes)
         ]
-        return await transfers.gather_limited(calls, concurrency, done_as="downloaded")
+        return await transfers.gather_limited(calls, concurrency, done_as="downloaded", concerns_one=_concerns_one_name)
 
     async def read(self, workspace_id: str, filename: str) -> bytes:
         """Read an artifact into memory. The download is resumed where it is cut.
@@ -287,6 +288,12 @@ def _name_and_type(item: object) -> tuple[str, str]:
             return name, kind
         case _:
             raise InvalidRequestError(f"a file must be a name, or a pair of a name and a media type, not {item!r:.80}")
+
+
+def _concerns_one_name(failure: Exception) -> bool:
+    """Whether a failure is that of an artifact whose name can't be asked for, or can't be a file's here."""
+    one_name = {errno.ENAMETOOLONG, errno.EISDIR, errno.EINVAL, errno.EILSEQ}
+    return isinstance(failure, InvalidRequestError) or (isinstance(failure, OSError) and failure.errno in one_name)
 
 
 def _check_absent(paths: Iterable[Path]) -> None:

@@ -33,6 +33,10 @@ Attachment: TypeAlias = FileRef | NamedSource
 """What `files=` takes: an uploaded file, a path, or a pair of a name and a source."""
 
 _CHUNK_SIZE = 1024 * 1024
+_NOTHING_YET = 0.05
+"""Seconds after which a non-blocking file that had nothing to read, so that `read` returned None, is read again."""
+_COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+"""The media types of compressed files, by what `mimetypes` calls the compression."""
 _MAX_NAME = 255
 
 
@@ -195,7 +199,10 @@ def guess_media_type(name: str) -> str:
     """Return the media type that a name suggests. The first call reads the system's list: run it in a thread."""
     import mimetypes  # noqa: PLC0415 - an import that only uploads need
 
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+    media_type, coding = mimetypes.guess_type(name)
+    if coding is not None:  # `a.csv.gz` is no CSV until it is unpacked
+        return _COMPRESSED.get(coding, "application/octet-stream")
+    return media_type or "application/octet-stream"
 
 
 def _file_size(path: Path) -> int | None:
@@ -242,6 +249,9 @@ async def _file_chunks(file: IO[bytes], start: int | None, size: int | None) -> 
     while size is None or count < size:
         wanted = _CHUNK_SIZE if size is None else min(_CHUNK_SIZE, size - count)
         chunk: Any = await asyncio.to_thread(file.read, wanted)
+        if chunk is None:
+            await asyncio.sleep(_NOTHING_YET)
+            continue
         if not chunk:
             break
         _check_chunk(chunk, bytes)

@@ -23,11 +23,16 @@ _ESCAPES = {ord('"'): "%22", ord("\r"): "%0D", ord("\n"): "%0A"}
 
 
 async def gather_limited(
-    calls: Sequence[Callable[[], Awaitable[T]]], limit: int = DEFAULT_CONCURRENCY, *, done_as: str | None = None
+    calls: Sequence[Callable[[], Awaitable[T]]],
+    limit: int = DEFAULT_CONCURRENCY,
+    *,
+    done_as: str | None = None,
+    concerns_one: Callable[[Exception], bool] = lambda _: False,
 ) -> tuple[T, ...]:
     """Make the calls, at most `limit` at once, and return their results in order.
 
-    After a first failure no more calls are started. It is raised, and shows the results that there are as `done_as`.
+    After a first failure no more calls are started, unless it `concerns_one` call alone. It is raised, and shows the
+    results that there are as `done_as`.
     """
     limiter = anyio.CapacityLimiter(limit)
     results: dict[int, T] = {}
@@ -35,7 +40,7 @@ async def gather_limited(
 
     async def make(index: int) -> None:
         async with limiter:
-            if failures:
+            if not all(map(concerns_one, failures)):
                 return
             try:
                 results[index] = await calls[index]()

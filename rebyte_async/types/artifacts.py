@@ -12,7 +12,8 @@ from rebyte_async._clock import to_datetime
 _PORTS = {f"{name}{digit}" for name in ("COM", "LPT") for digit in "0123456789¹²³"}
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | _PORTS)
 """Names of devices on Windows, which they are with any extension."""
-_UNSAFE = re.compile(r"[%/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
+_UNSAFE = re.compile(r"[%/\\:*?\"<>|\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What leads out of a folder, what a terminal obeys, what shows a name in another order than it has, and no Unicode."""
 
 
 @frozen(kw_only=True)

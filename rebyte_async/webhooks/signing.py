@@ -72,7 +72,7 @@ def sign(
 def _encode_body(payload: object) -> bytes:
     try:
         if isinstance(payload, Mapping):
-            return json.plain_dumps(dict(cast("Mapping[str, Any]", payload)))
+            return json.dumps(dict(cast("Mapping[str, Any]", payload)))
         return payload.encode() if isinstance(payload, str) else check_body(payload)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"payload can't be sent as JSON: {error!s:.200}") from error

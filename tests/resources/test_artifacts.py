@@ -97,11 +97,14 @@ async def test_the_list_is_found_under_any_key(key: str | None) -> None:
 class ScriptedDownload:
     """One artifact with scripted downloads: how many bytes are sent before the connection is lost, or a response."""
 
-    def __init__(self, *ways: Any, data: bytes = DATA, etag: str | None = '"v1"', ranges: bool = True) -> None:
+    def __init__(
+        self, *ways: Any, data: bytes = DATA, etag: str | None = '"v1"', ranges: bool = True, coding: str | None = None
+    ) -> None:
         self.ways = list(ways)
         self.data = data
         self.etag = etag
         self.ranges = ranges
+        self.coding = coding
         self.asked: list[str | None] = []
 
     async def __call__(self, request: RawRequest) -> Any:
@@ -124,6 +127,8 @@ class ScriptedDownload:
         lines = ["HTTP/1.1 206 X" if start else "HTTP/1.1 200 X", f"Content-Length: {len(rest)}"]
         if self.etag is not None:
             lines.append(f"ETag: {self.etag}")
+        if self.coding is not None:
+            lines.append(f"Content-Encoding: {self.coding}")
         if start:
             lines.append(f"Content-Range: bytes {start}-{len(self.data) - 1}/{len(self.data)}")
         yield "\r\n".join(lines).encode() + b"\r\n\r\n"
@@ -635,3 +640,28 @@ async def test_a_compressed_artifact_is_decoded() -> None:
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         assert await client.artifacts.read(ID, "a") == DATA
+
+
+async def test_a_name_that_is_no_file_here_does_not_end_the_other_downloads(tmp_path: Path) -> None:
+    """The others are downloaded; then the error is raised."""
+    names = ["..", "b" * 300, "a", "c"]
+    async with RawServer(Folder(*names)) as server, client_of(server.url) as client:
+        with pytest.raises((OSError, errors.InvalidRequestError)):
+            await client.artifacts.download_all(ID, tmp_path, concurrency=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c"]
+
+
+@pytest.mark.parametrize("coding", ["", "identity", "IDENTITY", "aws-chunked"])
+async def test_a_content_encoding_that_changes_nothing_allows_resuming(coding: str, tmp_path: Path) -> None:
+    """Storages name such codings though the bytes are the file's own."""
+    script = ScriptedDownload(700_000, coding=coding)
+    async with RawServer(script) as server, client_of(server.url) as client:
+        assert (await client.artifacts.download(ID, "a", tmp_path)).read_bytes() == DATA
+    assert [request.headers.get("range") for request in server.requests] == [None, "bytes=700000-"]
+
+
+@pytest.mark.parametrize("name", ["a\x9b31m.txt", "\u202egpj.exe", "a\u2066b", "line\u2028end", "\x85"])
+def test_a_safe_name_shows_as_it_is(name: str) -> None:
+    """Nothing in it is obeyed by a terminal, or turns the order of its letters."""
+    assert safe_name(name).isprintable()
+    assert safe_name(name) != name

@@ -502,3 +502,45 @@ async def test_a_sources_own_error_is_raised_unchanged() -> None:
         with pytest.raises(KeyError, match="mine") as alone:
             await client.files.upload_all([("a", failing())])
     assert not hasattr(alone.value, "__notes__")
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+async def test_a_source_that_has_nothing_yet_is_waited_for(buffering: int) -> None:
+    """`read` returns None for a non-blocking file without bytes; that isn't its end."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+
+    def write() -> None:
+        with os.fdopen(writing, "wb", buffering=0) as pipe:
+            for _ in range(3):
+                pipe.write(b"x" * 1000)
+                threading.Event().wait(0.12)
+
+    storage = Storage()
+    thread = threading.Thread(target=write)
+    with os.fdopen(reading, "rb", buffering=buffering) as file:
+        async with Served(storage) as client:
+            thread.start()
+            await client.files.upload(file, filename="dump.sql")
+    thread.join()
+    assert storage.stored[0].body == b"x" * 3000
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("a.csv", "text/csv"),
+        ("a.csv.gz", "application/gzip"),
+        ("a.tgz", "application/gzip"),
+        ("a.json.bz2", "application/x-bzip2"),
+        ("a.txt.xz", "application/x-xz"),
+        ("a.html.br", "application/octet-stream"),
+        ("a.csv.Z", "application/octet-stream"),
+    ],
+)
+async def test_a_compressed_file_has_the_type_of_its_compression(name: str, media_type: str) -> None:
+    """What it holds shows only when it is unpacked."""
+    storage = Storage()
+    async with Served(storage) as client:
+        await client.files.upload(b"x", filename=name)
+    assert storage.names[0]["contentType"] == media_type

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rebyte_async._wire.events import decode_event
-from rebyte_async._wire.json import Backend, as_array, as_int, as_object, as_str, dumps, loads, plain_dumps, plain_loads
+from rebyte_async._wire.json import Backend, as_array, as_int, as_object, as_str, dumps, loads, plain_loads
 
 JSON = st.recursive(
     st.none()
@@ -29,21 +31,19 @@ def test_both_backends_agree(value: Any) -> None:
     document = json.dumps(value, ensure_ascii=False)
     assert loads(document) == plain_loads(document) == value
     assert loads(document.encode()) == plain_loads(document.encode()) == value
-    assert json.loads(dumps(value)) == json.loads(plain_dumps(value)) == value
+    assert json.loads(dumps(value)) == value
 
 
 def test_a_backend_that_is_not_installed_is_replaced() -> None:
     """Without orjson the standard library reads and writes."""
     for absent in (Backend(None), Backend("no_such_module")):
         assert absent.loads is plain_loads
-        assert absent.dumps is plain_dumps
 
 
 def test_orjson_is_used_where_it_is_installed() -> None:
     """The extra `speed` needs no setting."""
     orjson = pytest.importorskip("orjson")
     assert Backend().loads is orjson.loads
-    assert Backend().dumps is orjson.dumps
 
 
 def test_bad_unicode_is_replaced(backend: Backend) -> None:
@@ -65,12 +65,14 @@ def test_data_that_is_no_json(data: bytes, backend: Backend) -> None:
         loads(data, backend)
 
 
-def test_documents_are_written_compact(backend: Backend) -> None:
-    """JSON is written compact, in UTF-8; a value without a JSON form raises a TypeError."""
-    assert dumps({"a": [1, None, "é"]}, backend) == '{"a":[1,null,"é"]}'.encode()
-    for value in (object(), "\ud83d"):
+def test_documents_are_written_compact() -> None:
+    """JSON is written compact, in UTF-8; a value without a JSON form raises a TypeError, also where orjson has one."""
+    assert dumps({"a": [1, None, "é"], "b": 2**70, "c": {1: 2}}) == (
+        '{"a":[1,null,"é"],"b":1180591620717411303424,"c":{"1":2}}'.encode()
+    )
+    for value in (object(), "\ud83d", float("nan"), float("-inf"), datetime.now(UTC), UUID(int=1), b"x", {1}):
         with pytest.raises(TypeError):
-            dumps({"a": value}, backend)
+            dumps({"a": value})
 
 
 def test_a_value_of_another_type_is_none() -> None:
