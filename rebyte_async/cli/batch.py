@@ -119,7 +119,8 @@ def retry(
 
     async def reopen(client: AsyncRebyte) -> None:
         nonlocal total
-        address = str(client._transport.base_url)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
+        # A journal of another address is refused before it is changed. Users see a client's address in its repr alone.
+        address = str(client._transport.base_url)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - see above
         async with Journal(journal, base_url=address) as written:
             count = await written.reopen(statuses)
         total = await asyncio.to_thread(_count_open, journal)
