@@ -13,6 +13,7 @@ from rebyte_async._transport.aiohttp_internals import disable_read_timeout, read
 from rebyte_async._transport.attempts import SUCCESS, Attempts
 from rebyte_async._transport.request import Body, Request, StreamedBody, finite
 from rebyte_async._transport.response import BodyStream, Response
+from rebyte_async._transport.urls import may_be_handed_out
 from rebyte_async._version import __version__
 from rebyte_async._wire import json as wire_json
 from rebyte_async._wire.endpoints import API_KEY_HEADER, HEALTH_PATH, Endpoint
@@ -88,6 +89,10 @@ class Transport(Attempts):
         except RebyteError as error:
             error.task_id = error.task_id or (ids or {}).get("task_id")
             raise
+
+    def may_be_handed_out(self, url: str) -> bool:
+        """Whether the API may have the client send to a URL."""
+        return may_be_handed_out(url, self.base_url)
 
     async def health(self) -> Response:
         """Read the service's health at the host's root, without the key (contract §1, observed)."""

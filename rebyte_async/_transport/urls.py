@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -12,6 +13,9 @@ from rebyte_async.errors import ConfigurationError
 
 MAX_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
+"""What is in no URL: yarl drops some of these silently, and others would end a line of the request."""
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 class RedirectRefusedError(Exception):
@@ -29,7 +33,25 @@ def is_confidential_url(text: str) -> bool:
         host = url.host
     except ValueError:
         return False
-    return bool(host) and (url.scheme == "https" or (url.scheme == "http" and is_loopback(host)))
+    if not host or _CONTROL_CHARACTER.search(text):
+        return False
+    return url.scheme == "https" or (url.scheme == "http" and is_loopback(host))
+
+
+def may_be_handed_out(text: str, base_url: URL) -> bool:
+    """Whether an API may have the client send to or read from a URL: not where that is less safe than the API itself.
+
+    An API on https that names an address of this machine means its own machine, or a service here that isn't its own.
+    """
+    if not is_confidential_url(text):
+        return False
+    url = URL(text)
+    return base_url.scheme != "https" or (url.scheme == "https" and not _leads_home(base_url, url))
+
+
+def _leads_home(source: URL, target: URL) -> bool:
+    """Whether another machine leads to this one."""
+    return is_loopback(target.host) and not is_loopback(source.host)
 
 
 def parse_base_url(text: str) -> URL:
@@ -71,12 +93,14 @@ def resolve_redirect(method: str, url: URL, status: int, headers: Mapping[str, s
     location = headers.get("Location", "")
     is_usable = False
     with suppress(ValueError):
-        target = url.join(URL(location))
+        target = _join(url, location)
         is_usable = bool(location) and target.scheme in {"http", "https"} and bool(target.host)
     if not is_usable:
         raise RedirectRefusedError(status, "a redirect without a usable Location")
     if url.scheme == "https" and target.scheme == "http":
         raise RedirectRefusedError(status, f"a redirect from https to plain http at {target.host} was not followed")
+    if url.scheme == "https" and _leads_home(url, target):
+        raise RedirectRefusedError(status, f"a redirect to this machine ({target.host}) was not followed")
     if method == "GET":
         return target
     if status not in {307, 308}:  # the others have clients send a GET
@@ -84,3 +108,17 @@ def resolve_redirect(method: str, url: URL, status: int, headers: Mapping[str, s
     if target.origin() != url.origin():
         raise RedirectRefusedError(status, f"a {method} is never redirected to another origin ({target.host})")
     return target
+
+
+def _join(url: URL, location: str) -> URL:
+    """Return where a `Location` leads from a URL, letter by letter as it was given: who signed it signed these."""
+    if _CONTROL_CHARACTER.search(location):
+        raise ValueError("a control character")
+    location = location.partition("#")[0]
+    if _ABSOLUTE.match(location):
+        return URL(location, encoded=True)
+    if location.startswith("//"):
+        return URL(f"{url.scheme}:{location}", encoded=True)
+    if location.startswith("/"):
+        return URL(f"{url.origin()}{location}", encoded=True)
+    return url.join(URL(location, encoded=True))

@@ -13,7 +13,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from rebyte_async import _validate
-from rebyte_async._transport import Transport, is_confidential_url
+from rebyte_async._transport import Transport
 from rebyte_async._wire import endpoints, models
 from rebyte_async.errors import DecodeError, InvalidRequestError, TransportError
 from rebyte_async.resources import transfers
@@ -235,8 +235,8 @@ class Artifacts:
             UploadUrl(name=name, content_type=kind, upload_url=by_name.get(name, url).upload_url)
             for (name, kind), url in zip(wanted, urls, strict=True)
         )
-        if not all(is_confidential_url(url.upload_url) for url in chosen):
-            raise DecodeError("an upload URL is neither https nor on this machine", path="$.urls")
+        if not all(self._transport.may_be_handed_out(url.upload_url) for url in chosen):
+            raise DecodeError("an upload URL isn't https, or leads to this machine", path="$.urls")
         return chosen
 
     async def delete(self, workspace_id: str, filename: str) -> None:

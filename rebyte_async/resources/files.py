@@ -8,7 +8,7 @@ from functools import partial
 
 from attrs import field, frozen
 
-from rebyte_async._transport import Transport, is_confidential_url
+from rebyte_async._transport import Transport
 from rebyte_async._wire import endpoints
 from rebyte_async.errors import DecodeError, RebyteError
 from rebyte_async.resources import sources
@@ -113,8 +113,8 @@ class Files:
     async def _announce(self, upload: Upload) -> _CreatedFile:
         body = {"filename": upload.name, "contentType": upload.content_type}
         created = await fetch(self._transport, _CreatedFile, endpoints.CREATE_FILE, json=body)
-        if not is_confidential_url(created.upload_url):
-            raise DecodeError("the upload URL is neither https nor on this machine", path="$.uploadUrl")
+        if not self._transport.may_be_handed_out(created.upload_url):
+            raise DecodeError("the upload URL isn't https, or leads to this machine", path="$.uploadUrl")
         return created
 
 

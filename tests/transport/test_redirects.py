@@ -10,8 +10,10 @@ from typing import Any
 
 import anyio
 import pytest
+from yarl import URL
 
 from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
+from rebyte_async._transport.urls import RedirectRefusedError, may_be_handed_out, resolve_redirect
 from support.clients import KEY, client_of
 from support.raw_server import DROP, RawRequest, RawServer, http_response, json_response
 
@@ -316,3 +318,68 @@ def shown_by(error: BaseException | None) -> Iterator[tuple[str, str]]:
             if Path(__file__).parent.parent not in Path(code.co_filename).parents:
                 yield from ((f"{code.co_qualname}.{name}", str(value)) for name, value in frame.f_locals.items())
         error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/f/a%27b.txt?sig=x%27y",
+        "/f/r.txt?p=a%2fb&sig=1%2b2%3d",
+        "/f/%28x%29.txt?Signature=~a-b_c__",
+        "/f/%40scope%3Apkg?e=%40%3A%21",
+        "/f/r.txt?x=a%7Eb&y=%2Cz&&c",
+        "/f/a//b/./c/../d?sig=1",
+        "/f/r%2Ftxt?k=a+b%2Bc&name=%FF%FE",
+    ],
+)
+@pytest.mark.parametrize("form", ["{origin}{target}", "{target}", "//{host}{target}", "{origin}{target}#fragment"])
+async def test_a_redirect_is_followed_letter_by_letter(target: str, form: str) -> None:
+    """Who signed the URL signed these letters; a server that reads others refuses it."""
+
+    async def handler(request: RawRequest) -> bytes:
+        if request.target.startswith("/f/"):
+            return http_response(200, b"ok")
+        host = request.headers["host"]
+        return redirect(302, form.format(origin=f"http://{host}", host=host, target=target))
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        assert await client.artifacts.read("w", "a") == b"ok"
+    assert server.requests[-1].target == target
+
+
+@pytest.mark.parametrize(
+    ("url", "api", "may"),
+    [
+        ("https://storage.example/x?sig=1", "https://api.example", True),
+        ("http://storage.example/x", "https://api.example", False),
+        ("http://127.0.0.1/x", "https://api.example", False),
+        ("https://localhost/x", "https://api.example", False),
+        ("https://[::1]/x", "https://api.example", False),
+        ("ftp://storage.example/x", "https://api.example", False),
+        ("https://localhost:1/x", "https://localhost", True),
+        ("http://localhost:1/x", "https://localhost", False),
+        ("http://127.0.0.1:1/x", "http://localhost:2", True),
+        ("http://storage.example/x", "http://localhost:2", False),
+        ("https://storage.example/a\tb", "https://api.example", False),
+        ("https://storage.example/a\r\nX-Evil: 1", "https://api.example", False),
+        ("https://storage.example/a\0", "https://api.example", False),
+        ("https://storage.example:abc/", "https://api.example", False),
+    ],
+)
+def test_an_api_hands_out_no_address_less_safe_than_its_own(url: str, api: str, *, may: bool) -> None:
+    """A file would go in the clear, or to a service of this machine."""
+    assert may_be_handed_out(url, URL(api)) is may
+
+
+@pytest.mark.parametrize("location", ["https://localhost/x", "https://127.0.0.1/x", "https://[::1]:1/x"])
+def test_a_redirect_from_another_machine_never_leads_to_this_one(location: str) -> None:
+    """Another machine knows nothing of the services of this one."""
+    with pytest.raises(RedirectRefusedError, match="this machine"):
+        resolve_redirect("GET", URL("https://api.example/v1"), 302, {"Location": location})
+
+
+@pytest.mark.parametrize("character", ["\t", "\r\n", "\n", "\0", "\x7f"])
+def test_a_redirect_with_a_control_character_is_refused(character: str) -> None:
+    """Without it the URL is another one; with it the request could be two."""
+    with pytest.raises(RedirectRefusedError, match="usable"):
+        resolve_redirect("GET", URL("https://api.example/v1"), 302, {"Location": f"/a{character}b"})
