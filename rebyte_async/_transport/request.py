@@ -74,11 +74,11 @@ class Request:
     origin_headers: Mapping[str, str] = field(repr=False)
     """The headers that only the API's own origin may see: the key, and the application's."""
     body: bytes | StreamedBody | None = field(default=None, repr=False)
-    new_connection: bool = False  # whether it needs a connection on which nothing was sent before
-    exact_headers: bool = False  # whether it goes out with these headers and no others, as a signed URL wants it
+    new_connection: bool = False  # whether the request needs a connection on which nothing was sent before
+    exact_headers: bool = False  # whether exactly these headers are sent, as a signed URL wants it
     read_buffer: int | None = None  # the read buffer for its response, in bytes; None for aiohttp's own
     connect_timeout: float  # seconds for making a connection; `math.inf` for no limit
-    idle_timeout: float  # seconds without a byte after which it fails; `math.inf` for no limit
+    idle_timeout: float  # seconds without a byte after which the attempt fails; `math.inf` for no limit
 
 
 def finite(seconds: float) -> float | None:

@@ -1,4 +1,4 @@
-"""What comes back for a request: a response read whole, or a body that is read as it comes."""
+"""Responses to requests: one that is read whole, or a body that is read as it comes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all calls of a client share: the pause after a 429, the retry budget, and the counts that `stats` shows."""
+"""State that the calls of a client share: the pause after a 429, the retry budget, the counts that `stats` shows."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ from rebyte_async.types.files import FileRef
 
 @frozen
 class CreateRequest:
-    """What is sent to make the task of an item."""
+    """The create of an item's task, before it is sent."""
 
     item: BatchItem
     record: ItemRecord

@@ -1,4 +1,4 @@
-"""What limits the search for an ambiguous create's task: when it can have been made, and whether prompts identify it.
+"""Evidence for the search for an ambiguous create's task: when it can have been made, and whether prompts identify it.
 
 Pure: both are computed from values that others have read.
 """

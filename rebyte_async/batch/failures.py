@@ -1,4 +1,4 @@
-"""Failures of a batch: which may pass, which end the run, and how outcomes describe them."""
+"""Failures of a batch: which are transient, which end the run, and how outcomes describe them."""
 
 from __future__ import annotations
 

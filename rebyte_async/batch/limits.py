@@ -1,4 +1,4 @@
-"""What bounds a run: the stop signal, the budget of creates, the slots of open tasks, and the locks of prompts."""
+"""The bounds of a run: the stop signal, the budget of creates, the slots of open tasks, and the locks of prompts."""
 
 from __future__ import annotations
 

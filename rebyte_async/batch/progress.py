@@ -1,4 +1,4 @@
-"""How far a run is: the snapshot that applications get, and the counts that it is made of."""
+"""The progress of a run: the snapshot that applications get, and the counts that it is made of."""
 
 from __future__ import annotations
 

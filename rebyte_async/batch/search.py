@@ -88,7 +88,7 @@ class TaskSearch:
         await self._read_prompts([task.id for task in unowned])
         candidates = [_to_candidate(task, self._prompts.get(task.id)) for task in unowned]
         if all(create.workspace_id is None for create in creates):
-            return candidates  # agent computers can't tell these creates apart, so they needn't be known
+            return candidates  # agent computers can't distinguish these creates, so they needn't be known
         return [await self._with_workspace(one) if one.prompt_hash in hashes else one for one in candidates]
 
     async def _list_since(self, since: float) -> list[Task]:

@@ -1,4 +1,4 @@
-"""How a batch is run: what `BatchRunner` was given, and the numbers that no user has to set."""
+"""The settings of a batch: those of `BatchRunner`, and the numbers that no user has to set."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Tuning:
 
 @frozen(kw_only=True)
 class Settings:
-    """What `BatchRunner` was given, checked."""
+    """The arguments of `BatchRunner`, checked."""
 
     concurrency: int
     max_new_tasks: int | None

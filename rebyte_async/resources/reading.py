@@ -87,15 +87,15 @@ class TransportTurnSource:
             endpoints.STREAM_EVENTS, ids=ids, idle_timeout=idle_timeout, headers=headers
         )
 
-    async def task(self) -> Task:
+    async def read_task(self) -> Task:
         return await fetch(self._transport, Task, endpoints.GET_TASK, ids={"task_id": self.task_id})
 
-    async def content(self, *, include_events: bool = True) -> TaskContent:
+    async def read_content(self, *, include_events: bool = True) -> TaskContent:
         query = {"include": "events"} if include_events else None
         ids = {"task_id": self.task_id}
         return await fetch(self._transport, TaskContent, endpoints.GET_CONTENT, ids=ids, query=query)
 
-    async def prompt_events(self, prompt_id: str) -> tuple[TaskEvent, ...]:
+    async def read_prompt_events(self, prompt_id: str) -> tuple[TaskEvent, ...]:
         ids = {"task_id": self.task_id, "prompt_id": prompt_id}
         with error_context(self.task_id):
             response = await self._transport.call(endpoints.LIST_PROMPT_EVENTS, ids=ids)

@@ -111,7 +111,7 @@ class Tasks:
 
         *Source*: contract §3, documented.
         """
-        return await self._source(task_id).task()
+        return await self._source(task_id).read_task()
 
     async def prompt(
         self,
@@ -251,7 +251,7 @@ class Tasks:
 
         *Source*: contract §3 and §4, observed.
         """
-        poller = waiting.TaskPoller(task_id, self._source(task_id).task, self._grace)
+        poller = waiting.TaskPoller(task_id, self._source(task_id).read_task, self._grace)
         if receiver is None:
             sleep = self._transport.time.sleep
             return await waiting.wait_for_end(poller, self.events(task_id), timeout=timeout, sleep=sleep)
@@ -316,7 +316,7 @@ class Tasks:
 
         *Source*: contract §3, observed.
         """
-        return await self._source(task_id).content(include_events=include_events)
+        return await self._source(task_id).read_content(include_events=include_events)
 
     async def prompt_events(self, task_id: str, prompt_id: str) -> tuple[TaskEvent, ...]:
         """Read the events of a delegated sub-prompt. Undocumented, but used in production; it may change.
@@ -327,7 +327,7 @@ class Tasks:
 
         *Source*: contract §3, observed.
         """
-        return await self._source(task_id).prompt_events(prompt_id)
+        return await self._source(task_id).read_prompt_events(prompt_id)
 
     async def answer(
         self,

@@ -1,4 +1,4 @@
-"""What a stream does next, as values: `CompletionDetector` returns them, and `TurnReader` carries them out."""
+"""The next actions of a stream, as values: `CompletionDetector` returns them, and `TurnReader` carries them out."""
 
 from __future__ import annotations
 

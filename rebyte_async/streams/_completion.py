@@ -34,7 +34,7 @@ _RUNNING = frozenset({"running", "pending", "queued", "processing"})
 
 
 class Phase(Enum):
-    """What a stream is doing."""
+    """The phases of a stream."""
 
     FOLLOWING = "reads events while the turn makes them"
     VERIFYING = "was idle: reads the task before anything else"
@@ -45,7 +45,7 @@ class Phase(Enum):
 
 
 class Finding(Enum):
-    """What moves a stream from one phase to another."""
+    """The facts that move a stream from one phase to another."""
 
     IDLE = "nothing came for the idle timeout"
     RUNNING = "the task says that the turn is running"

@@ -12,7 +12,7 @@ from rebyte_async.streams._source import EventBody, TurnSource
 
 
 class ReadEnd(Enum):
-    """How a read ended that brought no bytes."""
+    """The end of a read that brought no bytes."""
 
     BODY = "the body has ended"
     LIMIT = "nothing came within the limit"

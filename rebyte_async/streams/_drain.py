@@ -1,4 +1,4 @@
-"""When to stop reading the end of a turn again (contract §4.5, observed)."""
+"""The decision whether the end of a turn is read once more (contract §4.5, observed)."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ class TurnReader:
     _wait_until: float = field(default=0.0, init=False)  # the end of a scheduled or cancelled wait; 0 for none
     # Of this connection:
     is_steady: bool = field(default=False, init=False)
-    """Whether it brings something and there is nothing to do but read it: the stream then does so without steps."""
-    _events_at_connect: int = field(default=0, init=False)  # how many had been delivered when it was made
+    """Whether the connection brings something and only needs reading: the stream then reads it without steps."""
+    _events_at_connect: int = field(default=0, init=False)  # how many were delivered before it was made
     _last_activity: float = field(default=0.0, init=False)  # when it was made or brought an event; while draining
     # In a row, without a new event between them:
     _failures: int = field(default=0, init=False)
@@ -197,19 +197,19 @@ class TurnReader:
 
     async def _read_task(self) -> Task:
         try:
-            return await self._source.task()
+            return await self._source.read_task()
         except errors.DecodeError as error:  # likely a gateway's page: it counts as a failure that passes
             raise errors.TransportError(f"the task can't be read: {error}", method="GET") from error
 
     async def _read_result(self) -> Task | None:
         try:
-            return await self._source.task()
+            return await self._source.read_task()
         except errors.RebyteError:
             return None
 
     async def _read_content(self) -> tuple[TaskContent | None, errors.RebyteError | None]:
         try:
-            return await self._source.content(), None
+            return await self._source.read_content(), None
         except (errors.DecodeError, errors.APIError) as error:
             if isinstance(error, errors.APIError) and is_transient(self._source.retry, error):
                 raise

@@ -1,4 +1,4 @@
-"""What a stream needs of the API; `rebyte_async.resources.reading` implements it over the client's transport."""
+"""The part of the API that a stream needs. `rebyte_async.resources.reading` implements it over the transport."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class TurnSource(Protocol):
         """
         ...
 
-    async def task(self) -> Task: ...
+    async def read_task(self) -> Task: ...
 
-    async def content(self) -> TaskContent:
+    async def read_content(self) -> TaskContent:
         """Read the task's content with the events of each turn."""
         ...
 
-    async def prompt_events(self, prompt_id: str) -> tuple[TaskEvent, ...]:
+    async def read_prompt_events(self, prompt_id: str) -> tuple[TaskEvent, ...]:
         """Read all events of a delegated sub-prompt."""
         ...

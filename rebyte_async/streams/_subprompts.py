@@ -73,7 +73,7 @@ class SubPrompts:
 
     async def _read_one(self, sub_prompt: str, delegation: _Delegation) -> tuple[TaskEvent, ...]:
         try:
-            events = await self._source.prompt_events(sub_prompt)
+            events = await self._source.read_prompt_events(sub_prompt)
         except NotFoundError:
             events = ()
         except DecodeError as error:  # likely a gateway's page, which passes: a stream isn't ended by one

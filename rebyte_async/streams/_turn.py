@@ -33,7 +33,7 @@ _NONE: frozenset[str] = frozenset()
 
 @define(eq=False, repr=False, weakref_slot=False)
 class TailState:
-    """What the events of a turn say about its end, replayed ones included (contract §4.5)."""
+    """The end of a turn as far as its events show it, replayed ones included (contract §4.5)."""
 
     has_final_text: bool = field(default=False, init=False)  # whether text has come after the last tool call
     _last_seq: int = field(default=-1, init=False)
@@ -104,9 +104,9 @@ class TurnState:
     _frames: list[ServerSentEvent] = field(default=NO_FRAMES, init=False)
     """Received and not yet decoded, the first of them last: a list is popped quickest at its end."""
     saw_turn_event: bool = field(default=False, init=False)
-    """Whether it has brought an event of the turn, new or replayed."""
-    foreign_prompt_id: str | None = field(default=None, init=False)  # another turn that it shows
-    _ignored_prompt_ids: frozenset[str] = field(default=_NONE, init=False)  # the earlier turns that it shows
+    """Whether the connection has brought an event of the turn, new or replayed."""
+    foreign_prompt_id: str | None = field(default=None, init=False)  # another turn that the connection shows
+    _ignored_prompt_ids: frozenset[str] = field(default=_NONE, init=False)  # earlier turns that it shows
     blocked_by: Done | str | None = field(default=None, init=False)
     """What the reader must deal with, and then `unblock`, before more frames are decoded.
 

@@ -101,8 +101,9 @@ class TaskEventStream:
         return self._turn.result(self.done)
 
     def __repr__(self) -> str:
-        state = self.done.status if self.done else "closed" if self._closed else "open"
-        return f"<TaskEventStream of task {self.task_id}: {self._turn.events_seen} events, {state}>"
+        state = "closed" if self._closed else "open"
+        end = self.done.status if self.done else state
+        return f"<TaskEventStream of task {self.task_id}: {self._turn.events_seen} events, {end}>"
 
     async def __aenter__(self) -> Self:
         return self

@@ -32,7 +32,7 @@ _UNIX_SECONDS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 
 @frozen(kw_only=True)
 class Verification:
-    """What must hold for a delivery to be genuine: the secret, the time and the signature."""
+    """The checks that show a delivery to be genuine: the secret, the time and the signature."""
 
     secrets: tuple[bytes, ...] = field(repr=False)
     """The valid secrets: a delivery must have one of them. Empty if none is needed."""

@@ -9,7 +9,7 @@ from rebyte_async.webhooks.event import WebhookEvent
 
 @frozen(kw_only=True)
 class Receipt:
-    """What the receiver made of one delivery, and the status to respond with."""
+    """The result of receiving one delivery, and the status to respond with."""
 
     status: int
     """The HTTP status to respond with. `200`: the delivery was accepted, or it is genuine but can't be used; `401`: it

@@ -432,5 +432,5 @@ class WebhookReceiver:
         await self.aclose()
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed else f"at {self._url}" if self._url else "open"
-        return f"<{type(self).__name__} {state}>"
+        place = f"at {self._url}" if self._url else "open"
+        return f"<{type(self).__name__} {'closed' if self._is_closed else place}>"

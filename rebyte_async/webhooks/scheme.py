@@ -1,4 +1,4 @@
-"""How deliveries prove that they are genuine: the headers, the signed text and the form of the signature."""
+"""The proof that a delivery is genuine: the headers, the signed text and the form of the signature."""
 
 from __future__ import annotations
 

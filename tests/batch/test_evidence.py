@@ -1,4 +1,4 @@
-"""What bounds and supports the search for an ambiguous create's task."""
+"""The evidence that bounds and supports the search for an ambiguous create's task."""
 
 from __future__ import annotations
 

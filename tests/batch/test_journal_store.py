@@ -1,4 +1,4 @@
-"""What every store of journals must do. A further store is added to `STORES`, and goes through all of this."""
+"""The promises that every store of journals keeps. A further store is added to `STORES`, and goes through all."""
 
 from __future__ import annotations
 

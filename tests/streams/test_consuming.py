@@ -1,4 +1,4 @@
-"""How a stream is consumed: read, broken off, closed, resumed."""
+"""Streams as applications consume them: read, broken off, closed, resumed."""
 
 from __future__ import annotations
 

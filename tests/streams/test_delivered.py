@@ -37,7 +37,7 @@ def test_zero_counts_as_one() -> None:
 
 
 def test_a_payload_that_is_nested_too_deeply_still_has_an_identity() -> None:
-    """What Python can't write out is known by the type of its event alone."""
+    """A value that Python can't write out is known by the type of its event alone."""
     payload: dict[str, Any] = {}
     for _ in range(100_000):
         payload = {"a": payload}

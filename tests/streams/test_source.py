@@ -47,7 +47,7 @@ async def follow(source: FakeSource, **options: Any) -> tuple[list[int | None], 
 async def test_a_turn_is_read_with_the_fewest_requests(
     connects: list[list[bytes | Exception]], tasks: list[Task | Exception], log: str, slept: float
 ) -> None:
-    """What goes wrong costs exactly the requests and the waits that it needs, and nothing is lost or repeated."""
+    """Each failure costs exactly the requests and the waits that it needs, and nothing is lost or repeated."""
     source = FakeSource(connects, tasks)
     seqs, end = await follow(source, prompt_id="p1")
     assert seqs == [1, 2]
@@ -159,8 +159,8 @@ async def test_a_cancelled_read_of_the_task_is_made_again() -> None:
     """A step that is cancelled while it reads leaves the phase in which it began."""
 
     class SlowSource(FakeSource):
-        async def task(self) -> Task:
-            found = await super().task()
+        async def read_task(self) -> Task:
+            found = await super().read_task()
             if self.log.count("task") == 1:
                 await asyncio.sleep(60)
             return found

@@ -22,7 +22,7 @@ __all__ = ["Job", "items_of", "run"]
 
 @frozen(kw_only=True)
 class Job:
-    """What the process does."""
+    """The work of the process."""
 
     url: str
     key: str

@@ -52,7 +52,7 @@ class SkippedTime:
     slept: list[float] = field(factory=list[float], init=False)
     """The seconds of every sleep, in order."""
     time: Time = field(default=Factory(lambda self: Time(self.clock, self.sleep), takes_self=True), init=False)
-    """What a client is given."""
+    """The `Time` that a client is given."""
 
     def clock(self) -> float:
         """Return the time, all sleeps included."""

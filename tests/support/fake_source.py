@@ -72,17 +72,17 @@ class FakeSource:
         """Forget the connection."""
         self._chunks = []
 
-    async def task(self) -> Task:
+    async def read_task(self) -> Task:
         """Read the task."""
         self.log.append("task")
         return take(self.tasks)
 
-    async def content(self) -> TaskContent:
+    async def read_content(self) -> TaskContent:
         """Read the content."""
         self.log.append("content")
         return take(self.contents)
 
-    async def prompt_events(self, prompt_id: str) -> tuple[TaskEvent, ...]:
+    async def read_prompt_events(self, prompt_id: str) -> tuple[TaskEvent, ...]:
         """Read the events of a sub-prompt."""
         self.log.append(prompt_id)
         return decode_items(TaskEvent, {"events": take(self.sub_events)}, ("events",))

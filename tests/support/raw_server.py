@@ -17,7 +17,7 @@ __all__ = ["DROP", "RawRequest", "RawServer", "Sign", "chunk", "http_response", 
 
 
 class Sign(Enum):
-    """What a handler has the server do instead of sending bytes."""
+    """An action that a handler has the server do instead of sending bytes."""
 
     DROP = "drop"
     CLOSE = "close"

@@ -1,4 +1,4 @@
-"""Where requests go, and which headers go with them."""
+"""The targets of requests, and the headers that go with them."""
 
 from __future__ import annotations
 
