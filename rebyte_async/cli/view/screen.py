@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TextIO
 
 from attrs import define, field
@@ -32,23 +32,24 @@ def make_console(out: TextIO) -> Console:
 @contextmanager
 def without_echo() -> Generator[None]:
     """Have the terminal not echo what is typed, which would break what is drawn. Ctrl-C works, and no key is lost."""
+    restore = _stop_echo()
     try:
+        yield
+    finally:
+        restore()
+
+
+def _stop_echo() -> Callable[[], None]:
+    with suppress(Exception):  # there is no termios, no stdin, or it is no terminal
         import termios  # noqa: PLC0415 - not on every system
 
         terminal = sys.stdin.fileno()
         before = termios.tcgetattr(terminal)
         # The system stops a command in the background that changes the terminal.
-        is_ours = os.tcgetpgrp(terminal) == os.getpgrp()
-    except Exception:  # noqa: BLE001 - there is no termios, no stdin, or it is no terminal
-        is_ours = False
-    if not is_ours:
-        yield
-        return
-    termios.tcsetattr(terminal, termios.TCSANOW, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
-    try:
-        yield
-    finally:
-        termios.tcsetattr(terminal, termios.TCSANOW, before)
+        if os.tcgetpgrp(terminal) == os.getpgrp():
+            termios.tcsetattr(terminal, termios.TCSANOW, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
+            return lambda: termios.tcsetattr(terminal, termios.TCSANOW, before)
+    return lambda: None
 
 
 class Redrawn(Live):
