@@ -75,13 +75,7 @@ class State:
         self.webhooks = Collection[Webhook]("Webhook")
         self.delivery_log = DeliveryLog(log_limit)
         self.deliveries = DeliveryWorker(
-            webhooks=self.webhooks,
-            log=self.delivery_log,
-            faults=self.faults,
-            formats=self.formats,
-            key=signing_key,
-            clock=self.clock,
-            spawn=self.spawn,
+            self.webhooks, self.delivery_log, self.faults, self.formats, signing_key, self.clock, self.spawn
         )
         self.latches = defaultdict[str, Latch](Latch)  # each is created when its name is first used
         self.action_ids: Iterator[int] = count(1)

@@ -30,7 +30,7 @@ _LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "Rebyte-Webhooks"}
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False)
 class DeliveryWorker:
     """Delivers events to all webhooks; what it starts runs in tasks that `spawn` makes."""
 
