@@ -14,7 +14,7 @@ from attrs import Factory, field, frozen
 from rebyte_async._clock import Time
 from rebyte_async._retry import Outcome, next_delay
 from rebyte_async._settings import RetryPolicy, Timeouts
-from rebyte_async._transport.errors import is_transport_failure, translate
+from rebyte_async._transport.errors import hide_frames, is_transport_failure, translate
 from rebyte_async._transport.request import Request, StreamedBody, finite, send_following_redirects
 from rebyte_async._transport.response import Response
 from rebyte_async._transport.server_clock import ServerClock
@@ -95,7 +95,11 @@ class Attempts:
         """
         await self.sessions.open()
         await self.throttle.wait_until_open()
-        response = await self._open(request, accept, allow_html=allow_html)
+        try:
+            response = await self._open(request, accept, allow_html=allow_html)
+        except asyncio.CancelledError as cancelled:
+            hide_frames(cancelled)
+            raise
         if isinstance(response, Exception):
             raise response
         return response
@@ -109,6 +113,9 @@ class Attempts:
             if not self.throttle.is_open:  # checked after the wait for a permit, during which a pause may have begun
                 await self.throttle.wait_until_open()
             response = await self._exchange(request, attempt)
+        except asyncio.CancelledError as cancelled:
+            hide_frames(cancelled)
+            raise
         finally:
             permits.release()
         if isinstance(response, Exception):

@@ -56,6 +56,14 @@ def translate(error: BaseException, method: str, url: URL, attempts: int = 1) ->
     return result
 
 
+def hide_frames(error: BaseException) -> None:
+    """Take from a cancellation the frames that it came through: their variables are requests and their headers.
+
+    `asyncio.timeout` chains it to the TimeoutError that it raises, and some tools show the variables of each frame.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+
+
 def _safe_cause(error: BaseException) -> BaseException:
     """Return an exception that says the same without a URL's query, which some of aiohttp's messages show.
 

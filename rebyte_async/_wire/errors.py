@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from rebyte_async import errors
 from rebyte_async._wire.json import as_object, as_str
-from rebyte_async._wire.redact import excerpt, is_html, without_secrets
+from rebyte_async._wire.redact import excerpt, is_html, is_html_page, printable, without_secrets
 from rebyte_async.errors import APIError
 
 _LONGEST_MESSAGE = 500
@@ -57,7 +57,7 @@ def api_error(
         _make_message(status, message, text),
         method,
         url,
-        lowered.get("x-request-id", lowered.get("request-id")),  # neither is documented
+        printable(lowered.get("x-request-id", lowered.get("request-id", ""))) or None,  # neither is documented
         _retry_after_seconds(lowered.get("retry-after"), now),
         excerpt(text),
         attempts,
@@ -102,12 +102,12 @@ def _read_code_and_message(document: object) -> tuple[str | None, str | None]:
     code = inner.get("code") or outer.get("code")
     texts = (inner.get("message"), outer.get("realMessage"), outer.get("message"))  # the latter two observed
     message = next((text for text in texts if isinstance(text, str) and text.strip()), None)
-    return as_str(code), message
+    return None if (known := as_str(code)) is None else printable(known), message
 
 
 def _make_message(status: int, message: str | None, text: str) -> str:
     shown = message or _read_xml_message(text) or text
-    if is_html(shown):
+    if is_html(shown) if message is None else is_html_page(message):
         return f"{_reason(status)} (the response was a page of HTML, as gateways send)"
     if message is None and shown.lstrip()[:1] in {"{", "["}:
         return f"{_reason(status)} (the response had no message)"

@@ -10,6 +10,7 @@ from typing import Self
 import anyio
 from attrs import define, field
 
+from rebyte_async._wire.redact import printable
 from rebyte_async.errors import AmbiguousRequestError, RebyteError, TaskCanceledError, TaskFailedError
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.events import TaskEvent
@@ -92,7 +93,7 @@ class TaskRun:
                 raise
         if self._check and result.status == "failed":
             reason = result.final_result.strip().split("\n", 1)[0][:200] or "it gave no reason"
-            raise TaskFailedError(f"task {result.task_id} failed: {reason}", result=result)
+            raise TaskFailedError(f"task {result.task_id} failed: {printable(reason)}", result=result)
         if self._check and result.status == "canceled":
             raise TaskCanceledError(f"task {result.task_id} was canceled", result=result)
         return result

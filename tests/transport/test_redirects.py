@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Iterator
@@ -308,6 +309,51 @@ async def test_no_variable_in_a_traceback_shows_key_or_signature(way: str, *, si
                     variables = list(shown_by(caught.value))
                     assert len(variables) > 5
                     assert not [name for name, text in variables if KEY in text or "s3cr3t" in text]
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["api", "signed"])
+async def test_no_variable_of_a_cancelled_call_shows_key_or_signature(*, signed: bool) -> None:
+    """`asyncio.timeout` chains the cancellation, with every frame that it came through."""
+
+    async def hang(request: RawRequest) -> Any:
+        if signed and request.path.startswith("/v1"):
+            url = f"http://{request.headers['host']}/x?{SECRET_QUERY}"
+            found = {"id": "f", "filename": "f", "uploadUrl": url}
+            return json_response(found, 201) if request.method == "POST" else redirect(302, url)
+        await anyio.sleep_forever()
+
+    async with RawServer(hang) as server, client_of(server.url) as client:
+        calls: list[Any] = [
+            lambda: client.tasks.get("t1"),
+            lambda: client.files.upload(b"x", filename="a"),
+            lambda: client.artifacts.read("w1", "a"),
+            lambda: client.tasks.events("t1").until_done(),
+        ]
+        if not signed:
+            calls += [lambda: client.tasks.create("Do it"), lambda: client.artifacts.upload("w1", ("a", b"x"))]
+        for call in calls:
+            with pytest.raises(TimeoutError) as caught:
+                async with asyncio.timeout(0.1):
+                    await call()
+            variables = list(shown_by(caught.value))
+            assert len(variables) > 5
+            assert not [name for name, text in variables if KEY in text or "s3cr3t" in text]
+
+
+async def test_what_a_server_says_is_printable_in_errors() -> None:
+    """A terminal would obey control characters, in a message, a code, a body and the id of a request."""
+    odd = "a\x1b]52;c;ZXZpbA==\x07b\x9b31mc\u202ed\x00\x7f"
+
+    async def handler(_: RawRequest) -> bytes:
+        return json_response({"error": {"code": odd, "message": odd}}, 400, X_Request_Id="r\x9b1")
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.APIError) as caught:
+            await client.tasks.get("t1")
+    error = caught.value
+    for text in (str(error), error.code, error.body, error.message, error.request_id):
+        assert text
+        assert text.replace("\n", "").isprintable()
 
 
 def shown_by(error: BaseException | None) -> Iterator[tuple[str, str]]:

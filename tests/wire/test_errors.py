@@ -149,3 +149,15 @@ def test_the_request_id_is_read() -> None:
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
     """A `Retry-After` in seconds or as a date becomes seconds; anything else becomes None."""
     assert error_of(429, None, Retry_After=value).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "message", ["the prompt has an unclosed <body> tag", "no <!DOCTYPE html> was found", "<b> is not allowed here"]
+)
+def test_a_message_that_mentions_html_is_shown(message: str) -> None:
+    """Only a page of HTML is left out, as gateways send it; a body in JSON is kept."""
+    error = error_of(400, {"error": {"code": "validation_error", "message": message}})
+    assert error.message == message
+    assert message in str(error.body)
+    page = error_of(502, {"message": f"upstream said <html><body>{message}</body></html>"})
+    assert "a page of HTML" in page.message

@@ -87,7 +87,7 @@ class RichView(View):
                 self._print(Text(one_line(about), style="dim"))
                 self._status = "working"
             case _:
-                other = Text(f"· {event.event_type} {format_arguments(event.payload)}", style="dim")
+                other = Text(f"· {one_line(event.event_type)} {format_arguments(event.payload)}", style="dim")
                 self._print_block("other", [self._cut(other)])
 
     def refresh(self) -> None:
