@@ -147,8 +147,9 @@ class AsyncReader(ItemReader):
 
 
 def check_items(items: object) -> None:
+    kind = type(items).__name__
     if isinstance(items, str | bytes | Mapping) or not isinstance(items, AsyncIterable | Iterable):
-        raise InvalidRequestError(f"items must be an iterable of BatchItem, sync or async, not {type(items).__name__}")
+        raise InvalidRequestError(f"items must be an iterable of BatchItem, sync or async, not {kind}")
 
 
 def open_reader(items: Items) -> ItemReader:
