@@ -46,9 +46,9 @@ async def no_implicit_retry(request: Any, handler: Any) -> object:
             raise
         if not isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError):
             raise
-        lost = ConnectionLostError(str(error))
-        lost.__cause__ = error
-    raise lost
+        translated = ConnectionLostError(str(error))
+        translated.__cause__ = error
+    raise translated
 
 
 def session_middlewares(session: Any) -> tuple[Any, ...]:

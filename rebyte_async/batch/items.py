@@ -121,8 +121,8 @@ def to_new_item(item: BatchItem) -> NewItem:
     document = item.as_json()
     try:
         request = json.dumps(document)
-        asked = {name: value for name, value in document.items() if name != "key"}
-        fingerprint = hashlib.sha256(json.dumps(_sort_names(asked))).digest()
+        identity = {name: value for name, value in document.items() if name != "key"}
+        fingerprint = hashlib.sha256(json.dumps(_sort_names(identity))).digest()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"the item {item.key!r:.80} can't be written as JSON: {error}") from error
     return NewItem(item.key, fingerprint, request.decode(), prompt_hash(item.prompt))

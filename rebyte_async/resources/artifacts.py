@@ -170,12 +170,12 @@ class Artifacts:
             TransportError: The download was cut, and the server can't resume it. It can't start again, because the
                 caller has its first part already.
         """
-        given = 0
+        yielded = 0
         async with aclosing(self._start_download(workspace_id, filename).chunks()) as chunks:
             async for offset, data in chunks:
-                if offset < given:
+                if offset < yielded:
                     raise TransportError(f"{filename}: the download was cut and could not be resumed", method="GET")
-                given = offset + len(data)
+                yielded = offset + len(data)
                 yield data
 
     async def upload(
@@ -220,24 +220,26 @@ class Artifacts:
         """
         if isinstance(files, str):
             raise InvalidRequestError(f"files must be a list of names, not the string {files!r:.80}")
-        wanted = await asyncio.to_thread(lambda: [_name_and_type(item) for item in files])
-        if not wanted:
+        names_and_types = await asyncio.to_thread(lambda: [_name_and_type(item) for item in files])
+        if not names_and_types:
             raise InvalidRequestError("upload_urls needs at least one name")
-        body = {"files": [{"name": name, "contentType": kind} for name, kind in wanted]}
+        body = {"files": [{"name": name, "contentType": kind} for name, kind in names_and_types]}
         ids = {"workspace_id": workspace_id}
         response = await self._transport.call(endpoints.CREATE_UPLOAD_URLS, ids=ids, json=body)
         aliases = {**_ALIASES, "url": "uploadUrl"}
         urls = models.decode_items(_SignedUrl, response.json(), _URL_KEYS, aliases=aliases)
-        if len(urls) != len(wanted):
-            raise DecodeError(f"the server sent {len(urls)} upload URLs for {len(wanted)} files", path="$.urls")
+        if len(urls) != len(names_and_types):
+            raise DecodeError(
+                f"the server sent {len(urls)} upload URLs for {len(names_and_types)} files", path="$.urls"
+            )
         by_name = {url.name: url for url in urls}
-        chosen = tuple(
+        matched = tuple(
             UploadUrl(name=name, content_type=kind, upload_url=by_name.get(name, url).upload_url)
-            for (name, kind), url in zip(wanted, urls, strict=True)
+            for (name, kind), url in zip(names_and_types, urls, strict=True)
         )
-        if not all(self._transport.may_be_handed_out(url.upload_url) for url in chosen):
+        if not all(self._transport.may_be_handed_out(url.upload_url) for url in matched):
             raise DecodeError("an upload URL isn't https, or leads to this machine", path="$.urls")
-        return chosen
+        return matched
 
     async def delete(self, workspace_id: str, filename: str) -> None:
         """Delete an artifact."""

@@ -64,12 +64,12 @@ class Download:
         """Wait before the next attempt, or raise the error if there is to be none."""
         transport = self._transport
         policy = transport.retry
-        asked = (isinstance(error, APIError) and error.retry_after) or 0.0
-        may_retry = failures < policy.max_attempts and asked <= policy.max_retry_after
+        retry_after = (isinstance(error, APIError) and error.retry_after) or 0.0
+        may_retry = failures < policy.max_attempts and retry_after <= policy.max_retry_after
         if not may_retry or not transport.retry_budget.spend(policy):
             raise error
         transport.counters.retries += 1
-        await transport.time.sleep(max(asked, backoff(policy, failures, transport.time.rng)))
+        await transport.time.sleep(max(retry_after, backoff(policy, failures, transport.time.rng)))
 
     async def _attempt(self) -> AsyncGenerator[tuple[int, bytes], None]:
         headers: dict[str, str] = {}

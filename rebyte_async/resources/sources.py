@@ -70,11 +70,11 @@ def check_attachments(files: Iterable[Attachment]) -> tuple[Attachment, ...]:
     """Check the form of what was given as `files=`, and return it as a tuple."""
     if isinstance(files, str | bytes | FileRef) or not isinstance(files, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidRequestError(f"files must be a list, not {type(files).__name__}")
-    given = tuple(files)
-    for file in given:
+    attachments = tuple(files)
+    for file in attachments:
         if isinstance(file, tuple):
             _check_pair("a pair in files", file)
-    return given
+    return attachments
 
 
 async def check_source(
@@ -247,8 +247,8 @@ async def _file_chunks(file: IO[bytes], start: int | None, size: int | None) -> 
         await asyncio.to_thread(file.seek, start)
     count = 0
     while size is None or count < size:
-        wanted = _CHUNK_SIZE if size is None else min(_CHUNK_SIZE, size - count)
-        chunk: Any = await asyncio.to_thread(file.read, wanted)
+        limit = _CHUNK_SIZE if size is None else min(_CHUNK_SIZE, size - count)
+        chunk: Any = await asyncio.to_thread(file.read, limit)
         if chunk is None:
             await asyncio.sleep(_NOTHING_YET)
             continue

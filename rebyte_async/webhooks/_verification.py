@@ -55,10 +55,10 @@ class Verification:
         """Check the secret, if there must be one."""
         if not self.secrets:
             return
-        given = _require(headers, self.scheme.secret_header)
+        header_value = _require(headers, self.scheme.secret_header)
         # Digests have one length, and all pairs are compared: the time taken reveals neither the length of a secret
         # nor which one matched.
-        digests = [hashlib.sha256(encoding).digest() for encoding in given.encodings]
+        digests = [hashlib.sha256(encoding).digest() for encoding in header_value.encodings]
         valid = [hashlib.sha256(secret).digest() for secret in self.secrets]
         matches = [hmac.compare_digest(*pair) for pair in itertools.product(digests, valid)]
         if not any(matches):

@@ -116,8 +116,8 @@ class SqliteStore:
         await self._write(job)
 
     async def reopen_items(self, statuses: Collection[str], keys: Collection[str] | None) -> int:
-        wanted = None if keys is None else set(keys)
-        return await self._write(lambda c: _reopen(c, tuple(statuses), wanted))
+        chosen_keys = None if keys is None else set(keys)
+        return await self._write(lambda c: _reopen(c, tuple(statuses), chosen_keys))
 
     async def records_in_state(self, state: str) -> list[ItemRecord]:
         query = schema.select_in_state(with_request=state != "running")
