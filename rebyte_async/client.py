@@ -13,7 +13,7 @@ from attrs import evolve
 from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._transport import SessionPool, Transport, parse_base_url
-from rebyte_async._validate import header_name, header_value
+from rebyte_async._validate import count, header_name, header_value
 from rebyte_async._wire import models
 from rebyte_async._wire.endpoints import DEFAULT_BASE_URL
 from rebyte_async.errors import ConfigurationError
@@ -49,6 +49,7 @@ class AsyncRebyte:
         session: An aiohttp session to use instead of the client's own. The client never closes it; its connection
             limit also holds for streams.
         headers: Headers to add to every request to the API's origin.
+        max_response_bytes: The longest response that is read whole, unpacked. Streams and downloads may be longer.
         _time: A hook for tests: the clock, sleep and random numbers of everything that the client does. Closing the
             client doesn't end a sleep that was replaced.
 
@@ -67,6 +68,7 @@ class AsyncRebyte:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         session: ClientSession | None = None,
         headers: Mapping[str, str] | None = None,
+        max_response_bytes: int = 64 * 1024 * 1024,
         _time: Time | None = None,
     ) -> None:
         _check_settings(timeouts, retry)
@@ -83,6 +85,7 @@ class AsyncRebyte:
             headers=_check_headers(headers),
             sessions=sessions,
             time=time,
+            max_response_bytes=count("max_response_bytes", max_response_bytes, error=ConfigurationError),
         )
         self._set_up(transport, CreationGrace(transport.time.clock), owns_sessions=True)
 

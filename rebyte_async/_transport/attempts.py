@@ -16,10 +16,11 @@ from rebyte_async._retry import Outcome, next_delay
 from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._transport.errors import hide_frames, is_transport_failure, translate
 from rebyte_async._transport.request import Request, StreamedBody, finite, send_following_redirects
-from rebyte_async._transport.response import Response
+from rebyte_async._transport.response import Response, coding_of, read_at_most
 from rebyte_async._transport.server_clock import ServerClock
 from rebyte_async._transport.sessions import SessionPool
 from rebyte_async._transport.throttle import ClientThrottle, Counters, RetryBudget, Throttle
+from rebyte_async._transport.unpacking import unpack_start
 from rebyte_async._transport.urls import RedirectRefusedError, redact_url
 from rebyte_async._wire import json as wire_json
 from rebyte_async._wire.endpoints import Endpoint
@@ -29,6 +30,7 @@ from rebyte_async.errors import (
     APIError,
     ConfigurationError,
     ConnectError,
+    DecodeError,
     RateLimitedError,
     RebyteError,
     TransportError,
@@ -55,6 +57,7 @@ class Attempts:
     retry: RetryPolicy
     sessions: SessionPool
     time: Time
+    max_response_bytes: int = 64 * 1024 * 1024
     throttle: Throttle = field(default=Factory(lambda self: ClientThrottle(self.time), takes_self=True))
     retry_budget: RetryBudget = field(factory=RetryBudget)
     counters: Counters = field(factory=Counters)
@@ -91,7 +94,8 @@ class Attempts:
     ) -> ClientResponse:
         """Make one attempt, and return its response with the body unread.
 
-        A status that isn't in `accept` is an error, and so is HTML unless `allow_html`: some gateway's page.
+        A status that isn't in `accept` is an error. Unless `allow_html`, so are HTML, some gateway's page, and a
+        compressed body, of which a small one could take all memory.
         """
         await self.sessions.open()
         await self.throttle.wait_until_open()
@@ -149,18 +153,22 @@ class Attempts:
         response = await self._send(request, attempt)
         try:
             if response.content.is_eof():
-                body = await response.read()
+                body = await read_at_most(response, self.max_response_bytes)
             else:
                 # aiohttp's read timeout ends a silence; this one ends a body that trickles forever.
                 with self.sessions.close_with_client(response):
                     async with asyncio.timeout(finite(request.idle_timeout)):
-                        body = await response.read()
+                        body = await read_at_most(response, self.max_response_bytes)
         except BaseException as error:
             response.close()  # a response that was read to its end has given its connection back
             if not is_transport_failure(error):
                 raise
             return translate(error, request.method, request.url, attempt)
-        self.counters.bytes_received += len(body)
+        self.counters.bytes_received += len(body or b"")
+        if body is None and response.status in SUCCESS:
+            limit = f"max_response_bytes, {self.max_response_bytes:,}"
+            return DecodeError(f"{request.method} {redact_url(request.url)}: the response is longer than {limit}")
+        body = body or b""
         if response.status in SUCCESS:
             return Response(response.status, body, request.method, request.url)
         return self._make_api_error(request, response, body, attempt)
@@ -204,17 +212,21 @@ class Attempts:
             return await self._error_from_response(request, response)
         # `response.content_type` would keep what it has parsed for as long as the stream.
         content_type = response.headers.get("Content-Type", "").partition(";")[0]
-        if allow_html or content_type.strip().lower() != "text/html":
+        is_html = content_type.strip().lower() == "text/html"
+        if allow_html or not (is_html or coding_of(response)):
             return response
         response.close()
-        return _make_response_error(request, "a page of HTML came instead of an event stream")
+        what = "a page of HTML came instead of an event stream" if is_html else "a compressed event stream came"
+        return _make_response_error(request, what)
 
     async def _error_from_response(self, request: Request, response: ClientResponse) -> TransportError | APIError:
         """Return the error for a response whose status isn't accepted, and read the reason in its body if possible."""
         try:
             with self.sessions.close_with_client(response):
                 async with asyncio.timeout(finite(self.timeouts.read)):
-                    body = await response.read()
+                    body = await read_at_most(response, self.max_response_bytes) or b""
+            if not request.unpacks and (coding := coding_of(response)) is not None:
+                body = unpack_start(body, coding)
         except Exception as error:
             if not is_transport_failure(error):
                 raise

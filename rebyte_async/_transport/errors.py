@@ -11,7 +11,7 @@ import os
 from yarl import URL
 
 from rebyte_async._transport.aiohttp_internals import SESSION_CLOSED_MESSAGES, ConnectionLostError
-from rebyte_async._transport.urls import redact_url
+from rebyte_async._transport.urls import LONGEST_HEADER, redact_url
 from rebyte_async.errors import ConfigurationError, ConnectError, RebyteError, RequestTimeoutError, TransportError
 
 
@@ -37,7 +37,8 @@ def translate(error: BaseException, method: str, url: URL, attempts: int = 1) ->
         (TimeoutError, RequestTimeoutError, "no response in time"),
         (aiohttp.ClientConnectorError, ConnectError, "no connection"),
         (aiohttp.ClientPayloadError, TransportError, "the connection was lost amid the response"),
-        (aiohttp.ClientResponseError, TransportError, "the response wasn't HTTP"),
+        (aiohttp.ClientHttpProxyError, ConnectError, "the proxy refused to connect"),
+        (aiohttp.ClientResponseError, TransportError, _describe_bad_response(error)),
         (aiohttp.ServerDisconnectedError, TransportError, "the connection was lost before the response"),
         (OSError, TransportError, "the connection was lost before the response"),
     )
@@ -54,6 +55,12 @@ def translate(error: BaseException, method: str, url: URL, attempts: int = 1) ->
         result = kind(f"{method} {shown}: {message}{detail}", method=method, url=shown, attempts=attempts)
     result.__cause__ = cause
     return result
+
+
+def _describe_bad_response(error: BaseException) -> str:
+    if "Got more than" in str(getattr(error, "message", "")):  # aiohttp exports no class for it
+        return f"a line of the response's head is longer than {LONGEST_HEADER:,} bytes"
+    return "the response wasn't HTTP"
 
 
 def hide_frames(error: BaseException) -> None:

@@ -15,7 +15,7 @@ from yarl import URL
 from rebyte_async._transport.aiohttp_internals import close_after_response, unshared_pool_key
 from rebyte_async._transport.sessions import SessionPool
 from rebyte_async._transport.throttle import Counters
-from rebyte_async._transport.urls import MAX_REDIRECTS, RedirectRefusedError, resolve_redirect
+from rebyte_async._transport.urls import LONGEST_HEADER, MAX_REDIRECTS, RedirectRefusedError, resolve_redirect
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientTimeout
@@ -76,6 +76,7 @@ class Request:
     body: bytes | StreamedBody | None = field(default=None, repr=False)
     new_connection: bool = False  # whether the request needs a connection on which nothing was sent before
     exact_headers: bool = False  # whether exactly these headers are sent, as a signed URL wants it
+    unpacks: bool = True  # whether aiohttp unpacks a compressed body of its response
     read_buffer: int | None = None  # the read buffer for its response, in bytes; None for aiohttp's own
     connect_timeout: float  # seconds for making a connection; `math.inf` for no limit
     idle_timeout: float  # seconds without a byte after which the attempt fails; `math.inf` for no limit
@@ -124,6 +125,8 @@ def _make_options(request: Request, sessions: SessionPool, url: URL) -> dict[str
         "raise_for_status": False,
         "data": request.body.chunks() if isinstance(request.body, StreamedBody) else request.body,
         "middlewares": sessions.middlewares,
+        "max_line_size": LONGEST_HEADER,
+        "max_field_size": LONGEST_HEADER,
         # With an injected session the first timeout would also count the wait for one of its connections.
         "timeout": _make_timeout(
             None if sessions.is_injected else request.connect_timeout, request.connect_timeout, request.idle_timeout
@@ -131,6 +134,8 @@ def _make_options(request: Request, sessions: SessionPool, url: URL) -> dict[str
     }
     if request.read_buffer is not None:
         options["read_bufsize"] = request.read_buffer
+    if not request.unpacks:
+        options["auto_decompress"] = False
     if request.exact_headers:
         options["skip_auto_headers"] = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
     if request.new_connection and sessions.is_injected:

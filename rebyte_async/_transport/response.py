@@ -12,14 +12,38 @@ from yarl import URL
 from rebyte_async._transport import aiohttp_internals
 from rebyte_async._transport.errors import is_transport_failure, translate
 from rebyte_async._transport.throttle import Counters
+from rebyte_async._transport.unpacking import PACKED, Unpacker, UnpackingError
 from rebyte_async._transport.urls import redact_url
 from rebyte_async._wire import models
+from rebyte_async.errors import RebyteError, TransportError
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
 _SWEEPS = 16  # how often the watchdog looks at the bodies within the shortest idle timeout
 _LONGEST_SWEEP_INTERVAL = 5.0  # seconds: a body whose connection aiohttp has closed silently is found by a sweep alone
+
+
+async def read_at_most(response: ClientResponse, limit: int) -> bytes | None:
+    """Read a body, unpacked; None for one of more than `limit` bytes, of which not much more is held."""
+    if response.content.is_eof():
+        body = await response.read()
+        return body if len(body) <= limit else None
+    pieces: list[bytes] = []
+    size = 0
+    while piece := await response.content.readany():
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            response.close()
+            return None
+    return b"".join(pieces)
+
+
+def coding_of(response: ClientResponse) -> str | None:
+    """Return the compression of a body; None for a body that isn't compressed."""
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    return coding if coding in PACKED else None
 
 
 @frozen
@@ -51,6 +75,7 @@ class BodyStream:
     _watchdog: IdleWatchdog = field(repr=False)
     idle_timeout: float | None = None
     """Seconds without a byte after which the body fails; None if aiohttp's own read timeout does it, or no limit."""
+    _unpacker: Unpacker | None = field(default=None, repr=False)
     # A body with unread bytes isn't idle, however long its reader takes.
     _consumed: int = field(default=0, init=False)  # how many bytes had arrived at the last read
     _seen: int = field(default=-1, init=False)  # how many bytes had arrived at the last change that a sweep saw
@@ -70,6 +95,11 @@ class BodyStream:
         return self._response.headers
 
     @property
+    def is_unpacked(self) -> bool:
+        """Whether the bytes that are read are others than those that are sent."""
+        return self._unpacker is not None
+
+    @property
     def received(self) -> int:
         """How many bytes have arrived."""
         return self._response.content.total_bytes
@@ -79,8 +109,11 @@ class BodyStream:
 
         Raises `TransportError` if the connection was lost, or was idle for too long (`RequestTimeoutError`).
         """
+        failure: RebyteError
         try:
-            data = await self.read_raw()
+            data = await (self.read_raw() if self._unpacker is None else self._read_unpacked(self._unpacker))
+        except UnpackingError as error:
+            failure = TransportError(f"GET {redact_url(self._url)}: the server sent {error}", method="GET")
         except Exception as error:
             if not is_transport_failure(error):
                 raise
@@ -89,6 +122,16 @@ class BodyStream:
             self.mark_consumed()
             return data
         raise failure
+
+    async def _read_unpacked(self, unpacker: Unpacker) -> bytes:
+        while not (data := unpacker.take()):
+            packed = await self.read_raw()
+            self.mark_consumed()
+            if not packed:
+                unpacker.finish()
+                break
+            unpacker.feed(packed)
+        return data
 
     def read_raw(self) -> Coroutine[Any, Any, bytes]:
         """Return the next bytes without translating aiohttp's errors; call `mark_consumed` afterwards.

@@ -12,12 +12,13 @@ from yarl import URL
 from rebyte_async._transport.aiohttp_internals import disable_read_timeout, read_in_small_pieces
 from rebyte_async._transport.attempts import SUCCESS, Attempts
 from rebyte_async._transport.request import Body, Request, StreamedBody, finite
-from rebyte_async._transport.response import BodyStream, Response
-from rebyte_async._transport.urls import may_be_handed_out
+from rebyte_async._transport.response import BodyStream, Response, coding_of
+from rebyte_async._transport.unpacking import Unpacker, UnpackingError
+from rebyte_async._transport.urls import may_be_handed_out, redact_url
 from rebyte_async._version import __version__
 from rebyte_async._wire import json as wire_json
 from rebyte_async._wire.endpoints import API_KEY_HEADER, HEALTH_PATH, Endpoint
-from rebyte_async.errors import InvalidRequestError, RebyteError
+from rebyte_async.errors import InvalidRequestError, RebyteError, TransportError
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -110,6 +111,7 @@ class Transport(Attempts):
             # With compression a proxy would hold events back until it has a block of them.
             headers={**request.headers, "Accept": "text/event-stream", "Accept-Encoding": "identity", **headers},
             idle_timeout=idle_timeout,
+            unpacks=False,
             read_buffer=_STREAM_BUFFER,
             new_connection=True,  # the server closes it after the stream (contract §4), so it isn't worth pooling
         )
@@ -128,8 +130,9 @@ class Transport(Attempts):
         request = self._make_request(endpoint, ids, {}, None)
         # Lengths and ranges are those of the bytes that are sent, so these must be the file's own.
         own = {**request.headers, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
-        request = evolve(request, headers=own, read_buffer=_DOWNLOAD_BUFFER)
-        return self._make_body_stream(request, await self.open_response(request, accept))
+        request = evolve(request, headers=own, unpacks=False, read_buffer=_DOWNLOAD_BUFFER)
+        response = await self.open_response(request, accept)
+        return self._make_body_stream(request, response, coding=coding_of(response))
 
     async def upload(self, endpoint: Endpoint, body: Body, *, ids: Mapping[str, str], content_type: str) -> Response:
         """Send a body to an endpoint as it is read, from its start again when an attempt fails."""
@@ -179,10 +182,19 @@ class Transport(Attempts):
         )
 
     def _make_body_stream(
-        self, request: Request, response: ClientResponse, idle_timeout: float | None = None
+        self,
+        request: Request,
+        response: ClientResponse,
+        idle_timeout: float | None = None,
+        coding: str | None = None,
     ) -> BodyStream:
         self.sessions.reject_if_closed(response)
-        return BodyStream(response, request.url, self.counters, self.sessions.bodies, idle_timeout)
+        try:
+            unpacker = None if coding is None else Unpacker(coding)
+        except UnpackingError as error:
+            response.close()
+            raise TransportError(f"GET {redact_url(request.url)}: the server sent {error}", method="GET") from None
+        return BodyStream(response, request.url, self.counters, self.sessions.bodies, idle_timeout, unpacker)
 
 
 def _take_over_idle_timeout(request: Request, response: ClientResponse) -> float | None:

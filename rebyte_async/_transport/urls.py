@@ -12,6 +12,8 @@ from rebyte_async._validate import is_loopback
 from rebyte_async.errors import ConfigurationError
 
 MAX_REDIRECTS = 10
+LONGEST_HEADER = 64 * 1024
+"""The longest line of a response's head, in bytes; aiohttp's own limit is shorter than some signed URLs."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 """What is in no URL: yarl drops some of these silently, and others would end a line of the request."""

@@ -19,8 +19,6 @@ from rebyte_async.errors import APIError, RateLimitedError, ServerError, Transpo
 from rebyte_async.resources.sources import Progress
 
 _WRITE_SIZE = 1024 * 1024  # how many bytes are gathered before a thread writes them
-_DECODED = frozenset({"gzip", "deflate", "br", "zstd"})
-"""The content encodings that are undone on the way. Any other is a name alone, or a matter of the file's reader."""
 _OK, _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = _ACCEPT = (200, 206, 416)
 
 
@@ -100,7 +98,7 @@ class Download:
             )
         length, etag = stream.headers.get("Content-Length", ""), stream.headers.get("ETag", "W/")
         # With a content encoding, the length is that of the encoded body, and a range would be a part of it.
-        is_plain = stream.headers.get("Content-Encoding", "").strip().lower() not in _DECODED
+        is_plain = not stream.is_unpacked
         is_weak = etag.startswith("W/")  # a weak tag may stay the same for other bytes
         self.total = int(length) if is_plain and length.isdigit() else None
         self._etag = etag if is_plain and self._is_resumable and not is_weak else None

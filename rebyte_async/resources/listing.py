@@ -12,11 +12,13 @@ from rebyte_async._transport import Transport
 from rebyte_async._validate import count
 from rebyte_async._wire import models
 from rebyte_async._wire.endpoints import Endpoint
-from rebyte_async.errors import InvalidRequestError
+from rebyte_async.errors import DecodeError, InvalidRequestError
 from rebyte_async.types.pages import Page
 
 T = TypeVar("T")
 _MAX_LIMIT = 100
+_MOST_IN_VAIN = 5
+"""How many pages in a row may bring nothing new, as while many items are deleted."""
 
 
 @frozen(eq=False)
@@ -54,25 +56,27 @@ class Listing(Generic[T]):
         seen: set[str] = set()
         offset = self._offset
         total = None
-        while True:
+        in_vain = 0  # how many pages have come since the last new item
+        while in_vain < _MOST_IN_VAIN:
             page = await self._fetch(self._limit, offset)
+            in_vain += 1
             if total is not None and page.total is not None and page.total < total and offset > self._offset:
                 # Items were deleted meanwhile, so unread items have moved up into pages that were read already.
                 offset = max(self._offset, offset - (total - page.total))
                 total = page.total
                 continue
-            seen_before = len(seen)
             for item in page.data:
                 if self._identity(item) not in seen:
                     seen.add(self._identity(item))
+                    in_vain = 0
                     yield item
             offset += len(page.data)
             total = page.total
-            if not page.data or (total is not None and offset >= total):
-                return
             # Where the server says no total, a page without anything new comes from a server that doesn't page.
-            if total is None and (len(page.data) < self._limit or len(seen) == seen_before):
+            is_last = len(page.data) < self._limit or in_vain > 0 if total is None else offset >= total
+            if is_last or not page.data:
                 return
+        raise DecodeError(f"{in_vain} pages of the listing in a row brought nothing new", path="$.data")
 
 
 def list_by_pages(transport: Transport, endpoint: Endpoint, cls: type[T], limit: int, offset: int) -> Listing[T]:

@@ -665,3 +665,56 @@ def test_a_safe_name_shows_as_it_is(name: str) -> None:
     """Nothing in it is obeyed by a terminal, or turns the order of its letters."""
     assert safe_name(name).isprintable()
     assert safe_name(name) != name
+
+
+def gzipped_response(body: bytes, **headers: str) -> bytes:
+    """Respond with a compressed body, though the client never asks for one."""
+    return http_response(200, body, Content_Encoding="gzip", **headers)
+
+
+async def test_a_compressed_download_is_unpacked(tmp_path: Path) -> None:
+    """Storages send an object as it was stored, also in several members and with padding at its end."""
+    packed = gzip.compress(DATA[:1000]) + gzip.compress(DATA[1000:]) + b"\0" * 100
+
+    async def handler(_: RawRequest) -> bytes:
+        return gzipped_response(packed)
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        assert (await client.artifacts.download(ID, "a", tmp_path)).read_bytes() == DATA
+        assert await client.artifacts.read(ID, "a") == DATA
+
+
+async def test_a_compressed_download_that_ends_before_its_trailer_is_not_whole(tmp_path: Path) -> None:
+    """The length fits what was sent, so only the compression shows that the end is missing."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return gzipped_response(gzip.compress(DATA)[:-9])
+
+    async with RawServer(handler) as server, client_of(server.url, retry=RetryPolicy(max_attempts=1)) as client:
+        with pytest.raises(errors.TransportError, match="ends too early"):
+            await client.artifacts.download(ID, "a", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("body", [b"no gzip", b"\x1f\x8b\x08no gzip either"])
+async def test_a_download_that_cannot_be_unpacked_is_an_error(body: bytes) -> None:
+    """Its bytes are never given out as they came."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return gzipped_response(body)
+
+    async with RawServer(handler) as server, client_of(server.url, retry=RetryPolicy(max_attempts=1)) as client:
+        with pytest.raises(errors.TransportError, match="gzip"):
+            await client.artifacts.read(ID, "a")
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd"])
+async def test_a_download_in_an_unknown_compression_is_an_error(coding: str) -> None:
+    """It was never asked for."""
+
+    async def handler(_: RawRequest) -> bytes:
+        return http_response(200, b"x", Content_Encoding=coding)
+
+    async with RawServer(handler) as server, client_of(server.url, retry=RetryPolicy(max_attempts=1)) as client:
+        with pytest.raises(errors.TransportError, match=coding):
+            await client.artifacts.read(ID, "a")
