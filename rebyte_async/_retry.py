@@ -8,7 +8,9 @@ from random import Random
 from attrs import frozen
 
 from rebyte_async._settings import RetryPolicy
-from rebyte_async.errors import APIError, RateLimitedError, ServerError
+from rebyte_async.errors import APIError
+
+_TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 @frozen
@@ -31,16 +33,23 @@ class Outcome:
     @property
     def is_transient(self) -> bool:
         """Whether another attempt may succeed."""
-        return (
-            self.status is None
-            or self.status == HTTPStatus.TOO_MANY_REQUESTS
-            or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        )
+        return self.status is None or is_transient_status(self.status)
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether the server may have carried out the request: it refuses with 4xx what it doesn't carry out."""
+        refused = self.status is not None and self.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        return self.is_transient and not self.was_not_processed and not refused
+
+
+def is_transient_status(status: int) -> bool:
+    """Whether the same request may succeed soon: the server or a gateway failed, was busy, or waited too long."""
+    return status in _TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def is_transient(policy: RetryPolicy, error: APIError) -> bool:
     """Whether the same request may succeed before long, within the policy's `max_retry_after`."""
-    return isinstance(error, ServerError | RateLimitedError) and (error.retry_after or 0) <= policy.max_retry_after
+    return is_transient_status(error.status) and (error.retry_after or 0) <= policy.max_retry_after
 
 
 def backoff(policy: RetryPolicy, failures: int, rng: Random) -> float:

@@ -19,7 +19,8 @@ MakeError: TypeAlias = Callable[[str], Exception]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A name of a header (RFC 9110, section 5.6.2)."""
-_NOT_IN_HEADERS = re.compile(r"[\r\n\0]")
+_NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""What HTTP can't carry (RFC 9110, section 5.5), in UTF-8."""
 
 
 def number(
@@ -96,7 +97,7 @@ def header_name(name: str, value: object, *, error: MakeError = InvalidRequestEr
 def header_value(name: str, value: object, *, error: MakeError = InvalidRequestError) -> str:
     """Check the value of the header `name`; the message doesn't repeat it, for it may be a secret."""
     if not isinstance(value, str) or _NOT_IN_HEADERS.search(value):
-        raise error(f"the header {name} must be a string on one line")
+        raise error(f"the header {name} must be a string on one line, without control characters")
     return value
 
 

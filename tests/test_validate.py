@@ -112,8 +112,9 @@ def test_header_names() -> None:
 def test_header_values() -> None:
     """One line; what was given isn't repeated, for it may be a secret."""
     assert _validate.header_value("X-Team", "a, b") == "a, b"
-    for wrong in ("a\r\nb", "a\nb", "a\0", 3):
-        with refused("the header X-Team must be a string on one line"):
+    assert _validate.header_value("X-Team", "Zürich\t中") == "Zürich\t中"
+    for wrong in ("a\r\nb", "a\nb", "a\0", "a\x0bb", "\x1b[2J", "\x7f", "\ud800", 3):
+        with refused("the header X-Team must be a string on one line, without control characters"):
             _validate.header_value("X-Team", wrong)
 
 

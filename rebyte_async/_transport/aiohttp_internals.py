@@ -56,6 +56,11 @@ def session_middlewares(session: Any) -> tuple[Any, ...]:
     return tuple(getattr(session, "_middlewares", None) or ())
 
 
+def uses_proxy(session: Any) -> bool:
+    """Whether an application's session may go through a proxy."""
+    return bool(session.trust_env) or getattr(session, "_default_proxy", None) is not None
+
+
 # A connection for one request alone, in an application's session, which pools.
 
 

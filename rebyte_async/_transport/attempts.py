@@ -253,13 +253,13 @@ class Attempts:
             method=request.method,
             url=redact_url(request.url),
             attempts=attempt,
-            now=datetime.fromtimestamp(self.time.wall(), UTC),
+            now=_read_date(response.headers.get("Date")) or datetime.fromtimestamp(self.time.wall(), UTC),
         )
 
 
 def _give_up(endpoint: Endpoint, request: Request, outcome: Outcome, failure: TransportError | APIError) -> NoReturn:
     """Raise the failure; for a request that may have been processed and isn't idempotent, as an ambiguous one."""
-    if endpoint.idempotent or outcome.was_not_processed or not outcome.is_transient:
+    if endpoint.idempotent or not outcome.is_ambiguous:
         raise failure
     url = redact_url(request.url)
     raise AmbiguousRequestError(
@@ -269,6 +269,17 @@ def _give_up(endpoint: Endpoint, request: Request, outcome: Outcome, failure: Tr
         url=url,
         attempts=failure.attempts,
     ) from failure
+
+
+def _read_date(header: str | None) -> datetime | None:
+    """Read the `Date` of a response, by whose clock its `Retry-After` is meant."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow to import, and few responses need it
+
+    try:
+        moment = parsedate_to_datetime(header or "")
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _make_response_error(request: Request, what: str) -> TransportError:

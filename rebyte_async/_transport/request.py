@@ -127,9 +127,10 @@ def _make_options(request: Request, sessions: SessionPool, url: URL) -> dict[str
         "middlewares": sessions.middlewares,
         "max_line_size": LONGEST_HEADER,
         "max_field_size": LONGEST_HEADER,
-        # With an injected session the first timeout would also count the wait for one of its connections.
         "timeout": _make_timeout(
-            None if sessions.is_injected else request.connect_timeout, request.connect_timeout, request.idle_timeout
+            request.connect_timeout if sessions.limits_connecting else None,
+            request.connect_timeout,
+            request.idle_timeout,
         ),
     }
     if request.read_buffer is not None:

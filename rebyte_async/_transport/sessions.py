@@ -7,13 +7,18 @@ import importlib
 import socket
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define, field
 
 from rebyte_async._sync import FairSemaphore, InterruptibleSleep
-from rebyte_async._transport.aiohttp_internals import disable_implicit_retry, no_implicit_retry, session_middlewares
+from rebyte_async._transport.aiohttp_internals import (
+    disable_implicit_retry,
+    no_implicit_retry,
+    session_middlewares,
+    uses_proxy,
+)
 from rebyte_async._transport.response import IdleWatchdog
 from rebyte_async._wire import models
 from rebyte_async.errors import ConfigurationError
@@ -24,8 +29,10 @@ if TYPE_CHECKING:
 _MAX_CALLS = 100
 """How many attempts at ordinary calls one client makes at once; more wait for a permit. Streams don't count."""
 _CLOSED = "the client is closed: make a new one, or keep this one open for longer"
-_KEEPALIVE_AFTER = 60
-"""Seconds without traffic before TCP probes the peer: address translators drop connections that are quiet for long."""
+_KEEPALIVE = {"TCP_KEEPIDLE": 45, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 85_000}
+"""Seconds without traffic before TCP probes the peer, between two probes, and how many may be lost; and milliseconds
+that sent bytes may stay unacknowledged. A peer that is gone, or that a router forgot, is found within 90 s.
+"""
 
 
 @define(eq=False)
@@ -97,6 +104,15 @@ class SessionPool:
     def is_injected(self) -> bool:
         return self._injected is not None
 
+    @property
+    def limits_connecting(self) -> bool:
+        """Whether the connect timeout bounds all that happens before a request is sent.
+
+        With an injected session that is also the wait for one of its connections, so each step has the timeout for
+        itself; but a proxy that doesn't answer CONNECT has none.
+        """
+        return self._injected is None or uses_proxy(self._injected)
+
     @contextmanager
     def close_with_client(self, response: ClientResponse) -> Generator[None]:
         """Have reading a response fail when the client is closed, or if it has been."""
@@ -148,6 +164,7 @@ def _make_socket(address: Any) -> socket.socket:
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if sys.platform == "linux":
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_AFTER)
+    for name, value in _KEEPALIVE.items():
+        with suppress(AttributeError, OSError):  # not every system has each
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return made

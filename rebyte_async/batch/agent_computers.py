@@ -191,12 +191,12 @@ class AgentComputerPool:
         return await anext((one.id async for one in computers if one.name == name), None)
 
     async def _wait_ready(self, workspace_id: str) -> None:
-        outage = self.context.new_outage()
+        patience = self.context.new_outage()  # no call's own outage: a wait that times out ends that one
         while True:
             try:
-                await outage.retry_through(lambda: self.context.computers.wait_ready(workspace_id))
+                await self.context.new_outage().retry_through(lambda: self.context.computers.wait_ready(workspace_id))
             except WaitTimeoutError:
-                if outage.has_timed_out():
+                if patience.has_timed_out():
                     raise
             else:
                 return

@@ -12,10 +12,10 @@ import anyio
 from attrs import define, field
 
 from rebyte_async._atomic import PartFile
-from rebyte_async._retry import backoff
+from rebyte_async._retry import backoff, is_transient
 from rebyte_async._transport import BodyStream, Transport
 from rebyte_async._wire.endpoints import Endpoint
-from rebyte_async.errors import APIError, RateLimitedError, ServerError, TransportError
+from rebyte_async.errors import APIError, TransportError
 from rebyte_async.resources.sources import Progress
 
 _WRITE_SIZE = 1024 * 1024  # how many bytes are gathered before a thread writes them
@@ -48,7 +48,7 @@ class Download:
                 async with aclosing(self._attempt()) as chunks:
                     async for chunk in chunks:
                         yield chunk
-            except (TransportError, ServerError, RateLimitedError) as error:
+            except (TransportError, APIError) as error:
                 # Bytes beyond what any attempt has brought count as progress: the failures are counted anew.
                 failures = failures + 1 if self.received <= furthest else 1
                 furthest = max(furthest, self.received)
@@ -63,7 +63,8 @@ class Download:
         transport = self._transport
         policy = transport.retry
         retry_after = (isinstance(error, APIError) and error.retry_after) or 0.0
-        may_retry = failures < policy.max_attempts and retry_after <= policy.max_retry_after
+        may_pass = not isinstance(error, APIError) or is_transient(policy, error)
+        may_retry = may_pass and failures < policy.max_attempts
         if not may_retry or not transport.retry_budget.spend(policy):
             raise error
         transport.counters.retries += 1

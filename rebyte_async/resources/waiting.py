@@ -16,6 +16,7 @@ from attrs import define, field
 
 from rebyte_async import errors
 from rebyte_async._clock import intervals
+from rebyte_async._retry import is_transient_status
 from rebyte_async._validate import optional_seconds
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.agent_computers import AgentComputer
@@ -31,10 +32,10 @@ _CANCEL_INTERVAL = 0.5
 
 @define(eq=False)
 class CreationGrace:
-    """Remembers what was just created. For a few seconds, a 404 for it means that it isn't visible yet."""
+    """Remembers what was just created. While replicas may lag, a 404 for it means that it isn't visible yet."""
 
     _clock: Callable[[], float] = time.monotonic
-    _seconds: float = 5.0
+    _seconds: float = 15.0
     _created: OrderedDict[str, float] = field(factory=OrderedDict[str, float], init=False)
     """When each was created, the oldest first."""
 
@@ -72,7 +73,9 @@ class TaskPoller:
         except errors.NotFoundError:
             if not self._grace.covers(self.task_id):
                 raise
-        except (errors.TransportError, errors.RateLimitedError, errors.ServerError, errors.DecodeError):
+        except (errors.TransportError, errors.APIError, errors.DecodeError) as error:
+            if isinstance(error, errors.APIError) and not is_transient_status(error.status):
+                raise
             self._failures += 1
             if self._failures >= _MAX_FAILURES:
                 raise

@@ -6,12 +6,17 @@ import asyncio
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rebyte_async import AsyncRebyte, errors
+from rebyte_async._clock import Time
 from rebyte_async.batch import BatchItem
+from rebyte_async.batch.agent_computers import AgentComputerPool
+from rebyte_async.batch.context import Outage
+from rebyte_async.batch.settings import Tuning
 from rebyte_async.emulator import Drop, Emulator, Match, Status, Turn, hold, pause, succeed
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of
@@ -213,3 +218,29 @@ async def test_fewer_agent_computers_than_wanted_suffice(emulator: Emulator, cli
     emulator.faults.add(Status(400, code="limit_exceeded"), MAKE, times=None)
     with pytest.raises(errors.BatchError, match="no agent computer to run on: LimitExceededError"):
         await outcomes_of(runner_of(client, workspaces=3), items(8))
+
+
+async def test_an_agent_computer_that_never_gets_ready_is_given_up() -> None:
+    """It isn't waited for longer than the service's outages are, though each wait ends orderly."""
+    now = 0.0
+
+    async def wait_ready(workspace_id: str) -> None:
+        nonlocal now
+        now += 300
+        assert now < 3600
+        raise errors.WaitTimeoutError("it was provisioning", resource_id=workspace_id)
+
+    async def agent_computers() -> list[Any]:
+        return [SimpleNamespace(slot=0, workspace_id="w1")]
+
+    context: Any = SimpleNamespace(
+        new_outage=lambda: Outage(Time(clock=lambda: now), Tuning()),
+        computers=SimpleNamespace(wait_ready=wait_ready),
+        journal=SimpleNamespace(batch_id="b" * 8, store=SimpleNamespace(agent_computers=agent_computers)),
+        stop=SimpleNamespace(check=lambda: None),
+    )
+    pool = AgentComputerPool(context, 1, before_create=agent_computers)
+    await pool.open([], [])
+    with pytest.raises(errors.BatchError, match="it was provisioning"):
+        await pool.acquire()
+    assert now == 900

@@ -169,14 +169,14 @@ async def test_cancels_without_effect_are_given_up() -> None:
 
 
 def test_a_creation_grace_ends() -> None:
-    """A creation is covered for five seconds, and not remembered longer than needed."""
+    """A creation is covered for fifteen seconds, and not remembered longer than needed."""
     now = 100.0
     grace = CreationGrace(lambda: now)
     grace.start("a")
-    assert (grace.covers("a"), grace.covers("b"), grace.until("a"), grace.until("b")) == (True, False, 105.0, -math.inf)
-    now = 105.0
+    assert (grace.covers("a"), grace.covers("b"), grace.until("a"), grace.until("b")) == (True, False, 115.0, -math.inf)
+    now = 115.0
     assert not grace.covers("a")
-    now = 106.0
+    now = 116.0
     grace.start("b")
     assert grace.until("a") == -math.inf
     for number in range(10_001):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import aiohttp
@@ -404,3 +406,37 @@ async def test_a_call_that_waits_for_its_next_attempt_holds_no_permit() -> None:
         over.set()
         assert len(await asyncio.gather(*bad, return_exceptions=True)) == 100
         assert client.stats().in_flight == 0
+
+
+@pytest.mark.parametrize("status", [408, 425])
+async def test_what_came_too_late_or_too_early_is_sent_again(status: int) -> None:
+    """Gateways send it for a connection that was idle; a create isn't repeated, and leaves no doubt."""
+    replies: list[bytes] = []
+
+    async def handler(_: RawRequest) -> bytes:
+        return replies.pop() if replies else json_response({"id": "t1", "status": "running"})
+
+    policy = RetryPolicy(max_attempts=3, base_delay=0)
+    async with RawServer(handler) as server, client_of(server.url, retry=policy) as client:
+        replies = [http_response(status), http_response(status)]
+        assert (await client.tasks.get("t1")).id == "t1"
+        replies = [http_response(status)]
+        with pytest.raises(errors.BadRequestError):
+            await client.tasks.create("Do it")
+        replies = [http_response(status)]
+        await client.artifacts.read("w1", "a")
+    assert len(server.seen("POST")) == 1
+
+
+async def test_a_date_to_retry_at_is_meant_by_the_servers_clock() -> None:
+    """This machine's clock may be wrong, and then the wait would be far too long or none."""
+    there = datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+    async def handler(_: RawRequest) -> bytes:
+        later = format_datetime(there + timedelta(seconds=7), usegmt=True)
+        return http_response(429, Date=format_datetime(there, usegmt=True), Retry_After=later)
+
+    async with RawServer(handler) as server, client_of(server.url, retry=RetryPolicy(max_attempts=1)) as client:
+        with pytest.raises(errors.RateLimitedError) as caught:
+            await client.tasks.get("t1")
+    assert caught.value.retry_after == 7

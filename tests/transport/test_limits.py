@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import socket
+import sys
 import zlib
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from rebyte_async import AsyncRebyte, RetryPolicy, errors
 from support.clients import KEY, client_of
-from support.raw_server import RawRequest, RawServer, http_response, json_response
+from support.raw_server import RawRequest, RawServer, http_response, json_response, stream_head
 
 ONCE = RetryPolicy(max_attempts=1)
 
@@ -112,3 +118,38 @@ async def test_a_long_line_of_the_head_is_read_or_named(length: int, *, is_read:
         else:
             with pytest.raises(errors.TransportError, match="longer than 65,536 bytes"):
                 await client.tasks.get("t1")
+
+
+def keepalive_of(port: int) -> Iterator[tuple[int, ...]]:
+    """Yield what the system does for each connection of this process to a port."""
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(path.name))) as found:
+            peer = found.getpeername()
+            if peer and peer[1] == port:
+                names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+                options = [found.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names]
+                yield (found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), *options)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+async def test_a_peer_that_is_gone_is_found_within_90_seconds() -> None:
+    """On a connection that is kept for later calls, and on that of a stream."""
+
+    async def handler(request: RawRequest) -> Any:
+        async def events() -> Any:
+            yield stream_head(chunked=False)
+            yield b'event: event\ndata: {"seq": 0, "promptId": "p", "eventType": "text", "payload": {}}\n\n'
+            await anyio.sleep_forever()
+
+        return events() if request.path.endswith("events") else json_response({"id": "t1", "status": "running"})
+
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        await client.tasks.get("t1")
+        async with client.tasks.events("t1") as stream:
+            await anext(stream)
+            found = list(keepalive_of(server.port))
+    assert len(found) == 2
+    for is_on, idle, interval, count, user_timeout in found:
+        assert is_on
+        assert idle + interval * count <= 90
+        assert user_timeout <= 90_000
