@@ -38,6 +38,21 @@ def test_import(run: Run, figures: Figures, module: str) -> None:
     figures.add(f"import {module}", "ms", seconds * 1000)
 
 
+def test_import_and_a_client(run: Run, figures: Figures) -> None:
+    """In turns with aiohttp, so that a busy machine slows down both."""
+    best: dict[str, float] = {}
+    for _ in range(TIMES):
+        for name, statement in (
+            ("ours", "rebyte_async; rebyte_async.AsyncRebyte('rbk_benchmark')"),
+            ("aiohttp", "aiohttp"),
+        ):
+            seconds = float(run("-c", PROGRAM.format(statement)).stdout)
+            best[name] = min(best.get(name, seconds), seconds)
+    figures.add(
+        "import rebyte_async, make a client", "times aiohttp", best["ours"] / best["aiohttp"], aim=0.7, at_most=True
+    )
+
+
 def own_time(report: str, modules: set[str]) -> float:
     """Milliseconds spent in the modules themselves, by the report of `-X importtime`."""
     rows = [line.removeprefix("import time:").split("|") for line in report.splitlines() if line.count("|") == 2]

@@ -16,7 +16,7 @@ from attrs import define, field
 T = TypeVar("T")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Signal:
     """Wakes everyone who waits for a change of something. It keeps no state: only a later `notify` ends a wait.
 
@@ -47,7 +47,7 @@ class Signal:
             await self.wait()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class FairSemaphore:
     """A semaphore that hands permits over in the order of the calls, at a cost that doesn't grow with the waiters.
 
@@ -88,7 +88,7 @@ class FairSemaphore:
         self._free += 1
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class InterruptibleSleep:
     """Sleeps that `abort` ends early, such as the minutes between two attempts when a client is closed."""
 
@@ -111,7 +111,7 @@ class InterruptibleSleep:
         self._aborted.notify()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SingleFlight(Generic[T]):
     """Runs one thing at a time for all callers: those who come during a run share its result.
 

@@ -44,7 +44,7 @@ _log = logging.getLogger("rebyte_async")
 SUCCESS = range(200, 300)  # the statuses of success
 
 
-@frozen(eq=False, kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class Attempts:
     """The settings of a client and what its calls share, and the attempts that are made with them.
 

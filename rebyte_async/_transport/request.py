@@ -33,7 +33,7 @@ class Body(Protocol):
     def on_sent(self, count: int) -> None: ...
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class StreamedBody:
     """A body on its way. Each chunk that is sent moves the attempt's deadline on, so that only silence ends it."""
 
@@ -63,7 +63,7 @@ class StreamedBody:
             self.deadline.reschedule(asyncio.get_running_loop().time() + self._idle_timeout)
 
 
-@define(kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Request:
     """A request as it is sent. Treat it as frozen: a frozen class would take three times as long to make."""
 

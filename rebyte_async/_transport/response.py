@@ -65,7 +65,7 @@ class Response:
         return models.parse(self.body, lambda: f"{self.method} {self.url}")
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class BodyStream:
     """The body of a response, read as it comes. `close` it, or its connection stays open."""
 
@@ -168,7 +168,7 @@ class BodyStream:
             self._response.close()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class IdleWatchdog:
     """The open bodies of a client. Fails those that bring no bytes for their idle timeout, and up to an eighth more.
 

@@ -7,7 +7,7 @@ from attrs import define, field
 from rebyte_async._clock import Time
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ServerClock:
     """Estimates the server's time to about a second; until the first response it is this machine's own.
 

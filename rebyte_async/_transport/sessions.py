@@ -35,7 +35,7 @@ that sent bytes may stay unacknowledged. A peer that is gone, or that a router f
 """
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SessionPool:
     """Two sessions, if they are the client's own: one that pools connections, and one that uses each only once.
 

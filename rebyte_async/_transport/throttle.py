@@ -25,7 +25,7 @@ class Throttle(Protocol):
     async def wait_until_open(self) -> None: ...
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ClientThrottle:
     """Holds every attempt of a client back after a 429."""
 
@@ -47,7 +47,7 @@ class ClientThrottle:
             await self._time.sleep(remaining + spread)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class RetryBudget:
     """Counts the retries that all calls of a client spend together, so that a sick service isn't flooded with them."""
 

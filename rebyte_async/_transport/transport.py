@@ -41,7 +41,7 @@ class UploadTarget(Protocol):
     def upload_url(self) -> str: ...
 
 
-@frozen(eq=False, kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class Transport(Attempts):
     """Sends the requests of a client; those made by `with_settings` share sessions, throttle, budget and counts.
 

@@ -18,7 +18,7 @@ class UnpackingError(Exception):
     """A body that can't be unpacked, or that ends too early."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Unpacker:
     """Unpacks one body. Call `feed`, then `take` until it gives nothing more, and `finish` at the end of the body."""
 

@@ -20,7 +20,7 @@ from rebyte_async.resources.waiting import CreationGrace, wait_timeout_error
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class AgentComputers:
     """`client.agent_computers`. `Tasks` lists what every call can raise."""
 

@@ -39,7 +39,7 @@ _LARGE = 8 * 1024 * 1024
 """From this size on, in bytes, an artifact is sent to a signed URL, not through the API's servers."""
 
 
-@frozen(kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class _SignedUrl:
     """One of the URLs that were asked for."""
 
@@ -47,7 +47,7 @@ class _SignedUrl:
     name: str | None = None
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Artifacts:
     """`client.artifacts`. `Tasks` lists what every call can raise.
 

@@ -22,7 +22,7 @@ _WRITE_SIZE = 1024 * 1024  # how many bytes are gathered before a thread writes 
 _OK, _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = _ACCEPT = (200, 206, 416)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Download:
     """Reads a body to its end over as many connections as that takes."""
 

@@ -20,14 +20,14 @@ from rebyte_async.types.files import FileRef
 __all__ = ["Attachment", "Files"]
 
 
-@frozen(kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class _CreatedFile:
     id: str
     filename: str
     upload_url: str = field(repr=False)
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Files:
     """`client.files`. `Tasks` lists what every call can raise."""
 

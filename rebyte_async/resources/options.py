@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypedDict, TypeVar, Unpack, cast
+from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack, cast
 
 from attrs import Attribute, Converter, field, fields, frozen
 
@@ -45,8 +45,7 @@ class CreateOptions(TypedDict, total=False):
     """Fields for the body that are newer than this package, in the API's spelling."""
 
 
-@frozen
-class Option:
+class Option(NamedTuple):
     """How an option of a task is sent and presented."""
 
     wire_name: str | None

@@ -56,7 +56,7 @@ def decode_created(cls: type[T], response: Response) -> T:
         raise AmbiguousRequestError(message, method=response.method, url=response.url) from error
 
 
-@frozen(eq=False, weakref_slot=False)
+@frozen(eq=False, repr=False, weakref_slot=False)
 class TransportTurnSource:
     """The `TurnSource` of one task: what its stream needs of the API, over the client's transport.
 

@@ -40,7 +40,7 @@ _COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz":
 _MAX_NAME = 255
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class CheckedSource:
     """A source that can be uploaded, as far as that shows without reading it."""
 
@@ -50,7 +50,7 @@ class CheckedSource:
     size: int | None  # the size in bytes; None where that shows only when it is read
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Upload:
     """An open source: it can be sent again and again, each time from its start."""
 

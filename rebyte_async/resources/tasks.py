@@ -34,14 +34,14 @@ from rebyte_async.types.webhooks import TaskCompletionHints
 __all__ = ["CreateOptions", "Tasks"]
 
 
-@frozen(kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class _CreatedPrompt:
     """The response to a new prompt."""
 
     prompt_id: str
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Tasks:
     """`client.tasks`.
 

@@ -66,7 +66,7 @@ def attach_partial_results(failure: Exception, name: str, done: Sequence[object]
         failure.add_note(f"{name} before that: {', '.join(map(str, done))}")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class AggregateProgress:
     """Adds up the progress of several transfers. The total is reported as 0 while the size of one isn't known."""
 
@@ -115,7 +115,7 @@ async def put_signed(transport: Transport, upload: Upload, target: S, renew: Cal
     return target
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Multipart:
     """Several uploads as one form of known length, with one field that is repeated for each of them.
 

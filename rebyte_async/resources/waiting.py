@@ -30,7 +30,7 @@ _CANCEL_ATTEMPTS = 5
 _CANCEL_INTERVAL = 0.5
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class CreationGrace:
     """Remembers what was just created. While replicas may lag, a 404 for it means that it isn't visible yet."""
 
@@ -54,7 +54,7 @@ class CreationGrace:
         return self._clock() < self.until(resource_id)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TaskPoller:
     """Reads a task until it has ended. It tolerates transient failures, and a 404 during the creation grace."""
 

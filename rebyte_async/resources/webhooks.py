@@ -26,7 +26,7 @@ _PUBLIC_KEY_FIELDS = ("publicKey", "public_key", "key")
 _PEM_START = "-----BEGIN"
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Webhooks:
     """`client.webhooks`. `Tasks` lists what every call can raise."""
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from attrs import frozen
+from typing import NamedTuple
 
 from rebyte_async.errors import RebyteError
 from rebyte_async.types.tasks import PromptContent, Task, TaskContent
@@ -13,69 +12,59 @@ PAUSE = 1.0
 """Seconds before the next look at a turn that shows nothing yet, or whose tail is missing (contract §4.4, §4.5)."""
 
 
-@frozen
-class ReadTask:
+class ReadTask(NamedTuple):
     then: Callable[[Task], Action]
 
 
-@frozen
-class ReadResult:
+class ReadResult(NamedTuple):
     """Read the task for its final result: None where it can't be read, which loses nothing else."""
 
     then: Callable[[Task | None], Action]
 
 
-@frozen
-class ReadContent:
+class ReadContent(NamedTuple):
     """Read the task's content; where it can't be had, `then` is given the error instead."""
 
     then: Callable[[TaskContent | None, RebyteError | None], Action]
 
 
-@frozen
-class ReadSubPrompts:
+class ReadSubPrompts(NamedTuple):
     """Read the events of all delegations, and deliver them."""
 
     then: Callable[[], Action]
 
 
-@frozen
-class InjectTail:
+class InjectTail(NamedTuple):
     """Deliver the turn as its content has it."""
 
     content: PromptContent
 
 
-@frozen
-class IgnoreTurn:
+class IgnoreTurn(NamedTuple):
     """Skip the events of an earlier turn that the connection shows."""
 
     prompt_id: str
 
 
-@frozen
-class LeaveStream:
+class LeaveStream(NamedTuple):
     """Close the connection and drop what it has brought unread."""
 
     then: Action
 
 
-@frozen
-class Wait:
+class Wait(NamedTuple):
     seconds: float | None = PAUSE
     """None waits as after a first failure: with jitter, so that streams that were closed together spread out."""
     is_deferred: bool = False  # whether what was read is delivered before the wait
 
 
-@frozen
-class GiveUp:
+class GiveUp(NamedTuple):
     """Raise `StreamInterruptedError`."""
 
     reason: str
     cause: RebyteError | None = None
 
 
-@frozen
 class Continue:
     """Take the next step."""
 

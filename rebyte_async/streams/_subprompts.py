@@ -17,7 +17,7 @@ _MAX_QUIET_READS = 3
 """Reads in a row without a new event, after a delegation's result, until it is left alone up to the turn's end."""
 
 
-@define
+@define(eq=False, repr=False)
 class _Delegation:
     events: int = 0  # how many the longest read had
     is_finished: bool = False  # its tool result has come
@@ -28,7 +28,7 @@ class _Delegation:
         return self.quiet_reads < _MAX_QUIET_READS
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class SubPrompts:
     """The delegations of a turn."""
 

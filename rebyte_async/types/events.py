@@ -17,7 +17,7 @@ import attrs
 from rebyte_async.types.statuses import TaskStatus
 
 
-@attrs.frozen(kw_only=True, match_args=False)
+@attrs.frozen(kw_only=True, match_args=False, repr=False)
 class TaskEvent:
     """The fields that every event of a task has."""
 
@@ -36,8 +36,12 @@ class TaskEvent:
     payload: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
     """The payload as it came, with fields that this package doesn't know. Empty when it was no object."""
 
+    def __repr__(self) -> str:  # one for all events: attrs would compile another for each class, at import
+        shown = (f"{item.name}={getattr(self, item.name)!r}" for item in attrs.fields(type(self)) if item.repr)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
-@attrs.frozen(kw_only=True, match_args=False)
+
+@attrs.frozen(kw_only=True, match_args=False, repr=False)
 class InitEvent(TaskEvent):
     """The agent has started."""
 
@@ -52,7 +56,7 @@ class InitEvent(TaskEvent):
     """Its working directory in the VM."""
 
 
-@attrs.frozen(kw_only=True, match_args=False)
+@attrs.frozen(kw_only=True, match_args=False, repr=False)
 class ThinkingEvent(TaskEvent):
     """A piece of the agent's reasoning."""
 
@@ -63,7 +67,7 @@ class ThinkingEvent(TaskEvent):
     """The reasoning."""
 
 
-@attrs.frozen(kw_only=True, match_args=False)
+@attrs.frozen(kw_only=True, match_args=False, repr=False)
 class TextEvent(TaskEvent):
     """A piece of the text that the agent writes."""
 
@@ -76,7 +80,7 @@ class TextEvent(TaskEvent):
     """True when the text continues the text before it; False when it is a block by itself."""
 
 
-@attrs.frozen(kw_only=True, match_args=False)
+@attrs.frozen(kw_only=True, match_args=False, repr=False)
 class ToolUseEvent(TaskEvent):
     """The agent calls a tool."""
 
@@ -93,7 +97,7 @@ class ToolUseEvent(TaskEvent):
     """The sub-prompt that the call delegates to, which has its own events. None when the call delegates nothing."""
 
 
-@attrs.frozen(kw_only=True, match_args=False)
+@attrs.frozen(kw_only=True, match_args=False, repr=False)
 class ToolResultEvent(TaskEvent):
     """A tool has returned its result."""
 
@@ -110,7 +114,7 @@ class ToolResultEvent(TaskEvent):
     """The sub-prompt that the call had delegated to. Some of its events may not have arrived yet."""
 
 
-@attrs.frozen(kw_only=True, match_args=False)
+@attrs.frozen(kw_only=True, match_args=False, repr=False)
 class ResultEvent(TaskEvent):
     """The agent's own summary of the turn. Often it repeats the last text; sometimes only it has that text."""
 
@@ -137,7 +141,7 @@ class QuestionOption:
     """What choosing this answer means. None when absent."""
 
 
-@attrs.frozen(kw_only=True, match_args=False)
+@attrs.frozen(kw_only=True, match_args=False, repr=False)
 class QuestionEvent(TaskEvent):
     """The agent asks the user, and waits for the answer: give it with `client.tasks.answer`."""
 
@@ -156,7 +160,7 @@ class QuestionEvent(TaskEvent):
     """True when several may be chosen."""
 
 
-@attrs.frozen(kw_only=True, match_args=False)
+@attrs.frozen(kw_only=True, match_args=False, repr=False)
 class ErrorEvent(TaskEvent):
     """An error in the turn. It doesn't end the turn: only `Done` does.
 
@@ -170,7 +174,7 @@ class ErrorEvent(TaskEvent):
     """What went wrong."""
 
 
-@attrs.frozen(kw_only=True, match_args=False)
+@attrs.frozen(kw_only=True, match_args=False, repr=False)
 class UnknownEvent(TaskEvent):
     """An event of a type that this package doesn't know, or whose payload doesn't fit its type."""
 
