@@ -78,6 +78,10 @@ class Attempts:
                     if may_be_processed and isinstance(error, APIError) and error.status in endpoint.success_on_retry:
                         return Response(error.status, b"", request.method, request.url)
                     failure = error
+                except DecodeError as error:
+                    if endpoint.idempotent:
+                        raise
+                    raise _ambiguous(request, error.message, attempt) from error
                 else:
                     self.retry_budget.refund()
                     return response
@@ -261,14 +265,18 @@ def _give_up(endpoint: Endpoint, request: Request, outcome: Outcome, failure: Tr
     """Raise the failure; for a request that may have been processed and isn't idempotent, as an ambiguous one."""
     if endpoint.idempotent or not outcome.is_ambiguous:
         raise failure
+    raise _ambiguous(request, str(failure), failure.attempts) from failure
+
+
+def _ambiguous(request: Request, reason: str, attempts: int) -> AmbiguousRequestError:
     url = redact_url(request.url)
-    raise AmbiguousRequestError(
+    return AmbiguousRequestError(
         f"{request.method} {url} may or may not have been carried out, and repeating it could start a second agent: "
-        f"{failure}",
+        f"{reason}",
         method=request.method,
         url=url,
-        attempts=failure.attempts,
-    ) from failure
+        attempts=attempts,
+    )
 
 
 def _read_date(header: str | None) -> datetime | None:

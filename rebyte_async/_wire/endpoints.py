@@ -87,9 +87,9 @@ CREATE_UPLOAD_URLS = Endpoint("POST", "/workspaces/{workspace_id}/artifacts/uplo
 DELETE_ARTIFACT = Endpoint("DELETE", "/workspaces/{workspace_id}/artifacts/{filename}", success_on_retry=_NOT_FOUND)
 DELETE_ARTIFACTS = Endpoint("DELETE", "/workspaces/{workspace_id}/artifacts", success_on_retry=_NOT_FOUND)
 
-# Webhooks: contract §7. Registering a URL that is registered returns its webhook, so a retry does no harm.
+# Webhooks: contract §7. Registering a URL that is registered returns its webhook, but one client saw a second one.
 # GUESS(§7): documented, but one client saw otherwise.
-CREATE_WEBHOOK = Endpoint("POST", "/webhooks")
+CREATE_WEBHOOK = Endpoint("POST", "/webhooks", idempotent=False)
 LIST_WEBHOOKS = Endpoint("GET", "/webhooks")
 GET_WEBHOOK = Endpoint("GET", "/webhooks/{webhook_id}")
 DELETE_WEBHOOK = Endpoint("DELETE", "/webhooks/{webhook_id}", success_on_retry=_NOT_FOUND)

@@ -9,11 +9,12 @@ from typing import Any, cast
 
 from attrs import frozen
 
+from rebyte_async._retry import backoff
 from rebyte_async._transport import Transport, is_confidential_url
 from rebyte_async._validate import optional_text
 from rebyte_async._wire import endpoints, json
 from rebyte_async._wire.redact import excerpt
-from rebyte_async.errors import DecodeError, InvalidRequestError
+from rebyte_async.errors import AmbiguousRequestError, DecodeError, InvalidRequestError, RebyteError
 from rebyte_async.resources.listing import Listing, list_at_once
 from rebyte_async.resources.options import to_body
 from rebyte_async.resources.reading import fetch
@@ -42,7 +43,8 @@ class Webhooks:
     ) -> Webhook:
         """Register a webhook for every task of the organization.
 
-        Registering a URL again returns the existing webhook.
+        Registering a URL again returns the existing webhook, as documented; one client saw otherwise. So a registration
+        whose response was lost is looked for by its URL before it is repeated.
 
         Args:
             url: Where deliveries are sent: https, or http on this machine for trials.
@@ -64,7 +66,27 @@ class Webhooks:
             "description": optional_text("description", description, longest=_MAX_TEXT),
             "secret": optional_text("secret", secret, longest=_MAX_TEXT),
         }
-        return await fetch(self._transport, Webhook, endpoints.CREATE_WEBHOOK, json=to_body(fields))
+        transport = self._transport
+        failures = 0
+        while True:
+            try:
+                return await fetch(transport, Webhook, endpoints.CREATE_WEBHOOK, json=to_body(fields))
+            except AmbiguousRequestError as error:
+                lost = error.__cause__ if isinstance(error.__cause__, RebyteError) else error
+            failures += 1
+            if (found := await self._find(url, lost)) is not None:
+                return found
+            if failures >= transport.retry.max_attempts or not transport.retry_budget.spend(transport.retry):
+                raise lost
+            transport.counters.retries += 1
+            await transport.time.sleep(backoff(transport.retry, failures, transport.time.rng))
+
+    async def _find(self, url: str, lost: RebyteError) -> Webhook | None:
+        """Return the webhook of a URL whose registration was lost; raise `lost` if the webhooks can't be listed."""
+        try:
+            return next((webhook for webhook in (await self.list()).data if webhook.url == url), None)
+        except RebyteError as error:
+            raise lost from error
 
     def list(self) -> Listing[Webhook]:
         """List the organization's webhooks.

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 
 def test_a_lost_response_points_at_the_list(rebyte_emulator: Emulator) -> None:
-    """A webhook whose registering is not known of may be there; one that was never asked for isn't."""
+    """A webhook that can't be looked for may be there; one never asked for isn't."""
     env = environment(rebyte_emulator)
     command = ("webhooks", "create", "https://example.com/hook", "-e", "task.failed")
     rebyte_emulator.faults.add(Drop("after"), Match("POST", "/webhooks"), times=None)
+    assert run_inline(*command, env=env).code == 0
+    rebyte_emulator.faults.add(Drop(), Match("GET", "/webhooks"), times=None)
     lost = run_inline(*command, env=env)
     assert lost.code == 7
     hint = "  a webhook may have been registered: look at rebyte-async webhooks list"

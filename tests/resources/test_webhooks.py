@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from rebyte_async import errors
+from rebyte_async import RetryPolicy, errors
 from rebyte_async.types import Page, Webhook, WebhookEventName
 from support.clients import client_of
 from support.golden import WIRE, Call, assert_golden
-from support.raw_server import RawRequest, RawServer, http_response, json_response
+from support.raw_server import DROP, RawRequest, RawServer, http_response, json_response
 
 HOOK = Webhook(
     id="h1",
@@ -107,18 +107,64 @@ async def test_an_html_page_is_in_no_error() -> None:
     assert caught.value.body is None
 
 
-async def test_a_registration_is_retried_and_its_limit_is_an_error() -> None:
-    """A registration is retried, for it returns the same webhook; a fourth webhook is refused by the server."""
-    replies = [http_response(500), json_response({"id": "h1"}, 201)]
+class Registry:
+    """Registers webhooks, also those whose response is lost."""
 
-    async def handler(_: RawRequest) -> bytes:
-        return replies.pop(0) if replies else json_response({"error": {"code": "limit_exceeded", "message": "3"}}, 400)
+    def __init__(self, *failures: Any, registers: bool = True) -> None:
+        self.failures = list(failures)
+        self.registers = registers
+        self.webhooks: list[dict[str, Any]] = []
 
-    async with RawServer(handler) as server, client_of(server.url) as client:
+    async def __call__(self, request: RawRequest) -> Any:
+        """Respond to a registration or a listing."""
+        if request.method == "GET":
+            return json_response({"webhooks": self.webhooks})
+        if self.registers or not self.failures:
+            self.webhooks.append({"id": f"h{len(self.webhooks) + 1}", "url": request.json["url"]})
+        return self.failures.pop(0) if self.failures else json_response(self.webhooks[-1], 201)
+
+
+LOST = [DROP, http_response(500), http_response(502), http_response(503)]
+SOON = RetryPolicy(base_delay=0)
+
+
+@pytest.mark.parametrize("failure", LOST)
+async def test_a_registration_whose_response_was_lost_is_looked_for(failure: Any) -> None:
+    """A second one would take another of three places, and deliver twice."""
+    registry = Registry(failure)
+    async with RawServer(registry) as server, client_of(server.url, retry=SOON) as client:
         assert (await client.webhooks.create("https://x.invalid", EVENTS)).id == "h1"
+        assert (await client.webhooks.create("https://y.invalid", EVENTS)).id == "h2"
+    assert [request.method for request in server.requests] == ["POST", "GET", "POST"]
+
+
+async def test_a_registration_is_retried_and_its_limit_is_an_error() -> None:
+    """It is retried where the listing has no such URL; a fourth webhook is refused by the server."""
+    registry = Registry(DROP, http_response(500), registers=False)
+    async with RawServer(registry) as server, client_of(server.url, retry=SOON) as client:
+        assert (await client.webhooks.create("https://x.invalid", EVENTS)).id == "h1"
+        assert len(server.seen("POST")) == 3
+        registry.failures = [json_response({"error": {"code": "limit_exceeded", "message": "3"}}, 400)]
         with pytest.raises(errors.LimitExceededError):
             await client.webhooks.create("https://y.invalid", EVENTS)
-        assert len(server.requests) == 3
+        assert len(server.seen("POST")) == 4
+        registry.failures = [http_response(500) for _ in range(10)]
+        with pytest.raises(errors.InternalServerError):
+            await client.webhooks.create("https://z.invalid", EVENTS)
+        assert len(server.seen("POST")) == 8
+
+
+async def test_a_lost_registration_is_not_repeated_where_the_listing_fails() -> None:
+    """The first failure is raised, with that of the listing as its cause."""
+
+    async def handler(request: RawRequest) -> Any:
+        return http_response(500 if request.method == "POST" else 403)
+
+    async with RawServer(handler) as server, client_of(server.url, retry=SOON) as client:
+        with pytest.raises(errors.InternalServerError) as caught:
+            await client.webhooks.create("https://x.invalid", EVENTS)
+    assert isinstance(caught.value.__cause__, errors.PermissionDeniedError)
+    assert len(server.seen("POST")) == 1
 
 
 @pytest.mark.parametrize(
