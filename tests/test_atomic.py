@@ -150,7 +150,7 @@ def test_a_part_file_follows_a_link(tmp_path: Path) -> None:
 
 
 def test_a_part_file_replaces_no_pipe_and_no_folder(tmp_path: Path) -> None:
-    """Neither can be replaced, and a link to one is refused as well."""
+    """A pipe, a folder and a link to either are refused."""
     pipe, folder, link = tmp_path / "pipe", tmp_path / "folder", tmp_path / "link"
     os.mkfifo(pipe)
     folder.mkdir()

@@ -56,7 +56,7 @@ def test_no_key_says_where_to_put_one(monkeypatch: pytest.MonkeyPatch) -> None:
     [{"X-A": "b\r\nX-C: d"}, {"a b": "c"}, {"": "c"}, {"X-A": 5}, {"API_KEY": "k"}, {"x-api-key": "k"}, ["X-A"]],
 )
 def test_invalid_headers_are_refused(headers: Any) -> None:
-    """Neither a smuggled line nor a second key gets into a request."""
+    """No smuggled line and no second key gets into a request."""
     with pytest.raises(errors.ConfigurationError, match="header"):
         AsyncRebyte(KEY, headers=headers)
     with pytest.raises(errors.ConfigurationError, match="header"):

@@ -284,7 +284,7 @@ def test_the_limit_is_exact(end: bytes) -> None:
 @settings(max_examples=300, deadline=None)
 @given(STREAMS, CUTS, st.integers(0, 30))
 def test_whether_an_event_is_too_large_does_not_depend_on_cuts(data: bytes, places: list[int], limit: int) -> None:
-    """The same streams are refused, wherever they are cut."""
+    """A stream with a too large event is refused wherever it is cut."""
     assert passes([data], limit) == passes(byte_by_byte(data), limit) == passes(cut(data, places), limit)
 
 

@@ -138,7 +138,7 @@ def test_what_had_arrived_is_told_when_the_rest_fails(
     assert got.err.splitlines()[-1] == f"  downloaded already:  {tmp_path / 'out' / 'a.csv'}"
 
 
-def test_a_folder_that_can_not_be_written(rebyte_emulator: Emulator, workspace_id: str, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written(rebyte_emulator: Emulator, workspace_id: str, tmp_path: Path) -> None:
     """What this machine refuses is one line, and no traceback."""
     rebyte_emulator.put_artifact(workspace_id, "a.md", "x")
     target = str(tmp_path / "missing" / "a.md")

@@ -371,7 +371,7 @@ def test_a_refused_create_is_the_items_own_end(emulator: Emulator, tmp_path: Pat
 
 @pytest.mark.parametrize("ending", [".part", "-wal", ".lock"])
 def test_out_takes_no_place_of_the_journals(emulator: Emulator, tmp_path: Path, ending: str) -> None:
-    """Neither with the file that outcomes go to first, nor over what lies beside a journal."""
+    """Outcomes are not written over a journal, nor over a file beside it."""
     items = write_items(tmp_path / "items.jsonl", "a")
     journal, out = (
         (tmp_path / "o.part", tmp_path / "o") if ending == ".part" else (tmp_path / "j", tmp_path / f"j{ending}")

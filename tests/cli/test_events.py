@@ -34,7 +34,7 @@ async def test_events_continue_after_a_cursor(emulator: Emulator) -> None:
     assert lines[0]["payload"]["content"] == "Two."
 
 
-def test_what_can_not_be_watched_or_canceled(rebyte_emulator: Emulator) -> None:
+def test_what_cannot_be_watched_or_canceled(rebyte_emulator: Emulator) -> None:
     """An unknown task has its own exit code, a cursor of another task is wrong usage: one line each."""
     env = environment(rebyte_emulator)
     unknown, foreign, canceled = (

@@ -179,7 +179,7 @@ async def test_a_compressed_delivery_is_refused_and_not_passed_on(emulator: Emul
 
 
 async def test_a_webhook_that_was_there_stays(emulator: Emulator, client: AsyncRebyte, unused_port: int) -> None:
-    """It isn't the command's; without its secret, deliveries are verified by their signature."""
+    """A webhook that existed before is kept; without its secret, deliveries are verified by their signature."""
     url = f"http://127.0.0.1:{unused_port}/"
     webhook = await client.webhooks.create(url, ["task.completed"], secret="known to others")
     async with listening(emulator, "--port", str(unused_port)) as command:

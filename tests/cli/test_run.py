@@ -220,7 +220,7 @@ def test_an_error_for_programs(rebyte_emulator: Emulator) -> None:
     assert "rbk_wrong" not in finished.out + finished.err
 
 
-def test_an_agent_can_not_write_control_sequences(rebyte_emulator: Emulator) -> None:
+def test_an_agent_cannot_write_control_sequences(rebyte_emulator: Emulator) -> None:
     """Whatever the agent or its tools say, no control character reaches stdout or stderr, however it is cut."""
     evil = "a\x1b[2Jb\x1b]0;title\x07c\x9b31md\x08\x7f\x00\u202e e\rf"
     rebyte_emulator.script(
@@ -261,7 +261,7 @@ async def test_a_question_is_shown_with_its_options(emulator: Emulator) -> None:
     assert (late.code, late.err) == (9, f"error: task {task_id} waits on no question\n")
 
 
-def test_what_can_not_be_right(rebyte_emulator: Emulator) -> None:
+def test_what_cannot_be_right(rebyte_emulator: Emulator) -> None:
     """Wrong usage exits with 2, says why on stderr, and sends nothing."""
     cases = {
         "run": "Missing argument 'PROMPT'",
@@ -289,7 +289,7 @@ def test_no_key() -> None:
     assert finished.err == "error: there is no API key: set REBYTE_API_KEY (rebyte-async demo needs none)\n"
 
 
-def test_an_event_that_can_not_be_read(rebyte_emulator: Emulator) -> None:
+def test_an_event_that_cannot_be_read(rebyte_emulator: Emulator) -> None:
     """One unreadable event doesn't end the watching: it is left out, with a warning."""
     rebyte_emulator.script(text("One."), text("Two."))
     rebyte_emulator.faults.add(Noise(after=1))

@@ -120,7 +120,7 @@ def test_a_wrong_address_is_told_from_a_wrong_id(rebyte_emulator: Emulator) -> N
         assert "or the address is wrong: rebyte-async doctor checks it" in finished.err
 
 
-def test_what_can_not_be_right(rebyte_emulator: Emulator) -> None:
+def test_what_cannot_be_right(rebyte_emulator: Emulator) -> None:
     """Wrong usage exits with 2 and sends nothing."""
     env = environment(rebyte_emulator)
     for case in (

@@ -87,7 +87,7 @@ async def test_several_options_can_be_selected_if_the_question_allows_it(emulato
 async def test_an_answer_to_another_question_is_a_conflict(
     emulator: Emulator, http: RawClient, body: dict[str, Any]
 ) -> None:
-    """Both the message id and the action id must be those of the open question."""
+    """The message id and the action id of an answer must be those of the open question."""
     emulator.script(question("Which?", "red", action_id=1, message_id="m"))
     task_id = await http.create()
     async with http.open(task_id) as stream:
@@ -99,7 +99,7 @@ async def test_an_answer_to_another_question_is_a_conflict(
 
 
 async def test_an_answer_names_its_question(http: RawClient) -> None:
-    """Both ids are required."""
+    """An answer needs a message id and an action id."""
     task_id = await http.create()
     answer = {"selectedOptions": [0]}
 

@@ -89,7 +89,7 @@ async def test_a_name_may_be_anything(emulator: Emulator, workspace: RawWorkspac
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
 async def test_names_that_no_path_can_have_are_refused(workspace: RawWorkspace, name: str) -> None:
-    """Neither an upload nor a signed URL can have such a name."""
+    """An upload and a signed URL refuse a name that no path can have."""
     part = f'--b\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\nx\r\n--b--\r\n'
     posted = await workspace.send_parts(part.encode())
     minted = await workspace.call("POST", "upload-url", json={"files": [{"name": name}]})
@@ -123,7 +123,7 @@ async def test_a_newer_artifact_replaces_an_older_one(emulator: Emulator, worksp
 
 
 async def test_artifacts_are_deleted_one_by_one_or_all_at_once(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """Their bytes are deleted as well, and a missing artifact can't be deleted."""
+    """Deleting artifacts deletes their bytes, and a missing artifact can't be deleted."""
     await workspace.upload(("a", b"1"), ("b", b"2"), ("c", b"3"))
     stored = emulator.artifacts(workspace.id)
 
@@ -177,7 +177,7 @@ async def test_keys_need_scopes(emulator: Emulator, workspace: RawWorkspace) -> 
 
 
 async def test_large_artifacts_are_streamed(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """Both directions work, and the log keeps only a part of the uploaded bytes."""
+    """Large artifacts are streamed both ways, and the log keeps only a part of the uploaded bytes."""
     size = 20 << 20
     await workspace.upload(("big", io.BytesIO(bytes(size))))
     record = emulator.log[-1]
@@ -294,7 +294,7 @@ async def test_a_broken_upload_stores_nothing(emulator: Emulator, workspace: Raw
 
 
 async def test_an_upload_url_accepts_one_file(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """It is on the other origin, needs no key, and accepts only the announced content type."""
+    """An upload URL is on the other origin, needs no key, and accepts only the announced content type."""
     url = await workspace.upload_url("a.csv", contentType="text/csv")
     wrong = await send(workspace.http, "PUT", url, data=b"x", headers={"Content-Type": "text/plain"})
     right = await send(workspace.http, "PUT", url, data=b"1,2", headers={"Content-Type": "text/csv"})
@@ -351,7 +351,7 @@ async def test_a_signed_url_may_be_encoded_differently(emulator: Emulator, works
 
 @pytest.mark.parametrize("field", ["artifacts", "data", "files", None])
 async def test_a_list_can_be_in_any_field(emulator: Emulator, workspace: RawWorkspace, field: Any) -> None:
-    """It can also be a bare array, and the field for the names of artifacts can be set as well."""
+    """The list can be in any field or a bare array, and the field for the names of artifacts can be set."""
     emulator.artifact_format = ArtifactFormat(items=field, name="filename", details=False, upload_status=200)
     response = await workspace.upload(("a", b""))
     listed = (await workspace.call("GET")).json()
@@ -362,7 +362,7 @@ async def test_a_list_can_be_in_any_field(emulator: Emulator, workspace: RawWork
 
 @pytest.mark.parametrize("field", ["urls", "data", "files"])
 async def test_upload_urls_can_be_in_any_field(emulator: Emulator, workspace: RawWorkspace, field: Any) -> None:
-    """They come in the order of the files."""
+    """Upload URLs come in the order of the files, in any field."""
     emulator.artifact_format = ArtifactFormat(urls=field)
 
     response = await workspace.call("POST", "upload-url", json={"files": [{"name": "a"}, {"name": "b"}]})
@@ -418,7 +418,7 @@ async def test_a_range_can_be_requested(
     body: bytes | None,
     content_range: str | None,
 ) -> None:
-    """Both origins send a 206 with its place, a 416 for an empty range, or the whole if the header isn't understood."""
+    """A range gets a 206 with its place, an empty one a 416, and an invalid header the whole, from both origins."""
     emulator.artifact_format = ArtifactFormat(redirect=redirect)
     emulator.put_artifact(workspace.id, "a", b"0123456789")
     response = await workspace.call("GET", "a", headers={"Range": header})
@@ -474,7 +474,7 @@ def test_artifacts_can_be_put_and_seen_from_any_thread() -> None:
 
 
 async def test_artifacts_can_be_kept_in_a_folder(tmp_path: Path) -> None:
-    """Their files end with their names, as far as the disk allows."""
+    """The files in the folder end with the artifacts' names, as far as the disk allows."""
     async with Emulator(folder=tmp_path) as emulator, aiohttp.ClientSession() as session:
         workspace = await RawWorkspace.create(RawClient(emulator, session))
         await workspace.upload(("charts/Q1.png", b"x"))

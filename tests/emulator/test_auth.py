@@ -22,7 +22,7 @@ async def test_a_key_may_have_any_of_the_header_names(emulator: Emulator, http: 
 
 
 async def test_a_request_without_a_key_is_refused(http: RawClient) -> None:
-    """It gets a 401 with the code `missing_api_key`."""
+    """A request without a key gets a 401 with the code `missing_api_key`."""
     response = await http.call("GET", "/tasks", headers={})
 
     assert (response.status, response.code) == (401, "missing_api_key")
@@ -36,7 +36,7 @@ async def test_a_bearer_token_is_no_key(emulator: Emulator, http: RawClient) -> 
 
 
 async def test_an_unknown_key_is_refused(http: RawClient) -> None:
-    """It gets a 401 with the code `invalid_api_key`."""
+    """A request with an unknown key gets a 401 with the code `invalid_api_key`."""
     response = await http.call("GET", "/tasks", headers={"API_KEY": "rbk_wrong"})
 
     assert (response.status, response.code) == (401, "invalid_api_key")
@@ -80,7 +80,7 @@ async def test_an_unknown_endpoint_is_not_found(http: RawClient) -> None:
 
 @pytest.mark.parametrize("key", [b"", b"API_KEY: %s\r\n"])
 async def test_a_malformed_body_gets_a_client_error(emulator: Emulator, key: bytes) -> None:
-    """It is refused, with or without a key."""
+    """A malformed body is refused, with or without a key."""
     url = URL(emulator.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     headers = b"Host: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"

@@ -30,7 +30,7 @@ def process() -> Iterator[subprocess.Popen[str]]:
 
 
 def test_it_prints_its_url_and_key_and_stops_quietly(process: subprocess.Popen[str]) -> None:
-    """It prints two lines for a shell, serves, and ends without a traceback on Ctrl-C."""
+    """The command prints two lines for a shell, serves, and ends without a traceback on Ctrl-C."""
     assert process.stdout is not None
     url, key = process.stdout.readline(), process.stdout.readline()
     base_url = re.fullmatch(r"REBYTE_BASE_URL=(http://127\.0\.0\.1:\d+/v1)\n", url)
@@ -48,7 +48,7 @@ def test_it_prints_its_url_and_key_and_stops_quietly(process: subprocess.Popen[s
 
 
 def test_a_taken_port_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """It prints one line on stderr, and exits with status 1."""
+    """With a port that is taken the command prints one line on stderr, and exits with status 1."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

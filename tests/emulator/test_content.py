@@ -42,7 +42,7 @@ async def test_a_delegated_prompt_has_its_own_events(emulator: Emulator, http: R
     """The task's events name the sub-prompt, whose own events, also the late ones, are read separately."""
     emulator.script(delegate("Look it up", text("Found it"), late=[hold(), text("One more")]), text("All done"))
     task_id = await http.create()
-    use, answer, last, _ = await http.frames(task_id)
+    use, tool_result, last, _ = await http.frames(task_id)
     path = f"/tasks/{task_id}/prompts/{use.data['payload']['subPromptId']}/events"
 
     early = (await http.call("GET", path)).json()
@@ -54,10 +54,10 @@ async def test_a_delegated_prompt_has_its_own_events(emulator: Emulator, http: R
     await until(came)
     late = (await http.call("GET", path)).json()
 
-    assert [frame.data["eventType"] for frame in (use, answer, last)] == ["tool_use", "tool_result", "text"]
-    assert use.data["payload"]["id"] == answer.data["payload"]["id"]
-    assert answer.data["payload"]["subPromptId"] == early["promptId"] == use.data["payload"]["subPromptId"]
-    assert answer.data["payload"]["output"] == "Found it"
+    assert [frame.data["eventType"] for frame in (use, tool_result, last)] == ["tool_use", "tool_result", "text"]
+    assert use.data["payload"]["id"] == tool_result.data["payload"]["id"]
+    assert tool_result.data["payload"]["subPromptId"] == early["promptId"] == use.data["payload"]["subPromptId"]
+    assert tool_result.data["payload"]["output"] == "Found it"
     assert [event["payload"]["content"] for event in early["events"]] == ["Found it"]
     assert [event["seq"] for event in late["events"]] == [1, 2]
     assert {event["promptId"] for event in late["events"]} == {early["promptId"]}

@@ -106,7 +106,7 @@ def _signed(url: str, delivery: Received) -> bytes:
 async def test_a_task_is_announced_from_its_creation_to_its_end(
     emulator: Emulator, http: RawClient, receiver: Receiver
 ) -> None:
-    """Its events come in order, as JSON with the task's id, its status and the time."""
+    """The events of a task are delivered in order, as JSON with the task's id, its status and the time."""
     webhook_id = await _register(http, receiver.url)
     task_id = await http.create()
 
@@ -173,7 +173,7 @@ async def test_every_task_is_announced_to_every_webhook(emulator: Emulator, http
 
 
 async def test_the_event_may_be_missing(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """Then a delivery has only the task and its status."""
+    """A delivery can have only the task and its status."""
     emulator.webhook_format = WebhookFormat(event=False)
     await _register(http, receiver.url)
     await http.create()
@@ -292,7 +292,7 @@ async def test_each_wait_is_twice_the_last(emulator: Emulator, http: RawClient, 
 
 
 async def test_a_failed_delivery_is_queued_again(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """It is sent after those that came up in the meantime."""
+    """A failed delivery is sent again after those that became due in the meantime."""
     receiver.statuses.append(500)
     receiver.opened.clear()
     await _register(http, receiver.url)
@@ -354,7 +354,7 @@ async def test_a_delivery_can_be_repeated(emulator: Emulator, http: RawClient, r
 
 
 async def test_a_delivery_can_come_out_of_order(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """It comes after a number of later ones."""
+    """A late delivery comes after a number of later ones."""
     emulator.faults.add(LateDelivery(2), Deliveries("task.created"))
     emulator.faults.add(LateDelivery(1), Deliveries("task.running"))
     await _register(http, receiver.url)
@@ -365,7 +365,7 @@ async def test_a_delivery_can_come_out_of_order(emulator: Emulator, http: RawCli
 
 
 async def test_a_late_delivery_waits(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """It waits for later deliveries of any task; earlier ones don't count."""
+    """A late delivery waits for later deliveries of any task; earlier ones don't count."""
     emulator.faults.add(LateDelivery(), Deliveries("task.completed"))
     await _register(http, receiver.url)
     await http.frames(await http.create())
@@ -383,7 +383,7 @@ async def test_a_late_delivery_waits(emulator: Emulator, http: RawClient, receiv
 async def test_a_delivery_can_be_tampered_with(
     emulator: Emulator, http: RawClient, receiver: Receiver, part: Any
 ) -> None:
-    """Its signature is wrong and its body still JSON, and the next delivery is right."""
+    """A tampered delivery has a wrong signature and a body of JSON, and the next delivery is right."""
     emulator.faults.add(TamperedDelivery(part))
     await _register(http, receiver.url)
     await http.create()
@@ -411,7 +411,7 @@ async def test_a_secret_can_be_wrong_or_missing(
 
 
 async def test_a_delivery_can_be_stale(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """Its signature is valid, but old."""
+    """A stale delivery has a valid signature with an old time."""
     emulator.faults.add(StaleDelivery(3600))
     await _register(http, receiver.url)
     await http.create()
@@ -512,7 +512,7 @@ async def test_a_deleted_webhook_gets_no_more_deliveries(
 async def test_clear_and_close_end_deliveries(
     emulator: Emulator, http: RawClient, receiver: Receiver, how: str
 ) -> None:
-    """They end at once, whether they wait for a response or for their next attempt."""
+    """Deliveries end at once, whether they wait for a response or for their next attempt."""
     emulator.delivery = DeliveryPolicy(backoff=3600, timeout=3600)
     receiver.statuses.append(500)
     await _register(http, receiver.url)
@@ -570,7 +570,7 @@ async def test_a_turn_that_ended_is_announced_once(emulator: Emulator, http: Raw
 
 
 async def test_a_delivery_can_be_unreadable(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
-    """Its body is no JSON, and its signature is valid."""
+    """An unreadable delivery has a valid signature, and a body that is no JSON."""
     emulator.faults.add(UnreadableDelivery(b"<html>"))
     await _register(http, receiver.url)
     await http.create()

@@ -108,7 +108,7 @@ async def test_a_length_can_be_too_small(emulator: Emulator, workspace: RawWorks
 
 
 async def test_a_length_can_be_missing(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """Then a body that was cut cleanly looks like a whole one."""
+    """Without a length a body that was cut cleanly looks like a whole one."""
     emulator.faults.add(WrongLength(None), times=2)
     whole = await _get(workspace)
     emulator.faults.add(CutBytes(7, "clean"), DOWNLOADS)
@@ -118,7 +118,7 @@ async def test_a_length_can_be_missing(emulator: Emulator, workspace: RawWorkspa
 
 
 async def test_an_etag_can_change(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """It is a new one each time, and `If-Range` gets the whole artifact."""
+    """The ETag can be a new one each time, and then `If-Range` gets the whole artifact."""
     etag = emulator.artifacts(workspace.id)[0].etag
     emulator.faults.add(OtherETag(), times=2)
 
@@ -158,7 +158,7 @@ async def test_a_download_can_be_slow(emulator: Emulator, workspace: RawWorkspac
 
 
 async def test_a_download_can_stall(emulator: Emulator, workspace: RawWorkspace) -> None:
-    """Its connection stays open until the client gives up."""
+    """The connection of a stalled download stays open until the client gives up."""
     emulator.faults.add(Slow(3600, after=100))
     url, key = await _where(workspace)
 
@@ -190,7 +190,7 @@ async def test_a_download_can_come_in_small_pieces(emulator: Emulator, workspace
 async def test_request_faults_work_for_downloads(
     emulator: Emulator, workspace: RawWorkspace, fault: Fault, status: int, body: bytes | None
 ) -> None:
-    """They decide before a byte of the artifact is sent."""
+    """Preconditions are decided before a byte of the artifact is sent."""
     rule = emulator.faults.add(fault, DOWNLOADS)
 
     response = await _get(workspace)
@@ -240,7 +240,7 @@ async def test_uploads_of_artifacts_can_fail(emulator: Emulator, http: RawClient
 
 
 async def test_a_download_can_be_redirected_by_a_fault(emulator: Emulator, http: RawClient) -> None:
-    """It leads to the same path on the other origin, where no key is needed."""
+    """A redirected download leads to the same path on the other origin, which needs no key."""
     workspace = await RawWorkspace.create(http)
     emulator.put_artifact(workspace.id, "a", DATA)
     emulator.faults.add(Redirect(307, origin="storage"), DOWNLOADS)

@@ -33,7 +33,7 @@ async def test_scripts_are_played_in_their_order(emulator: Emulator, http: RawCl
 
 
 async def test_scripts_can_be_for_some_prompts(emulator: Emulator, http: RawClient) -> None:
-    """They can have a pattern, and a number of prompts or none; those for every prompt come last, the newest first."""
+    """A script can have a pattern and a number of prompts; scripts for every prompt come last, the newest first."""
     emulator.script(text("default"), times=None)
     emulator.script(text("newer default"), times=None, prompt="new")
     emulator.script(text("blue"), prompt="(?i)blue", times=2)
@@ -46,7 +46,7 @@ async def test_scripts_can_be_for_some_prompts(emulator: Emulator, http: RawClie
 
 
 async def test_a_step_can_be_a_function_of_its_turn(emulator: Emulator, http: RawClient) -> None:
-    """It gets the turn, and returns further steps or nothing."""
+    """A function gets its turn, and returns further steps or nothing."""
 
     def echo(turn: Turn) -> Steps:
         return [text(f"{turn.prompt} {turn.number} {turn.executor} {turn.skills} {turn.files}"), lambda _: None]
@@ -97,7 +97,7 @@ async def test_invalid_steps_are_refused_at_once(emulator: Emulator) -> None:
 
 
 async def test_a_turn_can_be_canceled_by_the_service(emulator: Emulator, http: RawClient) -> None:
-    """It ends as canceled without a request."""
+    """A turn can end as canceled without a request."""
     emulator.script(text("a"), cancel())
     task_id = await http.create()
 
@@ -191,7 +191,7 @@ async def test_closing_ends_open_streams_at_once() -> None:
 
 
 async def test_an_emulator_that_does_not_run_says_so() -> None:
-    """Its address is known only while it runs."""
+    """The address of an emulator is known only while it runs."""
     emulator = Emulator(api_key="rbk_mine")
 
     assert (emulator.api_key, repr(emulator)) == ("rbk_mine", "<Emulator not running>")

@@ -52,7 +52,7 @@ async def test_a_stream_has_the_documented_frames(emulator: Emulator, http: RawC
 
 
 async def test_events_are_streamed_as_they_come(emulator: Emulator, http: RawClient) -> None:
-    """They can be read while the agent continues, by several clients."""
+    """Several clients can read the events while the agent continues."""
     emulator.script(text("one"), hold("first"), text("two"), hold("second"), text("three"))
     task_id = await http.create()
 
@@ -96,7 +96,7 @@ async def test_the_stream_is_that_of_the_latest_prompt(emulator: Emulator, http:
 
 
 async def test_a_prompt_waits_for_the_running_one(emulator: Emulator, http: RawClient) -> None:
-    """It is pending until then, and an earlier stream continues to its end."""
+    """A prompt is pending while another runs, and an earlier stream continues to its end."""
     emulator.script(text("first turn"), hold())
     task_id = await http.create()
 

@@ -112,7 +112,7 @@ async def test_signed_urls_can_be_expired(emulator: Emulator, http: RawClient) -
 
 
 async def test_a_signed_url_expires_in_time() -> None:
-    """It expires after `url_lifetime` seconds."""
+    """A signed URL expires after `url_lifetime` seconds."""
     async with Emulator(url_lifetime=0) as emulator, aiohttp.ClientSession() as session:
         http = RawClient(emulator, session)
         file = await _announce(http, contentType="text/markdown")
@@ -166,7 +166,7 @@ async def test_a_broken_upload_stores_nothing(emulator: Emulator, http: RawClien
 
 
 async def test_files_are_attached_to_tasks(emulator: Emulator, http: RawClient) -> None:
-    """They are attached by id and returned filename, to a task and to a further prompt."""
+    """Files are attached by id and returned filename, to a task and to a further prompt."""
 
     def names(turn: Turn) -> Step:
         return text(" ".join(turn.files))

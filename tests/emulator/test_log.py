@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def test_every_request_is_a_record(emulator: Emulator, http: RawClient) -> None:
-    """It has the request and its response."""
+    """The record of a request has the request and its response."""
     before = datetime.now(UTC)
     fault = Status(418)
     emulator.faults.add(fault)
@@ -44,7 +44,7 @@ async def test_the_records_can_be_selected(emulator: Emulator, http: RawClient) 
 
 
 async def test_a_stream_is_in_the_log_while_it_is_open(emulator: Emulator, http: RawClient) -> None:
-    """It has its status, and hasn't ended."""
+    """The record of an open stream has a status and no end."""
     emulator.script(text("a"), hold())
     async with http.open(await http.create()) as response:
         await read_frame(response)
@@ -87,7 +87,7 @@ async def test_a_long_body_is_logged_in_part(emulator: Emulator, http: RawClient
 
 
 async def test_the_log_can_be_cleared(emulator: Emulator, http: RawClient) -> None:
-    """It starts anew, and the numbers continue."""
+    """A cleared log is empty, and its numbers continue."""
     await http.create()
 
     emulator.log.clear()

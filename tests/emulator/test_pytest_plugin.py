@@ -47,7 +47,7 @@ _CLIENT_TEST = """
 
 
 def test_the_client_works_with_anyio(tmp_path: Path) -> None:
-    """It reaches the emulator, and is closed in its test's event loop."""
+    """The client reaches the emulator, and is closed in the event loop of its test."""
     mark = '@pytest.mark.anyio\n    @pytest.mark.parametrize("anyio_backend", ["asyncio"])'
     output = _run(tmp_path, _CLIENT_TEST.format(mark=mark), *_WITHOUT_ASYNCIO)
 
@@ -56,7 +56,7 @@ def test_the_client_works_with_anyio(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("mode", "mark"), [("strict", "@pytest.mark.asyncio"), ("auto", "")])
 def test_the_client_works_with_pytest_asyncio(tmp_path: Path, mode: str, mark: str) -> None:
-    """It works in both modes of the plugin."""
+    """The client works in both modes of pytest-asyncio."""
     output = _run(tmp_path, _CLIENT_TEST.format(mark=mark), "-o", f"asyncio_mode={mode}", *_LOOP_SCOPE)
 
     assert "2 passed" in output, output

@@ -81,7 +81,7 @@ async def test_chance_is_the_same_in_every_run(emulator: Emulator, http: RawClie
 
 
 async def test_faults_can_be_removed(emulator: Emulator, http: RawClient) -> None:
-    """They are removed one by one, or all at once."""
+    """Faults are removed one by one, or all at once."""
     rule = emulator.faults.add(Status(500), times=None)
     emulator.faults.add(Status(502), times=None)
     emulator.faults.remove(rule)
@@ -162,7 +162,7 @@ async def test_a_redirect_to_the_same_address(emulator: Emulator, http: RawClien
 
 
 async def test_a_redirect_to_another_origin(emulator: Emulator, http: RawClient) -> None:
-    """It can be read there without a key, and the log shows whether one came."""
+    """The other origin serves a redirected request without a key, and the log shows whether one came."""
     emulator.faults.add(Redirect(302, origin="storage"), Match("GET", "/tasks"))
     redirect = await http.call("GET", "/tasks", allow_redirects=False)
 
@@ -184,7 +184,7 @@ async def test_a_redirect_to_anywhere(emulator: Emulator, http: RawClient) -> No
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_response_can_be_late(emulator: Emulator, http: RawClient, when: str) -> None:
-    """It is the right one all the same."""
+    """A late response is the right one."""
     emulator.faults.add(Delay(0.001, when))
 
     assert await _total(http) == 0
@@ -222,7 +222,7 @@ async def test_a_new_task_can_be_invisible_for_some_reads(emulator: Emulator, ht
 
 
 async def test_a_running_prompt_can_look_completed(emulator: Emulator, http: RawClient) -> None:
-    """Its `completedAt` equals its `submittedAt` while it runs."""
+    """The `completedAt` of a running prompt can equal its `submittedAt`."""
     emulator.script(hold())
     emulator.faults.add(EagerCompletedAt(), times=None)
 

@@ -65,7 +65,7 @@ def _seqs(frames: list[Frame]) -> list[int]:
 async def test_a_stream_can_end_after_some_events(
     emulator: Emulator, http: RawClient, task_id: str, manner: CutManner, events: int, breaks: bool
 ) -> None:
-    """It ends by a reset, in the middle of the body, or as if it were whole, and always without `done`."""
+    """A cut stream ends by a reset, within its body, or as if it were whole, and always without `done`."""
     emulator.faults.add(Cut(events, manner))
 
     async with http.open(task_id) as response:
@@ -79,7 +79,7 @@ async def test_a_stream_can_end_after_some_events(
 
 @pytest.mark.parametrize("count", [1, 17, 200, 400])
 async def test_a_stream_can_end_after_some_bytes(emulator: Emulator, http: RawClient, task_id: str, count: int) -> None:
-    """It may end in the middle of a frame."""
+    """A stream that is cut after some bytes may end in the middle of a frame."""
     emulator.faults.add(CutBytes(count, "eof"))
 
     async with http.open(task_id) as response:

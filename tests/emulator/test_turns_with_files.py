@@ -109,7 +109,7 @@ _CONTENTS: list[tuple[Any, bytes | None]] = [
 async def test_an_artifact_may_have_any_content(
     emulator: Emulator, http: RawClient, content: Any, expected: bytes | None
 ) -> None:
-    """It is text, bytes, an iterable of bytes, or a function of the turn."""
+    """The content of an artifact is text, bytes, an iterable of bytes, or a function of the turn."""
     emulator.script(artifact("a/b.bin", content))
     task_id = await http.create("Write")
     await http.frames(task_id)

@@ -83,7 +83,7 @@ async def test_invalid_webhooks_are_refused(http: RawClient, fields: dict[str, A
 
 @pytest.mark.parametrize("field", ["url", "events"])
 async def test_a_webhook_has_a_url_and_events(http: RawClient, field: str) -> None:
-    """Both are required."""
+    """A webhook needs a URL and events."""
     fields = {name: value for name, value in HOOK.items() if name != field}
 
     assert (await http.call("POST", "/webhooks", json=fields)).code == "validation_error"
@@ -121,7 +121,7 @@ async def test_a_known_url_returns_the_existing_webhook(http: RawClient) -> None
 async def test_a_known_url_can_have_another_meaning(
     emulator: Emulator, http: RawClient, again: Any, status: int, count: int
 ) -> None:
-    """It can create another webhook, or be an error."""
+    """A second registration of a URL can create another webhook, or be an error."""
     emulator.webhook_format = WebhookFormat(again=again)
     await _register(http)
 
@@ -130,7 +130,7 @@ async def test_a_known_url_can_have_another_meaning(
 
 
 async def test_a_deleted_webhook_is_not_found(http: RawClient) -> None:
-    """Neither it nor an unknown one can be read or deleted."""
+    """A webhook that was deleted or never existed can't be read or deleted."""
     webhook_id = (await _register(http)).json()["id"]
     await http.call("DELETE", f"/webhooks/{webhook_id}")
 
@@ -141,7 +141,7 @@ async def test_a_deleted_webhook_is_not_found(http: RawClient) -> None:
 
 @pytest.mark.parametrize("items", ["webhooks", "data", None])
 async def test_the_list_can_be_in_any_field(emulator: Emulator, http: RawClient, items: Any) -> None:
-    """It can also be a bare array."""
+    """The list of webhooks can be in any field, or a bare array."""
     emulator.webhook_format = WebhookFormat(items=items)
     webhook = (await _register(http)).json()
 
@@ -163,7 +163,7 @@ async def test_keys_need_scopes(emulator: Emulator, http: RawClient) -> None:
 async def test_the_public_key_can_have_several_forms(
     signing_emulator: Emulator, signing_http: RawClient, field: Any, in_base64: bool
 ) -> None:
-    """It is in any field or plain text, as a PEM or as base64, and always the same key."""
+    """The public key can be in any field or plain text, a PEM or base64; it is always the same key."""
     signing_emulator.webhook_format = WebhookFormat(public_key=field, public_key_base64=in_base64)
 
     response = await signing_http.call("GET", "/webhooks/public_key")
@@ -177,7 +177,7 @@ async def test_the_public_key_can_have_several_forms(
 
 
 async def test_an_emulator_generates_a_key(emulator: Emulator, http: RawClient) -> None:
-    """It is generated when it is needed, if none was given, and outlives `clear`."""
+    """Where no key was given, one is generated on first use, and outlives `clear`."""
     first = await http.call("GET", "/webhooks/public_key")
     emulator.clear()
     second = await http.call("GET", "/webhooks/public_key")

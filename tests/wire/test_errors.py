@@ -117,7 +117,7 @@ def test_no_message_shows_a_page_of_html(page: Any) -> None:
 
 
 def test_a_long_response_is_cut() -> None:
-    """Neither the message nor the body that the error keeps grows with the response."""
+    """The message and the kept body of an error have bounded lengths."""
     error = error_of(500, "x" * 100_000)
     assert len(str(error)) < 700
     assert len(error.body or "") == 2_000
