@@ -40,9 +40,7 @@ def show_busy(doing: str) -> Generator[None]:
     if screen is None:
         yield
         return
-    from rebyte_async.cli.view.screen import without_echo  # noqa: PLC0415 - imported already
-
-    with without_echo(), screen.console.status(f"{doing}  Ctrl-C to leave", spinner_style="green"):
+    with screen.console.status(f"{doing}  Ctrl-C to leave", spinner_style="green"):
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 from typing import Self
 
 from attrs import define, field
@@ -25,7 +24,7 @@ from rich.text import Text
 
 from rebyte_async.batch import BatchProgress
 from rebyte_async.cli.view import progress as words
-from rebyte_async.cli.view.screen import ECHO, Redrawn, make_console, without_echo
+from rebyte_async.cli.view.screen import ECHO, Redrawn, make_console
 from rebyte_async.cli.view.text import format_duration, one_line, status_style
 
 _LONGEST_KEY = 60
@@ -52,7 +51,6 @@ class BarView(words.TransferView):
 
     _progress: Progress = field(factory=_make_progress, init=False)
     _bar: TaskID | None = field(default=None, init=False)
-    _echo: ExitStack = field(factory=ExitStack, init=False)
 
     def update(self, done: int, total: int, /) -> None:
         if self._bar is None:
@@ -67,13 +65,11 @@ class BarView(words.TransferView):
             self._progress.remove_task(self._bar)
 
     def __enter__(self) -> Self:
-        self._echo.enter_context(without_echo())
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
-        self._echo.close()
 
 
 @define

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from attrs import define, field
@@ -29,29 +26,6 @@ def make_console(out: TextIO) -> Console:
     return Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=False, force_terminal=True)
 
 
-@contextmanager
-def without_echo() -> Generator[None]:
-    """Have the terminal not echo what is typed, which would break what is drawn. Ctrl-C works, and no key is lost."""
-    restore = _stop_echo()
-    try:
-        yield
-    finally:
-        restore()
-
-
-def _stop_echo() -> Callable[[], None]:
-    with suppress(Exception):  # there is no termios, no stdin, or it is no terminal
-        import termios  # noqa: PLC0415 - not on every system
-
-        terminal = sys.stdin.fileno()
-        before = termios.tcgetattr(terminal)
-        # The system stops a command in the background that changes the terminal.
-        if os.tcgetpgrp(terminal) == os.getpgrp():
-            termios.tcsetattr(terminal, termios.TCSANOW, [*before[:3], before[3] & ~termios.ECHO, *before[4:]])
-            return lambda: termios.tcsetattr(terminal, termios.TCSANOW, before)
-    return lambda: None
-
-
 class Redrawn(Live):
     """Draws a renderable again whenever it is refreshed, and removes it at the end."""
 
@@ -66,15 +40,6 @@ class Redrawn(Live):
             redirect_stderr=False,
             vertical_overflow="crop",
         )
-        self._echo = ExitStack()
-
-    def start(self, refresh: bool = False) -> None:
-        self._echo.enter_context(without_echo())
-        super().start(refresh)
-
-    def stop(self) -> None:
-        super().stop()
-        self._echo.close()
 
 
 def prose_width(console: Console) -> int:
