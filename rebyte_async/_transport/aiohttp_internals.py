@@ -140,6 +140,18 @@ def is_connection_gone(response: Any) -> bool:
     return connection is None or connection.transport is None
 
 
+def close_now(response: Any) -> None:
+    """Close a response and its connection, with TLS as well without waiting for a peer that may be gone.
+
+    asyncio would wait for the peer's own goodbye for 30 seconds, and hold the socket as long.
+    """
+    connection = response.connection
+    transport = None if connection is None else connection.transport
+    response.close()
+    if transport is not None and transport.get_extra_info("sslcontext") is not None:
+        transport.abort()
+
+
 def fail_body(content: Any, *, is_idle: bool) -> None:
     """Have the reader of a body fail as after aiohttp's own read timeout (`is_idle`), or after a lost connection.
 

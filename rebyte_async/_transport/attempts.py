@@ -14,6 +14,7 @@ from attrs import Factory, field, frozen
 from rebyte_async._clock import Time
 from rebyte_async._retry import Outcome, next_delay
 from rebyte_async._settings import RetryPolicy, Timeouts
+from rebyte_async._transport.aiohttp_internals import close_now
 from rebyte_async._transport.errors import hide_frames, is_transport_failure, translate
 from rebyte_async._transport.request import Request, StreamedBody, finite, send_following_redirects
 from rebyte_async._transport.response import Response, coding_of, read_at_most
@@ -164,7 +165,7 @@ class Attempts:
                     async with asyncio.timeout(finite(request.idle_timeout)):
                         body = await read_at_most(response, self.max_response_bytes)
         except BaseException as error:
-            response.close()  # a response that was read to its end has given its connection back
+            close_now(response)  # a response that was read to its end has given its connection back
             if not is_transport_failure(error):
                 raise
             return translate(error, request.method, request.url, attempt)

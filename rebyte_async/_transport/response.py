@@ -165,7 +165,7 @@ class BodyStream:
         if self._watchdog.discard(self):
             self._counters.open_streams -= 1
             self._counters.bytes_received += self.received
-            self._response.close()
+            aiohttp_internals.close_now(self._response)
 
 
 @define(eq=False, repr=False)

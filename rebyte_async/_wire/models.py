@@ -9,6 +9,7 @@ cattrs is imported on first use, because importing it takes longer than most pro
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_origin
@@ -50,6 +51,8 @@ def decode_items(
     if fields is not None:
         key = next((key for key in keys if key in fields), keys[0])
         path, items = f"$.{key}", fields.get(key)
+        if items is None and any(key in fields for key in keys):
+            items = []  # as servers in Go write an empty list
     array = json.as_array(items)
     if array is None:
         raise DecodeError(f"{path}: expected an array, got {_describe(items)}", path=path, body=json_excerpt(document))
@@ -62,9 +65,19 @@ def decode_page(cls: type[T], document: object, *, limit: int, offset: int) -> P
     """Convert one page of a listing, which was asked for with this limit and offset."""
     data = decode_items(cls, document, ("data",))
     total: object = (json.as_object(document) or {}).get("total")
-    if total is not None and json.as_int(total) is None:
+    number = _read_whole_number(total)
+    if total is not None and number is None:
         raise DecodeError(f"$.total: expected a whole number, got {_describe(total)}", path="$.total")
-    return Page(data, json.as_int(total), limit, offset)
+    return Page(data, number, limit, offset)
+
+
+def _read_whole_number(value: object) -> int | None:
+    """Read a whole number, also one that a server writes as text or with a fraction of 0."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value, re.ASCII):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return json.as_int(value)
 
 
 def parse(body: bytes, describe_request: Callable[[], str]) -> Any:
@@ -118,6 +131,16 @@ def _make_plain_hook(name: str, *kinds: type[Any]) -> Callable[[object, object],
     return hook
 
 
+def _make_id_hook(*, is_optional: bool) -> Callable[[object, object], Any]:
+    """Make the hook of ids: strings, which some servers write as whole numbers."""
+    plain = _make_plain_hook("a string", str, NoneType) if is_optional else _make_plain_hook("a string", str)
+
+    def hook(value: object, kind: object) -> Any:
+        return str(value) if type(value) is int else plain(value, kind)
+
+    return hook
+
+
 def _make_model_hook(converter: Converter, cls: type[Any]) -> Callable[[Any, Any], Any]:
     from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415 - see the module's docstring
 
@@ -141,6 +164,8 @@ def _make_override(item: attrs.Attribute[Any], override: Callable[..., Any]) -> 
     """
     converts_string = cast("Any", item).converter not in (None, to_datetime)
     hook = _make_plain_hook("a string", str, NoneType) if converts_string else None
+    if item.name == "id" or item.name.endswith("_id"):
+        hook = _make_id_hook(is_optional=item.default is not attrs.NOTHING)
     return override(rename=_to_camel_case(item.name), struct_hook=hook)
 
 
@@ -158,6 +183,8 @@ def _make_tuple_hook(converter: Converter, kind: Any) -> Callable[[object, objec
     structure = converter.get_structure_hook(array)
 
     def hook(value: object, _: object) -> tuple[Any, ...]:
+        if value is None:  # as servers in Go write an empty list
+            return ()
         if not isinstance(value, list):
             raise TypeError(f"expected an array, got {_describe(value)}")
         return tuple(structure(value, array))

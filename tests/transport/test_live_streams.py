@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import ssl
+import sys
+import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -175,3 +182,41 @@ async def test_garbled_chunks_are_a_lost_connection(garbage: bytes) -> None:
         async with client.tasks.events(TASK_ID, idle_timeout=8) as stream, asyncio.timeout(6):
             assert [event.seq async for event in stream] == [1]
         assert (stream.reconnects, client.stats().open_streams) == (1, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+async def test_a_closed_stream_does_not_wait_for_the_goodbye_of_a_quiet_peer(tls: Any) -> None:
+    """With TLS, asyncio would hold the socket for 30 seconds, also after the client was closed."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    held: list[ssl.SSLSocket] = []
+
+    def serve() -> None:
+        connection = tls.server.wrap_socket(listening.accept()[0], server_side=True)
+        connection.recv(65536)
+        event = b'event: event\ndata: {"seq": 0, "promptId": "p", "eventType": "text", "payload": {}}\n\n'
+        connection.sendall(stream_head(chunked=False) + event)
+        held.append(connection)  # which never reads or writes again
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    async with tls.session() as session, client_of(f"https://127.0.0.1:{port}/v1", session=session) as client:
+        async with client.tasks.events("t1") as stream:
+            await anext(stream)
+            assert count_connections(port) == 1
+        with anyio.fail_after(5):
+            while count_connections(port):
+                await asyncio.sleep(0.01)
+    thread.join()
+    for each in (*held, listening):
+        each.close()
+
+
+def count_connections(port: int) -> int:
+    """How many sockets of this process are connected to a port."""
+    number = 0
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(path.name))) as found:
+            peer = found.getpeername()
+            number += bool(peer) and peer[1] == port
+    return number

@@ -75,13 +75,22 @@ def test_a_note_of_another_library_is_not_part_of_the_path() -> None:
 
 def test_an_error_keeps_the_document_without_secrets() -> None:
     """The error shows the beginning of the document, and no value of a field that is named like a secret."""
-    document = {"id": 5, "sandboxApiKey": 's3cr"et', "text": "rbk_0123 " + "x" * 5000}
+    document = {"id": 5.5, "sandboxApiKey": 's3cr"et', "text": "rbk_0123 " + "x" * 5000}
     with pytest.raises(DecodeError) as caught:
         models.decode(Task, document)
     body = caught.value.body
     assert body is not None
-    assert body.startswith('{"id":5,"sandboxApiKey":"…","text":"rbk_… xxx')
+    assert body.startswith('{"id":5.5,"sandboxApiKey":"…","text":"rbk_… xxx')
     assert len(body) == 2000
+
+
+def test_what_servers_of_other_makes_send_is_read() -> None:
+    """An id may be a number, an empty list null, and a total a text or 7.0."""
+    assert models.decode(Webhook, {"id": 17, "events": None}) == Webhook(id="17")
+    assert models.decode(Task, {"id": 17, "workspaceId": 5, "prompts": None}).workspace_id == "5"
+    assert models.decode_items(Prompt, {"prompts": None}, ("data", "prompts")) == ()
+    for total in ("7", 7.0):
+        assert models.decode_page(Prompt, {"data": None, "total": total}, limit=1, offset=0) == Page((), 7, 1, 0)
 
 
 def test_a_list_is_found_bare_or_under_a_key() -> None:
@@ -123,7 +132,7 @@ def test_a_page_keeps_what_was_asked_for() -> None:
     assert models.decode_page(Prompt, [], limit=5, offset=10) == Page((), None, 5, 10)
 
 
-@pytest.mark.parametrize("total", ["7", 7.0, True])
+@pytest.mark.parametrize("total", ["seven", "-1", "7" * 19, "", 7.5, float("inf"), True, {}])
 def test_a_total_must_be_a_whole_number(total: Any) -> None:
     """A total of another type is an error."""
     with pytest.raises(DecodeError, match="expected a whole number") as caught:
