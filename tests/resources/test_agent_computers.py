@@ -146,7 +146,7 @@ async def test_the_sandbox_key_is_in_no_error() -> None:
     """A response that can't be read is kept without the sandbox key."""
 
     async def handler(_: RawRequest) -> bytes:
-        return json_response({"sandboxApiKey": "sk_secret", "id": 5})
+        return json_response({"sandboxApiKey": "sk_secret", "id": 5.5})
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.DecodeError) as caught:
