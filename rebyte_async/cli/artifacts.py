@@ -6,18 +6,19 @@ import asyncio
 import mimetypes
 import shlex
 import sys
+from contextlib import aclosing
 from pathlib import Path
 
 import click
 from attrs import frozen
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.cli import transfers
 from rebyte_async.cli.completion import artifact_argument, workspace_argument
 from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.options import EXISTING_FILE, confirm, json_option, list_options, yes_option
 from rebyte_async.cli.runtime import do_once, run_once
+from rebyte_async.cli.transfers import join_names, local_errors
 from rebyte_async.cli.view import is_terminal, make_transfer_view
 from rebyte_async.cli.view.json import to_json_line
 from rebyte_async.cli.view.output import show_items
@@ -101,21 +102,31 @@ def download_artifacts(
     if is_all and output == Path("-"):
         raise click.UsageError("--all needs a folder")
 
-    async def call(client: AsyncRebyte) -> int:
+    async def call(client: AsyncRebyte) -> None:
         if name is not None and output == Path("-"):
-            await transfers.write_to_stdout(client, workspace_id, name)
-            return Exit.OK
+            await _write_to_stdout(client, workspace_id, name)
+            return
+        view = make_transfer_view()
         if name is not None:
-            paths = {await transfers.download(client, workspace_id, name, output, make_transfer_view()): name}
+            with local_errors(output), view.transfer(name, "downloaded"):
+                path = await client.artifacts.download(workspace_id, name, output, progress=view.update)
+            names = {path: name}
         else:
-            names = {item.local_name: item.name async for item in client.artifacts.list(workspace_id)}
-            every = await transfers.download_all(client, workspace_id, output, make_transfer_view(), overwrite=force)
-            paths = {path: names.get(path.name, path.name) for path in every}
-        downloaded = await asyncio.to_thread(_read_sizes, paths)
+            known = {item.local_name: item.name async for item in client.artifacts.list(workspace_id)}
+            with local_errors(output), view.transfer("all artifacts", "downloaded"):
+                paths = await client.artifacts.download_all(workspace_id, output, overwrite=force, progress=view.update)
+            names = {path: known.get(path.name, path.name) for path in paths}
+        downloaded = await asyncio.to_thread(_read_sizes, names)
         show_items(downloaded, _DOWNLOADED, as_json=as_json, empty="no artifacts")
-        return Exit.OK
 
     return run_once(call, on_interrupt="files that weren't complete were removed")
+
+
+async def _write_to_stdout(client: AsyncRebyte, workspace_id: str, name: str) -> None:
+    async with aclosing(client.artifacts.stream(workspace_id, name)) as chunks:
+        async for chunk in chunks:
+            await asyncio.to_thread(sys.stdout.buffer.write, chunk)
+    await asyncio.to_thread(sys.stdout.buffer.flush)
 
 
 def _read_sizes(names: dict[Path, str]) -> list[Downloaded]:
@@ -129,10 +140,11 @@ def _read_sizes(names: dict[Path, str]) -> list[Downloaded]:
 def upload_artifacts(*, workspace_id: str, paths: tuple[Path, ...], as_json: bool) -> int:
     """Upload files to workspace WORKSPACE_ID; one of the same name is replaced."""
 
-    async def call(client: AsyncRebyte) -> int:
-        uploaded = await transfers.upload_artifacts(client, workspace_id, paths, make_transfer_view())
+    async def call(client: AsyncRebyte) -> None:
+        view = make_transfer_view()
+        with view.transfer(join_names([path.name for path in paths]), "uploaded"):
+            uploaded = await client.artifacts.upload(workspace_id, *paths, progress=view.update)
         show_items(uploaded, _COLUMNS, as_json=as_json)
-        return Exit.OK
 
     return run_once(call, on_interrupt="some of the files may be there")
 
@@ -148,13 +160,10 @@ def delete_artifacts(*, workspace_id: str, name: str | None, is_all: bool, yes: 
     what = f"artifact {name}" if name is not None else "all artifacts"
     if not confirm(f"Delete {what} of workspace {workspace_id}?", yes=yes, is_yes_required=is_all):
         return Exit.OTHER
+    where = f"workspace {workspace_id}"
     if name is None:
-        return do_once(
-            lambda client: client.artifacts.delete_all(workspace_id), f"{what} of workspace {workspace_id} are deleted"
-        )
-    return do_once(
-        lambda client: client.artifacts.delete(workspace_id, name), f"{what} of workspace {workspace_id} is deleted"
-    )
+        return do_once(lambda client: client.artifacts.delete_all(workspace_id), f"{what} of {where} are deleted")
+    return do_once(lambda client: client.artifacts.delete(workspace_id, name), f"{what} of {where} is deleted")
 
 
 @artifacts.command()
@@ -166,7 +175,7 @@ def url(*, workspace_id: str, names: tuple[str, ...], content_type: str | None, 
     """Get signed URLs to upload artifacts called NAME by other means. Everyone who has one can upload with it."""
     files = [(name, content_type or mimetypes.guess_type(name)[0] or "application/octet-stream") for name in names]
 
-    async def call(client: AsyncRebyte) -> int:
+    async def call(client: AsyncRebyte) -> None:
         for signed in await client.artifacts.upload_urls(workspace_id, files):
             # The user asked for the address, though it is a secret elsewhere.
             line = {"name": signed.name, "content_type": signed.content_type, "upload_url": signed.upload_url}
@@ -176,7 +185,6 @@ def url(*, workspace_id: str, names: tuple[str, ...], content_type: str | None, 
                 click.echo(_format_curl(signed))
             else:
                 click.echo("\t".join(map(format_plain, line.values())))
-        return Exit.OK
 
     return run_once(call)
 

@@ -77,7 +77,7 @@ def create(*, name: str | None, icon: str | None, waits: bool, style: str | None
     """Make a machine, called NAME. This costs money."""
     fate = "it isn't known whether a computer was made: look at rebyte-async computers list"
 
-    async def call(client: AsyncRebyte) -> int:
+    async def call(client: AsyncRebyte) -> None:
         nonlocal fate
         with show_busy("making the computer"):
             computer = await client.agent_computers.create(name, icon=icon)
@@ -89,7 +89,6 @@ def create(*, name: str | None, icon: str | None, waits: bool, style: str | None
                 computer = await client.agent_computers.wait_ready(computer.id, timeout=_READY_WITHIN)
         if style != "quiet":
             show_record(computer, as_json=style == "json")
-        return Exit.OK
 
     return run_once(call, on_interrupt=lambda: fate)
 
@@ -101,11 +100,10 @@ def create(*, name: str | None, icon: str | None, waits: bool, style: str | None
 def wait(*, computer_id: str, timeout: float | None, as_json: bool) -> int:
     """Wait until computer COMPUTER_ID is ready, for 5 minutes unless --timeout is given."""
 
-    async def call(client: AsyncRebyte) -> int:
+    async def call(client: AsyncRebyte) -> None:
         with show_busy(_WAITING):
             computer = await client.agent_computers.wait_ready(computer_id, timeout=timeout or _READY_WITHIN)
         show_record(computer, as_json=as_json)
-        return Exit.OK
 
     return run_once(call, on_interrupt=f"computer {computer_id} is still being made")
 

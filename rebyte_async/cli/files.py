@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.options import style_options
 from rebyte_async.cli.runtime import run_once
 from rebyte_async.cli.transfers import upload_files
@@ -57,13 +56,12 @@ def upload(*, paths: tuple[Path, ...], filename: str | None, style: str | None) 
     if is_stdin != (filename is not None) or (is_stdin and len(paths) > 1):
         raise click.UsageError("--filename goes with - alone, and - with --filename")
 
-    async def call(client: AsyncRebyte) -> int:
+    async def call(client: AsyncRebyte) -> None:
         sources = paths if filename is None else [(filename, sys.stdin.buffer)]
         refs = await upload_files(client, sources, make_transfer_view(quiet=style == "quiet"))
         if style == "quiet":
             click.echo("\n".join(sanitize(format_file_ref(ref)) for ref in refs))
         else:
             show_items(refs, _COLUMNS, as_json=style == "json")
-        return Exit.OK
 
     return run_once(call, on_interrupt="nothing is attached to any task")

@@ -28,18 +28,15 @@ class Entry:
 
 
 class LazyGroup(click.Group):
-    """A group that lists its commands without importing any, and imports the one that runs.
-
-    Commands that are added as usual are listed, in alphabetical order, with those of the first section.
-    """
+    """A group that lists its commands without importing any, and imports the one that runs."""
 
     def __init__(self, *args: Any, sections: Mapping[str, Mapping[str, Entry]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sections = sections
         self.entries = {name: entry for entries in sections.values() for name, entry in entries.items()}
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self.entries, *super().list_commands(ctx)]
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - of the base class
+        return list(self.entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self.entries.get(cmd_name)
@@ -47,18 +44,16 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
-        added = [(name, command.get_short_help_str(90)) for name, command in self.commands.items()]
         for title, entries in self._sections.items():
-            rows = [(name, entry.help) for name, entry in entries.items()]
             with formatter.section(title):
-                formatter.write_dl(sorted(rows + added) if added else rows)
-            added = []
+                formatter.write_dl([(name, entry.help) for name, entry in entries.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        entries = [(name, entry) for name, entry in self.entries.items() if name.startswith(incomplete)]
-        added = [(name, command) for name, command in self.commands.items() if name.startswith(incomplete)]
         return [
-            *(CompletionItem(name, help=entry.help) for name, entry in entries),
-            *(CompletionItem(name, help=command.get_short_help_str()) for name, command in added),
+            *(
+                CompletionItem(name, help=entry.help)
+                for name, entry in self.entries.items()
+                if name.startswith(incomplete)
+            ),
             *click.Command.shell_complete(self, ctx, incomplete),
         ]

@@ -1,4 +1,4 @@
-"""`rebyte-async webhooks listen`: see deliveries as they come, and forward them to an application."""
+"""What `rebyte-async webhooks listen` does: shows deliveries as they come, and forwards them to an application."""
 
 from __future__ import annotations
 
@@ -13,77 +13,22 @@ import click
 from aiohttp import web
 from anyio import move_on_after
 from attrs import define, field
-from yarl import URL
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.cli.completion import complete_event
 from rebyte_async.cli.exits import Exit, explain, print_error
 from rebyte_async.cli.forwarding import Forwarded, Forwarder, Forwarding
-from rebyte_async.cli.options import json_option, read_text
-from rebyte_async.cli.runtime import open_client, run, say_on_interrupt
+from rebyte_async.cli.runtime import open_client
 from rebyte_async.cli.view.json import to_json_line
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import RebyteError, WebhookPayloadError
-from rebyte_async.types import Webhook, WebhookEventName
+from rebyte_async.types import Webhook
 from rebyte_async.webhooks import Receipt, WebhookReceiver, WebhookVerifier
 
-_EPILOG = """\b
-Examples:
-  rebyte-async webhooks listen --port 9000        with an emulator on this machine
-  rebyte-async webhooks listen --url https://tunnel.example.com/ --forward http://127.0.0.1:8000/
-
-The service delivers to public https addresses alone, so it takes a tunnel to this machine: --url is its address.
-Without --secret the command generates one for this run. With --no-register, or where the URL is registered already,
-deliveries are then verified by their signature. The variable REBYTE_WEBHOOK_SECRET gives a secret too. No secret is
-ever printed.
-"""
 _DESCRIPTION = "rebyte-async webhooks listen"
 _CLEAN_UP_LIMIT = 10.0
 _TOO_LARGE = 413
 _COMPRESSED = 415
 _NOT_READY = 503
-
-
-def _check_url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        url = URL(value)
-        is_valid = url.scheme in {"http", "https"} and bool(url.host)
-    except ValueError:
-        is_valid = False
-    if not is_valid:
-        raise click.BadParameter(f"{value!r:.200} is not an http or https URL")
-    return value
-
-
-@click.command(epilog=_EPILOG)
-@click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for any.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--url", callback=_check_url, help="Where the service delivers; this machine's own address if not given.")
-@click.option(
-    "--event",
-    "--events",
-    "-e",
-    "events",
-    multiple=True,
-    default=tuple(str(name) for name in WebhookEventName),
-    shell_complete=complete_event,
-    help="An event to deliver; may be repeated.  [default: all]",
-)
-@click.option("--secret", metavar="TEXT|-", envvar="REBYTE_WEBHOOK_SECRET", help="The secret that deliveries repeat.")
-@click.option("--signature", is_flag=True, help="Check the signature beside the secret (its form is a guess).")
-@click.option("--forward", metavar="URL", callback=_check_url, help="Forward verified deliveries to this address.")
-@click.option("--no-register", is_flag=True, help="Only listen: the webhook is registered already.")
-@json_option
-def listen(*, secret: str | None, events: tuple[str, ...], no_register: bool, **options: Any) -> int:
-    """Show deliveries as they come, until Ctrl-C.
-
-    It registers a webhook, and removes it at the end.
-    """
-    hidden = None if secret is None else read_text(secret).rstrip("\r\n")
-    listener = Listener(secret=hidden, events=tuple(dict.fromkeys(events)), register=not no_register, **options)
-    return run(listener.run, on_interrupt=say_on_interrupt(listener.describe_leftover))
 
 
 @define(eq=False, kw_only=True)

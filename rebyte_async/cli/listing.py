@@ -9,7 +9,6 @@ from typing import TypeVar
 import click
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.runtime import run_once
 from rebyte_async.cli.view.output import show_list
 from rebyte_async.cli.view.table import Column
@@ -33,27 +32,20 @@ def list_once(
     `listing` is given the size of its pages; `empty` is said on a terminal where there is no item.
     """
 
-    async def call(client: AsyncRebyte) -> int:
+    async def call(client: AsyncRebyte) -> None:
         rest: list[str] = []
         pages = listing(client, min(limit or _LARGEST_PAGE, _LARGEST_PAGE))
-        items = _iterate(pages) if limit is None else _take(pages, limit, rest)
-        async with aclosing(items):
+        async with aclosing(_take(pages, limit, rest)) as items:
             count = await show_list(items, columns, as_json=as_json, empty=empty)
         for words in rest:
             click.echo(f"{count} of {words}; --all lists them all", err=True)
-        return Exit.OK
 
     return run_once(call)
 
 
-async def _iterate(listing: Listing[T]) -> AsyncGenerator[T]:
-    async for item in listing:
-        yield item
-
-
-async def _take(listing: Listing[T], limit: int, rest: list[str]) -> AsyncGenerator[T]:
+async def _take(listing: Listing[T], limit: int | None, rest: list[str]) -> AsyncGenerator[T]:
     """Yield the first items; then append to `rest` how many there are in all, where that is more."""
-    if limit <= _LARGEST_PAGE:
+    if limit is not None and limit <= _LARGEST_PAGE:
         page = await listing
         for item in page.data[:limit]:
             yield item
@@ -63,10 +55,9 @@ async def _take(listing: Listing[T], limit: int, rest: list[str]) -> AsyncGenera
             rest.append(f"{page.total}")
         return
     given = 0
-    async with aclosing(_iterate(listing)) as items:
-        async for item in items:
-            if given == limit:
-                rest.append("more")
-                return
-            given += 1
-            yield item
+    async for item in listing:
+        if given == limit:
+            rest.append("more")
+            return
+        given += 1
+        yield item

@@ -35,9 +35,8 @@ def open_client() -> AsyncRebyte:
 def show_once(read: Callable[[AsyncRebyte], Awaitable[attrs.AttrsInstance]], *, as_json: bool) -> int:
     """Read one model with a client, show it, and return the exit code."""
 
-    async def call(client: AsyncRebyte) -> int:
+    async def call(client: AsyncRebyte) -> None:
         show_record(await read(client), as_json=as_json)
-        return Exit.OK
 
     return run_once(call)
 
@@ -45,20 +44,21 @@ def show_once(read: Callable[[AsyncRebyte], Awaitable[attrs.AttrsInstance]], *, 
 def do_once(act: Callable[[AsyncRebyte], Awaitable[object]], done: str) -> int:
     """Make a call without a result, print `done`, and return the exit code."""
 
-    async def call(client: AsyncRebyte) -> int:
+    async def call(client: AsyncRebyte) -> None:
         await act(client)
         click.echo(one_line(done))
-        return Exit.OK
 
     return run_once(call)
 
 
-def run_once(call: Callable[[AsyncRebyte], Awaitable[int]], *, on_interrupt: str | Callable[[], str] = "") -> int:
-    """Run a call with a client, and return the exit code; `on_interrupt` says after Ctrl-C what remains."""
+def run_once(
+    call: Callable[[AsyncRebyte], Awaitable[int | None]], *, on_interrupt: str | Callable[[], str] = ""
+) -> int:
+    """Run a call with a client, and return its exit code, or OK; `on_interrupt` says after Ctrl-C what remains."""
 
     async def main() -> int:
         async with open_client() as client:
-            return await call(client)
+            return await call(client) or Exit.OK
 
     return run(main, on_interrupt=say_on_interrupt(on_interrupt))
 

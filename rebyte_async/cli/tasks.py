@@ -107,7 +107,7 @@ def _submit_once(task_id: str | None, submission: Submission, style: str | None)
     fate = "nothing was started"
     doing = "starting the task" if task_id is None else "giving the task its next turn"
 
-    async def call(client: AsyncRebyte) -> int:
+    async def call(client: AsyncRebyte) -> None:
         nonlocal fate
         files = await upload_files(client, submission.attachments, make_transfer_view(quiet=style == "quiet"))
         if task_id is None:
@@ -126,7 +126,6 @@ def _submit_once(task_id: str | None, submission: Submission, style: str | None)
         show_created(created, style)
         if style != "quiet":
             click.echo(f"watch it:  rebyte-async events {one_line(started)}", err=True)
-        return Exit.OK
 
     return run_once(call, on_interrupt=lambda: fate)
 
@@ -208,8 +207,7 @@ def visibility(*, task_id: str, level: str, as_json: bool) -> int:
 def content(*, task_id: str, with_events: bool, as_json: bool) -> int:
     """Show the prompts and final results of task TASK_ID. Beyond the documented API: may change."""
 
-    async def call(client: AsyncRebyte) -> int:
+    async def call(client: AsyncRebyte) -> None:
         show_content(await client.tasks.content(task_id, include_events=with_events), as_json=as_json)
-        return Exit.OK
 
     return run_once(call)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from yarl import URL
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.cli.completion import complete_event, webhook_argument
 from rebyte_async.cli.exits import Exit
-from rebyte_async.cli.lazy import Entry, LazyGroup
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.options import confirm, json_option, list_options, read_text, style_options, yes_option
-from rebyte_async.cli.runtime import do_once, run_once, show_once
+from rebyte_async.cli.runtime import do_once, run, run_once, say_on_interrupt, show_once
 from rebyte_async.cli.view.json import to_json_line
 from rebyte_async.cli.view.output import show_created
 from rebyte_async.cli.view.table import Column
@@ -42,11 +42,19 @@ A secret on the command line can be seen by others on this machine: - reads it f
 variable REBYTE_WEBHOOK_SECRET gives it too. It is never printed.
 """
 
-# Imported when it runs, since it is the one that imports aiohttp's server.
-_LAZY = {"listen": Entry("listen:listen", "Show deliveries as they come, until Ctrl-C.")}
+_LISTEN_EPILOG = """\b
+Examples:
+  rebyte-async webhooks listen --port 9000        with an emulator on this machine
+  rebyte-async webhooks listen --url https://tunnel.example.com/ --forward http://127.0.0.1:8000/
+
+The service delivers to public https addresses alone, so it takes a tunnel to this machine: --url is its address.
+Without --secret the command generates one for this run. With --no-register, or where the URL is registered already,
+deliveries are then verified by their signature. The variable REBYTE_WEBHOOK_SECRET gives a secret too. No secret is
+ever printed.
+"""
 
 
-@click.group(cls=LazyGroup, sections={"Commands": _LAZY})
+@click.group()
 def webhooks() -> None:
     """Webhooks: register, read, delete, listen; the key that signs them."""
 
@@ -91,7 +99,7 @@ def create(*, url: str, events: tuple[str, ...], secret: str | None, style: str 
     fate = "a webhook may have been registered: look at rebyte-async webhooks list"
     hidden = None if secret is None else read_text(secret).rstrip("\r\n")
 
-    async def call(client: AsyncRebyte) -> int:
+    async def call(client: AsyncRebyte) -> None:
         try:
             webhook = await client.webhooks.create(url, events, secret=hidden, **options)
         except TransportError as error:
@@ -99,7 +107,6 @@ def create(*, url: str, events: tuple[str, ...], secret: str | None, style: str 
                 error.add_note(fate)
             raise
         show_created(webhook, style)
-        return Exit.OK
 
     return run_once(call, on_interrupt=fate)
 
@@ -119,9 +126,52 @@ def delete(*, webhook_id: str, yes: bool) -> int:
 def public_key(*, as_json: bool) -> int:
     """Print the public key of the deliveries' signature, in PEM."""
 
-    async def call(client: AsyncRebyte) -> int:
+    async def call(client: AsyncRebyte) -> None:
         key = await client.webhooks.public_key()
         click.echo(to_json_line({"public_key": key}) if as_json else sanitize(key).rstrip("\n"))
-        return Exit.OK
 
     return run_once(call)
+
+
+def _check_url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        url = URL(value)
+        is_valid = url.scheme in {"http", "https"} and bool(url.host)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise click.BadParameter(f"{value!r:.200} is not an http or https URL")
+    return value
+
+
+@webhooks.command(epilog=_LISTEN_EPILOG)
+@click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for any.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--url", callback=_check_url, help="Where the service delivers; this machine's own address if not given.")
+@click.option(
+    "--event",
+    "--events",
+    "-e",
+    "events",
+    multiple=True,
+    default=tuple(str(name) for name in WebhookEventName),
+    shell_complete=complete_event,
+    help="An event to deliver; may be repeated.  [default: all]",
+)
+@click.option("--secret", metavar="TEXT|-", envvar="REBYTE_WEBHOOK_SECRET", help="The secret that deliveries repeat.")
+@click.option("--signature", is_flag=True, help="Check the signature beside the secret (its form is a guess).")
+@click.option("--forward", metavar="URL", callback=_check_url, help="Forward verified deliveries to this address.")
+@click.option("--no-register", is_flag=True, help="Only listen: the webhook is registered already.")
+@json_option
+def listen(*, secret: str | None, events: tuple[str, ...], no_register: bool, **options: Any) -> int:
+    """Show deliveries as they come, until Ctrl-C.
+
+    It registers a webhook, and removes it at the end.
+    """
+    from rebyte_async.cli.listen import Listener  # noqa: PLC0415 - aiohttp's server takes time, and help needs none
+
+    hidden = None if secret is None else read_text(secret).rstrip("\r\n")
+    listener = Listener(secret=hidden, events=tuple(dict.fromkeys(events)), register=not no_register, **options)
+    return run(listener.run, on_interrupt=say_on_interrupt(listener.describe_leftover))

@@ -34,7 +34,17 @@ class Interrupted:
     cursor: str | None
 
 
-class View:
+class Shown:
+    """Is on the screen until its block is left."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class View(Shown):
     """Shows a turn on stdout while it runs; a subclass overrides what it shows. Errors go to stderr, not to a view."""
 
     def begin(self, task_id: str) -> None:
@@ -61,9 +71,3 @@ class View:
 
     def interrupt(self, interrupted: Interrupted) -> None:
         """Show that the watching ended before the turn."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass

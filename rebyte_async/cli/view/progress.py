@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import click
 from attrs import define, field
 
-from rebyte_async.cli.view.base import View
+from rebyte_async.cli.view.base import Shown, View
 from rebyte_async.cli.view.text import format_duration, format_size, one_line
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the batch takes time to import, and few commands need it
     from rebyte_async.batch import BatchProgress
 
 LONGEST_NAME = 30
@@ -24,7 +24,7 @@ _SLOW = 0.95
 
 
 @define
-class TransferView:
+class TransferView(Shown):
     """Shows transfers, each of one or more files; this class shows nothing."""
 
     name: str = field(default="", init=False)
@@ -52,12 +52,6 @@ class TransferView:
     def finish(self, verb: str) -> None:
         """Show that the transfer is complete; `verb` says what was done."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
 
 class LineTransferView(TransferView):
     """Writes a line when a transfer is complete."""
@@ -82,7 +76,7 @@ class NestedTransferView(TransferView):
         self.view.note(f"{verb} {self.name} ({format_size(self.count)})")
 
 
-class BatchView:
+class BatchView(Shown):
     """Shows a run of a batch."""
 
     def show(self, progress: BatchProgress, total: int | None, /) -> None:
@@ -91,12 +85,6 @@ class BatchView:
     def say(self, text: str, /) -> None:
         """Say what happens to the run now."""
         click.echo(text, err=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 @define
