@@ -174,7 +174,10 @@ async def read_jsonl(path: str | Path) -> AsyncGenerator[BatchItem]:
 
 def _parse_line(line: bytes, where: str) -> BatchItem:
     try:
-        return BatchItem.from_json(json.loads(line))
+        return BatchItem.from_json(json.loads(line.decode()))
+    except UnicodeDecodeError as error:
+        wrong = f"byte {error.start + 1} is 0x{line[error.start]:02x}"
+        raise BatchError(f"{where}: this isn't UTF-8 ({wrong}): convert the file, or its text would be lost") from error
     except InvalidRequestError as error:
         raise BatchError(f"{where}: {error.message}") from error
     except ValueError as error:

@@ -158,7 +158,12 @@ def _read_prompt(given: str) -> str:
 
 def read_text(given: str) -> str:
     """Return a text that was given as an argument; `-` reads it from stdin."""
-    return sys.stdin.buffer.read().decode(errors="replace") if given == "-" else given
+    if given != "-":
+        return given
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"stdin isn't UTF-8 (byte {error.start + 1}): convert it first") from error
 
 
 def confirm(question: str, *, yes: bool, is_yes_required: bool = False) -> bool:

@@ -144,3 +144,16 @@ async def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
     path.write_text('{"key": "a", "prompt": "Do it"}\n', encoding="utf-8-sig")
     assert [item.key async for item in read_jsonl(path)] == ["a"]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "shift_jis", "utf-16"])
+async def test_a_line_that_is_no_utf_8_is_refused(tmp_path: Path, encoding: str) -> None:
+    """A prompt with replaced letters would be sent and paid for."""
+    path = tmp_path / "items.jsonl"
+    text = "Müller" if encoding == "latin-1" else "\u20ac" if encoding == "cp1252" else "\u65e5\u672c"
+    path.write_bytes(b'{"key": "a", "prompt": "first"}\n{"key": "b", "prompt": "' + text.encode(encoding) + b'"}\n')
+    found: list[str] = []
+    with pytest.raises(errors.BatchError, match=r"line 2: this isn't UTF-8 \(byte \d+ is 0x"):
+        async for item in read_jsonl(path):
+            found.append(item.key)  # noqa: PERF401 - it ends with an error
+    assert found == ["a"]

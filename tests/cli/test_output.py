@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from rebyte_async.cli.view.json import to_document
+from rebyte_async.cli.view.json import to_document, to_json_line
 from rebyte_async.cli.view.screen import Screen
 from rebyte_async.cli.view.table import Column, choose_columns
-from rebyte_async.cli.view.text import format_age, format_plain, format_size
+from rebyte_async.cli.view.text import format_age, format_arguments, format_plain, format_size
 from rebyte_async.types import AgentComputer, Prompt, Task
 
 if TYPE_CHECKING:
@@ -108,3 +109,16 @@ def test_documents_have_the_fields_by_name_and_no_secret() -> None:
     computer = to_document(AgentComputer(id="c", sandbox_api_key="s3cret", sandbox_base_url="http://x"))
     assert "sandbox_api_key" not in computer
     assert computer["sandbox_base_url"] == "http://x"
+
+
+@pytest.mark.parametrize("depth", [1, 400, 1000])
+def test_a_line_of_json_is_what_any_reader_takes(depth: int) -> None:
+    """Infinity, which a number such as 1e999 becomes, is null; what can be read can be written, however deep."""
+    value: Any = [float("inf"), float("-inf"), float("nan"), 1.5]
+    for _ in range(depth):
+        value = {"v": [value]} if depth == 1 else [value]
+    limit = sys.getrecursionlimit()
+    line = to_json_line({"payload": value})
+    assert line.endswith("[null, null, null, 1.5]" + ("]}" if depth == 1 else "]" * depth) + "}")
+    assert "\n" not in format_arguments({"v": value})
+    assert sys.getrecursionlimit() == limit

@@ -282,6 +282,14 @@ def test_what_cannot_be_right(rebyte_emulator: Emulator) -> None:
     assert not len(rebyte_emulator.log)
 
 
+def test_a_prompt_that_is_no_utf_8(rebyte_emulator: Emulator) -> None:
+    """It is refused, for its letters would be lost."""
+    finished = run_inline("run", "-", env=environment(rebyte_emulator), stdin="Zürich".encode("cp1252"))
+    assert finished.code == 2
+    assert "stdin isn't UTF-8 (byte 2)" in finished.err
+    assert not len(rebyte_emulator.log)
+
+
 def test_no_key() -> None:
     """Without a key the command says what to set, and that the demo needs none."""
     finished = run_inline("run", "x", env=environment())

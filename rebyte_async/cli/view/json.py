@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TextIO, TypeGuard, cast
@@ -12,6 +13,7 @@ import click
 from attrs import define
 
 from rebyte_async.cli.view.base import Finished, Interrupted, View
+from rebyte_async.cli.view.text import allow_deep
 from rebyte_async.types import TaskEvent
 
 _FIELDS = ("event_type", "seq", "task_id", "prompt_id", "event_key", "timestamp", "payload")
@@ -23,11 +25,13 @@ def public_fields(item: attrs.AttrsInstance) -> list[tuple[str, Any]]:
 
 
 def to_document(value: object) -> Any:
-    """Turn a value into JSON's types: models become objects, and times ISO 8601."""
+    """Turn a value into JSON's types: models become objects, times ISO 8601, and NaN and Infinity null."""
     if is_model(value):
         return {name: to_document(inner) for name, inner in public_fields(value)}
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, Mapping):
         return {str(key): to_document(inner) for key, inner in cast("Mapping[object, object]", value).items()}
     if isinstance(value, tuple | list):
@@ -37,7 +41,7 @@ def to_document(value: object) -> Any:
 
 def to_json_line(value: object) -> str:
     """Write a value as one line of JSON, in ASCII alone: whatever a terminal would obey is escaped."""
-    return json.dumps(to_document(value), default=str)
+    return allow_deep(lambda: json.dumps(to_document(value), default=str))
 
 
 def is_model(value: object) -> TypeGuard[attrs.AttrsInstance]:
