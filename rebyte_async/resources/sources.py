@@ -6,6 +6,7 @@ Everything that touches a disk runs in a thread, so that it never blocks the eve
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import os
 import re
@@ -178,6 +179,8 @@ async def open_upload(checked: CheckedSource, progress: Progress | None = None) 
     elif isinstance(source, str | os.PathLike):
         size = await asyncio.to_thread(_file_size, Path(source))
         chunks = partial(_path_chunks, Path(source), size)
+    elif inspect.iscoroutinefunction(getattr(source, "read", None)):  # as an iterable, some give lines
+        chunks = partial(_awaited_chunks, source)
     elif isinstance(source, AsyncIterable):
         iterable = source
         chunks = lambda: iterable  # noqa: E731 - like the others, a function without arguments
@@ -239,6 +242,11 @@ async def _path_chunks(path: Path, size: int | None) -> AsyncIterator[bytes]:
     with await asyncio.to_thread(path.open, "rb") as file:
         async for chunk in _file_chunks(file, None, size):
             yield chunk
+
+
+async def _awaited_chunks(source: Any) -> AsyncIterator[bytes]:
+    while chunk := await source.read(_CHUNK_SIZE):
+        yield chunk
 
 
 async def _file_chunks(file: IO[bytes], start: int | None, size: int | None) -> AsyncIterator[bytes]:

@@ -544,3 +544,25 @@ async def test_a_compressed_file_has_the_type_of_its_compression(name: str, medi
     async with Served(storage) as client:
         await client.files.upload(b"x", filename=name)
     assert storage.names[0]["contentType"] == media_type
+
+
+class AwaitedFile:
+    """A file of a web framework, whose `read` is awaited; as an iterable it gives lines."""
+
+    def __init__(self, data: bytes) -> None:
+        self.file = io.BytesIO(data)
+
+    async def read(self, size: int = -1) -> bytes:
+        """Read some bytes."""
+        return self.file.read(size)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        raise AssertionError("a line may be too long")
+
+
+async def test_a_file_whose_read_is_awaited_is_uploaded() -> None:
+    """Uploads of web frameworks and bodies of aiohttp are such files."""
+    storage = Storage()
+    async with Served(storage) as client:
+        await client.files.upload(AwaitedFile(DATA), filename="a.bin")
+    assert storage.stored[0].body == DATA
