@@ -50,22 +50,26 @@ class Download:
                         yield chunk
             except (TransportError, APIError) as error:
                 # Bytes beyond what any attempt has brought count as progress: the failures are counted anew.
-                failures = failures + 1 if self.received <= furthest else 1
+                has_advanced = self.received > furthest
+                failures = 1 if has_advanced else failures + 1
                 furthest = max(furthest, self.received)
                 error.attempts = attempts
-                await self._back_off(error, failures)
+                await self._back_off(error, failures, is_free=has_advanced)
             else:
                 self._transport.retry_budget.refund()
                 return
 
-    async def _back_off(self, error: TransportError | APIError, failures: int) -> None:
-        """Wait before the next attempt, or raise the error if there is to be none."""
+    async def _back_off(self, error: TransportError | APIError, failures: int, *, is_free: bool) -> None:
+        """Wait before the next attempt, or raise the error if there is to be none.
+
+        An attempt that brought new bytes costs nothing of the retry budget: it repeats no work of the server's.
+        """
         transport = self._transport
         policy = transport.retry
         retry_after = (isinstance(error, APIError) and error.retry_after) or 0.0
         may_pass = not isinstance(error, APIError) or is_transient(policy, error)
         may_retry = may_pass and failures < policy.max_attempts
-        if not may_retry or not transport.retry_budget.spend(policy):
+        if not may_retry or not (is_free or transport.retry_budget.spend(policy)):
             raise error
         transport.counters.retries += 1
         await transport.time.sleep(max(retry_after, backoff(policy, failures, transport.time.rng)))

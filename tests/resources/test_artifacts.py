@@ -718,3 +718,14 @@ async def test_a_download_in_an_unknown_compression_is_an_error(coding: str) -> 
     async with RawServer(handler) as server, client_of(server.url, retry=RetryPolicy(max_attempts=1)) as client:
         with pytest.raises(errors.TransportError, match=coding):
             await client.artifacts.read(ID, "a")
+
+
+async def test_a_download_that_advances_spends_no_retries(tmp_path: Path) -> None:
+    """The budget is for a service that fails, not for connections that are cut now and then."""
+    policy = RetryPolicy(base_delay=0, budget=0)
+    script = ScriptedDownload(*[200_000] * 10)
+    async with RawServer(script) as server, client_of(server.url, retry=policy) as client:
+        assert (await client.artifacts.download(ID, "a", tmp_path)).read_bytes() == DATA
+    async with RawServer(ScriptedDownload(0)) as server, client_of(server.url, retry=policy) as client:
+        with pytest.raises(errors.TransportError):
+            await client.artifacts.download(ID, "b", tmp_path)
