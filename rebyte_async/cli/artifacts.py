@@ -14,10 +14,9 @@ from attrs import frozen
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.cli.completion import artifact_argument, workspace_argument
-from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listing import list_once
-from rebyte_async.cli.options import EXISTING_FILE, confirm, json_option, list_options, yes_option
-from rebyte_async.cli.runtime import do_once, run_once
+from rebyte_async.cli.options import EXISTING_FILE, json_option, list_options, yes_option
+from rebyte_async.cli.runtime import delete_once, run_once
 from rebyte_async.cli.transfers import join_names, local_errors
 from rebyte_async.cli.view import is_terminal, make_transfer_view
 from rebyte_async.cli.view.json import to_json_line
@@ -157,13 +156,16 @@ def upload_artifacts(*, workspace_id: str, paths: tuple[Path, ...], as_json: boo
 def delete_artifacts(*, workspace_id: str, name: str | None, is_all: bool, yes: bool) -> int:
     """Delete artifact NAME of workspace WORKSPACE_ID, or all of them. On a terminal it asks first."""
     _check_choice(name, is_all=is_all)
-    what = f"artifact {name}" if name is not None else "all artifacts"
-    if not confirm(f"Delete {what} of workspace {workspace_id}?", yes=yes, is_yes_required=is_all):
-        return Exit.OTHER
-    where = f"workspace {workspace_id}"
-    if name is None:
-        return do_once(lambda client: client.artifacts.delete_all(workspace_id), f"{what} of {where} are deleted")
-    return do_once(lambda client: client.artifacts.delete(workspace_id, name), f"{what} of {where} is deleted")
+
+    async def delete(client: AsyncRebyte) -> None:
+        if name is None:
+            await client.artifacts.delete_all(workspace_id)
+        else:
+            await client.artifacts.delete(workspace_id, name)
+
+    what, has = ("all artifacts", "are") if name is None else (f"artifact {name}", "is")
+    what = f"{what} of workspace {workspace_id}"
+    return delete_once(delete, f"Delete {what}?", f"{what} {has} deleted", yes=yes, is_yes_required=is_all)
 
 
 @artifacts.command()

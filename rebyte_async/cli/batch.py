@@ -15,7 +15,6 @@ from rebyte_async import AsyncRebyte
 from rebyte_async.batch import BatchItem, Journal, read_journal, read_jsonl
 from rebyte_async.cli.batch_inspect import journal_argument, read_locally, require_distinct
 from rebyte_async.cli.batch_run import BatchJob
-from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.options import ANY_FILE, EXISTING_FILE, add_options
 from rebyte_async.resources.options import OPTIONS
 
@@ -112,7 +111,7 @@ def retry(
     if not statuses:
         raise click.UsageError("say which: --failed, --canceled, --ambiguous, or several of them")
     require_distinct(journal, out=out)
-    if code := read_locally(journal, lambda _reader: Exit.OK):
+    if code := read_locally(journal, lambda _reader: None):
         return code
 
     total = 0

@@ -79,11 +79,11 @@ def _refuse(path: Path, same: Collection[Path]) -> None:
         raise click.UsageError(f"{path} can't be two things at once, as {names} would be: name another file")
 
 
-def read_locally(journal: Path, call: Callable[[JournalReader], int]) -> int:
-    """Call with the reader of a journal, and return the exit code; an error is reported."""
+def read_locally(journal: Path, call: Callable[[JournalReader], int | None]) -> int:
+    """Call with the reader of a journal, and return its exit code, or OK; an error is reported."""
     try:
         with read_journal(journal) as reader:
-            return call(reader)
+            return call(reader) or Exit.OK
     except BrokenPipeError:
         raise
     except (RebyteError, OSError) as error:
@@ -96,9 +96,8 @@ def read_locally(journal: Path, call: Callable[[JournalReader], int]) -> int:
 def status(*, journal: Path, as_json: bool) -> int:
     """Show how far the batch of JOURNAL is, also while it runs."""
 
-    def call(reader: JournalReader) -> int:
+    def call(reader: JournalReader) -> None:
         show_record(_read_status(reader), as_json=as_json)
-        return Exit.OK
 
     return read_locally(journal, call)
 
@@ -134,7 +133,7 @@ def export(*, journal: Path, form: str, statuses: tuple[str, ...], out: Path | N
     require_distinct(journal, out=out)
     lines_of = to_csv if form == "csv" else to_jsonl
 
-    def call(reader: JournalReader) -> int:
+    def call(reader: JournalReader) -> None:
         lines = lines_of(_read_outcomes(reader, statuses))
         if out is None:
             sys.stdout.writelines(lines)
@@ -144,7 +143,6 @@ def export(*, journal: Path, form: str, statuses: tuple[str, ...], out: Path | N
         counts = reader.counts()
         if not statuses and (rest := counts.total - sum(counts.statuses.values())):
             click.echo(f"{rest:,} of {counts.total:,} items haven't ended", err=True)
-        return Exit.OK
 
     return read_locally(journal, call)
 

@@ -98,7 +98,7 @@ class BatchJob:
         finally:
             logger.removeHandler(handler)
 
-    async def _main(self) -> int:
+    async def _main(self) -> None:
         try:
             async with open_client() as client:
                 if self.prepare is not None:
@@ -109,7 +109,6 @@ class BatchJob:
             if self._write_error is None:
                 raise
             raise self._write_error from None
-        return Exit.OK
 
     async def _follow(self, client: AsyncRebyte) -> None:
         runner = BatchRunner(client, journal=self.journal, **self.options)

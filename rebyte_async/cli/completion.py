@@ -12,7 +12,6 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from rebyte_async import AsyncRebyte, RetryPolicy
-from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.types import Page, WebhookEventName
 
@@ -40,13 +39,12 @@ Ids are completed too: they are asked from the API, which takes a moment.
 
 @click.command(epilog=_EPILOG)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(*, shell: str) -> int:
+def completion(*, shell: str) -> None:
     """Print what makes SHELL complete this command."""
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click has these three
     root = click.get_current_context().find_root()
     click.echo(kind(root.command, {}, "rebyte-async", ANSWERS_SHELL).source())
-    return Exit.OK
 
 
 def _completer(

@@ -6,10 +6,8 @@ import click
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.cli.completion import computer_argument
-from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.options import (
-    confirm,
     json_option,
     list_options,
     offset_option,
@@ -18,7 +16,7 @@ from rebyte_async.cli.options import (
     timeout_option,
     yes_option,
 )
-from rebyte_async.cli.runtime import do_once, run_once, show_once
+from rebyte_async.cli.runtime import delete_once, do_once, run_once, show_once
 from rebyte_async.cli.view import show_busy
 from rebyte_async.cli.view.output import show_record
 from rebyte_async.cli.view.table import Column
@@ -130,6 +128,9 @@ def update(*, computer_id: str, instructions: str | None, shown: tuple[str, ...]
 @yes_option
 def delete(*, computer_id: str, yes: bool) -> int:
     """Delete computer COMPUTER_ID. On a terminal it asks first. Beyond the documented API: may change."""
-    if not confirm(f"Delete computer {computer_id}, with everything on it?", yes=yes):
-        return Exit.OTHER
-    return do_once(lambda client: client.agent_computers.delete(computer_id), f"computer {computer_id} is deleted")
+    return delete_once(
+        lambda client: client.agent_computers.delete(computer_id),
+        f"Delete computer {computer_id}, with everything on it?",
+        f"computer {computer_id} is deleted",
+        yes=yes,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -50,14 +51,10 @@ def emulator(*, host: str, port: int, api_key: str | None) -> int:
     """Run the API's emulator on this machine until Ctrl-C: no key, no network, no cost."""
     from rebyte_async.emulator.__main__ import serve  # noqa: PLC0415 - likewise
 
-    async def main() -> int:
-        await serve(host=host, port=port, api_key=api_key)
-        return Exit.OK
-
     def failed(error: RebyteError | OSError) -> int:
         reason = getattr(error, "strerror", None) or error
         print_error(f"can't listen on {host}:{port}: {reason}")
         return Exit.OTHER
 
     click.echo('Ctrl-C stops it. Put "export " before these lines in another shell:', err=True)
-    return run(main, on_interrupt=lambda _: Exit.OK, on_error=failed)
+    return run(partial(serve, host=host, port=port, api_key=api_key), on_interrupt=lambda _: Exit.OK, on_error=failed)

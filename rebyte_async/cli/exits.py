@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import IntEnum
 
 import click
@@ -106,22 +106,16 @@ def report_error(error: errors.RebyteError | OSError) -> Exit:
 
 
 def _done_before(error: errors.RebyteError | OSError) -> Iterator[str]:
-    if isinstance(error, errors.RebyteError):
-        yield from (f"uploaded already:  {_named(item)}" for item in error.uploaded if item not in _given())
-        yield from (f"downloaded already:  {path}" for path in error.downloaded)
-
-
-def _given() -> Sequence[object]:
-    """Return the files that the command line itself names as uploaded before, by `--file-ref`."""
+    if not isinstance(error, errors.RebyteError):
+        return
     context = click.get_current_context(silent=True)
-    return () if context is None else context.params.get("refs", ())
-
-
-def _named(item: object) -> object:
-    """Return an uploaded file as the command line names it."""
-    if isinstance(item, FileRef):
-        return f"--file-ref {shlex.quote(format_file_ref(item))}"
-    return getattr(item, "name", item)
+    given = () if context is None else context.params.get("refs", ())  # uploaded before the command, by its user
+    for item in error.uploaded:
+        if not isinstance(item, FileRef):
+            yield f"uploaded already:  {getattr(item, 'name', item)}"
+        elif item not in given:
+            yield f"uploaded already:  --file-ref {shlex.quote(format_file_ref(item))}"
+    yield from (f"downloaded already:  {path}" for path in error.downloaded)
 
 
 def _row(error: errors.RebyteError | OSError) -> tuple[Exit, str]:

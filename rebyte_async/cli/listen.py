@@ -7,6 +7,7 @@ import logging
 import secrets
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 import click
@@ -26,9 +27,6 @@ from rebyte_async.webhooks import Receipt, WebhookReceiver, WebhookVerifier
 
 _DESCRIPTION = "rebyte-async webhooks listen"
 _CLEAN_UP_LIMIT = 10.0
-_TOO_LARGE = 413
-_COMPRESSED = 415
-_NOT_READY = 503
 
 
 @define(eq=False, kw_only=True)
@@ -56,9 +54,8 @@ class Listener:
     async def run(self) -> int:
         """Listen, and return the exit code."""
         self._ended = asyncio.get_running_loop().create_future()
-        logging.getLogger("rebyte_async.webhooks").addHandler(
-            logging.NullHandler()
-        )  # the command itself shows all of it
+        # The command itself shows all of it.
+        logging.getLogger("rebyte_async.webhooks").addHandler(logging.NullHandler())
         try:
             async with AsyncExitStack() as stack:
                 await self._open(stack)
@@ -163,27 +160,28 @@ class Listener:
 
     async def _handle(self, request: web.BaseRequest) -> int:
         if self._receiver is None:
-            return _NOT_READY
+            return HTTPStatus.SERVICE_UNAVAILABLE
         if request.method != "POST":
-            return self._refuse(405, f"a delivery is a POST, not a {request.method}", request)
+            return self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, f"a delivery is a POST, not a {request.method}", request)
         codings = [coding for coding in request.headers.getall("Content-Encoding", ()) if coding.lower() != "identity"]
         if codings:
-            return self._refuse(_COMPRESSED, f"a delivery's body must not be encoded as {codings[0]}", request)
+            return self._refuse(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a delivery's body must not be encoded as {codings[0]}", request
+            )
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return self._refuse(_TOO_LARGE, "the body is larger than a delivery's may be", request)
+            return self._refuse(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is larger than a delivery's may be", request
+            )
         receipt = await self._receiver.receive(request.headers, body)
         if receipt.event is not None or isinstance(receipt.error, WebhookPayloadError):
             self._show(receipt, body)
-            self._forward(request, receipt, body)
+            if self._forwarder is not None:
+                task_id = None if receipt.event is None else receipt.event.task_id
+                self._forwarder.add(Forwarding(task_id, tuple(request.headers.items()), body))
             return receipt.status
         return self._refuse(receipt.status, str(receipt.error or "it can't be received"), request)
-
-    def _forward(self, request: web.BaseRequest, receipt: Receipt, body: bytes) -> None:
-        if self._forwarder is not None:
-            task_id = None if receipt.event is None else receipt.event.task_id
-            self._forwarder.add(Forwarding(task_id, tuple(request.headers.items()), body))
 
     # --- Output ---
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, and the question before something is deleted."""
+"""Options and arguments that several commands have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import click
 from attrs import frozen
 
 from rebyte_async.cli.completion import complete_computer
-from rebyte_async.cli.view.text import one_line
 from rebyte_async.resources.files import Attachment
 from rebyte_async.resources.options import OPTIONS, CreateOptions
 from rebyte_async.types import FileRef
@@ -102,24 +101,24 @@ class Submission:
     """The options of a new task that are given, by their names in `client.tasks.create`."""
 
 
-def submission_options(*flags: str) -> _Option:
-    """Add PROMPT, `--skill`, `--file`, `--file-ref` and these flags of a new task; the command gets `submission`."""
-    names = [name for name, flag in NEW_TASK_FLAGS.items() if flag in flags]
+def submission_options(*, is_new_task: bool) -> _Option:
+    """Add PROMPT, `--skill`, `--file`, `--file-ref` and the options of a new task; the command gets `submission`."""
+    flags = NEW_TASK_FLAGS if is_new_task else {}
 
     def add(command: Callable[..., int]) -> Callable[..., int]:
         @wraps(command)
         def with_submission(
             *, prompt: str, skills: tuple[str, ...], paths: tuple[Path, ...], refs: tuple[FileRef, ...], **given: Any
         ) -> int:
-            new_task = {name: value for name in names if (value := given.pop(name)) is not None}
+            new_task = {name: value for name in flags if (value := given.pop(name)) is not None}
             submission = Submission(_read_prompt(prompt), skills, (*paths, *refs), cast("CreateOptions", new_task))
             return command(submission=submission, **given)
 
         return add_options(
             click.argument("prompt"),
             *(
-                click.option(NEW_TASK_FLAGS[name], name, help=OPTIONS[name].summary, **_PRESENTATION.get(name, {}))
-                for name in names
+                click.option(flag, name, help=OPTIONS[name].summary, **_PRESENTATION.get(name, {}))
+                for name, flag in flags.items()
             ),
             click.option("--skill", "skills", multiple=True, help="A skill such as pdf; may be repeated."),
             click.option(
@@ -164,17 +163,3 @@ def read_text(given: str) -> str:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
         raise click.UsageError(f"stdin isn't UTF-8 (byte {error.start + 1}): convert it first") from error
-
-
-def confirm(question: str, *, yes: bool, is_yes_required: bool = False) -> bool:
-    """Ask on a terminal whether the user is sure; elsewhere the command itself, or the required `--yes`, says so."""
-    if yes:
-        return True
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        if is_yes_required:
-            raise click.UsageError("this isn't a terminal, so the question can't be asked: give --yes if you are sure")
-        return True
-    if click.confirm(one_line(question), err=True):
-        return True
-    click.echo("nothing was done", err=True)
-    return False

@@ -40,7 +40,7 @@ A cursor is in the last line of --json. Ctrl-C leaves the remote task running.
 
 
 @click.command(epilog=_RUN_EPILOG)
-@submission_options(*NEW_TASK_FLAGS.values())
+@submission_options(is_new_task=True)
 @click.option("--task-id", metavar="ID", shell_complete=complete_task, help="A task of which this is the next turn.")
 @timeout_option("watching")
 @click.option(

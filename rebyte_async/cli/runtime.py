@@ -22,7 +22,7 @@ from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import ConfigurationError, RebyteError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_Main: TypeAlias = "Callable[[], Coroutine[Any, Any, int]]"
+_Main: TypeAlias = "Callable[[], Coroutine[Any, Any, int | None]]"
 
 
 def open_client() -> AsyncRebyte:
@@ -51,14 +51,35 @@ def do_once(act: Callable[[AsyncRebyte], Awaitable[object]], done: str) -> int:
     return run_once(call)
 
 
+def delete_once(
+    delete: Callable[[AsyncRebyte], Awaitable[object]],
+    question: str,
+    done: str,
+    *,
+    yes: bool,
+    is_yes_required: bool = False,
+) -> int:
+    """Delete something, and return the exit code.
+
+    On a terminal the user is asked first; elsewhere the command itself, or the required `--yes`, says that he is sure.
+    """
+    is_asked = not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    if is_yes_required and not yes and not is_asked:
+        raise click.UsageError("this isn't a terminal, so the question can't be asked: give --yes if you are sure")
+    if is_asked and not click.confirm(one_line(question), err=True):
+        click.echo("nothing was done", err=True)
+        return Exit.OTHER
+    return do_once(delete, done)
+
+
 def run_once(
     call: Callable[[AsyncRebyte], Awaitable[int | None]], *, on_interrupt: str | Callable[[], str] = ""
 ) -> int:
     """Run a call with a client, and return its exit code, or OK; `on_interrupt` says after Ctrl-C what remains."""
 
-    async def main() -> int:
+    async def main() -> int | None:
         async with open_client() as client:
-            return await call(client) or Exit.OK
+            return await call(client)
 
     return run(main, on_interrupt=say_on_interrupt(on_interrupt))
 
@@ -85,7 +106,7 @@ def run(
     """Run a coroutine in its own event loop, and return the exit code for whatever ends it.
 
     Args:
-        main: What to run; returns the exit code.
+        main: What to run; returns the exit code, or None for OK.
         on_interrupt: Called after a signal with 128 plus its number; says what remains, and returns the code.
         on_error: Called with an error; reports it, and returns the exit code.
         on_signal: Called with 1 when a signal came, before `main` is cancelled, and with 2 on a second one.
@@ -166,7 +187,7 @@ def _run_loop(main: _Main, on_signal: Callable[[int], None]) -> int:
         interrupt.task = asyncio.current_task()
         interrupt.loop = asyncio.get_running_loop()
         try:
-            return await main()
+            return await main() or Exit.OK
         except asyncio.CancelledError:
             if interrupt.number is None or interrupt.is_second:
                 raise

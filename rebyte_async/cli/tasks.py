@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable
 
 import click
 
@@ -12,9 +12,7 @@ from rebyte_async.cli.completion import task_argument
 from rebyte_async.cli.exits import Exit, exit_code_for_status, print_error
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.options import (
-    NEW_TASK_FLAGS,
     Submission,
-    confirm,
     json_option,
     list_options,
     offset_option,
@@ -24,7 +22,7 @@ from rebyte_async.cli.options import (
     yes_option,
 )
 from rebyte_async.cli.recovery import add_candidates
-from rebyte_async.cli.runtime import do_once, run_once, show_once
+from rebyte_async.cli.runtime import delete_once, run_once, show_once
 from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_transfer_view, show_busy
 from rebyte_async.cli.view.output import show_content, show_created, show_record
@@ -33,7 +31,7 @@ from rebyte_async.cli.view.text import one_line, sanitize
 from rebyte_async.errors import AmbiguousRequestError
 from rebyte_async.resources.options import CreateOptions
 from rebyte_async.resources.waiting import cancel_until_terminal
-from rebyte_async.types import FileRef, Prompt, Task, Visibility
+from rebyte_async.types import Prompt, Task, Visibility
 
 _COLUMNS: tuple[Column[Task], ...] = (
     Column(heading="ID", of=lambda task: task.id),
@@ -86,7 +84,7 @@ def get(*, task_id: str, as_json: bool) -> int:
 
 
 @tasks.command(epilog=_CREATE_EPILOG)
-@submission_options(*NEW_TASK_FLAGS.values())
+@submission_options(is_new_task=True)
 @style_options()
 def create(*, submission: Submission, style: str | None) -> int:
     """Start a task for PROMPT and don't watch it; - reads the prompt from stdin. This costs money."""
@@ -95,7 +93,7 @@ def create(*, submission: Submission, style: str | None) -> int:
 
 @tasks.command()
 @task_argument
-@submission_options()
+@submission_options(is_new_task=False)
 @style_options()
 def prompt(*, task_id: str, submission: Submission, style: str | None) -> int:
     """Give task TASK_ID its next turn, PROMPT, and don't watch it; - reads it from stdin. This costs money."""
@@ -105,19 +103,24 @@ def prompt(*, task_id: str, submission: Submission, style: str | None) -> int:
 def _submit_once(task_id: str | None, submission: Submission, style: str | None) -> int:
     """Upload files, start a new task or the next turn of one with them, and return the exit code."""
     fate = "nothing was started"
-    doing = "starting the task" if task_id is None else "giving the task its next turn"
 
     async def call(client: AsyncRebyte) -> None:
         nonlocal fate
         files = await upload_files(client, submission.attachments, make_transfer_view(quiet=style == "quiet"))
+        submit: Awaitable[Task | Prompt]
         if task_id is None:
+            options: CreateOptions = {**submission.new_task, "skills": submission.skills, "files": files}
+            submit = client.tasks.create(submission.prompt, **options)
+            doing = "starting the task"
             fate = "it isn't known whether a task was started: look at rebyte-async tasks list"
         else:
+            submit = client.tasks.prompt(task_id, submission.prompt, skills=submission.skills, files=files)
+            doing = "giving the task its next turn"
             fate = f"it isn't known whether the turn was started: look at rebyte-async tasks get {task_id}"
         began = time.monotonic()
         try:
             with show_busy(doing):
-                created = await _submit(client, task_id, submission, files)
+                created = await submit
         except AmbiguousRequestError as error:
             await add_candidates(error, client, task_id=task_id, seconds=time.monotonic() - began)
             raise
@@ -128,15 +131,6 @@ def _submit_once(task_id: str | None, submission: Submission, style: str | None)
             click.echo(f"watch it:  rebyte-async events {one_line(started)}", err=True)
 
     return run_once(call, on_interrupt=lambda: fate)
-
-
-async def _submit(
-    client: AsyncRebyte, task_id: str | None, submission: Submission, files: Sequence[FileRef]
-) -> Task | Prompt:
-    if task_id is not None:
-        return await client.tasks.prompt(task_id, submission.prompt, skills=submission.skills, files=files)
-    options: CreateOptions = {**submission.new_task, "skills": submission.skills, "files": files}
-    return await client.tasks.create(submission.prompt, **options)
 
 
 @tasks.command()
@@ -186,9 +180,12 @@ tasks.add_command(cancel)
 @yes_option
 def delete(*, task_id: str, yes: bool) -> int:
     """Delete task TASK_ID. On a terminal it asks first."""
-    if not confirm(f"Delete task {task_id}?", yes=yes):
-        return Exit.OTHER
-    return do_once(lambda client: client.tasks.delete(task_id), f"task {task_id} is deleted")
+    return delete_once(
+        lambda client: client.tasks.delete(task_id),
+        f"Delete task {task_id}?",
+        f"task {task_id} is deleted",
+        yes=yes,
+    )
 
 
 @tasks.command()

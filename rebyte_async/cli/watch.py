@@ -67,7 +67,7 @@ class Watch:
         )
         return self._end() if code == Exit.OK else code
 
-    async def _main(self) -> int:
+    async def _main(self) -> None:
         async with self.open_client() as client:
             limit = asyncio.timeout(self.timeout)
             try:
@@ -84,7 +84,6 @@ class Watch:
                 seconds = time.monotonic() - self._began
                 await add_candidates(error, client, task_id=self.task_id, seconds=seconds)
                 raise
-        return Exit.OK
 
     async def _follow(self, client: AsyncRebyte) -> TaskResult:
         if self.prepare is not None:

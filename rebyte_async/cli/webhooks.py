@@ -9,10 +9,9 @@ from yarl import URL
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.cli.completion import complete_event, webhook_argument
-from rebyte_async.cli.exits import Exit
 from rebyte_async.cli.listing import list_once
-from rebyte_async.cli.options import confirm, json_option, list_options, read_text, style_options, yes_option
-from rebyte_async.cli.runtime import do_once, run, run_once, say_on_interrupt, show_once
+from rebyte_async.cli.options import json_option, list_options, read_text, style_options, yes_option
+from rebyte_async.cli.runtime import delete_once, run, run_once, say_on_interrupt, show_once
 from rebyte_async.cli.view.json import to_json_line
 from rebyte_async.cli.view.output import show_created
 from rebyte_async.cli.view.table import Column
@@ -116,9 +115,12 @@ def create(*, url: str, events: tuple[str, ...], secret: str | None, style: str 
 @yes_option
 def delete(*, webhook_id: str, yes: bool) -> int:
     """Remove webhook WEBHOOK_ID. On a terminal it asks first."""
-    if not confirm(f"Remove webhook {webhook_id}?", yes=yes):
-        return Exit.OTHER
-    return do_once(lambda client: client.webhooks.delete(webhook_id), f"webhook {webhook_id} is deleted")
+    return delete_once(
+        lambda client: client.webhooks.delete(webhook_id),
+        f"Remove webhook {webhook_id}?",
+        f"webhook {webhook_id} is deleted",
+        yes=yes,
+    )
 
 
 @webhooks.command("public-key")

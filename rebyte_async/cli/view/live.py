@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Self
 
-from attrs import define, field
+from attrs import Factory, define, field
 from rich.console import Console, Group, RenderableType
 from rich.progress import (
     BarColumn,
@@ -77,13 +77,10 @@ class LiveBatchView(words.BatchView):
     """Draws the same few lines again and again."""
 
     console: Console = field(factory=lambda: make_console(sys.stderr), init=False)
-    _live: Redrawn = field(init=False)
+    _live: Redrawn = field(default=Factory(lambda view: Redrawn(view, view.console), takes_self=True), init=False)
     _progress: BatchProgress | None = field(default=None, init=False)
     _total: int | None = field(default=None, init=False)
     _doing: str = field(default="", init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._live = Redrawn(self, self.console)
 
     def show(self, progress: BatchProgress, total: int | None, /) -> None:
         self._progress, self._total = progress, total

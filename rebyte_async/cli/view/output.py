@@ -33,7 +33,7 @@ async def show_list(items: AsyncIterable[T], columns: Sequence[Column[T]], *, as
         return len(drawn)
     count = 0
     async for item in items:
-        _print(_line(item, columns, as_json=as_json))
+        show_items([item], columns, as_json=as_json)
         count += 1
     return count
 
@@ -43,15 +43,11 @@ def show_items(items: Sequence[T], columns: Sequence[Column[T]], *, as_json: boo
     screen = None if as_json else open_screen(sys.stdout)
     if screen is None:
         for item in items:
-            _print(_line(item, columns, as_json=as_json))
+            _print(to_json_line(item) if as_json else "\t".join(column.plain(item) for column in columns))
     elif items:
         screen.print_table(columns, [[column.cell(item) for column in columns] for item in items])
     else:
         screen.print_prose(empty, "dim")
-
-
-def _line(item: T, columns: Sequence[Column[T]], *, as_json: bool) -> str:
-    return to_json_line(item) if as_json else "\t".join(column.plain(item) for column in columns)
 
 
 def show_created(item: Task | Prompt | Webhook, style: str | None) -> None:

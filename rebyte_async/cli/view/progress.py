@@ -36,14 +36,12 @@ class TransferView(Shown):
     def transfer(self, name: str, verb: str) -> Generator[None]:
         """Show a transfer from its beginning to its end; `verb` says what was done."""
         with self:
-            self.begin(name)
+            self.name = one_line(name)
+            self.began = time.monotonic()
+            self.update(0, 1)
+            self.count = 0
             yield
             self.finish(verb)
-
-    def begin(self, name: str) -> None:
-        self.name, self.began = one_line(name), time.monotonic()
-        self.update(0, 1)
-        self.count = 0
 
     def update(self, done: int, total: int, /) -> None:
         """Show how many bytes are transferred; `total` is 0 where it isn't known."""

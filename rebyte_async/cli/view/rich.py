@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from attrs import define, field
+from attrs import Factory, define, field
 from rich.console import Console, Group, RenderableType
 from rich.rule import Rule
 from rich.text import Text
@@ -40,8 +40,8 @@ _ENDS = {"completed": ("✓ completed", "green"), "failed": ("✗ failed", "red"
 class RichView(View):
     """Prints a line once it can't change any more; only the line being written and the status are drawn again."""
 
-    _console: Console = field(converter=make_console)
-    _live: Redrawn = field(init=False)
+    console: Console = field(converter=make_console)
+    _live: Redrawn = field(default=Factory(lambda view: Redrawn(view, view.console), takes_self=True), init=False)
     _spoken: SpokenText = field(factory=SpokenText, init=False)
     _prose: Prose | None = field(default=None, init=False)
     """The block that is being written."""
@@ -55,9 +55,6 @@ class RichView(View):
     _usage: str = field(default="", init=False)
     _since: float = field(factory=time.monotonic, init=False)
     _last_heard: float = field(factory=time.monotonic, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._live = Redrawn(self, self._console)
 
     def begin(self, task_id: str) -> None:
         self._task_id = task_id
@@ -217,19 +214,19 @@ class RichView(View):
 
     @property
     def _width(self) -> int:
-        return prose_width(self._console)
+        return prose_width(self.console)
 
     def _cut(self, line: Text) -> Text:
-        line.truncate(self._console.width, overflow="ellipsis")
+        line.truncate(self.console.width, overflow="ellipsis")
         return line
 
     def _print(self, *lines: RenderableType) -> None:
         if lines:
-            self._console.print(Group(*lines), overflow="fold")
+            self.console.print(Group(*lines), overflow="fold")
 
     def _print_unbroken(self, line: Text) -> None:
         """Print a line that remains one when it is copied, however narrow the terminal is."""
-        self._console.print(line, soft_wrap=True)
+        self.console.print(line, soft_wrap=True)
 
     # --- What is drawn again and again: the line being written, and the status ---
 
@@ -246,5 +243,5 @@ class RichView(View):
         if silence > _QUIET:
             line.append(f"  quiet for {format_duration(silence)}, which is normal", "dim")
         line.append("  Ctrl-C to leave", "dim")
-        line.truncate(self._console.width - ECHO, overflow="ellipsis")
+        line.truncate(self.console.width - ECHO, overflow="ellipsis")
         return line

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeGuard, cast
+from typing import cast
 
 from attrs import define, field, frozen
 from rich.filesize import decimal
@@ -82,9 +82,9 @@ def excerpt(output: object, limit: int) -> Excerpt:
 
 def format_arguments(given: object) -> str:
     """Put a tool's arguments on one line: a single text as it is, several values with their names."""
-    if not _is_object(given):
+    if not isinstance(given, Mapping):
         return _short(given)
-    items = list(given.items())
+    items = list(cast("Mapping[str, object]", given).items())
     if len(items) == 1 and isinstance(items[0][1], str):
         return one_line(items[0][1])
     return one_line(", ".join(f"{name}={_short(value)}" for name, value in items))
@@ -171,10 +171,6 @@ class SpokenText:
         if self._assembler.text.rstrip().endswith(final) or (result.status != "completed" and "\n" not in final):
             return ""
         return sanitize(final)
-
-
-def _is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
-    return isinstance(value, Mapping)
 
 
 def _is_recent(moment: datetime) -> bool:
