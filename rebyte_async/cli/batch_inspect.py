@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import click
 from attrs import frozen
 
-from rebyte_async.batch import BatchOutcome, JournalReader, read_journal, write_report
+from rebyte_async.batch import JournalReader, read_journal, write_report
 from rebyte_async.batch.journal import journal_files
 from rebyte_async.cli.exits import Exit, report_error
 from rebyte_async.cli.options import ANY_FILE, json_option
@@ -95,11 +95,7 @@ def read_locally(journal: Path, call: Callable[[JournalReader], int | None]) -> 
 @json_option
 def status(*, journal: Path, as_json: bool) -> int:
     """Show how far the batch of JOURNAL is, also while it runs."""
-
-    def call(reader: JournalReader) -> None:
-        show_record(_read_status(reader), as_json=as_json)
-
-    return read_locally(journal, call)
+    return read_locally(journal, lambda reader: show_record(_read_status(reader), as_json=as_json))
 
 
 def _read_status(reader: JournalReader) -> BatchSummary:
@@ -134,7 +130,8 @@ def export(*, journal: Path, form: str, statuses: tuple[str, ...], out: Path | N
     lines_of = to_csv if form == "csv" else to_jsonl
 
     def call(reader: JournalReader) -> None:
-        lines = lines_of(_read_outcomes(reader, statuses))
+        items = reader.items(statuses=statuses or None)
+        lines = lines_of(outcome for item in items if (outcome := item.outcome) is not None)
         if out is None:
             sys.stdout.writelines(lines)
         else:
@@ -145,12 +142,6 @@ def export(*, journal: Path, form: str, statuses: tuple[str, ...], out: Path | N
             click.echo(f"{rest:,} of {counts.total:,} items haven't ended", err=True)
 
     return read_locally(journal, call)
-
-
-def _read_outcomes(reader: JournalReader, statuses: tuple[str, ...]) -> Iterator[BatchOutcome]:
-    for item in reader.items(statuses=statuses or None):
-        if (outcome := item.outcome) is not None:
-            yield outcome
 
 
 @click.command(epilog=_REPORT_EPILOG)

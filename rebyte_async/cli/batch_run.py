@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from attrs import Factory, define, field
@@ -162,18 +162,17 @@ class BatchJob:
     # --- The ends of the run ---
 
     def _note_signal(self, count: int) -> None:
-        if count > 1:
-            self._exit_at_once()
-        what = "canceling the running tasks" if self.options.get("cancel_remote") else "stopping"
-        self._view.say(f"{what}; Ctrl-C again to leave at once")
-
-    def _exit_at_once(self) -> NoReturn:
-        """End the process without the clean-up, which takes its time: the journal is right at every moment."""
+        cancels = self.options.get("cancel_remote")
+        if count == 1:
+            what = "canceling the running tasks" if cancels else "stopping"
+            self._view.say(f"{what}; Ctrl-C again to leave at once")
+            return
         with suppress(Exception):  # a signal comes at any point of the program
             self._view.__exit__(None, None, None)
-            fate = "some tasks may not be canceled" if self.options.get("cancel_remote") else "the tasks keep running"
+            fate = "some tasks may not be canceled" if cancels else "the tasks keep running"
             click.echo(f"left at once: {fate}", err=True)
             self._say_how_to_continue()
+        # End the process without the clean-up, which takes its time: the journal is right at every moment.
         os._exit(128 + signal.SIGINT)
 
     def _complete_file(self) -> None:

@@ -7,15 +7,7 @@ import click
 from rebyte_async import AsyncRebyte
 from rebyte_async.cli.completion import computer_argument
 from rebyte_async.cli.listing import list_once
-from rebyte_async.cli.options import (
-    json_option,
-    list_options,
-    offset_option,
-    read_text,
-    style_options,
-    timeout_option,
-    yes_option,
-)
+from rebyte_async.cli.options import json_option, list_options, read_text, style_options, timeout_option, yes_option
 from rebyte_async.cli.runtime import delete_once, do_once, run_once, show_once
 from rebyte_async.cli.view import show_busy
 from rebyte_async.cli.view.output import show_record
@@ -45,7 +37,6 @@ def computers() -> None:
 
 
 @computers.command("list")
-@offset_option
 @list_options(50)
 def list_computers(*, offset: int, limit: int, is_all: bool, as_json: bool) -> int:
     """List the organization's machines, newest first."""

@@ -81,16 +81,12 @@ def explain(error: errors.RebyteError | OSError) -> str:
     if not isinstance(error, errors.RebyteError):
         about = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return one_line(f"{about}{error.strerror or error}")
-    hint = _hint(error)
-    return one_line(f"{error} ({hint})" if hint else str(error))
-
-
-def _hint(error: errors.RebyteError) -> str:
+    hint = _row(error)[1]
     if isinstance(error, errors.AmbiguousRequestError) and error.url.endswith(_COMPUTERS):
-        return _LOST_COMPUTER
-    if isinstance(error, errors.NotFoundError) and error.url.endswith(_COLLECTIONS):
-        return _WRONG_ADDRESS
-    return _row(error)[1]
+        hint = _LOST_COMPUTER
+    elif isinstance(error, errors.NotFoundError) and error.url.endswith(_COLLECTIONS):
+        hint = _WRONG_ADDRESS
+    return one_line(f"{error} ({hint})" if hint else str(error))
 
 
 def print_error(text: str) -> None:

@@ -84,7 +84,10 @@ class Listener:
         secret = self.secret
         if secret is None and self.register and existing is None:
             secret = secrets.token_urlsafe(32)
-        self._receiver = await stack.enter_async_context(self._make_receiver(client, secret))
+        checks_signature = self.signature or secret is None
+        key = client.webhooks.public_key if client is not None and checks_signature else None
+        receiver = WebhookReceiver(WebhookVerifier(secret, key), url=self._url)
+        self._receiver = await stack.enter_async_context(receiver)
         if client is not None and self.register:
             stack.push_async_callback(self._remove, client)
             await self._register(client, existing, secret)
@@ -108,11 +111,6 @@ class Listener:
             await asyncio.wait([forwarding])
 
         stack.push_async_callback(stop)
-
-    def _make_receiver(self, client: AsyncRebyte | None, secret: str | None) -> WebhookReceiver:
-        checks_signature = self.signature or secret is None
-        key = client.webhooks.public_key if client is not None and checks_signature else None
-        return WebhookReceiver(WebhookVerifier(secret, key), url=self._url)
 
     # --- The webhook ---
 

@@ -35,7 +35,7 @@ _LINE_HELP = "Print a JSON object a line, for programs."
 
 json_option: _Option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 yes_option: _Option = click.option("--yes", "-y", is_flag=True, help="Don't ask.")
-offset_option: _Option = click.option(
+_offset_option: _Option = click.option(
     "--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Skip the first N."
 )
 
@@ -56,8 +56,12 @@ def timeout_option(verb: str) -> _Option:
 
 
 def list_options(limit: int | None) -> Callable[[_F], _F]:
-    """Add `--limit`, `--all` and `--json`; without an option `limit` items are listed, or all where it is None."""
+    """Add `--limit`, `--all` and `--json`; without an option all items are listed.
+
+    For a list that the API pages, `limit` is how many are listed without an option, and `--offset` is added as well.
+    """
     return add_options(
+        *([] if limit is None else [_offset_option]),
         click.option(
             "--limit",
             type=click.IntRange(min=1),
@@ -111,7 +115,10 @@ def submission_options(*, is_new_task: bool) -> _Option:
             *, prompt: str, skills: tuple[str, ...], paths: tuple[Path, ...], refs: tuple[FileRef, ...], **given: Any
         ) -> int:
             new_task = {name: value for name in flags if (value := given.pop(name)) is not None}
-            submission = Submission(_read_prompt(prompt), skills, (*paths, *refs), cast("CreateOptions", new_task))
+            text = read_text(prompt)
+            if not text.strip():  # found before anything is uploaded
+                raise click.UsageError("PROMPT is empty")
+            submission = Submission(text, skills, (*paths, *refs), cast("CreateOptions", new_task))
             return command(submission=submission, **given)
 
         return add_options(
@@ -146,13 +153,6 @@ def _parse_file_ref(value: str) -> FileRef:
     if not file_id.strip() or not filename.strip():
         raise click.BadParameter(f"{value!r:.80} is not ID=FILENAME, as rebyte-async files upload -q prints it")
     return FileRef(file_id, filename)
-
-
-def _read_prompt(given: str) -> str:
-    text = read_text(given)
-    if not text.strip():  # found before anything is uploaded
-        raise click.UsageError("PROMPT is empty")
-    return text
 
 
 def read_text(given: str) -> str:

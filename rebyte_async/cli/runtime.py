@@ -116,7 +116,7 @@ def run(
         with screen or nullcontext():
             return _run_loop(main, on_signal)
     except _SignalReceived as received:
-        return on_interrupt(128 + received.number)
+        return on_interrupt(128 + received.args[0])
     except KeyboardInterrupt:
         return on_interrupt(Exit.INTERRUPTED)
     except BrokenPipeError:
@@ -134,11 +134,7 @@ def discard_output() -> int:
 
 
 class _SignalReceived(BaseException):
-    """A signal ended `main`, and everything that it had opened is closed."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
+    """A signal, of this number, ended `main`, and everything that it had opened is closed."""
 
 
 @define

@@ -15,7 +15,6 @@ from rebyte_async.cli.options import (
     Submission,
     json_option,
     list_options,
-    offset_option,
     style_options,
     submission_options,
     timeout_option,
@@ -62,7 +61,6 @@ def tasks() -> None:
 
 
 @tasks.command("list")
-@offset_option
 @list_options(50)
 def list_tasks(*, offset: int, limit: int, is_all: bool, as_json: bool) -> int:
     """List the tasks that were made through the API, newest first."""
@@ -155,7 +153,7 @@ def wait(*, task_id: str, timeout: float | None, style: str | None) -> int:
     return run_once(call, on_interrupt=f"task {task_id} keeps running")
 
 
-@click.command()
+@tasks.command()
 @task_argument
 @json_option
 def cancel(*, task_id: str, as_json: bool) -> int:
@@ -170,9 +168,6 @@ def cancel(*, task_id: str, as_json: bool) -> int:
         return Exit.OK if task.is_terminal else Exit.OTHER
 
     return run_once(call)
-
-
-tasks.add_command(cancel)
 
 
 @tasks.command()

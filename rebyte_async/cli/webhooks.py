@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -136,16 +137,10 @@ def public_key(*, as_json: bool) -> int:
 
 
 def _check_url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        url = URL(value)
-        is_valid = url.scheme in {"http", "https"} and bool(url.host)
-    except ValueError:
-        is_valid = False
-    if not is_valid:
-        raise click.BadParameter(f"{value!r:.200} is not an http or https URL")
-    return value
+    with suppress(ValueError):
+        if value is None or (URL(value).scheme in {"http", "https"} and URL(value).host):
+            return value
+    raise click.BadParameter(f"{value!r:.200} is not an http or https URL")
 
 
 @webhooks.command(epilog=_LISTEN_EPILOG)

@@ -95,17 +95,14 @@ class Prose:
         return [self._end_line()] if self._part else []
 
     def _wrap(self, width: int) -> list[str]:
-        if not self._is_continued:
-            match = _INDENT.match(self._part)
-            self._indent = min(len(match.group()) if match else 0, _DEEPEST_INDENT, width // 4)
-        return self._fill(width)
-
-    def _fill(self, width: int) -> list[str]:
         """Break the part into terminal lines, filled greedily with words, so that more text changes none but the last.
 
         rich's own wrapping drops the spaces at the end of the last line, which the next word needs, and gives a word
         that is longer than the terminal and ends at its edge a blank line.
         """
+        if not self._is_continued:
+            match = _INDENT.match(self._part)
+            self._indent = min(len(match.group()) if match else 0, _DEEPEST_INDENT, width // 4)
         lines: list[str] = []
         indented = width - self._indent
         line, room = "", indented if self._is_continued else width
