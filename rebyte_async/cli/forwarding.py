@@ -26,32 +26,20 @@ class Forwarding:
     body: bytes
 
 
-@frozen
-class Forwarded:
-    """An application's response to a delivery."""
-
-    task_id: str | None
-    status: int | None
-    """The status; None if there was no response."""
-    error: str | None
-    """Why there was no response."""
-    seconds: float
-
-
 @define(eq=False)
 class Forwarder:
     """Forwards deliveries to a URL, in the order in which they came."""
 
     url: str
-    _report: Callable[[Forwarded], None]
-    """Called after each delivery."""
+    _report: Callable[[Forwarding, int | str, float], None]
+    """Called after each delivery with the status of the response, or why there was none, and the seconds it took."""
     _queue: asyncio.Queue[Forwarding] = field(factory=lambda: asyncio.Queue[Forwarding](_MOST_QUEUED), init=False)
 
     def add(self, delivery: Forwarding) -> None:
         try:
             self._queue.put_nowait(delivery)
         except asyncio.QueueFull:
-            self._report(Forwarded(delivery.task_id, None, f"{_MOST_QUEUED} others are queued already", 0))
+            self._report(delivery, f"{_MOST_QUEUED} others are queued already", 0)
 
     async def work(self) -> None:
         """Forward the deliveries of the queue, until this is cancelled."""
@@ -60,18 +48,18 @@ class Forwarder:
             while True:
                 delivery = await self._queue.get()
                 began = time.monotonic()
-                status, error = await self._forward(session, delivery)
-                self._report(Forwarded(delivery.task_id, status, error, time.monotonic() - began))
+                outcome = await self._forward(session, delivery)
+                self._report(delivery, outcome, time.monotonic() - began)
 
-    async def _forward(self, session: aiohttp.ClientSession, delivery: Forwarding) -> tuple[int | None, str | None]:
+    async def _forward(self, session: aiohttp.ClientSession, delivery: Forwarding) -> int | str:
         """Return the status of the application's response, or why there was none."""
         headers = [(name, value) for name, value in delivery.headers if name.lower() not in _CONNECTION_HEADERS]
         try:
             async with session.post(self.url, data=delivery.body, headers=headers, allow_redirects=False) as response:
-                return response.status, None
+                return response.status
         except TimeoutError:
-            return None, f"no response in {_TIMEOUT:g} s"
+            return f"no response in {_TIMEOUT:g} s"
         except aiohttp.ClientConnectorError:
-            return None, "nothing accepts connections there"
+            return "nothing accepts connections there"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return None, str(error) or type(error).__name__
+            return str(error) or type(error).__name__

@@ -17,7 +17,7 @@ from attrs import define, field
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.cli.exits import Exit, explain, print_error
-from rebyte_async.cli.forwarding import Forwarded, Forwarder, Forwarding
+from rebyte_async.cli.forwarding import Forwarder, Forwarding
 from rebyte_async.cli.runtime import open_client
 from rebyte_async.cli.view.json import to_json_line
 from rebyte_async.cli.view.text import one_line
@@ -206,14 +206,14 @@ class Listener:
             self._print_text(f"refused with {status}: {reason} (from {request.remote})")
         return status
 
-    def _show_forwarded(self, forwarded: Forwarded) -> None:
-        url = self.forward
+    def _show_forwarded(self, delivery: Forwarding, outcome: int | str, seconds: float) -> None:
+        status, error = (outcome, None) if isinstance(outcome, int) else (None, outcome)
         if self.as_json:
-            facts = {"task_id": forwarded.task_id, "status": forwarded.status, "error": forwarded.error}
-            self._print_json(kind="forwarded", url=url, **facts, seconds=round(forwarded.seconds, 3))
+            facts = {"task_id": delivery.task_id, "status": status, "error": error}
+            self._print_json(kind="forwarded", url=self.forward, **facts, seconds=round(seconds, 3))
             return
-        outcome = f"failed: {forwarded.error}" if forwarded.status is None else f"responded {forwarded.status}"
-        self._print_text(f"-> {url} {outcome} ({forwarded.seconds * 1000:.0f} ms)")
+        words = f"responded {status}" if error is None else f"failed: {error}"
+        self._print_text(f"-> {self.forward} {words} ({seconds * 1000:.0f} ms)")
 
     def _print_json(self, **facts: Any) -> None:
         self._print(to_json_line({"time": datetime.now(UTC), **facts}))

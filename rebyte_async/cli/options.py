@@ -35,9 +35,6 @@ _LINE_HELP = "Print a JSON object a line, for programs."
 
 json_option: _Option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 yes_option: _Option = click.option("--yes", "-y", is_flag=True, help="Don't ask.")
-_offset_option: _Option = click.option(
-    "--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Skip the first N."
-)
 
 
 def add_options(*options: _Option) -> Callable[[_F], _F]:
@@ -60,8 +57,9 @@ def list_options(limit: int | None) -> Callable[[_F], _F]:
 
     For a list that the API pages, `limit` is how many are listed without an option, and `--offset` is added as well.
     """
+    offset = click.option("--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Skip the first N.")
     return add_options(
-        *([] if limit is None else [_offset_option]),
+        *([] if limit is None else [offset]),
         click.option(
             "--limit",
             type=click.IntRange(min=1),
