@@ -95,17 +95,17 @@ class Attempts:
             self.counters.in_flight -= 1
 
     async def open_response(
-        self, request: Request, accept: Container[int] = SUCCESS, *, allow_html: bool = True
+        self, request: Request, accept: Container[int] = SUCCESS, *, is_event_stream: bool = False
     ) -> ClientResponse:
         """Make one attempt, and return its response with the body unread.
 
-        A status that isn't in `accept` is an error. Unless `allow_html`, so are HTML, some gateway's page, and a
-        compressed body, of which a small one could take all memory.
+        A status that isn't in `accept` is an error. If an event stream is expected, so are any other media type, such
+        as some gateway's page, and a compressed body, of which a small one could take all memory.
         """
         await self.sessions.open()
         await self.throttle.wait_until_open()
         try:
-            response = await self._open(request, accept, allow_html=allow_html)
+            response = await self._open(request, accept, is_event_stream=is_event_stream)
         except asyncio.CancelledError as cancelled:
             hide_frames(cancelled)
             raise
@@ -210,18 +210,19 @@ class Attempts:
             return await send_following_redirects(request, self.sessions, self.counters)
 
     async def _open(
-        self, request: Request, accept: Container[int], *, allow_html: bool
+        self, request: Request, accept: Container[int], *, is_event_stream: bool
     ) -> ClientResponse | TransportError | APIError:
         response = await self._send(request, 1)
         if response.status not in accept:
             return await self._error_from_response(request, response)
         # `response.content_type` would keep what it has parsed for as long as the stream.
-        content_type = response.headers.get("Content-Type", "").partition(";")[0]
-        is_html = content_type.strip().lower() == "text/html"
-        if allow_html or not (is_html or coding_of(response)):
+        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        is_other = content_type != "text/event-stream"
+        if not is_event_stream or not (is_other or coding_of(response)):
             return response
         response.close()
-        what = "a page of HTML came instead of an event stream" if is_html else "a compressed event stream came"
+        kind = "a page of HTML" if content_type == "text/html" else f"a response of the type {content_type!r:.80}"
+        what = f"{kind} came instead of an event stream" if is_other else "a compressed event stream came"
         return _make_response_error(request, what)
 
     async def _error_from_response(self, request: Request, response: ClientResponse) -> TransportError | APIError:

@@ -115,7 +115,7 @@ class Transport(Attempts):
             read_buffer=_STREAM_BUFFER,
             new_connection=True,  # the server closes it after the stream (contract §4), so it isn't worth pooling
         )
-        response = await self.open_response(request, allow_html=False)
+        response = await self.open_response(request, is_event_stream=True)
         return self._make_body_stream(request, response, _take_over_idle_timeout(request, response))
 
     async def download(

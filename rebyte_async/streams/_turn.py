@@ -26,6 +26,9 @@ from rebyte_async.types.tasks import TaskResult
 NO_FRAMES: list[ServerSentEvent] = []
 """The queue of every stream that waits; never filled, so that a thousand idle streams share one list."""
 _UNNAMED = "message"
+_KEEP_ALIVES = ("", "{}")  # the data of a frame that is named `event` and is none
+_MAX_KEEP_ALIVE = 2  # the length of the longest of them
+_EVENT_TYPE = '"eventType"'  # without it, a frame that has no name and is no event is a keep-alive
 _DELEGATING = (ToolUseEvent, ToolResultEvent)
 _TEXTS = (TextEvent, ResultEvent)
 _NONE: frozenset[str] = frozenset()
@@ -95,6 +98,13 @@ class TailState:
         return final_result in text or _squeeze(final_result) in _squeeze(text)
 
 
+def _is_event(name: str, data: str, _: str) -> bool:
+    try:
+        return name == "event" and decode_event(data) is not None
+    except DecodeError:
+        return False
+
+
 def _squeeze(text: str) -> str:
     return "".join(text.split())
 
@@ -161,7 +171,8 @@ class TurnState:
                 is_new = self.delivered.add(event, sub_prompt, True)
             elif self._frames and self.blocked_by is None:
                 name, data, _ = self._frames.pop()
-                found = decode_event(data) if name == "event" else self._decode_other(name, data)
+                is_event = name == "event" and len(data) > _MAX_KEEP_ALIVE
+                found = decode_event(data) if is_event else self._decode_other(name, data)
                 if found is None:
                     continue
                 owner = "" if found.prompt_id == self.prompt_id else self._classify(found)
@@ -184,19 +195,21 @@ class TurnState:
                 return event
 
     def _decode_other(self, name: str, data: str) -> TaskEvent | None:
-        """Decode a frame that isn't named `event`: return its event, if it has one; block on a `done`.
+        """Decode a frame that isn't named `event`, or is as short as a keep-alive: return its event, if it has one.
 
-        GUESS(§7): an `error` frame is an error event, whatever its data.
+        GUESS(§7): an `error` frame is an error event, whatever its data. A `done` frame blocks; what comes after it on
+        the connection is read as far as it is an event, and can't spoil the end.
         """
         if name == "done":
             self.blocked_by = decode_done(data)
+            self._frames = [frame for frame in self._frames if _is_event(*frame)]
             return None
         try:
             return decode_event(data)
         except DecodeError:
-            if name == _UNNAMED:
+            if (name == "event" and data not in _KEEP_ALIVES) or (name == _UNNAMED and _EVENT_TYPE in data):
                 raise
-        if name != "error":  # such as a ping
+        if name != "error":  # such as a ping, or a keep-alive without a name
             return None
         try:
             payload = json.loads(data)

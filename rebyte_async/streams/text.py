@@ -25,7 +25,7 @@ class TextAssembler:
     """Turns events into the pieces of one text, with a blank line between its blocks.
 
     A delta is appended to the open block; a whole text begins a new one. Echoes are left out (contract §4, observed): a
-    whole text that repeats the deltas before it, and a result that repeats the last block or all of the text.
+    whole text that repeats the deltas before it, and a result that the text holds already, white space aside.
     """
 
     _pieces: list[str] = field(factory=list[str], init=False)
@@ -68,7 +68,7 @@ class TextAssembler:
         return self._start_block(text)
 
     def _add_result(self, text: str) -> str:
-        is_echo = text.strip() in {self.last_block.strip(), self.text.strip()}
+        is_echo = "".join(text.split()) in "".join(self.text.split())
         piece = "" if is_echo else self._start_block(text)
         self._is_open = False
         return piece

@@ -429,3 +429,12 @@ async def test_a_delta_is_appended_to_a_whole_text() -> None:
     async with RawServer(TaskServer([[*frames, done("succeeded", 5, "!")]])) as server, client_of(server.url) as client:
         result = await client.tasks.events(TASK_ID).until_done()
     assert result.text == "One.\n\nHello world\n\n!"
+
+
+@pytest.mark.parametrize("echo", ["Hello  world.\n\nBye.", "Bye.", "world. Bye", "Hello\nworld."])
+async def test_a_result_that_the_text_holds_adds_nothing(echo: str) -> None:
+    """A result is an echo if it repeats what was said, or a part of it, white space aside."""
+    frames = [text(1, "Hello world."), text(2, "Bye."), event(3, "result", result=echo), done("succeeded", 3, echo)]
+    async with RawServer(TaskServer([frames])) as server, client_of(server.url) as client:
+        result = await client.tasks.events(TASK_ID).until_done()
+    assert result.text == "Hello world.\n\nBye."

@@ -109,6 +109,10 @@ async def test_a_cut_within_a_frame_loses_nothing() -> None:
         [http_response(429)],
         [http_response(503, Retry_After="1")],
         [b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"],
+        [b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nerror"],
+        [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"],
+        [b"HTTP/1.1 204 No Content\r\n\r\n"],
+        [json_response({"error": {"code": "internal_error", "message": "boom"}})],
     ],
     ids=str,
 )
@@ -378,6 +382,31 @@ async def test_frames_that_are_no_events_are_skipped() -> None:
     ]
     got = await follow(TaskServer([[*noise, HELLO[0], *noise, HELLO[1], HELLO[2], *noise, END]]))
     assert got.seqs == [1, 2, 3]
+
+
+KEEP_ALIVES = ["", "ping", "{}", "null", '""', '{"type": "ping"}', "[DONE]", "2026-01-02T03:04:05Z"]
+
+
+@pytest.mark.parametrize("data", KEEP_ALIVES)
+async def test_keep_alives_without_a_name_are_skipped(data: str) -> None:
+    """Whatever a server sends to keep a connection open, and after the end, a good turn is no error."""
+    beats = [f"data: {data}\n\n".encode(), f"event: message\ndata: {data}\n\n".encode()]
+    if data in {"", "{}"}:
+        beats.append(f"event: event\ndata: {data}\n\n".encode())
+    got = await follow(TaskServer([[*beats, HELLO[0], *beats, *HELLO[1:], *beats, END, *beats]]))
+    assert got.seqs == [1, 2, 3]
+
+
+AFTER_DONE = [b"event: event\ndata: not json\n\n", b"data: [DONE]\n\n", b"event: done\ndata: x\n\n", done("failed", 9)]
+
+
+@pytest.mark.parametrize("has_own_chunk", [True, False])
+async def test_frames_after_the_done_frame_do_not_spoil_the_end(*, has_own_chunk: bool) -> None:
+    """What isn't an event is dropped, in the chunk of the done frame or in a later one; a late event is delivered."""
+    after = AFTER_DONE if has_own_chunk else [text(4, "late"), *AFTER_DONE]
+    got = await follow(TaskServer([[*HELLO, END, *after] if has_own_chunk else [*HELLO, b"".join([END, *after])]]))
+    assert got.seqs == ([1, 2, 3] if has_own_chunk else [1, 2, 3, 4])
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=3, final_result="you")
 
 
 async def test_an_unnamed_frame_is_an_event() -> None:
