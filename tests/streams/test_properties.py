@@ -496,14 +496,14 @@ async def test_a_cut_at_any_byte_loses_nothing(end: str, ids: str, *, chunked: b
     time = VirtualTime()
     async with RawServer(handler) as server, client_of(server.url, _time=time.time) as client:
         for at in range(1000 if chunked else 700):
-            steps = (Step("show", 4, end=end, at=at), Step("show", 4, end="succeeded", result="final"))
+            steps = (Step("show", 4, end=end, at=at), Step("show", 4, end="succeeded", result="w3"))
             scenario = Scenario(CUT_TURN, (0, 1, 2, 3), steps, ended_at=1, ids=ids, chunked=chunked)
             worlds.append(world := UnreliableServer(scenario, time))
             async with client.tasks.events(TASK_ID) as stream:
                 async for event in stream:
                     world.note(event)
             world.check()
-            assert stream.done == Done(status=TaskStatus.COMPLETED, last_seq=4, final_result="final")
+            assert stream.done == Done(status=TaskStatus.COMPLETED, last_seq=4, final_result="w3")
         assert client.stats().open_streams == 0
 
 
