@@ -129,7 +129,8 @@ class TurnReader:
             case act.Wait(seconds, is_deferred):
                 if seconds is None:
                     seconds = backoff(self._source.retry, 1, self._source.time.rng)
-                await self._wait(seconds, is_deferred=is_deferred)
+                least = 0.0 if is_deferred else self._reconnection_time
+                await self._wait(max(seconds, least), is_deferred=is_deferred)
             case act.InjectTail(content):
                 self._turn.inject_turn(content.events or ())
             case act.IgnoreTurn(prompt_id):
@@ -243,9 +244,13 @@ class TurnReader:
             reason = f"{self._failures} connections in a row brought nothing new; the last: {error}"
             raise self._interrupted(reason) from error
         by_response = (isinstance(error, errors.APIError) and error.retry_after) or 0.0
-        by_stream = min((self._connection.retry or 0) / 1000, policy.max_delay)
         jittered = backoff(policy, max(1, self._failures), self._source.time.rng)
-        await self._wait(max(by_response, by_stream, jittered))
+        await self._wait(max(by_response, self._reconnection_time, jittered))
+
+    @property
+    def _reconnection_time(self) -> float:
+        """The least seconds before a connect that the server asked for, up to the policy's longest delay."""
+        return min((self._connection.retry or 0) / 1000, self._source.retry.max_delay)
 
     def _interrupted(self, reason: str) -> errors.StreamInterruptedError:
         turn = self._turn
