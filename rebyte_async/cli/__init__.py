@@ -8,8 +8,7 @@ from typing import NoReturn
 
 __all__ = ["main"]
 
-_MISSING_EXTRA = 14
-"""The exit code without click or rich; the others are in `exits`, which needs them."""
+_MISSING_EXTRA = 14  # the exit code without click or rich; the others are in `exits`, which needs them
 
 
 def main() -> NoReturn:

@@ -13,8 +13,7 @@ from rebyte_async.cli.runtime import run_once
 from rebyte_async.errors import RebyteError
 from rebyte_async.types import QuestionEvent
 
-_FIRST_QUESTION_WITHIN = 30.0
-"""Seconds without an event after which no question is expected any more."""
+_FIRST_QUESTION_WITHIN = 30.0  # seconds without an event after which no question is expected any more
 _SETTLED_AFTER = 1.0
 """Seconds without an event after which the last question is the open one: what came before it is replayed at once."""
 

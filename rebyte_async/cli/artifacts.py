@@ -31,10 +31,8 @@ class Downloaded:
     """A downloaded artifact."""
 
     name: str
-    path: str
-    """The file that it was written to."""
-    size: int
-    """The size in bytes."""
+    path: str  # the file that it was written to
+    size: int  # the size in bytes
 
 
 _COLUMNS: tuple[Column[Artifact], ...] = (

@@ -27,8 +27,7 @@ from rebyte_async.cli.view.text import format_duration, one_line
 from rebyte_async.errors import BatchError, InvalidRequestError, JournalBusyError, RebyteError
 
 _REFRESH_INTERVAL = 0.2
-_MOST_BUFFERED = 1_000
-"""Outcomes that may wait to be written."""
+_MOST_BUFFERED = 1_000  # outcomes that may wait to be written
 _EXITS = (
     ("ambiguous", Exit.AMBIGUOUS),
     ("failed", Exit.FAILED),
@@ -58,20 +57,16 @@ class BatchJob:
     """Returns the items to run."""
     count: Callable[[], int | None]
     """Counts the items, where that is possible; it may take a while, in a thread."""
-    prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None
-    """Runs first, once it is known that there is a key."""
-    is_whole: bool = True
-    """Whether the run gives an outcome for every item of the journal."""
+    prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None  # runs first, once it is known that there is a key
+    is_whole: bool = True  # whether the run gives an outcome for every item of the journal
     _view: BatchView = field(default=Factory(_make_view, takes_self=True), init=False)
     _run: BatchRun | None = field(default=None, init=False)
     _total: int | None = field(default=None, init=False)
     _write_error: OSError | None = field(default=None, init=False)
     """Why no more outcomes can be written; the journal has them."""
-    _buffer: list[BatchOutcome] = field(factory=list["BatchOutcome"], init=False)
-    """Outcomes that aren't written yet."""
+    _buffer: list[BatchOutcome] = field(factory=list["BatchOutcome"], init=False)  # outcomes that aren't written yet
 
     def run(self) -> int:
-        """Run the batch to its end or until a signal comes, and return the exit code."""
         try:
             with self.out:
                 code = run(

@@ -18,10 +18,8 @@ from rebyte_async.types import Page, WebhookEventName
 T = TypeVar("T")
 Completer: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem]]"
 
-ANSWERS_SHELL = "_REBYTE_ASYNC_COMPLETE"
-"""The environment variable by which a shell asks for completions."""
-_TIME_LIMIT = 2.0
-"""Seconds that a user who pressed Tab waits for ids."""
+ANSWERS_SHELL = "_REBYTE_ASYNC_COMPLETE"  # the environment variable by which a shell asks for completions
+_TIME_LIMIT = 2.0  # seconds that a user who pressed Tab waits for ids
 
 _EPILOG = """\b
 Install it permanently:

@@ -108,8 +108,7 @@ class DemoJob:
 
     folder: Path
     style: str | None
-    pace: float = field(kw_only=True)
-    """How much time the agent takes: 1 for some seconds in all, 0 for none."""
+    pace: float = field(kw_only=True)  # how much time the agent takes: 1 for some seconds in all, 0 for none
     _view: View = field(default=Factory(lambda job: make_view(job.style), takes_self=True), init=False)
     _refs: Sequence[FileRef] = field(default=(), init=False)
     _workspace_id: str = field(default="", init=False)

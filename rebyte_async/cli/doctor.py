@@ -29,11 +29,9 @@ from rebyte_async.cli.view.text import one_line
 _DEFAULT_URL = "https://api.rebyte.ai/v1"
 _PREFIX = "rbk_"
 _SHOWN = 4
-_LONG = 16
-"""Characters that a key must have before some of it is shown."""
+_LONG = 16  # characters that a key must have before some of it is shown
 _CALLS = 4
-_PLACEHOLDER = "rbk_none"
-"""For the client that reads the service's health, which needs no key and sends none."""
+_PLACEHOLDER = "rbk_none"  # for the client that reads the service's health, which needs no key and sends none
 _WHICH_URL = "REBYTE_BASE_URL is https://api.rebyte.ai/v1 unless you were given another address"
 _ADVICE: tuple[tuple[type[errors.RebyteError], str], ...] = (
     (
@@ -94,10 +92,8 @@ class Check:
     outcome: Literal["ok", "note", "failed", "skipped"]
     """`note` is for a result that works, and may still surprise."""
     found: str
-    advice: str | None = None
-    """What the result means and what to do."""
-    exit_code: int = 0
-    """The exit code of the command, if this check is the first that failed."""
+    advice: str | None = None  # what the result means and what to do
+    exit_code: int = 0  # the exit code of the command, if this check is the first that failed
 
 
 def _show(check: Check, *, as_json: bool) -> None:
@@ -126,12 +122,10 @@ class Checkup:
 
     api_key: str | None = None
     base_url: str | None = None
-    _key: str | None = field(default=None, init=False)
-    """The key, if it can be sent."""
+    _key: str | None = field(default=None, init=False)  # the key, if it can be sent
     _is_reachable: bool = field(default=False, init=False)
 
     async def run(self) -> AsyncGenerator[Check]:
-        """Yield each check when it is done."""
         yield Check("version", "ok", await asyncio.to_thread(_describe_versions))
         yield Check("extras", "ok", await asyncio.to_thread(_describe_extras))
         yield self._check_key()

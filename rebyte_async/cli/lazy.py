@@ -15,10 +15,8 @@ from click.shell_completion import CompletionItem
 class Entry:
     """A command that isn't imported yet."""
 
-    target: str
-    """The module in `rebyte_async.cli`, a colon, and the name of the command in it."""
-    help: str
-    """What the command does, as its group's help says it: the command's own first sentence."""
+    target: str  # the module in `rebyte_async.cli`, a colon, and the name of the command in it
+    help: str  # what the command does, as its group's help says it: the command's own first sentence
 
     def load(self) -> click.Command:
         module, _, name = self.target.partition(":")

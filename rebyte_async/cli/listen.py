@@ -52,7 +52,6 @@ class Listener:
     _ended: asyncio.Future[None] | None = field(default=None, init=False)
 
     async def run(self) -> int:
-        """Listen, and return the exit code."""
         self._ended = asyncio.get_running_loop().create_future()
         # The command itself shows all of it.
         logging.getLogger("rebyte_async.webhooks").addHandler(logging.NullHandler())

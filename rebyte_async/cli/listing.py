@@ -15,8 +15,7 @@ from rebyte_async.cli.view.table import Column
 from rebyte_async.resources import Listing
 
 T = TypeVar("T")
-_LARGEST_PAGE = 100
-"""Items that a page of the API holds at most."""
+_LARGEST_PAGE = 100  # items that a page of the API holds at most
 
 
 def list_once(

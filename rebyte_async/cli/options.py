@@ -99,8 +99,7 @@ class Submission:
     skills: tuple[str, ...]
     attachments: tuple[Attachment, ...]
     """Files to upload, and files that are uploaded already."""
-    new_task: CreateOptions
-    """The options of a new task that are given, by their names in `client.tasks.create`."""
+    new_task: CreateOptions  # the options of a new task that are given, by their names in `client.tasks.create`
 
 
 def submission_options(*, is_new_task: bool) -> _Option:

@@ -84,7 +84,6 @@ class OutcomeFile:
             self._file.close()
 
     def write(self, outcomes: Iterable[BatchOutcome]) -> None:
-        """Add outcomes, and hand them to the system."""
         if self.path is not None:
             file = self._open(self.path)
             file.writelines(to_jsonl(outcomes))

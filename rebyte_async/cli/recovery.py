@@ -18,12 +18,9 @@ from rebyte_async.types import TaskEvent
 
 Followable: TypeAlias = "TaskRun | TaskEventStream"
 
-TIME_LIMIT = 10.0
-"""Seconds that reads may take when the command is about to end."""
-_MOST_UNREADABLE = 10
-"""Events in a row that may be unreadable."""
-_CLOCK_TOLERANCE = 60.0
-"""Seconds that the service's clock may differ from this machine's."""
+TIME_LIMIT = 10.0  # seconds that reads may take when the command is about to end
+_MOST_UNREADABLE = 10  # events in a row that may be unreadable
+_CLOCK_TOLERANCE = 60.0  # seconds that the service's clock may differ from this machine's
 
 
 async def readable_events(source: Followable, warn: Callable[[str], None]) -> AsyncIterator[TaskEvent]:

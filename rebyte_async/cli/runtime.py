@@ -145,24 +145,23 @@ class _Interrupt:
     """
 
     on_signal: Callable[[int], None]
-    loop: asyncio.AbstractEventLoop | None = None
     task: asyncio.Task[Any] | None = None
     number: int | None = None
     is_second: bool = False
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self.number is not None or self.loop is None:
+        if self.number is not None or self.task is None:
             self.is_second = True
             self.on_signal(2)
             raise KeyboardInterrupt
         self.number = number
-        self.loop.call_soon_threadsafe(self._cancel)
+        self.task.get_loop().call_soon_threadsafe(self._cancel, self.task)
 
-    def _cancel(self) -> None:
-        if self.task is not None and not self.task.done():
+    def _cancel(self, task: asyncio.Task[Any]) -> None:
+        if not task.done():
             self.on_signal(1)
-            self.task.cancel()
+            task.cancel()
 
     @contextmanager
     def installed(self) -> Generator[None]:
@@ -181,15 +180,12 @@ def _run_loop(main: _Main, on_signal: Callable[[int], None]) -> int:
 
     async def guarded() -> int:
         interrupt.task = asyncio.current_task()
-        interrupt.loop = asyncio.get_running_loop()
         try:
             return await main() or Exit.OK
         except asyncio.CancelledError:
             if interrupt.number is None or interrupt.is_second:
                 raise
             raise _SignalReceived(interrupt.number) from None
-        finally:
-            interrupt.task = None
 
     with asyncio.Runner(loop_factory=_find_loop_factory()) as runner, interrupt.installed():
         return runner.run(guarded())

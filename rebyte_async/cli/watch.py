@@ -35,25 +35,18 @@ class Watch:
     """Returns the turn to follow."""
     prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None
     """Runs before `start`, such as uploads; nothing is started until it is done."""
-    complete: Callable[[AsyncRebyte, TaskResult], Awaitable[None]] | None = None
-    """Runs after the turn has ended."""
-    task_id: str | None = None
-    """The task; None while it is being created."""
-    timeout: float | None = None
-    """Seconds after which the watching ends."""
-    cancel: bool = False
-    """Whether the remote task is canceled when the watching ends before it does."""
-    creates: bool = False
-    """Whether `start` starts something that costs money."""
-    is_local: bool = False
-    """Whether the task ends with this process."""
+    complete: Callable[[AsyncRebyte, TaskResult], Awaitable[None]] | None = None  # runs after the turn has ended
+    task_id: str | None = None  # the task; None while it is being created
+    timeout: float | None = None  # seconds after which the watching ends
+    cancel: bool = False  # whether the remote task is canceled when the watching ends before it does
+    creates: bool = False  # whether `start` starts something that costs money
+    is_local: bool = False  # whether the task ends with this process
     _source: Followable | None = field(default=None, init=False)
     _result: TaskResult | None = field(default=None, init=False)
     _began: float = field(factory=time.monotonic, init=False)
     _is_announced: bool = field(default=False, init=False)
     _is_prepared: bool = field(default=False, init=False)
-    _is_hurried: bool = field(default=False, init=False)
-    """Whether a second Ctrl-C came, which waits for nothing."""
+    _is_hurried: bool = field(default=False, init=False)  # whether a second Ctrl-C came, which waits for nothing
     _remote_status: str = field(default="", init=False)
     """How the remote task ended, where that is known when the watching ends first."""
 
@@ -118,7 +111,6 @@ class Watch:
 
     @asynccontextmanager
     async def _refreshing(self) -> AsyncGenerator[None]:
-        """Refresh the view until the block is left."""
         refresher = asyncio.create_task(self._refresh())
         try:
             yield

@@ -16,8 +16,6 @@ from rebyte_async.cli.view.progress import BatchView, LineTransferView, PlainBat
 if TYPE_CHECKING:
     from rebyte_async.cli.view.screen import Screen
 
-__all__ = ["is_terminal", "make_batch_view", "make_transfer_view", "make_view", "open_screen", "show_busy"]
-
 
 def is_terminal(out: TextIO) -> bool:
     """Return whether an output is a terminal that understands more than lines."""

@@ -18,16 +18,14 @@ class Finished:
     prompt_id: str | None
     last_seq: int | None
     cursor: str
-    seconds: float
-    """How long the turn was watched."""
+    seconds: float  # how long the turn was watched
 
 
 @frozen(kw_only=True)
 class Interrupted:
     """The end of the watching before the end of the turn."""
 
-    error: str
-    """The class of the error, such as `NotFoundError`, or `Interrupted` or `TimeoutError`."""
+    error: str  # the class of the error, such as `NotFoundError`, or `Interrupted` or `TimeoutError`
     message: str
     exit_code: int
     task_id: str | None

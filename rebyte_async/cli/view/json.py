@@ -56,7 +56,6 @@ class JsonView(View):
     _task_id: str | None = None
 
     def begin(self, task_id: str) -> None:
-        """Remember the task's id, which is in every line."""
         self._task_id = task_id
 
     def show(self, event: TaskEvent) -> None:

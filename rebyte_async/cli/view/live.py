@@ -28,8 +28,7 @@ from rebyte_async.cli.view.screen import ECHO, Redrawn, make_console
 from rebyte_async.cli.view.text import format_duration, one_line, status_style
 
 _LONGEST_KEY = 60
-_ROOMY = 80
-"""Columns from which on there is room for speed and time as well."""
+_ROOMY = 80  # columns from which on there is room for speed and time as well
 _BAR = 40
 
 

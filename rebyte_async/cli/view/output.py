@@ -20,8 +20,7 @@ T = TypeVar("T")
 
 _LONGEST = 60
 """Characters of a text that is printed beside its name; a longer one, or one of several lines, is printed below."""
-_PARTS = 3
-"""Fields of a model within another one that are shown: the first ones identify it and give its status."""
+_PARTS = 3  # fields of a model within another one that are shown: the first ones identify it and give its status
 _STATUSES = frozenset({"status", "visibility"})
 
 

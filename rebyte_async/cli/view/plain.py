@@ -41,8 +41,7 @@ class PlainView(View):
 
     out: TextIO
     _spoken: SpokenText = field(factory=SpokenText, init=False)
-    _line: str = field(default="", init=False)
-    """The line that isn't complete yet."""
+    _line: str = field(default="", init=False)  # the line that isn't complete yet
     _is_speaking: bool = field(default=False, init=False)
 
     def begin(self, task_id: str) -> None:
@@ -68,7 +67,6 @@ class PlainView(View):
         self._write(f"-- {one_line(str(finished.result.status))} in {format_duration(finished.seconds)}")
 
     def interrupt(self, interrupted: Interrupted) -> None:  # noqa: ARG002 - of the base class
-        """Write what was left of a line."""
         self._end_line()
 
     def _say(self, words: str) -> None:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:  # the batch takes time to import, and few commands need it
 LONGEST_NAME = 30
 BATCH_STATUSES = ("completed", "failed", "error", "ambiguous", "canceled", "skipped")
 """In the order in which their counts are shown."""
-_SLOW = 0.95
-"""Items per second below which the rate is given per minute."""
+_SLOW = 0.95  # items per second below which the rate is given per minute
 
 
 @define
@@ -29,8 +28,7 @@ class TransferView(Shown):
 
     name: str = field(default="", init=False)
     began: float = field(default=0.0, init=False)
-    count: int = field(default=0, init=False)
-    """The bytes of the transfer."""
+    count: int = field(default=0, init=False)  # the bytes of the transfer
 
     @contextmanager
     def transfer(self, name: str, verb: str) -> Generator[None]:
@@ -89,8 +87,7 @@ class BatchView(Shown):
 class PlainBatchView(BatchView):
     """Writes a line now and then, for logs."""
 
-    interval: float = 10.0
-    """Seconds between two lines."""
+    interval: float = 10.0  # seconds between two lines
     _last: float = field(factory=time.monotonic, init=False)
 
     def show(self, progress: BatchProgress, total: int | None, /) -> None:
@@ -116,7 +113,6 @@ def format_counts(progress: BatchProgress) -> str:
 
 
 def format_rate(progress: BatchProgress) -> str:
-    """Write how many items end in a second, or in a minute."""
     rate = progress.rate
     return f"{rate:,.1f} items/s" if rate >= _SLOW else f"{60 * rate:,.1f} items/min"
 
@@ -130,11 +126,9 @@ def format_time_left(progress: BatchProgress, total: int | None) -> str:
 
 
 def format_done(progress: BatchProgress, total: int | None) -> str:
-    """Write how many items have ended."""
     return f"{progress.done:,} done" if total is None else f"{progress.done:,} of {max(total, progress.done):,} done"
 
 
 def format_open(progress: BatchProgress) -> str:
-    """Write how many items run and are being created."""
     creating = f"{progress.creating:,} being created" if progress.creating else ""
     return ", ".join(filter(None, (f"{progress.running:,} running", creating)))

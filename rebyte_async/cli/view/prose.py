@@ -19,10 +19,8 @@ _DEEPEST_INDENT = 8
 class _Markdown:
     """Where a line is within its Markdown. Marks are styled, not removed, so that no line's width changes later."""
 
-    is_fenced: bool = False
-    """Whether the line is in a block of code."""
-    is_fence: bool = False
-    """Whether the line begins or ends such a block."""
+    is_fenced: bool = False  # whether the line is in a block of code
+    is_fence: bool = False  # whether the line begins or ends such a block
     is_heading: bool = False
     is_bold: bool = False
     is_code: bool = False
@@ -64,12 +62,9 @@ class Prose:
     A terminal line is given out as soon as no further piece can change it; what is left is in `rest`.
     """
 
-    style: str | None = None
-    """A style for all of it; None styles it as Markdown."""
-    _part: str = attrs.field(default="", init=False)
-    """What has come of the last line and isn't given out yet."""
-    _is_continued: bool = attrs.field(default=False, init=False)
-    """Whether some of the last line has been given out."""
+    style: str | None = None  # a style for all of it; None styles it as Markdown
+    _part: str = attrs.field(default="", init=False)  # what has come of the last line and isn't given out yet
+    _is_continued: bool = attrs.field(default=False, init=False)  # whether some of the last line has been given out
     _indent: int = attrs.field(default=0, init=False)
     """The indent of the terminal lines that continue a line: those of a list item are below its text."""
     _markdown: _Markdown = attrs.field(factory=_Markdown, init=False)

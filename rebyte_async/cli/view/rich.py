@@ -31,8 +31,7 @@ _RESULT_LINES = 4
 _ERROR_LINES = 8
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _SPINS_PER_SECOND = 10
-_QUIET = 20.0
-"""Seconds of silence after which the status line says that this is normal."""
+_QUIET = 20.0  # seconds of silence after which the status line says that this is normal
 _ENDS = {"completed": ("✓ completed", "green"), "failed": ("✗ failed", "red"), "canceled": ("⏹ canceled", "yellow")}
 
 
@@ -43,10 +42,8 @@ class RichView(View):
     console: Console = field(converter=make_console)
     _live: Redrawn = field(default=Factory(lambda view: Redrawn(view, view.console), takes_self=True), init=False)
     _spoken: SpokenText = field(factory=SpokenText, init=False)
-    _prose: Prose | None = field(default=None, init=False)
-    """The block that is being written."""
-    _kind: str = field(default="", init=False)
-    """The kind of the last block; empty when another one of any kind begins."""
+    _prose: Prose | None = field(default=None, init=False)  # the block that is being written
+    _kind: str = field(default="", init=False)  # the kind of the last block; empty when another one of any kind begins
     _tools: dict[str, str] = field(factory=dict[str, str], init=False)
     """The names of the tools that were called, by the id of the call."""
     _last_tool: str = field(default="", init=False)
@@ -116,7 +113,6 @@ class RichView(View):
         self._print(Text(), Rule(title, style=color, align="left"))
 
     def interrupt(self, interrupted: Interrupted) -> None:  # noqa: ARG002 - of the base class
-        """Keep what has come, and drop the status line."""
         self._end_block()
         self._status = ""
 

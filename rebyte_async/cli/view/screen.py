@@ -17,8 +17,7 @@ from rebyte_async.cli.view.text import sanitize, status_style
 
 ECHO = len("^C")
 """Columns to leave free at the end of a last line that is drawn again: the terminal echoes Ctrl-C there."""
-_WIDEST = 100
-"""Columns of prose: longer lines are hard to read, however wide the terminal is."""
+_WIDEST = 100  # columns of prose: longer lines are hard to read, however wide the terminal is
 
 
 def make_console(out: TextIO) -> Console:

@@ -12,10 +12,8 @@ from rebyte_async.cli.view.text import format_plain, format_value
 
 T = TypeVar("T")
 
-GAP = 2
-"""Spaces between two columns."""
-_NARROWEST = 10
-"""The least width of a flexible column; a column of higher rank is left out before it gets narrower."""
+GAP = 2  # spaces between two columns
+_NARROWEST = 10  # the least width of a flexible column; a column of higher rank is left out before it gets narrower
 
 
 @frozen(kw_only=True)
@@ -25,16 +23,12 @@ class Column(Generic[T]):
     heading: str
     of: Callable[[T], Any]
     """Takes the value from an item."""
-    format: Callable[[Any], str] = format_value
-    """Writes the value for a terminal."""
+    format: Callable[[Any], str] = format_value  # writes the value for a terminal
     rank: int = 0
     """Where there is too little room, columns of the highest rank are left out first; those of rank 0 stay."""
-    is_flexible: bool = False
-    """Whether it may be cut."""
-    is_number: bool = False
-    """Whether it is aligned right."""
-    is_status: bool = False
-    """Whether it has the color of its status."""
+    is_flexible: bool = False  # whether it may be cut
+    is_number: bool = False  # whether it is aligned right
+    is_status: bool = False  # whether it has the color of its status
 
     def cell(self, item: T) -> str:
         return self.format(self.of(item))

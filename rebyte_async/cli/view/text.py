@@ -66,8 +66,7 @@ class Excerpt:
     """The beginning of a text."""
 
     lines: tuple[str, ...]
-    more: int
-    """How many lines follow."""
+    more: int  # how many lines follow
 
 
 def excerpt(output: object, limit: int) -> Excerpt:
@@ -103,7 +102,6 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(count: object) -> str:
-    """Write a number of bytes like `310 bytes` or `1.2 MB`."""
     return decimal(count) if isinstance(count, int) else ""
 
 
