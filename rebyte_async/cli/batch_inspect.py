@@ -45,8 +45,7 @@ class BatchSummary:
     """How far a batch is, as `batch status` shows it."""
 
     journal: str
-    run: str | None
-    """The state of the last run: `under way`, `ended`, or `broken off`."""
+    run: str | None  # the state of the last run: `under way`, `ended`, or `broken off`
     items: int
     completed: int
     failed: int

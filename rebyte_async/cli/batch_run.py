@@ -40,26 +40,21 @@ _RETRIES = {"--failed": ("failed", "error"), "--canceled": ("canceled",), "--amb
 """The options of `batch retry`, by the statuses that they choose."""
 
 
-def _make_view(job: BatchJob) -> BatchView:
-    return make_batch_view(may_draw=not (job.out.is_stdout and sys.stdout.isatty()))
-
-
 @define
 class BatchJob:
     """One run of a batch."""
 
     journal: Path
     out: OutcomeFile = field(converter=OutcomeFile)
-    options: dict[str, Any]
-    """The options of the runner."""
+    options: dict[str, Any]  # the options of the runner
     ordered: bool
-    items: Callable[[], Iterable[BatchItem] | AsyncIterable[BatchItem]]
-    """Returns the items to run."""
-    count: Callable[[], int | None]
-    """Counts the items, where that is possible; it may take a while, in a thread."""
+    items: Callable[[], Iterable[BatchItem] | AsyncIterable[BatchItem]]  # returns the items to run
+    count: Callable[[], int | None]  # counts the items, where that is possible; it may take a while, in a thread
     prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None  # runs first, once it is known that there is a key
     is_whole: bool = True  # whether the run gives an outcome for every item of the journal
-    _view: BatchView = field(default=Factory(_make_view, takes_self=True), init=False)
+    _view: BatchView = field(
+        default=Factory(lambda job: make_batch_view(job.out.is_stdout), takes_self=True), init=False
+    )
     _run: BatchRun | None = field(default=None, init=False)
     _total: int | None = field(default=None, init=False)
     _write_error: OSError | None = field(default=None, init=False)

@@ -89,8 +89,7 @@ class Check:
     """The result of one check."""
 
     name: str
-    outcome: Literal["ok", "note", "failed", "skipped"]
-    """`note` is for a result that works, and may still surprise."""
+    outcome: Literal["ok", "note", "failed", "skipped"]  # `note` is for a result that works, and may still surprise
     found: str
     advice: str | None = None  # what the result means and what to do
     exit_code: int = 0  # the exit code of the command, if this check is the first that failed

@@ -20,8 +20,7 @@ class Entry:
 
     def load(self) -> click.Command:
         module, _, name = self.target.partition(":")
-        command = getattr(import_module(f"rebyte_async.cli.{module}"), name)
-        assert isinstance(command, click.Command)  # noqa: S101 - the table is ours
+        command: click.Command = getattr(import_module(f"rebyte_async.cli.{module}"), name)
         return command
 
 
@@ -40,8 +39,7 @@ class LazyGroup(click.Group):
         entry = self.entries.get(cmd_name)
         return super().get_command(ctx, cmd_name) if entry is None else entry.load()
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        del ctx
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - likewise
         for title, entries in self._sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name, entry.help) for name, entry in entries.items()])

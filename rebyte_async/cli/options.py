@@ -97,8 +97,7 @@ class Submission:
 
     prompt: str
     skills: tuple[str, ...]
-    attachments: tuple[Attachment, ...]
-    """Files to upload, and files that are uploaded already."""
+    attachments: tuple[Attachment, ...]  # files to upload, and files that are uploaded already
     new_task: CreateOptions  # the options of a new task that are given, by their names in `client.tasks.create`
 
 

@@ -64,8 +64,7 @@ class OutcomeFile:
     The part is created with the first outcome: while another process has the journal, its part isn't touched.
     """
 
-    path: Path | None
-    """The file; `-` for stdout, and None for none."""
+    path: Path | None  # the file; `-` for stdout, and None for none
     _file: TextIO | None = field(default=None, init=False)
     _is_stream: bool = field(default=False, init=False)
     """Whether outcomes are gone once they are written, so that there is nothing to complete or to replace."""

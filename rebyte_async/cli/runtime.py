@@ -61,7 +61,7 @@ def delete_once(
 ) -> int:
     """Delete something, and return the exit code.
 
-    On a terminal the user is asked first; elsewhere the command itself, or the required `--yes`, says that he is sure.
+    On a terminal the question is asked first; elsewhere the command itself, or the required `--yes`, answers it.
     """
     is_asked = not yes and sys.stdin.isatty() and sys.stderr.isatty()
     if is_yes_required and not yes and not is_asked:

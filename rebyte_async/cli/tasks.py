@@ -176,10 +176,7 @@ def cancel(*, task_id: str, as_json: bool) -> int:
 def delete(*, task_id: str, yes: bool) -> int:
     """Delete task TASK_ID. On a terminal it asks first."""
     return delete_once(
-        lambda client: client.tasks.delete(task_id),
-        f"Delete task {task_id}?",
-        f"task {task_id} is deleted",
-        yes=yes,
+        lambda client: client.tasks.delete(task_id), f"Delete task {task_id}?", f"task {task_id} is deleted", yes=yes
     )
 
 

@@ -29,10 +29,8 @@ class Watch:
     """The watching of one turn."""
 
     view: View
-    open_client: Callable[[], AbstractAsyncContextManager[AsyncRebyte]]
-    """Makes the client, inside the event loop."""
-    start: Callable[[AsyncRebyte], Followable]
-    """Returns the turn to follow."""
+    open_client: Callable[[], AbstractAsyncContextManager[AsyncRebyte]]  # makes the client, inside the event loop
+    start: Callable[[AsyncRebyte], Followable]  # returns the turn to follow
     prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None
     """Runs before `start`, such as uploads; nothing is started until it is done."""
     complete: Callable[[AsyncRebyte, TaskResult], Awaitable[None]] | None = None  # runs after the turn has ended

@@ -66,9 +66,9 @@ def make_transfer_view(*, quiet: bool = False) -> TransferView:
     return BarView()
 
 
-def make_batch_view(*, may_draw: bool) -> BatchView:
-    """Return the view of a batch that fits stderr; it draws only where nothing else is written to a terminal."""
-    if not (may_draw and is_terminal(sys.stderr)):
+def make_batch_view(writes_outcomes: bool) -> BatchView:
+    """Return the view of a batch that fits stderr; it doesn't draw where outcomes are written to a terminal."""
+    if not is_terminal(sys.stderr) or (writes_outcomes and sys.stdout.isatty()):
         return PlainBatchView()
     from rebyte_async.cli.view.live import LiveBatchView  # noqa: PLC0415 - likewise
 

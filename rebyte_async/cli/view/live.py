@@ -57,8 +57,7 @@ class BarView(words.TransferView):
         else:
             self._progress.update(self._bar, completed=done, total=total or None)
 
-    def finish(self, verb: str) -> None:
-        del verb
+    def finish(self, verb: str) -> None:  # noqa: ARG002 - of the base class
         self._progress.refresh()
         if self._bar is not None:
             self._progress.remove_task(self._bar)

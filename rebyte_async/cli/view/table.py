@@ -21,8 +21,7 @@ class Column(Generic[T]):
     """A column; the first one of a table identifies its row, and is never cut."""
 
     heading: str
-    of: Callable[[T], Any]
-    """Takes the value from an item."""
+    of: Callable[[T], Any]  # takes the value from an item
     format: Callable[[Any], str] = format_value  # writes the value for a terminal
     rank: int = 0
     """Where there is too little room, columns of the highest rank are left out first; those of rank 0 stay."""
