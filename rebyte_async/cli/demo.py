@@ -52,8 +52,7 @@ def emulator(*, host: str, port: int, api_key: str | None) -> int:
     from rebyte_async.emulator.__main__ import serve  # noqa: PLC0415 - likewise
 
     def failed(error: RebyteError | OSError) -> int:
-        reason = getattr(error, "strerror", None) or error
-        print_error(f"can't listen on {host}:{port}: {reason}")
+        print_error(f"can't listen on {host}:{port}: {getattr(error, 'strerror', None) or error}")
         return Exit.OTHER
 
     click.echo('Ctrl-C stops it. Put "export " before these lines in another shell:', err=True)

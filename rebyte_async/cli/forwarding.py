@@ -43,9 +43,8 @@ class Forwarder:
 
     async def work(self) -> None:
         """Forward the deliveries of the queue, until this is cancelled."""
-        async with aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(_TIMEOUT), skip_auto_headers=_AUTOMATIC
-        ) as session:
+        limit = aiohttp.ClientTimeout(total=_TIMEOUT)
+        async with aiohttp.ClientSession(timeout=limit, skip_auto_headers=_AUTOMATIC) as session:
             while True:
                 delivery = await self._queue.get()
                 began = time.monotonic()

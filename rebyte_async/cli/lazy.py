@@ -45,11 +45,8 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(name, entry.help) for name, entry in entries.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = [name for name in self.entries if name.startswith(incomplete)]
         return [
-            *(
-                CompletionItem(name, help=entry.help)
-                for name, entry in self.entries.items()
-                if name.startswith(incomplete)
-            ),
+            *(CompletionItem(name, help=self.entries[name].help) for name in found),
             *click.Command.shell_complete(self, ctx, incomplete),
         ]

@@ -18,6 +18,7 @@ from rebyte_async.cli.runtime import run
 from rebyte_async.cli.view.base import Finished, Interrupted, View
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import AmbiguousRequestError, RebyteError
+from rebyte_async.resources import TaskRun
 from rebyte_async.resources.waiting import cancel_until_terminal
 from rebyte_async.types import TaskResult
 
@@ -119,8 +120,7 @@ class Watch:
 
     async def _refresh(self) -> None:
         while True:
-            is_new = self._source is not None and not isinstance(self._source, TaskEventStream)
-            if is_new:  # a task that was there before is announced with its first event
+            if isinstance(self._source, TaskRun):  # another source's task is announced with its first event
                 self._announce()
             self.view.refresh()
             await asyncio.sleep(_REFRESH_INTERVAL)
@@ -195,10 +195,9 @@ class Watch:
 
     def _interrupt_view(self, error: str, message: str, code: int) -> None:
         cursor = None if self._stream is None else self._stream.cursor
+        end = Interrupted(error=error, message=message, exit_code=code, task_id=self.task_id, cursor=cursor)
         with suppress(BrokenPipeError):
-            self.view.interrupt(
-                Interrupted(error=error, message=message, exit_code=code, task_id=self.task_id, cursor=cursor)
-            )
+            self.view.interrupt(end)
 
 
 def _describe_failure(result: TaskResult) -> str:

@@ -114,11 +114,9 @@ class LiveBatchView(words.BatchView):
         return grid
 
     def _facts(self, progress: BatchProgress) -> list[Text]:
-        order = {status: number for number, status in enumerate(words.BATCH_STATUSES)}
         counts = [
-            Text(f"{count:,} {one_line(status, 20)}", style=status_style(status) or "yellow")
-            for status, count in sorted(progress.ended.items(), key=lambda pair: order.get(pair[0], len(order)))
-            if count
+            Text(f"{count:,} {status}", style=status_style(status) or "yellow")
+            for status, count in words.sort_counts(progress)
         ]
         times = (words.format_rate(progress), f"{format_duration(progress.elapsed.total_seconds())} so far")
         left = words.format_time_left(progress, self._total)

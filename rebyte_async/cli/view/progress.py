@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # the batch takes time to import, and few commands need it
     from rebyte_async.batch import BatchProgress
 
 LONGEST_NAME = 30
-BATCH_STATUSES = ("completed", "failed", "error", "ambiguous", "canceled", "skipped")
+_STATUSES = ("completed", "failed", "error", "ambiguous", "canceled", "skipped")
 """In the order in which their counts are shown."""
 _SLOW = 0.95  # items per second below which the rate is given per minute
 
@@ -107,9 +107,13 @@ class PlainBatchView(BatchView):
 
 def format_counts(progress: BatchProgress) -> str:
     """Write how many items ended with each status: `398 completed, 2 failed`."""
-    known = [(status, progress.ended.get(status, 0)) for status in BATCH_STATUSES]
-    others = [(one_line(status, 20), count) for status, count in progress.ended.items() if status not in BATCH_STATUSES]
-    return ", ".join(f"{count:,} {status}" for status, count in [*known, *others] if count)
+    return ", ".join(f"{count:,} {status}" for status, count in sort_counts(progress))
+
+
+def sort_counts(progress: BatchProgress) -> list[tuple[str, int]]:
+    order = {status: number for number, status in enumerate(_STATUSES)}
+    counts = [(one_line(status, 20), count) for status, count in progress.ended.items() if count]
+    return sorted(counts, key=lambda pair: order.get(pair[0], len(order)))
 
 
 def format_rate(progress: BatchProgress) -> str:
