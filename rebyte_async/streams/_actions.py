@@ -26,7 +26,6 @@ class ReadContent(NamedTuple):
     """Read the task's content; where it can't be had, `then` is given the error instead."""
 
     then: Callable[[TaskContent | None, RebyteError | None], Action]
-    is_last_resort: bool = False  # whether it is read once, so that no failure is waited out
 
 
 class ReadSubPrompts(NamedTuple):

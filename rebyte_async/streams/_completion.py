@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import Enum
 from functools import partial
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from rebyte_async.errors import RebyteError
 from rebyte_async.streams import _actions as act
@@ -39,7 +39,7 @@ class Phase(Enum):
     FOLLOWING = "reads events while the turn makes them"
     VERIFYING = "was idle: reads the task before anything else"
     DRAINING = "the turn has ended: reads the stream again until the tail is complete"
-    READING_CONTENT = "the stream doesn't bring the tail, or not any more: reads it from the task's content"
+    READING_CONTENT = "a later turn has the stream: reads the tail from the task's content"
     FINISHING = "has all events: reads the last of the delegations, and the final result"
     ENDED = "`done` is set; nothing more is sent"
 
@@ -52,8 +52,7 @@ class Finding(Enum):
     TURN_ENDED = "a done frame or the task says that the turn has ended"
     SUPERSEDED = "a later turn has taken the stream over"
     EMPTY = "the turn has ended without any event"
-    TAIL_MISSING = "the tail was read often enough, and isn't complete"
-    NOTHING_MISSING = "the tail is complete, or as complete as the content has it"
+    NOTHING_MISSING = "the tail is complete, or was read often enough"
     RESULT_KNOWN = "the final result is known"
 
 
@@ -62,12 +61,11 @@ TRANSITIONS = {
     (Phase.FOLLOWING, Finding.RUNNING): Phase.FOLLOWING,
     (Phase.FOLLOWING, Finding.TURN_ENDED): Phase.DRAINING,
     (Phase.FOLLOWING, Finding.SUPERSEDED): Phase.READING_CONTENT,
-    (Phase.FOLLOWING, Finding.EMPTY): Phase.READING_CONTENT,
+    (Phase.FOLLOWING, Finding.EMPTY): Phase.FINISHING,
     (Phase.VERIFYING, Finding.RUNNING): Phase.FOLLOWING,
     (Phase.VERIFYING, Finding.TURN_ENDED): Phase.DRAINING,
     (Phase.DRAINING, Finding.TURN_ENDED): Phase.DRAINING,
     (Phase.DRAINING, Finding.SUPERSEDED): Phase.READING_CONTENT,
-    (Phase.DRAINING, Finding.TAIL_MISSING): Phase.READING_CONTENT,
     (Phase.DRAINING, Finding.NOTHING_MISSING): Phase.FINISHING,
     (Phase.READING_CONTENT, Finding.NOTHING_MISSING): Phase.FINISHING,
     (Phase.FINISHING, Finding.RESULT_KNOWN): Phase.ENDED,
@@ -91,9 +89,6 @@ class CompletionDetector:
     _quiet_reads: int = field(default=0, init=False)
     _drain: DrainPolicy | None = field(default=None, init=False)  # once the end was reported, or the content read
     _is_content_read: bool = field(default=False, init=False)  # since the drain policy decided last
-    _is_last_resort: bool = field(default=False, init=False)  # whether the content is read once, for what is missing
-    _has_content: bool = field(default=False, init=False)  # whether the content had the turn's events
-    _content_error: RebyteError | None = field(default=None, init=False)
     _end: Done | None = field(default=None, init=False)  # from FINISHING on
 
     def on_progress(self) -> None:
@@ -156,7 +151,7 @@ class CompletionDetector:
         """Judge a turn by the task alone: the stream was idle, or closed without a done frame."""
         status = self._status_of_turn(task)
         if status in TERMINAL_STATUSES:
-            return self._on_turn_ended(self._end_by_task(status, task), is_certain=False)
+            return self._on_turn_ended(_end_by_status(status), is_certain=False)
         self._move(Finding.RUNNING)
         return self._give_up_if_unknown(status) or while_running
 
@@ -185,10 +180,9 @@ class CompletionDetector:
         if self._turn.foreign_prompt_id is not None:
             self._move(Finding.SUPERSEDED)
         elif self._turn.delivered:  # by an earlier stream, from whose cursor this one resumes
-            return self._on_turn_ended(self._end_by_task(status, task), is_certain=False)
+            return self._on_turn_ended(_end_by_status(status), is_certain=False)
         else:
-            self._drain = DrainPolicy(evolve(self._end_by_task(status, task), last_seq=-1), is_certain=True)
-            self._is_last_resort = True
+            self._end = Done(status=TaskStatus(status), last_seq=-1, final_result="")
             self._move(Finding.EMPTY)
         return CONTINUE
 
@@ -218,32 +212,18 @@ class CompletionDetector:
         return self._drain_or_finish(self._drain)
 
     def _drain_or_finish(self, drain: DrainPolicy, *, has_failed: bool = False) -> Action:
-        if drain.should_retry(self._turn, has_failed=has_failed):
+        if drain.should_retry(self._turn.tail, self._turn.events_seen, has_failed=has_failed):
             return act.Wait()
-        is_over = drain.is_complete(self._turn) or drain.done.status == TaskStatus.CANCELED
-        if self.phase is Phase.DRAINING and not is_over:
-            self._is_last_resort = True
-            self._move(Finding.TAIL_MISSING)
-            return CONTINUE
-        return self._accept(drain)
-
-    def _accept(self, drain: DrainPolicy) -> Action:
-        """End the turn with all that could be had, or give up if some of it is known to be missing."""
-        if not drain.is_acceptable(self._turn, has_content=self._has_content):
-            reason = "the turn has ended, but its last events came neither by the stream nor by the task's content"
-            return act.GiveUp(reason, self._content_error)
         self._end = drain.done
         self._move(Finding.NOTHING_MISSING)
         return CONTINUE
 
     def _read_tail(self) -> Action:
-        """Read the tail from the content: once after a drain, else until it is complete, for it can lag as well."""
-        if self._drain is None:
-            return act.ReadTask(self._on_task_before_content)
-        if not self._is_content_read:
-            return act.ReadContent(partial(self._on_content, self._drain.done.status), self._is_last_resort)
-        self._is_content_read = False
-        return self._accept(self._drain) if self._is_last_resort else self._drain_or_finish(self._drain)
+        """Read the tail from the content, and again until it is complete: the content can lag as the stream can."""
+        if self._is_content_read and self._drain is not None:
+            self._is_content_read = False
+            return self._drain_or_finish(self._drain)
+        return act.ReadTask(self._on_task_before_content)
 
     def _on_task_before_content(self, task: Task) -> Action:
         status = self._status_of_turn(task)
@@ -252,22 +232,17 @@ class CompletionDetector:
         return self._give_up_if_unknown(status) or act.Wait()
 
     def _on_content(self, status: str, content: TaskContent | None, cause: RebyteError | None) -> Action:
-        prompts = () if content is None else content.prompts
-        ours = self._turn.prompt_id or (prompts[-1].id if prompts else None)  # a stream shows the latest turn
-        turn = next((turn for turn in prompts if turn.id == ours), None)
-        has_events = turn is not None and turn.events is not None
-        knows_end = self._drain is not None and (self._drain.is_certain or self._is_last_resort)
-        if not (has_events or knows_end):
+        turns = [] if content is None else [turn for turn in content.prompts if turn.id == self._turn.prompt_id]
+        ours = next((turn for turn in turns if turn.events is not None), None)
+        if ours is None:
+            if self._drain is not None and self._drain.is_certain:  # the end is known, only the tail may be missing
+                return self._drain_or_finish(self._drain)
             return act.GiveUp("it went on to another turn, and the content doesn't say how this one ended", cause)
-        drain = self._drain = self._drain or DrainPolicy(_end_by_status(status), is_certain=True)
-        self._content_error = cause
-        if turn is not None:
-            drain.add_content(turn)
-        if turn is None or turn.events is None:  # the end is known, only the tail may be missing
-            return self._accept(drain) if self._is_last_resort else self._drain_or_finish(drain)
+        if self._drain is None:
+            self._drain = DrainPolicy(_end_by_status(status), is_certain=True)
+        self._drain.add_final_result(ours.response or "")
         self._is_content_read = True
-        self._has_content = turn.status is None or turn.is_terminal  # else it lags
-        return act.InjectTail(turn)
+        return act.InjectTail(ours)
 
     def _finish(self, end: Done) -> Action:
         """Read the last of the delegations, then find the final result."""
@@ -280,23 +255,14 @@ class CompletionDetector:
         return act.Wait(is_deferred=True) if self._quiet_reads < _MIN_QUIET_READS else CONTINUE
 
     def _on_result(self, end: Done, task: Task | None) -> Action:
-        """End the stream, with the final result of the done frame or content, else the task's, else the last text."""
-        final_result = end.final_result or ("" if task is None else self._result_of(task)) or self._turn.final_text
-        is_known = bool(final_result) or self._has_content or self._turn.tail.has_final_text
-        if end.status == TaskStatus.COMPLETED and not is_known:
-            return act.GiveUp("the turn has ended, but its final result is nowhere to be had", self._content_error)
-        self.done = Done(status=end.status, last_seq=end.last_seq, final_result=final_result)
+        """End the stream, with the final result of the done frame, else the task's, else the last text."""
+        final_result = end.final_result
+        # A task has one final result: that of its last turn.
+        if task is not None and (not task.prompts or self._turn.prompt_id in {None, task.prompts[-1].id}):
+            final_result = final_result or task.final_result or ""
+        self.done = Done(status=end.status, last_seq=end.last_seq, final_result=final_result or self._turn.last_block)
         self._move(Finding.RESULT_KNOWN)
         return CONTINUE
-
-    def _result_of(self, task: Task) -> str:
-        """Return the final result that the task has for the turn. A task has one: that of its last turn."""
-        is_last = not task.prompts or self._turn.prompt_id in {None, task.prompts[-1].id}
-        return (is_last and task.final_result) or ""
-
-    def _end_by_task(self, status: str, task: Task) -> Done:
-        """Make the end of a turn of which only the task is known."""
-        return evolve(_end_by_status(status), final_result=self._result_of(task))
 
 
 def _turns_of(task: Task) -> list[str]:

@@ -39,7 +39,6 @@ class TailState:
     """The end of a turn as far as its events show it, replayed ones included (contract §4.5)."""
 
     has_final_text: bool = field(default=False, init=False)  # whether text has come after the last tool call
-    _texts: list[str] | None = field(default=None, init=False)  # those that this replay has shown after its last call
     _last_seq: int = field(default=-1, init=False)
     _calls: set[str | int] | None = field(default=None, init=False)  # the tool calls that are known
     _ahead: set[str | int] | None = field(default=None, init=False)  # those that this replay hasn't reached yet
@@ -58,18 +57,14 @@ class TailState:
             if is_new:  # the server resumed where it had stopped instead of replaying: no known call will come again
                 self._ahead = None
             else:  # a replay may number the events differently (contract §4.2)
-                self._call_seq = self._texts = None
+                self._call_seq = None
         seq = event.seq
         if isinstance(event, ToolUseEvent):
             self._observe_call(event)
-        elif isinstance(event, _TEXTS):
-            if self._texts is None:
-                self._texts = []
-            self._texts.append(event.text)
-            if not self.has_final_text:
-                # A text that comes after the call but has a lower number is a repeated or late one.
-                is_after_call = seq is None or self._call_seq is None or seq > self._call_seq
-                self.has_final_text = bool(event.text) and not self._ahead and is_after_call
+        elif not self.has_final_text and isinstance(event, _TEXTS):
+            # A text that comes after the call but has a lower number is a repeated or late one.
+            is_after_call = seq is None or self._call_seq is None or seq > self._call_seq
+            self.has_final_text = bool(event.text) and not self._ahead and is_after_call
         if seq is not None and seq > self._last_seq:
             self._last_seq = seq
 
@@ -81,7 +76,6 @@ class TailState:
         if identity in self._calls and identity not in (self._ahead or ()):  # the same call, twice on one connection
             return
         self.has_final_text = False
-        self._texts = None
         self._calls.add(call)
         if self._ahead:
             self._ahead.discard(call)
@@ -92,21 +86,12 @@ class TailState:
         """Whether the last event that the server announced has come; True when it announced none."""
         return last_seq is None or self._last_seq >= last_seq
 
-    def holds(self, final_result: str) -> bool:
-        """Whether the text after the last call holds the final result, white space aside; True when there is none."""
-        text = "".join(self._texts or ())
-        return final_result in text or _squeeze(final_result) in _squeeze(text)
-
 
 def _is_event(name: str, data: str, _: str) -> bool:
     try:
         return name == "event" and decode_event(data) is not None
     except DecodeError:
         return False
-
-
-def _squeeze(text: str) -> str:
-    return "".join(text.split())
 
 
 @define(eq=False, repr=False, weakref_slot=False)
@@ -270,13 +255,8 @@ class TurnState:
         return write_cursor(self.task_id, CursorPosition(self.prompt_id, self.delivered))
 
     @property
-    def final_text(self) -> str:
-        """The last text, unless it was said before a tool call: then it is no answer (contract §4.8)."""
-        return self._text.last_block if self.tail.has_final_text else ""
-
-    def has_final_result(self, final_result: str) -> bool:
-        """Whether what has come holds the final result: the text after the last call, or the end of all the text."""
-        return self.tail.holds(final_result) or _squeeze(self._text.text).endswith(_squeeze(final_result))
+    def last_block(self) -> str:
+        return self._text.last_block
 
     def result(self, done: Done | None = None) -> TaskResult:
         return TaskResult(
