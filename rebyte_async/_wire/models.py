@@ -46,13 +46,15 @@ def decode_items(
 
     `aliases` are other names that fields may have on the wire, with the names that the model has for them.
     """
-    path, items = "$", document
+    path = "$"
+    items: object = document
     fields = json.as_object(document)
     if fields is not None:
         key = next((key for key in keys if key in fields), keys[0])
-        path, items = f"$.{key}", fields.get(key)
+        path = f"$.{key}"
+        items = fields.get(key)
         if items is None and any(key in fields for key in keys):
-            items = []  # as servers in Go write an empty list
+            return ()  # servers in Go write an empty list as null
     array = json.as_array(items)
     if array is None:
         raise DecodeError(f"{path}: expected an array, got {_describe(items)}", path=path, body=json_excerpt(document))

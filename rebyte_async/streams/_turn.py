@@ -89,9 +89,10 @@ class TailState:
 
 def _is_event(name: str, data: str, _: str) -> bool:
     try:
-        return name == "event" and decode_event(data) is not None
+        decode_event(data)
     except DecodeError:
         return False
+    return name == "event"
 
 
 @define(eq=False, repr=False, weakref_slot=False)
