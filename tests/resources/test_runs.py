@@ -49,7 +49,7 @@ async def test_awaiting_a_run_gives_its_result(emulator: Emulator, client: Async
 
 async def test_a_failed_run_leaves_no_connection() -> None:
     """A failed run closes its stream, because nothing else can; here a frame is no event."""
-    task = TaskServer([[b"event: event\ndata: {}\n\n", SILENCE]])
+    task = TaskServer([[b'event: event\ndata: {"seq": 1}\n\n', SILENCE]])
 
     async def handler(request: RawRequest) -> Any:
         return json_response({"id": TASK_ID}, 201) if request.method == "POST" else await task(request)

@@ -284,7 +284,7 @@ def test_an_unreadable_genuine_delivery_is_another_error(keys: KeyPair, body: by
     with pytest.raises(WebhookPayloadError) as caught:
         WebhookVerifier(SECRET, keys.public).verify(*delivery, url=URL, now=NOW)
     assert not isinstance(caught.value, WebhookVerificationError)
-    assert caught.value.body == body[:2_000].decode(errors="replace")
+    assert caught.value.body == body[:2_000].decode(errors="replace").replace("\0", "\ufffd")
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (str(copy), copy.body) == (str(caught.value), caught.value.body)
 
