@@ -413,3 +413,13 @@ def test_a_document_that_cannot_be_written(inside: str) -> None:
     """A document without an eventType that can't be written as JSON again raises a `DecodeError` without an excerpt."""
     with pytest.raises(DecodeError, match="eventType"):
         decode_event(f'{{"x": {inside}}}')
+
+
+def test_an_error_of_an_event_that_cannot_be_written_has_no_body() -> None:
+    """An event without a type that is nested too deeply for JSON is a `DecodeError` like any other."""
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(DecodeError, match="no eventType") as caught:
+        event_from_mapping({"eventType": 7, "payload": nested})
+    assert caught.value.body == ""

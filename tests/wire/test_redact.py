@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rebyte_async._wire.redact import excerpt, is_html, shorten, without_secrets
+from rebyte_async._wire.redact import excerpt, is_html, json_excerpt, shorten, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,11 @@ def test_an_excerpt_is_short_and_clean() -> None:
 def test_a_body_is_shortened_by_characters(data: bytes | str) -> None:
     """At most 2,000 characters of a body are kept, however many bytes those are."""
     assert len(shorten(data)) == 2000
+
+
+def test_a_value_that_cannot_be_written_has_no_excerpt() -> None:
+    """An excerpt of a value that is nested too deeply for JSON is left out of the error."""
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert json_excerpt(nested) is None
