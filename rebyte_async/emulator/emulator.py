@@ -9,6 +9,7 @@ import threading
 from collections.abc import Coroutine, Iterable
 from functools import partial
 from pathlib import Path
+from ssl import SSLContext
 from typing import Self, TypeVar
 
 from attrs import define, field
@@ -62,6 +63,7 @@ class Emulator:
         disabled_executors: The executors that the organization doesn't use.
         seed: Seeds the faults with a probability.
         log_limit: How many requests the log keeps.
+        ssl: The certificate and key to serve https with, on both origins; None serves http.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Emulator:
         disabled_executors: Iterable[str] = (),
         seed: int = 0,
         log_limit: int = 100_000,
+        ssl: SSLContext | None = None,
     ) -> None:
         new_key = "rbk_emulator" if deterministic else f"rbk_{secrets.token_hex(16)}"
         self._api_key = api_key or new_key
@@ -110,7 +113,7 @@ class Emulator:
         )
         self._disk = Disk(None if folder is None else Path(folder))
         self._state = self._create_state(self._disk.new_part())
-        self._server = Server(host, port, lambda: self._state, self._origins)
+        self._server = Server(host, port, lambda: self._state, self._origins, ssl)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: _LoopThread | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
+from ssl import SSLContext
 
 from aiohttp import web
 from attrs import define, field
@@ -75,6 +76,7 @@ class Server:
     port: int
     state: Callable[[], State]
     origins: dict[str, str]
+    ssl: SSLContext | None = None
     _numbers: Iterator[int] = field(factory=lambda: count(1), init=False)
     _runners: list[web.ServerRunner] = field(factory=list[web.ServerRunner], init=False)
 
@@ -93,6 +95,7 @@ class Server:
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         await runner.setup()
         self._runners.append(runner)
-        await web.TCPSite(runner, self.host, port, backlog=_BACKLOG).start()
+        await web.TCPSite(runner, self.host, port, backlog=_BACKLOG, ssl_context=self.ssl).start()
         host = f"[{self.host}]" if ":" in self.host else self.host
-        self.origins[origin] = f"http://{host}:{runner.addresses[0][1]}"
+        scheme = "http" if self.ssl is None else "https"
+        self.origins[origin] = f"{scheme}://{host}:{runner.addresses[0][1]}"

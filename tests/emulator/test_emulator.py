@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import anyio
 import pytest
+import trustme
 
 from emulator.raw_client import RawClient, read_frame, read_until_broken, until
-from rebyte_async.emulator import Emulator, Status, Turn, cancel, delegate, fail, hold, pause, succeed, text
+from rebyte_async.emulator import Cut, Emulator, Status, Turn, cancel, delegate, fail, hold, pause, succeed, text
 
 if TYPE_CHECKING:
     from rebyte_async.emulator import Steps
@@ -205,6 +207,28 @@ async def test_a_port_that_is_taken_is_an_error(emulator: Emulator) -> None:
 
     with pytest.raises(OSError, match="address already in use"):
         await Emulator(port=port).start()
+
+
+async def test_both_origins_can_serve_https() -> None:
+    """With a certificate, the API and the storage have https URLs, and faults can break their connections."""
+    authority = trustme.CA()
+    server, trusting = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server)
+    authority.configure_trust(trusting)
+    connector = aiohttp.TCPConnector(ssl=trusting)
+    async with Emulator(pace=0.001, ssl=server) as emulator, aiohttp.ClientSession(connector=connector) as session:
+        http = RawClient(emulator, session)
+        emulator.script(text("a"), text("b"))
+        task_id = await http.create()
+        assert await http.texts(task_id) == ["a", "b"]
+        emulator.faults.add(Cut(1))
+        async with http.open(task_id) as response:
+            received, broken = await read_until_broken(response)
+        assert (received.count(b"event: event"), broken is None) == (1, False)
+        announced = (await http.call("POST", "/files", json={"filename": "a.txt"})).json()
+        assert announced["uploadUrl"].startswith(f"{emulator.storage_url}/")
+        assert (await session.put(announced["uploadUrl"], data=b"x")).status == 200
+        assert emulator.url.startswith("https://127.0.0.1:")
 
 
 def test_an_emulator_can_run_in_a_thread() -> None:
