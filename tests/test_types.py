@@ -101,7 +101,7 @@ def test_a_time_is_aware_or_none(given: Any, expected: datetime | None) -> None:
 )
 def test_an_artifact_has_a_safe_local_name(name: str, local_name: str) -> None:
     """A name that could lead out of a folder, or is no file everywhere, is percent-encoded."""
-    assert Artifact(name=name).local_name == local_name
+    assert Artifact(filename=name).local_name == local_name
 
 
 def test_the_former_name_of_completion_hints_stays() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from rebyte_async._clock import to_datetime
 from rebyte_async._wire import json
@@ -88,6 +88,15 @@ def event_from_mapping(document: Mapping[str, Any]) -> TaskEvent:
     event.__class__ = cls
     made: TaskEvent = event
     return made
+
+
+def _read_event(document: object) -> TaskEvent:
+    if not isinstance(document, Mapping):
+        raise DecodeError(f"an event must be a JSON object, not {type(document).__name__}", path="$")
+    return event_from_mapping(cast("Mapping[str, Any]", document))
+
+
+TaskEvent._read = _read_event  # noqa: SLF001 - `from_dict`, whose module is below this one
 
 
 def _prepare(cls: type[TaskEvent], fill: _Fill) -> tuple[type[TaskEvent], type[TaskEvent], _Fill]:

@@ -23,6 +23,7 @@ from rebyte_async._wire.redact import excerpt, json_excerpt, shorten
 from rebyte_async.errors import DecodeError
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.pages import Page
+from rebyte_async.types.values import to_wire_name
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -168,12 +169,7 @@ def _make_override(item: attrs.Attribute[Any], override: Callable[..., Any]) -> 
     hook = _make_plain_hook("a string", str, NoneType) if converts_string else None
     if item.name == "id" or item.name.endswith("_id"):
         hook = _make_id_hook(is_optional=item.default is not attrs.NOTHING)
-    return override(rename=_to_camel_case(item.name), struct_hook=hook)
-
-
-def _to_camel_case(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)
+    return override(rename=to_wire_name(item.name), struct_hook=hook)
 
 
 def _is_tuple(kind: Any) -> bool:
@@ -223,7 +219,7 @@ def _locate_fault(error: BaseException, path: str) -> tuple[str, str]:
     inner = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
     for note in cast("Sequence[object]", getattr(inner, "__notes__", ())):
         if isinstance(note, AttributeValidationNote):
-            path += f".{_to_camel_case(note.name)}"
+            path += f".{to_wire_name(note.name)}"
         elif isinstance(note, IterableValidationNote):
             path += f"[{note.index}]"
     return _locate_fault(inner, path)

@@ -36,7 +36,7 @@ class Downloaded:
 
 
 _COLUMNS: tuple[Column[Artifact], ...] = (
-    Column(heading="NAME", of=lambda artifact: artifact.name),
+    Column(heading="NAME", of=lambda artifact: artifact.filename),
     Column(heading="SIZE", of=lambda artifact: artifact.size, format=format_size, rank=1, is_number=True),
     Column(heading="TYPE", of=lambda artifact: artifact.content_type, rank=3, is_flexible=True),
     Column(heading="CHANGED", of=lambda artifact: artifact.updated_at or artifact.created_at, rank=2),
@@ -109,7 +109,7 @@ def download_artifacts(
                 path = await client.artifacts.download(workspace_id, name, output, progress=view.update)
             names = {path: name}
         else:
-            known = {item.local_name: item.name async for item in client.artifacts.list(workspace_id)}
+            known = {item.local_name: item.filename async for item in client.artifacts.list(workspace_id)}
             with local_errors(output), view.transfer("all artifacts", "downloaded"):
                 paths = await client.artifacts.download_all(workspace_id, output, overwrite=force, progress=view.update)
             names = {path: known.get(path.name, path.name) for path in paths}
@@ -178,7 +178,7 @@ def url(*, workspace_id: str, names: tuple[str, ...], content_type: str | None, 
     async def call(client: AsyncRebyte) -> None:
         for signed in await client.artifacts.upload_urls(workspace_id, files):
             # The user asked for the address, though it is a secret elsewhere.
-            line = {"name": signed.name, "content_type": signed.content_type, "upload_url": signed.upload_url}
+            line = {"filename": signed.filename, "content_type": signed.content_type, "upload_url": signed.upload_url}
             if as_json:
                 click.echo(to_json_line(line))
             elif is_terminal(sys.stdout):
@@ -196,4 +196,4 @@ def _check_choice(name: str | None, *, is_all: bool) -> None:
 
 def _format_curl(signed: UploadUrl) -> str:
     kind = shlex.quote(f"Content-Type: {signed.content_type}")
-    return sanitize(f"curl -T {shlex.quote(signed.name)} -H {kind} {shlex.quote(signed.upload_url)}")
+    return sanitize(f"curl -T {shlex.quote(signed.filename)} -H {kind} {shlex.quote(signed.upload_url)}")

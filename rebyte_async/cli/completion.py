@@ -84,7 +84,7 @@ complete_computer = _completer(
 _complete_webhook = _completer(lambda client, _: client.webhooks.list(), lambda webhook: (webhook.id, webhook.url))
 _complete_artifact = _completer(
     lambda client, context: client.artifacts.list(context.params["workspace_id"]),
-    lambda artifact: (artifact.name, artifact.content_type),
+    lambda artifact: (artifact.filename, artifact.content_type),
 )
 task_argument: Callable[[Any], Any] = click.argument("task_id", shell_complete=complete_task)
 computer_argument: Callable[[Any], Any] = click.argument("computer_id", shell_complete=complete_computer)

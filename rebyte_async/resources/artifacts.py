@@ -34,7 +34,7 @@ from rebyte_async.types.artifacts import Artifact, UploadUrl, safe_name
 # GUESS(§6): the names in all shapes, the likeliest first.
 _LIST_KEYS = ("artifacts", "data", "files")
 _URL_KEYS = ("urls", "data", "files")
-_ALIASES = {"filename": "name"}
+_ALIASES = {"name": "filename"}
 _LARGE = 8 * 1024 * 1024
 """From this size on, in bytes, an artifact is sent to a signed URL, not through the API's servers."""
 
@@ -44,7 +44,7 @@ class _SignedUrl:
     """One of the URLs that were asked for."""
 
     upload_url: str = field(repr=False)
-    name: str | None = None
+    filename: str | None = None
 
 
 @frozen(eq=False, repr=False)
@@ -137,7 +137,7 @@ class Artifacts:
         check_progress(progress)
         place = Path(folder)
         await asyncio.to_thread(place.mkdir, parents=True, exist_ok=True)
-        sizes = {artifact.name: artifact.size async for artifact in self.list(workspace_id)}
+        sizes = {artifact.filename: artifact.size async for artifact in self.list(workspace_id)}
         if not overwrite:
             await asyncio.to_thread(_check_absent, [place / safe_name(name) for name in sizes])
         total = transfers.AggregateProgress(progress, list(sizes.values()))
@@ -232,9 +232,9 @@ class Artifacts:
             raise DecodeError(
                 f"the server sent {len(urls)} upload URLs for {len(names_and_types)} files", path="$.urls"
             )
-        by_name = {url.name: url for url in urls}
+        by_name = {url.filename: url for url in urls}
         matched = tuple(
-            UploadUrl(name=name, content_type=kind, upload_url=by_name.get(name, url).upload_url)
+            UploadUrl(filename=name, content_type=kind, upload_url=by_name.get(name, url).upload_url)
             for (name, kind), url in zip(names_and_types, urls, strict=True)
         )
         if not all(self._transport.may_be_handed_out(url.upload_url) for url in matched):
@@ -305,4 +305,4 @@ def _check_absent(paths: Iterable[Path]) -> None:
 
 
 def _list_artifacts(uploads: Iterable[Upload]) -> tuple[Artifact, ...]:
-    return tuple(Artifact(name=item.name, size=item.size, content_type=item.content_type) for item in uploads)
+    return tuple(Artifact(filename=item.name, size=item.size, content_type=item.content_type) for item in uploads)

@@ -21,6 +21,7 @@ from rebyte_async.types.pages import Page
 from rebyte_async.types.service import ClientStats, Health
 from rebyte_async.types.statuses import PromptStatus, TaskStatus
 from rebyte_async.types.tasks import Prompt, PromptContent, Task, TaskContent, TaskResult, Visibility, VisibilitySetting
+from rebyte_async.types.values import Value
 from rebyte_async.types.webhooks import TaskCompletionHints, Webhook, WebhookEventName
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "ToolUseEvent",
     "UnknownEvent",
     "UploadUrl",
+    "Value",
     "Visibility",
     "VisibilitySetting",
     "Webhook",

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from rebyte_async._clock import to_datetime
 from rebyte_async.types.statuses import find_member
+from rebyte_async.types.values import Value
 
 
 class AgentComputerStatus(StrEnum):
@@ -27,8 +28,8 @@ def agent_computer_status(value: str | None) -> AgentComputerStatus | str | None
     return find_member(_KNOWN, value)
 
 
-@frozen(kw_only=True)
-class AgentComputer:
+@frozen(kw_only=True, repr=False)
+class AgentComputer(Value):
     """A long-lived virtual machine that many tasks can share. Its `id` is the `workspace_id` of its tasks.
 
     *Source*: contract §2; documented except where a field says otherwise.
@@ -58,7 +59,7 @@ class AgentComputer:
     """The key of the sandbox itself (observed): a secret, left out of the repr."""
     agent_instructions: str | None = None
     """Instructions for every agent that runs on it (observed)."""
-    views: Any = None
+    views: Any = field(default=None, hash=False)
     """Its views, in the server's own form (observed)."""
 
     @property

@@ -8,20 +8,28 @@ event keeps its payload as it came, so no part of it is lost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
 import attrs
 
 from rebyte_async.types.statuses import TaskStatus
+from rebyte_async.types.values import Value, to_wire_name
+
+_WIRE_NAMES = {
+    "text": "content",
+    **{name: to_wire_name(name) for name in ("sub_prompt_id", "action_id", "message_id", "multi_select")},
+}
+"""What a payload calls the fields that it doesn't call as the classes do."""
 
 
 @attrs.frozen(kw_only=True, match_args=False, repr=False)
-class TaskEvent:
+class TaskEvent(Value):
     """The fields that every event of a task has."""
 
     _own_type: ClassVar[str] = "unknown"
+    _read: ClassVar[Callable[[object], TaskEvent]]  # set by the room that decodes, which is above this one
 
     seq: int | None = None
     """The position within the prompt, from 0 or 1 on. The server may renumber it. None when absent."""
@@ -36,9 +44,35 @@ class TaskEvent:
     payload: Mapping[str, Any] = attrs.field(factory=dict[str, Any], hash=False)
     """The payload as it came, with fields that this package doesn't know. Empty when it was no object."""
 
-    def __repr__(self) -> str:  # one for all events: attrs would compile another for each class, at import
-        shown = (f"{item.name}={getattr(self, item.name)!r}" for item in attrs.fields(type(self)) if item.repr)
-        return f"{type(self).__name__}({', '.join(shown)})"
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> TaskEvent:
+        """Read an event back from what `to_dict` returned, or from the JSON of a stream's frame.
+
+        Args:
+            document: The JSON object, decoded.
+
+        Returns:
+            The event, of the class that its `eventType` says.
+
+        Raises:
+            DecodeError: It is no JSON object with an `eventType`.
+        """
+        return cls._read(document)
+
+    def _to_fields(self) -> Mapping[str, object]:
+        common = ("seq", "timestamp", "prompt_id", "event_key", "event_type")
+        fields = {to_wire_name(name): getattr(self, name) for name in common}
+        return fields | {"payload": self.payload or self._make_payload()}
+
+    def _make_payload(self) -> dict[str, object]:
+        """Return the payload of an event that an application made without one: its own fields."""
+        own = [item.name for item in attrs.fields(type(self)) if not item.inherited and item.repr]
+        return {_WIRE_NAMES.get(name, name): getattr(self, name) for name in own}
+
+    def _show_fields(self) -> list[tuple[str, object]]:
+        """Return the fields to show: without the type where it is the class', and the payload where it was read."""
+        hidden = {"event_type": self.event_type == self._own_type, "payload": self._own_type != "unknown"}
+        return [(name, value) for name, value in super()._show_fields() if not hidden.get(name)]
 
 
 @attrs.frozen(kw_only=True, match_args=False, repr=False)
@@ -131,8 +165,8 @@ class ResultEvent(TaskEvent):
     """What the turn consumed, such as `input_tokens`. None when absent."""
 
 
-@attrs.frozen
-class QuestionOption:
+@attrs.frozen(repr=False)
+class QuestionOption(Value):
     """One of the answers that a question offers."""
 
     label: str
@@ -181,9 +215,12 @@ class UnknownEvent(TaskEvent):
     document: Mapping[str, Any] = attrs.field(factory=dict[str, Any], eq=False, repr=False)
     """The whole event as it came: parts of it may be in no other field."""
 
+    def _to_fields(self) -> Mapping[str, object]:
+        return self.document or super()._to_fields()
 
-@attrs.frozen
-class Done:
+
+@attrs.frozen(repr=False)
+class Done(Value):
     """The end of a turn, as the stream reports it."""
 
     status: TaskStatus

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from rebyte_async.types.values import Value
 
-@frozen
-class FileRef:
+
+@frozen(repr=False)
+class FileRef(Value):
     """An uploaded file, which can be attached to a task or a prompt.
 
     *Source*: contract §5, documented.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from rebyte_async.types.values import Value
 
-@frozen(kw_only=True)
-class Health:
+
+@frozen(kw_only=True, repr=False)
+class Health(Value):
     """The service's own report of its health.
 
     *Source*: contract §1, observed.
@@ -16,8 +18,8 @@ class Health:
     """The service's own status, such as `ok`."""
 
 
-@frozen(kw_only=True)
-class ClientStats:
+@frozen(kw_only=True, repr=False)
+class ClientStats(Value):
     """The counters of a client, together with all views of it that share its connections."""
 
     requests: int

@@ -10,10 +10,11 @@ from attrs import field, frozen
 from rebyte_async._clock import to_datetime
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.statuses import TERMINAL_STATUSES, PromptStatus, TaskStatus, prompt_status, task_status
+from rebyte_async.types.values import Value
 
 
-@frozen(kw_only=True)
-class Prompt:
+@frozen(kw_only=True, repr=False)
+class Prompt(Value):
     """One prompt of a task, with the status of its turn.
 
     *Source*: contract §3, documented.
@@ -35,8 +36,8 @@ class Prompt:
         return self.status in TERMINAL_STATUSES
 
 
-@frozen(kw_only=True)
-class Task:
+@frozen(kw_only=True, repr=False)
+class Task(Value):
     """A task, from any endpoint. A field that the endpoint leaves out is None.
 
     *Source*: contract §3, documented except where a field says otherwise.
@@ -71,8 +72,8 @@ class Task:
         return self.status in TERMINAL_STATUSES
 
 
-@frozen(kw_only=True)
-class PromptContent:
+@frozen(kw_only=True, repr=False)
+class PromptContent(Value):
     """One turn with its prompt text and its response.
 
     *Source*: contract §3, observed: used in production, not documented.
@@ -99,8 +100,8 @@ class PromptContent:
         return self.status in TERMINAL_STATUSES
 
 
-@frozen(kw_only=True)
-class TaskContent:
+@frozen(kw_only=True, repr=False)
+class TaskContent(Value):
     """A task with the content of its turns, oldest first.
 
     *Source*: contract §3, observed: used in production, not documented.
@@ -114,8 +115,8 @@ class TaskContent:
     """Its turns, oldest first."""
 
 
-@frozen
-class TaskResult:
+@frozen(repr=False)
+class TaskResult(Value):
     """The result of one turn of a task. On an error: what had been delivered of the turn."""
 
     task_id: str
@@ -141,8 +142,8 @@ class Visibility(StrEnum):
     """Everyone who has the link."""
 
 
-@frozen(kw_only=True)
-class VisibilitySetting:
+@frozen(kw_only=True, repr=False)
+class VisibilitySetting(Value):
     """The visibility of a task, as the server has set it.
 
     *Source*: contract §3, documented.

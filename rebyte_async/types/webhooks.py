@@ -9,6 +9,7 @@ from typing import Protocol
 from attrs import field, frozen
 
 from rebyte_async._clock import to_datetime
+from rebyte_async.types.values import Value
 
 
 class WebhookEventName(StrEnum):
@@ -24,8 +25,8 @@ class WebhookEventName(StrEnum):
     TASK_CANCELED = "task.canceled"
 
 
-@frozen(kw_only=True)
-class Webhook:
+@frozen(kw_only=True, repr=False)
+class Webhook(Value):
     """A registered webhook. The service never returns its secret.
 
     *Source*: contract §7, documented.

@@ -10,6 +10,7 @@ import attrs
 from rebyte_async._wire import json
 from rebyte_async._wire.redact import shorten
 from rebyte_async.errors import WebhookPayloadError
+from rebyte_async.types.values import Value
 from rebyte_async.types.webhooks import WebhookEventName
 
 _LONGEST_ID = 256
@@ -20,8 +21,8 @@ _BY_STATUS = {name.removeprefix("task."): event for name, event in _BY_NAME.item
 _BY_STATUS["succeeded"] = WebhookEventName.TASK_COMPLETED
 
 
-@attrs.frozen
-class WebhookEvent:
+@attrs.frozen(repr=False)
+class WebhookEvent(Value):
     """The event of a genuine delivery. It is a hint to read the task, not the task's state.
 
     *Source*: contract §7, observed: `taskId` is there, `event` may be; everything else is open.

@@ -35,7 +35,7 @@ def test_artifacts_from_upload_to_delete(rebyte_emulator: Emulator, workspace_id
     assert up.err.startswith("uploaded 2 files (9 bytes in ")
     rebyte_emulator.put_artifact(workspace_id, "charts/c.png", b"\x89PNG")
     listed = [json.loads(line) for line in run_inline("artifacts", "list", workspace_id, "--json", env=env).lines]
-    assert [(item["name"], item["size"]) for item in listed] == [("a.md", 4), ("b.csv", 5), ("charts/c.png", 4)]
+    assert [(item["filename"], item["size"]) for item in listed] == [("a.md", 4), ("b.csv", 5), ("charts/c.png", 4)]
     assert "url" not in listed[0]
 
     target = tmp_path / "mine.md"

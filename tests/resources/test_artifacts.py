@@ -37,14 +37,14 @@ CASES: dict[str, tuple[Call, Any]] = {
         Page(
             (
                 Artifact(
-                    name="reports/a.csv",
+                    filename="reports/a.csv",
                     size=12,
                     content_type="text/csv",
                     created_at=TIME,
                     updated_at=TIME,
                     url="https://s.invalid/a?sig=1",
                 ),
-                Artifact(name="b.txt"),
+                Artifact(filename="b.txt"),
             ),
             total=2,
             limit=2,
@@ -54,20 +54,20 @@ CASES: dict[str, tuple[Call, Any]] = {
     "create_upload_urls": (
         lambda c: c.artifacts.upload_urls(ID, [("a.csv", "text/csv"), "b"]),
         (
-            UploadUrl(name="a.csv", content_type="text/csv", upload_url="https://s.invalid/a?sig=1"),
-            UploadUrl(name="b", content_type="application/octet-stream", upload_url="https://s.invalid/b?sig=2"),
+            UploadUrl(filename="a.csv", content_type="text/csv", upload_url="https://s.invalid/a?sig=1"),
+            UploadUrl(filename="b", content_type="application/octet-stream", upload_url="https://s.invalid/b?sig=2"),
         ),
     ),
     "upload_artifacts": (
         lambda c: c.artifacts.upload(ID, ("reports/a.csv", b"name,amount\n"), ("b", b"")),
         (
-            Artifact(name="reports/a.csv", size=12, content_type="text/csv"),
-            Artifact(name="b", size=0, content_type="application/octet-stream"),
+            Artifact(filename="reports/a.csv", size=12, content_type="text/csv"),
+            Artifact(filename="b", size=0, content_type="application/octet-stream"),
         ),
     ),
     "upload_artifact_by_url": (
         lambda c: c.artifacts.upload(ID, ("big.csv", LARGE)),
-        (Artifact(name="big.csv", size=len(LARGE), content_type="text/csv"),),
+        (Artifact(filename="big.csv", size=len(LARGE), content_type="text/csv"),),
     ),
     "get_artifact": (lambda c: c.artifacts.read(ID, "reports/a.csv"), b"name,amount\n"),
     "get_artifact_by_url": (lambda c: c.artifacts.read(ID, "reports/a.csv"), b"name,amount\n"),
@@ -91,7 +91,7 @@ async def test_the_list_is_found_under_any_key(key: str | None) -> None:
         return json_response({key: items} if key else items)
 
     async with RawServer(handler) as server, client_of(server.url) as client:
-        assert [(item.name, item.size) async for item in client.artifacts.list(ID)] == [("a", None), ("b", 3)]
+        assert [(item.filename, item.size) async for item in client.artifacts.list(ID)] == [("a", None), ("b", 3)]
 
 
 class ScriptedDownload:
@@ -368,7 +368,7 @@ async def test_small_artifacts_are_sent_in_one_form(tmp_path: Path) -> None:
         made = await client.artifacts.upload(
             ID, path, ('odd"\r\nname.txt', b"odd"), progress=lambda *at: progress.append(at)
         )
-    assert [(item.name, item.size) for item in made] == [("a.csv", len(DATA)), ('odd"\r\nname.txt', 3)]
+    assert [(item.filename, item.size) for item in made] == [("a.csv", len(DATA)), ('odd"\r\nname.txt', 3)]
     assert len(server.requests) == 2
     for request in server.requests:
         assert request.headers["api_key"] == KEY
@@ -437,10 +437,10 @@ async def test_the_error_of_one_upload_has_the_others() -> None:
         with pytest.raises(errors.ConflictError) as caught:
             await client.artifacts.upload(ID, ("a", LARGE), ("b.csv", b"b"), ("bad", LARGE), ("c", LARGE), ("d", b""))
         assert caught.value.uploaded == (
-            Artifact(name="a", size=len(LARGE), content_type="application/octet-stream"),
-            Artifact(name="b.csv", size=1, content_type="text/csv"),
-            Artifact(name="c", size=len(LARGE), content_type="application/octet-stream"),
-            Artifact(name="d", size=0, content_type="application/octet-stream"),
+            Artifact(filename="a", size=len(LARGE), content_type="application/octet-stream"),
+            Artifact(filename="b.csv", size=1, content_type="text/csv"),
+            Artifact(filename="c", size=len(LARGE), content_type="application/octet-stream"),
+            Artifact(filename="d", size=0, content_type="application/octet-stream"),
         )
         with pytest.raises(errors.PermissionDeniedError) as caught_early:
             await client.artifacts.upload(ID, ("a", LARGE), ("bad.csv", b"b"))
@@ -462,7 +462,7 @@ async def test_a_sources_own_error_notes_what_was_uploaded() -> None:
     async with RawServer(Storage()) as server, client_of(server.url) as client:
         with pytest.raises(KeyError) as caught:
             await client.artifacts.upload(ID, ("s", b"1"), ("a", LARGE), progress=fail)
-        assert [note for note in caught.value.__notes__ if "Artifact(name='s'" in note]
+        assert [note for note in caught.value.__notes__ if "Artifact(filename='s'" in note]
         with pytest.raises(KeyError) as unsent:
             await client.artifacts.upload(ID, ("s", b"1"), ("a", failing()))
         assert not hasattr(unsent.value, "__notes__")
@@ -551,8 +551,8 @@ async def test_unusable_upload_urls_are_decode_errors(document: Any) -> None:
 
 def test_reprs_show_no_signed_links() -> None:
     """A repr has neither an artifact's link nor an upload URL."""
-    shown = repr(Artifact(name="a", url="https://s.invalid/?sig=1")) + repr(
-        UploadUrl(name="a", content_type="b", upload_url="https://s.invalid/?sig=1")
+    shown = repr(Artifact(filename="a", url="https://s.invalid/?sig=1")) + repr(
+        UploadUrl(filename="a", content_type="b", upload_url="https://s.invalid/?sig=1")
     )
     assert "sig=1" not in shown
 

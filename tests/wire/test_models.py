@@ -102,9 +102,9 @@ def test_a_list_is_found_bare_or_under_a_key() -> None:
 
 def test_a_field_may_have_another_name() -> None:
     """An alias is read as the field's name, unless the name itself is there."""
-    document = [{"filename": "a", "size": 1}, {"filename": "b", "name": "c"}]
-    items = models.decode_items(Artifact, document, ("artifacts",), aliases={"filename": "name"})
-    assert [item.name for item in items] == ["a", "c"]
+    document = [{"name": "a", "size": 1}, {"filename": "b", "name": "c"}]
+    items = models.decode_items(Artifact, document, ("artifacts",), aliases={"name": "filename"})
+    assert [item.filename for item in items] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

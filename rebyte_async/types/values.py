@@ -1,0 +1,142 @@
+"""What every value of the package can do: become JSON, and be shown on a line and in a notebook."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
+from enum import Enum
+from functools import cache
+from html import escape
+from typing import Any, cast
+
+import attrs
+
+_LONGEST_SHOWN = 80
+"""Characters of one field in a repr; a longer string is cut, and a longer collection counted."""
+_DEEPER = 10_000  # calls: several for each of the about 1,000 levels that a parser takes
+
+
+class Value:
+    """The base of all models, events and outcomes.
+
+    A field that the repr leaves out is a secret or a signed URL: it is in no JSON either.
+    """
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the value as a JSON object: JSON's types alone, under the names that the API uses.
+
+        Times are in ISO 8601, durations in seconds; NaN and Infinity are None. Secrets and signed URLs are left out.
+        """
+        document: dict[str, Any] = to_json_value(self)
+        return document
+
+    def to_json(self) -> str:
+        """Return the value as a JSON document on one line, with the fields of `to_dict`."""
+        return allow_deep(lambda: json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":")))
+
+    def _to_fields(self) -> Mapping[str, object]:
+        """Return the fields for JSON, under the names that the API uses."""
+        return {to_wire_name(name): value for name, value in self._show_fields()}
+
+    def _show_fields(self) -> list[tuple[str, object]]:
+        """Return the fields that may be shown, with their names in Python."""
+        return [(item.name, getattr(self, item.name)) for item in attrs.fields(cast("Any", type(self))) if item.repr]
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={_show(value)}" for name, value in self._show_fields() if value is not None)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _repr_html_(self) -> str:
+        """Show the value in a notebook: a table with a row for each field that is set."""
+        shown = [(name, value) for name, value in self._show_fields() if value is not None]
+        rows = "".join(f"<tr><th>{name}</th>{_to_cell(value)}</tr>" for name, value in shown)
+        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
+
+
+def to_html_table(values: Sequence[Value], caption: str) -> str:
+    """Show values as one HTML table, a row for each, without the columns that are empty in all of them."""
+    rows = [{name: item for name, item in value._show_fields() if item is not None} for value in values]  # noqa: SLF001 - as above
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    head = "".join(f"<th>{name}</th>" for name in columns)
+    body = "".join(f"<tr>{''.join(_to_cell(row.get(name)) for name in columns)}</tr>" for row in rows)
+    return f"<table><caption>{escape(caption)}</caption><tr>{head}</tr>{body}</table>"
+
+
+@cache
+def to_wire_name(name: str) -> str:
+    """Return the name that the API uses for a field."""
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def to_json_value(value: object) -> Any:
+    """Convert a value to JSON's types, however deeply it is nested. What JSON has no type for becomes a string."""
+    top: list[Any] = [value]
+    pending: list[Any] = [top]
+    while pending:
+        container = pending.pop()
+        for key, item in container.items() if isinstance(container, dict) else enumerate(container):
+            container[key] = converted = _to_plain(item)
+            if isinstance(converted, dict | list):
+                pending.append(converted)
+    return top[0]
+
+
+def _to_plain(value: object) -> Any:
+    """Convert a value to one of JSON's types; what a container holds isn't converted yet."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Value):
+        value = value._to_fields()  # noqa: SLF001 - of a class of this module
+    if isinstance(value, Mapping):
+        return {str(key): inner for key, inner in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, tuple | list | set | frozenset):
+        return list(cast("Sequence[object]", value))
+    return _to_text(value)
+
+
+def _to_text(value: object) -> str | float:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value.isoformat() if isinstance(value, date) else str(value)  # a member of an enum is a plain string then
+
+
+def allow_deep(write: Callable[[], str]) -> str:
+    """Write a document that may be nested more deeply than Python calls functions: as deeply as one can be read."""
+    limit = sys.getrecursionlimit()
+    try:
+        return write()
+    except RecursionError:
+        sys.setrecursionlimit(limit + _DEEPER)
+        return write()
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _show(value: object) -> str:
+    """Describe a field on one line."""
+    match value:
+        case Enum() if isinstance(value, str):
+            return repr(str(value))
+        case str() if len(value) > _LONGEST_SHOWN:
+            return f"{value[:_LONGEST_SHOWN]!r}…"
+        case date():
+            return value.isoformat()
+        case tuple() | list() | set() | frozenset() | Mapping():
+            items = cast("Sequence[object]", value)
+            shown = allow_deep(lambda: repr(items))
+            return shown if len(shown) <= _LONGEST_SHOWN else f"<{len(items)} items>"
+        case _:
+            return repr(value)
+
+
+def _to_cell(value: object) -> str:
+    text = "" if value is None else str(value) if isinstance(value, str) else _show(value)
+    return f"<td>{escape(text)}</td>"
