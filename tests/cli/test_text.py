@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from rebyte_async.cli.view.prose import Prose
-from rebyte_async.cli.view.text import excerpt, format_arguments, format_duration, one_line, sanitize
+from rebyte_async.cli.view.text import (
+    excerpt,
+    format_age,
+    format_arguments,
+    format_duration,
+    format_time,
+    one_line,
+    sanitize,
+)
 
 
 @given(st.text(st.characters() | st.sampled_from("\x1b[]0;m\x07\\\x9b\x90\r\n\t")))
@@ -116,3 +126,14 @@ def test_excerpt() -> None:
 def test_duration(seconds: float, words: str) -> None:
     """Durations are as precise as they need to be."""
     assert format_duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [("0001-01-01T00:00:00+14:00", "0001-01-01 00:00"), ("9999-12-31T23:59:59-12:00", "9999-12-31 23:59")],
+)
+def test_times_that_no_other_zone_has(written: str, shown: str) -> None:
+    """The first and the last time of all, which some services send for none, are shown as they are."""
+    moment = datetime.fromisoformat(written)
+    assert format_age(moment) == shown
+    assert format_time(moment).startswith(f"{shown}:")

@@ -130,14 +130,15 @@ def format_value(value: object) -> str:
 
 def format_time(moment: datetime) -> str:
     """Write a time in full, by the local clock, with its age where it is recent."""
-    local = f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
-    return f"{local} ({format_age(moment)})" if _is_recent(moment) else local
+    local = _to_local(moment)
+    text = f"{local.replace(tzinfo=None).isoformat(' ', 'seconds')} {local:%Z}"
+    return f"{text} ({format_age(moment)})" if _is_recent(moment) else text
 
 
 def format_age(moment: datetime) -> str:
     """Write how long ago a time is, like `5 min ago`, or its local date where that is more than a week."""
     if not _is_recent(moment):
-        return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+        return _to_local(moment).replace(tzinfo=None).isoformat(" ", "minutes")
     seconds = (datetime.now(UTC) - moment).total_seconds()
     if seconds < _MINUTE:
         return "just now" if seconds < 1 else f"{seconds:.0f} s ago"
@@ -169,6 +170,14 @@ class SpokenText:
         if self._assembler.text.rstrip().endswith(final) or (result.status != "completed" and "\n" not in final):
             return ""
         return sanitize(final)
+
+
+def _to_local(moment: datetime) -> datetime:
+    """Convert a time to the local zone; return it as it is where that leads out of the years from 1 to 9999."""
+    try:
+        return moment.astimezone()
+    except (OverflowError, ValueError, OSError):  # Windows can't convert times before 1970
+        return moment
 
 
 def _is_recent(moment: datetime) -> bool:
