@@ -58,6 +58,9 @@ def dumps(value: Any) -> bytes:
     """Write a JSON document, compact, in UTF-8, or raise a `TypeError`, as for NaN and Infinity."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        half = ord(error.object[error.start])
+        raise TypeError(f"a text has U+{half:04X}, half of a surrogate pair, which UTF-8 doesn't have") from error
     except ValueError as error:
         raise TypeError(str(error)) from error
 

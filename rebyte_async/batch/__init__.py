@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rebyte_async.batch.items import BatchItem, read_jsonl
+from rebyte_async.batch.items import BatchItem, parse_jsonl, read_jsonl
 from rebyte_async.batch.journal import Journal
 from rebyte_async.batch.journal.reader import JournalCounts, JournalItem, JournalReader, JournalRun, read_journal
 from rebyte_async.batch.outcomes import BatchOutcome, BatchStatus
@@ -23,6 +23,7 @@ __all__ = [
     "JournalReader",
     "JournalRun",
     "RunningItem",
+    "parse_jsonl",
     "read_journal",
     "read_jsonl",
     "write_report",

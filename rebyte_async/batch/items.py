@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self, cast
@@ -161,15 +161,36 @@ async def read_jsonl(path: str | Path) -> AsyncGenerator[BatchItem]:
     except OSError as error:
         raise BatchError(f"can't read {path}: {error.strerror or error}") from error
     try:
-        number = 0
+        first = 1
         while lines := await asyncio.to_thread(lambda: list(islice(file, _LINES_PER_READ))):
-            for line in lines:
-                number += 1
-                content = line if number > 1 else line.removeprefix(BOM_UTF8)
-                if content.strip():
-                    yield _parse_line(content, f"{path}, line {number}")
+            for item in _parse_lines(lines, f"{path}", first):
+                yield item
+            first += len(lines)
     finally:
         file.close()
+
+
+def parse_jsonl(lines: Iterable[bytes], *, name: str = "the items") -> Iterator[BatchItem]:
+    """Make items of lines of JSON as they come, such as those of `sys.stdin.buffer`.
+
+    Args:
+        lines: The lines, in UTF-8. Empty lines, and a byte order mark at the start, are skipped.
+        name: What errors call the source of the lines.
+
+    Yields:
+        The items, as `BatchItem.from_json` makes them.
+
+    Raises:
+        BatchError: A line is not an item; the error names the line.
+    """
+    return _parse_lines(lines, name, 1)
+
+
+def _parse_lines(lines: Iterable[bytes], name: str, first: int) -> Iterator[BatchItem]:
+    for number, line in enumerate(lines, first):
+        content = line if number > 1 else line.removeprefix(BOM_UTF8)
+        if content.strip():
+            yield _parse_line(content, f"{name}, line {number}")
 
 
 def _parse_line(line: bytes, where: str) -> BatchItem:

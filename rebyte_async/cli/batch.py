@@ -12,10 +12,10 @@ from typing import Any
 import click
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.batch import BatchItem, Journal, read_journal, read_jsonl
+from rebyte_async.batch import BatchItem, Journal, parse_jsonl, read_journal, read_jsonl
 from rebyte_async.cli.batch_inspect import journal_argument, read_locally, require_distinct
 from rebyte_async.cli.batch_run import BatchJob
-from rebyte_async.cli.options import ANY_FILE, EXISTING_FILE, add_options
+from rebyte_async.cli.options import ANY_FILE, EXISTING_FILE_OR_STDIN, add_options, open_stdin
 from rebyte_async.resources.options import OPTIONS
 
 _RUN_EPILOG = f"""\b
@@ -75,7 +75,7 @@ _run_options = add_options(
 
 
 @click.command(epilog=_RUN_EPILOG)
-@click.argument("items", type=EXISTING_FILE)
+@click.argument("items", type=EXISTING_FILE_OR_STDIN)
 @click.option(
     "--journal",
     required=True,
@@ -84,15 +84,16 @@ _run_options = add_options(
 )
 @_run_options
 def run(*, items: Path, journal: Path, out: Path | None, ordered: bool, **options: Any) -> int:
-    """Run every line of ITEMS as a task. This costs money."""
-    require_distinct(journal, out=out, items=items)
+    """Run every line of ITEMS as a task; - reads them from stdin. This costs money."""
+    stdin = open_stdin() if str(items) == "-" else None
+    require_distinct(journal, out=out, items=None if stdin else items)
     return BatchJob(
         journal=journal,
         out=out,
         options=options,
         ordered=ordered,
-        items=partial(read_jsonl, items),
-        count=partial(_count_lines, items),
+        items=partial(parse_jsonl, stdin, name="stdin") if stdin else partial(read_jsonl, items),
+        count=(lambda: None) if stdin else partial(_count_lines, items),
     ).run()
 
 

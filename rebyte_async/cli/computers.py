@@ -105,7 +105,7 @@ def wait(*, computer_id: str, timeout: float | None, as_json: bool) -> int:
 def update(*, computer_id: str, instructions: str | None, shown: tuple[str, ...], hidden: tuple[str, ...]) -> int:
     """Change computer COMPUTER_ID. Beyond the documented API: may change."""
     views = dict.fromkeys(shown, True) | dict.fromkeys(hidden, False)
-    text = None if instructions is None else read_text(instructions)
+    text = None if instructions is None else read_text(instructions, "--instructions")
     if text is None and not views:
         raise click.UsageError("there is nothing to change: give --instructions, --show or --hide")
     return do_once(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.cli.options import style_options
+from rebyte_async.cli.options import EXISTING_FILE_OR_STDIN, open_stdin, style_options
 from rebyte_async.cli.runtime import run_once
 from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_transfer_view
 from rebyte_async.cli.view.output import show_items
 from rebyte_async.cli.view.table import Column
 from rebyte_async.cli.view.text import format_file_ref, sanitize
+from rebyte_async.resources.files import Attachment
 from rebyte_async.types import FileRef
 
 _COLUMNS: tuple[Column[FileRef], ...] = (
@@ -41,13 +42,7 @@ def files() -> None:
 
 
 @files.command(epilog=_EPILOG)
-@click.argument(
-    "paths",
-    nargs=-1,
-    required=True,
-    metavar="PATH...",
-    type=click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path),
-)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=EXISTING_FILE_OR_STDIN)
 @click.option("--filename", metavar="NAME", help="The file's name where it is read from stdin.")
 @style_options(quiet="Print only what --file-ref takes, one a line.")
 def upload(*, paths: tuple[Path, ...], filename: str | None, style: str | None) -> int:
@@ -55,9 +50,9 @@ def upload(*, paths: tuple[Path, ...], filename: str | None, style: str | None) 
     is_stdin = Path("-") in paths
     if is_stdin != (filename is not None) or (is_stdin and len(paths) > 1):
         raise click.UsageError("--filename goes with - alone, and - with --filename")
+    sources: Sequence[Attachment] = paths if filename is None else [(filename, open_stdin())]
 
     async def call(client: AsyncRebyte) -> None:
-        sources = paths if filename is None else [(filename, sys.stdin.buffer)]
         refs = await upload_files(client, sources, make_transfer_view(quiet=style == "quiet"))
         if style == "quiet":
             click.echo("\n".join(sanitize(format_file_ref(ref)) for ref in refs))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import reduce, wraps
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, BinaryIO, TypeAlias, TypeVar, cast
 
 import click
 from attrs import frozen
@@ -30,6 +31,7 @@ _PRESENTATION: dict[str, dict[str, Any]] = {
     "github_url": {"metavar": "OWNER/REPO"},
 }
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+EXISTING_FILE_OR_STDIN = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path)
 ANY_FILE = click.Path(dir_okay=False, path_type=Path)
 _LINE_HELP = "Print a JSON object a line, for programs."
 
@@ -111,7 +113,7 @@ def submission_options(*, is_new_task: bool) -> _Option:
             *, prompt: str, skills: tuple[str, ...], paths: tuple[Path, ...], refs: tuple[FileRef, ...], **given: Any
         ) -> int:
             new_task = {name: value for name in flags if (value := given.pop(name)) is not None}
-            text = read_text(prompt)
+            text = read_text(prompt, "PROMPT")
             if not text.strip():  # found before anything is uploaded
                 raise click.UsageError("PROMPT is empty")
             submission = Submission(text, skills, (*paths, *refs), cast("CreateOptions", new_task))
@@ -151,11 +153,26 @@ def _parse_file_ref(value: str) -> FileRef:
     return FileRef(file_id, filename)
 
 
-def read_text(given: str) -> str:
-    """Return a text that was given as an argument; `-` reads it from stdin."""
-    if given != "-":
-        return given
+def read_text(given: str, name: str) -> str:
+    """Return the text of the argument `name`; `-` reads it from stdin, without a byte order mark."""
+    if given == "-":
+        return _decode(open_stdin().read(), "stdin").removeprefix("\ufeff")
     try:
-        return sys.stdin.buffer.read().decode()
+        given.encode()
+    except UnicodeEncodeError:  # Python couldn't decode it by the locale, which may be wrong
+        return _decode(os.fsencode(given), name)
+    return given
+
+
+def open_stdin() -> BinaryIO:
+    """Return stdin, for bytes, or refuse one that was closed before the command started."""
+    if sys.stdin is None:
+        raise click.UsageError("stdin is closed, so nothing can be read from it")
+    return sys.stdin.buffer
+
+
+def _decode(data: bytes, name: str) -> str:
+    try:
+        return data.decode()
     except UnicodeDecodeError as error:
-        raise click.UsageError(f"stdin isn't UTF-8 (byte {error.start + 1}): convert it first") from error
+        raise click.UsageError(f"{name} isn't UTF-8 (byte {error.start + 1}): convert it first") from error

@@ -97,7 +97,7 @@ def get(*, webhook_id: str, as_json: bool) -> int:
 def create(*, url: str, events: tuple[str, ...], secret: str | None, style: str | None, **options: Any) -> int:
     """Have events of all tasks of the organization delivered to URL."""
     fate = "a webhook may have been registered: look at rebyte-async webhooks list"
-    hidden = None if secret is None else read_text(secret).rstrip("\r\n")
+    hidden = None if secret is None else read_text(secret, "--secret").rstrip("\r\n")
 
     async def call(client: AsyncRebyte) -> None:
         try:
@@ -169,6 +169,6 @@ def listen(*, secret: str | None, events: tuple[str, ...], no_register: bool, **
     """
     from rebyte_async.cli.listen import Listener  # noqa: PLC0415 - aiohttp's server takes time, and help needs none
 
-    hidden = None if secret is None else read_text(secret).rstrip("\r\n")
+    hidden = None if secret is None else read_text(secret, "--secret").rstrip("\r\n")
     listener = Listener(secret=hidden, events=tuple(dict.fromkeys(events)), register=not no_register, **options)
     return run(listener.run, on_interrupt=say_on_interrupt(listener.describe_leftover))

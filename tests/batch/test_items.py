@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rebyte_async import errors
-from rebyte_async.batch import BatchItem, read_jsonl
+from rebyte_async.batch import BatchItem, parse_jsonl, read_jsonl
 from rebyte_async.batch.items import prompt_hash, to_new_item
 from rebyte_async.types import FileRef
 
@@ -144,6 +144,17 @@ async def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
     path.write_text('{"key": "a", "prompt": "Do it"}\n', encoding="utf-8-sig")
     assert [item.key async for item in read_jsonl(path)] == ["a"]
+
+
+def test_lines_are_items_as_they_come() -> None:
+    """No line is read before the item of the one before it is taken; the error of a bad line names it."""
+    lines = iter([b'\xef\xbb\xbf{"key": "a", "prompt": "p"}\n', b"\n", b'{"key": "b", "prompt": "p"}\n', b"{}\n"])
+    items = parse_jsonl(lines, name="stdin")
+    assert next(items).key == "a"
+    assert next(lines) == b"\n"
+    assert next(items).key == "b"
+    with pytest.raises(errors.BatchError, match="stdin, line 3: an item needs"):
+        next(items)
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "shift_jis", "utf-16"])

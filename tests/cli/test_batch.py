@@ -82,6 +82,17 @@ def test_a_batch_from_run_to_report(emulator: Emulator, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.glob("*.part")) == []
 
 
+def test_items_from_stdin(emulator: Emulator, tmp_path: Path) -> None:
+    """Items come from stdin as they do from a file; the error of a bad line names stdin."""
+    items, command = write_items(tmp_path / "items", "a", "b"), ("batch", "run", "-", "--journal", str(tmp_path / "j"))
+    first = run_inline(*command, "--out", "-", env=environment(emulator), stdin=items.read_bytes())
+    assert first.code == 0
+    assert sorted(json.loads(line)["key"] for line in first.lines) == ["k0", "k1"]
+    second = run_inline(*command, env=environment(emulator), stdin="{}")
+    assert second.code == 1
+    assert "stdin, line 1: an item needs" in second.err
+
+
 def test_retry(emulator: Emulator, tmp_path: Path) -> None:
     """What failed is run again from the journal alone, and the file of outcomes is whole again."""
     items, journal, out = write_items(tmp_path / "items.jsonl", "a", "fail once", "b"), tmp_path / "j", tmp_path / "out"

@@ -6,6 +6,7 @@ import json
 import socket
 from typing import TYPE_CHECKING
 
+import pytest
 from cli.inline import run_inline
 from cli.process import environment, run_command, start_command
 
@@ -282,12 +283,21 @@ def test_what_cannot_be_right(rebyte_emulator: Emulator) -> None:
     assert not len(rebyte_emulator.log)
 
 
-def test_a_prompt_that_is_no_utf_8(rebyte_emulator: Emulator) -> None:
+@pytest.mark.parametrize(("argument", "name"), [("-", "stdin"), ("Z\udcfcrich", "PROMPT")])
+def test_a_prompt_that_is_no_utf_8(rebyte_emulator: Emulator, argument: str, name: str) -> None:
     """It is refused, for its letters would be lost."""
-    finished = run_inline("run", "-", env=environment(rebyte_emulator), stdin="Zürich".encode("cp1252"))
+    finished = run_inline("run", argument, env=environment(rebyte_emulator), stdin="Zürich".encode("cp1252"))
     assert finished.code == 2
-    assert "stdin isn't UTF-8 (byte 2)" in finished.err
+    assert f"{name} isn't UTF-8 (byte 2)" in finished.err
     assert not len(rebyte_emulator.log)
+
+
+@pytest.mark.parametrize("argument", ["-", "Z\udcc3\udcbcrich"])
+def test_a_prompt_is_what_its_bytes_are_in_utf_8(rebyte_emulator: Emulator, argument: str) -> None:
+    """A wrong locale, by which an argument can't be decoded, and a byte order mark don't change the prompt."""
+    finished = run_inline("run", argument, env=environment(rebyte_emulator), stdin="Zürich".encode("utf-8-sig"))
+    assert finished.code == 0
+    assert rebyte_emulator.log.select("POST", "/tasks")[0].json() == {"prompt": "Zürich"}
 
 
 def test_no_key() -> None:

@@ -75,6 +75,12 @@ def test_documents_are_written_compact() -> None:
             dumps({"a": value})
 
 
+def test_half_a_surrogate_pair_is_not_written() -> None:
+    """UTF-8 doesn't have it; the error says which half it is."""
+    with pytest.raises(TypeError, match=r"a text has U\+DCE9, half of a surrogate pair"):
+        dumps({"prompt": "caf\udce9"})
+
+
 def test_a_value_of_another_type_is_none() -> None:
     """The guards return a value of their own type, and None for any other."""
     values: list[Any] = [None, True, 5, 5.0, "5", [5], {"5": 5}]
