@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import os
 import sys
-from pathlib import Path
 
 import click
 
 from rebyte_async import __version__
 from rebyte_async.cli.completion import ANSWERS_SHELL
-from rebyte_async.cli.exits import Exit
+from rebyte_async.cli.exits import Exit, report_error
 from rebyte_async.cli.lazy import Entry, LazyGroup
 from rebyte_async.cli.runtime import discard_output
 
@@ -37,7 +36,7 @@ _BATCH = {
         "batch_inspect:report", "Write a page on the batch of JOURNAL: a timeline, durations, failures, final results."
     ),
     "retry": Entry("batch:retry", "Run items of JOURNAL again that failed, together with those that haven't ended."),
-    "run": Entry("batch:run", "Run every line of ITEMS as a task."),
+    "run": Entry("batch:run", "Run every line of ITEMS as a task; - reads them from stdin."),
     "status": Entry("batch_inspect:status", "Show how far the batch of JOURNAL is, also while it runs."),
 }
 
@@ -99,14 +98,13 @@ def start() -> int:
         return int(end.code or 0) if ANSWERS_SHELL in os.environ else discard_output()
     except BrokenPipeError:
         return discard_output()
+    except OSError as error:  # stdout is on a full disk, for example
+        return report_error(error)
     return int(code or 0)
 
 
 def _prepare_output() -> None:
     """Have every line written at once, and let no character fail because an encoding lacks it."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # it was closed before the command started
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for the process
     for output in (sys.stdout, sys.stderr):
         if isinstance(output, io.TextIOWrapper):
             output.reconfigure(errors="replace", line_buffering=True)

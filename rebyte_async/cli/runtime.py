@@ -63,7 +63,7 @@ def delete_once(
 
     On a terminal the question is asked first; elsewhere the command itself, or the required `--yes`, answers it.
     """
-    is_asked = not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    is_asked = not yes and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
     if is_yes_required and not yes and not is_asked:
         raise click.UsageError("this isn't a terminal, so the question can't be asked: give --yes if you are sure")
     if is_asked and not click.confirm(one_line(question), err=True):

@@ -69,12 +69,14 @@ class Watch:
                 if not limit.expired():
                     raise
                 await self._settle_remote_task(client)
-            except (asyncio.CancelledError, BrokenPipeError):
-                await self._settle_remote_task(client)
-                raise
             except AmbiguousRequestError as error:
                 seconds = time.monotonic() - self._began
                 await add_candidates(error, client, task_id=self.task_id, seconds=seconds)
+                raise
+            except RebyteError:
+                raise
+            except (asyncio.CancelledError, OSError):  # an OSError means that stdout can't be written
+                await self._settle_remote_task(client)
                 raise
 
     async def _follow(self, client: AsyncRebyte) -> TaskResult:
@@ -143,6 +145,9 @@ class Watch:
         """Cancel the remote task where that was asked for, when the watching ends early."""
         if self._source is not None:
             self.task_id = self._source.task_id
+        if self._stream is not None and self._stream.done is not None:
+            self._remote_status = f"{self._stream.done.status}"
+            return
         if not self.cancel or self.task_id is None or self._is_hurried:
             return
         with suppress(RebyteError), move_on_after(TIME_LIMIT):
@@ -187,6 +192,8 @@ class Watch:
 
     def _fail(self, error: RebyteError | OSError) -> int:
         code = exit_code_for(error)
+        if not isinstance(error, RebyteError):  # stdout is on a full disk, for example
+            return self._leave(type(error).__name__, f"error: {explain(error)}", code)
         self._interrupt_view(type(error).__name__, explain(error), code)
         report_error(error)
         if self._stream is not None and code in {Exit.NETWORK, Exit.SERVER, Exit.UNREADABLE, Exit.LIMITED}:
@@ -196,7 +203,7 @@ class Watch:
     def _interrupt_view(self, error: str, message: str, code: int) -> None:
         cursor = None if self._stream is None else self._stream.cursor
         end = Interrupted(error=error, message=message, exit_code=code, task_id=self.task_id, cursor=cursor)
-        with suppress(BrokenPipeError):
+        with suppress(OSError):
             self.view.interrupt(end)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shlex
 import struct
 import sys
 import termios
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
 
     from rebyte_async.emulator import Emulator
 
-__all__ = ["Finished", "Terminal", "environment", "run_command", "start_command", "start_in_terminal"]
+__all__ = [
+    "Finished",
+    "Terminal",
+    "environment",
+    "run_command",
+    "run_redirected",
+    "start_command",
+    "start_in_terminal",
+]
 
 COMMAND = (sys.executable, "-W", "error", "-m", "rebyte_async")
 _FOREIGN = ("REBYTE_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM")
@@ -63,6 +72,15 @@ async def run_command(*arguments: str, env: Mapping[str, str], stdin: str = "") 
     async with start_command(*arguments, env=env) as process:
         out, err = await process.communicate(stdin.encode())
         return Finished(process.returncode, out.decode(), err.decode())
+
+
+async def run_redirected(*arguments: str, redirection: str, env: Mapping[str, str]) -> Finished:
+    """Run it to its end by a shell that redirects its standard streams; those that it doesn't are pipes."""
+    pipe = asyncio.subprocess.PIPE
+    command = f"exec {shlex.join([*COMMAND, *arguments])} {redirection}"
+    process = await asyncio.create_subprocess_shell(command, stdin=pipe, stdout=pipe, stderr=pipe, env=env)
+    out, err = await process.communicate()
+    return Finished(process.returncode, out.decode(), err.decode())
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

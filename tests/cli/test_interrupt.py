@@ -1,22 +1,21 @@
-"""Ctrl-C, and pipes whose reader has left."""
+"""Ctrl-C, pipes whose reader has left, and full disks."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
 from attrs import field, frozen
-from cli.process import environment, run_command, start_command
+from cli.process import environment, run_command, run_redirected, start_command
 
 from rebyte_async.emulator import Match, hold, init, text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rebyte_async.emulator import Emulator
 
 
@@ -190,3 +189,22 @@ async def test_a_reader_that_leaves_may_cancel_the_task(emulator: Emulator) -> N
         emulator.release()
         assert await process.wait() == 141
         assert emulator.log.select("POST", "/tasks/[^/]+/cancel")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize(
+    ("option", "fate", "hints"),
+    [
+        ("--json", "keeps running", 2),
+        ("--cancel-on-interrupt", "is canceled", 0),
+        ("--quiet", "had already completed", 0),
+    ],
+)
+async def test_a_full_disk_names_the_task(emulator: Emulator, option: str, fate: str, hints: int) -> None:
+    """When its output can't be written, the command says so, and what becomes of the task."""
+    emulator.script(text("Listen."), *([] if option == "--quiet" else [hold()]))
+    finished = await run_redirected("run", "Do it", option, redirection=">/dev/full", env=environment(emulator))
+    task_id = (await run_command("tasks", "list", env=environment(emulator))).out.split("\t")[0]
+    first, *more = finished.err.splitlines()
+    assert (finished.code, first) == (1, f"error: No space left on device: task {task_id} {fate}")
+    assert len(more) == hints

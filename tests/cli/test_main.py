@@ -16,11 +16,12 @@ from pathlib import Path
 import click
 import pytest
 from cli.inline import run_inline
-from cli.process import environment, run_command, start_command
+from cli.process import environment, run_command, run_redirected, start_command
 
 from rebyte_async import AsyncRebyte, __version__, cli
 from rebyte_async.cli.app import group
 from rebyte_async.cli.lazy import LazyGroup
+from rebyte_async.emulator import Emulator
 
 _BLOCKED = """
 import sys
@@ -172,3 +173,32 @@ async def test_output_without_a_reader() -> None:
     out, err = await process.communicate()
     assert err == b""
     assert out.split() in ([b"141", b"0"], [b"0", b"0"])
+
+
+@pytest.mark.parametrize("redirection", ["<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("run p", 0),
+        ("run -", 2),
+        ("files upload - --filename name", 2),
+        ("batch run - --journal j.sqlite3", 2),
+        ("batch run /dev/stdin --journal j.sqlite3", 2),
+        ("webhooks delete absent", 9),
+    ],
+)
+async def test_closed_standard_streams(emulator: Emulator, arguments: str, code: int, redirection: str) -> None:
+    """A command whose standard streams are closed does its work, unless it reads stdin."""
+    finished = await run_redirected(*arguments.split(), redirection=redirection, env=environment(emulator))
+    assert finished.code == code
+    assert "Traceback" not in finished.err
+    assert ("stdin is closed" in finished.err) == (" - " in f"{arguments} " and ">" not in redirection)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("arguments", ["--help", "completion bash", "demo --fast", "doctor", "tasks list --json"])
+async def test_a_full_disk(emulator: Emulator, arguments: str) -> None:
+    """Output that can't be written is one line on stderr."""
+    await run_command("tasks", "create", "x", env=environment(emulator))
+    finished = await run_redirected(*arguments.split(), redirection=">/dev/full", env=environment(emulator))
+    assert (finished.code, finished.err) == (1, "error: No space left on device\n")
