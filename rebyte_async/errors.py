@@ -143,7 +143,7 @@ class AmbiguousRequestError(TransportError):
 
 
 class StreamInterruptedError(TransportError):
-    """An event stream failed before its turn had ended. The task itself is not affected."""
+    """An event stream, or the wait for a task, was given up before the turn had ended. The task is not affected."""
 
     def __init__(
         self,
@@ -152,6 +152,7 @@ class StreamInterruptedError(TransportError):
         task_id: str | None = None,
         cursor: str | None = None,
         result: TaskResult | None = None,
+        last_status: str | None = None,
         method: str = "GET",
         url: str = "",
         attempts: int = 1,
@@ -162,6 +163,8 @@ class StreamInterruptedError(TransportError):
         """Where to continue: `client.tasks.events(task_id, after=cursor)`. None when no event had been delivered."""
         self.result: TaskResult | None = result
         """What had been delivered before."""
+        self.last_status: str | None = last_status
+        """The status that was read last, if it was given up because this package doesn't know that one; else None."""
 
 
 class WaitTimeoutError(RebyteError, TimeoutError):

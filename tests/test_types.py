@@ -28,7 +28,10 @@ from rebyte_async.types import (
         ("succeeded", TaskStatus.COMPLETED, True),
         ("failed", TaskStatus.FAILED, True),
         ("cancelled", TaskStatus.CANCELED, True),
-        ("archived", "archived", False),
+        ("Completed", TaskStatus.COMPLETED, True),
+        ("CANCELED", TaskStatus.CANCELED, True),
+        ("Queued", "queued", False),
+        ("Archived", "Archived", False),
         (None, None, False),
     ],
 )
@@ -44,6 +47,8 @@ def test_a_task_has_a_tasks_status(given: str | None, expected: str | None, *, i
         ("pending", PromptStatus.PENDING, False),
         ("completed", PromptStatus.SUCCEEDED, True),
         ("canceled", PromptStatus.CANCELED, True),
+        ("SUCCEEDED", PromptStatus.SUCCEEDED, True),
+        ("Processing", "processing", False),
         ("paused", "paused", False),
         (None, None, False),
     ],
@@ -64,8 +69,9 @@ def test_a_status_is_a_string(status: Any) -> None:
 
 def test_a_computer_is_ready_only_when_it_says_so() -> None:
     """Tasks can run on an agent computer whose status is `ready`."""
-    assert AgentComputer(id="c", status="ready").is_ready
-    assert AgentComputer(id="c", status="ready").status is AgentComputerStatus.READY
+    for status in ("ready", "Ready", "READY"):
+        assert AgentComputer(id="c", status=status).is_ready
+        assert AgentComputer(id="c", status=status).status is AgentComputerStatus.READY
     assert not any(AgentComputer(id="c", status=status).is_ready for status in ("provisioning", "error", "new", None))
 
 

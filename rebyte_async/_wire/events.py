@@ -50,7 +50,7 @@ def decode_done(data: bytes | str, backend: Backend = BACKEND) -> Done:
     """
     document = _load_object(data, backend)
     return Done(
-        status=_DONE_STATUSES.get(as_str(document.get("status")) or "", TaskStatus.FAILED),
+        status=_DONE_STATUSES.get((as_str(document.get("status")) or "").casefold(), TaskStatus.FAILED),
         last_seq=as_int(document.get("lastSeq")),
         final_result=as_str(document.get("finalResult")) or "",
     )

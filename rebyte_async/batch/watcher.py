@@ -15,6 +15,7 @@ from rebyte_async.batch.outcomes import ItemEnd
 from rebyte_async.batch.settings import Tuning
 from rebyte_async.errors import APIError, DecodeError, NotFoundError, RebyteError, TransportError
 from rebyte_async.resources import Tasks
+from rebyte_async.resources.waiting import StatusPatience, describe_unknown, task_patience
 from rebyte_async.types import Task, TaskCompletionHints
 from rebyte_async.types.events import ErrorEvent
 from rebyte_async.types.statuses import TaskStatus
@@ -26,6 +27,7 @@ class _PolledTask:
 
     id: str
     outage: Outage  # the failures of its reads
+    patience: StatusPatience
     not_found_since: float = field(default=math.inf, init=False)
     wakeup: asyncio.Event = field(factory=asyncio.Event, init=False)  # set to end the wait before the next read
     has_stream_slot: bool = field(default=False, init=False)  # granted, and not used yet
@@ -125,9 +127,12 @@ class TaskWatcher:
 
     # --- Reads ---
 
+    def _polled(self, task_id: str) -> _PolledTask:
+        return _PolledTask(task_id, Outage(self._time, self._tuning), task_patience(self._time.clock))
+
     async def _poll_until_end(self, task_id: str, *, wants_stream: bool) -> Task | ItemEnd:
         """Read a task at growing intervals, until it has ended or the stream that it was granted brings its end."""
-        polled = _PolledTask(task_id, Outage(self._time, self._tuning))
+        polled = self._polled(task_id)
         if wants_stream:
             self._waiting_for_stream[task_id] = polled
         tuning = self._tuning
@@ -170,6 +175,10 @@ class TaskWatcher:
             polled.not_found_since = math.inf
             if task.is_terminal:
                 return task
+            if polled.patience.has_run_out(task.status):
+                return ItemEnd(
+                    "error", error=f"the task may have ended: {describe_unknown(task.status)}", is_final=False
+                )
         return None
 
     async def _wait_for_read(self, polled: _PolledTask, seconds: float) -> None:
@@ -183,7 +192,7 @@ class TaskWatcher:
 
     async def _wait_with_hints(self, hints: TaskCompletionHints, task_id: str, *, is_new: bool) -> Task | ItemEnd:
         """Read a task when a hint says that it may have ended, and at intervals in case no hint comes."""
-        polled = _PolledTask(task_id, Outage(self._time, self._tuning))
+        polled = self._polled(task_id)
         first, longest = self._tuning.first_poll_interval, self._tuning.hint_poll_interval
         version = 0
         interval = longest if is_new else 0.0

@@ -115,4 +115,6 @@ def _done_before(error: errors.RebyteError | OSError) -> Iterator[str]:
 
 
 def _row(error: errors.RebyteError | OSError) -> tuple[Exit, str]:
+    if isinstance(error, errors.StreamInterruptedError) and error.last_status is not None:
+        return Exit.UNREADABLE, "look at the task with rebyte-async tasks get"
     return next((code, hint) for kind, code, hint in _BY_ERROR if isinstance(error, kind))

@@ -16,7 +16,7 @@ from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionErr
 from rebyte_async.resources.listing import Listing, list_by_pages
 from rebyte_async.resources.options import to_body
 from rebyte_async.resources.reading import decode_created, fetch
-from rebyte_async.resources.waiting import CreationGrace, wait_timeout_error
+from rebyte_async.resources.waiting import CreationGrace, StatusPatience, describe_unknown, wait_timeout_error
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
 
 
@@ -116,13 +116,15 @@ class AgentComputers:
             The agent computer, ready.
 
         Raises:
-            ProvisionError: It couldn't be provisioned. The error has the agent computer with the server's reason.
+            ProvisionError: It couldn't be provisioned, or stays in a status that this package doesn't know. The error
+                has the agent computer with the server's reason.
             WaitTimeoutError: It wasn't ready in time.
 
         *Source*: contract §2, documented.
         """
         optional_seconds("timeout", timeout)
         computer: AgentComputer | None = None
+        patience = StatusPatience({AgentComputerStatus.PROVISIONING}, self._transport.time.clock)
         with anyio.move_on_after(timeout):
             for seconds in intervals(1.0, factor=1.3, longest=5.0):  # pragma: no branch - endless
                 try:
@@ -130,8 +132,9 @@ class AgentComputers:
                 except NotFoundError:
                     if not self._grace.covers(computer_id):
                         raise
-                if computer is not None and _is_ready(computer):
-                    return computer
+                else:
+                    if _is_ready(computer, patience):
+                        return computer
                 await self._transport.time.sleep(seconds)
         raise wait_timeout_error(f"agent computer {computer_id} was not ready after {timeout} s", computer_id, computer)
 
@@ -147,12 +150,16 @@ def _check_views(views: object) -> dict[str, bool] | None:
     return {str(name): bool(value) for name, value in given.items()}
 
 
-def _is_ready(computer: AgentComputer) -> bool:
+def _is_ready(computer: AgentComputer, patience: StatusPatience) -> bool:
     """Whether the wait is over; raises when the agent computer will never be ready."""
+    if computer.is_ready:
+        return True
+    reason = computer.provision_error
     if computer.status == AgentComputerStatus.ERROR:
-        reason = computer.provision_error or "the server gave no reason"
-        raise ProvisionError(
-            f"agent computer {computer.id} could not be provisioned: {reason}",
-            computer=evolve(computer, sandbox_api_key=None),
-        )
-    return computer.is_ready
+        message = f"could not be provisioned: {reason or 'the server gave no reason'}"
+    elif patience.has_run_out(computer.status):
+        message = f"did not become ready: {describe_unknown(computer.status)}" + (f"; {reason}" if reason else "")
+    else:
+        return False
+    computer = evolve(computer, sandbox_api_key=None)
+    raise ProvisionError(f"agent computer {computer.id} {message}", computer=computer)

@@ -248,13 +248,14 @@ class Tasks:
 
         Raises:
             WaitTimeoutError: The task hadn't ended in time.
+            StreamInterruptedError: The task stays in a status that this package doesn't know, its `last_status`.
 
         *Source*: contract §3 and §4, observed.
         """
-        poller = waiting.TaskPoller(task_id, self._source(task_id).read_task, self._grace)
+        time = self._transport.time
+        poller = waiting.TaskPoller(task_id, self._source(task_id).read_task, self._grace, time.clock)
         if receiver is None:
-            sleep = self._transport.time.sleep
-            return await waiting.wait_for_end(poller, self.events(task_id), timeout=timeout, sleep=sleep)
+            return await waiting.wait_for_end(poller, self.events(task_id), timeout=timeout, sleep=time.sleep)
         # A task that was created a moment ago can't have ended without a hint.
         read_first = not self._grace.covers(task_id)
         return await waiting.wait_with_hints(poller, receiver, timeout=timeout, read_first=read_first)
@@ -286,7 +287,8 @@ class Tasks:
         Raises:
             TaskFailedError: Raised by awaiting, with `check`: the turn failed. The error carries the result.
             TaskCanceledError: Likewise: the turn was canceled.
-            StreamInterruptedError: The stream was given up. The remote task continues.
+            StreamInterruptedError: The stream was given up; if that is for a status that this package doesn't know and
+                that stays, it is the error's `last_status`. The remote task continues.
             AmbiguousRequestError: As for `create`.
 
         *Source*: contract §3 and §4, documented.

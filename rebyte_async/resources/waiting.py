@@ -6,13 +6,12 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from itertools import repeat
 from typing import Protocol
 
 import anyio
-from attrs import define, field
+from attrs import Factory, define, field
 
 from rebyte_async import errors
 from rebyte_async._clock import intervals
@@ -20,11 +19,13 @@ from rebyte_async._retry import is_transient_status
 from rebyte_async._validate import optional_seconds
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.agent_computers import AgentComputer
+from rebyte_async.types.statuses import RUNNING_STATUSES, TERMINAL_STATUSES, UNKNOWN_STATUS_PATIENCE
 from rebyte_async.types.tasks import Task
 from rebyte_async.types.webhooks import TaskCompletionHints
 
 _MAX_FAILURES = 5
 """How many reads in a row may fail, each after the transport's own retries, before the failure is raised."""
+_KNOWN_STATUSES = RUNNING_STATUSES | TERMINAL_STATUSES
 _MAX_REMEMBERED = 10_000
 _CANCEL_ATTEMPTS = 5
 _CANCEL_INTERVAL = 0.5
@@ -55,18 +56,56 @@ class CreationGrace:
 
 
 @define(eq=False, repr=False)
+class StatusPatience:
+    """Decides for how long a status that this package doesn't know is waited out. Another status starts it anew."""
+
+    _known: Collection[str]
+    _clock: Callable[[], float] = time.monotonic
+    seconds: float = UNKNOWN_STATUS_PATIENCE
+    _status: str | None = field(default=None, init=False)
+    _since: float | None = field(
+        default=None, init=False
+    )  # when the unknown status was first read; None if it is known
+
+    def has_run_out(self, status: str | None) -> bool:
+        """Take the status as it was just read; return whether it is unknown and has stayed for too long."""
+        if status in self._known:
+            self._since = None
+            return False
+        now = self._clock()
+        if self._since is None or status != self._status:
+            self._status, self._since = status, now
+        return now - self._since >= self.seconds
+
+
+def task_patience(clock: Callable[[], float]) -> StatusPatience:
+    return StatusPatience(_KNOWN_STATUSES, clock)
+
+
+def describe_unknown(status: str | None) -> str:
+    """Say what is wrong with a status that is unknown and stays."""
+    if status is None:
+        return "it is read without a status"
+    return f"its status stays {status!r:.80}, which this version of rebyte-async doesn't know"
+
+
+@define(eq=False, repr=False)
 class TaskPoller:
     """Reads a task until it has ended. It tolerates transient failures, and a 404 during the creation grace."""
 
     task_id: str
     _read: Callable[[], Awaitable[Task]]
     _grace: CreationGrace
+    _clock: Callable[[], float] = time.monotonic
+    patience: StatusPatience = field(
+        default=Factory(lambda self: task_patience(self._clock), takes_self=True), init=False
+    )
     task: Task | None = field(default=None, init=False)
     """The task as last read. Once it is terminal it is a valid result, even if the time has run out meanwhile."""
     _failures: int = field(default=0, init=False)
 
     async def has_ended(self) -> bool:
-        """Read the task once. A permanent failure, or the fifth in a row, is raised."""
+        """Read the task once. A permanent failure, the fifth in a row, or an unknown status that stays is raised."""
         try:
             self.task = await self._read()
             self._failures = 0
@@ -79,11 +118,21 @@ class TaskPoller:
             self._failures += 1
             if self._failures >= _MAX_FAILURES:
                 raise
+        else:
+            if self.patience.has_run_out(self.task.status):
+                raise self._give_up(self.task.status)
         return self.task is not None and self.task.is_terminal
 
     @property
-    def last_read_succeeded(self) -> bool:
-        return self.task is not None and not self._failures
+    def knows_state(self) -> bool:
+        """Whether the last read said if the task has ended."""
+        return self.task is not None and not self._failures and self.task.status in _KNOWN_STATUSES
+
+    def _give_up(self, status: str | None) -> errors.StreamInterruptedError:
+        message = (
+            f"the wait for task {self.task_id} was given up, and the task may have ended: {describe_unknown(status)}"
+        )
+        return errors.StreamInterruptedError(message, task_id=self.task_id, last_status=status)
 
     async def poll(self, sleep: Callable[[float], Awaitable[None]]) -> None:
         """Read the task at growing intervals until it has ended."""
@@ -111,11 +160,15 @@ async def wait_for_end(
     """Follow the stream of a task, then read the task, again and again if need be, until it is terminal."""
     optional_seconds("timeout", timeout)
     with anyio.move_on_after(timeout):
-        # The stream may be refused where the task is not; if the task is refused as well, its read raises.
-        with suppress(errors.TransportError, errors.DecodeError, errors.APIError):
+        try:
             async with stream:
                 async for _ in stream:
                     pass
+        except errors.StreamInterruptedError as error:
+            if error.last_status is not None:  # the stream had patience with it already
+                poller.patience.seconds = 0
+        except (errors.TransportError, errors.DecodeError, errors.APIError):
+            pass  # the stream may be refused where the task is not; if the task is refused as well, its read raises
         await poller.poll(sleep)
     if poller.task is None and stream.done is not None:  # the time ran out while the task was read
         return Task(id=stream.task_id, status=stream.done.status, final_result=stream.done.final_result)
@@ -135,8 +188,8 @@ async def wait_with_hints(
     """Wait until a task has ended, without a stream: read it on each completion hint, and at intervals.
 
     A hint that the task's state didn't confirm has it read again after `first_interval`, then after intervals that grow
-    by `factor` up to `poll_interval`, all in seconds. `read_first=False` saves the read at the start, for a task that
-    was created a moment ago.
+    by `factor` up to `poll_interval`, all in seconds. So does a read that failed or brought an unknown status.
+    `read_first=False` saves the read at the start, for a task that was created a moment ago.
     """
     optional_seconds("timeout", timeout)
 
@@ -145,7 +198,7 @@ async def wait_with_hints(
 
     with anyio.move_on_after(timeout):
         has_ended = read_first and await poller.has_ended()
-        pauses = short_pauses() if read_first and not poller.last_read_succeeded else repeat(poll_interval)
+        pauses = short_pauses() if read_first and not poller.knows_state else repeat(poll_interval)
         version = 0
         while not has_ended:
             previous = version
@@ -154,7 +207,7 @@ async def wait_with_hints(
                 version = await hints.ended(poller.task_id, version)
             has_ended = await poller.has_ended()
             # A read may show an older state than the hint, and a failed one shows none: in both cases read again soon.
-            if version > previous or (pause >= poll_interval and not poller.last_read_succeeded):
+            if version > previous or (pause >= poll_interval and not poller.knows_state):
                 pauses = short_pauses()
     return poller.require_terminal_task(timeout)
 

@@ -63,6 +63,7 @@ class GiveUp(NamedTuple):
 
     reason: str
     cause: RebyteError | None = None
+    last_status: str | None = None  # where it is the reason
 
 
 class Continue:

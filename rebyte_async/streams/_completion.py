@@ -19,7 +19,13 @@ from rebyte_async.streams._actions import CONTINUE, Action
 from rebyte_async.streams._drain import DrainPolicy
 from rebyte_async.streams._turn import TurnState
 from rebyte_async.types.events import Done
-from rebyte_async.types.statuses import TERMINAL_STATUSES, TaskStatus, task_status
+from rebyte_async.types.statuses import (
+    RUNNING_STATUSES,
+    TERMINAL_STATUSES,
+    UNKNOWN_STATUS_PATIENCE,
+    TaskStatus,
+    task_status,
+)
 from rebyte_async.types.tasks import Task, TaskContent
 
 _MIN_TERMINAL_READS = 3
@@ -27,10 +33,9 @@ _MIN_TERMINAL_READS = 3
 
 Right after a prompt was submitted the task may still show the status of the turn before.
 """
-_MAX_UNKNOWN_READS = 15
+_MAX_UNKNOWN_READS = round(UNKNOWN_STATUS_PATIENCE / act.PAUSE)
 """Reads in a row of a task that doesn't have the turn, or with an unknown status, before the stream is given up."""
 _MIN_QUIET_READS = 2  # reads of all delegations in a row that must bring nothing new before the stream ends
-_RUNNING = frozenset({"running", "pending", "queued", "processing"})
 
 
 class Phase(Enum):
@@ -195,11 +200,13 @@ class CompletionDetector:
 
     def _give_up_if_unknown(self, status: str | None) -> act.GiveUp | None:
         """Tolerate an unknown turn or status for `_MAX_UNKNOWN_READS` reads in a row, then give up."""
-        self._unknown_reads = 0 if status in _RUNNING else self._unknown_reads + 1
+        self._unknown_reads = 0 if status in RUNNING_STATUSES else self._unknown_reads + 1
         if self._unknown_reads < _MAX_UNKNOWN_READS:
             return None
-        is_missing = f"the task has no prompt {self._turn.prompt_id}"
-        return act.GiveUp(f"nothing new came and {is_missing if status is None else f'its status is {status!r}'}")
+        what = f"the task has no prompt {self._turn.prompt_id}"
+        if status is not None:
+            what = f"its status stays {status!r:.80}, which this version of rebyte-async doesn't know"
+        return act.GiveUp(f"nothing new came and {what}", last_status=status)
 
     def _on_turn_ended(self, done: Done, *, is_certain: bool) -> Action:
         """Drain: the turn has ended, says a done frame (`is_certain`) or the task alone; its tail may be missing."""

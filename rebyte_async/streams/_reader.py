@@ -135,8 +135,8 @@ class TurnReader:
                 self._turn.inject_turn(content.events or ())
             case act.IgnoreTurn(prompt_id):
                 self._turn.ignore_turn(prompt_id)
-            case act.GiveUp(reason, cause):
-                raise self._interrupted(reason) from cause
+            case act.GiveUp(reason, cause, last_status):
+                raise self._interrupted(reason, last_status) from cause
             case _:
                 pass
 
@@ -251,13 +251,14 @@ class TurnReader:
         """The least seconds before a connect that the server asked for, up to the policy's longest delay."""
         return min((self._connection.retry or 0) / 1000, self._source.retry.max_delay)
 
-    def _interrupted(self, reason: str) -> errors.StreamInterruptedError:
+    def _interrupted(self, reason: str, last_status: str | None = None) -> errors.StreamInterruptedError:
         turn = self._turn
         return errors.StreamInterruptedError(
             f"the stream of task {turn.task_id} was given up before its end: {reason}",
             task_id=turn.task_id,
             cursor=turn.cursor if turn.delivered else None,
             result=turn.result(),
+            last_status=last_status,
             attempts=self._connection.connects,
         )
 

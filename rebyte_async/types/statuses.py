@@ -1,7 +1,7 @@
 """The statuses of tasks and prompts.
 
 A field of a status has a member of the enum, or a plain string for a status that this package doesn't know. Members
-are strings, so `task.status == "completed"` always works.
+are strings, so `task.status == "completed"` always works. A known status is recognised in upper and lower case.
 
 *Source*: contract §3, documented; the alternative spellings observed.
 """
@@ -36,12 +36,21 @@ class PromptStatus(StrEnum):
 
 TERMINAL_STATUSES = frozenset({"completed", "succeeded", "failed", "canceled"})
 """The statuses of tasks and prompts that have ended."""
+RUNNING_STATUSES = frozenset({"running", "pending", "queued", "processing", "blocked_user_answer_required"})
+"""The statuses of tasks and prompts that have not ended: the documented ones, and others that were seen."""
+UNKNOWN_STATUS_PATIENCE = 15.0
+"""Seconds for which waits tolerate a status that is unknown and stays: it may pass, or be a newer word for an end."""
 
-_TASK = {member.value: member for member in TaskStatus} | {
+_RUNNING = {status: status for status in RUNNING_STATUSES}
+_TASK: dict[str, TaskStatus | str] = {
+    **_RUNNING,
+    **{member.value: member for member in TaskStatus},
     "succeeded": TaskStatus.COMPLETED,
     "cancelled": TaskStatus.CANCELED,
 }
-_PROMPT = {member.value: member for member in PromptStatus} | {
+_PROMPT: dict[str, PromptStatus | str] = {
+    **_RUNNING,
+    **{member.value: member for member in PromptStatus},
     "completed": PromptStatus.SUCCEEDED,
     "cancelled": PromptStatus.CANCELED,
 }
@@ -63,4 +72,4 @@ def find_member(members: Mapping[str, T], value: object) -> T | str | None:
         return None
     if not isinstance(value, str):
         raise TypeError(f"expected a string, got {value!r:.80}")
-    return members.get(value, value)
+    return members.get(value.casefold(), value)

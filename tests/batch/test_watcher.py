@@ -7,10 +7,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rebyte_async import AsyncRebyte, errors
 from rebyte_async.emulator import Drop, Emulator, HtmlPage, Match, Rewrite, Status, error, fail, hold, succeed
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of
+from support.clients import SkippedTime
 
 STREAMS = Match("GET", "/tasks/[^/]+/events")
 
@@ -139,3 +142,18 @@ async def test_a_refused_key_ends_the_waits(emulator: Emulator, client: AsyncReb
     found = await outcomes_of(runner_of(client, journal=journal), items(3))
     assert {outcome.status for outcome in found.values()} == {"completed"}
     assert creates(emulator) == 3
+
+
+@pytest.mark.parametrize("max_streams", [0, 5])
+async def test_a_status_that_is_unknown_and_stays_ends_an_item(
+    emulator: Emulator, tmp_path: Path, max_streams: int
+) -> None:
+    """The outcome names the status, and the item stays open for another run, which may see another end."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.script(says("x"), hold(), times=None)
+    emulator.faults.add(Status(403, code="odd"), STREAMS, times=None)
+    emulator.faults.add(Rewrite(lambda task: {**task, "status": "expired"}), Match("GET", "/tasks/[^/]+"), times=None)
+    async with AsyncRebyte(emulator.api_key, base_url=emulator.url, _time=SkippedTime().time) as impatient:
+        found = await outcomes_of(runner_of(impatient, journal=journal, max_streams=max_streams), items(1))
+    assert (found["k0"].status, "'expired'" in (found["k0"].error or "")) == ("error", True)
+    assert rows(journal, "key, state, status") == [("k0", "running", None)]

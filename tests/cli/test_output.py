@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from rebyte_async import errors
+from rebyte_async.cli.exits import exit_code_for, explain
 from rebyte_async.cli.view.json import to_document, to_json_line
 from rebyte_async.cli.view.screen import Screen
 from rebyte_async.cli.view.table import Column, choose_columns
@@ -122,3 +124,11 @@ def test_a_line_of_json_is_what_any_reader_takes(depth: int) -> None:
     assert line.endswith("[null, null, null, 1.5]" + ("]}" if depth == 1 else "]" * depth) + "}")
     assert "\n" not in format_arguments({"v": value})
     assert sys.getrecursionlimit() == limit
+
+
+def test_a_status_that_is_unknown_has_its_own_exit_code() -> None:
+    """A wait that was given up for an unknown status is no failure of the network."""
+    unknown = errors.StreamInterruptedError("given up: its status stays 'expired'", last_status="expired")
+    assert exit_code_for(unknown) == 13
+    assert explain(unknown) == "given up: its status stays 'expired' (look at the task with rebyte-async tasks get)"
+    assert exit_code_for(errors.StreamInterruptedError("given up")) == 7

@@ -95,6 +95,26 @@ async def test_a_failed_provisioning_is_an_error_with_its_reason() -> None:
     assert caught.value.computer.provision_error == "no capacity"
 
 
+@pytest.mark.parametrize("status", ["failed", "stopped", None])
+async def test_an_unknown_status_that_stays_ends_the_wait(status: str | None) -> None:
+    """Without a timeout too, the wait ends, and the error has the status, the reason and the agent computer."""
+    reads = ScriptedReads({"status": "provisioning"}, {"status": status, "provisionError": "no quota"})
+    skipped = SkippedTime()
+    async with RawServer(reads) as server, client_of(server.url, _time=skipped.time) as client:
+        with pytest.raises(errors.ProvisionError, match=f"{status or 'without a status'}.*no quota") as caught:
+            await client.agent_computers.wait_ready(ID, timeout=None)
+    assert caught.value.computer.status == status
+    assert 15 <= sum(skipped.slept) < 25
+
+
+async def test_unknown_statuses_that_pass_are_waited_out() -> None:
+    """An agent computer that moves on from one unknown status to the next is waited for."""
+    passing = [{"status": word} for word in ("queued", "booting", "provisioning", "booting") for _ in range(3)]
+    reads = ScriptedReads(*passing, {"status": "Ready"})
+    async with RawServer(reads) as server, client_of(server.url, _time=SkippedTime().time) as client:
+        assert (await client.agent_computers.wait_ready(ID, timeout=None)).is_ready
+
+
 async def test_the_wait_has_one_deadline() -> None:
     """The timeout ends a wait whose reads hang."""
     reads = ScriptedReads({"status": "provisioning"})

@@ -1,10 +1,11 @@
-"""Reading a task until it has ended, without a server: intervals, failures, hints, and cancels that have no effect."""
+"""Waiting until a task has ended: intervals, failures, unknown statuses, hints, and cancels that have no effect."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -14,7 +15,9 @@ from attrs import define, field
 from rebyte_async import errors
 from rebyte_async.resources.waiting import CreationGrace, TaskPoller, cancel_until_terminal, wait_with_hints
 from rebyte_async.types import Task
-from support.clients import SkippedTime
+from support.clients import SkippedTime, client_of
+from support.raw_server import RawServer, http_response
+from support.task_server import CLOSE, TASK_ID, TaskServer, done, text
 
 
 @define
@@ -62,12 +65,12 @@ class ScriptedHints:
         return self.number
 
 
-def poller(task: ScriptedTask, *, is_new: bool = False) -> TaskPoller:
+def poller(task: ScriptedTask, *, is_new: bool = False, clock: Callable[[], float] = time.monotonic) -> TaskPoller:
     """Make a poller of a scripted task."""
     grace = CreationGrace()
     if is_new:
         grace.start("t1")
-    return TaskPoller("t1", task.get, grace)
+    return TaskPoller("t1", task.get, grace, clock)
 
 
 async def test_polling_reads_at_growing_intervals() -> None:
@@ -97,8 +100,73 @@ async def test_a_404_is_raised_unless_the_task_is_new() -> None:
         await poller(ScriptedTask(statuses)).poll(SkippedTime().sleep)
     new = poller(ScriptedTask(statuses), is_new=True)
     assert not await new.has_ended()
-    assert not new.last_read_succeeded
+    assert not new.knows_state
     assert await new.has_ended()
+
+
+def _unknown(status: str | None) -> dict[str, Any]:
+    return {"status": status, "prompts": [{"id": "p1", "status": status}]}
+
+
+@pytest.mark.parametrize("status", ["expired", "Paused", None])
+@pytest.mark.parametrize(
+    "connect",
+    [[text(1, "x"), CLOSE], [done("succeeded", -1)], [http_response(403)], [text(1, "x"), done("succeeded", 1)]],
+    ids=["closed", "empty", "refused", "done"],
+)
+async def test_an_unknown_status_that_stays_ends_a_wait(status: str | None, connect: list[Any]) -> None:
+    """However the stream goes, a wait without a timeout ends with an error that names the task and its status."""
+    task = TaskServer([connect], [_unknown(status)])
+    skipped = SkippedTime()
+    async with RawServer(task) as server, client_of(server.url, _time=skipped.time) as client:
+        with pytest.raises(errors.StreamInterruptedError, match=status or "without a status|no prompt") as caught:
+            await client.tasks.wait(TASK_ID)
+    assert (caught.value.task_id, caught.value.last_status) == (TASK_ID, status)
+    assert skipped.slept
+    assert sum(skipped.slept) < 60
+
+
+@pytest.mark.parametrize("word", ["Completed", "COMPLETED", "succeeded", "Cancelled", "FAILED"])
+async def test_a_known_status_ends_a_wait_in_any_spelling(word: str) -> None:
+    """Upper and lower case make no difference, in the done frame and in the task."""
+    task = TaskServer([[text(1, "x"), done(word, 1, "x")]], [_unknown(word)])
+    async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time) as client:
+        assert (await client.tasks.wait(TASK_ID)).is_terminal
+
+
+@pytest.mark.parametrize("status", ["queued", "processing", "blocked_user_answer_required"])
+async def test_a_status_of_a_running_task_is_waited_out(status: str) -> None:
+    """A task can wait for its turn, or for an answer, for as long as it takes."""
+    task = ScriptedTask([status] * 100 + ["completed"])
+    await poller(task).poll(SkippedTime().sleep)
+    assert task.reads == 101
+
+
+async def test_an_unknown_status_that_passes_is_waited_out() -> None:
+    """Another status starts the patience anew."""
+    task = ScriptedTask(["paused"] * 5 + ["expiring"] * 2 + ["running"] + ["paused"] * 2 + ["completed"])
+    skipped = SkippedTime()
+    await poller(task, clock=skipped.clock).poll(skipped.sleep)
+    assert task.reads == 11
+
+
+@pytest.mark.parametrize("poll_interval", [0.001, 60.0])
+async def test_an_unknown_status_that_stays_ends_a_wait_for_hints(poll_interval: float) -> None:
+    """Without hints, the task is read again soon, and given up after the patience."""
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 5
+        return now
+
+    with anyio.fail_after(5), pytest.raises(errors.StreamInterruptedError, match="'expired'"):
+        await wait_with_hints(
+            poller(ScriptedTask(["expired"]), clock=clock),
+            ScriptedHints(),
+            poll_interval=poll_interval,
+            first_interval=0.001,
+        )
 
 
 async def test_a_timeout_names_the_last_status() -> None:

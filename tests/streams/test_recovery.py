@@ -329,8 +329,9 @@ async def test_a_prompt_that_the_task_never_has_ends_the_stream() -> None:
 
 async def test_an_unknown_status_ends_the_stream() -> None:
     """A status that the package doesn't know, on a stream that shows nothing, is an error that names it."""
-    with pytest.raises(errors.StreamInterruptedError, match="'expired'"):
+    with pytest.raises(errors.StreamInterruptedError, match="'expired'") as caught:
         await follow(TaskServer([[done("succeeded", -1, "")]], [{"status": "expired"}]))
+    assert caught.value.last_status == "expired"
 
 
 LATER = {"status": "running", "prompts": [{"id": "p1", "status": "succeeded"}, {"id": "p2", "status": "running"}]}

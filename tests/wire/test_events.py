@@ -229,7 +229,8 @@ def test_data_that_is_no_done(data: str, backend: Backend) -> None:
     [
         ({}, Done(status=TaskStatus.FAILED)),
         ({"status": "timed_out"}, Done(status=TaskStatus.FAILED)),
-        ({"status": "Succeeded"}, Done(status=TaskStatus.FAILED)),
+        ({"status": "Succeeded"}, Done(status=TaskStatus.COMPLETED)),
+        ({"status": "CANCELLED"}, Done(status=TaskStatus.CANCELED)),
         ({"status": None}, Done(status=TaskStatus.FAILED)),
         ({"status": ["succeeded"]}, Done(status=TaskStatus.FAILED)),
         ({"status": "running"}, Done(status=TaskStatus.FAILED)),
