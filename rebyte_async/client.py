@@ -12,7 +12,7 @@ from attrs import evolve
 
 from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy, Timeouts
-from rebyte_async._transport import SessionPool, Transport, parse_base_url
+from rebyte_async._transport import LazyModule, SessionPool, Transport, parse_base_url
 from rebyte_async._validate import count, header_name, header_value
 from rebyte_async._wire import models
 from rebyte_async._wire.endpoints import DEFAULT_BASE_URL
@@ -22,7 +22,9 @@ from rebyte_async.resources.waiting import CreationGrace
 from rebyte_async.types.service import ClientStats, Health
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession
+    import aiohttp
+else:
+    aiohttp = LazyModule("aiohttp")
 
 __all__ = ["AsyncRebyte"]
 
@@ -66,7 +68,7 @@ class AsyncRebyte:
         base_url: str | None = None,
         timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
-        session: ClientSession | None = None,
+        session: aiohttp.ClientSession | None = None,
         headers: Mapping[str, str] | None = None,
         max_response_bytes: int = 64 * 1024 * 1024,
         _time: Time | None = None,

@@ -204,6 +204,15 @@ def test_the_version_is_the_packages() -> None:
     assert rebyte_async.__version__ == version("rebyte-async")
 
 
+def test_a_web_request_cannot_choose_the_settings() -> None:
+    """FastAPI refuses to make clients itself: their arguments, such as `base_url`, would come from each request."""
+    from fastapi import APIRouter, Depends
+    from fastapi.exceptions import FastAPIError
+
+    with pytest.raises(FastAPIError, match="Timeouts"):
+        APIRouter(dependencies=[Depends(AsyncRebyte)]).get("/")(handler)
+
+
 async def test_a_client_does_not_pickle() -> None:
     """Pickling a client, fresh or used, is an error that says what to do instead."""
     import pickle

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -100,6 +100,24 @@ def test_the_wording_is_plain(path: Path) -> None:
         if AVOIDED.search(line)
     }
     assert found == set()
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_annotations_can_be_evaluated(module: str) -> None:
+    """Dependency injectors and documentation tools evaluate annotations at run time, so no name is missing there."""
+    exported = importlib.import_module(module)
+    values = [getattr(exported, name) for name in exported.__all__]
+    methods = [
+        method
+        for value in values
+        if inspect.isclass(value)
+        for name, method in vars(value).items()
+        if inspect.isfunction(method) and (not name.startswith("_") or name == "__init__")
+    ]
+    annotated = [item for item in (*values, *methods) if inspect.isclass(item) or inspect.isfunction(item)]
+    assert annotated
+    for item in annotated:
+        get_type_hints(item)
 
 
 @pytest.mark.parametrize("module", PUBLIC)

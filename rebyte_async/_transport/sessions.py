@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from attrs import Factory, define, field
+from attrs import Factory, define, field, frozen
 
 from rebyte_async._sync import FairSemaphore, InterruptibleSleep
 from rebyte_async._transport.aiohttp_internals import (
@@ -143,6 +143,20 @@ class SessionPool:
                 if session is not None:
                     await session.close()
         self._pooled = self._single_use = None
+
+
+@frozen
+class LazyModule:
+    """A module that is imported when one of its names is looked up.
+
+    As a global name it lets annotations be evaluated at run time, which dependency injectors and documentation tools
+    do, although the module isn't imported for them.
+    """
+
+    _name: str
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._name), name)
 
 
 def _import_aiohttp() -> None:

@@ -13,6 +13,7 @@ from anyio import move_on_after, sleep_forever
 from attrs import frozen
 
 from rebyte_async import _validate
+from rebyte_async._transport import LazyModule
 from rebyte_async.client import AsyncRebyte
 from rebyte_async.errors import ConfigurationError, WaitTimeoutError, WebhookPayloadError, WebhookVerificationError
 from rebyte_async.resources.waiting import CreationGrace, TaskPoller, wait_with_hints
@@ -31,6 +32,8 @@ from rebyte_async.webhooks.verifier import WebhookVerifier, check_body, check_ur
 
 if TYPE_CHECKING:
     from aiohttp import web
+else:
+    web = LazyModule("aiohttp.web")
 
 _log = logging.getLogger("rebyte_async.webhooks")
 

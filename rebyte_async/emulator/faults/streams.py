@@ -8,17 +8,15 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from aiohttp import web  # noqa: TC002 - the annotations of what is public are evaluated at run time
 from attrs import define, evolve, field, frozen
 
 from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.faults.base import Respond
 from rebyte_async.emulator.faults.registry import STREAMS, Match
 from rebyte_async.emulator.frames import ByteSink, CutManner, CutOff, Done, Event, Frame, FrameSink, Raw
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 
 @frozen
