@@ -48,6 +48,29 @@ def test_only_safe_requests_are_tried_again(outcome: Outcome, *, idempotent: boo
     assert (next_delay(POLICY, 1, outcome, idempotent=idempotent, rng=Random(1)) is not None) is again
 
 
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (LOST, True),
+        (status(500), True),
+        (status(502, 1), True),
+        (status(503), True),
+        (status(599), True),
+        (NEVER_SENT, False),
+        (status(503, 1), False),
+        (status(429), False),
+        (status(408), False),
+        (status(425), False),
+        (status(400), False),
+        (status(404), False),
+        (status(302), False),
+    ],
+)
+def test_only_a_lost_response_or_a_5xx_leaves_it_open(outcome: Outcome, *, expected: bool) -> None:
+    """A request may have been carried out without a word of it, or in spite of a 5xx, but not after a 4xx."""
+    assert outcome.is_ambiguous is expected
+
+
 def test_attempts_are_bounded() -> None:
     """The last allowed attempt is not followed by another."""
     assert next_delay(POLICY, 3, LOST, idempotent=True, rng=Random(1)) is not None
@@ -66,7 +89,7 @@ def test_jitter_fills_the_whole_range_under_a_doubling_bound() -> None:
     rng = Random(5)
     for failures, bound in [(1, 0.5), (2, 1.0), (3, 2.0), (5, 8.0), (9, 8.0), (10_000, 8.0)]:
         delays = [backoff(POLICY, failures, rng) for _ in range(500)]
-        assert min(delays) < bound * 0.05
+        assert 0 <= min(delays) < bound * 0.05
         assert bound * 0.95 < max(delays) <= bound
 
 
@@ -83,6 +106,13 @@ def test_jitter_fills_the_whole_range_under_a_doubling_bound() -> None:
 def test_an_error_is_transient_within_the_limits(error: APIError, *, expected: bool) -> None:
     """A 5xx and a 429 are transient, unless the server asks for a longer wait than the policy allows."""
     assert is_transient(POLICY, error) is expected
+
+
+def test_a_policy_that_never_waits_still_tries_again() -> None:
+    """Without a `Retry-After` there is nothing to wait for, so that no limit of it is exceeded."""
+    policy = RetryPolicy(max_retry_after=0)
+    assert is_transient(policy, ServerError(502))
+    assert not is_transient(policy, ServerError(503, retry_after=0.1))
 
 
 @pytest.mark.parametrize(

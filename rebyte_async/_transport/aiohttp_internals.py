@@ -8,6 +8,7 @@ to 3.14 and aiohttp 3.14; `tests/transport/test_aiohttp_internals.py` says for e
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -143,13 +144,15 @@ def is_connection_gone(response: Any) -> bool:
 def close_now(response: Any) -> None:
     """Close a response and its connection, with TLS as well without waiting for a peer that may be gone.
 
-    asyncio would wait for the peer's own goodbye for 30 seconds, and hold the socket as long.
+    asyncio would wait for the peer's own goodbye for 30 seconds, and hold the socket as long. The order matters: a TLS
+    transport that is closed a second time, as when aiohttp had closed it already, can't be aborted or asked any more.
     """
     connection = response.connection
     transport = None if connection is None else connection.transport
+    with suppress(AttributeError):
+        if transport is not None and transport.get_extra_info("sslcontext") is not None:
+            transport.abort()
     response.close()
-    if transport is not None and transport.get_extra_info("sslcontext") is not None:
-        transport.abort()
 
 
 def fail_body(content: Any, *, is_idle: bool) -> None:

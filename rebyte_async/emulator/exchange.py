@@ -42,7 +42,9 @@ class Connection:
         if not reset:
             self._transport.close()
             return
-        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        known = None if self._transport.is_closing() else self._transport.get_extra_info("socket")
+        if known is not None:  # a TLS transport whose peer has gone has no socket
+            known.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._transport.abort()
 
     async def cut(self, manner: CutManner) -> None:

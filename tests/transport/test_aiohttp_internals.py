@@ -135,6 +135,17 @@ async def test_a_pool_keeps_no_connection_for_the_key_that_is_not_shared() -> No
         assert server.connections == 2
 
 
+@pytest.mark.parametrize("closes", [0, 1, 2])
+async def test_a_response_is_closed_whatever_became_of_its_connection(live: Live, closes: int) -> None:
+    """Its connection may have been closed before, even more than once."""
+    transport = live.transport
+    for _ in range(closes):
+        transport.close()
+    internals.close_now(live.response)
+    assert live.response.connection is None
+    assert transport.is_closing()
+
+
 async def test_a_body_that_is_failed_raises_to_its_reader(live: Live) -> None:
     """As a lost connection or a silent one does."""
     internals.fail_body(live.content, is_idle=False)
