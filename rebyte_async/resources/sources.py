@@ -140,8 +140,8 @@ def _check_name(given: object, source: object) -> str:
     """Check the given name, or if there is none, the source's own."""
     name = given
     if given is None:
-        is_path = isinstance(source, str | os.PathLike)
-        own: object = os.fspath(cast("str", source)) if is_path else getattr(source, "name", None)
+        own: object = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+        own = os.fspath(cast("os.PathLike[str]", own)) if isinstance(own, os.PathLike) else own
         name = Path(own).name if isinstance(own, str) else None
     if not isinstance(name, str) or not name.strip():
         raise InvalidRequestError("the source has no name: give filename, or a pair of a name and a source")

@@ -546,6 +546,17 @@ async def test_a_compressed_file_has_the_type_of_its_compression(name: str, medi
     assert storage.names[0]["contentType"] == media_type
 
 
+@pytest.mark.parametrize("own_name", ["folder/data.csv", Path("folder/data.csv")])
+async def test_a_file_has_its_own_name(own_name: object) -> None:
+    """The name of a file may be a path object, as that of a member of a streamed archive is."""
+    source = io.BytesIO(b"x")
+    source.name = own_name  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    storage = Storage()
+    async with Served(storage) as client:
+        await client.files.upload(source)
+    assert storage.names == [{"filename": "data.csv", "contentType": "text/csv"}]
+
+
 class AwaitedFile:
     """A file of a web framework, whose `read` is awaited; as an iterable it gives lines."""
 
