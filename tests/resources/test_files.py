@@ -550,7 +550,7 @@ async def test_a_compressed_file_has_the_type_of_its_compression(name: str, medi
 async def test_a_file_has_its_own_name(own_name: object) -> None:
     """The name of a file may be a path object, as that of a member of a streamed archive is."""
     source = io.BytesIO(b"x")
-    source.name = own_name  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    source.name = own_name
     storage = Storage()
     async with Served(storage) as client:
         await client.files.upload(source)
