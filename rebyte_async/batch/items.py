@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from codecs import BOM_UTF8
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self, cast
@@ -121,11 +121,16 @@ def to_new_item(item: BatchItem) -> NewItem:
     document = item.as_json()
     try:
         request = json.dumps(document)
-        identity = {name: value for name, value in document.items() if name != "key"}
-        fingerprint = hashlib.sha256(json.dumps(_sort_names(identity))).digest()
+        fingerprint = hash_document(document, without=("key",))
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"the item {item.key!r:.80} can't be written as JSON: {error}") from error
     return NewItem(item.key, fingerprint, request.decode(), prompt_hash(item.prompt))
+
+
+def hash_document(document: Mapping[str, Any], *, without: Collection[str]) -> bytes:
+    """Hash what an item asks for, or the part of it without some names; the order of names doesn't count."""
+    part = {name: value for name, value in document.items() if name not in without}
+    return hashlib.sha256(json.dumps(_sort_names(part))).digest()
 
 
 def _sort_names(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Decide which task belongs to which ambiguous create. Pure: values in, verdicts out.
 
-The rule, for creates and tasks with the same prompt: a task belongs to at most one item; any task may be a stranger's;
-and where two answers are possible, none is given. So a task is never made twice, and never shared.
+The rule, for creates and tasks with the same prompt: a task goes only where it fits, and to one item; no task goes
+without an item, or all that it fits is undecidable; and where two answers are possible, none is given. So a task is
+never made twice, and never shared.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from rebyte_async.batch.assignment import assign, find_alternatives
+
 _MAX_NAMED = 5  # tasks in an error message
+_TOO_MANY = "more than there are items that they may belong to"
+_SHARED_PROMPT = "or that of an item with the same prompt"
 
 
 @frozen(kw_only=True)
@@ -26,6 +31,7 @@ class AmbiguousCreate:
     workspace_id: str | None = None  # the agent computer that the create asked for; None if it asked for a new one
     executor: str | None = None
     model: str | None = None
+    rest: bytes = b""  # the hash of all that the item asks for but its executor and model
     prompt: str = ""  # the prompt, as `plain_prompt` returns it
     older_task_ids: tuple[str, ...] = ()  # tasks that were created at about `earliest`, but before the run
 
@@ -65,25 +71,27 @@ _DoubtAbsence: TypeAlias = Callable[[AmbiguousCreate, Sequence[Candidate]], str 
 class _Component:
     """A connected component of ambiguous creates and candidate tasks that share one prompt hash."""
 
-    creates: list[AmbiguousCreate]
-    candidates: list[Candidate]
+    creates: Sequence[AmbiguousCreate]
+    candidates: Sequence[Candidate]
 
 
 def match_tasks(
     creates: Sequence[AmbiguousCreate],
     candidates: Sequence[Candidate],
     doubt_absence: _DoubtAbsence = lambda _create, _others: None,
+    rivals: Sequence[AmbiguousCreate] = (),
 ) -> dict[int, Verdict]:
     """Return the verdicts on all ambiguous creates, by the items' positions.
 
-    The candidates are all tasks that may be theirs: created since, and of no known item. `doubt_absence` says why a
-    create without a match may still have made a task, or returns None. It is given the create, and those tasks with
-    another prompt that fit it otherwise.
+    Args:
+        creates: The creates to decide on.
+        candidates: All tasks that may be theirs: created since, and of no known item.
+        doubt_absence: Says why a create without a match may still have made a task, or returns None. It is given the
+            create, and those tasks with another prompt that fit it otherwise.
+        rivals: Creates that stayed undecided earlier, so that candidates may be theirs.
     """
     verdicts: dict[int, Verdict] = {}
-    creates_of: dict[bytes, list[AmbiguousCreate]] = {}
-    for create in creates:
-        creates_of.setdefault(create.prompt_hash, []).append(create)
+    creates_of, rivals_of = _group_by_prompt(creates), _group_by_prompt(rivals)
     tasks_of: dict[bytes, list[Candidate]] = {prompt_hash: [] for prompt_hash in creates_of}
     unreadable: list[Candidate] = []
     others: list[Candidate] = []
@@ -91,19 +99,32 @@ def match_tasks(
         known = candidate.prompt_hash
         (unreadable if known is None else tasks_of.get(known, others)).append(candidate)
     for prompt_hash, same in creates_of.items():
-        fits = _fit_rule(same)
+        undecided = rivals_of.get(prompt_hash, [])
+        fits = _fit_rule([*same, *undecided])
         for component in _connect(same, tasks_of[prompt_hash], fits):
-            verdicts |= _match_component(component, fits)
+            verdicts |= _match_component(component, undecided, fits)
+        owned = {task.task_id for create in same if (task := verdicts[create.position].task) is not None}
+        unowned = [one for one in tasks_of[prompt_hash] if one.task_id not in owned]
         for create in same:
             if verdicts[create.position].is_absent:  # no task matches it: has it really made none?
-                reason = _doubt_unreadable([one for one in unreadable if fits(create, one)])
+                reason = _doubt(create, unowned, fits, _SHARED_PROMPT)
+                reason = reason or _doubt(create, unreadable, fits, "and the prompt can't be read")
                 reason = reason or doubt_absence(create, [one for one in others if fits(create, one)])
                 verdicts[create.position] = Verdict(reason=reason)
     return verdicts
 
 
-def _doubt_unreadable(suspects: Sequence[Candidate]) -> str | None:
-    return f"{describe_tasks(suspects)} may be its task, and the prompt can't be read" if suspects else None
+def _group_by_prompt(creates: Iterable[AmbiguousCreate]) -> dict[bytes, list[AmbiguousCreate]]:
+    groups: dict[bytes, list[AmbiguousCreate]] = {}
+    for create in creates:
+        groups.setdefault(create.prompt_hash, []).append(create)
+    return groups
+
+
+def _doubt(create: AmbiguousCreate, suspects: Iterable[Candidate], fits: _Fits, why: str) -> str | None:
+    """Say which of some tasks may be a create's, so that it isn't absent; None where none of them fits it."""
+    fitting = [one for one in suspects if fits(create, one)]
+    return f"{describe_tasks(fitting)} may be its task, {why}" if fitting else None
 
 
 def _fit_rule(creates: Iterable[AmbiguousCreate]) -> _Fits:
@@ -137,68 +158,63 @@ def _connect(creates: Sequence[AmbiguousCreate], candidates: Sequence[Candidate]
     return components
 
 
-def _match_component(component: _Component, fits: _Fits) -> dict[int, Verdict]:
-    if len(component.candidates) > len(component.creates):  # at least one is a stranger's, and nothing says which
-        return _undecidable(component, "more than there are items that they may belong to")
-    if len({create.fingerprint for create in component.creates}) > 1:
-        return _match_by_options(component, fits)
-    return _match_interchangeable(component, fits)
+def _match_component(component: _Component, rivals: Sequence[AmbiguousCreate], fits: _Fits) -> dict[int, Verdict]:
+    """Decide on one component: where all its tasks have an item, and every way to place them gives the same.
 
-
-def _match_interchangeable(component: _Component, fits: _Fits) -> dict[int, Verdict]:
-    """Give equal items one task each, in order. Some items may stay without a task, but no task without an item.
-
-    This is a maximum bipartite matching by augmenting paths: a task whose fitting items are all taken may move the
-    task of one of them to another item.
+    A task too many is a stranger's, and nothing says which one it is. So it makes all that it may be undecidable.
     """
     creates = sorted(component.creates, key=lambda create: (create.intent_at, create.position))
     candidates = sorted(component.candidates, key=lambda candidate: (candidate.created_at or 0.0, candidate.task_id))
-    owners: dict[int, Candidate] = {}
+    owners = [*creates, *(rival for rival in rivals if any(fits(rival, one) for one in candidates))]
+    fitting = _find_fitting(owners, candidates, fits)
+    assigned = assign([[number for number in some if number < len(creates)] for some in fitting])
+    if assigned is None:
+        return _undecidable(component, _TOO_MANY if len(candidates) > len(creates) else _SHARED_PROMPT)
+    task_of = dict(zip(assigned, candidates, strict=True))
+    verdicts = {create.position: Verdict(task_of.get(number)) for number, create in enumerate(creates)}
+    if not _are_equal(owners):
+        possible = find_alternatives(fitting, assigned, range(len(owners)))
+        places = {
+            one.task_id: {owners[number].position for number in some}
+            for one, some in zip(candidates, possible, strict=True)
+        }
+        for part in _connect(owners, candidates, lambda owner, one: owner.position in places[one.task_id]):
+            if not _are_equal(part.creates):
+                verdicts |= _undecidable(part, _SHARED_PROMPT)
+    return {create.position: verdicts[create.position] for create in creates}
 
-    def place(candidate: Candidate, tried: set[int]) -> bool:
-        fitting = [create.position for create in creates if fits(create, candidate) and create.position not in tried]
-        for position in sorted(fitting, key=owners.__contains__):  # free items first, so that few tasks move
-            tried.add(position)
-            if position not in owners or place(owners[position], tried):
-                owners[position] = candidate
-                return True
-        return False
 
-    if not all(place(candidate, set()) for candidate in candidates):
-        return _undecidable(component, "and they don't fit the ambiguous creates")
-    return {create.position: Verdict(owners.get(create.position)) for create in creates}
+def _are_equal(creates: Sequence[AmbiguousCreate]) -> bool:
+    return len({create.fingerprint for create in creates}) == 1
 
 
-def _match_by_options(component: _Component, fits: _Fits) -> dict[int, Verdict]:
-    """Match items that differ by the executor and the model that the tasks report.
+def _find_fitting(creates: Sequence[AmbiguousCreate], candidates: Sequence[Candidate], fits: _Fits) -> list[list[int]]:
+    """Return for each task the numbers of the creates that it fits.
 
-    These two only choose among the items. They never make a task a stranger's: some deployments ignore them.
+    Where the creates differ by their executors and models alone, a task doesn't fit one that names another of these
+    than it reports. An option that a create doesn't name is the service's to choose, so it tells no tasks apart. And
+    for a single kind of item the two prove nothing: some deployments ignore them, or report other names.
     """
-    creates, candidates = component.creates, component.candidates
-    preferred: dict[str, set[int]] = {}  # the creates that agree best with a task: all that fit if it reports nothing
-    for one in candidates:
-        scores = {create.position: _score_options(create, one) for create in creates if fits(create, one)}
-        top = max(scores.values(), default=0)
-        preferred[one.task_id] = {position for position, score in scores.items() if score == top}
-    verdicts: dict[int, Verdict] = {}
-    for part in _connect(creates, candidates, lambda create, one: create.position in preferred[one.task_id]):
-        are_equal = len({create.fingerprint for create in part.creates}) == 1
-        if are_equal and len(part.candidates) <= len(part.creates):
-            verdicts |= _match_interchangeable(part, fits)
-        else:
-            verdicts |= _undecidable(part, "or that of an item with the same prompt")
-    return verdicts
+    uses_options = not _are_equal(creates) and len({create.rest for create in creates}) == 1
+    return [
+        [
+            number
+            for number, create in enumerate(creates)
+            if fits(create, one) and (not uses_options or _may_report(create, one))
+        ]
+        for one in candidates
+    ]
 
 
-def _score_options(create: AmbiguousCreate, candidate: Candidate) -> int:
-    """Count the options in which a task agrees with a create, less those in which it differs."""
+def _may_report(create: AmbiguousCreate, candidate: Candidate) -> bool:
+    """Return whether a create's task may report a candidate's executor and model."""
     pairs = ((create.executor, candidate.executor), (create.model, candidate.model))
-    return sum((1 if wanted == has else -1) for wanted, has in pairs if wanted is not None and has is not None)
+    return all(named is None or reported is None or named == reported for named, reported in pairs)
 
 
 def _undecidable(component: _Component, why: str) -> dict[int, Verdict]:
-    reason = f"{describe_tasks(component.candidates)} may be its task, {why}"
-    return {create.position: Verdict(reason=reason) for create in component.creates}
+    verdict = Verdict(reason=f"{describe_tasks(component.candidates)} may be its task, {why}")
+    return {create.position: verdict for create in component.creates}
 
 
 def describe_tasks(candidates: Sequence[Candidate]) -> str:

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.evidence import Watermark
 from rebyte_async.batch.failures import ForeignCancellationError, UnresolvedCreateError, is_fatal, summarize_error
-from rebyte_async.batch.items import plain_prompt
+from rebyte_async.batch.items import hash_document, plain_prompt
 from rebyte_async.batch.journal import DuplicateTaskError
 from rebyte_async.batch.journal.records import ItemRecord
 from rebyte_async.batch.matching import AmbiguousCreate, Verdict
@@ -130,12 +130,13 @@ class Reconciler:
         """
         await self.watermark.take()
         creates = await self._describe(records, are_old=are_old)
+        rivals = await self._describe(await self._find_rivals(records), are_old=are_old)
         min_wait = 0.0
         if are_old:  # the service may still process a create whose sender was killed, so its task may still appear
             longest = 2 * self._context.settings.settle
             latest = max(create.intent_at for create in creates)
             min_wait = min(longest, latest + longest - self._context.clock.now())
-        verdicts = await self._search.decide(creates, min_wait=min_wait)
+        verdicts = await self._search.decide(creates, rivals, min_wait=min_wait)
         for record in records:
             if (task := verdicts[record.position].task) is None:
                 continue
@@ -149,15 +150,24 @@ class Reconciler:
         await self._context.journal.clear_intents(absent)
         return verdicts
 
+    async def _find_rivals(self, records: Sequence[ItemRecord]) -> list[ItemRecord]:
+        """Return other items with the same prompts whose creates stayed undecided, so that tasks may be theirs."""
+        positions = {record.position for record in records}
+        hashes = sorted({record.prompt_hash for record in records})
+        undecided = await self._context.journal.store.undecided_records(hashes)
+        return [record for record in undecided if record.position not in positions]
+
     async def _describe(self, records: Sequence[ItemRecord], *, are_old: bool) -> list[AmbiguousCreate]:
         """Describe creates for the matching, with the earliest times at which they can have made their tasks."""
-        earlier = await self._context.journal.earlier_watermarks() if are_old else []
+        watermarks = await self._context.journal.earlier_watermarks()
+        if not are_old and self.watermark.value is not None:
+            watermarks.append(self.watermark.value)
         creates: list[AmbiguousCreate] = []
         offsets: dict[float, float | None] = {}
         for record in records:
             intent_at = record.intent_at or 0.0
             earliest = 0.0
-            watermark = Watermark.at_intent(intent_at, earlier) if are_old else self.watermark.value
+            watermark = Watermark.at_intent(intent_at, watermarks)
             if watermark is not None:
                 if (taken_at := watermark.taken_at) not in offsets:
                     offsets[taken_at] = await self._context.journal.store.min_clock_offset(since=taken_at)
@@ -173,6 +183,7 @@ class Reconciler:
                 workspace_id=record.workspace_id,
                 executor=request.get("executor"),
                 model=request.get("model"),
+                rest=hash_document(request, without=("key", "executor", "model")),
                 prompt=plain_prompt(request.get("prompt", "")),
                 older_task_ids=() if watermark is None else watermark.task_ids,
             )

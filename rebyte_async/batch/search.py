@@ -36,7 +36,9 @@ class TaskSearch:
     _prompts: dict[str, str] = field(factory=dict[str, str], init=False)  # first prompts by task id: they don't change
     _unreadable: set[str] = field(factory=set[str], init=False)  # tasks that couldn't be read through an outage
 
-    async def decide(self, creates: Sequence[AmbiguousCreate], *, min_wait: float = 0.0) -> dict[int, Verdict]:
+    async def decide(
+        self, creates: Sequence[AmbiguousCreate], rivals: Sequence[AmbiguousCreate] = (), *, min_wait: float = 0.0
+    ) -> dict[int, Verdict]:
         """Return the verdicts by the items' positions. The first two listings are at least `min_wait` seconds apart."""
         previous: object = None
         candidates: list[Candidate] = []
@@ -50,12 +52,16 @@ class TaskSearch:
             if current == previous:
                 _log.debug("reconciled %d items with %d tasks in %d listings", len(creates), len(likely), number + 1)
                 others = [one for one in candidates if one.prompt_hash is not None and one.prompt_hash not in hashes]
-                return await self._match(creates, likely, others)
+                return await self._match(creates, rivals, likely, others)
             previous = current
-        return match_tasks(creates, candidates, lambda _create, _others: _UNSTABLE)
+        return match_tasks(creates, candidates, lambda _create, _others: _UNSTABLE, rivals)
 
     async def _match(
-        self, creates: Sequence[AmbiguousCreate], likely: Sequence[Candidate], others: Sequence[Candidate]
+        self,
+        creates: Sequence[AmbiguousCreate],
+        rivals: Sequence[AmbiguousCreate],
+        likely: Sequence[Candidate],
+        others: Sequence[Candidate],
     ) -> dict[int, Verdict]:
         shown = [one.prompt_hash for one in others if one.prompt_hash]
         known = await self.context.journal.store.known_prompt_hashes(shown)
@@ -63,7 +69,7 @@ class TaskSearch:
         ours = [one for one in others if one.prompt_hash in known]
         others = [one for one in others if one.prompt_hash not in known]
         fidelity = await self._check_fidelity([*likely, *ours]) if others else PromptFidelity()
-        match = partial(match_tasks, creates, [*likely, *others], fidelity.doubt_absence)
+        match = partial(match_tasks, creates, [*likely, *others], fidelity.doubt_absence, rivals)
         return await to_thread.run_sync(match) if len(creates) > self.context.tuning.inline_matches else match()
 
     async def _check_fidelity(self, matching: Sequence[Candidate]) -> PromptFidelity:

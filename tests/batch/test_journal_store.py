@@ -231,6 +231,20 @@ async def test_what_is_known_among_many_values(store: JournalStore) -> None:
     assert await store.owned_task_ids([f"task-{number}" for number in range(2_000)]) == set()
 
 
+async def test_undecided_items_have_an_intent_and_no_task(store: JournalStore) -> None:
+    """Those that are `creating` or ended `ambiguous`, with one of the prompts; no others."""
+    records = await accept(store, 5)
+    intent: ItemChange = {"state": "creating", "intent_at": 10.0}
+    for record in records[1:]:
+        await change(store, record, intent)
+    await change(store, records[2], ENDED | {"status": "ambiguous"})
+    await change(store, records[3], ENDED)
+    await change(store, records[4], ENDED | {"status": "ambiguous", "intent_at": None})
+    found = await store.undecided_records([b"other", *(b"%d" % number for number in range(1_000)), b"Do"])
+    assert found == records[1:3]
+    assert await store.undecided_records([b"other"]) == []
+
+
 async def test_samples_are_recent_tasks_with_long_requests(store: JournalStore) -> None:
     """Three of the last tasks, the longest request first; items without a task don't count."""
     items = [new_item(number, request=f'{{"key": "k{number}"}}' + " " * (number % 5)) for number in range(10)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -28,9 +29,11 @@ def task(name: str, prompt: str | None = "t", at: float | None = 1000.0, **field
     return Candidate(task_id=name, prompt_hash=prompt_hash, created_at=at, **fields)
 
 
-def match(creates: list[AmbiguousCreate], tasks: list[Candidate], *, doubt: str | None = None) -> dict[int, str | None]:
+def match(
+    creates: list[AmbiguousCreate], tasks: list[Candidate], *, doubt: str | None = None, rivals: Any = ()
+) -> dict[int, str | None]:
     """The verdicts in short: a task's id, `?` for undecidable, or None for absent."""
-    verdicts = match_tasks(creates, tasks, lambda _create, _others: doubt)
+    verdicts = match_tasks(creates, tasks, lambda _create, _others: doubt, rivals)
     return {
         position: "?" if verdict.reason else verdict.task.task_id if verdict.task else None
         for position, verdict in verdicts.items()
@@ -68,6 +71,36 @@ def match(creates: list[AmbiguousCreate], tasks: list[Candidate], *, doubt: str 
             id="a model that no item asked for makes no task a stranger's",
         ),
         pytest.param([create(1, model="m")], [task("a", model="o")], {1: "a"}, id="the model is no proof"),
+        pytest.param(
+            [create(1, like="x"), create(2, like="y", executor="claude")],
+            [task("a", executor="claude"), task("b", executor="claude")],
+            {1: "?", 2: "?"},
+            id="the default and the same by name tell no tasks apart",
+        ),
+        pytest.param(
+            [create(1, like="x"), create(2, like="y", model="m")],
+            [task("a", model="m")],
+            {1: "?", 2: "?"},
+            id="one task that may be of the item that names no model",
+        ),
+        pytest.param(
+            [create(1, like="x"), create(2, like="y", executor="codex")],
+            [task("a", executor="codex"), task("b", executor="claude")],
+            {1: "b", 2: "a"},
+            id="what one task is not decides on the other",
+        ),
+        pytest.param(
+            [create(1, like="x", model="m"), create(2, like="y", model="n"), create(3, like="z")],
+            [task("a", model="n")],
+            {1: "?", 2: "?", 3: "?"},
+            id="while a task has no item, none of its prompt is absent",
+        ),
+        pytest.param(
+            [create(1, like="x", model="m", rest=b"1"), create(2, like="y", model="n", rest=b"2")],
+            [task("a", model="n")],
+            {1: "?", 2: "?"},
+            id="the model doesn't tell apart items that differ in more",
+        ),
         pytest.param(
             [create(1, workspace_id="v"), create(2, workspace_id="w")],
             [task("a", workspace_id="w")],
@@ -114,6 +147,46 @@ def test_the_rule(creates: list[AmbiguousCreate], tasks: list[Candidate], verdic
     assert match(creates, tasks) == verdicts
 
 
+RIVAL = create(9, like="rival", model="m")
+
+
+@pytest.mark.parametrize(
+    ("creates", "tasks", "verdicts"),
+    [
+        pytest.param([create(1)], [], {1: None}, id="no task"),
+        pytest.param([create(1)], [task("a")], {1: "?"}, id="a task of either"),
+        pytest.param([create(1), create(2)], [task("a")], {1: "?", 2: "?"}, id="a task of any"),
+        pytest.param([create(1, model="n")], [task("a", model="n")], {1: "a"}, id="a task that isn't the rival's"),
+        pytest.param([create(1, model="n")], [task("a", model="m")], {1: "?"}, id="a task that is the rival's"),
+        pytest.param([create(1, like="rival", model="m")], [task("a")], {1: "a"}, id="an equal item: either"),
+        pytest.param([create(1, at=2000)], [task("a", at=1500)], {1: None}, id="too old for all but the rival"),
+        pytest.param([create(1, "u")], [task("a", "u")], {1: "a"}, id="another prompt"),
+        pytest.param([create(1)], [task("a"), task("b")], {1: "?"}, id="a rival makes no room for a task too many"),
+        pytest.param(
+            [create(1, workspace_id="v")], [task("a", workspace_id="v")], {1: "a"}, id="on a machine of the item's own"
+        ),
+    ],
+)
+def test_tasks_that_may_be_of_undecided_items_are_left_to_them(
+    creates: list[AmbiguousCreate], tasks: list[Candidate], verdicts: dict[int, str | None]
+) -> None:
+    """An item that ended `ambiguous` may have a task, which is no other item's."""
+    assert match(creates, tasks, rivals=[RIVAL]) == verdicts
+
+
+def test_absence_is_doubted_by_tasks_that_fit() -> None:
+    """Tasks with another prompt count where nothing else rules them out."""
+    seen: list[str] = []
+
+    def doubt(_create: AmbiguousCreate, others: Sequence[Candidate]) -> None:
+        seen.extend(one.task_id for one in others)
+
+    match_tasks([create(1)], [task("a", "u"), task("b", "u", at=10), task("c", None)], doubt)
+    assert seen == []
+    match_tasks([create(1)], [task("a", "u"), task("b", "u", at=10)], doubt)
+    assert seen == ["a"]
+
+
 def test_no_create_is_absent_while_that_is_doubted() -> None:
     """Where the listings never agreed, no create counts as having made nothing."""
     assert match([create(1), create(2)], [task("a")], doubt="why") == {1: "a", 2: "?"}
@@ -123,7 +196,7 @@ def test_an_undecidable_verdict_names_the_tasks() -> None:
     """The reason says which tasks to look at."""
     verdict = match_tasks([create(1)], [task("a"), task("b")])[1]
     assert verdict.reason is not None
-    assert "the tasks a, b" in verdict.reason
+    assert "the tasks a, b may be its task, more than there are items" in verdict.reason
     many = match_tasks([create(1)], [task(f"t{number}") for number in range(9)])[1]
     assert "and 4 more" in (many.reason or "")
 

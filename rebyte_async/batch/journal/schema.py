@@ -115,6 +115,13 @@ def select_in_state(*, with_request: bool) -> str:
     return f"SELECT {columns} FROM items WHERE state = ? ORDER BY intent_at, position"
 
 
+def select_undecided(hashes: int) -> str:
+    return (
+        f"SELECT {ITEM_COLUMNS} FROM items WHERE (state = 'creating' OR status = 'ambiguous') "
+        f"AND intent_at IS NOT NULL AND prompt_hash IN ({_placeholders(hashes)})"
+    )
+
+
 def select_ended(statuses: int) -> str:
     return (
         "SELECT position, key, status, intent_at, task_id FROM items "

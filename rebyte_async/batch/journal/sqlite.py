@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -123,6 +123,15 @@ class SqliteStore:
         query = schema.select_in_state(with_request=state != "running")
         return await self._write(lambda c: [_record(row) for row in c.execute(query, (state,))])
 
+    async def undecided_records(self, prompt_hashes: Sequence[bytes]) -> list[ItemRecord]:
+        return await self._write(
+            lambda c: [
+                _record(row)
+                for part in _parts(prompt_hashes)
+                for row in c.execute(schema.select_undecided(len(part)), part)
+            ]
+        )
+
     async def owned_task_ids(self, task_ids: Sequence[str]) -> set[str]:
         return await self._write(
             lambda c: _known(c, "items", "task_id", task_ids) | _known(c, "former_tasks", "task_id", task_ids)
@@ -190,9 +199,14 @@ def _reopen(connection: sqlite3.Connection, statuses: tuple[str, ...], keys: set
     return count
 
 
+def _parts(values: Sequence[T]) -> Iterator[tuple[T, ...]]:
+    """Split values into parts of which each goes into one statement."""
+    for start in range(0, len(values), _MOST_VALUES):
+        yield tuple(values[start : start + _MOST_VALUES])
+
+
 def _known(connection: sqlite3.Connection, table: str, column: str, values: Sequence[T]) -> set[T]:
     found: set[T] = set()
-    for start in range(0, len(values), _MOST_VALUES):
-        part = tuple(values[start : start + _MOST_VALUES])
+    for part in _parts(values):
         found.update(row[0] for row in connection.execute(schema.select_known(table, column, len(part)), part))
     return found

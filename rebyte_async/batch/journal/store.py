@@ -92,6 +92,13 @@ class JournalStore(Protocol):
         """
         ...
 
+    async def undecided_records(self, prompt_hashes: Sequence[bytes]) -> list[ItemRecord]:
+        """Return the items with one of these prompts whose create may have made a task that no item has.
+
+        They are `creating`, or ended as `ambiguous`, and have an intent.
+        """
+        ...
+
     async def owned_task_ids(self, task_ids: Sequence[str]) -> set[str]:
         """Return those of the ids whose task an item has, or had before it was reopened."""
         ...
