@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, cast
 
@@ -12,14 +14,14 @@ from attrs import evolve
 
 from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy, Timeouts
-from rebyte_async._transport import LazyModule, SessionPool, Transport, parse_base_url
+from rebyte_async._transport import LazyModule, Response, SessionPool, Transport, parse_base_url
 from rebyte_async._validate import count, header_name, header_value
 from rebyte_async._wire import models
-from rebyte_async._wire.endpoints import DEFAULT_BASE_URL
-from rebyte_async.errors import ConfigurationError
+from rebyte_async._wire.endpoints import DEFAULT_BASE_URL, custom_endpoint
+from rebyte_async.errors import ConfigurationError, InvalidRequestError
 from rebyte_async.resources import AgentComputers, Artifacts, Files, Tasks, Webhooks
 from rebyte_async.resources.waiting import CreationGrace
-from rebyte_async.types.service import ClientStats, Health
+from rebyte_async.types.service import ClientStats, Health, ResponseInfo
 
 if TYPE_CHECKING:
     import aiohttp
@@ -51,6 +53,8 @@ class AsyncRebyte:
         session: An aiohttp session to use instead of the client's own. The client never closes it; its connection
             limit also holds for streams.
         headers: Headers to add to every request to the API's origin.
+        on_response: A function to call with a `ResponseInfo` after every attempt that got a response, for logs and
+            metrics. What it raises is logged, and never fails the call.
         max_response_bytes: The longest response that is read whole, unpacked. Streams and downloads may be longer.
         _time: A hook for tests: the clock, sleep and random numbers of everything that the client does. Closing the
             client doesn't end a sleep that was replaced.
@@ -70,6 +74,7 @@ class AsyncRebyte:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         session: aiohttp.ClientSession | None = None,
         headers: Mapping[str, str] | None = None,
+        on_response: Callable[[ResponseInfo], object] | None = None,
         max_response_bytes: int = 64 * 1024 * 1024,
         _time: Time | None = None,
     ) -> None:
@@ -87,6 +92,7 @@ class AsyncRebyte:
             headers=_check_headers(headers),
             sessions=sessions,
             time=time,
+            on_response=_check_callback(on_response),
             max_response_bytes=count("max_response_bytes", max_response_bytes, error=ConfigurationError),
         )
         self._set_up(transport, CreationGrace(transport.time.clock), owns_sessions=True)
@@ -95,16 +101,33 @@ class AsyncRebyte:
         self._transport = transport
         self._grace = grace
         self._owns_sessions = owns_sessions
-        self.tasks: Tasks = Tasks(transport, grace)
+
+    # Made on first use, so that a view for one call costs next to nothing.
+
+    @cached_property
+    def tasks(self) -> Tasks:
         """Tasks and their events."""
-        self.agent_computers: AgentComputers = AgentComputers(transport, grace)
+        return Tasks(self._transport, self._grace)
+
+    @cached_property
+    def agent_computers(self) -> AgentComputers:
         """The agent computers that tasks run on."""
-        self.files: Files = Files(transport)
+        return AgentComputers(self._transport, self._grace)
+
+    @cached_property
+    def files(self) -> Files:
         """Files to attach to tasks and prompts."""
-        self.artifacts: Artifacts = Artifacts(transport)
+        return Files(self._transport)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
         """The files that tasks leave on their agent computers."""
-        self.webhooks: Webhooks = Webhooks(transport)
+        return Artifacts(self._transport)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
         """The URLs to which the service reports what becomes of tasks."""
+        return Webhooks(self._transport)
 
     def with_options(
         self,
@@ -135,6 +158,35 @@ class AsyncRebyte:
         view = object.__new__(type(self))
         view._set_up(transport, self._grace, owns_sessions=False)
         return view
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        query: Mapping[str, str | int] | None = None,
+        repeatable: bool | None = None,
+    ) -> Response:
+        """Send a request that this package has no call for yet: with the key, the retries and the errors of all calls.
+
+        Args:
+            method: The HTTP method, such as `GET`.
+            path: The path below the base URL, such as `/tasks`, percent-encoded. It leads nowhere else.
+            json: What to send as JSON, or None to send no body.
+            query: The query.
+            repeatable: Whether the request may be sent again after its response was lost. None: only GET, HEAD, PUT and
+                DELETE. A request that may not fails with `AmbiguousRequestError` then.
+
+        Returns:
+            The response, read to its end: `status`, `headers`, `request_id`, `body` and `json()`.
+
+        Raises:
+            InvalidRequestError: An argument can't be right. Nothing was sent.
+            RebyteError: Whatever else a call can raise; `Tasks` lists it.
+        """
+        endpoint = custom_endpoint(method, path, is_repeatable=repeatable)
+        return await self._transport.call(endpoint, query=_check_query(query), json=json)
 
     async def health(self) -> Health:
         """Read the service's health. It needs no key, and sends none.
@@ -199,6 +251,22 @@ def _check_headers(given: object) -> dict[str, str]:
             raise ConfigurationError(f"the header {name} is set by the client itself")
         headers[_REPLACEABLE.get(name.lower(), name)] = header_value(name, value, error=ConfigurationError)
     return headers
+
+
+def _check_query(given: object) -> dict[str, str | int]:
+    if not isinstance(given, Mapping | None):
+        raise InvalidRequestError(f"query must be a mapping, not {type(given).__name__}")
+    query = dict(cast("Mapping[str, str | int]", given or {}))
+    for name, value in cast("dict[object, object]", query).items():
+        if not isinstance(name, str) or not isinstance(value, str | int) or isinstance(value, bool):
+            raise InvalidRequestError(f"query must have strings and whole numbers, not {name!r:.80}: {value!r:.80}")
+    return query
+
+
+def _check_callback(given: object) -> Callable[[ResponseInfo], object] | None:
+    if given is None or (callable(given) and not inspect.iscoroutinefunction(given)):
+        return cast("Callable[[ResponseInfo], object] | None", given)
+    raise ConfigurationError(f"on_response must be a plain function of one argument, not {given!r:.80}")
 
 
 def _check_settings(timeouts: object, retry: object) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BatchError",
+    "ClientClosedError",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",
@@ -98,6 +99,13 @@ class RebyteError(Exception):
         """What went wrong, in one line."""
         return str(self.args[0]) if self.args else ""
 
+    @property
+    def hint(self) -> str:
+        """What to do about it, in a few words; empty where the message says all."""
+        url = str(getattr(self, "url", ""))
+        special = _HINTS_BY_URL.get((type(self), url.rpartition("/")[2]), "")
+        return special or next((hint for kind, hint in _HINTS if isinstance(self, kind)), "")
+
     def __str__(self) -> str:
         return self.message
 
@@ -107,6 +115,10 @@ class RebyteError(Exception):
 
 class ConfigurationError(RebyteError):
     """The client can't be used like this: no API key, a refused base URL, a second event loop, a closed client."""
+
+
+class ClientClosedError(ConfigurationError):
+    """The client, or the session that it was given, is closed."""
 
 
 class InvalidRequestError(ConfigurationError, ValueError):
@@ -165,6 +177,11 @@ class StreamInterruptedError(TransportError):
         """What had been delivered before."""
         self.last_status: str | None = last_status
         """The status that was read last, if it was given up because this package doesn't know that one; else None."""
+
+    @property
+    def hint(self) -> str:
+        """What to do about it: continue at the cursor, or look at a status that is new."""
+        return super().hint if self.last_status is None else _NEW_STATUS
 
 
 class WaitTimeoutError(RebyteError, TimeoutError):
@@ -354,3 +371,35 @@ class JournalError(BatchError):
 
 class JournalBusyError(JournalError):
     """The journal of a batch is in use by another process, or a second time by this one."""
+
+
+_NEW_STATUS = "look at the task (client.tasks.get, or rebyte-async tasks get); a newer package may know the status"
+_LOST_TASK = (
+    "a task may be running: look at the newest ones before you start it again (client.tasks.list, or "
+    "rebyte-async tasks list)"
+)
+_HINTS: tuple[tuple[type[RebyteError], str], ...] = (
+    (
+        AmbiguousRequestError,
+        _LOST_TASK,
+    ),
+    (StreamInterruptedError, "the task keeps running: client.tasks.events(task_id, after=error.cursor) continues"),
+    (ConnectError, "check the network, and base_url or REBYTE_BASE_URL"),
+    (ClientClosedError, "make a new client, or keep this one open for longer"),
+    (AuthenticationError, "check api_key or REBYTE_API_KEY"),
+    (AgentDisabledError, "choose another executor, or have this one enabled for the organization"),
+    (PermissionDeniedError, "the key may not do this"),
+    (NotFoundError, "it doesn't exist, or not for this key"),
+    (RateLimitedError, "try again later"),
+)
+"""What to do about an error; the first class that fits counts."""
+_LOST_COMPUTER = (
+    "a computer may have been made: look at them before you make another one (client.agent_computers.list, or "
+    "rebyte-async computers list)"
+)
+_WRONG_ADDRESS = "it doesn't exist, or not for this key, or the address is wrong: rebyte-async doctor checks it"
+_HINTS_BY_URL: dict[tuple[type[RebyteError], str], str] = {
+    (AmbiguousRequestError, "agent-computers"): _LOST_COMPUTER,
+    **{(NotFoundError, name): _WRONG_ADDRESS for name in ("tasks", "files", "webhooks", "agent-computers")},
+}
+"""The same by the last part of the URL as well. These collections always exist: a 404 there means a wrong address."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from typing import Any
@@ -11,8 +12,10 @@ import aiohttp
 import pytest
 
 from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
+from rebyte_async.emulator import Emulator
+from rebyte_async.types import ResponseInfo, Task
 from support.clients import KEY, client_of
-from support.raw_server import RawServer, json_response
+from support.raw_server import RawRequest, RawServer, json_response
 from support.task_server import SILENCE, TASK_ID, TaskServer, text
 
 
@@ -33,7 +36,7 @@ def test_the_environment_sets_the_defaults(monkeypatch: pytest.MonkeyPatch) -> N
     assert repr(AsyncRebyte()) == "<AsyncRebyte of https://new.invalid/v1>"
     monkeypatch.setenv("REBYTE_BASE_URL", "")
     assert repr(AsyncRebyte()) == "<AsyncRebyte of https://old.invalid/v1>"
-    assert repr(AsyncRebyte(base_url="https://given.invalid")) == "<AsyncRebyte of https://given.invalid>"
+    assert repr(AsyncRebyte(base_url="https://given.invalid/a/v2")) == "<AsyncRebyte of https://given.invalid/a/v2>"
 
 
 @pytest.mark.parametrize("key", ["", "  ", "rbk_a b", "rbk_a\nb", "rbk_ü", 5])
@@ -99,7 +102,7 @@ async def test_a_closed_client_says_so() -> None:
             await client.tasks.get("t1")
         await client.aclose()
         for use in (client.tasks.get("t1"), client.with_options().tasks.get("t1"), client.health()):
-            with pytest.raises(errors.ConfigurationError, match="closed"):
+            with pytest.raises(errors.ClientClosedError, match="closed"):
                 await use
 
 
@@ -222,3 +225,145 @@ async def test_a_client_does_not_pickle() -> None:
             with pytest.raises(TypeError, match="can't be pickled"):
                 pickle.dumps(client)
             await client.tasks.get("t1")
+
+
+async def respond_with_headers(request: RawRequest) -> bytes:
+    """Respond with what came, and a request id."""
+    document = {"method": request.method, "target": request.target, "body": request.body.decode() or None}
+    return json_response(document, X_Request_Id="r-1")
+
+
+async def test_a_request_that_has_no_call() -> None:
+    """`request` sends a method, a path, a query and JSON with the key, and gives the whole response."""
+    async with RawServer(respond_with_headers) as server, client_of(server.url) as client:
+        got = await client.request("GET", "/tasks/a%20b/logs", query={"limit": 5, "q": "x y"})
+        sent = await client.request("PATCH", "/new", json={"a": [1]})
+    assert got.json() == {"method": "GET", "target": "/v1/tasks/a%20b/logs?limit=5&q=x+y", "body": None}
+    assert (got.status, got.request_id, got.headers["content-type"]) == (200, "r-1", "application/json")
+    assert json.loads(sent.body)["body"] == '{"a":[1]}'
+    assert repr(got).startswith("<Response 200 of GET http://127.0.0.1:")
+    assert [request.headers["api_key"] for request in server.requests] == [KEY, KEY]
+
+
+@pytest.mark.parametrize(
+    ("method", "repeatable", "is_repeated"),
+    [("GET", None, True), ("PUT", None, True), ("DELETE", None, True), ("POST", None, False), ("PATCH", None, False),
+     ("POST", True, True), ("GET", False, False)],
+)  # fmt: skip
+async def test_a_request_is_repeated_only_where_that_is_safe(
+    method: str, repeatable: bool | None, *, is_repeated: bool
+) -> None:
+    """A request whose response was lost is sent again by its method, unless the caller knows better."""
+
+    async def fail_once(_: RawRequest) -> bytes:
+        return json_response({}, status=502) if len(server.requests) == 1 else json_response({})
+
+    async with RawServer(fail_once) as server, client_of(server.url) as client:
+        if is_repeated:
+            assert (await client.request(method, "/new", repeatable=repeatable)).status == 200
+        else:
+            with pytest.raises(errors.AmbiguousRequestError):
+                await client.request(method, "/new", repeatable=repeatable)
+    assert len(server.requests) == (2 if is_repeated else 1)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["tasks", "", "//evil.invalid/x", "/a/../b", "/..", "/%2e%2E/x", "/a?b=c", "/a#b", "/a b", "/{x}", "/a\r\nb",
+     "/%zz", "https://evil.invalid/", 5, "/a//b", "/\u00e9"],
+)  # fmt: skip
+async def test_a_request_goes_nowhere_else(path: Any) -> None:
+    """A path that isn't one below the base URL is refused before anything is sent."""
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.InvalidRequestError, match="path must"):
+            await client.request("GET", path)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"method": "get"}, {"method": "GET /x"}, {"method": None}, {"query": [("a", 1)]}, {"query": {"a": None}},
+     {"query": {"a": True}}, {"query": {5: "a"}}, {"json": {"a": {1}}}],
+)  # fmt: skip
+async def test_a_request_that_cannot_be_right_is_refused(wrong: dict[str, Any]) -> None:
+    """Methods, queries and bodies of wrong forms are refused, and nothing is sent."""
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(errors.InvalidRequestError, match=r"method|query|JSON"):
+            await client.request(**({"method": "POST", "path": "/x"} | wrong))
+    assert server.requests == []
+
+
+async def test_on_response_sees_each_response() -> None:
+    """It is called for each attempt, of calls, streams and uploads, with the path's template and the task."""
+    seen: list[ResponseInfo] = []
+    statuses = iter([503, 200, 404, 200])
+
+    async def respond(_: RawRequest) -> bytes:
+        return json_response({"id": "t1", "status": "running"}, status=next(statuses), Request_Id="r")
+
+    async with RawServer(respond) as server, client_of(server.url, on_response=seen.append) as client:
+        await client.tasks.get("t1")
+        with pytest.raises(errors.NotFoundError):
+            await client.webhooks.get("w1")
+        await client.with_options(headers={"X-A": "b"}).health()
+    assert [(info.method, info.path, info.status, info.attempt, info.task_id) for info in seen] == [
+        ("GET", "/tasks/{task_id}", 503, 1, "t1"),
+        ("GET", "/tasks/{task_id}", 200, 2, "t1"),
+        ("GET", "/webhooks/{webhook_id}", 404, 1, None),
+        ("GET", "/health", 200, 1, None),
+    ]
+    assert {(info.request_id, info.headers["request-id"]) for info in seen} == {("r", "r")}
+    assert all(info.elapsed >= 0 for info in seen)
+    assert KEY not in repr(seen)
+
+
+async def test_on_response_sees_streams_and_signed_urls(rebyte_emulator: Emulator) -> None:
+    """A stream's connect names its task; an upload to a signed URL shows neither address nor key."""
+    seen: list[ResponseInfo] = []
+    async with AsyncRebyte(rebyte_emulator.api_key, base_url=rebyte_emulator.url, on_response=seen.append) as client:
+        await client.files.upload(b"x", filename="a")
+        task = await client.tasks.create("x")
+        await client.tasks.events(task.id).until_done()
+    paths = [(info.path, info.task_id) for info in seen]
+    assert paths[:3] == [("/files", None), ("a signed URL", None), ("/tasks", None)]
+    assert ("/tasks/{task_id}/events", task.id) in paths
+
+
+async def test_a_failure_of_on_response_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """What the function raises is in the log, and the call has its response all the same."""
+
+    def fail(info: ResponseInfo) -> None:
+        raise ValueError(info.path)
+
+    async with RawServer(handler) as server, client_of(server.url, on_response=fail) as client:
+        assert (await client.tasks.get("t1")).id == "t1"
+    assert "on_response failed for GET /tasks/{task_id}" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", [5, "print", test_a_failure_of_on_response_is_logged])
+def test_on_response_is_a_plain_function(wrong: Any) -> None:
+    """What can't be called, or would have to be awaited, is refused when the client is made."""
+    with pytest.raises(errors.ConfigurationError, match="on_response must be"):
+        AsyncRebyte(KEY, on_response=wrong)
+
+
+async def test_a_model_instead_of_its_id_is_named() -> None:
+    """A task given in place of its id is refused with what to pass."""
+    async with RawServer(handler) as server, client_of(server.url) as client:
+        with pytest.raises(
+            errors.InvalidRequestError, match=r"task_id must be a string, not a Task: pass its id, such as task\.id"
+        ):
+            await client.tasks.get(Task(id="t1"))  # type: ignore[arg-type]
+    assert server.requests == []
+
+
+async def test_reprs_name_the_client() -> None:
+    """Resources and listings are one line each, without internals."""
+    client = AsyncRebyte(KEY, base_url="https://a.invalid/v1")
+    resources = (client.tasks, client.agent_computers, client.files, client.artifacts, client.webhooks)
+    assert [repr(resource) for resource in resources] == [
+        f"<{name} of https://a.invalid/v1>" for name in ("Tasks", "AgentComputers", "Files", "Artifacts", "Webhooks")
+    ]
+    assert repr(client.tasks.list(limit=5)).startswith("<Listing of pages of 5 from 0 on: ")
+    assert repr(client.webhooks.list()).startswith("<Listing of everything: ")
+    assert client.tasks is client.tasks

@@ -80,3 +80,31 @@ def test_an_api_error_says_everything_in_one_line() -> None:
     """The text has method, URL, status, code, message, request id and attempts."""
     error = APIError(503, "busy", "try later", "GET", "https://api.invalid/v1/tasks", "req-1", 2.0, "{}", 4)
     assert str(error) == "GET https://api.invalid/v1/tasks: 503 busy: try later (request req-1) after 4 attempts"
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (
+            errors.AmbiguousRequestError("x", url="https://a.invalid/v1/tasks"),
+            "a task may be running: look at the newest",
+        ),
+        (
+            errors.AmbiguousRequestError("x", url="https://a.invalid/v1/agent-computers"),
+            "a computer may have been made",
+        ),
+        (errors.NotFoundError(404, url="https://a.invalid/v1/tasks"), "or the address is wrong"),
+        (errors.NotFoundError(404, url="https://a.invalid/v1/tasks/t1"), "it doesn't exist, or not for this key"),
+        (errors.InvalidAPIKeyError(401), "check api_key or REBYTE_API_KEY"),
+        (errors.AgentDisabledError(403), "choose another executor"),
+        (errors.InsufficientScopesError(403), "the key may not do this"),
+        (errors.ConnectError("x"), "check the network"),
+        (errors.ClientClosedError("x"), "make a new client"),
+        (errors.DecodeError("x"), ""),
+    ],
+)
+def test_an_error_says_what_to_do(error: errors.RebyteError, hint: str) -> None:
+    """The hint is that of the nearest class; it survives a pickle, and is empty where the message says all."""
+    assert error.hint.startswith(hint) if hint.startswith(("a ", "it")) else hint in error.hint
+    assert bool(error.hint) == bool(hint)
+    assert pickle.loads(pickle.dumps(error)).hint == error.hint

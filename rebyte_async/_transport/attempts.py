@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Container
+from collections.abc import Callable, Container
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,7 +25,7 @@ from rebyte_async._transport.unpacking import unpack_start
 from rebyte_async._transport.urls import RedirectRefusedError, redact_url
 from rebyte_async._wire import json as wire_json
 from rebyte_async._wire.endpoints import Endpoint
-from rebyte_async._wire.errors import api_error
+from rebyte_async._wire.errors import api_error, read_request_id
 from rebyte_async.errors import (
     AmbiguousRequestError,
     APIError,
@@ -36,6 +36,7 @@ from rebyte_async.errors import (
     RebyteError,
     TransportError,
 )
+from rebyte_async.types.service import ResponseInfo
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -59,6 +60,7 @@ class Attempts:
     sessions: SessionPool
     time: Time
     max_response_bytes: int = 64 * 1024 * 1024
+    on_response: Callable[[ResponseInfo], object] | None = None
     throttle: Throttle = field(default=Factory(lambda self: ClientThrottle(self.time), takes_self=True))
     retry_budget: RetryBudget = field(factory=RetryBudget)
     counters: Counters = field(factory=Counters)
@@ -175,11 +177,12 @@ class Attempts:
             return DecodeError(f"{request.method} {redact_url(request.url)}: the response is longer than {limit}")
         body = body or b""
         if response.status in SUCCESS:
-            return Response(response.status, body, request.method, request.url)
+            return Response(response.status, body, request.method, request.url, response.headers)
         return self._make_api_error(request, response, body, attempt)
 
     async def _send(self, request: Request, attempt: int) -> ClientResponse:
         failure: Exception
+        began = self.time.clock()
         body = request.body if isinstance(request.body, StreamedBody) else None
         try:
             if body is None:
@@ -199,10 +202,35 @@ class Attempts:
             # An error may come from a gateway, and a signed URL is a storage's: both have other clocks.
             if response.status in SUCCESS and not request.exact_headers:
                 self.server_clock.note(response.headers.get("Date"))
+            if self.on_response is not None:
+                self._report_response(self.on_response, request, response, attempt, self.time.clock() - began)
             return response
         if body is not None and body.failure is not None:
             failure = body.failure
         raise failure
+
+    def _report_response(
+        self,
+        report: Callable[[ResponseInfo], object],
+        request: Request,
+        response: ClientResponse,
+        attempt: int,
+        elapsed: float,
+    ) -> None:
+        info = ResponseInfo(
+            method=request.method,
+            path=request.template,
+            status=response.status,
+            headers=response.headers,
+            request_id=read_request_id(response.headers),
+            attempt=attempt,
+            elapsed=elapsed,
+            task_id=request.task_id,
+        )
+        try:
+            report(info)
+        except Exception:  # noqa: BLE001 - whatever it raises, the call has its response
+            _log.exception("on_response failed for %s %s", request.method, request.template)
 
     async def _send_streamed(self, request: Request, body: StreamedBody) -> ClientResponse:
         """Send a body that is read on the way, with a deadline that each chunk moves on."""

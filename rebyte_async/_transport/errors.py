@@ -12,7 +12,7 @@ from yarl import URL
 
 from rebyte_async._transport.aiohttp_internals import SESSION_CLOSED_MESSAGES, ConnectionLostError
 from rebyte_async._transport.urls import LONGEST_HEADER, redact_url
-from rebyte_async.errors import ConfigurationError, ConnectError, RebyteError, RequestTimeoutError, TransportError
+from rebyte_async.errors import ClientClosedError, ConnectError, RebyteError, RequestTimeoutError, TransportError
 
 
 def is_transport_failure(error: BaseException) -> bool:
@@ -47,7 +47,7 @@ def translate(error: BaseException, method: str, url: URL, attempts: int = 1) ->
     result: RebyteError
     if isinstance(error, RuntimeError):
         closed = "the client is closed, or the aiohttp session that was given to it"
-        result = ConfigurationError(f"{method} {shown}: {closed}")
+        result = ClientClosedError(f"{method} {shown}: {closed}")
     else:
         found = ((kind, message) for known, kind, message in table if isinstance(error, known))
         kind, message = next(found, (TransportError, "the request failed"))

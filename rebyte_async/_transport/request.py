@@ -68,6 +68,8 @@ class Request:
     """A request as it is sent. Treat it as frozen: a frozen class would take three times as long to make."""
 
     method: str
+    template: str  # the path with the names of ids, for logs and metrics
+    task_id: str | None = None  # the task that the path names
     url: URL = field(repr=False)
     """Left out of the repr, which tracebacks with their variables show: it may be a signed one."""
     headers: Mapping[str, str] = field(repr=False)  # the headers that any origin may see

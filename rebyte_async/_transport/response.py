@@ -15,6 +15,7 @@ from rebyte_async._transport.throttle import Counters
 from rebyte_async._transport.unpacking import PACKED, Unpacker, UnpackingError
 from rebyte_async._transport.urls import redact_url
 from rebyte_async._wire import models
+from rebyte_async._wire.errors import read_request_id
 from rebyte_async.errors import RebyteError, TransportError
 
 if TYPE_CHECKING:
@@ -46,22 +47,42 @@ def coding_of(response: ClientResponse) -> str | None:
     return coding if coding in PACKED else None
 
 
-@frozen
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+@frozen(repr=False)
 class Response:
     """A successful response, read to its end."""
 
     status: int
-    body: bytes = field(repr=False)
-    method: str  # the request's method
-    _url: URL = field(repr=False)  # a signed one holds an authorization
+    """The HTTP status."""
+    body: bytes
+    """The body, unpacked."""
+    method: str
+    """The request's method."""
+    _url: URL  # a signed one holds an authorization
+    headers: Mapping[str, str] = field(default=_NO_HEADERS, eq=False)
+    """The headers, whose names may be written in any case."""
 
     @property
     def url(self) -> str:
         """The request's URL without its query."""
         return redact_url(self._url)
 
+    @property
+    def request_id(self) -> str | None:
+        """The server's id of the request; None when it sent none."""
+        return read_request_id(self.headers)
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} of {self.method} {self.url}: {len(self.body):,} bytes>"
+
     def json(self) -> Any:
-        """Return the body as JSON, or raise DecodeError."""
+        """Return the body as JSON.
+
+        Raises:
+            DecodeError: The body is no JSON, or empty.
+        """
         return models.parse(self.body, lambda: f"{self.method} {self.url}")
 
 

@@ -21,7 +21,7 @@ from rebyte_async._transport.aiohttp_internals import (
 )
 from rebyte_async._transport.response import IdleWatchdog
 from rebyte_async._wire import models
-from rebyte_async.errors import ConfigurationError
+from rebyte_async.errors import ClientClosedError, ConfigurationError
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -73,7 +73,7 @@ class SessionPool:
 
     def _check(self) -> None:
         if self._is_closed:
-            raise ConfigurationError(_CLOSED)
+            raise ClientClosedError(_CLOSED)
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -97,7 +97,7 @@ class SessionPool:
         """Return the session to send a request with, after `open`; the client may have been closed since."""
         session = self._single_use if single_use else self._pooled
         if session is None:
-            raise ConfigurationError(_CLOSED)
+            raise ClientClosedError(_CLOSED)
         return session
 
     @property
@@ -128,12 +128,12 @@ class SessionPool:
         """Refuse a response that began while the client was being closed: nothing would end its body."""
         if self._is_closed:
             response.close()
-            raise ConfigurationError(_CLOSED)
+            raise ClientClosedError(_CLOSED)
 
     async def close(self) -> None:
         """Close the client's own sessions and end everything that is under way. Nothing can be sent afterwards."""
         self._is_closed = True
-        self.sleeps.abort(lambda: ConfigurationError(_CLOSED))
+        self.sleeps.abort(lambda: ClientClosedError(_CLOSED))
         # Closing an aiohttp session leaves the readers of its responses waiting forever.
         self.bodies.close_all()
         if self._injected is None:

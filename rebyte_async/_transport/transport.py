@@ -70,7 +70,7 @@ class Transport(Attempts):
         *,
         ids: Mapping[str, str] | None = None,
         query: Mapping[str, str | int] | None = None,
-        json: Mapping[str, Any] | None = None,
+        json: Any = None,
     ) -> Response:
         """Carry out an operation, with as many attempts as are safe and allowed.
 
@@ -144,6 +144,7 @@ class Transport(Attempts):
         """Send a body to a signed URL: with its content type and length, without the key and anything else."""
         request = Request(
             method=_SIGNED_PUT.method,
+            template=_SIGNED_PUT.template,
             url=URL(target.upload_url, encoded=True),
             headers={"Content-Type": content_type, "Content-Length": str(body.size)},
             origin_headers={},
@@ -162,7 +163,7 @@ class Transport(Attempts):
         endpoint: Endpoint,
         ids: Mapping[str, str],
         query: Mapping[str, str | int],
-        json: Mapping[str, Any] | None,
+        json: Any,
     ) -> Request:
         # Built as a string: yarl caches how it parses strings.
         url = URL(self._prefix + endpoint.path(**ids), encoded=True)
@@ -172,6 +173,8 @@ class Transport(Attempts):
             raise InvalidRequestError(f"the request can't be written as JSON: {error}") from error
         return Request(
             method=endpoint.method,
+            template=endpoint.template,
+            task_id=ids.get("task_id"),
             url=url.with_query(query) if query else url,
             headers=_HEADERS if body is None else _JSON_HEADERS,
             origin_headers=self._origin_headers,

@@ -17,6 +17,7 @@ LONGEST_HEADER = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 """What is in no URL: yarl drops some of these silently, and others would end a line of the request."""
+_VERSIONED = re.compile(r"/v[0-9]+/*$", re.ASCII)
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -70,6 +71,8 @@ def parse_base_url(text: str) -> URL:
         raise ConfigurationError("base_url must be absolute, such as https://api.rebyte.ai/v1")
     if url.user is not None or url.password is not None or url.query_string or url.fragment:
         raise ConfigurationError("base_url must have no user, query or fragment")
+    if not _VERSIONED.search(url.raw_path):
+        raise ConfigurationError(f"base_url must end with the API's version, as in {url.with_path('/v1')}")
     if url.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
             f"base_url is plain http to {host}: the API key would travel unencrypted. Use https; plain http is "

@@ -16,6 +16,12 @@ DEFAULT_BASE_URL = "https://api.rebyte.ai/v1"
 API_KEY_HEADER = "API_KEY"
 NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """The control characters that the value of a header can't have."""
+_METHOD = re.compile(r"[A-Z]+")
+_PATH = re.compile(r"/(?!/)(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|(?<!^)/(?!/))*")
+"""An absolute path that a URL can hold as it is, which names no host: it doesn't begin with two slashes."""
+_DOT_SEGMENT = re.compile(r"/(?:\.|%2[Ee]){1,2}(?:/|$)")
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+"""The methods that do the same twice as once (RFC 9110, section 9.2.2)."""
 _PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 """An id that needs no encoding. The dot isn't in it: a segment of dots alone would change the path."""
 
@@ -37,9 +43,24 @@ class Endpoint:
         return self.template.format_map({name: _encode_segment(name, value) for name, value in ids.items()})
 
 
+def custom_endpoint(method: object, path: object, *, is_repeatable: bool | None = None) -> Endpoint:
+    """Return the operation of a method and a path that this package has no call for; refuse what can't be one."""
+    if not isinstance(method, str) or not _METHOD.fullmatch(method):
+        raise InvalidRequestError(f"method must be an HTTP method in capitals, such as 'GET', not {method!r:.80}")
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
+        what = "a path below base_url, such as '/tasks', percent-encoded and without a query (give it as query=)"
+        raise InvalidRequestError(f"path must be {what}, not {path!r:.80}")
+    if _DOT_SEGMENT.search(path):
+        raise InvalidRequestError(f"path must have no dot segment: {path!r:.80} would lead elsewhere")
+    return Endpoint(method, path, method in _REPEATABLE if is_repeatable is None else is_repeatable)
+
+
 def _encode_segment(name: str, value: object) -> str:
     if isinstance(value, str) and _PLAIN_SEGMENT.fullmatch(value):
         return value  # as nearly all ids are
+    if isinstance(getattr(value, "id", None), str):
+        model = type(value).__name__
+        raise InvalidRequestError(f"{name} must be a string, not a {model}: pass its id, such as {model.lower()}.id")
     if not isinstance(value, str) or not value.strip():
         raise InvalidRequestError(f"{name} must be a string that isn't empty, not {value!r:.80}")
     if value in {".", ".."}:

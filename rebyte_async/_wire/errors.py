@@ -57,11 +57,16 @@ def api_error(
         _make_message(status, message, text),
         method,
         url,
-        printable(lowered.get("x-request-id", lowered.get("request-id", ""))) or None,  # neither is documented
+        read_request_id(lowered),
         _retry_after_seconds(lowered.get("retry-after"), now),
         excerpt(text),
         attempts,
     )
+
+
+def read_request_id(headers: Mapping[str, str]) -> str | None:
+    """Read the server's id of a request; neither header is documented."""
+    return printable(headers.get("x-request-id", headers.get("request-id", ""))) or None
 
 
 def _retry_after_seconds(value: str | None, now: datetime) -> float | None:

@@ -38,33 +38,25 @@ class Exit(IntEnum):
 
 _BY_STATUS = {"completed": Exit.OK, "failed": Exit.FAILED, "canceled": Exit.CANCELED}
 
-_LOST_COMPUTER = "a computer may have been made: look at rebyte-async computers list before you make another one"
-_WRONG_ADDRESS = "it doesn't exist, or not for this key, or the address is wrong: rebyte-async doctor checks it"
-_LOST_TASK = "a task may be running: look at rebyte-async tasks list before you run it again"
-_BY_ERROR: tuple[tuple[type[errors.RebyteError | OSError], Exit, str], ...] = (
-    (errors.AmbiguousRequestError, Exit.AMBIGUOUS, _LOST_TASK),
-    (errors.StreamInterruptedError, Exit.NETWORK, "the task keeps running"),
-    (errors.ConnectError, Exit.NETWORK, "check the network and REBYTE_BASE_URL"),
-    (errors.TransportError, Exit.NETWORK, ""),
-    (errors.ConfigurationError, Exit.USAGE, ""),
-    (errors.WaitTimeoutError, Exit.TIMEOUT, ""),
-    (errors.ProvisionError, Exit.FAILED, ""),
-    (errors.AuthenticationError, Exit.AUTH, "check REBYTE_API_KEY"),
-    (errors.PermissionDeniedError, Exit.AUTH, "the key may not do this"),
-    (errors.NotFoundError, Exit.NOT_FOUND, "it doesn't exist, or not for this key"),
-    (errors.ConflictError, Exit.REFUSED, ""),
-    (errors.RateLimitedError, Exit.LIMITED, "try again later"),
-    (errors.LimitExceededError, Exit.LIMITED, ""),
-    (errors.ServerError, Exit.SERVER, ""),
-    (errors.APIError, Exit.REFUSED, ""),
-    (errors.DecodeError, Exit.UNREADABLE, ""),
-    (errors.RebyteError, Exit.OTHER, ""),
-    (OSError, Exit.OTHER, ""),
+_BY_ERROR: tuple[tuple[type[errors.RebyteError | OSError], Exit], ...] = (
+    (errors.AmbiguousRequestError, Exit.AMBIGUOUS),
+    (errors.TransportError, Exit.NETWORK),
+    (errors.ConfigurationError, Exit.USAGE),
+    (errors.WaitTimeoutError, Exit.TIMEOUT),
+    (errors.ProvisionError, Exit.FAILED),
+    (errors.AuthenticationError, Exit.AUTH),
+    (errors.PermissionDeniedError, Exit.AUTH),
+    (errors.NotFoundError, Exit.NOT_FOUND),
+    (errors.ConflictError, Exit.REFUSED),
+    (errors.RateLimitedError, Exit.LIMITED),
+    (errors.LimitExceededError, Exit.LIMITED),
+    (errors.ServerError, Exit.SERVER),
+    (errors.APIError, Exit.REFUSED),
+    (errors.DecodeError, Exit.UNREADABLE),
+    (errors.RebyteError, Exit.OTHER),
+    (OSError, Exit.OTHER),
 )
-"""The first class that fits gives the code and a hint; a class is listed before its bases."""
-_COMPUTERS = "/agent-computers"
-_COLLECTIONS = ("/tasks", "/files", "/webhooks", _COMPUTERS)
-"""Paths that always exist, so that a 404 there means a wrong address."""
+"""The first class that fits gives the code; a class is listed before its bases."""
 
 
 def exit_code_for_status(status: str | None) -> Exit:
@@ -73,7 +65,9 @@ def exit_code_for_status(status: str | None) -> Exit:
 
 
 def exit_code_for(error: errors.RebyteError | OSError) -> Exit:
-    return _row(error)[0]
+    if isinstance(error, errors.StreamInterruptedError) and error.last_status is not None:
+        return Exit.UNREADABLE
+    return next(code for kind, code in _BY_ERROR if isinstance(error, kind))
 
 
 def explain(error: errors.RebyteError | OSError) -> str:
@@ -81,11 +75,8 @@ def explain(error: errors.RebyteError | OSError) -> str:
     if not isinstance(error, errors.RebyteError):
         about = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return one_line(f"{about}{error.strerror or error}")
-    hint = _row(error)[1]
-    if isinstance(error, errors.AmbiguousRequestError) and error.url.endswith(_COMPUTERS):
-        hint = _LOST_COMPUTER
-    elif isinstance(error, errors.NotFoundError) and error.url.endswith(_COLLECTIONS):
-        hint = _WRONG_ADDRESS
+    is_resumable = isinstance(error, errors.StreamInterruptedError) and error.last_status is None
+    hint = "the task keeps running" if is_resumable else error.hint
     return one_line(f"{error} ({hint})" if hint else str(error))
 
 
@@ -112,9 +103,3 @@ def _done_before(error: errors.RebyteError | OSError) -> Iterator[str]:
         elif item not in given:
             yield f"uploaded already:  --file-ref {shlex.quote(format_file_ref(item))}"
     yield from (f"downloaded already:  {path}" for path in error.downloaded)
-
-
-def _row(error: errors.RebyteError | OSError) -> tuple[Exit, str]:
-    if isinstance(error, errors.StreamInterruptedError) and error.last_status is not None:
-        return Exit.UNREADABLE, "look at the task with rebyte-async tasks get"
-    return next((code, hint) for kind, code, hint in _BY_ERROR if isinstance(error, kind))

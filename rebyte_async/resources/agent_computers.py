@@ -15,13 +15,13 @@ from rebyte_async._wire import endpoints
 from rebyte_async.errors import InvalidRequestError, NotFoundError, ProvisionError
 from rebyte_async.resources.listing import Listing, list_by_pages
 from rebyte_async.resources.options import to_body
-from rebyte_async.resources.reading import decode_created, fetch
+from rebyte_async.resources.reading import Resource, decode_created, fetch
 from rebyte_async.resources.waiting import CreationGrace, StatusPatience, describe_unknown, wait_timeout_error
 from rebyte_async.types.agent_computers import AgentComputer, AgentComputerStatus
 
 
 @frozen(eq=False, repr=False)
-class AgentComputers:
+class AgentComputers(Resource):
     """`client.agent_computers`. `Tasks` lists what every call can raise."""
 
     _transport: Transport

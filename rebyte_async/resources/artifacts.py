@@ -19,6 +19,7 @@ from rebyte_async.errors import DecodeError, InvalidRequestError, TransportError
 from rebyte_async.resources import transfers
 from rebyte_async.resources.downloads import Download, save
 from rebyte_async.resources.listing import Listing, list_at_once
+from rebyte_async.resources.reading import Resource
 from rebyte_async.resources.sources import (
     NamedSource,
     Progress,
@@ -48,7 +49,7 @@ class _SignedUrl:
 
 
 @frozen(eq=False, repr=False)
-class Artifacts:
+class Artifacts(Resource):
     """`client.artifacts`. `Tasks` lists what every call can raise.
 
     Each call is given a workspace: a task's `workspace_id`, or an agent computer's id; most also an artifact's name.

@@ -12,7 +12,7 @@ from rebyte_async._transport import Transport
 from rebyte_async._wire import endpoints
 from rebyte_async.errors import DecodeError, RebyteError
 from rebyte_async.resources import sources
-from rebyte_async.resources.reading import fetch
+from rebyte_async.resources.reading import Resource, fetch
 from rebyte_async.resources.sources import Attachment, CheckedSource, Progress, Source, Upload
 from rebyte_async.resources.transfers import AggregateProgress, gather_limited, put_signed
 from rebyte_async.types.files import FileRef
@@ -28,7 +28,7 @@ class _CreatedFile:
 
 
 @frozen(eq=False, repr=False)
-class Files:
+class Files(Resource):
     """`client.files`. `Tasks` lists what every call can raise."""
 
     _transport: Transport

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import aclosing
 from operator import attrgetter
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from rebyte_async._transport import Transport
 from rebyte_async._validate import count
@@ -21,7 +22,7 @@ _MOST_IN_VAIN = 5
 """How many pages in a row may bring nothing new, as while many items are deleted."""
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Listing(Generic[T]):
     """A listing that has not been requested yet.
 
@@ -49,9 +50,23 @@ class Listing(Generic[T]):
         return self._fetch(self._limit or 0, self._offset).__await__()
 
     async def __aiter__(self) -> AsyncIterator[T]:
+        async with aclosing(self.pages()) as pages:
+            async for page in pages:
+                for item in page.data:
+                    yield item
+
+    async def pages(self) -> AsyncGenerator[Page[T], None]:
+        """Read page after page from `offset` on, to the last one.
+
+        Yields:
+            Each page, without the items that an earlier one had: those that new ones have pushed there. The first page
+            comes also where it is empty.
+
+        Raises:
+            DecodeError: Pages in a row bring nothing new, so that the listing would never end.
+        """
         if self._limit is None:
-            for item in (await self._fetch(0, 0)).data:
-                yield item
+            yield await self._fetch(0, 0)
             return
         seen: set[str] = set()
         offset = self._offset
@@ -65,11 +80,12 @@ class Listing(Generic[T]):
                 offset = max(self._offset, offset - (total - page.total))
                 total = page.total
                 continue
-            for item in page.data:
-                if self._identity(item) not in seen:
-                    seen.add(self._identity(item))
-                    in_vain = 0
-                    yield item
+            new = {key: item for item in page.data if (key := self._identity(item)) not in seen}
+            seen.update(new)
+            if new:
+                in_vain = 0
+            if new or offset == self._offset:
+                yield evolve(page, data=tuple(new.values()))
             offset += len(page.data)
             total = page.total
             # Where the server says no total, a page without anything new comes from a server that doesn't page.
@@ -77,6 +93,10 @@ class Listing(Generic[T]):
             if is_last or not page.data:
                 return
         raise DecodeError(f"{in_vain} pages of the listing in a row brought nothing new", path="$.data")
+
+    def __repr__(self) -> str:
+        part = "everything" if self._limit is None else f"pages of {self._limit} from {self._offset} on"
+        return f"<Listing of {part}: await it for one page, or iterate over it with `async for`>"
 
 
 def list_by_pages(transport: Transport, endpoint: Endpoint, cls: type[T], limit: int, offset: int) -> Listing[T]:

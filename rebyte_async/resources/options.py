@@ -19,6 +19,8 @@ from rebyte_async.resources.sources import Attachment, check_attachments
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MAX_PROMPT = 100_000  # the longest prompt, in characters (contract §3, documented)
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_REPOSITORY_URL = re.compile(r"(?:https?://|git@|ssh://git@)[^/:]+[/:]([\w.-]+/[\w.-]+?)(?:\.git)?(?:/.*)?", re.ASCII)
 _PROMPT_OPTIONS = ("files", "skills", "extra")
 """The options of a next turn. All others belong to the task."""
 
@@ -61,7 +63,12 @@ def _text(wire_name: str, summary: str) -> Any:
 
 
 def _check_text(value: str | None, attribute: Attribute[Any]) -> str | None:
-    return optional_text(attribute.name, value)
+    given = optional_text(attribute.name, value)
+    if given is not None and attribute.name == "github_url" and not _REPOSITORY.fullmatch(given):
+        found = _REPOSITORY_URL.fullmatch(given)
+        other = f": pass {found[1]!r}" if found else ""
+        raise InvalidRequestError(f"github_url must be owner/repo, such as 'octo/app', not {given!r:.80}{other}")
+    return given
 
 
 def _check_skills(skills: Iterable[str]) -> tuple[str, ...]:

@@ -21,6 +21,16 @@ from rebyte_async.types.tasks import Task, TaskContent
 T = TypeVar("T")
 
 
+class Resource:
+    """The base of the client's resources, which says whose they are."""
+
+    __slots__ = ()
+    _transport: Transport
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._transport.base_url}>"
+
+
 @contextmanager
 def error_context(task_id: str | None) -> Generator[None]:
     """Have errors in the `with` block name their task."""

@@ -213,7 +213,7 @@ def _file_size(path: Path) -> int | None:
     try:
         info = path.stat()
         if stat.S_ISDIR(info.st_mode):
-            raise InvalidRequestError(f"can't upload {path}: it is a folder")
+            raise InvalidRequestError(f"can't upload {path}: it is a folder; give the files in it")
         if not stat.S_ISREG(info.st_mode):
             return None  # opening a pipe to see if that works would take bytes from it
         with path.open("rb") as file:

@@ -22,7 +22,7 @@ from rebyte_async.resources.options import (
     next_turn_body,
     spell_out_options,
 )
-from rebyte_async.resources.reading import TransportTurnSource, decode_created, error_context, fetch
+from rebyte_async.resources.reading import Resource, TransportTurnSource, decode_created, error_context, fetch
 from rebyte_async.resources.runs import TaskRun
 from rebyte_async.resources.sources import Attachment
 from rebyte_async.streams import TaskEventStream
@@ -42,7 +42,7 @@ class _CreatedPrompt:
 
 
 @frozen(eq=False, repr=False)
-class Tasks:
+class Tasks(Resource):
     """`client.tasks`.
 
     Besides the errors that a call lists, every call can raise:

@@ -17,7 +17,7 @@ from rebyte_async._wire.redact import excerpt
 from rebyte_async.errors import AmbiguousRequestError, DecodeError, InvalidRequestError, RebyteError
 from rebyte_async.resources.listing import Listing, list_at_once
 from rebyte_async.resources.options import to_body
-from rebyte_async.resources.reading import fetch
+from rebyte_async.resources.reading import Resource, fetch
 from rebyte_async.types.webhooks import Webhook, WebhookEventName
 
 _MAX_TEXT = 500
@@ -28,7 +28,7 @@ _PEM_START = "-----BEGIN"
 
 
 @frozen(eq=False, repr=False)
-class Webhooks:
+class Webhooks(Resource):
     """`client.webhooks`. `Tasks` lists what every call can raise."""
 
     _transport: Transport

@@ -18,7 +18,7 @@ from rebyte_async.types.events import (
 )
 from rebyte_async.types.files import FileRef
 from rebyte_async.types.pages import Page
-from rebyte_async.types.service import ClientStats, Health
+from rebyte_async.types.service import ClientStats, Health, ResponseInfo
 from rebyte_async.types.statuses import PromptStatus, TaskStatus
 from rebyte_async.types.tasks import Prompt, PromptContent, Task, TaskContent, TaskResult, Visibility, VisibilitySetting
 from rebyte_async.types.values import Value
@@ -40,6 +40,7 @@ __all__ = [
     "PromptStatus",
     "QuestionEvent",
     "QuestionOption",
+    "ResponseInfo",
     "ResultEvent",
     "Task",
     "TaskCompletionHints",

@@ -130,5 +130,5 @@ def test_a_status_that_is_unknown_has_its_own_exit_code() -> None:
     """A wait that was given up for an unknown status is no failure of the network."""
     unknown = errors.StreamInterruptedError("given up: its status stays 'expired'", last_status="expired")
     assert exit_code_for(unknown) == 13
-    assert explain(unknown) == "given up: its status stays 'expired' (look at the task with rebyte-async tasks get)"
+    assert explain(unknown).startswith("given up: its status stays 'expired' (look at the task (client.tasks.get, or ")
     assert exit_code_for(errors.StreamInterruptedError("given up")) == 7

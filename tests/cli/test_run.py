@@ -99,7 +99,7 @@ def test_a_task_that_does_not_complete(rebyte_emulator: Emulator) -> None:
 def test_a_refusal(rebyte_emulator: Emulator) -> None:
     """Each kind of refusal has its exit code and its hint on one line of stderr, without a traceback or the key."""
     cases: list[tuple[Fault, int, str]] = [
-        (Status(401), 8, "check REBYTE_API_KEY"),
+        (Status(401), 8, "check api_key or REBYTE_API_KEY"),
         (Status(403), 8, "the key may not do this"),
         (Status(404), 9, "it doesn't exist, or not for this key"),
         (Status(429, headers={"Retry-After": "9999"}), 10, "try again later"),
@@ -123,7 +123,7 @@ def test_nothing_listens() -> None:
         finished = run_inline("run", "Do it", env=env)
     assert finished.code == 7
     assert finished.out == ""
-    assert "check the network and REBYTE_BASE_URL" in finished.err
+    assert "check the network, and base_url or REBYTE_BASE_URL" in finished.err
     assert finished.err.count("\n") == 1
 
 
@@ -134,7 +134,7 @@ def test_a_lost_response_names_the_task_that_may_be_running(rebyte_emulator: Emu
     finished = run_inline("run", "Do it", env=environment(rebyte_emulator))
     assert finished.code == 6
     first, *others = finished.err.splitlines()
-    assert "a task may be running: look at rebyte-async tasks list before you run it again" in first
+    assert "a task may be running: look at the newest ones before you start it again" in first
     assert len(others) == 1
     assert others[0].startswith("  perhaps this one:  rebyte-async events ")
     assert len(rebyte_emulator.log.select("POST", "/tasks")) == 1

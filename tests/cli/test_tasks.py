@@ -94,7 +94,7 @@ def test_a_lost_answer_points_at_the_list(rebyte_emulator: Emulator) -> None:
     finished = run_inline("tasks", "create", "Do it", env=environment(rebyte_emulator))
     assert (finished.code, finished.out) == (6, "")
     first, second = finished.err.splitlines()
-    assert "look at rebyte-async tasks list before you run it again" in first
+    assert "look at the newest ones before you start it again" in first
     assert second.startswith("  perhaps this one:  rebyte-async events ")
 
 
@@ -113,7 +113,7 @@ def test_a_wrong_address_is_told_from_a_wrong_id(rebyte_emulator: Emulator) -> N
     """Where not even the tasks are found, the hint is at the address too; where one isn't, at that one alone."""
     env = environment(rebyte_emulator)
     assert "(it doesn't exist, or not for this key)" in run_inline("tasks", "get", "nosuch", env=env).err
-    env["REBYTE_BASE_URL"] = rebyte_emulator.url.removesuffix("/v1")
+    env["REBYTE_BASE_URL"] = rebyte_emulator.url.removesuffix("/v1") + "/v2"
     for command in (("tasks", "list"), ("run", "x"), ("tasks", "create", "x")):
         finished = run_inline(*command, env=env)
         assert finished.code == 9

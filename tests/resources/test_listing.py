@@ -119,3 +119,18 @@ async def test_a_server_that_limits_the_page_causes_no_gap() -> None:
 
     async with RawServer(handler) as server, client_of(server.url) as client:
         assert len([task async for task in client.tasks.list(limit=20)]) == 25
+
+
+async def test_pages_come_one_by_one() -> None:
+    """`pages` reads page after page, each without what an earlier one had, and the first also where it is empty."""
+    listing = ScriptedListing(5)
+    async with RawServer(listing) as server, client_of(server.url) as client:
+        pages = []
+        async for page in client.tasks.list(limit=2).pages():
+            pages.append(page)
+            if len(pages) == 1:
+                listing.items.insert(0, "new")
+        assert [[task.id for task in page.data] for page in pages] == [["t5", "t4"], ["t3"], ["t2", "t1"]]
+        assert (pages[0].has_more, pages[0].next_offset, pages[-1].has_more) == (True, 2, False)
+        listing.items.clear()
+        assert [page.data async for page in client.tasks.list().pages()] == [()]

@@ -70,3 +70,22 @@ def test_options_become_the_arguments_of_a_create_again() -> None:
     options = TaskOptions(model="m", files=["a.csv"], extra={"effort": 1})
     assert TaskOptions(**options.to_arguments()) == options
     assert TaskOptions(**options.to_arguments(model=None, files=())) == TaskOptions(extra={"effort": 1})
+
+
+@pytest.mark.parametrize(
+    ("given", "better"),
+    [
+        ("https://github.com/octo/app", "octo/app"),
+        ("https://github.com/octo/app.js.git", "octo/app.js"),
+        ("https://github.com/octo/app/tree/main", "octo/app"),
+        ("git@github.com:octo/app.git", "octo/app"),
+        ("octo", None),
+        ("octo/app/tree", None),
+    ],
+)
+def test_a_repository_is_owner_and_name(given: str, better: str | None) -> None:
+    """An address in place of owner/repo is refused at once, with what to pass."""
+    with pytest.raises(errors.InvalidRequestError, match="github_url must be owner/repo") as caught:
+        BatchItem("k", "p", github_url=given)
+    assert str(caught.value).endswith(f"pass '{better}'") == (better is not None)
+    assert BatchItem("k", "p", github_url="octo/app.js").github_url == "octo/app.js"

@@ -30,10 +30,10 @@ def server_that_never_ends(rng: Random) -> RawServer:
 
 
 CALLS: dict[str, tuple[Callable[[AsyncRebyte], Awaitable[object]], type[errors.RebyteError]]] = {
-    "get": (lambda client: client.tasks.get(TASK_ID), errors.ConfigurationError),
+    "get": (lambda client: client.tasks.get(TASK_ID), errors.ClientClosedError),
     "create": (lambda client: client.tasks.create("Do it"), errors.AmbiguousRequestError),
-    "events": (lambda client: client.tasks.events(TASK_ID).until_done(), errors.ConfigurationError),
-    "read": (lambda client: client.artifacts.read("w", "a"), errors.ConfigurationError),
+    "events": (lambda client: client.tasks.events(TASK_ID).until_done(), errors.ClientClosedError),
+    "read": (lambda client: client.artifacts.read("w", "a"), errors.ClientClosedError),
 }
 
 
@@ -72,6 +72,6 @@ async def test_the_failure_of_the_last_attempt_is_the_cause() -> None:
             while not client.stats().retries:
                 await asyncio.sleep(0.005)
         await client.aclose()
-        with pytest.raises(errors.ConfigurationError, match="closed") as caught:
+        with pytest.raises(errors.ClientClosedError, match="closed") as caught:
             await canceling
         assert isinstance(caught.value.__cause__, errors.ServerError)

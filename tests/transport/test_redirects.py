@@ -180,6 +180,8 @@ async def test_https_never_leads_to_http(tls: Any) -> None:
         "https://api.invalid/v1#x",
         "https://[::1",
         "http:///v1",
+        "https://api.invalid",
+        "https://api.invalid/v1/tasks",
     ],
 )
 def test_an_invalid_address_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +192,7 @@ def test_an_invalid_address_is_refused(url: str, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:1/v1", "http://127.9.9.9:1", "http://[::1]:1/v1/", "https://api.invalid"]
+    "url", ["http://localhost:1/v1", "http://127.9.9.9:1/v1", "http://[::1]:1/v1/", "https://api.invalid/x/v12"]
 )
 def test_plain_http_is_for_this_machine(url: str) -> None:
     """Loopback hosts need no TLS, since the key doesn't leave the machine."""
