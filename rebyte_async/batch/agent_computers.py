@@ -26,19 +26,20 @@ from rebyte_async.errors import (
 
 _log = logging.getLogger("rebyte_async")
 _PAGE_SIZE = 100
+MOST_WORKSPACES = 10_000  # agent computers to create for one batch; each has a slot from the start
 UNDECIDED_TASKS = "undecided creates may have started tasks on them"  # why agent computers are removed
 
 
 def check_workspaces(workspaces: object) -> int | tuple[str, ...] | None:
-    if workspaces is None or (type(workspaces) is int and workspaces >= 1):
+    if workspaces is None or (type(workspaces) is int and 1 <= workspaces <= MOST_WORKSPACES):
         return workspaces
     if isinstance(workspaces, Sequence) and not isinstance(workspaces, str | bytes) and workspaces:
         ids = tuple(optional_text("workspace", value) or "" for value in cast("Sequence[object]", workspaces))
         if "" not in ids and len(set(ids)) == len(ids):
             return ids
     raise ConfigurationError(
-        "workspaces must be a number of agent computers, at least 1, a list of the ids of some, each once, or None, "
-        f"not {workspaces!r:.80}"
+        f"workspaces must be a number of agent computers from 1 to {MOST_WORKSPACES:,}, a list of the ids of some, "
+        f"each once, or None, not {workspaces!r:.80}"
     )
 
 

@@ -8,11 +8,17 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import suppress
+from inspect import isawaitable
 from typing import TypeAlias
+
+from anyio import move_on_after
 
 from rebyte_async._sync import Signal
 from rebyte_async.batch.items import BatchItem
 from rebyte_async.errors import BatchError, InvalidRequestError
+
+_LONGEST_READ = 1.0
+"""Seconds that the end of a run waits for a read that is under way."""
 
 Items: TypeAlias = Iterable[BatchItem] | AsyncIterable[BatchItem]
 
@@ -80,6 +86,7 @@ class ThreadReader(ItemReader):
         self._loop = asyncio.get_running_loop()
         self._permitted = threading.Semaphore(0)
         self._is_closed = False
+        self._is_reading = False
         self._thread = threading.Thread(target=self._work, name="rebyte-batch-items", daemon=True)
 
     def _permit(self, count: int) -> None:
@@ -91,8 +98,16 @@ class ThreadReader(ItemReader):
         failure: BaseException | None = None
         try:
             iterator = iter(self._items)
-            while self._permitted.acquire() and not self._is_closed:
-                self._loop.call_soon_threadsafe(self._add, next(iterator))
+            self._items = ()  # what only this reader refers to is freed, and so closed, when the thread ends
+            try:
+                while self._permitted.acquire() and not self._is_closed:
+                    self._is_reading = True
+                    self._loop.call_soon_threadsafe(self._add, next(iterator))
+                    self._is_reading = False
+            finally:
+                self._is_reading = False
+                if callable(close := getattr(iterator, "close", None)):
+                    close()
         except StopIteration:
             pass
         except BaseException as error:  # noqa: BLE001 - raised by `read`
@@ -101,9 +116,12 @@ class ThreadReader(ItemReader):
             self._loop.call_soon_threadsafe(self._end, failure)
 
     async def close(self) -> None:
-        """Read no further. A read that blocks is abandoned with its thread."""
+        """Read no further, and close the iterator, in its thread. A read that blocks is abandoned with its thread."""
         self._is_closed = True
         self._permitted.release()
+        if self._thread.ident is not None:
+            with move_on_after(_LONGEST_READ if self._is_reading else None):
+                await self._changed.wait_for(lambda: self._has_ended)
 
 
 class AsyncReader(ItemReader):
@@ -111,7 +129,8 @@ class AsyncReader(ItemReader):
 
     def __init__(self, items: AsyncIterable[object]) -> None:
         super().__init__()
-        self._items = items
+        self._items: AsyncIterable[object] | None = items
+        self._iterator: AsyncIterator[object] | None = None
         self._permitted = asyncio.Semaphore(0)
         self._task: asyncio.Task[None] | None = None
 
@@ -123,7 +142,8 @@ class AsyncReader(ItemReader):
 
     async def _work(self) -> None:
         try:
-            iterator: AsyncIterator[object] = aiter(self._items)
+            assert self._items is not None  # noqa: S101 - it isn't closed
+            iterator = self._iterator = aiter(self._items)
             while await self._permitted.acquire():
                 self._add(await anext(iterator))
         except StopAsyncIteration:
@@ -137,13 +157,20 @@ class AsyncReader(ItemReader):
                 raise
 
     async def close(self) -> None:
-        """Cancel a read that waits, and close the iterable."""
+        """Cancel a read that waits, and close the iterator and the iterable, as far as they can be closed."""
         if self._task is None:
             return
         self._task.cancel()
         await asyncio.wait([self._task])
-        if (aclose := getattr(self._items, "aclose", None)) is not None:
-            await aclose()
+        iterator, items = self._iterator, self._items
+        self._iterator = self._items = None
+        for source in (iterator,) if iterator is items else (iterator, items):
+            if callable(aclose := getattr(source, "aclose", None)):
+                await aclose()
+            elif (
+                source is iterator and callable(close := getattr(source, "close", None)) and isawaitable(end := close())
+            ):
+                await end
 
 
 def check_items(items: object) -> None:

@@ -15,7 +15,7 @@ from rebyte_async.batch.failures import UnresolvedCreateError, as_batch_error, i
 from rebyte_async.batch.items import BatchItem
 from rebyte_async.batch.journal import ItemRecord
 from rebyte_async.batch.limits import CreateBudget, StoppedError
-from rebyte_async.batch.outcomes import BatchOutcome, ItemEnd
+from rebyte_async.batch.outcomes import BatchOutcome, ItemEnd, explain_end
 from rebyte_async.batch.progress import ProgressTracker
 from rebyte_async.batch.reconciler import Reconciler
 from rebyte_async.batch.watcher import TaskWatcher
@@ -133,7 +133,8 @@ class ItemRunner:
         try:
             task = await cancel_until_terminal(self._context.tasks, task_id)
             if task.status == TaskStatus.CANCELED:
-                await self.finish(record, ItemEnd(TaskStatus.CANCELED.value, task.final_result or None))
+                end = ItemEnd(TaskStatus.CANCELED.value, task.final_result or None, ended_at=task.completed_at)
+                await self.finish(record, end)
             elif task.is_terminal:
                 end = await self._watcher.complete(task)
                 if end.status != TaskStatus.COMPLETED or end.final_result is not None:
@@ -145,10 +146,13 @@ class ItemRunner:
         """Return the item's outcome, and record it if it is final: otherwise the next run continues the item."""
         if not end.is_final:
             return evolve(record.outcome(), status=end.status, error=end.error)
+        now = self._context.clock.now()
+        ended_at = now if end.ended_at is None else min(now, end.ended_at.timestamp())
         # The server's clock is known to the second only, so it can seem to be before the start that the server gave.
-        now = max(self._context.clock.now(), record.started_at or 0.0)
+        ended_at = max(ended_at, record.started_at or 0.0)
+        error = end.error or explain_end(end.status, end.final_result)
         await self._context.journal.record_outcome(
-            record, end.status, final_result=end.final_result, error=end.error, now=now
+            record, end.status, final_result=end.final_result, error=error, now=ended_at
         )
         self.tracker.count_recorded()
         return record.outcome()

@@ -12,8 +12,26 @@ from rebyte_async._sync import Signal
 
 __all__ = ["BatchOutcome", "BatchStatus"]
 
+_LONGEST_LINE = 2_000
+
 BatchStatus: TypeAlias = Literal["completed", "failed", "canceled", "error", "ambiguous", "skipped"]
 """The six ways in which an item can end."""
+
+
+def explain_end(status: str, final_result: str | None) -> str | None:
+    """Return the error of an outcome that came without one: every item that didn't complete has some."""
+    match status:
+        case "completed":
+            return None
+        case "failed":  # what the agent said last often says why
+            line = (final_result or "").strip().partition("\n")[0].strip()[:_LONGEST_LINE]
+            return line or "the task failed without giving a reason"
+        case "canceled":
+            return "the task was canceled"
+        case "skipped":
+            return "not started: max_new_tasks was reached before it"
+        case _:
+            return f"the task ended with the status {status!r:.80}"
 
 
 @frozen
@@ -23,6 +41,8 @@ class ItemEnd:
     status: BatchStatus | str
     final_result: str | None = None
     error: str | None = None
+    ended_at: datetime | None = None
+    """When the task ended, by its own account."""
     is_final: bool = True
     """False where another run may see another end. It is handed out then, but not recorded."""
 
@@ -41,13 +61,14 @@ class BatchOutcome:
     final_result: str | None = None
     """What the agent said at the end; None where there is nothing."""
     error: str | None = None
-    """The error on one line: its class and message, or the agent's own last error. None where there was none."""
+    """The error on one line: its class and message, the agent's own last error, or the first line of what it said. None
+    only where the item completed."""
     attempts: int = 0
     """How many creates were sent that the server may have read."""
     started_at: datetime | None = None
     """When its task was created, by the server's clock."""
     ended_at: datetime | None = None
-    """When its end was noticed, by the server's clock."""
+    """When its task ended, by the server's clock: its own time if that was read, else when the end was noticed."""
 
     @property
     def is_success(self) -> bool:

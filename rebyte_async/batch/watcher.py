@@ -6,7 +6,7 @@ import asyncio
 import math
 
 from anyio import move_on_after
-from attrs import define, field
+from attrs import define, evolve, field
 
 from rebyte_async._clock import Time, intervals
 from rebyte_async.batch.context import Outage
@@ -18,7 +18,7 @@ from rebyte_async.resources import Tasks
 from rebyte_async.resources.waiting import StatusPatience, describe_unknown, task_patience
 from rebyte_async.types import Task, TaskCompletionHints
 from rebyte_async.types.events import ErrorEvent
-from rebyte_async.types.statuses import TaskStatus
+from rebyte_async.types.statuses import TERMINAL_STATUSES, TaskStatus
 
 
 @define(eq=False)
@@ -67,9 +67,19 @@ class TaskWatcher:
     async def wait_for_end(self, task_id: str, *, is_new: bool = False) -> ItemEnd:
         """Wait until a task has ended, or can't be followed any longer.
 
-        `is_new` says that it was created a moment ago, so that no hint of its end can have been missed. RebyteError is
-        raised where no task can be followed: the API key is refused.
+        `is_new` says that it was created a moment ago, so that no hint of its end can have been missed, and no end
+        either. RebyteError is raised where no task can be followed: the API key is refused.
         """
+        end = await self._find_end(task_id, is_new=is_new)
+        if is_new or end.ended_at is not None or end.status not in TERMINAL_STATUSES:
+            return end
+        try:  # it may have ended long ago, which its stream doesn't say
+            async with self._read_permits:
+                return evolve(end, ended_at=(await self._tasks.get(task_id)).completed_at)
+        except RebyteError:
+            return end
+
+    async def _find_end(self, task_id: str, *, is_new: bool) -> ItemEnd:
         if self._hints is not None:
             found = await self._wait_with_hints(self._hints, task_id, is_new=is_new)
         elif self._streams < self._max_streams:
@@ -89,8 +99,8 @@ class TaskWatcher:
         if not task.final_result or task.status != TaskStatus.COMPLETED:
             with move_on_after(self._tuning.final_read_timeout):
                 if (end := await self._stream(task.id)) is not None and end.status == task.status:
-                    return end
-        return ItemEnd(str(task.status or ""), task.final_result or None)
+                    return evolve(end, ended_at=task.completed_at)
+        return ItemEnd(str(task.status or ""), task.final_result or None, ended_at=task.completed_at)
 
     # --- Streams ---
 

@@ -13,6 +13,7 @@ import click
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.batch import BatchItem, Journal, parse_jsonl, read_journal, read_jsonl
+from rebyte_async.batch.agent_computers import MOST_WORKSPACES
 from rebyte_async.cli.batch_inspect import journal_argument, read_locally, require_distinct
 from rebyte_async.cli.batch_run import BatchJob
 from rebyte_async.cli.options import ANY_FILE, EXISTING_FILE_OR_STDIN, add_options, open_stdin
@@ -50,7 +51,7 @@ _run_options = add_options(
     click.option("--max-new-tasks", type=click.IntRange(min=0), metavar="N", help="Start N tasks at most."),
     click.option(
         "--workspaces",
-        type=click.IntRange(min=1),
+        type=click.IntRange(min=1, max=MOST_WORKSPACES),
         metavar="N",
         help="Run on N agent computers made for the batch, rather than on a new one for each item.",
     ),

@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from importlib import metadata
 from statistics import median
 from typing import Literal
@@ -71,10 +72,11 @@ def doctor(*, base_url: str | None, api_key: str | None, as_json: bool) -> int:
 
     async def call() -> int:
         code, failed = 0, ""
-        async for check in Checkup(api_key=api_key, base_url=base_url).run():
-            _show(check, as_json=as_json)
-            if not code and check.outcome == "failed":
-                code, failed = check.exit_code, check.name
+        async with aclosing(Checkup(api_key=api_key, base_url=base_url).run()) as checks:  # it has a client open
+            async for check in checks:
+                _show(check, as_json=as_json)
+                if not code and check.outcome == "failed":
+                    code, failed = check.exit_code, check.name
         if code:
             print_error(f"{failed}: see above")
         elif not as_json:

@@ -244,3 +244,10 @@ async def test_an_agent_computer_that_never_gets_ready_is_given_up() -> None:
     with pytest.raises(errors.BatchError, match="it was provisioning"):
         await pool.acquire()
     assert now == 900
+
+
+@pytest.mark.parametrize("count", [0, -1, 10_001, 10**18])
+async def test_an_absurd_number_of_agent_computers_is_refused(client: AsyncRebyte, count: int) -> None:
+    """The error names the limit; a batch with more slots would take long to begin."""
+    with pytest.raises(errors.ConfigurationError, match="from 1 to 10,000"):
+        runner_of(client, workspaces=count)

@@ -191,3 +191,22 @@ def test_damage_is_reported(path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(JournalError, match=r"run #1\?\.sqlite3.*damaged"), read_journal(path) as reader:
         list(reader.items())
+
+
+@pytest.mark.parametrize(
+    ("status", "final_result", "error"),
+    [
+        ("completed", "hello", None),
+        ("failed", "  No disk\nis left", "No disk"),
+        ("failed", None, "the task failed without giving a reason"),
+        ("canceled", "hello", "the task was canceled"),
+        ("expired", None, "the task ended with the status 'expired'"),
+    ],
+)
+def test_an_outcome_that_is_not_completed_has_an_error(
+    path: Path, status: str, final_result: str | None, error: str | None
+) -> None:
+    """Also in a journal that has none, since an earlier version wrote it."""
+    rows = [row("a", status=status, final_result=final_result), row("b", status="failed", error="No")]
+    with read_journal(write_journal(path, rows)) as reader:
+        assert [outcome.error for outcome in reader.outcomes()] == [error, "No"]

@@ -6,9 +6,11 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from rebyte_async import AsyncRebyte
 from rebyte_async.batch import BatchItem
-from rebyte_async.emulator import Emulator, Match, Status, hold
+from rebyte_async.emulator import Emulator, Match, Rewrite, Status, hold
 from rebyte_async.emulator import text as says
 from support.batches import creates, items, outcomes_of, rows, runner_of
 
@@ -92,3 +94,42 @@ async def test_items_may_be_added_and_reordered(emulator: Emulator, client: Asyn
     second = await outcomes_of(runner_of(client, journal=journal), turned)
     assert {key: second[key] for key in first} == first
     assert creates(emulator) == 6
+
+
+@pytest.mark.parametrize("max_streams", [0, 8])
+async def test_a_task_that_ended_between_two_runs_has_its_own_time(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path, max_streams: int
+) -> None:
+    """The time of its end is that of the task, not that of the run which found it ended."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.script(says("a"), hold(), says("b"), times=None)
+    async with runner_of(client, journal=journal).run(items(1)) as run:
+        reading = asyncio.ensure_future(anext(run))
+        await emulator.reached(count=1)
+        while not run.progress.running:
+            await asyncio.sleep(0.01)
+        reading.cancel()
+    emulator.release()
+    moment = Rewrite(lambda task: {**task, "completedAt": task["createdAt"]})
+    emulator.faults.add(moment, Match("GET", "/tasks/[^/]+"), times=None)
+    outcome = (await outcomes_of(runner_of(client, journal=journal, max_streams=max_streams), items(1)))["k0"]
+    assert outcome.status == "completed"
+    assert outcome.ended_at == outcome.started_at is not None
+
+
+async def test_an_end_whose_time_cannot_be_read_is_that_of_its_notice(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """A task that its stream shows as ended needs no read: the outcome is the same without it."""
+    journal = tmp_path / "run.sqlite3"
+    emulator.script(says("a"), hold(), says("b"), times=None)
+    async with runner_of(client, journal=journal).run(items(1)) as run:
+        reading = asyncio.ensure_future(anext(run))
+        await emulator.reached(count=1)
+        while not run.progress.running:
+            await asyncio.sleep(0.01)
+        reading.cancel()
+    emulator.release()
+    emulator.faults.add(Status(403, code="odd"), Match("GET", "/tasks/[^/]+"), times=None)
+    outcome = (await outcomes_of(runner_of(client, journal=journal), items(1)))["k0"]
+    assert (outcome.status, outcome.ended_at is not None) == ("completed", True)

@@ -30,7 +30,7 @@ async def test_every_item_has_an_outcome(emulator: Emulator, client: AsyncRebyte
     assert ends == {
         "one": ("completed", "done", None),
         "two": ("failed", "sorry", "out of luck"),
-        "three": ("canceled", "well", None),
+        "three": ("canceled", "well", "the task was canceled"),
     }
     assert {outcome.task_id for outcome in found.values()} == {task.id for task in emulator.tasks}
     for outcome in found.values():

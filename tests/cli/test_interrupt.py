@@ -13,7 +13,7 @@ from aiohttp import web
 from attrs import field, frozen
 from cli.process import environment, run_command, run_redirected, start_command
 
-from rebyte_async.emulator import Match, hold, init, text
+from rebyte_async.emulator import Delay, Match, hold, init, text
 
 if TYPE_CHECKING:
     from rebyte_async.emulator import Emulator
@@ -176,6 +176,19 @@ async def test_a_reader_that_leaves(emulator: Emulator) -> None:
         await process.stdout.readline()
         process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
         emulator.release()
+        assert await process.stderr.read() == b""
+        assert await process.wait() == 141
+
+
+async def test_doctor_closes_its_client_when_its_reader_leaves(emulator: Emulator) -> None:
+    """Nothing is written to stderr, no matter which check the reader saw last."""
+    emulator.faults.add(Delay(0.3), Match("GET", "/tasks"), times=None)
+    async with start_command("doctor", "--json", env=environment(emulator)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while b'"health"' not in await process.stdout.readline():
+            pass
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
         assert await process.stderr.read() == b""
         assert await process.wait() == 141
 

@@ -21,7 +21,7 @@ from attrs import fields, frozen
 from rebyte_async.batch.journal import schema
 from rebyte_async.batch.journal.file import BUSY_TIMEOUT
 from rebyte_async.batch.journal.records import time_of
-from rebyte_async.batch.outcomes import BatchOutcome
+from rebyte_async.batch.outcomes import BatchOutcome, explain_end
 from rebyte_async.errors import JournalError
 
 _PAGE = 500
@@ -57,14 +57,15 @@ class JournalItem:
     started_at: datetime | None
     """When its task was created, by the server's clock."""
     ended_at: datetime | None
-    """When its end was noticed, by the server's clock."""
+    """When its task ended, by the server's clock: its own time if that was read, else when the end was noticed."""
 
     @property
     def outcome(self) -> BatchOutcome | None:
         """The item's outcome; None while it hasn't ended."""
         if self.status is None:
             return None
-        return BatchOutcome(**{each.name: getattr(self, each.name) for each in fields(BatchOutcome)})
+        values = {each.name: getattr(self, each.name) for each in fields(BatchOutcome)}
+        return BatchOutcome(**values | {"error": self.error or explain_end(self.status, self.final_result)})
 
 
 @frozen(kw_only=True)

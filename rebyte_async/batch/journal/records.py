@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from attrs import define, frozen
 
-from rebyte_async.batch.outcomes import BatchOutcome
+from rebyte_async.batch.outcomes import BatchOutcome, explain_end
 from rebyte_async.errors import BatchError, ConfigurationError
 
 END_STATUSES = ("completed", "failed", "canceled", "error", "ambiguous")
@@ -75,12 +75,13 @@ class ItemRecord:
             setattr(self, name, value)
 
     def outcome(self) -> BatchOutcome:
+        status = self.status or "skipped"
         return BatchOutcome(
             key=self.key,
-            status=self.status or "skipped",
+            status=status,
             task_id=self.task_id,
             final_result=self.final_result,
-            error=self.error,
+            error=self.error or explain_end(status, self.final_result),
             attempts=self.attempts,
             started_at=time_of(self.started_at),
             ended_at=time_of(self.ended_at),

@@ -54,8 +54,10 @@ def percentiles(seconds: Sequence[float], *ranks: float) -> tuple[float, ...]:
 
 
 _UUID = re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
-_WORD_WITH_DIGITS = re.compile(r"\b(?=\w*\d)\w{12,}\b")
-_NUMBER = re.compile(r"(?<!\d)(?!(?<!\w)[45]\d\d(?!\w))\d+(?:\.\d+)?")
+_WORD_WITH_DIGITS = re.compile(r"\b(?:\d+[.,])*(?=\w*\d)(?=\w*[^\W\d])\w+")
+"""An id, or a number with a unit: `req_9f8e`, `k17`, `2.5GB`."""
+_STATUS = r"(?:^|(?<=: )|(?<=HTTP )|(?<=HTTP/1\.1 )|(?<=status )|(?<=status code ))[45]\d\d(?!\w)"
+_NUMBER = re.compile(rf"(?<!\w)(?!{_STATUS})\d+(?:[.,]\d+)*")
 """A number that isn't the HTTP status of an error: statuses keep failures apart."""
 _LONGEST = 160
 
