@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -39,14 +39,22 @@ def is_device(path: Path) -> bool:
     return path.exists() and not path.is_file()
 
 
+def open_private(name: str, flags: int) -> int:
+    """Open a file that its owner alone may read, if that creates it: an opener for `open`."""
+    return os.open(name, flags, 0o600)
+
+
 def write_file(target: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file atomically. A link is followed; a pipe or a device is written to directly."""
+    """Write a file atomically. A link is followed; a pipe or a device is written to directly.
+
+    A new file can be read by its owner alone.
+    """
     target = target.resolve()
     if is_device(target):
         with target.open("wb") as file:
             file.writelines(pieces)
         return
-    part = PartFile(target)
+    part = PartFile(target, open_private)
     try:
         part.open()
         part.write(pieces)
@@ -65,10 +73,12 @@ class PartFile:
 
     Args:
         target: The final name. The part file is in the same folder, with a random name.
+        opener: What creates the part file; None for a file of the usual mode.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, opener: Callable[[str, int], int] | None = None) -> None:
         self._target = target
+        self._opener = opener
         self._path = target
         self._opened: FileIO | None = None
         self._is_discarded = False
@@ -99,7 +109,7 @@ class PartFile:
             raise OSError(errno.EINVAL, "It is a device or a pipe, which no file may replace")
         name = self._target.name.encode(errors="ignore")[:_NAME_BYTES].decode(errors="ignore")
         self._path = self._target.with_name(f".{name}.{secrets.token_hex(8)}.part")
-        self._opened = self._path.open("xb", buffering=0)
+        self._opened = FileIO(self._path, "x", opener=self._opener)
         if old is not None:  # before a byte of it can be read by others
             self._path.chmod(stat.S_IMODE(old.st_mode))
 

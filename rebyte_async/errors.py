@@ -366,7 +366,7 @@ class BatchError(RebyteError):
 
 
 class JournalError(BatchError):
-    """The journal of a batch can't be used: it is damaged, no journal, of a newer version, or the disk is full."""
+    """The journal of a batch can't be used: it is damaged, no journal, of another version, or the disk is full."""
 
 
 class JournalBusyError(JournalError):

@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Self, TextIO
 import attrs
 from attrs import define, field
 
-from rebyte_async._atomic import is_device, replace_file, sync_file, write_file
+from rebyte_async._atomic import is_device, open_private, replace_file, sync_file, write_file
 from rebyte_async.batch import BatchOutcome
 from rebyte_async.cli.view.json import to_document, to_json_line
 from rebyte_async.cli.view.text import sanitize
@@ -61,7 +62,8 @@ class OutcomeFile:
 
     Outcomes are added to `NAME.part` as they come, a JSON object a line, which replaces NAME when it is complete. So
     NAME always has a line for each outcome that was known when it was written, also when a run is resumed or killed.
-    The part is created with the first outcome: while another process has the journal, its part isn't touched.
+    The part is created with the first outcome: while another process has the journal, its part isn't touched. A new
+    file can be read by its owner alone, since it has the words of agents; one that is replaced keeps its mode.
     """
 
     path: Path | None  # the file; `-` for stdout, and None for none
@@ -105,14 +107,17 @@ class OutcomeFile:
         file = self._open(self.path)
         sync_file(file)
         file.close()
+        if self.path.exists():
+            shutil.copymode(self.path, part_of(self.path))
         replace_file(part_of(self.path), self.path)
 
     def _open(self, path: Path) -> TextIO:
-        file = self._file
-        if file is None:
+        if self._file is None and self.is_stdout:
+            self._file = sys.stdout
+        elif self._file is None:
             target = path if self._is_stream else part_of(path)
-            file = self._file = sys.stdout if self.is_stdout else target.open("w", encoding="utf-8")
-        return file
+            self._file = open(target, "w", encoding="utf-8", opener=open_private)  # noqa: SIM115
+        return self._file
 
     @property
     def is_stdout(self) -> bool:

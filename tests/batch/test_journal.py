@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -93,7 +94,7 @@ def _as_sqlite(path: Path, *statements: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("text", "is not a batch journal. The file was not changed"),
+        ("text", "is not a batch journal, or its beginning is damaged. The file was not changed"),
         ("short", "is not a batch journal"),
         ("foreign", "is not a batch journal"),
         ("newer", f"has the format 99, and this version of rebyte-async knows {VERSION}"),
@@ -134,13 +135,12 @@ async def test_an_unsound_journal_is_left_unchanged(
 
 
 async def test_an_empty_file_becomes_a_journal(client: AsyncRebyte, tmp_path: Path) -> None:
-    """The files of an attempt to create the journal that was killed don't matter, and are removed."""
+    """A run leaves the journal and its lock, which their owner alone may read, and no other file."""
     path = tmp_path / "empty"
     path.touch()
-    (tmp_path / "empty.making").write_bytes(b"SQLite format 3\0 and no more")
-    (tmp_path / "empty.making-journal").write_bytes(b"rest")
     assert len(await outcomes_of(runner_of(client, journal=path), items(1))) == 1
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["empty", "empty.lock"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["empty", "empty-lock"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
 
 
 _RUN = """
@@ -168,7 +168,7 @@ async def test_a_read_only_folder_is_named(emulator: Emulator, sealed: Path, unp
     sealed.chmod(0o555)
     path = sealed / "run.sqlite3"
     said = await asyncio.to_thread(unprivileged, _RUN, emulator.url, str(path))
-    assert said.splitlines() == ["completed", f"can't write {path}.lock: Permission denied"]
+    assert said.splitlines() == ["completed", f"can't write {path}-lock: Permission denied"]
     assert creates(emulator) == 1
     assert list(sealed.iterdir()) == []
 

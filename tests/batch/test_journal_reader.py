@@ -14,16 +14,21 @@ from pathlib import Path
 
 import pytest
 
-from rebyte_async.batch import BatchItem, read_journal
+from rebyte_async.batch import BatchItem, JournalReader, read_journal
+from rebyte_async.batch.items import to_new_item
 from rebyte_async.batch.journal.schema import VERSION
 from rebyte_async.errors import JournalError
 from support.journals import BEGIN, make_rows, open_run_journal, row, write_journal
 
 _KILLED = """
-import os, sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute("UPDATE items SET key = 'written'")
-os.kill(os.getpid(), 9)
+import asyncio, os, sys
+from rebyte_async.batch.journal import NewItem, RunJournal, store_at
+async def main():
+    journal = RunJournal(store_at(sys.argv[1]))
+    await journal.begin_run()
+    await journal.accept([NewItem("written", b"", '{"key": "written", "prompt": "Do it"}', b"")])
+    os.kill(os.getpid(), 9)
+asyncio.run(main())
 """
 
 
@@ -82,27 +87,25 @@ def test_counts_and_outcomes(path: Path) -> None:
 async def test_a_live_run_is_seen(path: Path) -> None:
     """The writes of a run are visible at once, a snapshot doesn't change, and the run isn't disturbed."""
     async with open_run_journal(path) as journal:
-        await asyncio.to_thread(_look_at_a_live_run, path, journal.batch_id)
+        reader = await asyncio.to_thread(read_journal, path)
+        last = await asyncio.to_thread(reader.last_run)
+        assert last is not None
+        assert (last.pid, last.is_under_way) == (os.getpid(), True)
+        assert (reader.batch_id, await _count(reader)) == (journal.batch_id, 0)
+        moment = reader.snapshot()
+        await asyncio.to_thread(moment.__enter__)
+        assert await _count(reader) == 0
+        await journal.accept([to_new_item(BatchItem("a", "Do it"))])
+        assert await _count(reader) == 0
+        await asyncio.to_thread(moment.__exit__, None, None, None)
+        assert await _count(reader) == 1
+        reader.close()
         await journal.end_run()
     await asyncio.to_thread(_look_at_an_ended_run, path)
 
 
-def _look_at_a_live_run(path: Path, batch_id: str) -> None:
-    with read_journal(path) as reader:
-        last = reader.last_run()
-        assert last is not None
-        assert (last.pid, last.is_under_way) == (os.getpid(), True)
-        assert (reader.batch_id, reader.counts().total) == (batch_id, 0)
-        with reader.snapshot():
-            assert reader.counts().total == 0
-            with closing(sqlite3.connect(path, isolation_level=None)) as other:
-                values = row("a")
-                marks = ", ".join("?" * len(values))
-                other.execute(f"INSERT INTO items ({', '.join(values)}) VALUES ({marks})", [*values.values()])
-            other.close()
-            assert reader.counts().total == 0
-        assert reader.counts().total == 1
-        assert [outcome.key for outcome in reader.outcomes()] == ["a"]
+async def _count(reader: JournalReader) -> int:
+    return (await asyncio.to_thread(reader.counts)).total
 
 
 def _look_at_an_ended_run(path: Path) -> None:
@@ -119,7 +122,7 @@ def test_the_writes_of_a_killed_run_are_read(path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(path)], check=False)
     assert killed.returncode == -9
     with read_journal(path) as reader:
-        assert [item.key for item in reader.items()] == ["written"]
+        assert [item.key for item in reader.items()] == ["before", "written"]
 
 
 def test_reading_changes_nothing(path: Path) -> None:
@@ -162,7 +165,7 @@ def test_other_files_are_refused(path: Path, tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="is not a batch journal"):
         read_journal(path)
     path.write_bytes(b"")
-    with pytest.raises(JournalError, match="is not a batch journal"):
+    with pytest.raises(JournalError, match="not a batch journal"):
         read_journal(path)
     path.unlink()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -178,7 +181,7 @@ def test_a_newer_format_is_refused(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute(f"PRAGMA user_version={VERSION + 1}")
     other.close()
-    with pytest.raises(JournalError, match=f"newer version.*{VERSION + 1}"):
+    with pytest.raises(JournalError, match=f"has the format {VERSION + 1}.*use a newer one"):
         read_journal(path)
 
 

@@ -277,10 +277,26 @@ async def test_a_task_returned_twice_is_ambiguous(emulator: Emulator, client: As
     assert f"the task {ids[0]}, which another item has" in (found["k1"].error or "")
 
 
+_OPTIONS: dict[str, Any] = {"isolation_level": None, "check_same_thread": False}
+
+
+class _Database:
+    """A database that is no journal, for a writer."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def commit(self) -> None:
+        self.connection.execute("COMMIT")
+
+    def close(self) -> None:
+        self.connection.close()
+
+
 @pytest.mark.parametrize("error", [TypeError("no such thing"), StopIteration(), SystemExit(3)])
 async def test_a_failed_write_raises_and_the_others_are_written(tmp_path: Path, error: BaseException) -> None:
     """Whatever a write raises, its caller gets the error, and the writes queued beside it are committed."""
-    writer = Writer("x", lambda: sqlite3.connect(tmp_path / "x", isolation_level=None), lambda: None)
+    writer = Writer("x", lambda: _Database(sqlite3.connect(tmp_path / "x", **_OPTIONS)))
     await writer.start()
 
     def fails(_: sqlite3.Connection) -> None:
@@ -313,16 +329,17 @@ async def test_a_failed_write_raises_and_the_others_are_written(tmp_path: Path, 
 async def test_a_failing_thread_raises_to_its_caller(error: BaseException, where: str) -> None:
     """An error while the writer starts or stops is raised by `start` or `stop`."""
 
-    def opened() -> sqlite3.Connection:
+    class Failing(_Database):
+        def close(self) -> None:
+            super().close()
+            raise error
+
+    def opened() -> Failing:
         if where == "open":
             raise error
-        return sqlite3.connect("")
+        return Failing(sqlite3.connect("", **_OPTIONS))
 
-    def closed() -> None:
-        if where == "close":
-            raise error
-
-    writer = Writer("x", opened, closed)
+    writer = Writer("x", opened)
     async with asyncio.timeout(10):
         if where == "close":
             await writer.start()

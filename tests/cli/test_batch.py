@@ -13,6 +13,7 @@ from cli.inline import run_inline
 from cli.process import environment
 
 from rebyte_async.batch import BatchProgress
+from rebyte_async.batch.journal.lock import Note
 from rebyte_async.cli.view.progress import PlainBatchView
 from rebyte_async.emulator import Drop, Emulator, Match, Status, fail, init, text
 from support.journals import BEGIN, make_rows, row, write_journal
@@ -228,8 +229,8 @@ def test_another_process_has_the_journal(emulator: Emulator, tmp_path: Path) -> 
     fcntl = pytest.importorskip("fcntl")
     items, journal, out = write_items(tmp_path / "items.jsonl", "a"), tmp_path / "j", tmp_path / "out"
     (tmp_path / "out.part").write_text("of the first\n")
-    with (tmp_path / "j.lock").open("w") as lock:
-        lock.write("4711")
+    with (tmp_path / "j-lock").open("wb") as lock:
+        lock.write(Note(pid=4711).to_bytes())
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
         busy = run_inline(
@@ -380,7 +381,7 @@ def test_a_refused_create_is_the_items_own_end(emulator: Emulator, tmp_path: Pat
     assert "NotFoundError" in lines["k0"]["error"]
 
 
-@pytest.mark.parametrize("ending", [".part", "-wal", ".lock"])
+@pytest.mark.parametrize("ending", [".part", "-wal", "-lock"])
 def test_out_takes_no_place_of_the_journals(emulator: Emulator, tmp_path: Path, ending: str) -> None:
     """Outcomes are not written over a journal, nor over a file beside it."""
     items = write_items(tmp_path / "items.jsonl", "a")

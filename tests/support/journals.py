@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rebyte_async.batch.journal import RunJournal, store_at
-from rebyte_async.batch.journal.schema import APPLICATION_ID, TABLES, VERSION
+from rebyte_async.batch.journal.integrity import create_tables
+from rebyte_async.batch.journal.schema import COUNT_COMMIT, insert, save
 
 __all__ = ["BEGIN", "make_rows", "open_run_journal", "row", "write_journal"]
 
@@ -61,27 +62,20 @@ def row(key: str, **values: Any) -> dict[str, Any]:
 
 
 def write_journal(path: Path, rows: Iterable[dict[str, Any]], *, pid: int = 1) -> Path:
-    """Write a journal file with these rows, of a run without an end."""
+    """Write a journal file with these rows, of a run without an end, as it is when it was closed."""
+    facts = {
+        "batch_id": "0b9f4d7e-2f61-4a53-8d0c-5d1f6b8a9c10",
+        "created_at": str(BEGIN - 2),
+        "base_url": "https://api.example/v1",
+    }
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={VERSION}")
+        create_tables(connection, facts)
         connection.execute("BEGIN")
-        for table in TABLES:
-            connection.execute(table)
-        meta = {
-            "batch_id": "0b9f4d7e-2f61-4a53-8d0c-5d1f6b8a9c10",
-            "created_at": str(BEGIN - 2),
-            "base_url": "https://api.example/v1",
-        }
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-        connection.execute("INSERT INTO runs VALUES (1, ?, NULL, ?, NULL)", (BEGIN, pid))
+        connection.execute(save("runs"), (1, BEGIN, None, pid, None))
         names = list(row("any"))
-        marks = ", ".join("?" * len(names))
-        connection.executemany(
-            f"INSERT INTO items ({', '.join(names)}) VALUES ({marks})",
-            ([values[name] for name in names] for values in rows),
-        )
+        connection.executemany(insert("items", *names), ([values[name] for name in names] for values in rows))
+        connection.execute(COUNT_COMMIT, (False, 2))
         connection.execute("COMMIT")
     connection.close()
     return path

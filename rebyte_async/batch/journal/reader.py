@@ -19,7 +19,9 @@ from urllib.parse import quote
 from attrs import fields, frozen
 
 from rebyte_async.batch.journal import schema
-from rebyte_async.batch.journal.file import BUSY_TIMEOUT
+from rebyte_async.batch.journal.file import BUSY_TIMEOUT, check_none_lost
+from rebyte_async.batch.journal.integrity import check_journal, translate_errors
+from rebyte_async.batch.journal.lock import read_note
 from rebyte_async.batch.journal.records import time_of
 from rebyte_async.batch.outcomes import BatchOutcome, explain_end
 from rebyte_async.errors import JournalError
@@ -121,20 +123,24 @@ def read_journal(path: str | os.PathLike[str]) -> JournalReader:
         A reader, to be used as a context manager.
 
     Raises:
-        JournalError: There is no such file, it can't be read, it is not a journal, or a newer version wrote it.
+        JournalError: There is no such file, it can't be read, it is not a journal, another version wrote it, it is
+            damaged, or it has lost commits.
     """
     where = Path(path)
-    if not where.is_file():
-        raise JournalError(f"there is no journal {where}" if not where.exists() else f"{where} is not a file")
-    with _translate_errors(where):
+    with translate_errors(where):
+        if not where.is_file():
+            raise JournalError(f"there is no journal {where}" if not where.exists() else f"{where} is not a file")
+        if where.stat().st_size == 0:  # SQLite would remove the log beside it
+            raise JournalError(f"{where} is empty, and not a batch journal")
+        note = read_note(where.resolve())
         connection = _connect(where)
         try:
-            _check(where, connection)
-            meta = dict(connection.execute(schema.SELECT_META))
+            state = check_journal(where, connection)
+            check_none_lost(where, note, state)
         except BaseException:
             connection.close()
             raise
-    return JournalReader(where, connection, meta)
+    return JournalReader(where, connection, state.facts)
 
 
 class JournalReader:
@@ -218,7 +224,7 @@ class JournalReader:
             self._connection.execute("ROLLBACK")
 
     def _query(self, statement: str, *values: object) -> list[Any]:
-        with _translate_errors(self.path):
+        with translate_errors(self.path):
             return self._connection.execute(statement, values).fetchall()
 
     def close(self) -> None:
@@ -251,26 +257,6 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise
         return connect(f"{address}&immutable=1")
     return connection
-
-
-def _check(path: Path, connection: sqlite3.Connection) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != schema.APPLICATION_ID:
-        raise JournalError(f"{path} is not a batch journal")
-    if version > schema.VERSION:
-        raise JournalError(f"{path} was written by a newer version of rebyte-async: its format is {version}")
-
-
-@contextmanager
-def _translate_errors(path: Path) -> Generator[None]:
-    """Turn SQLite's exceptions into errors that name the file."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise JournalError(f"can't read {path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise JournalError(f"{path} is not a batch journal, or it is damaged: {error}") from error
 
 
 def _item(row: tuple[Any, ...]) -> JournalItem:

@@ -8,14 +8,49 @@ from functools import cache
 
 APPLICATION_ID = 0x52425442
 """The owner of the file in SQLite's header: "RBTB"."""
-VERSION = 1
+VERSION = 2
 """The version of the tables, in SQLite's `user_version`. They change with it alone."""
 
-TABLES = (
+COLUMNS = {
+    "meta": ("name", "value"),
+    "runs": ("run", "started_at", "ended_at", "pid", "note"),
+    "items": (
+        "key",
+        "fingerprint",
+        "request",
+        "prompt_hash",
+        "run",
+        "state",
+        "workspace_id",
+        "task_id",
+        "attempts",
+        "intent_at",
+        "status",
+        "final_result",
+        "error",
+        "started_at",
+        "ended_at",
+    ),
+    "former_tasks": ("task_id", "position"),
+    "workspaces": ("slot", "name", "state", "workspace_id", "intent_at"),
+}
+"""The tables with a check sum in each row, and the columns that it covers: all but the position of an item."""
+
+_TABLES = (
+    """
+    CREATE TABLE state (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        is_open INTEGER NOT NULL,
+        commits INTEGER NOT NULL,
+        total INTEGER NOT NULL,
+        check_sum INTEGER NOT NULL
+    )
+    """,
     """
     CREATE TABLE meta (
         name TEXT PRIMARY KEY,
-        value TEXT NOT NULL
+        value TEXT NOT NULL,
+        check_sum INTEGER NOT NULL
     ) WITHOUT ROWID
     """,
     """
@@ -24,7 +59,8 @@ TABLES = (
         started_at REAL NOT NULL,
         ended_at REAL,
         pid INTEGER NOT NULL,
-        note TEXT
+        note TEXT,
+        check_sum INTEGER NOT NULL
     )
     """,
     """
@@ -38,20 +74,22 @@ TABLES = (
         state TEXT NOT NULL CHECK (state IN ('accepted', 'creating', 'running', 'ended')),
         workspace_id TEXT,
         task_id TEXT UNIQUE,
-        attempts INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL,
         intent_at REAL,
         status TEXT,
         final_result TEXT,
         error TEXT,
         started_at REAL,
-        ended_at REAL
+        ended_at REAL,
+        check_sum INTEGER NOT NULL
     )
     """,
     "CREATE INDEX items_open ON items (state) WHERE state IN ('creating', 'running')",
     """
     CREATE TABLE former_tasks (
         task_id TEXT PRIMARY KEY,
-        position INTEGER NOT NULL
+        position INTEGER NOT NULL,
+        check_sum INTEGER NOT NULL
     ) WITHOUT ROWID
     """,
     """
@@ -60,15 +98,21 @@ TABLES = (
         name TEXT NOT NULL UNIQUE,
         state TEXT NOT NULL CHECK (state IN ('creating', 'known')),
         workspace_id TEXT,
-        intent_at REAL
+        intent_at REAL,
+        check_sum INTEGER NOT NULL
     )
     """,
 )
-
-ITEM_COLUMNS = (
-    "position, key, fingerprint, request, prompt_hash, run, state, workspace_id, task_id, attempts, intent_at, status, "
-    "final_result, error, started_at, ended_at"
+_TRIGGERS = tuple(
+    f"CREATE TRIGGER {table}_{event.lower()} AFTER {event} ON {table} "
+    f"BEGIN UPDATE state SET total = total + {change}; END"
+    for table in COLUMNS
+    for event, change in (("INSERT", "NEW.check_sum"), ("UPDATE", "NEW.check_sum - OLD.check_sum"))
 )
+"""`state.total` is the sum of all check sums, so that a row that is lost, or an old one that is back, is noticed."""
+CREATE = (*_TABLES, *_TRIGGERS, "INSERT INTO state VALUES (1, 0, 0, 0, row_sum(0, 0, 0))")
+
+ITEM_COLUMNS = ", ".join(("position", *COLUMNS["items"]))
 """The fields of an `ItemRecord`."""
 READ_COLUMNS = (
     "position, key, request, state, status, task_id, workspace_id, attempts, final_result, error, started_at, ended_at"
@@ -78,19 +122,15 @@ _RECENT = 200
 """Of how many of the latest tasks samples are taken."""
 _SAMPLES = 3
 
+SELECT_STATE = "SELECT is_open, commits, total, check_sum FROM state"
+COUNT_COMMIT = "UPDATE state SET is_open = ?1, commits = ?2, check_sum = row_sum(?1, ?2, total) WHERE commits = ?2 - 1"
+SELECT_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 SELECT_META = "SELECT name, value FROM meta"
-SET_META = "INSERT INTO meta VALUES (?, ?)"
-
-ADD_RUN = "INSERT INTO runs (started_at, pid) VALUES (?, ?)"
-END_RUN = "UPDATE runs SET ended_at = ? WHERE run = ?"
-NOTE_RUN = "UPDATE runs SET note = ? WHERE run = ?"
+SELECT_NEXT_RUN = "SELECT coalesce(max(run), 0) + 1 FROM runs"
 SELECT_NOTES = "SELECT note FROM runs WHERE run < ? AND note IS NOT NULL"
 SELECT_LAST_RUN = "SELECT started_at, ended_at, pid FROM runs ORDER BY run DESC LIMIT 1"
 
 SELECT_ITEM = f"SELECT {ITEM_COLUMNS} FROM items WHERE key = ?"
-ADD_ITEM = "INSERT INTO items (key, fingerprint, request, prompt_hash, run, state) VALUES (?, ?, ?, ?, ?, 'accepted')"
-CLAIM_ITEM = "UPDATE items SET run = ? WHERE position = ?"
-ADD_FORMER_TASK = "INSERT OR IGNORE INTO former_tasks (task_id, position) VALUES (?, ?)"
 SELECT_SAMPLES = (
     "SELECT task_id, prompt_hash FROM (SELECT * FROM items WHERE task_id IS NOT NULL ORDER BY position DESC "
     f"LIMIT {_RECENT}) ORDER BY length(request) DESC, position DESC LIMIT {_SAMPLES}"
@@ -100,14 +140,36 @@ SELECT_MIN_OFFSET = "SELECT min(started_at - intent_at) FROM items WHERE task_id
 SELECT_COUNTS = "SELECT state, status, count(*), min(started_at), max(ended_at) FROM items GROUP BY state, status"
 
 SELECT_AGENT_COMPUTERS = "SELECT slot, name, workspace_id, intent_at FROM workspaces ORDER BY slot"
-SAVE_AGENT_COMPUTER = (
-    "INSERT OR REPLACE INTO workspaces (slot, name, state, workspace_id, intent_at) VALUES (?, ?, ?, ?, ?)"
-)
 
 
 @cache
-def update_items(*columns: str) -> str:
-    return f"UPDATE items SET {', '.join(f'{column} = ?' for column in columns)} WHERE position = ?"
+def insert(table: str, *columns: str) -> str:
+    """Return the statement that adds a row with values for some columns, and none in the others."""
+    places = {column: f"?{number}" for number, column in enumerate(columns, 1)}
+    summed = ", ".join(places.get(column, "NULL") for column in COLUMNS[table])
+    values = ", ".join(places.values())
+    return f"INSERT INTO {table} ({', '.join(columns)}, check_sum) VALUES ({values}, row_sum({summed}))"
+
+
+@cache
+def save(table: str) -> str:
+    """Return the statement that adds a whole row, or replaces the one with its key, which is its first column."""
+    key, *others = COLUMNS[table]
+    changes = ", ".join(f"{column} = excluded.{column}" for column in (*others, "check_sum"))
+    return f"{insert(table, *COLUMNS[table])} ON CONFLICT ({key}) DO UPDATE SET {changes}"
+
+
+@cache
+def update(table: str, key: str, *columns: str) -> str:
+    """Return the statement that changes some columns of the row with a key. The key is its last value."""
+    places = {column: f"?{number}" for number, column in enumerate(columns, 1)}
+    changes = ", ".join(f"{column} = {place}" for column, place in places.items())
+    summed = ", ".join(places.get(column, column) for column in COLUMNS[table])
+    return f"UPDATE {table} SET {changes}, check_sum = row_sum({summed}) WHERE {key} = ?{len(columns) + 1}"
+
+
+def select_sums(table: str) -> str:
+    return f"SELECT check_sum, {', '.join(COLUMNS[table])} FROM {table}"
 
 
 def select_in_state(*, with_request: bool) -> str:

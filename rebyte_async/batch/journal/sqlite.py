@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from rebyte_async.batch.journal import schema
-from rebyte_async.batch.journal.file import lock_journal, open_file, open_temporary
+from rebyte_async.batch.journal.file import JournalFile, open_journal, open_temporary
 from rebyte_async.batch.journal.records import (
     AgentComputerRecord,
     ItemChange,
@@ -28,6 +28,7 @@ T = TypeVar("T")
 _MOST_VALUES = 500
 """Values in one statement: old versions of SQLite take 999."""
 _COLUMNS = schema.ITEM_COLUMNS.split(", ")
+_ADD_ITEM = schema.insert("items", "key", "fingerprint", "request", "prompt_hash", "run", "state", "attempts")
 
 
 class SqliteStore:
@@ -48,54 +49,49 @@ class SqliteStore:
         if path is not None and "\0" in str(path):
             raise ConfigurationError(f"journal must be a path, without NUL characters, not {str(path)!r:.80}")
         self.path: Path | None = None if path is None else Path(path)
-        self._lock: int | None = None
         self._writer: Writer | None = None
 
     async def open(self, base_url: str | None) -> str:
-        self._writer = Writer(str(self.path or "(temporary)"), self._connect, self._release_lock)
+        self._writer = Writer(str(self.path or "(temporary)"), self._connect)
         try:
             await self._writer.start()
             facts = await self._write(lambda c: dict(c.execute(schema.SELECT_META).fetchall()))
             if base_url is not None:
                 check_address(facts.get("base_url"), base_url, self.path)
                 if "base_url" not in facts:
-                    await self._query(schema.SET_META, "base_url", base_url)
+                    await self._query(schema.save("meta"), "base_url", base_url)
         except BaseException:
             await self.aclose()
             raise
         return cast("str", facts.get("batch_id", ""))
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> JournalFile:
         if self.path is None:
             return open_temporary()
-        path = Path(os.path.realpath(self.path))
-        if not path.parent.is_dir():
-            raise JournalError(f"can't create the journal {self.path}: there is no folder {path.parent}")
-        if path.is_dir():
-            raise JournalError(f"can't open the journal {self.path}: it is a folder")
-        if path.exists() and not path.is_file():
-            raise JournalError(f"can't open the journal {self.path}: it is not a regular file")
-        self._lock = lock_journal(path)
-        return open_file(path)
-
-    def _release_lock(self) -> None:
-        """Release the lock, in the writer's thread: that frees the journal also where nothing awaits the thread."""
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            os.close(lock)
+        try:
+            path = Path(os.path.realpath(self.path))
+            if not path.parent.is_dir():
+                raise JournalError(f"can't create the journal {self.path}: there is no folder {path.parent}")
+            if path.is_dir():
+                raise JournalError(f"can't open the journal {self.path}: it is a folder")
+            if path.exists() and not path.is_file():
+                raise JournalError(f"can't open the journal {self.path}: it is not a regular file")
+        except OSError as error:
+            raise JournalError(f"can't open the journal {self.path}: {error.strerror or error}") from error
+        return open_journal(path)
 
     async def aclose(self) -> None:
         if self._writer is not None:
             await self._writer.stop()
 
     async def begin_run(self, *, started_at: float, pid: int) -> int:
-        return await self._write(lambda c: c.execute(schema.ADD_RUN, (started_at, pid)).lastrowid or 0)
+        return await self._write(lambda c: _begin_run(c, started_at, pid))
 
     async def update_run(self, run: int, *, ended_at: float | None = None, note: str | None = None) -> None:
         if ended_at is not None:
-            await self._query(schema.END_RUN, ended_at, run)
+            await self._query(schema.update("runs", "run", "ended_at"), ended_at, run)
         if note is not None:
-            await self._query(schema.NOTE_RUN, note, run)
+            await self._query(schema.update("runs", "run", "note"), note, run)
 
     async def run_notes(self, *, before: int) -> list[str]:
         return [note for (note,) in await self._query(schema.SELECT_NOTES, before)]
@@ -104,7 +100,7 @@ class SqliteStore:
         return await self._write(lambda c: [_accept(c, item, run) for item in items])
 
     async def update_items(self, records: Collection[ItemRecord], change: ItemChange) -> None:
-        statement = schema.update_items(*change)
+        statement = schema.update("items", "position", *change)
         rows = [(*change.values(), record.position) for record in records]
 
         def job(connection: sqlite3.Connection) -> None:
@@ -155,7 +151,7 @@ class SqliteStore:
     async def save_agent_computer(self, record: AgentComputerRecord) -> None:
         state = "creating" if record.workspace_id is None else "known"
         await self._query(
-            schema.SAVE_AGENT_COMPUTER, record.slot, record.name, state, record.workspace_id, record.intent_at
+            schema.save("workspaces"), record.slot, record.name, state, record.workspace_id, record.intent_at
         )
 
     async def _query(self, statement: str, *values: object) -> list[Any]:
@@ -168,6 +164,12 @@ class SqliteStore:
         return await self._writer.write(job)
 
 
+def _begin_run(connection: sqlite3.Connection, started_at: float, pid: int) -> int:
+    run: int = connection.execute(schema.SELECT_NEXT_RUN).fetchone()[0]
+    connection.execute(schema.save("runs"), (run, started_at, None, pid, None))
+    return run
+
+
 def _record(row: tuple[Any, ...]) -> ItemRecord:
     return ItemRecord(**dict(zip(_COLUMNS, row, strict=True)))
 
@@ -175,12 +177,14 @@ def _record(row: tuple[Any, ...]) -> ItemRecord:
 def _accept(connection: sqlite3.Connection, item: NewItem, run: int) -> ItemRecord | BatchError:
     row = connection.execute(schema.SELECT_ITEM, (item.key,)).fetchone()
     if row is None:
-        values = (item.key, item.fingerprint, item.request, item.prompt_hash, run)
-        return new_record(item, connection.execute(schema.ADD_ITEM, values).lastrowid or 0, run)
+        added = connection.execute(
+            _ADD_ITEM, (item.key, item.fingerprint, item.request, item.prompt_hash, run, "accepted", 0)
+        )
+        return new_record(item, added.lastrowid or 0, run)
     record = _record(row)
     if (conflict := find_conflict(record, item, run)) is not None:
         return conflict
-    connection.execute(schema.CLAIM_ITEM, (run, record.position))
+    connection.execute(schema.update("items", "position", "run"), (run, record.position))
     record.run = run
     return record
 
@@ -192,9 +196,9 @@ def _reopen(connection: sqlite3.Connection, statuses: tuple[str, ...], keys: set
         if keys is not None and key not in keys:
             continue
         if task_id is not None:
-            connection.execute(schema.ADD_FORMER_TASK, (task_id, position))
+            connection.execute(schema.save("former_tasks"), (task_id, position))
         change = reopen_change(status, intent_at)
-        connection.execute(schema.update_items(*change), (*change.values(), position))
+        connection.execute(schema.update("items", "position", *change), (*change.values(), position))
         count += 1
     return count
 

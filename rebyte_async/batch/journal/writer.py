@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from rebyte_async.errors import JournalError
 
@@ -21,35 +21,50 @@ Result: TypeAlias = "tuple[Any, BaseException | None]"
 """The value of a job, or its error. A future can't hold every error: it refuses StopIteration."""
 
 
+class Database(Protocol):
+    """What the jobs of a writer write to."""
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, in which no transaction is under way."""
+        ...
+
+    def commit(self) -> None:
+        """Commit the transaction that is under way."""
+        ...
+
+    def close(self) -> None:
+        """Release the database."""
+        ...
+
+
 class Writer:
-    """Owns a SQLite connection and the thread that is the only one to use it.
+    """Owns an open database and the thread that is the only one to use it.
 
     The queue and the other state belong to the event loop, which hands the thread one commit at a time. No task drains
     the queue: a loop that shuts down cancels all tasks, and just then the last writes matter.
 
     Args:
         name: The file's name in errors.
-        connect: Opens the connection, in the thread.
-        on_closed: Called in the thread when there is no connection any more, or never was one.
+        connect: Opens the database, in the thread.
     """
 
-    def __init__(self, name: str, connect: Callable[[], sqlite3.Connection], on_closed: Callable[[], None]) -> None:
+    def __init__(self, name: str, connect: Callable[[], Database]) -> None:
         self._name = name
         self._connect = connect
-        self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="rebyte-batch-journal")
-        self._connection: sqlite3.Connection | None = None
+        self._database: Database | None = None
         """Used in the thread only."""
         self._queue: deque[tuple[Job, asyncio.Future[Result]]] = deque()
         self._is_committing = False
         self._closed: asyncio.Future[Result] | None = None
-        """Set when `stop` was called; done when the connection is closed."""
+        """Set when `stop` was called; done when the database is closed."""
         self._failure: BaseException | None = None
         """Why nothing is written any more."""
 
     async def start(self) -> None:
-        """Start the thread, and open the connection in it.
+        """Start the thread, and open the database in it.
 
         Raises:
             JournalError: The file can't be opened.
@@ -66,7 +81,7 @@ class Writer:
         await asyncio.shield(opening)
 
     def _open(self) -> None:
-        self._connection = self._connect()
+        self._database = self._connect()
 
     async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run a job in a transaction. What it wrote is on disk when this returns.
@@ -88,10 +103,10 @@ class Writer:
         return value  # type: ignore[no-any-return]
 
     async def stop(self) -> None:
-        """Finish the writes that were asked for, close the connection, and end the thread.
+        """Finish the writes that were asked for, close the database, and end the thread.
 
         Raises:
-            BaseException: What `on_closed` raised.
+            BaseException: What closing it raised.
         """
         if self._closed is None:
             self._closed = self._loop.create_future()
@@ -101,7 +116,7 @@ class Writer:
             raise error
 
     def _advance(self) -> None:
-        """Start the next commit, or close the connection when all is written. One of them runs at a time."""
+        """Start the next commit, or close the database when all is written. One of them runs at a time."""
         if self._is_committing:
             return
         if self._queue:
@@ -133,10 +148,8 @@ class Writer:
             self._closed.set_result((None, closing.exception()))
 
     def _close(self) -> None:
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.close()
-        self._on_closed()
+        if self._database is not None:
+            self._database.close()
 
     def _commit(self, jobs: Sequence[Job]) -> list[Result]:
         """Run jobs in one transaction. Runs in the thread, like all that follows."""
@@ -151,13 +164,13 @@ class Writer:
             return [(None, self._explain(error))]
 
     def _run_in_transaction(self, jobs: Sequence[Job]) -> list[Result]:
-        connection = self._connection
-        if connection is None:
+        if self._database is None:
             raise JournalError(f"the journal {self._name} isn't open")
+        connection = self._database.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             results: list[Result] = [(job(connection), None) for job in jobs]
-            connection.execute("COMMIT")
+            self._database.commit()
         except BaseException:
             with suppress(sqlite3.Error):  # SQLite has rolled back itself where the disk is full
                 connection.execute("ROLLBACK")
