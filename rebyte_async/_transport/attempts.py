@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from attrs import Factory, field, frozen
+from attrs import Factory, define, field
 
 from rebyte_async._clock import Time
 from rebyte_async._retry import Outcome, next_delay
@@ -46,7 +46,7 @@ _log = logging.getLogger("rebyte_async")
 SUCCESS = range(200, 300)  # the statuses of success
 
 
-@frozen(eq=False, repr=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Attempts:
     """The settings of a client and what its calls share, and the attempts that are made with them.
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import Factory, evolve, field, frozen
+from attrs import Factory, define, evolve, field
 from yarl import URL
 
 from rebyte_async._transport.aiohttp_internals import disable_read_timeout, read_in_small_pieces
@@ -41,9 +41,11 @@ class UploadTarget(Protocol):
     def upload_url(self) -> str: ...
 
 
-@frozen(eq=False, repr=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Transport(Attempts):
     """Sends the requests of a client; those made by `with_settings` share sessions, throttle, budget and counts.
+
+    Treat it as frozen: a frozen class would take half as long again to make, and each view of a client makes one.
 
     All operations raise what `call` raises, and those with a body also what reading it raises.
     """
