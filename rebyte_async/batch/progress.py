@@ -37,6 +37,8 @@ class BatchProgress:
     running: int = 0  # the open tasks, by position
     creating: int = 0
     """Creates that are in flight or ambiguous."""
+    searching: int = 0
+    """Creates of earlier runs whose tasks are looked for, before this run makes any."""
     ended: Mapping[str, int] = field(factory=dict[str, int])
     """Items that have an outcome, by status, with those that ended in an earlier run."""
     resumed: int = 0
@@ -65,6 +67,7 @@ class ProgressTracker:
     window: float  # the time, in seconds, over which the rate is measured
     taken: int = field(default=0, init=False)
     resumed: int = field(default=0, init=False)
+    searching: int = field(default=0, init=False)
     outcomes: Counter[str] = field(factory=Counter[str], init=False)  # how many outcomes were handed out, by status
     running: dict[int, ItemRecord] = field(factory=dict[int, ItemRecord], init=False)  # open tasks, by position
     _began: float = field(default=Factory(lambda self: self.time.clock(), takes_self=True), init=False)
@@ -90,6 +93,7 @@ class ProgressTracker:
             taken=self.taken,
             running=len(self.running),
             creating=creating,
+            searching=self.searching,
             ended=dict(self.outcomes),
             resumed=self.resumed,
             created=created,

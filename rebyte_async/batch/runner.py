@@ -50,10 +50,11 @@ class BatchRun:
             a receiver of the application's own. The next run continues, and makes nothing twice.
     """
 
-    def __init__(self, context: RunContext, items: Items, *, ordered: bool) -> None:
+    def __init__(self, context: RunContext, items: Items, *, ordered: bool, total: int | None) -> None:
         settings = context.settings
         self._context = context
         self._items: Items | None = items
+        self._total = total
         self._outcomes = OutcomeQueue(2 * settings.concurrency + settings.tuning.unread_outcomes, ordered)
         self._scheduler: Scheduler | None = None
         self._task: asyncio.Task[None] | None = None
@@ -107,7 +108,7 @@ class BatchRun:
         reader = open_reader(self._items)
         self._items = None
         # The scheduler has no reference to this object, so that `__del__` runs when the application drops it.
-        self._scheduler = Scheduler(self._context, reader, self._outcomes)
+        self._scheduler = Scheduler(self._context, reader, self._outcomes, total=self._total)
         self._task = asyncio.get_running_loop().create_task(self._scheduler.run(), name="rebyte-batch")
 
     async def _stop(self) -> None:
@@ -199,7 +200,7 @@ class BatchRunner:
             tuning=_tuning or Tuning(),
         )
 
-    def run(self, items: Items, *, ordered: bool = False) -> BatchRun:
+    def run(self, items: Items, *, ordered: bool = False, total: int | None = None) -> BatchRun:
         """Run a batch.
 
         Args:
@@ -207,14 +208,19 @@ class BatchRunner:
                 deque nor async is read in a thread.
             ordered: Whether outcomes come in the order of their items. An item that takes long then holds up later
                 outcomes, and in the end the intake of new items.
+            total: How many items there are, if that is known: the journal keeps the number for those who read it.
 
         Returns:
             The run: iterate over it for the outcomes, one for each item. It starts when it is first read from.
 
         Raises:
             InvalidRequestError: `items` can't be iterated over.
+            ConfigurationError: `total` is no number of items.
         """
         check_items(items)
+        total = None if total is None else _count("total", total, minimum=0)
         transport = self._client._transport  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
         journal = RunJournal(store_at(self._journal), base_url=str(transport.base_url))
-        return BatchRun(RunContext(self._client, transport, self._settings, journal), items, ordered=ordered)
+        return BatchRun(
+            RunContext(self._client, transport, self._settings, journal), items, ordered=ordered, total=total
+        )

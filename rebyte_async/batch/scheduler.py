@@ -29,8 +29,11 @@ _log = logging.getLogger("rebyte_async")
 class Scheduler:
     """Runs one batch once. It fills the queue of outcomes, and knows nothing of who reads them."""
 
-    def __init__(self, context: RunContext, reader: ItemReader, outcomes: OutcomeQueue) -> None:
+    def __init__(
+        self, context: RunContext, reader: ItemReader, outcomes: OutcomeQueue, *, total: int | None = None
+    ) -> None:
         self._context = context
+        self._total = total
         self._reader = reader
         self._outcomes = outcomes
         self._runner = ItemRunner(context, on_fatal_error=self._stop_creating)
@@ -82,6 +85,8 @@ class Scheduler:
     async def _run_phases(self) -> None:
         """Open the journal, settle what earlier runs left, then take items in until all have outcomes."""
         await self._context.journal.begin_run()
+        if self._total is not None:
+            await self._context.journal.store.record_total(self._total)
         running = await self._context.journal.store.records_in_state("running")
         ambiguous = await self._context.journal.store.records_in_state("creating")
         running += await self._reconcile_earlier(ambiguous)
@@ -110,6 +115,7 @@ class Scheduler:
             for record in records:
                 await self._runner.finish(record, ItemEnd("ambiguous", error=reason))
             return []
+        self._runner.tracker.searching = len(records)
         try:
             verdicts = await self._runner.reconciler.reconcile(records, are_old=True)
         except JournalError:
@@ -117,6 +123,8 @@ class Scheduler:
         except RebyteError as error:
             summary = summarize_error(error)
             raise BatchError(f"can't find out which tasks the last run's creates made: {summary}") from error
+        finally:
+            self._runner.tracker.searching = 0
         for record in records:
             if (undecidable := verdicts[record.position].reason) is not None:
                 await self._runner.finish(record, ItemEnd("ambiguous", error=f"{reason}; {undecidable}"))

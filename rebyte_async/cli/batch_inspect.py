@@ -47,6 +47,7 @@ class BatchSummary:
     journal: str
     run: str | None  # the state of the last run: `under way`, `ended`, or `broken off`
     items: int
+    given: int | None  # how many items the file of the last run had, with those that weren't taken yet
     completed: int
     failed: int
     canceled: int
@@ -106,6 +107,7 @@ def _read_status(reader: JournalReader) -> BatchSummary:
         journal=str(reader.path),
         run=run,
         items=counts.total,
+        given=None if reader.total is None else max(reader.total, counts.total),
         **{name: counts.statuses.get(name, 0) for name in _STATUSES},
         running=counts.states.get("running", 0),
         creating=counts.states.get("creating", 0),

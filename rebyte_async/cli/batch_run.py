@@ -49,7 +49,7 @@ class BatchJob:
     options: dict[str, Any]  # the options of the runner
     ordered: bool
     items: Callable[[], Iterable[BatchItem] | AsyncIterable[BatchItem]]  # returns the items to run
-    count: Callable[[], int | None]  # counts the items, where that is possible; it may take a while, in a thread
+    count: Callable[[], int | None]  # counts the items, where that is possible; called in a thread
     prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None  # runs first, once it is known that there is a key
     is_whole: bool = True  # whether the run gives an outcome for every item of the journal
     _view: BatchView = field(
@@ -101,8 +101,11 @@ class BatchJob:
             raise self._write_error from None
 
     async def _follow(self, client: AsyncRebyte) -> None:
+        with suppress(OSError):  # which reading the items reports
+            self._total = await asyncio.to_thread(self.count)
         runner = BatchRunner(client, journal=self.journal, **self.options)
-        self._run = runner.run(self.items(), ordered=self.ordered)
+        total = self._total if self.is_whole else None
+        self._run = runner.run(self.items(), ordered=self.ordered, total=total)
         async with self._run as outcomes:
             async for outcome in outcomes:
                 self._buffer.append(outcome)
@@ -116,14 +119,10 @@ class BatchJob:
         main, ended = asyncio.current_task(), asyncio.Event()
         assert main is not None  # noqa: S101 - it is running
         refresher = asyncio.create_task(self._refresh(main, ended))
-        counter = asyncio.create_task(self._learn_total())
         try:
             yield
         finally:
             ended.set()
-            counter.cancel()
-            with suppress(asyncio.CancelledError):
-                await counter
             await refresher  # which isn't cancelled: its thread may be writing outcomes
 
     async def _refresh(self, main: asyncio.Task[Any], ended: asyncio.Event) -> None:
@@ -139,10 +138,6 @@ class BatchJob:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REFRESH_INTERVAL):
                     await ended.wait()
-
-    async def _learn_total(self) -> None:
-        with suppress(OSError):
-            self._total = await asyncio.to_thread(self.count)
 
     async def _flush(self) -> None:
         buffer, self._buffer = self._buffer, []

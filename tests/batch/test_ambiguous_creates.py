@@ -18,7 +18,7 @@ from attrs import frozen
 
 from rebyte_async import AsyncRebyte, errors
 from rebyte_async._clock import Time
-from rebyte_async.batch import BatchItem, Journal
+from rebyte_async.batch import BatchItem, BatchOutcome, Journal
 from rebyte_async.batch.items import to_new_item
 from rebyte_async.emulator import Delay, Drop, Emulator, Match, Rewrite, Status, hold
 from rebyte_async.emulator import text as says
@@ -232,7 +232,15 @@ async def test_a_run_first_decides_on_earlier_creates(emulator: Emulator, client
     given = items(3, prompt="Do the same")
     await _record_intents(journal, emulator.url, given, now)
     old = {(await client.tasks.create("Do the same")).id for _ in range(2)}
-    found = await outcomes_of(runner_of(client, journal=journal), [*given, BatchItem("other", "Do another")])
+    found: dict[str, BatchOutcome] = {}
+    async with runner_of(client, journal=journal).run([*given, BatchItem("other", "Do another")]) as run:
+        while not run.progress.searching:  # the search is seen before anything else
+            assert not run.progress.taken
+            await asyncio.sleep(0)
+        assert run.progress.searching == 3
+        async for outcome in run:
+            found[outcome.key] = outcome
+        assert run.progress.searching == 0
     assert {outcome.status for outcome in found.values()} == {"completed"}
     assert len(emulator.tasks) == 4
     assert old < {outcome.task_id for outcome in found.values()}

@@ -14,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from rebyte_async import AsyncRebyte
 from rebyte_async.batch import BatchItem, JournalReader, read_journal
 from rebyte_async.batch.items import to_new_item
 from rebyte_async.batch.journal.schema import VERSION
-from rebyte_async.errors import JournalError
+from rebyte_async.emulator import Emulator
+from rebyte_async.errors import ConfigurationError, JournalError
+from support.batches import items, runner_of
 from support.journals import BEGIN, make_rows, open_run_journal, row, write_journal
 
 _KILLED = """
@@ -213,3 +216,24 @@ def test_an_outcome_that_is_not_completed_has_an_error(
     rows = [row("a", status=status, final_result=final_result), row("b", status="failed", error="No")]
     with read_journal(write_journal(path, rows)) as reader:
         assert [outcome.error for outcome in reader.outcomes()] == [error, "No"]
+
+
+def _read_total(path: Path) -> int | None:
+    with read_journal(path) as reader:
+        return reader.total
+
+
+async def test_a_journal_keeps_how_many_items_there_are(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path
+) -> None:
+    """The number that the last run was given, with items that weren't taken yet; None without one."""
+    del emulator
+    totals: list[int | None] = []
+    for total in (None, 5, 700):
+        runner = runner_of(client, journal=tmp_path / "run.sqlite3", concurrency=1)
+        async with runner.run(items(3), total=total) as run:
+            await anext(run)
+        totals.append(await asyncio.to_thread(_read_total, tmp_path / "run.sqlite3"))
+    assert totals == [None, 5, 700]
+    with pytest.raises(ConfigurationError, match="total must be"):
+        runner_of(client).run([], total=-1)

@@ -67,6 +67,7 @@ def test_a_batch_from_run_to_report(emulator: Emulator, tmp_path: Path) -> None:
     assert len(emulator.tasks) == 3
 
     status = json.loads(run_inline("batch", "status", str(journal), "--json", env=env).out)
+    assert status["given"] == 3
     assert (status["run"], status["items"], status["completed"], status["failed"], status["waiting"]) == (
         "ended",
         3,
@@ -409,3 +410,15 @@ def test_retry_forgets_nothing_before_it_can_run(emulator: Emulator, tmp_path: P
         assert run_inline("batch", "retry", str(journal), "--failed", env=env | change).code != 0
         status = json.loads(run_inline("batch", "status", str(journal), "--json", env=env).out)
         assert (status["failed"], status["waiting"]) == (1, 0)
+
+
+def test_a_search_for_earlier_tasks_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before the first line is due, and once, so that a run which begins with a search doesn't seem to hang."""
+    view = PlainBatchView(interval=3_600)
+    for count in (0, 2, 2, 0):
+        view.show(BatchProgress(searching=count), 5)
+    assert capsys.readouterr().err == "looking for the tasks of 2 creates that an earlier run left undecided\n"
+    PlainBatchView(interval=0).show(BatchProgress(searching=1), 5)
+    first, second = capsys.readouterr().err.splitlines()
+    assert "of 1 create that" in first
+    assert "0 running, 1 of an earlier run being looked for" in second

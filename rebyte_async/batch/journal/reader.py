@@ -168,6 +168,12 @@ class JournalReader:
         return self._meta.get("base_url", "")
 
     @property
+    def total(self) -> int | None:
+        """How many items the batch has, with those that weren't accepted yet; None where that isn't known."""
+        text = self._meta.get("total")
+        return None if text is None else int(text)
+
+    @property
     def created_at(self) -> datetime | None:
         """When the journal was created."""
         text = self._meta.get("created_at")

@@ -93,6 +93,9 @@ class SqliteStore:
         if note is not None:
             await self._query(schema.update("runs", "run", "note"), note, run)
 
+    async def record_total(self, total: int) -> None:
+        await self._query(schema.save("meta"), "total", str(total))
+
     async def run_notes(self, *, before: int) -> list[str]:
         return [note for (note,) in await self._query(schema.SELECT_NOTES, before)]
 

@@ -56,6 +56,10 @@ class JournalStore(Protocol):
         """Record the end of a run, or its note: a text that only the batch's own rules understand."""
         ...
 
+    async def record_total(self, total: int) -> None:
+        """Record how many items the batch has, with those that weren't accepted yet."""
+        ...
+
     async def run_notes(self, *, before: int) -> list[str]:
         """Return the notes of the runs that began before a run."""
         ...

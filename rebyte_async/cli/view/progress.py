@@ -89,8 +89,13 @@ class PlainBatchView(BatchView):
 
     interval: float = 10.0  # seconds between two lines
     _last: float = field(factory=time.monotonic, init=False)
+    _is_searching: bool = field(default=False, init=False)
 
     def show(self, progress: BatchProgress, total: int | None, /) -> None:
+        if progress.searching and not self._is_searching:
+            what = f"{progress.searching:,} create{'' if progress.searching == 1 else 's'}"
+            self.say(f"looking for the tasks of {what} that an earlier run left undecided")
+        self._is_searching = progress.searching > 0
         now = time.monotonic()
         if now < self._last + self.interval:
             return
@@ -135,4 +140,5 @@ def format_done(progress: BatchProgress, total: int | None) -> str:
 
 def format_open(progress: BatchProgress) -> str:
     creating = f"{progress.creating:,} being created" if progress.creating else ""
-    return ", ".join(filter(None, (f"{progress.running:,} running", creating)))
+    searching = f"{progress.searching:,} of an earlier run being looked for" if progress.searching else ""
+    return ", ".join(filter(None, (f"{progress.running:,} running", creating, searching)))
