@@ -15,6 +15,10 @@ from rebyte_async.types import (
     Prompt,
     PromptContent,
     PromptStatus,
+    Question,
+    QuestionAnswer,
+    QuestionEvent,
+    QuestionOption,
     Task,
     TaskStatus,
 )
@@ -65,6 +69,30 @@ def test_a_status_is_a_string(status: Any) -> None:
     for make in (Task, Prompt, AgentComputer):
         with pytest.raises(TypeError, match="expected a string"):
             make(id="x", status=status)
+
+
+def test_an_option_is_found_by_each_of_its_names() -> None:
+    """An option is found by its place, its label, or itself; what is none of them has no index."""
+    question = Question("Which?", (QuestionOption("left"), QuestionOption("right", "the other"), QuestionOption("2")))
+    for choice in (1, "right", QuestionOption("right", "the other"), question.options[1]):
+        assert question.index_of(choice) == 1
+    assert (question.index_of(2), question.index_of("2")) == (2, 2)
+    wrong: list[Any] = [3, -1, True, 1.0, "middle", "", None, QuestionOption("right"), [1]]
+    assert [question.index_of(choice) for choice in wrong] == [None] * len(wrong)
+
+
+def test_an_answer_takes_one_option_or_several() -> None:
+    """A single option needs no list around it."""
+    for one in ("left", 0, QuestionOption("left")):
+        assert QuestionAnswer(one) == QuestionAnswer([one]) == QuestionAnswer(iter((one,)))
+    assert QuestionAnswer() == QuestionAnswer((), None)
+
+
+def test_an_application_can_make_a_question() -> None:
+    """An event that is made without `questions` has its own question as the only one."""
+    options = (QuestionOption("a"), QuestionOption("b"))
+    event = QuestionEvent(message_id="m", question="q", options=options, multi_select=True)
+    assert event.questions == (Question("q", options, multi_select=True),)
 
 
 def test_a_computer_is_ready_only_when_it_says_so() -> None:

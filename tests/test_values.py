@@ -24,6 +24,8 @@ from rebyte_async.types import (
     InitEvent,
     Page,
     Prompt,
+    Question,
+    QuestionAnswer,
     QuestionEvent,
     QuestionOption,
     ResultEvent,
@@ -56,6 +58,8 @@ VALUES: list[Value] = [
     UploadUrl(filename="a", content_type="b", upload_url="https://s.invalid/?sig=secret"),
     TaskResult(task_id="t", status=TaskStatus.FAILED, final_result="x" * 200, text="", events_seen=3),
     Page((TASK,), 3, 1, 0),
+    Question("Which?", (QuestionOption("a", "A"),), multi_select=True),
+    QuestionAnswer(["a", 1, QuestionOption("b")], "and this"),
     Done(TaskStatus.COMPLETED, 3, "yes"),
 ]
 MADE: list[TaskEvent] = [
@@ -66,6 +70,12 @@ MADE: list[TaskEvent] = [
     ToolResultEvent(tool_id="1", output="a\nb", is_error=True, sub_prompt_id="sub"),
     ResultEvent(text="done", status="ok", duration_ms=1.5, usage={"input_tokens": 1}),
     QuestionEvent(action_id=3, message_id="m", question="?", options=(QuestionOption("a"), QuestionOption("b", "B"))),
+    QuestionEvent(
+        action_id=3,
+        message_id="m",
+        question="?",
+        questions=(Question("?"), Question("Which?", (QuestionOption("a"),), multi_select=True)),
+    ),
     ErrorEvent(message="no"),
     UnknownEvent(event_type="hologram", payload={"shape": "cube"}),
 ]

@@ -8,6 +8,7 @@ from rebyte_async.types import (
     Done,
     ErrorEvent,
     InitEvent,
+    Question,
     QuestionEvent,
     QuestionOption,
     ResultEvent,
@@ -41,9 +42,10 @@ def match_on_a_class_and_its_fields(event: TaskEvent) -> None:
             assert_type(text, str)
             assert_type(duration_ms, float | None)
             assert_type(usage, Mapping[str, Any] | None)
-        case QuestionEvent(action_id=action_id, options=options):
+        case QuestionEvent(action_id=action_id, options=options, questions=questions):
             assert_type(action_id, int | None)
             assert_type(options, tuple[QuestionOption, ...])
+            assert_type(questions, tuple[Question, ...])
         case ErrorEvent(message=message):
             assert_type(message, str)
         case UnknownEvent(document=document):

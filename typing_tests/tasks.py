@@ -9,6 +9,7 @@ from rebyte_async.types import (
     Health,
     Page,
     Prompt,
+    QuestionAnswer,
     QuestionEvent,
     Task,
     TaskContent,
@@ -81,7 +82,9 @@ async def the_other_calls(client: AsyncRebyte, question: QuestionEvent) -> None:
     assert_type(await client.tasks.set_visibility("t", "public"), VisibilitySetting)
     assert_type(await client.tasks.content("t", include_events=True), TaskContent)
     assert_type(await client.tasks.prompt_events("t", "p"), tuple[TaskEvent, ...])
-    await client.tasks.answer("t", question, options=[0, "left"], text="or this")
+    await client.tasks.answer("t", question, options=[0, "left", question.options[0]], text="or this")
+    await client.tasks.answer("t", None, answers=[QuestionAnswer("left"), QuestionAnswer([0, 1], "or this")])
+    assert_type(await client.tasks.pending_question("t"), QuestionEvent | None)
     await client.tasks.cancel("t")
     await client.tasks.delete("t")
 

@@ -15,10 +15,13 @@ from rebyte_async._wire.json import BACKEND, Backend, as_array, as_int, as_objec
 from rebyte_async._wire.redact import shorten
 from rebyte_async.errors import DecodeError
 from rebyte_async.types import events
-from rebyte_async.types.events import Done, QuestionOption, TaskEvent, UnknownEvent
+from rebyte_async.types.events import Done, TaskEvent, UnknownEvent
+from rebyte_async.types.questions import Question, QuestionOption
 from rebyte_async.types.statuses import TaskStatus
 
 _Fill: TypeAlias = Callable[[Any, dict[str, Any]], bool]
+_QUESTION_FIELDS = ("question", "options", "multiSelect")
+_SEVERAL = 2
 _MAX_DIGITS = 18
 """The most digits of an action id: any number of them fits 64 bits."""
 _DONE_STATUSES = {
@@ -168,16 +171,20 @@ def _fill_question(event: Any, payload: dict[str, Any]) -> bool:
     action_id = payload.get("actionId")
     event.action_id = _read_action_id(action_id)
     event.message_id = message_id = payload.get("messageId")
-    event.question = question = payload.get("question")
-    event.options = options = _read_options(payload.get("options"))
-    multi_select = payload.get("multiSelect")
-    event.multi_select = multi_select is True
+    options = payload.get("options")
+    entries = [as_object(entry) or {} for entry in as_array(payload.get("questions")) or ()]
+    # The payload itself has the first question; what it leaves out, the first entry may have.
+    first = {name: value for name in _QUESTION_FIELDS if (value := payload.get(name)) not in (None, [])}
+    first = {**entries[0], **first} if entries else first
+    only = _read_question(first)
+    event.question, event.options, event.multi_select = only.question, only.options, only.multi_select
+    event.questions = (only,) if len(entries) < _SEVERAL else tuple(_read_question(entry) for entry in entries)
     return (
         (action_id is None or type(action_id) in (int, str))
         and isinstance(message_id, str)
-        and isinstance(question, str)
-        and options is not None
-        and _is_optional_bool(multi_select)
+        and isinstance(first.get("question"), str)
+        and (options is None or as_array(options) is not None)
+        and _is_optional_bool(payload.get("multiSelect"))
     )
 
 
@@ -242,12 +249,19 @@ def _first(payload: dict[str, Any], *names: str) -> Any:
     return None
 
 
-def _read_options(value: Any) -> tuple[QuestionOption, ...] | None:
-    """Return the options; None if the value is no list of them."""
-    items = () if value is None else as_array(value)
-    if items is None or not all(is_object(item) and isinstance(item.get("label"), str) for item in items):
-        return None
-    return tuple(QuestionOption(item["label"], as_str(item.get("description"))) for item in items)
+def _read_question(entry: dict[str, Any]) -> Question:
+    """Read one question. One that can't be read is empty: it keeps its place among several, as its answer must."""
+    options = _read_options(entry.get("options"))
+    return Question(as_str(entry.get("question")) or "", options, entry.get("multiSelect") is True)
+
+
+def _read_options(value: Any) -> tuple[QuestionOption, ...]:
+    """Read the options that can be read: those with a label. Each keeps its index in the server's list."""
+    return tuple(
+        QuestionOption(item["label"], as_str(item.get("description")), index=index)
+        for index, item in enumerate(as_array(value) or ())
+        if is_object(item) and isinstance(item.get("label"), str)
+    )
 
 
 def _read_action_id(value: Any) -> int | None:

@@ -79,7 +79,8 @@ class RequestBody:
 class JsonObject:
     """A JSON object with a checking reader for every kind of field; fields that no reader asks for are ignored.
 
-    Every reader raises an `ApiError` when the field isn't as the contract has it. Arrays may be left out.
+    Every reader raises an `ApiError` when the field isn't as the contract has it. Arrays of texts and of objects may be
+    left out.
     """
 
     values: dict[str, Any]
@@ -120,6 +121,9 @@ class JsonObject:
         return self._array(name, _check_text)
 
     def integers(self, name: str) -> tuple[int, ...]:
+        """Return a required array of integers."""
+        if name not in self.values:
+            raise validation_error(f"{name} is required.")
         return self._array(name, _check_integer)
 
     def objects(self, name: str) -> tuple[JsonObject, ...]:

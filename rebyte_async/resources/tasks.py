@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from rebyte_async._transport import Transport
 from rebyte_async._wire import endpoints
-from rebyte_async.errors import InvalidRequestError
+from rebyte_async.errors import ConflictError, InvalidRequestError
 from rebyte_async.resources import waiting
 from rebyte_async.resources.files import Files, attachments_body
 from rebyte_async.resources.listing import Listing, list_by_pages
@@ -22,12 +22,14 @@ from rebyte_async.resources.options import (
     next_turn_body,
     spell_out_options,
 )
+from rebyte_async.resources.questions import answer_body, find_pending_question, gather_answers
 from rebyte_async.resources.reading import Resource, TransportTurnSource, decode_created, error_context, fetch
 from rebyte_async.resources.runs import TaskRun
 from rebyte_async.resources.sources import Attachment
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.events import QuestionEvent, TaskEvent
 from rebyte_async.types.files import FileRef
+from rebyte_async.types.questions import OptionChoice, QuestionAnswer
 from rebyte_async.types.tasks import Prompt, Task, TaskContent, Visibility, VisibilitySetting
 from rebyte_async.types.webhooks import TaskCompletionHints
 
@@ -334,47 +336,53 @@ class Tasks(Resource):
     async def answer(
         self,
         task_id: str,
-        question: QuestionEvent,
+        question: QuestionEvent | None,
         *,
-        options: Iterable[int | str] = (),
+        options: Iterable[OptionChoice] = (),
         text: str | None = None,
+        answers: Iterable[QuestionAnswer] | None = None,
     ) -> None:
-        """Answer a question that the agent waits for. Undocumented, but used in production; it may change.
+        """Answer what the agent asks and waits for. Undocumented, but used in production; it may change.
 
         Args:
             task_id: The task.
-            question: The question, as its event delivered it.
-            options: The chosen options, by index from 0 or by label.
+            question: The question, as its event delivered it. None takes the one that waits, as `pending_question`
+                finds it.
+            options: The chosen options: each by its place in the question's `options`, from 0; by its label; or as the
+                option itself.
             text: An answer in the user's own words.
+            answers: Instead of `options` and `text`: an answer to each of the event's `questions`, in order. An event
+                with several questions needs them.
 
         Raises:
-            ConflictError: The agent no longer waits for this answer.
+            InvalidRequestError: The answer doesn't fit the question: no such option, another number of answers than of
+                questions, or an empty answer.
+            ConflictError: The agent no longer waits for this answer, or waits for none.
 
         *Source*: contract §3, observed.
         """
-        body = _answer_body(question, options, text)
+        given = gather_answers(options, text, answers)
+        if question is None and (question := await self.pending_question(task_id)) is None:
+            raise ConflictError(409, message=f"task {task_id} waits for no answer, so none was sent")
+        body = answer_body(question, given)
         await self._transport.call(endpoints.ANSWER_QUESTION, ids={"task_id": task_id}, json=body)
+
+    async def pending_question(self, task_id: str) -> QuestionEvent | None:
+        """Read which question of the agent waits for its answer. Undocumented, but used in production; it may change.
+
+        GUESS(§3): a question waits until its turn ends, or the agent has gone on in that turn: with text, thinking, a
+        tool call, or a tool result, except that of another tool which was running already. Where the service says
+        `blocked_user_answer_required`, the last question waits.
+
+        Args:
+            task_id: The task.
+
+        Returns:
+            The question, which `answer` takes; None when the agent waits for no answer.
+
+        *Source*: contract §3, observed, except for the guess.
+        """
+        return find_pending_question(await self.content(task_id, include_events=True))
 
     def _source(self, task_id: str) -> TransportTurnSource:
         return TransportTurnSource(self._transport, task_id)
-
-
-def _answer_body(question: QuestionEvent, options: Iterable[int | str], text: str | None) -> dict[str, Any]:
-    if question.action_id is None or not question.message_id:
-        raise InvalidRequestError("the question came without an action id or a message id, so it can't be answered")
-    chosen = [_option_index(question, option) for option in options]
-    if not chosen and text is None:
-        raise InvalidRequestError("an answer needs options, text, or both")
-    answer: dict[str, Any] = {"selectedOptions": chosen}
-    if text is not None:
-        answer["customResponse"] = text
-    return {"messageId": question.message_id, "actionId": question.action_id, "answer": answer}
-
-
-def _option_index(question: QuestionEvent, option: object) -> int:
-    labels = [choice.label for choice in question.options]
-    if isinstance(option, str) and option in labels:
-        return labels.index(option)
-    if isinstance(option, int) and not isinstance(option, bool) and 0 <= option < len(labels):
-        return option
-    raise InvalidRequestError(f"{option!r:.80} is no option of the question; they are {labels!r:.300}")

@@ -7,7 +7,6 @@ from rebyte_async.types.events import (
     ErrorEvent,
     InitEvent,
     QuestionEvent,
-    QuestionOption,
     ResultEvent,
     TaskEvent,
     TextEvent,
@@ -18,6 +17,7 @@ from rebyte_async.types.events import (
 )
 from rebyte_async.types.files import FileRef
 from rebyte_async.types.pages import Page
+from rebyte_async.types.questions import OptionChoice, Question, QuestionAnswer, QuestionOption
 from rebyte_async.types.service import ClientStats, Health, ResponseInfo
 from rebyte_async.types.statuses import PromptStatus, TaskStatus
 from rebyte_async.types.tasks import Prompt, PromptContent, Task, TaskContent, TaskResult, Visibility, VisibilitySetting
@@ -34,10 +34,13 @@ __all__ = [
     "FileRef",
     "Health",
     "InitEvent",
+    "OptionChoice",
     "Page",
     "Prompt",
     "PromptContent",
     "PromptStatus",
+    "Question",
+    "QuestionAnswer",
     "QuestionEvent",
     "QuestionOption",
     "ResponseInfo",

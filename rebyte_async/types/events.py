@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import attrs
 
+from rebyte_async.types.questions import Question, QuestionOption
 from rebyte_async.types.statuses import TaskStatus
 from rebyte_async.types.values import Value, to_wire_name
 
@@ -165,21 +166,11 @@ class ResultEvent(TaskEvent):
     """What the turn consumed, such as `input_tokens`. None when absent."""
 
 
-@attrs.frozen(repr=False)
-class QuestionOption(Value):
-    """One of the answers that a question offers."""
-
-    label: str
-    """The answer."""
-    description: str | None = None
-    """What choosing this answer means. None when absent."""
-
-
 @attrs.frozen(kw_only=True, match_args=False, repr=False)
 class QuestionEvent(TaskEvent):
-    """The agent asks the user, and waits for the answer: give it with `client.tasks.answer`."""
+    """The agent asks the user one question or several, and waits for the answer: give it with `client.tasks.answer`."""
 
-    __match_args__ = ("action_id", "message_id", "question", "options", "multi_select")
+    __match_args__ = ("action_id", "message_id", "question", "options", "multi_select", "questions")
     _own_type: ClassVar[str] = "ask_user_question"
 
     action_id: int | None = None
@@ -187,11 +178,15 @@ class QuestionEvent(TaskEvent):
     message_id: str
     """The `message_id` for the answer."""
     question: str
-    """The question."""
+    """The question; the first where there are several."""
     options: tuple[QuestionOption, ...] = ()
-    """The answers to choose from, in order: `client.tasks.answer` names them by position."""
+    """Its options, in order. Entries of the server that can't be read are left out."""
     multi_select: bool = False
-    """True when several may be chosen."""
+    """True when several of them may be chosen."""
+    questions: tuple[Question, ...] = attrs.field(
+        default=attrs.Factory(lambda self: (Question(self.question, self.options, self.multi_select),), takes_self=True)
+    )
+    """All questions that are asked at once, at least one: each needs an answer."""
 
 
 @attrs.frozen(kw_only=True, match_args=False, repr=False)

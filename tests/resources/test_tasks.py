@@ -16,6 +16,8 @@ from rebyte_async.types import (
     Page,
     Prompt,
     PromptContent,
+    Question,
+    QuestionAnswer,
     QuestionEvent,
     QuestionOption,
     Task,
@@ -41,6 +43,7 @@ QUESTION = QuestionEvent(
     question="Which?",
     options=(QuestionOption("left"), QuestionOption("right", "the other")),
 )
+SEVERAL = evolve(QUESTION, questions=(*QUESTION.questions, *QUESTION.questions, Question("Which color?")))
 SUB_EVENT = TextEvent(
     seq=1,
     event_type="text",
@@ -132,6 +135,12 @@ CASES: dict[str, tuple[Call, Any]] = {
     "list_prompt_events": (lambda client: client.tasks.prompt_events(TASK_ID, PROMPT_ID), (SUB_EVENT,)),
     "answer_question": (
         lambda client: client.tasks.answer(TASK_ID, QUESTION, options=["right"], text="and this"),
+        None,
+    ),
+    "answer_questions": (
+        lambda client: client.tasks.answer(
+            TASK_ID, SEVERAL, answers=[QuestionAnswer("right"), QuestionAnswer((0, 1), ""), QuestionAnswer(text="blue")]
+        ),
         None,
     ),
     "health": (lambda client: client.health(), Health(status="ok")),
@@ -263,13 +272,7 @@ def test_statuses_are_read_in_the_tasks_vocabulary(text: str, status: str, *, te
         lambda client: client.tasks.list(offset=-1),
         lambda client: client.tasks.content(""),
         lambda client: client.tasks.prompt_events("t", ".."),
-        lambda client: client.tasks.answer("t", QUESTION),
-        lambda client: client.tasks.answer("t", evolve(QUESTION, action_id=None), text="yes"),
-        lambda client: client.tasks.answer("t", evolve(QUESTION, message_id=""), text="yes"),
-        lambda client: client.tasks.answer("t", QUESTION, options=["middle"]),
-        lambda client: client.tasks.answer("t", QUESTION, options=[2]),
-        lambda client: client.tasks.answer("t", QUESTION, options=[-1]),
-        lambda client: client.tasks.answer("t", QUESTION, options=[True]),
+        lambda client: client.tasks.pending_question(""),
         lambda client: client.tasks.wait("t", timeout=-1),
         lambda client: client.tasks.wait("", timeout=1),
         lambda client: client.tasks.run(""),
@@ -300,21 +303,3 @@ async def test_the_longest_prompt_is_sent() -> None:
     async with RawServer(handler) as server, client_of(server.url) as client:
         await client.tasks.create("ü" * 100_000)
         assert len(server.requests[0].json["prompt"]) == 100_000
-
-
-async def test_a_late_answer_is_a_conflict() -> None:
-    """A 409 is a conflict, except after a lost response, where the first attempt had succeeded."""
-
-    async def conflict(_: Any) -> bytes:
-        return json_response({"message": "nothing waits"}, 409)
-
-    async with RawServer(conflict) as server, client_of(server.url) as client:
-        with pytest.raises(errors.ConflictError, match="nothing waits"):
-            await client.tasks.answer("t", QUESTION, options=[0])
-
-        async def lost_first(request: Any) -> bytes:
-            return http_response(500) if len(server.requests) == 2 else await conflict(request)
-
-        server.handler = lost_first
-        await client.tasks.answer("t", QUESTION, options=[0])
-        assert len(server.requests) == 3

@@ -11,6 +11,8 @@ from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rebyte_async._wire.events import decode_done, decode_event, event_from_mapping
 from rebyte_async._wire.json import Backend
@@ -20,7 +22,6 @@ from rebyte_async.types.events import (
     Done,
     ErrorEvent,
     QuestionEvent,
-    QuestionOption,
     ResultEvent,
     TaskEvent,
     TextEvent,
@@ -28,6 +29,7 @@ from rebyte_async.types.events import (
     ToolUseEvent,
     UnknownEvent,
 )
+from rebyte_async.types.questions import Question, QuestionOption
 from rebyte_async.types.statuses import TaskStatus
 
 WIRE = Path(__file__).parent / "events"
@@ -48,6 +50,13 @@ def expected(golden: dict[str, Any]) -> TaskEvent:
     fields = dict(golden["event"]["fields"])
     if "options" in fields:
         fields["options"] = tuple(QuestionOption(**option) for option in fields["options"])
+    if "questions" in fields:
+        fields["questions"] = tuple(
+            Question(
+                each["question"], tuple(QuestionOption(**option) for option in each["options"]), each["multi_select"]
+            )
+            for each in fields["questions"]
+        )
     cls: type[TaskEvent] = getattr(events, golden["event"]["class"])
     return cls(
         seq=data["seq"],
@@ -135,8 +144,7 @@ MISFITS: list[tuple[str, Any]] = [
     ("ask_user_question", {"messageId": "a", "question": "b", "actionId": True}),
     ("ask_user_question", {"messageId": "a", "question": "b", "actionId": 7.0}),
     ("ask_user_question", {"messageId": "a", "question": "b", "options": "c"}),
-    ("ask_user_question", {"messageId": "a", "question": "b", "options": ["c"]}),
-    ("ask_user_question", {"messageId": "a", "question": "b", "options": [{"label": 1}]}),
+    ("ask_user_question", {"messageId": "a", "question": 5, "questions": [{"question": "b"}]}),
     ("ask_user_question", {"messageId": "a", "question": "b", "multiSelect": "true"}),
     ("error", {}),
     ("error", {"error": {"code": 5}}),
@@ -309,6 +317,65 @@ def test_action_ids(value: Any, wanted: int | None) -> None:
     assert event == QuestionEvent(
         event_type="ask_user_question", action_id=wanted, message_id="m", question="q", payload=payload
     )
+
+
+UNREADABLE: list[Any] = ["c", None, 5, [], {}, {"label": 1}, {"label": None}, {"description": "d"}]
+
+
+def ask(**payload: Any) -> QuestionEvent:
+    """Decode a question with these fields in its payload."""
+    payload = {"actionId": 1, "messageId": "m", **payload}
+    event = decode_event(json.dumps({"eventType": "ask_user_question", "payload": payload}))
+    assert isinstance(event, QuestionEvent)
+    return event
+
+
+@given(
+    entries=st.lists(
+        st.one_of(st.sampled_from(UNREADABLE), st.integers(0, 9).map(lambda number: {"label": f"o{number}"}))
+    ),
+    is_second=st.booleans(),
+)
+def test_an_option_that_cannot_be_read_is_left_out_alone(entries: list[Any], *, is_second: bool) -> None:
+    """The other options remain, in order, and each is still answered by its index in the server's list."""
+    if is_second:
+        question = ask(question="q", questions=[{"question": "a"}, {"question": "b", "options": entries}]).questions[1]
+    else:
+        event = ask(question="q", options=entries)
+        (question,) = event.questions
+        assert question.options == event.options
+    readable = [index for index, entry in enumerate(entries) if entry not in UNREADABLE]
+    assert [option.label for option in question.options] == [entries[index]["label"] for index in readable]
+    assert [question.index_of(place) for place in range(len(readable))] == readable
+    again = pickle.loads(pickle.dumps(question))
+    assert [again.index_of(place) for place in range(len(readable))] == readable
+
+
+@pytest.mark.parametrize(
+    "questions", [None, [], "x", {}, [{}], ["x"], [{"question": "other", "options": [{"label": "c"}]}]]
+)
+def test_a_single_question_is_that_of_the_payload(questions: Any) -> None:
+    """Without several entries, the fields of the payload itself are the only question."""
+    event = ask(question="q", options=[{"label": "a"}, {"label": "b"}], multiSelect=True, questions=questions)
+    options = (QuestionOption("a"), QuestionOption("b"))
+    assert event.questions == (Question("q", options, multi_select=True),)
+    assert (event.question, event.options, event.multi_select) == ("q", options, True)
+
+
+@pytest.mark.parametrize("missing", [{}, {"question": None, "options": None, "multiSelect": None}, {"options": []}])
+def test_what_the_payload_leaves_out_is_in_its_first_entry(missing: dict[str, Any]) -> None:
+    """A question that only `questions` has is read from there."""
+    entry = {"question": "q", "options": [{"label": "a"}], "multiSelect": True}
+    event = ask(**missing, questions=[entry])
+    assert event.questions == (Question("q", (QuestionOption("a"),), multi_select=True),)
+    assert (event.question, event.options, event.multi_select) == ("q", (QuestionOption("a"),), True)
+    assert ask(**missing, questions=[entry, {"question": "r"}]).question == "q"
+
+
+def test_a_question_that_cannot_be_read_keeps_its_place() -> None:
+    """Answers are given in the order of the questions, so none may be missing among them."""
+    event = ask(question="q", questions=[{"question": "q"}, "x", {"question": 5, "options": "y", "multiSelect": "z"}])
+    assert event.questions == (Question("q"), Question(""), Question(""))
 
 
 @pytest.mark.parametrize("payload", [{"error": "e"}, {"content": "e"}, {"error": {"code": "x", "message": "e"}}])

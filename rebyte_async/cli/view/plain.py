@@ -7,10 +7,19 @@ from typing import TextIO
 from attrs import define, field
 
 from rebyte_async.cli.view.base import Finished, Interrupted, View
-from rebyte_async.cli.view.text import SpokenText, excerpt, format_arguments, format_duration, one_line, sanitize
+from rebyte_async.cli.view.text import (
+    SpokenText,
+    excerpt,
+    format_arguments,
+    format_duration,
+    number_questions,
+    one_line,
+    sanitize,
+)
 from rebyte_async.types import (
     ErrorEvent,
     InitEvent,
+    Question,
     QuestionEvent,
     ResultEvent,
     TaskEvent,
@@ -101,10 +110,8 @@ def _lines(event: TaskEvent) -> list[str]:
             mark, shown = "<!" if is_error else "<", excerpt(output, _RESULT_LINES)
             lines = [f"{mark} {line}".rstrip() for line in shown.lines]
             lines += [f"{mark} ... {shown.more} more lines"] if shown.more else []
-        case QuestionEvent(question=question, options=options):
-            labels = (": ".join(filter(None, (option.label, option.description))) for option in options)
-            lines = _mark("?", question)
-            lines += [f"?   {number}. {one_line(label)}" for number, label in enumerate(labels, 1)]
+        case QuestionEvent(questions=questions):
+            lines = [line for title, question in number_questions(questions) for line in _ask(title, question)]
         case ErrorEvent(message=message):
             lines = _mark("!", message)
         case InitEvent(model=model, cwd=cwd):
@@ -112,6 +119,11 @@ def _lines(event: TaskEvent) -> list[str]:
         case _:
             lines = [one_line(f"* {event.event_type} {format_arguments(event.payload)}")]
     return lines
+
+
+def _ask(title: str, question: Question) -> list[str]:
+    labels = (": ".join(filter(None, (option.label, option.description))) for option in question.options)
+    return [*_mark("?", title), *(f"?   {number}. {one_line(label)}" for number, label in enumerate(labels, 1))]
 
 
 def _mark(mark: str, text: str) -> list[str]:

@@ -14,11 +14,20 @@ from rich.text import Text
 from rebyte_async.cli.view.base import Finished, Interrupted, View
 from rebyte_async.cli.view.prose import Prose
 from rebyte_async.cli.view.screen import ECHO, Redrawn, make_console, prose_width
-from rebyte_async.cli.view.text import SpokenText, excerpt, format_arguments, format_duration, one_line, sanitize
+from rebyte_async.cli.view.text import (
+    SpokenText,
+    excerpt,
+    format_arguments,
+    format_duration,
+    number_questions,
+    one_line,
+    sanitize,
+)
 from rebyte_async.types import (
     ErrorEvent,
     InitEvent,
     QuestionEvent,
+    QuestionOption,
     ResultEvent,
     TaskEvent,
     TextEvent,
@@ -168,18 +177,20 @@ class RichView(View):
         self._status = "working"
 
     def _show_question(self, event: QuestionEvent) -> None:
-        lines = Prose("bold yellow").feed(f"? {sanitize(event.question).strip()}\n", self._width)
-        for number, option in enumerate(event.options, 1):
-            about = f"  {one_line(option.description)}" if option.description else ""
-            lines.append(self._cut(Text.assemble(f"  {number}. ", (one_line(option.label), "bold"), (about, "dim"))))
+        lines: list[Text] = []
+        for title, question in number_questions(event.questions):
+            lines += Prose("bold yellow").feed(f"? {sanitize(title).strip()}\n", self._width)
+            lines += [self._cut(_option_line(number, option)) for number, option in enumerate(question.options, 1)]
         self._print_block("question", lines)
         self._status = "waiting for an answer"
         if self._task_id:
-            choice = "--option 1" if event.options else '--text "..."'
+            choice = " --option 1" if event.options else ' --text "..."'
             several = " (several may be chosen)" if event.multi_select and event.options else ""
+            if len(event.questions) > 1:  # the command asks them one by one
+                choice = several = ""
             how = f"  The agent waits. Answer from another terminal{several}:\n"
             self._print(*Prose("dim").feed(how, self._width))
-            self._print_unbroken(Text(f"    rebyte-async answer {one_line(self._task_id)} {choice}", style="dim"))
+            self._print_unbroken(Text(f"    rebyte-async answer {one_line(self._task_id)}{choice}", style="dim"))
 
     def _note_usage(self, usage: Mapping[str, Any]) -> None:
         counts = {way: usage.get(f"{way}put_tokens") for way in ("in", "out")}
@@ -241,3 +252,8 @@ class RichView(View):
         line.append("  Ctrl-C to leave", "dim")
         line.truncate(self.console.width - ECHO, overflow="ellipsis")
         return line
+
+
+def _option_line(number: int, option: QuestionOption) -> Text:
+    about = f"  {one_line(option.description)}" if option.description else ""
+    return Text.assemble(f"  {number}. ", (one_line(option.label), "bold"), (about, "dim"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 from rich.filesize import decimal
 
 from rebyte_async import TextAssembler
-from rebyte_async.types import FileRef, TaskEvent, TaskResult
+from rebyte_async.types import FileRef, Question, TaskEvent, TaskResult
 
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colors, the cursor, erasing
@@ -59,6 +59,13 @@ def one_line(text: str, longest: int = _LONGEST_LINE) -> str:
     """Sanitize a text and put it on one line of at most `longest` characters."""
     line = " ".join(sanitize(text).split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def number_questions(questions: Sequence[Question]) -> list[tuple[str, Question]]:
+    """Return each question with its title, which counts it where there are several."""
+    count = len(questions)
+    titles = (f"({number} of {count}) " if count > 1 else "" for number in range(1, count + 1))
+    return [(title + question.question, question) for title, question in zip(titles, questions, strict=True)]
 
 
 @frozen

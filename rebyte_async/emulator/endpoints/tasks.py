@@ -73,7 +73,8 @@ async def answer(state: State, exchange: Exchange) -> web.Response:
     """`POST /tasks/:id/answer`: 409 when no question waits for the answer (any more)."""
     task, body = _get(state, exchange), await exchange.body.json()
     message_id, action_id, fields = body.text("messageId"), body.integer("actionId"), body.object("answer")
-    given = Answer(fields.integers("selectedOptions"), fields.optional_text("customResponse"))
+    is_several = "answers" in fields.values
+    given = tuple(map(_read_answer, fields.objects("answers"))) if is_several else _read_answer(fields)
     if task.question is None or not task.question.awaits(message_id, action_id):
         raise conflict("No question waits for this answer.")
     task.question.accept(given)
@@ -134,6 +135,10 @@ def _create(state: State, body: JsonObject) -> Task:
         branch_name=body.optional_text("branchName"),
         prompts=[prompt],
     )
+
+
+def _read_answer(fields: JsonObject) -> Answer:
+    return Answer(fields.integers("selectedOptions"), fields.optional_string("customResponse"))
 
 
 def _create_prompt(state: State, body: JsonObject) -> Prompt:

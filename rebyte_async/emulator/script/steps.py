@@ -12,7 +12,7 @@ from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE
 from rebyte_async.emulator.frames import make_comment
 from rebyte_async.emulator.script.player import ScriptPlayer, Steps, flatten_steps
 from rebyte_async.emulator.script.turn import Turn
-from rebyte_async.emulator.state.prompts import Question
+from rebyte_async.emulator.state.prompts import Choice, OpenQuestion
 
 Content: TypeAlias = str | bytes | Iterable[bytes]
 
@@ -197,34 +197,39 @@ def cancel() -> End:
 # --- Questions, delegations and artifacts ---
 
 
-@frozen(kw_only=True)
-class Ask:
-    """An `ask_user_question` event; the agent waits for the answer."""
+@frozen
+class AskedQuestion:
+    """One of the questions that an agent asks at once."""
 
     question: str
-    options: tuple[str, ...] = ()
-    multi_select: bool = False
+    options: tuple[str, ...]
+    multi_select: bool
+
+    def to_json(self) -> dict[str, Any]:
+        options = [{"label": label} for label in self.options]
+        return {"question": self.question, "options": options, "multiSelect": self.multi_select}
+
+
+@frozen(kw_only=True)
+class Ask:
+    """An `ask_user_question` event with one question or several; the agent waits for the answer."""
+
+    questions: tuple[AskedQuestion, ...]
     action_id: int | None = None
     message_id: str | None = None
 
     async def play(self, player: ScriptPlayer) -> None:
-        question = Question(
+        question = OpenQuestion(
             action_id=next(player.host.action_ids) if self.action_id is None else self.action_id,
             message_id=self.message_id or player.host.ids.uuid(),
-            option_count=len(self.options),
-            multi_select=self.multi_select,
+            choices=tuple(Choice(len(each.options), each.multi_select) for each in self.questions),
         )
-        payload = {
-            "actionId": str(question.action_id),
-            "messageId": question.message_id,
-            "question": self.question,
-            "options": [{"label": label} for label in self.options],
-            "multiSelect": self.multi_select,
-        }
+        ids = {"actionId": str(question.action_id), "messageId": question.message_id}
+        asked = [each.to_json() for each in self.questions]
         player.task.question = question
-        player.emit("ask_user_question", payload)
+        player.emit("ask_user_question", {**ids, **asked[0], **({"questions": asked} if len(asked) > 1 else {})})
         try:
-            player.answers.append(await question.answer)
+            player.answers.extend(await question.answers)
         finally:
             player.task.question = None
 
@@ -272,19 +277,24 @@ def question(
     prompt: str,
     *options: str,
     multi_select: bool = False,
+    also: Iterable[Ask] = (),
     action_id: int | None = None,
     message_id: str | None = None,
 ) -> Ask:
     """Ask the user a question, and wait for `POST /tasks/:id/answer`.
 
+        question("Which database?", "Postgres", "SQLite", also=[question("Which region?", "eu", "us")])
+
     Args:
         prompt: The question.
         options: The labels of the options.
         multi_select: Whether several options may be selected.
+        also: Further questions to ask at once, each made by this function; the ids are those of the first.
         action_id: The question's number; None takes the next one.
         message_id: The id of the question's message; None generates one.
     """
-    return Ask(question=prompt, options=options, multi_select=multi_select, action_id=action_id, message_id=message_id)
+    questions = (AskedQuestion(prompt, options, multi_select), *(other for each in also for other in each.questions))
+    return Ask(questions=questions, action_id=action_id, message_id=message_id)
 
 
 def delegate(prompt: str, *steps: Steps, late: Steps = (), name: str = "delegate", output: str = "") -> Delegate:

@@ -57,7 +57,7 @@ class Turn:
     files: tuple[str, ...]
     """The names of the files that came with the prompt."""
     answers: tuple[Answer, ...]
-    """The answers to the questions of this turn so far."""
+    """The answers to the questions of this turn so far, one for each question."""
     _filesystem: AgentFilesystem = field(factory=AgentFilesystem, alias="filesystem", repr=False, eq=False)
 
     def read(self, path: str) -> bytes:

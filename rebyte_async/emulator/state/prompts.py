@@ -93,30 +93,51 @@ class Answer:
     selected_options: tuple[int, ...] = ()
     """The indexes of the selected options."""
     custom_response: str | None = None
-    """A text in the user's own words."""
+    """A text in the user's own words; empty or None if there is none."""
+
+
+@frozen
+class Choice:
+    """What a question lets the user choose from."""
+
+    option_count: int
+    multi_select: bool
+
+    def check(self, answer: Answer, name: str) -> None:
+        """Raise an `ApiError` if the answer selects a missing option, too many options, or none."""
+        selected = answer.selected_options
+        if not all(0 <= index < self.option_count for index in selected):
+            raise validation_error(f"{name}.selectedOptions has an index that is no option.")
+        if len(selected) > 1 and not self.multi_select:
+            raise validation_error(f"{name}.selectedOptions must have one index.")
+        if not selected and not answer.custom_response:
+            raise validation_error(f"{name} must select an option or have a customResponse.")
 
 
 @define(eq=False, kw_only=True)
-class Question:
-    """A question that waits for its answer."""
+class OpenQuestion:
+    """A question that waits for its answer, or several that are asked at once."""
 
     action_id: int
     message_id: str
-    option_count: int
-    multi_select: bool
-    answer: asyncio.Future[Answer] = field(factory=lambda: asyncio.get_running_loop().create_future())
+    choices: tuple[Choice, ...]
+    """What each question lets the user choose from."""
+    answers: asyncio.Future[tuple[Answer, ...]] = field(factory=lambda: asyncio.get_running_loop().create_future())
 
     def awaits(self, message_id: str, action_id: int) -> bool:
         """Return whether these ids are the question's, and it isn't answered."""
-        return (self.message_id, self.action_id) == (message_id, action_id) and not self.answer.done()
+        return (self.message_id, self.action_id) == (message_id, action_id) and not self.answers.done()
 
-    def accept(self, answer: Answer) -> None:
-        """Take the answer, or raise an `ApiError` if it selects a missing option, too many options, or none."""
-        selected = answer.selected_options
-        if not all(0 <= index < self.option_count for index in selected):
-            raise validation_error("answer.selectedOptions has an index that is no option.")
-        if len(selected) > 1 and not self.multi_select:
-            raise validation_error("answer.selectedOptions must have one index.")
-        if not selected and answer.custom_response is None:
-            raise validation_error("answer must select an option or have a customResponse.")
-        self.answer.set_result(answer)
+    def accept(self, given: Answer | tuple[Answer, ...]) -> None:
+        """Take the answer: several questions need a tuple of answers, and one doesn't. Else raise an `ApiError`."""
+        if len(self.choices) == 1:
+            if isinstance(given, tuple):
+                raise validation_error("answer must not have answers: one question was asked.")
+            self.choices[0].check(given, "answer")
+            self.answers.set_result((given,))
+            return
+        if not isinstance(given, tuple) or len(given) != len(self.choices):
+            raise validation_error(f"answer.answers must have {len(self.choices)} answers, one for each question.")
+        for index, (choice, answer) in enumerate(zip(self.choices, given, strict=True)):
+            choice.check(answer, f"answer.answers[{index}]")
+        self.answers.set_result(given)

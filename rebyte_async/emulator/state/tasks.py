@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from rebyte_async.emulator.generators import timestamp
 from rebyte_async.emulator.state.files import Workspace
 from rebyte_async.emulator.state.primitives import Collection
-from rebyte_async.emulator.state.prompts import Prompt, Question
+from rebyte_async.emulator.state.prompts import OpenQuestion, Prompt
 
 _TITLE_LENGTH = 80
 _TASK_STATUS = {"succeeded": "completed"}
@@ -45,7 +45,7 @@ class Task:
     prompts: list[Prompt] = field(factory=list[Prompt])
     delegated: Collection[Prompt] = field(factory=lambda: Collection[Prompt]("Delegated prompt"))
     """The prompts of delegations by id; they are no turns of the task."""
-    question: Question | None = None
+    question: OpenQuestion | None = None
     announced_status: str = "created"
     """The status that webhooks were notified of last."""
     agent: asyncio.Task[None] | None = None
