@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import pytest
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.batch import BatchItem
+from rebyte_async.batch.items import to_new_item
 from rebyte_async.emulator import Drop, Emulator, Match, Rewrite, Status
 from support.batches import creates, outcomes_of, rows, runner_of
+from support.clients import SkippedTime
+from support.journals import open_run_journal
 
 CREATE = Match("POST", "/tasks")
 PROMPT = "Do the same"
@@ -114,3 +118,18 @@ async def test_a_task_that_could_not_be_searched_for_is_not_given_to_another_ite
     assert {outcome.status for outcome in found.values()} == {"completed"}
     assert found["a"].task_id == emulator.tasks[0].id
     assert len(emulator.tasks) == 2
+
+
+@pytest.mark.parametrize(("age", "waits"), [(0.0, 10.0), (3.0, 7.0), (100.0, 5.0)])
+async def test_the_creates_of_a_killed_run_are_given_time(
+    emulator: Emulator, tmp_path: Path, age: float, waits: float
+) -> None:
+    """The service may still work on them: the second look is two settle times later, less if they are older."""
+    journal, skipped = tmp_path / "run.sqlite3", SkippedTime()
+    async with open_run_journal(journal, base_url=emulator.url) as opened:
+        entries: Any = await opened.accept([to_new_item(BatchItem("a", PROMPT))])
+        await opened.record_intent(entries[0], None, time.time() - age)
+    async with AsyncRebyte(emulator.api_key, base_url=emulator.url, _time=skipped.time) as client:
+        found = await outcomes_of(runner_of(client, journal=journal, reconcile_settle=5), [BatchItem("a", PROMPT)])
+    assert found["a"].status == "completed"
+    assert max(skipped.slept) == pytest.approx(waits, abs=1.5)

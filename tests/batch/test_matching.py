@@ -163,6 +163,9 @@ RIVAL = create(9, like="rival", model="m")
         pytest.param([create(1, "u")], [task("a", "u")], {1: "a"}, id="another prompt"),
         pytest.param([create(1)], [task("a"), task("b")], {1: "?"}, id="a rival makes no room for a task too many"),
         pytest.param(
+            [create(1, like="rival", model="m")], [task("a"), task("b")], {1: "?"}, id="nor does a rival that is equal"
+        ),
+        pytest.param(
             [create(1, workspace_id="v")], [task("a", workspace_id="v")], {1: "a"}, id="on a machine of the item's own"
         ),
     ],
