@@ -120,6 +120,18 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file"]
 
 
+def test_a_new_file_is_private(tmp_path: Path) -> None:
+    """What is written as a whole can be read by its owner alone; a download has the usual mode."""
+    write_file(tmp_path / "report", [b"new"])
+    assert stat.S_IMODE((tmp_path / "report").stat().st_mode) == 0o600
+    usual = tmp_path / "usual"
+    usual.touch()
+    part = PartFile(tmp_path / "download")
+    part.open()
+    part.commit()
+    assert (tmp_path / "download").stat().st_mode == usual.stat().st_mode
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o755, 0o444])
 def test_a_replaced_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     """A private file stays private, also while the new one is written."""

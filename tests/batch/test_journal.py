@@ -97,7 +97,8 @@ def _as_sqlite(path: Path, *statements: str) -> None:
         ("text", "is not a batch journal, or its beginning is damaged. The file was not changed"),
         ("short", "is not a batch journal"),
         ("foreign", "is not a batch journal"),
-        ("newer", f"has the format 99, and this version of rebyte-async knows {VERSION}"),
+        ("newer", f"has the format 99, and this version of rebyte-async knows {VERSION}: use a newer one"),
+        ("older", f"has the format 1, and this version of rebyte-async knows {VERSION}: use an older one"),
         ("damaged", "is damaged"),
         ("truncated", "is damaged"),
     ],
@@ -116,8 +117,8 @@ async def test_an_unsound_journal_is_left_unchanged(
     else:
         await outcomes_of(runner_of(client, journal=path), items(40, prompt="Do {} " + "x" * 500))
         data = bytearray(path.read_bytes())
-        if kind == "newer":
-            data[60:64] = (99).to_bytes(4, "big")
+        if kind in {"newer", "older"}:
+            data[60:64] = (99 if kind == "newer" else 1).to_bytes(4, "big")
         elif kind == "damaged":
             for start in range(4096, len(data) - 100, 4096):
                 data[start : start + 100] = b"\xa5" * 100

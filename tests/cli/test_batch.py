@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,21 @@ def test_a_batch_from_run_to_report(emulator: Emulator, tmp_path: Path) -> None:
     assert re.fullmatch(r"wrote .*report\.html \(\d\.\d MB\)\n", report.err)
     assert "No such file" in page.read_text("utf-8")
     assert sorted(path.name for path in tmp_path.glob("*.part")) == []
+
+
+def test_what_a_batch_writes_is_private(emulator: Emulator, tmp_path: Path) -> None:
+    """Files with prompts or results can be read by their owner alone; a file that is replaced keeps its mode."""
+    items, journal, out = write_items(tmp_path / "items.jsonl", "a"), tmp_path / "j", tmp_path / "out"
+    env = environment(emulator)
+    command = ("batch", "run", str(items), "--journal", str(journal), "--out", str(out))
+    assert run_inline(*command, env=env).code == 0
+    assert run_inline("batch", "export", str(journal), "--out", str(tmp_path / "table"), env=env).code == 0
+    assert run_inline("batch", "report", str(journal), "--html", str(tmp_path / "page"), env=env).code == 0
+    made = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir() if path != items}
+    assert made == dict.fromkeys(("j", "j-lock", "out", "page", "table"), 0o600)
+    out.chmod(0o640)
+    assert run_inline(*command, env=env).code == 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o640
 
 
 def test_items_from_stdin(emulator: Emulator, tmp_path: Path) -> None:
