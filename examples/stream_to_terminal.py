@@ -35,8 +35,9 @@ def show(event: TaskEvent) -> None:
             print(f"\n→ {name} {arguments}")
         case ToolResultEvent(output=output, is_error=is_error):
             print(f"{'✗' if is_error else '←'} {output}")
-        case QuestionEvent(question=question, options=options):
-            print(f"\n? {question} {[option.label for option in options]}")
+        case QuestionEvent(questions=questions):
+            for each in questions:
+                print(f"\n? {each.question} {[option.label for option in each.options]}")
         case ErrorEvent(message=message):
             print(f"\n! {message}")
         case _:

@@ -59,7 +59,7 @@ class Question(Value):
             position = -1 if type(option) is not int else option
         if not 0 <= position < len(self.options):
             return None
-        index = self.options[position]._index  # noqa: SLF001 - of a class of this module
+        index = self.options[position]._index  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - of this module
         return position if index is None else index
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli.inline import run_inline
-from cli.process import environment, run_command, start_command
+from cli.process import environment, run_command, start_command, start_in_terminal
 
 from rebyte_async.emulator import (
     Drop,
@@ -32,7 +32,7 @@ from rebyte_async.emulator import (
 )
 
 if TYPE_CHECKING:
-    from rebyte_async.emulator import Emulator, Fault
+    from rebyte_async.emulator import Emulator, Fault, Step, Turn
 
 SUBMIT = Match("POST", "/tasks")
 
@@ -260,6 +260,58 @@ async def test_a_question_is_shown_with_its_options(emulator: Emulator) -> None:
         assert await process.wait() == 0
     late = await run_command("answer", task_id, "--text", "Green", env=env)
     assert (late.code, late.err) == (9, f"error: task {task_id} waits on no question\n")
+
+
+_SEVERAL = question("Which one?", "Red", "Blue", also=[question("Which regions?", "eu", "us", multi_select=True)])
+
+
+def _answers(turn: Turn) -> Step:
+    return text(" ".join(f"{list(answer.selected_options)}{answer.custom_response or ''}" for answer in turn.answers))
+
+
+async def test_several_questions_are_shown_and_answered_by_number(emulator: Emulator) -> None:
+    """All questions are shown, and each value of the command names its question; what fits none is wrong usage."""
+    emulator.script(_SEVERAL, _answers)
+    env = environment(emulator)
+    async with start_command("run", "Ask", env=env) as process:
+        assert process.stdout is not None
+        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(7)]
+        assert lines[1:4] == ["? (1 of 2) Which one?", "?   1. Red", "?   2. Blue"]
+        assert lines[4:] == ["? (2 of 2) Which regions?", "?   1. eu", "?   2. us"]
+        answer = ("answer", lines[0].removeprefix("task "))
+        wrong = {
+            ("--option", "1"): "such as 1=1",
+            ("--option", "3=1"): "such as 1=3=1",
+            ("--option", "1=Green"): "no option of 'Which one?'; it has 1: Red, 2: Blue",
+            ("--text", "1=a", "--text", "1=b"): "takes one text",
+            ("--option", "1=2"): "answer 2 of 2 needs options, text, or both",
+        }
+        for options, words in wrong.items():
+            refused = await run_command(*answer, *options, env=env)
+            assert (refused.code, words in " ".join(refused.err.split())) == (2, True), refused.err
+        right = ("--option", "1=2", "--option", "2=us", "--option", "2=1", "--text", "2=!")
+        assert (await run_command(*answer, *right, env=env)).code == 0
+        assert await process.stdout.readline() == b"[1] [1, 0]!\n"
+        assert await process.wait() == 0
+
+
+async def test_questions_are_asked_in_a_terminal(emulator: Emulator) -> None:
+    """Without options the command asks one question after the other, and asks again for a number that is none."""
+    emulator.script(_SEVERAL, _answers)
+    env = environment(emulator)
+    async with start_command("run", "Ask", env=env) as process:
+        assert process.stdout is not None
+        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(7)]
+        async with start_in_terminal("answer", lines[0].removeprefix("task "), env=env) as terminal:
+            await terminal.shows("a number or your own words")
+            terminal.press("3\r")
+            await terminal.shows("the options are 1 to 2")
+            terminal.press("Green\r")
+            await terminal.shows("numbers with commas between")
+            terminal.press("1, us\r")
+            assert await terminal.wait() == 0
+        assert await process.stdout.readline() == b"[]Green [0, 1]\n"
+        assert await process.wait() == 0
 
 
 def test_what_cannot_be_right(rebyte_emulator: Emulator) -> None:

@@ -52,6 +52,10 @@ async def test_an_agent_waits_for_an_answer(emulator: Emulator, http: RawClient)
         {"selectedOptions": [True]},
         {"selectedOptions": "0"},
         {"selectedOptions": [0], "customResponse": 4},
+        {"selectedOptions": [0], "customResponse": None},
+        {"selectedOptions": [], "customResponse": ""},
+        {"customResponse": "without a selection"},
+        {"answers": [{"selectedOptions": [0]}]},
         None,
     ],
 )
@@ -81,6 +85,70 @@ async def test_several_options_can_be_selected_if_the_question_allows_it(emulato
         frames = parse(await stream.read())
 
     assert frames[0].data["payload"]["content"] == "You chose (0, 1) None"
+
+
+async def test_an_unused_custom_response_may_be_empty(emulator: Emulator, http: RawClient) -> None:
+    """The production client always sends a `customResponse`."""
+    emulator.script(question("Which?", "red", action_id=1, message_id="m"), _reply)
+    task_id = await http.create()
+    async with http.open(task_id) as stream:
+        await read_frame(stream)
+        body = _answer("m", 1, selectedOptions=[0], customResponse="")
+        assert (await http.call("POST", f"/tasks/{task_id}/answer", json=body)).status == 200
+        frames = parse(await stream.read())
+
+    assert frames[0].data["payload"]["content"] == "You chose (0,) "
+
+
+SEVERAL = question(
+    "Which one?", "red", "blue", also=[question("Which?", "a", "b", multi_select=True)], action_id=1, message_id="m"
+)
+RED, BOTH = {"selectedOptions": [0]}, {"selectedOptions": [0, 1], "customResponse": "both"}
+
+
+async def test_several_questions_take_an_answer_each(emulator: Emulator, http: RawClient) -> None:
+    """The event has all questions, the first also by itself, and the agent gets an answer to each in order."""
+    emulator.script(SEVERAL, lambda turn: text(str([list(answer.selected_options) for answer in turn.answers])))
+    task_id = await http.create()
+    async with http.open(task_id) as stream:
+        payload = (await read_frame(stream)).data["payload"]
+        body = _answer("m", 1, answers=[RED, BOTH])
+        assert (await http.call("POST", f"/tasks/{task_id}/answer", json=body)).status == 200
+        frames = parse(await stream.read())
+
+    first = {"question": "Which one?", "options": [{"label": "red"}, {"label": "blue"}], "multiSelect": False}
+    second = {"question": "Which?", "options": [{"label": "a"}, {"label": "b"}], "multiSelect": True}
+    assert payload == {"actionId": "1", "messageId": "m", **first, "questions": [first, second]}
+    assert frames[0].data["payload"]["content"] == "[[0], [0, 1]]"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        RED,
+        {"answers": [RED]},
+        {"answers": [RED, BOTH, BOTH]},
+        {"answers": [BOTH, RED]},
+        {"answers": [RED, {"selectedOptions": [2]}]},
+        {"answers": [RED, {"selectedOptions": [], "customResponse": ""}]},
+        {"answers": [RED, None]},
+        {"answers": RED},
+    ],
+)
+async def test_several_questions_refuse_another_form(emulator: Emulator, http: RawClient, answer: Any) -> None:
+    """The number, the order and the form of the answers are those of the questions, or they get a 400."""
+    emulator.script(SEVERAL)
+    task_id = await http.create()
+    async with http.open(task_id) as stream:
+        await read_frame(stream)
+
+    wrong = await http.call(
+        "POST", f"/tasks/{task_id}/answer", json={"messageId": "m", "actionId": 1, "answer": answer}
+    )
+    right = await http.call("POST", f"/tasks/{task_id}/answer", json=_answer("m", 1, answers=[RED, BOTH]))
+
+    assert (wrong.status, wrong.code) == (400, "validation_error")
+    assert right.status == 200
 
 
 @pytest.mark.parametrize("body", [{"messageId": "other", "actionId": 1}, {"messageId": "m", "actionId": 2}])
