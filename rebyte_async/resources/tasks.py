@@ -301,10 +301,11 @@ class Tasks(Resource):
         async def upload() -> None:
             arguments["files"] = await self.attach(arguments.get("files", ()))
 
-        async def submit() -> TaskEventStream:
+        async def submit() -> tuple[Task | None, TaskEventStream]:
             if task_id is None:
-                return self.events((await self.create(prompt, **arguments)).id)
-            return self.events(task_id, prompt_id=(await self.prompt(task_id, prompt, **arguments)).id)
+                task = await self.create(prompt, **arguments)
+                return task, self.events(task.id)
+            return None, self.events(task_id, prompt_id=(await self.prompt(task_id, prompt, **arguments)).id)
 
         cancel = partial(waiting.cancel_until_terminal, self, sleep=self._transport.time.sleep)
         return TaskRun(upload, submit, cancel, task_id, check, cancel_remote)

@@ -171,6 +171,11 @@ class TaskEventStream:
             if self._turn.piece:
                 yield self._turn.piece
 
+    @property
+    def last_piece(self) -> str:
+        """What the last event added to the text, for those who read events and text together; often empty."""
+        return self._turn.piece
+
     async def until_done(self) -> TaskResult:
         """Read to the end of the turn.
 

@@ -129,6 +129,8 @@ class TaskResult(Value):
     """All text that the agent wrote in the turn, with a blank line between blocks and without repetitions."""
     events_seen: int
     """How many events were delivered."""
+    workspace_id: str | None = None
+    """The agent computer that the task runs on, where its artifacts are; None where it isn't known."""
 
 
 class Visibility(StrEnum):

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from rebyte_async import AsyncRebyte, RetryPolicy, errors
-from rebyte_async.emulator import Drop, Emulator, Match, Status, fail, hold, pause, succeed
+from rebyte_async.emulator import Drop, Emulator, Match, Status, artifact, fail, hold, pause, succeed
 from rebyte_async.emulator import text as says
 from rebyte_async.types import TaskResult, TextEvent
 from support.clients import SkippedTime, client_of
@@ -358,3 +358,41 @@ async def test_wait_reads_the_task_when_only_its_stream_is_forbidden() -> None:
     task = TaskServer([[http_response(403)]], [{"status": "running"}, {"status": "completed"}])
     async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time) as client:
         assert (await client.tasks.wait(TASK_ID)).status == "completed"
+
+
+async def test_a_run_has_what_its_stream_has(rebyte_emulator: Emulator, rebyte_client: AsyncRebyte) -> None:
+    """A run knows its task, workspace, prompt, cursor, end and result, and reaches the artifacts that it left."""
+    rebyte_emulator.script(says("one "), says("two"), artifact("out.txt", b"42"))
+    run = rebyte_client.tasks.run("Do it")
+    assert repr(run) == "<TaskRun that has not started>"
+    assert [run.task, run.task_id, run.workspace_id, run.prompt_id, run.cursor, run.done, run.result] == [None] * 7
+    await run.cancel()
+    pieces = [piece async for piece in run.text()]
+    assert run.task is not None
+    assert run.stream is not None
+    assert (run.task_id, run.workspace_id) == (run.task.id, run.task.workspace_id)
+    assert (run.prompt_id, run.cursor, run.done) == (run.stream.prompt_id, run.stream.cursor, run.stream.done)
+    result = await run
+    assert ("".join(pieces), run.result, result.workspace_id) == (result.text, result, run.workspace_id)
+    assert result.workspace_id is not None
+    assert await rebyte_client.artifacts.read(result.workspace_id, "out.txt") == b"42"
+    assert repr(run).startswith(f"<TaskRun of task {run.task_id}: ")
+    await run.cancel()
+    await run.aclose()
+
+
+async def test_a_run_is_canceled(rebyte_emulator: Emulator, rebyte_client: AsyncRebyte) -> None:
+    """`cancel` ends the remote task, which the run then reports."""
+    rebyte_emulator.script(says("begun"), hold())
+    run = rebyte_client.tasks.run("Do it", check=False)
+    assert "begun" in await anext(run.text())
+    await run.cancel()
+    assert (await run).status == "canceled"
+
+
+async def test_a_next_turn_knows_its_task(rebyte_client: AsyncRebyte) -> None:
+    """The next turn of a task has its id; its workspace isn't known without another read."""
+    first = await rebyte_client.tasks.run("One")
+    run = rebyte_client.tasks.run("Two", task_id=first.task_id)
+    result = await run
+    assert (result.task_id, run.task, result.workspace_id) == (first.task_id, None, None)
