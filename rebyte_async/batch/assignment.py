@@ -23,7 +23,7 @@ def assign(fitting: Sequence[Sequence[int]]) -> list[int] | None:
     owners: dict[int, int] = {}  # the task of each create
     places: dict[int, int] = {}  # the create of each task
     for task in range(len(fitting)):
-        movers = {}  # for each create that was reached, the task that would move there
+        movers: dict[int, int] = {}  # for each create that was reached, the task that would move there
         free: int | None = None
         waiting = deque([task])
         while waiting and free is None:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from inspect import isawaitable
 from typing import TypeAlias
@@ -165,12 +165,11 @@ class AsyncReader(ItemReader):
         iterator, items = self._iterator, self._items
         self._iterator = self._items = None
         for source in (iterator,) if iterator is items else (iterator, items):
-            if callable(aclose := getattr(source, "aclose", None)):
-                await aclose()
-            elif (
-                source is iterator and callable(close := getattr(source, "close", None)) and isawaitable(end := close())
-            ):
-                await end
+            close: Callable[[], object] | None = getattr(source, "aclose", None)
+            if close is None and source is iterator:
+                close = getattr(source, "close", None)
+            if close is not None and isawaitable(closing := close()):
+                await closing
 
 
 def check_items(items: object) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,11 +65,10 @@ class Truth:
     rivals: tuple[AmbiguousCreate, ...]  # creates of items that ended without a decision
     tasks: tuple[Candidate, ...]  # in the order in which they are listed, with the evidence that there is
     made: dict[str, AmbiguousCreate]  # the creates that made a task, by its id
-    verdicts: dict[int, Verdict] = field(init=False)
-
-    @verdicts.default
-    def _match(self) -> dict[int, Verdict]:
-        return match_tasks(self.creates, self.tasks, rivals=self.rivals)
+    verdicts: dict[int, Verdict] = field(
+        default=Factory(lambda truth: match_tasks(truth.creates, truth.tasks, rivals=truth.rivals), takes_self=True),
+        init=False,
+    )
 
     def absent(self) -> list[AmbiguousCreate]:
         """The creates of which the verdict says that they made no task, so that they are sent again."""

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from attrs import fields, frozen
+from attrs import evolve, fields, frozen
 
 from rebyte_async.batch.journal import schema
 from rebyte_async.batch.journal.file import BUSY_TIMEOUT, check_none_lost
@@ -66,8 +66,8 @@ class JournalItem:
         """The item's outcome; None while it hasn't ended."""
         if self.status is None:
             return None
-        values = {each.name: getattr(self, each.name) for each in fields(BatchOutcome)}
-        return BatchOutcome(**values | {"error": self.error or explain_end(self.status, self.final_result)})
+        outcome = BatchOutcome(**{each.name: getattr(self, each.name) for each in fields(BatchOutcome)})
+        return evolve(outcome, error=self.error or explain_end(self.status, self.final_result))
 
 
 @frozen(kw_only=True)
