@@ -93,6 +93,23 @@ async def test_everything_an_agent_does(emulator: Emulator) -> None:
     assert f"interrupted: task {task_id} keeps running" in terminal.screen
 
 
+async def test_all_questions_that_are_asked_at_once_are_shown(emulator: Emulator) -> None:
+    """Each question has its number and its options, and the command to answer them asks one by one."""
+    emulator.script(question("Which one?", "Red", also=[question("A name?")]))
+    async with start_in_terminal("run", "x", env=environment(emulator)) as terminal:
+        await terminal.shows("waiting for an answer")
+        task_id = terminal.screen[0].removeprefix("task ")
+        assert terminal.screen[2:-1] == [
+            "? (1 of 2) Which one?",
+            "  1. Red",
+            "? (2 of 2) A name?",
+            "  The agent waits. Answer from another terminal:",
+            f"    rebyte-async answer {task_id}",
+        ]
+        terminal.press("\x03")
+        assert await terminal.wait() == 130
+
+
 async def test_the_line_being_written_is_visible(emulator: Emulator) -> None:
     """A line shows before it is complete, with a status below it."""
     emulator.script(delta("Half a li"), hold(), delta("ne is whole."))
