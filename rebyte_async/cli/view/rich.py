@@ -182,7 +182,6 @@ class RichView(View):
             lines += Prose("bold yellow").feed(f"? {sanitize(title).strip()}\n", self._width)
             lines += [self._cut(_option_line(number, option)) for number, option in enumerate(question.options, 1)]
         self._print_block("question", lines)
-        self._status = "waiting for an answer"
         if self._task_id:
             choice = " --option 1" if event.options else ' --text "..."'
             several = " (several may be chosen)" if event.multi_select and event.options else ""
@@ -191,6 +190,7 @@ class RichView(View):
             how = f"  The agent waits. Answer from another terminal{several}:\n"
             self._print(*Prose("dim").feed(how, self._width))
             self._print_unbroken(Text(f"    rebyte-async answer {one_line(self._task_id)}{choice}", style="dim"))
+        self._status = "waiting for an answer"
 
     def _note_usage(self, usage: Mapping[str, Any]) -> None:
         counts = {way: usage.get(f"{way}put_tokens") for way in ("in", "out")}
