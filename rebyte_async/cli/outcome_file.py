@@ -112,12 +112,12 @@ class OutcomeFile:
         replace_file(part_of(self.path), self.path)
 
     def _open(self, path: Path) -> TextIO:
-        if self._file is None and self.is_stdout:
-            self._file = sys.stdout
-        elif self._file is None:
-            target = path if self._is_stream else part_of(path)
-            self._file = open(target, "w", encoding="utf-8", opener=open_private)  # noqa: SIM115
-        return self._file
+        if self._file is not None:
+            return self._file
+        target = path if self._is_stream else part_of(path)
+        file = sys.stdout if self.is_stdout else open(target, "w", encoding="utf-8", opener=open_private)  # noqa: SIM115
+        self._file = file
+        return file
 
     @property
     def is_stdout(self) -> bool:

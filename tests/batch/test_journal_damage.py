@@ -22,7 +22,10 @@ import pytest
 from rebyte_async.batch import BatchItem, read_journal
 from rebyte_async.batch.items import to_new_item
 from rebyte_async.batch.journal import RunJournal, store_at
+from rebyte_async.batch.journal.integrity import add_row_sum
+from rebyte_async.batch.journal.schema import COUNT_COMMIT, save
 from rebyte_async.errors import JournalError
+from support.journals import row, write_journal
 
 DAMAGES = int(os.environ.get("REBYTE_DAMAGES", "60"))
 SEED = int(os.environ.get("REBYTE_DAMAGE_SEED", "1"))
@@ -210,3 +213,29 @@ def test_damage_changes_no_answer(tmp_path: Path) -> None:
         results["refused" if found is None else "the same"] += 1
         shutil.rmtree(tmp_path / "trial")
     print(f"{DAMAGES} damages: {dict(results)}")  # noqa: T201 - figures for who sets the number
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE items SET final_result = 'another' WHERE key = 'b'", "a row of items has changed"),
+        ("UPDATE former_tasks SET task_id = 'another'", "a row of former_tasks has changed"),
+        ("DELETE FROM items WHERE key = 'b'", "rows are missing, or older"),
+        ("UPDATE state SET is_open = 1", "the row of state has changed"),
+        ("DELETE FROM state", "the row of state has changed"),
+        ("DROP INDEX items_open", "its tables have changed"),
+        ("DROP TRIGGER items_update", "its tables have changed"),
+    ],
+)
+def test_a_change_that_no_run_made_is_named(tmp_path: Path, statement: str, message: str) -> None:
+    """What SQLite takes for sound is refused by name where it isn't what a run has written."""
+    path = write_journal(tmp_path / NAME, [row("a"), row("b")])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        add_row_sum(connection)
+        connection.execute(save("former_tasks"), ("task-c", 1))
+        connection.execute(COUNT_COMMIT, (False, 3))
+        connection.execute(statement)
+    with pytest.raises(JournalError, match=f"is damaged: {message}"):
+        read_journal(path)
+    with pytest.raises(JournalError, match=f"is damaged: {message}"):
+        run_once(path)
