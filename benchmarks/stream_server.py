@@ -96,7 +96,7 @@ def pieces(api: str, plan: Plan) -> tuple[bytes, ...]:
     make = EVENTS[api]
     events = [make(number, keys=plan.keys) for number in range(plan.events)]
     frames = [frame(event.get("type", "event"), event) for event in events]
-    end = frame("done", {"status": "succeeded", "lastSeq": plan.events - 1, "finalResult": "all of it"})
+    end = frame("done", {"status": "succeeded", "lastSeq": plan.events - 1, "finalResult": "the next words"})
     last = [end] if api == "v1" else []
     first, rest = frames[0], [*frames[1:], *last]
     if plan.chunk:

@@ -29,6 +29,8 @@ _DONE_STATUSES = {
     "completed": TaskStatus.COMPLETED,
     "canceled": TaskStatus.CANCELED,
     "cancelled": TaskStatus.CANCELED,
+    "failed": TaskStatus.FAILED,
+    "error": TaskStatus.FAILED,
 }
 _new = object.__new__
 _read_time = datetime.fromisoformat
@@ -49,11 +51,13 @@ def decode_event(data: bytes | str, backend: Backend = BACKEND) -> TaskEvent:
 def decode_done(data: bytes | str, backend: Backend = BACKEND) -> Done:
     """Decode the data of a `done` frame. It must be a JSON object, else: `DecodeError`.
 
-    A value that is missing or has the wrong type is None or empty. A status that is missing or unknown is `failed`.
+    A value that is missing or has the wrong type is None or empty. An unknown status stays as it is: the task must be
+    read before such a frame is believed (contract §4.8).
     """
     document = _load_object(data, backend)
+    status = as_str(document.get("status")) or ""
     return Done(
-        status=_DONE_STATUSES.get((as_str(document.get("status")) or "").casefold(), TaskStatus.FAILED),
+        status=_DONE_STATUSES.get(status.casefold()) or cast("TaskStatus", status),
         last_seq=as_int(document.get("lastSeq")),
         final_result=as_str(document.get("finalResult")) or "",
     )

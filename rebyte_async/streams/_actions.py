@@ -26,6 +26,7 @@ class ReadContent(NamedTuple):
     """Read the task's content; where it can't be had, `then` is given the error instead."""
 
     then: Callable[[TaskContent | None, RebyteError | None], Action]
+    is_single_try: bool = False  # whether a failure isn't waited out
 
 
 class ReadSubPrompts(NamedTuple):

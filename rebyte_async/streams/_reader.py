@@ -110,8 +110,8 @@ class TurnReader:
                     action = then(await self._read_task())
                 case act.ReadResult(then):
                     action = then(await self._read_result())
-                case act.ReadContent(then):
-                    action = then(*await self._read_content())
+                case act.ReadContent(then, is_single_try):
+                    action = then(*await self._read_content(is_single_try=is_single_try))
                 case act.ReadSubPrompts(then):
                     await self._read_subprompts(include_quiet=True)
                     action = then()
@@ -208,11 +208,12 @@ class TurnReader:
         except errors.RebyteError:
             return None
 
-    async def _read_content(self) -> tuple[TaskContent | None, errors.RebyteError | None]:
+    async def _read_content(self, *, is_single_try: bool) -> tuple[TaskContent | None, errors.RebyteError | None]:
         try:
             return await self._source.read_content(), None
-        except (errors.DecodeError, errors.APIError) as error:
-            if isinstance(error, errors.APIError) and is_transient(self._source.retry, error):
+        except (errors.DecodeError, errors.TransportError, errors.APIError) as error:
+            is_refused = isinstance(error, errors.APIError) and not is_transient(self._source.retry, error)
+            if not (is_single_try or is_refused or isinstance(error, errors.DecodeError)):
                 raise
             return None, error
 

@@ -39,16 +39,22 @@ class TailState:
     """The end of a turn as far as its events show it, replayed ones included (contract §4.5)."""
 
     has_final_text: bool = field(default=False, init=False)  # whether text has come after the last tool call
-    _last_seq: int = field(default=-1, init=False)
+    _texts: list[str] | None = field(default=None, init=False)  # those that this replay has shown after its last call
+    last_seq: int = field(default=-1, init=False)  # the highest number that has come
     _calls: set[str | int] | None = field(default=None, init=False)  # the tool calls that are known
     _ahead: set[str | int] | None = field(default=None, init=False)  # those that this replay hasn't reached yet
     _has_begun: bool = field(default=False, init=False)  # whether this replay has brought an event
     _call_seq: int | None = field(default=None, init=False)  # the number of the last call, as this replay numbers
 
-    def restart(self) -> None:
-        """Expect a replay: a text that it shows before a call that is known isn't after the last call."""
+    def restart(self, *, is_whole: bool = False) -> None:
+        """Expect a replay: a text that it shows before a call that is known isn't after the last call.
+
+        It is certain to be one from the turn's start (`is_whole`), or that shows with its first event.
+        """
         self._ahead = self._calls and self._calls.copy()
-        self._has_begun = False
+        self._has_begun = is_whole
+        if is_whole:
+            self._call_seq = self._texts = None
 
     def observe(self, event: TaskEvent, is_new: bool) -> None:
         """Take note of an event of the turn, new or replayed."""
@@ -57,16 +63,20 @@ class TailState:
             if is_new:  # the server resumed where it had stopped instead of replaying: no known call will come again
                 self._ahead = None
             else:  # a replay may number the events differently (contract §4.2)
-                self._call_seq = None
+                self._call_seq = self._texts = None
         seq = event.seq
         if isinstance(event, ToolUseEvent):
             self._observe_call(event)
-        elif not self.has_final_text and isinstance(event, _TEXTS):
-            # A text that comes after the call but has a lower number is a repeated or late one.
-            is_after_call = seq is None or self._call_seq is None or seq > self._call_seq
-            self.has_final_text = bool(event.text) and not self._ahead and is_after_call
-        if seq is not None and seq > self._last_seq:
-            self._last_seq = seq
+        elif isinstance(event, _TEXTS):
+            if self._texts is None:
+                self._texts = []
+            self._texts.append(event.text)
+            if not self.has_final_text:
+                # A text that comes after the call but has a lower number is a repeated or late one.
+                is_after_call = seq is None or self._call_seq is None or seq > self._call_seq
+                self.has_final_text = bool(event.text) and not self._ahead and is_after_call
+        if seq is not None and seq > self.last_seq:
+            self.last_seq = seq
 
     def _observe_call(self, event: ToolUseEvent) -> None:
         identity = event.seq if event.event_key is None else event.event_key
@@ -76,6 +86,7 @@ class TailState:
         if identity in self._calls and identity not in (self._ahead or ()):  # the same call, twice on one connection
             return
         self.has_final_text = False
+        self._texts = None
         self._calls.add(call)
         if self._ahead:
             self._ahead.discard(call)
@@ -84,7 +95,12 @@ class TailState:
 
     def reaches(self, last_seq: int | None) -> bool:
         """Whether the last event that the server announced has come; True when it announced none."""
-        return last_seq is None or self._last_seq >= last_seq
+        return last_seq is None or self.last_seq >= last_seq
+
+    @property
+    def final_text(self) -> str:
+        """The text that this replay has shown after the last call, without white space."""
+        return _squeeze("".join(self._texts or ()))
 
 
 def _is_event(name: str, data: str, _: str) -> bool:
@@ -93,6 +109,10 @@ def _is_event(name: str, data: str, _: str) -> bool:
     except DecodeError:
         return False
     return name == "event"
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text.split())
 
 
 @define(eq=False, repr=False, weakref_slot=False)
@@ -248,7 +268,7 @@ class TurnState:
 
     def inject_turn(self, events: Iterable[TaskEvent]) -> None:
         """Have the events of the turn delivered as its content has them: a replay of the whole turn."""
-        self.tail.restart()
+        self.tail.restart(is_whole=True)
         self.inject((event, "") for event in events)
 
     @property
@@ -256,8 +276,19 @@ class TurnState:
         return write_cursor(self.task_id, CursorPosition(self.prompt_id, self.delivered))
 
     @property
-    def last_block(self) -> str:
-        return self._text.last_block
+    def final_text(self) -> str:
+        """The last text, unless it was said before a tool call: then it is no answer (contract §4.8)."""
+        return self._text.last_block if self.tail.has_final_text else ""
+
+    def has_final_result(self, final_result: str) -> bool:
+        """Whether the text after the last call holds the final result, white space aside, or all the text ends so."""
+        return _squeeze(final_result) in self.tail.final_text or self.ends_with(final_result)
+
+    def ends_with(self, final_result: str) -> bool:
+        """Whether the text ends with the final result, white space aside; False for an empty one."""
+        end = _squeeze(final_result)
+        # A replay may have been cut short since, and a stream that resumes hasn't all the text itself.
+        return bool(end) and (self.tail.final_text.endswith(end) or _squeeze(self._text.text).endswith(end))
 
     def result(self, done: Done | None = None) -> TaskResult:
         return TaskResult(

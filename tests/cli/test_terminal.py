@@ -14,6 +14,7 @@ from rebyte_async.emulator import (
     fail,
     hold,
     init,
+    pause,
     question,
     result,
     succeed,
@@ -127,6 +128,7 @@ async def test_a_final_result_that_was_not_said_is_below_a_rule(emulator: Emulat
         text("I worked."),
         result("It is 42.\n\n- a\n- b", usage={"input_tokens": 1200, "output_tokens": 7}),
         succeed("Another answer."),
+        pause(0),
     )
     async with start_in_terminal("run", "x", env=environment(emulator)) as terminal:
         assert await terminal.wait() == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,8 +13,10 @@ from rebyte_async.emulator import (
     comment,
     delta,
     error,
+    fail,
     hold,
     init,
+    pause,
     raw,
     result,
     succeed,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 async def test_a_stream_has_the_documented_frames(emulator: Emulator, http: RawClient) -> None:
     """Event frames with all fields come first, then `done`, then the end of the response."""
-    emulator.script(text("Hi"), succeed("Bye"))
+    emulator.script(text("Hi"), succeed())
     task_id = await http.create()
 
     async with http.open(task_id) as response:
@@ -48,7 +50,34 @@ async def test_a_stream_has_the_documented_frames(emulator: Emulator, http: RawC
         "eventType": "text",
         "payload": {"content": "Hi"},
     }
-    assert done.data == {"status": "succeeded", "lastSeq": 1, "finalResult": "Bye"}
+    assert done.data == {"status": "succeeded", "lastSeq": 1, "finalResult": "Hi"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "types"),
+    [
+        ([text("Hi"), succeed("Bye")], ["text", "result"]),
+        ([text("Bye"), tool_use("Bash"), succeed("Bye")], ["text", "tool_use", "result"]),
+        ([tool_use("Bash"), text("Good B y e!"), succeed("Bye")], ["tool_use", "text"]),
+        ([text("Hi"), fail("Bye")], ["text"]),
+        ([text("Hi"), succeed("Bye"), pause(0)], ["text"]),
+    ],
+)
+async def test_a_turn_that_succeeds_says_its_final_result(
+    emulator: Emulator, http: RawClient, steps: list[Any], types: list[str]
+) -> None:
+    """A final result that no text after the last tool call has comes in a result event, unless more steps follow."""
+    emulator.script(steps)
+    *events, done = await http.frames(await http.create())
+    assert [event.data["eventType"] for event in events] == types
+    assert done.data["finalResult"] == "Bye"
+
+
+async def test_what_was_said_before_a_tool_call_is_no_final_result(emulator: Emulator, http: RawClient) -> None:
+    """A turn that ends on a tool call has an empty final result."""
+    for steps in ([text("I look.")], [result("I look.")]):
+        emulator.script(steps, tool_use("Bash"), tool_result("x"))
+        assert (await http.frames(await http.create()))[-1].data["finalResult"] == ""
 
 
 async def test_events_are_streamed_as_they_come(emulator: Emulator, http: RawClient) -> None:
@@ -162,7 +191,7 @@ async def test_every_kind_of_event_can_be_scripted(emulator: Emulator, http: Raw
         ("tool_use", {"tool_id": "t2", "tool_name": "Read", "params": {"path": "x"}}),
         ("telemetry", {"cpu": 0.5}),
     ]
-    assert frames[-1].data["finalResult"] == "Done"
+    assert frames[-1].data["finalResult"] == ""
 
 
 @pytest.mark.parametrize(

@@ -292,7 +292,7 @@ async def test_the_final_result_falls_back(final: str, task_result: str | None, 
     """The final result is the done frame's, else the task's, else the last text."""
     state = {"status": "completed", "finalResult": task_result, "prompts": [{"id": "p1", "status": "succeeded"}]}
     task = TaskServer([[*FRAMES, done("succeeded", 6, final)]], [state])
-    async with RawServer(task) as server, client_of(server.url) as client:
+    async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time) as client:
         result = await client.tasks.events(TASK_ID).until_done()
     assert result.final_result == expected
     assert result.status == "completed"
@@ -415,7 +415,9 @@ async def test_a_resumed_turn_is_not_mistaken_for_an_empty_one() -> None:
     async with RawServer(TaskServer([[frames[0], DROP], [DROP]])) as server, client_of(server.url) as client:
         with pytest.raises(errors.StreamInterruptedError) as caught:
             await client.tasks.events(TASK_ID).until_done()
-    task = TaskServer([[frames[0], CLOSE], *[[CLOSE]] * 5, [frames[1], END]], [RUNNING, completed])
+    task = TaskServer(
+        [[frames[0], CLOSE], *[[CLOSE]] * 5, [frames[1], done("succeeded", 2, "you")]], [RUNNING, completed]
+    )
     async with RawServer(task) as server, client_of(server.url, _time=SkippedTime().time) as client:
         async with client.tasks.events(TASK_ID, after=caught.value.cursor) as stream:
             assert [event.seq async for event in stream] == [2]

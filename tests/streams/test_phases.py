@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from attrs import evolve
 
+from rebyte_async import errors
 from rebyte_async._wire.models import decode
 from rebyte_async.sse import ServerSentEvent
 from rebyte_async.streams import _actions as act
 from rebyte_async.streams._completion import TRANSITIONS, CompletionDetector, Finding, Phase
 from rebyte_async.streams._delivered import DeliveredSet
 from rebyte_async.streams._turn import TurnState
-from rebyte_async.types import Done, Task, TaskContent, TaskStatus
+from rebyte_async.types import Done, Task, TaskContent, TaskEvent, TaskStatus
 from support.fake_source import task
-from support.task_server import TASK_ID, event, text
+from support.task_server import TASK_ID, event, text, tool_use
 
 DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
-EARLY = Done(status=TaskStatus.COMPLETED, last_seq=5, final_result="")
+EARLY = Done(status=TaskStatus.COMPLETED, last_seq=5, final_result="Hello")
 WHOLE = Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="Hello")
 EMPTY = Done(status=TaskStatus.COMPLETED, last_seq=-1, final_result="")
 
@@ -71,14 +73,61 @@ def reachable(start: Phase) -> set[Phase]:
 
 
 def test_an_early_done_frame_drains_the_stream() -> None:
-    """A done frame that announces more than has come is waited on, a second at a time, and then believed."""
+    """What a done frame announces is looked for on the stream, a second at a time, and twice in the content."""
     detector, _ = make_detector(text(1, "Hello"))
-    for _ in range(2):
-        assert detector.on_done_frame(EARLY) == act.Wait(act.PAUSE)
-        assert detector.phase is Phase.DRAINING
+    error = errors.NotFoundError(404)
+    for fruitless in range(8):
+        action = detector.on_done_frame(EARLY)
+        if fruitless == 1:
+            assert (action, detector.phase) == (act.CONTINUE, Phase.READING_CONTENT)
+            action = read_content(detector, None, error)
+        assert (action, detector.phase) == (act.Wait(act.PAUSE), Phase.DRAINING)
         assert detector.next_action() is None
     assert detector.on_done_frame(EARLY) == act.CONTINUE
-    assert detector.phase is Phase.FINISHING
+    assert detector.phase is Phase.READING_CONTENT
+    assert read_content(detector, None, error) == act.GiveUp(
+        "the turn has ended, but its last events came neither by the stream nor by the task's content", error
+    )
+
+
+def test_the_content_ends_a_drain() -> None:
+    """Read after the first fruitless try, it brings the final result and the text that the stream hasn't brought."""
+    detector, turn = make_detector(text(1, "I look."), tool_use(2))
+    bare = Done(status=TaskStatus.COMPLETED, last_seq=2, final_result="")
+    assert carry_out(detector.on_done_frame(bare), task("completed")) == act.Wait()
+    assert detector.on_done_frame(bare) == act.CONTINUE
+    call = {"seq": 2, "promptId": "p1", "eventType": "tool_use", "payload": {"id": "tool1", "name": "Bash"}}
+    events = [call, {"seq": 3, "promptId": "p1", "eventType": "text", "payload": {"content": "42"}}]
+    ours = {"id": "p1", "status": "succeeded", "response": "42", "events": events}
+    content = decode(TaskContent, {"id": TASK_ID, "prompts": [ours]})
+    assert read_content(detector, content, None) == act.InjectTail(content.prompts[0])
+    turn.inject_turn(content.prompts[0].events or ())
+    while turn.next_event():
+        pass
+    leave = detector.next_action()
+    assert isinstance(leave, act.LeaveStream)
+    assert leave.then == act.CONTINUE
+    assert detector.next_action() == act.CONTINUE
+    assert detector.done == Done(status=TaskStatus.COMPLETED, last_seq=2, final_result="42")
+
+
+def test_an_unknown_word_in_a_done_frame_is_believed_when_the_task_has_ended() -> None:
+    """What the task says of the turn is its end; a word that isn't known is none by itself."""
+    for status, phase in [("running", Phase.FOLLOWING), ("completed", Phase.FINISHING), ("failed", Phase.FINISHING)]:
+        detector, _ = make_detector(text(1, "Hello"))
+        carry_out(detector.on_done_frame(evolve(WHOLE, status=cast("TaskStatus", "paused"))), task(status))
+        assert detector.phase is phase
+
+
+def read_content(
+    detector: CompletionDetector, content: TaskContent | None, error: errors.RebyteError | None
+) -> act.Action:
+    """Give a detector what the one read of the content found, and return the next action."""
+    leave = detector.next_action()
+    assert isinstance(leave, act.LeaveStream)
+    assert isinstance(leave.then, act.ReadContent)
+    assert leave.then.is_single_try
+    return leave.then.then(content, error)
 
 
 def test_a_whole_turn_ends_without_a_read_of_the_task() -> None:
@@ -120,11 +169,12 @@ def test_an_empty_connection_is_believed_after_three_reads_in_a_row() -> None:
     for status in statuses:
         assert carry_out(detector.on_done_frame(EMPTY), task(status)) == act.Wait(act.PAUSE)
         assert detector.phase is Phase.FOLLOWING
-    assert carry_out(detector.on_done_frame(EMPTY), task("completed")) == act.CONTINUE
-    assert detector.phase is Phase.FINISHING
-    action = detector.next_action()
-    assert action is not None
-    assert carry_out(action, task("completed", final_result="from the task")) == act.CONTINUE
+    ended = task("completed", final_result="from the task")
+    assert carry_out(detector.on_done_frame(EMPTY), ended) == act.CONTINUE
+    phases = [detector.phase]
+    assert read_content(detector, None, errors.NotFoundError(404)) == act.CONTINUE
+    assert [*phases, detector.phase] == [Phase.READING_CONTENT, Phase.FINISHING]
+    assert detector.next_action() == act.CONTINUE
     assert detector.done == Done(status=TaskStatus.COMPLETED, last_seq=-1, final_result="from the task")
 
 
@@ -143,12 +193,19 @@ def test_a_later_turn_leaves_the_tail_to_the_content(*, is_draining: bool) -> No
         action = detector.next_action()
         assert isinstance(action, act.LeaveStream)
         if isinstance(action.then, act.ReadTask):
+            assert not is_draining
             read = carry_out(action.then, task("completed", "p1", "p2"))
-            assert isinstance(read, act.ReadContent)
+        else:
+            read = action.then
+        if isinstance(read, act.ReadContent):
+            assert not read.is_single_try
             assert read.then(content, None) == act.InjectTail(content.prompts[0])
         else:
-            decisions.append(action.then)
-    assert decisions == [act.Wait()] * is_draining + [act.CONTINUE]
+            decisions.append(read)
+        if is_draining and len(decisions) == 2:  # the content lags: it has the last number only now
+            turn.inject_turn(decode(TaskEvent, row) for row in [{"seq": 5, "eventType": "other", "payload": {}}])
+            turn.next_event()
+    assert decisions == [act.Wait()] * (2 * is_draining) + [act.CONTINUE]
     assert [*phases, detector.phase] == [Phase.READING_CONTENT, Phase.FINISHING]
 
 
@@ -199,6 +256,7 @@ def test_a_drain_without_any_event_looks_at_the_task() -> None:
     detector, turn = make_detector(text(1, "Hello"))
     detector.on_done_frame(EARLY)
     turn.restart()
-    assert carry_out(detector.on_closed(has_news=False), task("completed")) == act.Wait()
+    assert carry_out(detector.on_closed(has_news=False), task("completed")) == act.CONTINUE
+    assert read_content(detector, None, errors.NotFoundError(404)) == act.Wait()
     assert carry_out(detector.on_closed(has_news=False), task("completed", "p1", "p2")) == act.CONTINUE
     assert detector.phase is Phase.READING_CONTENT

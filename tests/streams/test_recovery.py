@@ -86,10 +86,10 @@ async def test_a_whole_stream_needs_one_connect(cut: str) -> None:
 async def test_a_cut_is_recovered_from_by_the_replay(manner: Any, after: int, cut: str, *, keys: bool) -> None:
     """Wherever the stream is cut, every event comes once and in order."""
     frames = [text(seq, f"word {seq}", key=f"k{seq}" if keys else None) for seq in (1, 2, 3)]
-    task = TaskServer([[*frames[:after], manner], [*frames, END]], [RUNNING], cut=CUTS[cut])
+    task = TaskServer([[*frames[:after], manner], [*frames, done("succeeded", 3, "word 3")]], [RUNNING], cut=CUTS[cut])
     got = await follow(task)
     assert got.seqs == [1, 2, 3]
-    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=3, final_result="you")
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=3, final_result="word 3")
     assert got.reconnects == 1
 
 
@@ -212,11 +212,11 @@ async def test_draining_is_bounded() -> None:
     assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="from the task")
 
 
-async def test_a_plausible_end_is_drained_twice() -> None:
-    """With the last number delivered and a final result in the done frame, two fruitless tries are enough."""
+async def test_a_final_result_that_no_text_has_is_waited_for() -> None:
+    """With the last number delivered, the final result of the done frame is believed once stream and content were."""
     task = TaskServer([[tool_use(1), done("succeeded", 1, "the answer")]], [COMPLETED])
     got = await follow(task)
-    assert task.streams == 3
+    assert task.streams == 9
     assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="the answer")
 
 
@@ -250,10 +250,14 @@ async def test_a_close_without_done_on_an_ended_task_reads_the_tail() -> None:
     cut_short = [HELLO[0], CLOSE]
     got = await follow(TaskServer([cut_short, cut_short, [*HELLO, END]], [COMPLETED]))
     assert got.seqs == [1, 2, 3]
-    task = TaskServer([cut_short], [COMPLETED])
+    task = TaskServer([[*HELLO, CLOSE]], [{**COMPLETED, "finalResult": "you"}])
     got = await follow(task)
-    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=None, final_result="from the task")
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=None, final_result="you")
     assert task.streams == 3
+    task = TaskServer([cut_short], [COMPLETED])
+    with pytest.raises(errors.StreamInterruptedError, match="neither by the stream nor by the task's content"):
+        await follow(task)
+    assert task.streams == 9
 
 
 async def test_late_rows_and_renumbering_lose_nothing() -> None:
@@ -284,7 +288,7 @@ async def test_events_without_any_identity_come_once_each() -> None:
     same = event(None, content="same")
     other = event(None, content="other")
     got = await follow(
-        TaskServer([[same, same, DROP], [same, same, other, same, done("succeeded", None, "x")]], [RUNNING])
+        TaskServer([[same, same, DROP], [same, same, other, same, done("succeeded", None, "same")]], [RUNNING])
     )
     texts = [event.text for event in got.events if isinstance(event, TextEvent)]
     assert texts == ["same", "same", "other", "same"]
@@ -337,7 +341,7 @@ async def test_an_unknown_status_ends_the_stream() -> None:
 LATER = {"status": "running", "prompts": [{"id": "p1", "status": "succeeded"}, {"id": "p2", "status": "running"}]}
 
 
-def content_of(*seqs: int, response: str = "you") -> dict[str, Any]:
+def content_of(*seqs: int, response: str | None = "you") -> dict[str, Any]:
     """Return a task's content with events of our turn."""
     events = [{"seq": seq, "promptId": "p1", "eventType": "text", "payload": {"content": f"c{seq}"}} for seq in seqs]
     return {
@@ -471,7 +475,7 @@ async def test_idle_timeouts_with_new_events_between_are_survived() -> None:
 
 async def test_an_idle_stream_of_an_ended_task_ends() -> None:
     """A stream that never closes doesn't delay an end that the task reports."""
-    got = await follow(TaskServer([[*HELLO, SILENCE]], [COMPLETED]), idle_timeout=0.05)
+    got = await follow(TaskServer([[*HELLO, SILENCE]], [{**COMPLETED, "finalResult": "you"}]), idle_timeout=0.05)
     assert got.done is not None
     assert got.done.status == "completed"
 
@@ -522,17 +526,18 @@ async def test_a_replay_that_stops_before_a_known_call_has_no_final_text() -> No
         assert got.seqs == [1, 2, 3, 4]
 
 
-async def test_failed_tries_do_not_make_an_end_plausible() -> None:
-    """A plausible end is believed after two readings without anything new, and a failed connect is no reading."""
+async def test_failed_tries_are_no_readings_without_news() -> None:
+    """An end by the task alone is believed after two readings without anything new; a failed connect is none."""
     failures: list[list[Any]] = [[DROP], [GATEWAY]] * 3
-    connects = [[tool_use(1), done("succeeded", 1, "early")], *failures, [tool_use(1), text(2, "you"), END]]
-    got = await follow(TaskServer(connects, [COMPLETED]))
+    connects = [[HELLO[0], CLOSE], *failures, [*HELLO[:2], done("succeeded", 2, "there")]]
+    got = await follow(TaskServer(connects, [{**COMPLETED, "finalResult": ""}]))
     assert got.seqs == [1, 2]
 
 
 async def test_closes_while_draining_are_counted_and_spaced() -> None:
     """A task that still says running makes the drain neither endless nor a busy loop."""
-    task = TaskServer([[tool_use(1), done("succeeded", 1)], [tool_use(1), CLOSE]], [RUNNING])
+    content = content_of(response=None)
+    task = TaskServer([[tool_use(1), done("succeeded", 1)], [tool_use(1), CLOSE]], [RUNNING], content)
     got = await follow(task)
     assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=1)
     assert task.streams == 9
@@ -544,7 +549,7 @@ async def test_heartbeats_do_not_delay_an_end() -> None:
 
     async def beating(request: Any) -> Any:
         if not request.path.endswith("/events"):
-            return json_response({"id": TASK_ID, **COMPLETED})
+            return json_response({"id": TASK_ID, **COMPLETED, "finalResult": "you"})
         connects.append(request)
 
         async def pieces() -> Any:
@@ -611,7 +616,8 @@ async def test_events_without_identity_are_never_resumed_by_id() -> None:
     """Events without identity are distinguished by their place in the whole replay, so that it is read whole."""
     same = event(None, content="same")
     frames = [b"id: 1\n" + same, b"id: 2\n" + same]
-    async with RawServer(TaskServer([[frames[0], DROP], [*frames, done("succeeded", None, "x")]], [RUNNING])) as server:
+    end = done("succeeded", None, "same")
+    async with RawServer(TaskServer([[frames[0], DROP], [*frames, end]], [RUNNING])) as server:
         async with client_of(server.url) as client, client.tasks.events(TASK_ID) as stream:
             assert len([event async for event in stream]) == 2
         assert not any("last-event-id" in request.headers for request in server.requests)
@@ -623,3 +629,66 @@ async def test_a_repeated_text_is_not_the_final_text() -> None:
     connects = [[*head, head[0], done("succeeded", 2)], [*head, tool_result(3), text(4, "42"), done("succeeded", 4)]]
     got = await follow(TaskServer(connects, [COMPLETED]))
     assert got.seqs == [1, 2, 3, 4]
+
+
+WHOLE_CONTENT = {
+    "id": TASK_ID,
+    "prompts": [
+        {
+            "id": "p1",
+            "status": "succeeded",
+            "response": "you",
+            "events": [
+                {"seq": seq, "promptId": "p1", "eventType": "text", "payload": {"content": word}}
+                for seq, word in enumerate(["Hello", "there", "you"], 1)
+            ],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize("last_seq", [None, 1, 3])
+async def test_a_final_result_that_is_not_in_the_text_yet_is_waited_for(last_seq: int | None) -> None:
+    """An early done frame whose final result no text holds is not the end, whatever number it announces."""
+    task = TaskServer([[HELLO[0], done("succeeded", last_seq, "y o u\n")], [*HELLO, END]], [COMPLETED])
+    got = await follow(task)
+    assert got.seqs == [1, 2, 3]
+    assert got.reconnects == 1
+
+
+@pytest.mark.parametrize("end", [CLOSE, done("succeeded", 3, "you"), done("succeeded", None, "you")], ids=repr)
+async def test_a_tail_that_the_stream_never_brings_comes_from_the_content(end: Any) -> None:
+    """Every replay ends before the tail: it is read from the content, after the first try that brings nothing new."""
+    task = TaskServer([[HELLO[0], end]], [{**COMPLETED, "finalResult": "you"}], WHOLE_CONTENT)
+    got = await follow(task)
+    assert got.seqs == [1, 2, 3]
+    assert got.done is not None
+    assert got.done.final_result == "you"
+    assert task.streams == 2
+
+
+async def test_what_was_said_before_a_tool_call_is_no_final_result() -> None:
+    """Where no text came after the last tool call, the response in the content is the final result."""
+    shown = [text(1, "I look."), tool_use(2), done("succeeded", 2)]
+    state = {**COMPLETED, "finalResult": None}
+    for response, expected in [("42", "42"), (None, "")]:
+        content = {"id": TASK_ID, "prompts": [{"id": "p1", "status": "succeeded", "response": response, "events": []}]}
+        got = await follow(TaskServer([shown], [state], content))
+        assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=2, final_result=expected)
+    with pytest.raises(errors.StreamInterruptedError, match="final result is nowhere to be had"):
+        await follow(TaskServer([shown], [state]))
+
+
+async def test_a_tail_that_is_nowhere_is_an_error() -> None:
+    """A number that neither stream nor content has raises, although the turn has ended."""
+    content = {"id": TASK_ID, "prompts": [{"id": "p1", "status": "succeeded", "response": "you", "events": []}]}
+    for found in (None, content):
+        with pytest.raises(errors.StreamInterruptedError, match="neither by the stream nor by the task's content"):
+            await follow(TaskServer([[HELLO[0], END]], [COMPLETED], found))
+
+
+async def test_the_events_of_a_turn_that_the_stream_shows_empty_come_from_the_content() -> None:
+    """A stream that shows only empty done frames of an ended turn doesn't hide its events."""
+    got = await follow(TaskServer([[done("succeeded", -1)]], [COMPLETED], WHOLE_CONTENT), prompt_id="p1")
+    assert got.seqs == [1, 2, 3]
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=None, final_result="from the task")

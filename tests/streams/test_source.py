@@ -99,7 +99,7 @@ async def test_a_drain_ends_after_seconds_without_an_event() -> None:
 
     source = Beating([[tool_use(1), done("succeeded", 1, "early")], [tool_use(1)]])
     assert (await follow(source))[1] == Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="early")
-    assert source.log == ["connect 900"] * 3
+    assert source.log == [*["connect 900"] * 2, "content", *["connect 900"] * 7, "content"]
 
 
 @pytest.mark.parametrize(

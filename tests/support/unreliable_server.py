@@ -154,7 +154,7 @@ class Scenario(Short):
     splits: tuple[int, ...] = ()
     """The sizes of the pieces in which the bytes come, in turn; none for one piece."""
     chunked: bool = True
-    task_result: str = ""
+    has_task_result: bool = False
     lag: int = 0
     """How many reads of the task still say running after the turn has ended."""
     unknown: int = 0
@@ -173,6 +173,12 @@ class Scenario(Short):
     def taken_over(self) -> bool:
         """Whether a later turn takes the stream over."""
         return self.last.kind in {"next", "pending"}
+
+    @property
+    def answer(self) -> str:
+        """The final result, wherever one is given: the last text after the last tool call, if no other is like it."""
+        texts = [row.payload["content"] for row in self.rows if has_final_text([row])]
+        return texts[-1] if has_final_text(self.rows) and texts.count(texts[-1]) == 1 else "final"
 
     @property
     def mishaps(self) -> int:
@@ -200,15 +206,15 @@ class Scenario(Short):
         return self.first + (place if self.renumber else index)
 
 
-def has_final_text(rows: Iterable[Row]) -> bool:
-    """Whether text comes after the last tool call."""
-    result = False
+def has_final_text(rows: Iterable[Row], holding: str = "") -> bool:
+    """Whether text comes after the last tool call, and holds a final result."""
+    texts: list[str] = []
     for row in rows:
         if row.event_type == "tool_use":
-            result = False
+            texts = []
         elif row.event_type in {"text", "assistant", "result"} and isinstance(row.payload.get("content"), str):
-            result = True
-    return result
+            texts.append(row.payload["content"])
+    return bool(texts) and holding in "".join(texts)
 
 
 @define
@@ -378,7 +384,7 @@ class UnreliableServer:
         if over:
             prompts.append({"id": "p2", "status": "pending" if scenario.last.kind == "pending" else "running"})
         status = "running" if over or not ended else {"succeeded": "completed"}.get(ours, ours)
-        result = scenario.task_result if known and not over else None
+        result = scenario.answer if scenario.has_task_result and known and not over else None
         return {"status": status, "prompts": prompts, "finalResult": result}
 
     def _sub_events(self) -> Any:
@@ -406,10 +412,11 @@ class UnreliableServer:
         prompt = {
             "id": PROMPT_ID,
             "status": self.scenario.status,
-            "response": self.scenario.last.result,
+            "response": self.scenario.answer,
             "events": [self._document(index, everything) for index in everything],
         }
-        return json_response({"id": TASK_ID, "prompts": [{"id": "p0"}, prompt, {"id": "p2"}]})
+        later = [{"id": "p2"}] if self.scenario.taken_over and self._is_last else []
+        return json_response({"id": TASK_ID, "prompts": [{"id": "p0"}, prompt, *later]})
 
     # --- The model -----------------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ async def test_a_large_event_passes_in_small_pieces(tls: Any, secure: bool) -> N
         async def pieces() -> AsyncIterator[bytes]:
             yield stream_head()
             yield chunk(text(1, "first"))
-            yield chunk(text(2, LARGE) + done("succeeded", 2, "all"))
+            yield chunk(text(2, LARGE) + done("succeeded", 2, LARGE))
             yield chunk(b"")
 
         return pieces()
@@ -72,7 +72,7 @@ async def test_many_unread_chunks_lose_nothing(count: int) -> None:
             second = text(2, "second")
             yield b"".join(chunk(b"%c" % byte) for byte in second.rjust(count, b"\n"))
             await is_read.wait()
-            yield chunk(b":") + chunk(b"\n" + text(3, "third") + done("succeeded", 3, "all")) + chunk(b"")
+            yield chunk(b":") + chunk(b"\n" + text(3, "third") + done("succeeded", 3, "third")) + chunk(b"")
 
         return pieces()
 
@@ -97,7 +97,7 @@ async def test_unread_bytes_are_not_idleness() -> None:
             await anyio.sleep(0.05)
             yield chunk(text(2, "second"))
             await anyio.sleep(0.5)
-            yield chunk(text(3, "third") + done("succeeded", 3, "all"))
+            yield chunk(text(3, "third") + done("succeeded", 3, "third"))
             yield chunk(b"")
 
         return pieces()
@@ -168,7 +168,7 @@ async def test_garbled_chunks_are_a_lost_connection(garbage: bytes) -> None:
     async def handler(_: RawRequest) -> AsyncIterator[bytes]:
         nonlocal connects
         connects += 1
-        rest = garbage if connects == 1 else chunk(done("succeeded", 1, "all")) + chunk(b"")
+        rest = garbage if connects == 1 else chunk(done("succeeded", 1, "first")) + chunk(b"")
 
         async def pieces() -> AsyncIterator[bytes]:
             yield stream_head() + chunk(text(1, "first"))

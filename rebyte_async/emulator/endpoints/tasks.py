@@ -178,7 +178,7 @@ async def _work(state: State, task: Task) -> None:
             state.problems.append(error)
             player.end("failed", f"The script failed: {error!r}")
         else:
-            player.end("succeeded", None)
+            player.finish()
 
 
 ROUTES = (

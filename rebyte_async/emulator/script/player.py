@@ -71,9 +71,12 @@ class ScriptPlayer:
     filesystem: AgentFilesystem = field(
         init=False, default=Factory(lambda player: AgentFilesystem(player.task.workspace.files), takes_self=True)
     )
+    # Since the last tool call: what was said before one is no final result.
     _block: str = field(default="", init=False)
-    _is_block_open: bool = field(default=False, init=False)
+    _said: list[str] = field(factory=list[str], init=False)
     _result: str | None = field(default=None, init=False)
+    _is_block_open: bool = field(default=False, init=False)
+    _planned_end: tuple[str, str | None] | None = field(default=None, init=False)
 
     @property
     def turn(self) -> Turn:
@@ -93,14 +96,16 @@ class ScriptPlayer:
 
     @property
     def final_result(self) -> str:
-        """The final result so far: that of the result event, else the last block of text."""
+        """The final result so far: that of the result event, else the last block of text after the last tool call."""
         return self._block if self._result is None else self._result
 
     async def play(self, steps: Steps) -> None:
         """Play steps in order; a function is called when it is reached, and the steps that it returns are played."""
         if isinstance(steps, Step):
+            self._end_early()
             await steps.play(self)
         elif callable(steps):
+            self._end_early()
             await self.filesystem.load()
             await self.play(steps(self.turn) or ())
         else:
@@ -111,13 +116,41 @@ class ScriptPlayer:
         """Add an event to the turn's transcript."""
         self.prompt.transcript.add_event(event_type, payload, self.host.clock())
         content = next((str(payload[name]) for name in _TEXT_FIELDS if name in payload), "")
-        if event_type == "result":
+        if event_type == "tool_use":
+            self._block, self._said, self._result = "", [], None
+        elif event_type == "result":
+            self._said.append(content)
             self._result = content or None
         elif event_type in _TEXT_TYPES:
+            self._said.append(content)
             # A delta continues a block only if no other event came in between.
             continues = self._is_block_open and payload.get("is_delta") is True
             self._block = self._block + content if continues else content
         self._is_block_open = event_type in _TEXT_TYPES
+
+    def plan_end(self, status: str, final_result: str | None) -> None:
+        """End the turn when the script is over, or at once if other steps follow: their events come late."""
+        self._planned_end = status, final_result
+
+    def finish(self) -> None:
+        """End the turn, unless it has ended: the script is over.
+
+        As on the service, a turn that succeeds has its final result among its events, after the last tool call.
+        """
+        status, final_result = self._planned_end or ("succeeded", None)
+        if status == "succeeded" and self.prompt.is_open:
+            self._say(final_result or "")
+        self.end(status, final_result)
+
+    def _say(self, final_result: str) -> None:
+        """Emit the final result unless it has been said."""
+        if "".join(final_result.split()) not in "".join("".join(self._said).split()):
+            self.emit("result", {"result": final_result})
+
+    def _end_early(self) -> None:
+        if self._planned_end is not None:
+            self.end(*self._planned_end)
+            self._planned_end = None
 
     def end(self, status: str, final_result: str | None) -> None:
         """End the turn, with the final result so far unless one is given."""

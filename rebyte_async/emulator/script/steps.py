@@ -166,7 +166,7 @@ class End:
     final_result: str | None = None
 
     async def play(self, player: ScriptPlayer) -> None:
-        player.end(self.status, self.final_result)
+        player.plan_end(self.status, self.final_result)
 
 
 def pause(seconds: float) -> Pause:
@@ -180,7 +180,12 @@ def hold(name: str = "gate") -> Hold:
 
 
 def succeed(final_result: str | None = None) -> End:
-    """End the turn as succeeded; its final result is by default the last text."""
+    """End the turn as succeeded; its final result is by default the last text.
+
+    Args:
+        final_result: The final result. If no text after the last tool call has it, the agent says it in a result event,
+            as agents of the service do, unless more steps follow.
+    """
     return End("succeeded", final_result)
 
 
@@ -251,7 +256,7 @@ class Delegate:
         reference = {"id": tool_id, "subPromptId": other.prompt.id, **self.extra}
         player.emit("tool_use", {**reference, "name": self.name, "input": {"prompt": self.prompt}})
         await other.play(self.steps)
-        other.end("succeeded", None)
+        other.finish()
         player.emit("tool_result", {**reference, "output": self.output or other.final_result})
         player.host.spawn(other.play(self.late))
 
