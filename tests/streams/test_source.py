@@ -173,3 +173,111 @@ async def test_a_cancelled_read_of_the_task_is_made_again() -> None:
                 await anext(stream)
         assert [event.seq async for event in stream] == [2]
     assert [line.split()[0] for line in source.log] == ["connect", "task", "task", "connect"]
+
+
+@pytest.mark.parametrize(
+    ("connects", "seqs"),
+    [
+        # An empty text is no answer.
+        (
+            [
+                [tool_use(1), text(2, ""), done("succeeded", 2)],
+                [tool_use(1), text(2, ""), text(3, "you"), done("succeeded", 3, "you")],
+            ],
+            [1, 2, 3],
+        ),
+        # A call is recognized by its key, though a late row has changed its number.
+        (
+            [
+                [text(1, "x", key="x"), tool_use(2, key="call"), LOST],
+                [
+                    text(1, "x", key="x"),
+                    text(2, "late", key="late"),
+                    tool_use(3, key="call"),
+                    text(4, "you", key="you"),
+                    done("succeeded", 4, "you"),
+                ],
+            ],
+            [1, 2, 2, 4],
+        ),
+        # Two calls with one tool id are two: what is said between them is no answer.
+        (
+            [
+                [tool_use(1, key="one"), text(2, "a", key="a"), tool_use(3, key="two"), LOST],
+                [tool_use(1, key="one"), text(2, "a", key="a"), done("succeeded", 2, "a")],
+                [
+                    tool_use(1, key="one"),
+                    text(2, "a", key="a"),
+                    tool_use(3, key="two"),
+                    text(4, "you", key="you"),
+                    done("succeeded", 4, "you"),
+                ],
+            ],
+            [1, 2, 3, 4],
+        ),
+        # A server that resumes shows no call again: what it brings comes after the known ones.
+        ([[b"id: 1\n" + tool_use(1), LOST], [text(2, "you"), done("succeeded", 2, "you")]], [1, 2]),
+    ],
+)
+async def test_only_text_after_the_last_call_is_an_answer(
+    connects: list[list[bytes | Exception]], seqs: list[int]
+) -> None:
+    """The stream is read until such a text has come, and no longer."""
+    source = FakeSource(connects)
+    expected = len(connects)
+    assert (await follow(source))[0] == seqs
+    assert [line.split()[0] for line in source.log].count("connect") == expected
+
+
+@pytest.mark.parametrize("has_text", [True, False])
+async def test_a_final_result_that_really_is_in_no_text_costs_two_seconds(*, has_text: bool) -> None:
+    """Once the content has it and nothing more, two tries are enough; so they are for a turn without any words."""
+    said = [text(2, "you")] if has_text else []
+    result = "elsewhere" if has_text else ""
+    rows: list[dict[str, Any]] = [
+        {"seq": 1, "promptId": "p1", "eventType": "tool_use", "payload": {"id": "tool1", "name": "Bash"}}
+    ]
+    rows += [{"seq": 2, "promptId": "p1", "eventType": "text", "payload": {"content": "you"}}] * has_text
+    prompt = {"id": "p1", "status": "succeeded", "response": result, "events": rows}
+    content = decode(TaskContent, {"id": TASK_ID, "prompts": [prompt]})
+    source = FakeSource([[tool_use(1), *said, done("succeeded", 1 + has_text, result)]], contents=[content])
+    seqs, end = await follow(source)
+    assert seqs == [1, 2][: 1 + has_text]
+    assert end == Done(status=TaskStatus.COMPLETED, last_seq=1 + has_text, final_result=result)
+    assert sum(source.skipped.slept) == 2
+
+
+async def test_a_final_result_amid_the_text_is_checked_by_the_content() -> None:
+    """A short final result may be in an earlier text by chance: the content is read, without a wait."""
+    rows = [
+        {"seq": seq, "promptId": "p1", "eventType": "text", "payload": {"content": words}}
+        for seq, words in [(1, "4 things"), (2, "4")]
+    ]
+    content = decode(
+        TaskContent, {"id": TASK_ID, "prompts": [{"id": "p1", "status": "succeeded", "response": "4", "events": rows}]}
+    )
+    source = FakeSource([[text(1, "4 things"), done("succeeded", 1, "4")]], contents=[content])
+    assert (await follow(source))[0] == [1, 2]
+    assert source.log == ["connect 900", "content"]
+    assert not source.skipped.slept
+
+
+@pytest.mark.parametrize("word", ["paused", ""])
+async def test_a_word_that_is_no_end_is_followed_on(word: str) -> None:
+    """While the task runs, a done frame with an unknown word is none; a status that stays unknown ends the stream."""
+    source = FakeSource([[HELLO, done(word, 1, "")], [HELLO, YOU, END]], [task("running")])
+    assert (await follow(source))[0] == [1, 2]
+    for end in ([done("expired", 1, "x")], []):
+        source = FakeSource([[HELLO, *end]], [task("expired")])
+        with pytest.raises(errors.StreamInterruptedError, match="its status stays 'expired'") as caught:
+            await follow(source)
+        assert caught.value.last_status == "expired"
+        assert sum(source.skipped.slept) < 16
+
+
+async def test_an_unknown_word_while_draining_tells_nothing_new() -> None:
+    """Once the turn is known to have ended, such a done frame is the end of a replay."""
+    source = FakeSource(
+        [[HELLO, END], [HELLO, done("paused", 1, "")], [done("paused", -1, "")], [HELLO, YOU, END]], [task("running")]
+    )
+    assert (await follow(source))[0] == [1, 2]
