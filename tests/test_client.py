@@ -289,7 +289,8 @@ async def test_a_request_that_cannot_be_right_is_refused(wrong: dict[str, Any]) 
     """Methods, queries and bodies of wrong forms are refused, and nothing is sent."""
     async with RawServer(handler) as server, client_of(server.url) as client:
         with pytest.raises(errors.InvalidRequestError, match=r"method|query|JSON"):
-            await client.request(**({"method": "POST", "path": "/x"} | wrong))
+            arguments: dict[str, Any] = {"method": "POST", "path": "/x"} | wrong
+            await client.request(**arguments)
     assert server.requests == []
 
 

@@ -134,7 +134,7 @@ class _Cells(HTMLParser):
         self.tags: set[str] = set()
         self.texts: list[str] = []
 
-    def handle_starttag(self, tag: str, _: object) -> None:
+    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002 - the base's name
         self.tags.add(tag)
 
     def handle_data(self, data: str) -> None:

@@ -103,7 +103,7 @@ def _read_event(document: object) -> TaskEvent:
     return event_from_mapping(cast("Mapping[str, Any]", document))
 
 
-TaskEvent._read = _read_event  # noqa: SLF001 - `from_dict`, whose module is below this one
+TaskEvent._read = _read_event  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _prepare(cls: type[TaskEvent], fill: _Fill) -> tuple[type[TaskEvent], type[TaskEvent], _Fill]:
@@ -262,7 +262,7 @@ def _read_question(entry: dict[str, Any]) -> Question:
 def _read_options(value: Any) -> tuple[QuestionOption, ...]:
     """Read the options that can be read: those with a label. Each keeps its index in the server's list."""
     return tuple(
-        QuestionOption(item["label"], as_str(item.get("description")), index=index)
+        QuestionOption(item["label"], as_str(item.get("description")), index=index)  # pyright: ignore[reportCallIssue]
         for index, item in enumerate(as_array(value) or ())
         if is_object(item) and isinstance(item.get("label"), str)
     )

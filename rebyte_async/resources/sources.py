@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, TypeAlias
 
 from attrs import define, frozen
 
@@ -140,8 +140,9 @@ def _check_name(given: object, source: object) -> str:
     """Check the given name, or if there is none, the source's own."""
     name = given
     if given is None:
-        own: object = source if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
-        own = os.fspath(cast("os.PathLike[str]", own)) if isinstance(own, os.PathLike) else own
+        given_source: Any = source
+        own: Any = given_source if isinstance(source, str | os.PathLike) else getattr(given_source, "name", None)
+        own = own.__fspath__() if hasattr(own, "__fspath__") else own
         name = Path(own).name if isinstance(own, str) else None
     if not isinstance(name, str) or not name.strip():
         raise InvalidRequestError("the source has no name: give filename, or a pair of a name and a source")

@@ -67,7 +67,7 @@ class TaskEvent(Value):
 
     def _make_payload(self) -> dict[str, object]:
         """Return the payload of an event that an application made without one: its own fields."""
-        own = [item.name for item in attrs.fields(type(self)) if not item.inherited and item.repr]
+        own: list[str] = [item.name for item in attrs.fields(type(self)) if not item.inherited and item.repr]
         return {_WIRE_NAMES.get(name, name): getattr(self, name) for name in own}
 
     def _show_fields(self) -> list[tuple[str, object]]:

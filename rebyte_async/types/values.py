@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from enum import Enum
 from functools import cache
@@ -47,20 +47,22 @@ class Value:
         """Return the fields that may be shown, with their names in Python."""
         return [(item.name, getattr(self, item.name)) for item in attrs.fields(cast("Any", type(self))) if item.repr]
 
+    def _find_set_fields(self) -> dict[str, object]:
+        return {name: value for name, value in self._show_fields() if value is not None}
+
     def __repr__(self) -> str:
-        shown = (f"{name}={_show(value)}" for name, value in self._show_fields() if value is not None)
+        shown = (f"{name}={_show(value)}" for name, value in self._find_set_fields().items())
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def _repr_html_(self) -> str:
         """Show the value in a notebook: a table with a row for each field that is set."""
-        shown = [(name, value) for name, value in self._show_fields() if value is not None]
-        rows = "".join(f"<tr><th>{name}</th>{_to_cell(value)}</tr>" for name, value in shown)
+        rows = "".join(f"<tr><th>{name}</th>{_to_cell(value)}</tr>" for name, value in self._find_set_fields().items())
         return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
 
 
 def to_html_table(values: Sequence[Value], caption: str) -> str:
     """Show values as one HTML table, a row for each, without the columns that are empty in all of them."""
-    rows = [{name: item for name, item in value._show_fields() if item is not None} for value in values]  # noqa: SLF001 - as above
+    rows = [value._find_set_fields() for value in values]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     head = "".join(f"<th>{name}</th>" for name in columns)
     body = "".join(f"<tr>{''.join(_to_cell(row.get(name)) for name in columns)}</tr>" for row in rows)
@@ -80,8 +82,9 @@ def to_json_value(value: object) -> Any:
     pending: list[Any] = [top]
     while pending:
         container = pending.pop()
-        for key, item in container.items() if isinstance(container, dict) else enumerate(container):
-            container[key] = converted = _to_plain(item)
+        keys: Iterable[Any] = tuple(container) if hasattr(container, "keys") else range(len(container))
+        for key in keys:
+            container[key] = converted = _to_plain(container[key])
             if isinstance(converted, dict | list):
                 pending.append(converted)
     return top[0]
@@ -94,7 +97,7 @@ def _to_plain(value: object) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Value):
-        value = value._to_fields()  # noqa: SLF001 - of a class of this module
+        value = value._to_fields()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     if isinstance(value, Mapping):
         return {str(key): inner for key, inner in cast("Mapping[object, object]", value).items()}
     if isinstance(value, tuple | list | set | frozenset):
