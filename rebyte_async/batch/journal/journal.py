@@ -60,7 +60,8 @@ class Journal:
 
         Raises:
             JournalBusyError: Another process has it open, or this process has already.
-            JournalError: It is damaged, not a journal, of a newer version, or can't be written.
+            JournalError: It is damaged, has lost commits, is a copy whose original is there, not a journal, of another
+                version, or can't be written.
             BatchError: It is of a batch on another address.
         """
         self.batch_id = await self._store.open(self._base_url)

@@ -39,7 +39,7 @@ class JournalStore(Protocol):
 
         Raises:
             JournalBusyError: The journal is in use, and the store can't be shared.
-            JournalError: It is damaged, not a journal, of a newer version, or can't be reached.
+            JournalError: It is damaged or not complete, not a journal, of another version, or can't be reached.
             BatchError: It is of a batch on another address.
         """
         ...
