@@ -64,7 +64,7 @@ FILENAME = "reports/a.csv"
 HOOK = {"url": "https://hooks.invalid/x", "events": ["task.created", "task.completed"]}
 BODIES: dict[str, Any] = {
     "POST /agent-computers": {"name": "Builder", "icon": "🔧"},
-    "PATCH /agent-computers/{computer_id}": {"agent_instructions": "Be brief", "views": {"terminal": True}},
+    "PATCH /agent-computers/{computer_id}": {"agent_instructions": "Be brief", "views": {}},
     "POST /tasks": {"prompt": "Build", "executor": "codex", "model": "m", "skills": ["pdf"], "githubUrl": "o/r"},
     "POST /tasks/{task_id}/prompts": {"prompt": "And tests", "skills": ["pdf"], "files": []},
     "PATCH /tasks/{task_id}/visibility": {"visibility": "public"},

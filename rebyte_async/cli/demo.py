@@ -25,6 +25,7 @@ Example:
 
 It prints two lines for a shell: put "export " before them, and rebyte-async and the SDK use the emulator.
 """
+_PORT = click.IntRange(0, 65_535)
 
 
 @click.command()
@@ -45,9 +46,16 @@ def demo(*, fast: bool, style: str | None) -> int:
 
 @click.command(epilog=_EMULATOR_EPILOG)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8787, show_default=True, type=click.IntRange(0, 65535), help="The port; 0 for any.")
+@click.option("--port", default=8787, show_default=True, type=_PORT, help="The port; 0 for any.")
+@click.option(
+    "--storage-port",
+    default=0,
+    show_default=True,
+    type=_PORT,
+    help="The port for uploads; 0 for any.",
+)
 @click.option("--api-key", metavar="KEY", help="The key that it accepts; a new one if not given.")
-def emulator(*, host: str, port: int, api_key: str | None) -> int:
+def emulator(*, host: str, port: int, storage_port: int, api_key: str | None) -> int:
     """Run the API's emulator on this machine until Ctrl-C: no key, no network, no cost."""
     from rebyte_async.emulator.__main__ import serve  # noqa: PLC0415 - likewise
 
@@ -56,4 +64,5 @@ def emulator(*, host: str, port: int, api_key: str | None) -> int:
         return Exit.OTHER
 
     click.echo('Ctrl-C stops it. Put "export " before these lines in another shell:', err=True)
-    return run(partial(serve, host=host, port=port, api_key=api_key), on_interrupt=lambda _: Exit.OK, on_error=failed)
+    main = partial(serve, host=host, port=port, storage_port=storage_port, api_key=api_key)
+    return run(main, on_interrupt=lambda _: Exit.OK, on_error=failed)

@@ -21,7 +21,11 @@ from rebyte_async.cli.view.output import show_record
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import ConfigurationError, RebyteError
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    if name in signal.Signals.__members__
+)
 _Main: TypeAlias = "Callable[[], Coroutine[Any, Any, int | None]]"
 
 

@@ -94,7 +94,13 @@ from rebyte_async.emulator.script import (
     tool_result,
     tool_use,
 )
-from rebyte_async.emulator.settings import ArtifactFormat, DeliveryPolicy, StreamFormat, WebhookFormat
+from rebyte_async.emulator.settings import (
+    AgentComputerFormat,
+    ArtifactFormat,
+    DeliveryPolicy,
+    StreamFormat,
+    WebhookFormat,
+)
 from rebyte_async.emulator.state.files import StoredArtifact, StoredFile
 from rebyte_async.emulator.state.prompts import Answer
 from rebyte_async.emulator.state.tasks import MadeTask
@@ -105,6 +111,7 @@ Offer = DownloadPlan
 Plan = DeliveryPlan
 
 __all__ = [
+    "AgentComputerFormat",
     "Answer",
     "ArtifactFormat",
     "Cut",

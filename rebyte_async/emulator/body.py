@@ -10,6 +10,7 @@ from typing import Any, TypeGuard, TypeVar
 from uuid import UUID
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from attrs import define, field, frozen
 
 from rebyte_async.emulator.log import LogEntry
@@ -51,7 +52,7 @@ class RequestBody:
                 head += chunk[: _LOGGED_BODY - len(head)]
                 size += len(chunk)
                 yield chunk
-        except web.RequestPayloadError as error:
+        except (web.RequestPayloadError, HttpProcessingError) as error:  # the latter by aiohttp's parser in Python
             raise validation_error(f"The body is malformed: {error}") from error
         finally:
             self._entry.update(body=bytes(head), body_size=size)

@@ -23,6 +23,7 @@ from rebyte_async.emulator.script.script import Script
 from rebyte_async.emulator.server import Server
 from rebyte_async.emulator.service import State
 from rebyte_async.emulator.settings import (
+    AgentComputerFormat,
     ArtifactFormat,
     DeliveryPolicy,
     Formats,
@@ -47,6 +48,7 @@ class Emulator:
     Args:
         host: The address to listen on.
         port: The port of the API; 0 for a free one.
+        storage_port: The port of the storage, which signed URLs lead to; 0 for a free one.
         api_key: The key that it accepts; None generates one.
         deterministic: Whether ids, tokens and times are the same in every run.
         pace: Seconds between two events of an agent without a script.
@@ -56,6 +58,7 @@ class Emulator:
         folder: The folder for uploads and artifacts; None keeps them in a temporary folder that is removed when the
             emulator is closed.
         stream: The form of event streams where the API leaves it open.
+        agent_computer_format: The form of agent computers where the API leaves it open.
         artifact_format: The form of artifacts where the API leaves it open.
         webhook_format: The form of webhooks where the API leaves it open.
         delivery: How often and how fast the delivery of webhooks is tried.
@@ -66,11 +69,15 @@ class Emulator:
         ssl: The certificate and key to serve https with, on both origins; None serves http.
     """
 
+    _loop: asyncio.AbstractEventLoop | None = None
+    _thread: _LoopThread | None = None
+
     def __init__(
         self,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        storage_port: int = 0,
         api_key: str | None = None,
         deterministic: bool = False,
         pace: float = 0.02,
@@ -79,6 +86,7 @@ class Emulator:
         url_lifetime: float = 3600.0,
         folder: str | Path | None = None,
         stream: StreamFormat | None = None,
+        agent_computer_format: AgentComputerFormat | None = None,
         artifact_format: ArtifactFormat | None = None,
         webhook_format: WebhookFormat | None = None,
         delivery: DeliveryPolicy | None = None,
@@ -88,8 +96,7 @@ class Emulator:
         log_limit: int = 100_000,
         ssl: SSLContext | None = None,
     ) -> None:
-        new_key = "rbk_emulator" if deterministic else f"rbk_{secrets.token_hex(16)}"
-        self._api_key = api_key or new_key
+        self._api_key = api_key or ("rbk_emulator" if deterministic else f"rbk_{secrets.token_hex(16)}")
         self._origins: dict[str, str] = {}
         self._create_state = partial(  # for the start, and after each `clear`
             State,
@@ -101,6 +108,7 @@ class Emulator:
             url_lifetime_seconds=url_lifetime,
             formats=Formats(
                 stream=stream or StreamFormat(),
+                agent_computer=agent_computer_format or AgentComputerFormat(),
                 artifact=artifact_format or ArtifactFormat(),
                 webhook=webhook_format or WebhookFormat(),
                 delivery=delivery or DeliveryPolicy(),
@@ -113,9 +121,7 @@ class Emulator:
         )
         self._disk = Disk(None if folder is None else Path(folder))
         self._state = self._create_state(self._disk.new_part())
-        self._server = Server(host, port, lambda: self._state, self._origins, ssl)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: _LoopThread | None = None
+        self._server = Server(host, (port, storage_port), lambda: self._state, self._origins, ssl)
 
     @property
     def url(self) -> str:
@@ -161,6 +167,15 @@ class Emulator:
     @stream.setter
     def stream(self, stream: StreamFormat) -> None:
         self._state.formats.stream = stream
+
+    @property
+    def agent_computer_format(self) -> AgentComputerFormat:
+        """The form of agent computers where the API leaves it open; may be set, until `clear`."""
+        return self._state.formats.agent_computer
+
+    @agent_computer_format.setter
+    def agent_computer_format(self, agent_computer_format: AgentComputerFormat) -> None:
+        self._state.formats.agent_computer = agent_computer_format
 
     @property
     def artifact_format(self) -> ArtifactFormat:
@@ -243,7 +258,11 @@ class Emulator:
         self._running_loop().call_soon_threadsafe(self._state.latches[name].opened.set)
 
     async def reached(self, name: str = "gate", *, count: int = 1) -> None:
-        """Wait until `count` agents have reached a `hold` with this name."""
+        """Wait until `count` agents have reached a `hold` with this name.
+
+        Raises:
+            RuntimeError: The emulator was cleared or closed in the meantime.
+        """
         await self._run_inside(self._state.latches[name].wait_for_arrivals(count))
 
     async def delivered(
@@ -264,6 +283,9 @@ class Emulator:
 
         Returns:
             All deliveries of the kind, oldest first, which may be more than `count`.
+
+        Raises:
+            RuntimeError: The deliveries have ended with another outcome, or the emulator was cleared or closed.
         """
         return await self._run_inside(self._state.delivery_log.wait_for(event, task_id, outcome, count))
 
@@ -331,13 +353,15 @@ class Emulator:
             raise
 
     async def aclose(self) -> None:
-        """Stop everything that runs, and close every connection."""
-        self._state.close()
-        await self._state.wait_closed()
-        await self._server.stop()
-        await self._disk.clean()
-        self._origins.clear()
-        self._loop = None
+        """Stop everything that runs, close every connection, and remove the temporary folder."""
+        try:
+            self._state.close()
+            await self._state.wait_closed()
+            await self._server.stop()
+        finally:  # also when the wait is cut short
+            await self._disk.clean()
+            self._origins.clear()
+            self._loop = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -374,8 +398,8 @@ class Emulator:
             raise RuntimeError("the emulator isn't running: enter it with `async with` or `with` first")
         return self._loop
 
-    async def _run_inside(self, job: Coroutine[object, object, T]) -> T:
-        loop = self._running_loop()
+    async def _run_inside(self, wait: Coroutine[object, object, T]) -> T:
+        loop, job = self._running_loop(), self._state.run_until_closed(wait)
         if asyncio.get_running_loop() is loop:
             return await job
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(job, loop))

@@ -17,7 +17,7 @@ from rebyte_async.emulator.body import RequestBody
 from rebyte_async.emulator.exchange import Connection, Exchange
 from rebyte_async.emulator.faults.base import RequestFault, Respond, apply_faults
 from rebyte_async.emulator.generators import now
-from rebyte_async.emulator.responses import ApiError, error_response, not_found, validation_error
+from rebyte_async.emulator.responses import ApiError, error_response, not_found, storage_error, validation_error
 from rebyte_async.emulator.service import State
 
 _PREFIX = "/v1"
@@ -57,6 +57,7 @@ class Gateway:
         except ConnectionError:
             return web.Response()  # the client is gone
         except ApiError as error:
+            exchange.entry.update(status=error.status)
             return error_response(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a 500 and `check` raises it
             state.problems.append(error)
@@ -68,6 +69,18 @@ class Gateway:
             connection.on_lost = None
             state.open_exchanges.discard(exchange)
             exchange.entry.update(ended=True)  # for a stream: when it is closed, not when its head is sent
+
+    def refuse(self, request: web.BaseRequest, connection: Connection, reason: str) -> web.Response:
+        """Log a request that can't be read, and make the response to it; its record has no method and no path."""
+        entry = self._open(self.state(), request, connection).entry
+        entry.update(method="", path="", status=400, ended=True)
+        message = "The request can't be read: " + (reason.splitlines() or ["it isn't HTTP"])[0].rstrip(":. ") + "."
+        if self.origin == "storage":
+            response = storage_error(400, "BadRequest", message)
+        else:
+            response = error_response(validation_error(message))
+        response.force_close()
+        return response
 
     def _open(self, state: State, request: web.BaseRequest, connection: Connection) -> Exchange:
         target = request.rel_url.raw_path

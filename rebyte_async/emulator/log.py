@@ -23,9 +23,9 @@ class Record:
     origin: str
     """The origin of the emulator that it came to: `api` or `storage`."""
     method: str
-    """The HTTP method."""
+    """The HTTP method; empty if what came isn't HTTP."""
     path: str
-    """The path below the base URL, percent-encoded as it came, such as `/tasks/<id>/events`."""
+    """The path below the base URL, percent-encoded as it came, such as `/tasks/<id>/events`; empty like `method`."""
     query: Mapping[str, str]
     """The decoded parameters of the query."""
     headers: Mapping[str, str]

@@ -32,7 +32,8 @@ def conflict(message: str) -> ApiError:
 
 
 def json_response(data: Any, status: int = 200) -> web.Response:
-    body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    # Half of a surrogate pair, from a path that isn't UTF-8, is escaped as JSON escapes it.
+    body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
     return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from itertools import count
+from typing import Any, TypeVar
 
 from attrs import evolve
 
@@ -27,6 +28,8 @@ from rebyte_async.emulator.state.webhooks import Webhook
 from rebyte_async.emulator.webhooks.delivery import DeliveryWorker
 from rebyte_async.emulator.webhooks.log import DeliveryLog
 from rebyte_async.emulator.webhooks.message import SigningKey
+
+T = TypeVar("T")
 
 _CLOSE_TIMEOUT = 1.0
 
@@ -82,6 +85,8 @@ class State:
         self.problems: list[Exception] = []  # what failed inside the emulator, for `Emulator.check`
         self.open_exchanges = set[Exchange]()
         self._jobs = set[asyncio.Task[None]]()
+        self._waits = set[asyncio.Task[Any]]()  # of tests, for something in this state
+        self._is_closed = False
 
     def create_prompt(self, text: str, skills: tuple[str, ...] = (), files: tuple[StoredFile, ...] = ()) -> Prompt:
         prompt_id = self.ids.uuid()
@@ -101,8 +106,24 @@ class State:
         task.add_done_callback(self._finish_job)
         return task
 
+    async def run_until_closed(self, wait: Coroutine[object, object, T]) -> T:
+        """Run a test's wait, or raise a `RuntimeError` once nothing can end it any more."""
+        task = asyncio.get_running_loop().create_task(wait)
+        self._waits.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._is_closed:
+                raise RuntimeError("the emulator was cleared or closed in the meantime") from None
+            raise
+        finally:
+            self._waits.discard(task)
+
     def close(self) -> None:
         """Stop everything that runs, and break the connections of open exchanges."""
+        self._is_closed = True
+        for wait in tuple(self._waits):
+            wait.cancel()
         for job in tuple(self._jobs):  # a job that ends leaves the set
             job.cancel()
         for exchange in tuple(self.open_exchanges):

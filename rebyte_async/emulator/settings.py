@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from attrs import define, field, frozen
 
@@ -24,6 +25,17 @@ class StreamFormat:
     """The milliseconds in the stream's `retry:` line; None for no such line."""
     heartbeat: float | None = None
     """Seconds without a frame after which a comment is sent; None for never."""
+
+
+@frozen(kw_only=True)
+class AgentComputerFormat:
+    """The form of responses about agent computers where the contract leaves it open.
+
+    *Source*: contract §2, observed
+    """
+
+    deleted: Mapping[str, Any] | None = None
+    """The JSON of the response to a delete, with a 200; None for a 204 without a body."""
 
 
 @frozen(kw_only=True)
@@ -91,6 +103,7 @@ class Formats:
     """The formats in use; each may be replaced while the emulator runs."""
 
     stream: StreamFormat = field(factory=StreamFormat)
+    agent_computer: AgentComputerFormat = field(factory=AgentComputerFormat)
     artifact: ArtifactFormat = field(factory=ArtifactFormat)
     webhook: WebhookFormat = field(factory=WebhookFormat)
     delivery: DeliveryPolicy = field(factory=DeliveryPolicy)

@@ -21,12 +21,14 @@ def test_a_computer_from_create_to_delete(rebyte_emulator: Emulator) -> None:
     assert (made.code, made.err) == (0, "")
     computer_id = made.out.strip()
     assert run_inline("computers", "wait", computer_id, env=env).lines[2] == "status\tready"
-    updated = run_inline("computers", "update", computer_id, "--instructions", "-", "--show", "a", "--hide", "b",
+    document = json.loads(run_inline("computers", "get", computer_id, "--json", env=env).out)
+    one, other = [view["id"] for view in document["views"]][:2]
+    updated = run_inline("computers", "update", computer_id, "--instructions", "-", "--show", one, "--hide", other,
                          env=env, stdin="Be brief.\n")  # fmt: skip
     assert (updated.code, updated.out) == (0, f"computer {computer_id} is updated\n")
     assert rebyte_emulator.log.select("PATCH", "/agent-computers/[^/]+")[0].json() == {
         "agent_instructions": "Be brief.\n",
-        "views": {"a": True, "b": False},
+        "views": {one: True, other: False},
     }
     for shown in (
         run_inline("computers", "get", computer_id, "--json", env=env),

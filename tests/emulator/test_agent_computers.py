@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from yarl import URL
 
 from emulator.raw_client import until
+from rebyte_async.emulator import AgentComputerFormat
 
 if TYPE_CHECKING:
     from emulator.raw_client import RawClient
@@ -90,17 +92,70 @@ async def test_a_task_can_run_on_an_agent_computer(http: RawClient) -> None:
 
 
 async def test_an_agent_computer_can_be_updated(http: RawClient) -> None:
-    """Instructions and views can be set separately; invalid ones are refused."""
-    path = f"/agent-computers/{(await _create(http))['id']}"
+    """Instructions and views can be set separately."""
+    created = await _create(http)
+    path = f"/agent-computers/{created['id']}"
+    sandbox = next(view for view in created["views"] if view["server"]["internalName"] == "sandbox")
 
     instructed = (await http.call("PATCH", path, json={"agent_instructions": "Be brief"})).json()
-    viewed = (await http.call("PATCH", path, json={"views": {"terminal": False}, "agent_instructions": ""})).json()
-    wrong = await http.call("PATCH", path, json={"views": {"terminal": 1}})
+    body = {"views": {sandbox["id"]: False}, "agent_instructions": ""}
+    viewed = (await http.call("PATCH", path, json=body)).json()
 
     assert instructed["agentInstructions"] == "Be brief"
     assert viewed["agentInstructions"] == ""
-    assert {"id": "terminal", "enabled": False} in viewed["views"]
-    assert wrong.code == "validation_error"
+    changed = [view for view in viewed["views"] if view not in created["views"]]
+    assert changed == [{**sandbox, "enabled": False}]
+
+
+async def test_views_have_opaque_ids(http: RawClient) -> None:
+    """Each computer has its own ids for its views, and a client finds a view by its server's name."""
+    one, other = (await _create(http))["views"], (await _create(http))["views"]
+
+    assert one[0].keys() == {"id", "name", "enabled", "server"}
+    assert one[0]["server"] == {"type": "internal", "internalName": "web_search_&_browse", "remoteId": None}
+    assert [view["server"] for view in one] == [view["server"] for view in other]
+    assert not {view["id"] for view in one} & {view["id"] for view in other}
+
+
+@pytest.mark.parametrize("kind", ["number", "name", "other computer's"])
+async def test_invalid_views_are_refused(http: RawClient, kind: str) -> None:
+    """Views are set by the ids of this computer's own views, to booleans; nothing is changed otherwise."""
+    computer, other = await _create(http), await _create(http)
+    known = computer["views"][0]["id"]
+    wrong: dict[str, Any] = {
+        "number": {known: 1},
+        "name": {"sandbox": False},
+        "other computer's": {other["views"][0]["id"]: False},
+    }
+    path = f"/agent-computers/{computer['id']}"
+
+    response = await http.call("PATCH", path, json={"views": {known: False, **wrong[kind]}})
+
+    assert (response.status, response.code) == (400, "validation_error")
+    assert (await http.call("GET", path)).json()["views"] == computer["views"]
+
+
+async def test_the_base_url_of_a_sandbox_is_an_origin(http: RawClient) -> None:
+    """A client can build the address of a port in the sandbox from it."""
+    computer = await _settled(http, (await _create(http))["id"])
+    base_url = URL(computer["sandboxBaseUrl"])
+
+    assert base_url == base_url.origin()
+    assert URL(f"https://49983-{computer['sandboxId']}.{base_url.host}").host
+
+
+@pytest.mark.parametrize(("deleted", "status"), [(None, 204), ({}, 200), ({"success": True}, 200)])
+async def test_a_delete_may_have_a_body(http: RawClient, emulator: Emulator, deleted: Any, status: int) -> None:
+    """The body of the response to a delete is a setting: none, or JSON."""
+    emulator.agent_computer_format = AgentComputerFormat(deleted=deleted)
+    path = f"/agent-computers/{(await _create(http))['id']}"
+
+    response = await http.call("DELETE", path)
+
+    assert emulator.agent_computer_format.deleted == deleted
+    assert response.status == status
+    assert response.body == b"" if deleted is None else response.json() == deleted
+    assert (await http.call("GET", path)).status == 404
 
 
 async def test_a_deleted_agent_computer_is_not_found(http: RawClient) -> None:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
 import pytest
+from yarl import URL
 
+from rebyte_async import AsyncRebyte
 from rebyte_async.emulator.__main__ import main, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -67,6 +73,82 @@ def test_a_wrong_port_is_a_usage_error(capsys: pytest.CaptureFixture[str], port:
 
     assert caught.value.code == 2
     assert "not a port" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["rebyte_async.emulator"], ["rebyte_async", "emulator"]], ids=" ".join)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_ends_the_command_in_order(tmp_path: Path, command: list[str], number: signal.Signals) -> None:
+    """Both commands end with status 0, without a traceback and without files, even in the middle of an upload."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    arguments = [sys.executable, "-m", *command, "--port", "0"]
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        url, key = (process.stdout.readline().strip().partition("=")[2] for _ in range(2))
+        with _half_an_upload(url, key):
+            while not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size]:
+                time.sleep(0.01)
+            process.send_signal(number)
+            _, err = process.communicate(timeout=20)
+
+    assert (process.returncode, list(tmp_path.iterdir())) == (0, [])
+    assert "Traceback" not in err
+
+
+@contextmanager
+def _half_an_upload(url: str, key: str) -> Generator[None]:
+    headers = {"API_KEY": key, "Content-Type": "application/json"}
+    with urlopen(Request(url + "/files", b'{"filename": "a"}', headers)) as response:
+        upload_url = URL(json.load(response)["uploadUrl"])
+    with socket.create_connection((upload_url.host, upload_url.port)) as connection:
+        head = f"PUT {upload_url.raw_path_qs} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        connection.sendall(f"{head}Content-Type: application/octet-stream\r\n\r\nhalf".encode())
+        yield
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
+    """With nohup the command outlives its terminal."""
+    arguments = ["nohup", sys.executable, "-m", "rebyte_async.emulator", "--port", "0"]
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(arguments, stdout=pipe, stderr=nowhere, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip().partition("=")[2].removesuffix("/v1")
+        process.send_signal(signal.SIGHUP)
+        with urlopen(url + "/health") as response:
+            assert json.load(response) == {"status": "ok"}
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "reachable", "is_private"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("localhost", "localhost", True),
+        ("0.0.0.0", "127.0.0.1", False),
+        ("::", "[::1]", False),
+    ],
+)
+async def test_the_printed_address_is_reachable(
+    capsys: pytest.CaptureFixture[str], unused_port: int, host: str, reachable: str, is_private: bool
+) -> None:
+    """A client can use it, and upload to the storage's port; what others need to know is on stderr."""
+    serving = asyncio.create_task(serve(host=host, port=0, storage_port=unused_port, api_key="rbk_mine"))
+    out, err = "", ""
+    while "REBYTE_API_KEY=rbk_mine\n" not in out:
+        await asyncio.sleep(0)
+        new = capsys.readouterr()
+        out, err = out + new.out, err + new.err
+    url = out.splitlines()[0].removeprefix("REBYTE_BASE_URL=")
+    async with AsyncRebyte("rbk_mine", base_url=url) as client:
+        await client.files.upload(b"x", filename="a")
+    serving.cancel()
+    await asyncio.wait([serving])
+
+    assert re.fullmatch(rf"http://{re.escape(reachable)}:\d+/v1", url)
+    assert (err == "") == is_private
+    assert is_private or f"and {unused_port} (uploads)" in err
 
 
 async def test_serve_runs_until_it_is_cancelled(capsys: pytest.CaptureFixture[str]) -> None:

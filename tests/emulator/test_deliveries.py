@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from emulator.receiver import Received, Receiver
     from rebyte_async.emulator import Fault
+    from rebyte_async.emulator.webhooks.log import Outcome
 
 EVENTS = ["task.created", "task.running", "task.completed", "task.failed", "task.canceled"]
 
@@ -275,6 +276,92 @@ async def test_a_delivery_fails_after_all_attempts(emulator: Emulator, http: Raw
 
     assert ([attempt.status for attempt in failed.attempts], count) == ([404, 503], 2)
     assert [delivery.outcome for delivery in emulator.deliveries] == ["failed", "delivered"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"), [("failed", "2 attempts, the last one with status 500"), ("skipped", "isn't on this mach")]
+)
+async def test_a_wait_ends_when_the_deliveries_have(
+    emulator: Emulator, http: RawClient, receiver: Receiver, outcome: Outcome, reason: str
+) -> None:
+    """A wait for deliveries that have ended otherwise is an error that says how."""
+    emulator.delivery = DeliveryPolicy(attempts=2, backoff=0)
+    receiver.statuses.extend([500, 500])
+    url = receiver.url if outcome == "failed" else "https://hooks.example.com/"
+    await _register(http, url, events=["task.completed"])
+    task_id = await http.create()
+
+    with pytest.raises(RuntimeError, match=reason):
+        await emulator.delivered(task_id=task_id)
+    (ended,) = await emulator.delivered("task.completed", outcome=outcome)
+
+    assert (ended.task_id, ended.outcome) == (task_id, outcome)
+
+
+async def test_a_reported_failure_ends_no_later_wait(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
+    """Once a test knows of a failed delivery, it can wait for a later one of the same kind."""
+    emulator.delivery = DeliveryPolicy(attempts=1)
+    receiver.statuses.append(500)
+    await _register(http, receiver.url, events=["task.completed"])
+    await http.create()
+    await emulator.delivered("task.completed", outcome="failed")
+
+    waiting = asyncio.create_task(emulator.delivered("task.completed"))
+    await asyncio.sleep(0)
+    task_id = await http.create()
+    (delivered,) = await waiting
+
+    assert delivered.task_id == task_id
+
+
+async def test_one_of_several_deliveries_may_fail(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
+    """A wait for one delivery ends with the one that succeeds, and a wait for as many as there are is an error."""
+    emulator.delivery = DeliveryPolicy(attempts=1)
+    receiver.statuses.extend([200, 500])
+    await _register(http, receiver.url, events=["task.created", "task.completed"])
+    await http.create()
+
+    (delivered,) = await emulator.delivered()
+    with pytest.raises(RuntimeError, match=r"the delivery of task\.completed .* failed"):
+        await emulator.delivered("task.completed")
+
+    assert delivered.event == "task.created"
+
+
+async def test_a_dropped_delivery_ends_a_wait(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:
+    """So does the deletion of the webhook."""
+    emulator.faults.add(LateDelivery(5), Deliveries("task.completed"))
+    webhook_id = await _register(http, receiver.url)
+    await http.frames(await http.create())
+    await emulator.delivered("task.running")
+    await http.call("DELETE", f"/webhooks/{webhook_id}")
+
+    with pytest.raises(RuntimeError, match="was dropped, not delivered"):
+        await emulator.delivered("task.completed")
+
+
+@pytest.mark.parametrize("how", ["clear", "close"])
+@pytest.mark.parametrize("what", ["delivered", "reached"])
+async def test_clear_and_close_end_waits(emulator: Emulator, how: str, what: str) -> None:
+    """A wait for what can't happen any more is an error, and a wait that is cancelled is cancelled."""
+    waiting = asyncio.create_task(emulator.delivered() if what == "delivered" else _reach(emulator))
+    cancelled = asyncio.create_task(emulator.reached())
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    if how == "close":
+        await emulator.aclose()
+    else:
+        emulator.clear()
+
+    with pytest.raises(RuntimeError, match="cleared or closed"):
+        await waiting
+    assert cancelled.cancelled()
+
+
+async def _reach(emulator: Emulator) -> tuple[()]:
+    await emulator.reached()
+    return ()
 
 
 async def test_each_wait_is_twice_the_last(emulator: Emulator, http: RawClient, receiver: Receiver) -> None:

@@ -14,7 +14,7 @@ from rebyte_async.emulator.exchange import Exchange
 from rebyte_async.emulator.gateway import Route
 from rebyte_async.emulator.responses import json_response, validation_error
 from rebyte_async.emulator.service import State
-from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning
+from rebyte_async.emulator.state.agent_computers import AgentComputer, Provisioning, make_views
 from rebyte_async.emulator.state.files import Workspace
 
 _DEFAULT_NAME = "Agent Computer"
@@ -35,6 +35,7 @@ async def create(state: State, exchange: Exchange) -> web.Response:
         url=f"{state.origins['api']}/computer/{agent_computer_id}",
         created_at=now,
         updated_at=now,
+        views=make_views(state.ids.token),
     )
     state.agent_computers[agent_computer_id] = agent_computer
     state.workspaces.setdefault(agent_computer_id, Workspace(agent_computer_id))
@@ -55,10 +56,11 @@ async def get(state: State, exchange: Exchange) -> web.Response:
 async def update(state: State, exchange: Exchange) -> web.Response:
     """`PATCH /agent-computers/:id`: its fields are in snake_case, unlike all others."""
     agent_computer, body = _get(state, exchange), await exchange.body.json()
-    instructions, views = body.optional_string("agent_instructions"), _read_views(body)
+    instructions, views = body.optional_string("agent_instructions"), _read_views(body, agent_computer)
     if instructions is not None:
         agent_computer.agent_instructions = instructions
-    agent_computer.views.update(views)
+    for view_id, is_enabled in views.items():
+        agent_computer.views[view_id].is_enabled = is_enabled
     agent_computer.updated_at = state.clock()
     return json_response(agent_computer.to_json())
 
@@ -68,7 +70,8 @@ async def delete(state: State, exchange: Exchange) -> web.Response:
     agent_computer = _get(state, exchange)
     del state.agent_computers[agent_computer.id]
     del state.workspaces[agent_computer.id]
-    return web.Response(status=204)
+    deleted = state.formats.agent_computer.deleted
+    return web.Response(status=204) if deleted is None else json_response(deleted)
 
 
 def _get(state: State, exchange: Exchange) -> AgentComputer:
@@ -91,10 +94,13 @@ async def _provision(state: State, agent_computer: AgentComputer) -> None:
         agent_computer.sandbox_id, agent_computer.sandbox_api_key = state.ids.uuid(), state.ids.token("sbx_")
 
 
-def _read_views(body: JsonObject) -> dict[str, bool]:
+def _read_views(body: JsonObject, agent_computer: AgentComputer) -> dict[str, bool]:
     views = body.object("views").values if "views" in body.values else {}
     if not all(isinstance(enabled, bool) for enabled in views.values()):
         raise validation_error("views must be an object of booleans.")
+    unknown = views.keys() - agent_computer.views.keys()
+    if unknown:  # GUESS(§2): that it is an error
+        raise validation_error(f"views has no view {min(unknown)!r}; the keys are the ids of GET.")
     return views
 
 

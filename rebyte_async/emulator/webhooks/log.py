@@ -70,6 +70,7 @@ class DeliveryLog:
     _by_number: dict[int, Delivery] = field(factory=dict[int, Delivery], init=False)
     _count: int = field(default=0, init=False)
     _changed: Broadcast = field(factory=Broadcast, init=False)
+    _reported: set[int] = field(factory=set[int], init=False)
 
     def open(self, **facts: Any) -> Delivery:
         self._count += 1
@@ -92,11 +93,33 @@ class DeliveryLog:
     async def wait_for(
         self, event: str | None, task_id: str | None, outcome: Outcome, count: int
     ) -> tuple[Delivery, ...]:
-        """Wait for `count` deliveries of a kind, and return all of the kind."""
+        """Wait for `count` deliveries of a kind, and return all of the kind.
+
+        A `RuntimeError` is raised if as many have ended, and none is pending, but not all with the outcome. What was
+        returned or raised once is known to the test, and doesn't end a later wait for another outcome.
+        """
         while True:
-            found = [delivery for delivery in self.all() if delivery.outcome == outcome]
-            found = [delivery for delivery in found if event in (None, delivery.event)]
-            found = [delivery for delivery in found if task_id in (None, delivery.task_id)]
+            kind = [delivery for delivery in self.all() if event in (None, delivery.event)]
+            kind = [delivery for delivery in kind if task_id in (None, delivery.task_id)]
+            found = [delivery for delivery in kind if delivery.outcome == outcome]
+            others = [delivery for delivery in kind if delivery not in found and delivery.number not in self._reported]
+            is_over = len(found) + len(others) >= count and all(other.outcome != "pending" for other in others)
+            if is_over or len(found) >= count:
+                self._reported.update(delivery.number for delivery in kind if delivery.outcome != "pending")
             if len(found) >= count:
                 return tuple(found)
+            if is_over:
+                raise RuntimeError(_describe(others[-1], outcome))
             await self._changed.wait()
+
+
+def _describe(delivery: Delivery, outcome: Outcome) -> str:
+    """Say how a delivery ended that was to end otherwise."""
+    name = f"the delivery of {delivery.event} for task {delivery.task_id}"
+    if delivery.outcome == "skipped":
+        return f"{name} was skipped, not {outcome}: {delivery.url} isn't on this machine"
+    if not delivery.attempts or delivery.outcome != "failed":
+        return f"{name} was {delivery.outcome}, not {outcome}"
+    last = delivery.attempts[-1]
+    reason = last.error or f"status {last.status}"
+    return f"{name} failed, and was not {outcome}: {len(delivery.attempts)} attempts, the last one with {reason}"
