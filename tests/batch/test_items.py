@@ -81,10 +81,13 @@ def test_the_fingerprint_covers_everything_that_is_sent() -> None:
     """Items have equal fingerprints if their creates are equal, whatever their keys are."""
     base = to_new_item(BatchItem.from_json(FULL))
     assert to_new_item(BatchItem.from_json(FULL | {"key": "other"})).fingerprint == base.fingerprint
-    for name in FULL.keys() - {"key"}:
-        other = (
-            "Do that" if name == "prompt" else ["x"] if name in {"files", "skills"} else {} if name == "extra" else "x"
-        )
+    others = dict.fromkeys(FULL.keys() - {"key"}, "x") | {
+        "files": ["x"],
+        "skills": ["x"],
+        "extra": {},
+        "github_url": "a/x",
+    }
+    for name, other in others.items():
         assert to_new_item(BatchItem.from_json(FULL | {name: other})).fingerprint != base.fingerprint, name
     mixed = BatchItem("k", "p", extra={"a": {"x": 1, "y": [2, {"q": 1, "p": 2}]}, "b": 2})
     turned = BatchItem("k", "p", extra={"b": 2, "a": {"y": [2, {"p": 2, "q": 1}], "x": 1}})

@@ -96,12 +96,8 @@ async def test_items_may_be_added_and_reordered(emulator: Emulator, client: Asyn
     assert creates(emulator) == 6
 
 
-@pytest.mark.parametrize("max_streams", [0, 8])
-async def test_a_task_that_ended_between_two_runs_has_its_own_time(
-    emulator: Emulator, client: AsyncRebyte, tmp_path: Path, max_streams: int
-) -> None:
-    """The time of its end is that of the task, not that of the run which found it ended."""
-    journal = tmp_path / "run.sqlite3"
+async def leave_a_task_that_ends(emulator: Emulator, client: AsyncRebyte, journal: Path) -> None:
+    """Break a run off while its task runs, and let the task end."""
     emulator.script(says("a"), hold(), says("b"), times=None)
     async with runner_of(client, journal=journal).run(items(1)) as run:
         reading = asyncio.ensure_future(anext(run))
@@ -110,6 +106,15 @@ async def test_a_task_that_ended_between_two_runs_has_its_own_time(
             await asyncio.sleep(0.01)
         reading.cancel()
     emulator.release()
+
+
+@pytest.mark.parametrize("max_streams", [0, 8])
+async def test_a_task_that_ended_between_two_runs_has_its_own_time(
+    emulator: Emulator, client: AsyncRebyte, tmp_path: Path, max_streams: int
+) -> None:
+    """The time of its end is that of the task, not that of the run which found it ended."""
+    journal = tmp_path / "run.sqlite3"
+    await leave_a_task_that_ends(emulator, client, journal)
     moment = Rewrite(lambda task: {**task, "completedAt": task["createdAt"]})
     emulator.faults.add(moment, Match("GET", "/tasks/[^/]+"), times=None)
     outcome = (await outcomes_of(runner_of(client, journal=journal, max_streams=max_streams), items(1)))["k0"]
@@ -122,14 +127,7 @@ async def test_an_end_whose_time_cannot_be_read_is_that_of_its_notice(
 ) -> None:
     """A task that its stream shows as ended needs no read: the outcome is the same without it."""
     journal = tmp_path / "run.sqlite3"
-    emulator.script(says("a"), hold(), says("b"), times=None)
-    async with runner_of(client, journal=journal).run(items(1)) as run:
-        reading = asyncio.ensure_future(anext(run))
-        await emulator.reached(count=1)
-        while not run.progress.running:
-            await asyncio.sleep(0.01)
-        reading.cancel()
-    emulator.release()
+    await leave_a_task_that_ends(emulator, client, journal)
     emulator.faults.add(Status(403, code="odd"), Match("GET", "/tasks/[^/]+"), times=None)
     outcome = (await outcomes_of(runner_of(client, journal=journal), items(1)))["k0"]
     assert (outcome.status, outcome.ended_at is not None) == ("completed", True)

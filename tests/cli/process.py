@@ -10,8 +10,10 @@ import struct
 import sys
 import termios
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from attrs import define, field, frozen
 from cli.screen import Screen
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from rebyte_async.emulator import Emulator
 
 __all__ = [
+    "FULL_DISK",
     "Finished",
     "Terminal",
     "environment",
@@ -31,6 +34,7 @@ __all__ = [
 ]
 
 COMMAND = (sys.executable, "-W", "error", "-m", "rebyte_async")
+FULL_DISK = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
 _FOREIGN = ("REBYTE_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM")
 
 

@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from cli.process import environment, run_command, start_command, start_in_terminal
+from cli.process import FULL_DISK, environment, run_command, start_command, start_in_terminal
 from cli.test_batch import outcomes, write_items
 from cli.test_interrupt import Stuck
 
@@ -178,7 +178,7 @@ async def test_a_reader_that_leaves(emulator: Emulator, items: Path, tmp_path: P
     emulator.release()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@FULL_DISK
 async def test_outcomes_that_cant_be_written(emulator: Emulator, items: Path, tmp_path: Path) -> None:
     """A disk that is full stops the run, and says why; the journal has what was to be written."""
     parts = ["batch", "run", str(items), "--journal", str(tmp_path / "j"), "--out", "/dev/full"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 from attrs import field, frozen
-from cli.process import environment, run_command, run_redirected, start_command
+from cli.process import FULL_DISK, environment, run_command, run_redirected, start_command
 
 from rebyte_async.emulator import Delay, Match, hold, init, text
 
@@ -204,7 +204,7 @@ async def test_a_reader_that_leaves_may_cancel_the_task(emulator: Emulator) -> N
         assert emulator.log.select("POST", "/tasks/[^/]+/cancel")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@FULL_DISK
 @pytest.mark.parametrize(
     ("option", "fate", "hints"),
     [

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import pytest
 from cli.inline import run_inline
-from cli.process import environment, run_command, run_redirected, start_command
+from cli.process import FULL_DISK, environment, run_command, run_redirected, start_command
 
 from rebyte_async import AsyncRebyte, __version__, cli
 from rebyte_async.cli.app import group
@@ -46,10 +46,12 @@ _INNER = {
     ("rebyte_async", "emulator"),  # a public module
     ("rebyte_async", "errors"),  # likewise
     ("rebyte_async.emulator.__main__", "serve"),  # its own command, which this one starts
-    ("rebyte_async._atomic", "is_device"),  # this and the next three are about files alone
+    ("rebyte_async._atomic", "is_device"),  # this and the next four are about files alone
+    ("rebyte_async._atomic", "open_private"),
     ("rebyte_async._atomic", "replace_file"),
     ("rebyte_async._atomic", "sync_file"),
     ("rebyte_async._atomic", "write_file"),
+    ("rebyte_async.batch.agent_computers", "MOST_WORKSPACES"),  # the limit that `--workspaces` shows in its help
     ("rebyte_async.resources.options", "OPTIONS"),  # the names and the help of a task's options are listed once
     ("rebyte_async.resources.options", "CreateOptions"),  # their type, for **options
     ("rebyte_async.resources.waiting", "cancel_until_terminal"),  # as `run(cancel_remote=True)` cancels
@@ -195,7 +197,7 @@ async def test_closed_standard_streams(emulator: Emulator, arguments: str, code:
     assert ("stdin is closed" in finished.err) == (" - " in f"{arguments} " and ">" not in redirection)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@FULL_DISK
 @pytest.mark.parametrize("arguments", ["--help", "completion bash", "demo --fast", "doctor", "tasks list --json"])
 async def test_a_full_disk(emulator: Emulator, arguments: str) -> None:
     """Output that can't be written is one line on stderr."""

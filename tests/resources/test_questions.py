@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -24,21 +24,6 @@ QUESTION = QuestionEvent(
 )
 SEVERAL = evolve(QUESTION, questions=(*QUESTION.questions, Question("Which color?")))
 LEFT, BLUE = QuestionAnswer("left"), QuestionAnswer(text="blue")
-
-
-@pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    """Start an emulator in the test's own loop."""
-    async with Emulator(pace=0.001) as started:
-        yield started
-        started.check()
-
-
-@pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[AsyncRebyte]:
-    """Make a client of the emulator."""
-    async with AsyncRebyte(emulator.api_key, base_url=emulator.url) as made:
-        yield made
 
 
 def _reply(turn: Turn) -> Any:

@@ -19,21 +19,6 @@ from support.raw_server import DROP, RawRequest, RawServer, http_response, json_
 from support.task_server import SILENCE, TASK_ID, TaskServer, done, text
 
 
-@pytest.fixture
-async def emulator() -> AsyncIterator[Emulator]:
-    """Start an emulator in the test's own loop."""
-    async with Emulator() as started:
-        yield started
-        started.check()
-
-
-@pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[AsyncRebyte]:
-    """Make a client of the emulator."""
-    async with AsyncRebyte(emulator.api_key, base_url=emulator.url) as made:
-        yield made
-
-
 def creates(emulator: Emulator) -> int:
     """Count the creates that the emulator received."""
     return len([record for record in emulator.log if (record.method, record.path) == ("POST", "/tasks")])

@@ -20,7 +20,7 @@ from rebyte_async._wire.models import decode
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types import Done, Task, TaskContent, TaskEvent
 from support.clients import SkippedTime
-from support.fake_source import task
+from support.fake_source import ChunkedBody, task
 from support.task_server import TASK_ID, done, event
 
 LOST = errors.TransportError("lost")
@@ -160,7 +160,7 @@ def scenes(draw: st.DrawFn) -> Scene:
 
 
 @define
-class SceneSource:
+class SceneSource(ChunkedBody):
     """A `TurnSource` and its bodies that play a scene, and note what they have shown."""
 
     scene: Scene
@@ -170,7 +170,6 @@ class SceneSource:
     connects: int = field(default=0, init=False)
     shown: list[list[int]] = field(factory=list[list[int]], init=False)
     """The rows that each connect, and each read of the content, has shown."""
-    _chunks: list[bytes | Exception] = field(factory=list[bytes | Exception], init=False)
     _reads: int = field(default=0, init=False)
 
     @property
@@ -190,24 +189,6 @@ class SceneSource:
         self.shown.append(self.scene.rows(self.show.visible))
         self._chunks = self.scene.frames(self.show)
         return self
-
-    async def read(self) -> bytes:
-        """Read the next chunk; the end comes after the last."""
-        await asyncio.sleep(0)
-        if not self._chunks:
-            return b""
-        if isinstance(self._chunks[0], Exception):
-            raise self._chunks[0]
-        return self._chunks.pop(0)  # type: ignore[return-value]  # pyright: ignore[reportReturnType] - as checked
-
-    read_raw = read
-
-    def mark_consumed(self) -> None:
-        """Note nothing."""
-
-    def close(self) -> None:
-        """Forget the connection."""
-        self._chunks = []
 
     async def read_task(self) -> Task:
         """Read the task, which says for a while that the turn is running."""

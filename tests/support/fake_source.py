@@ -14,7 +14,7 @@ from rebyte_async.types import Task, TaskContent, TaskEvent
 from support.clients import SkippedTime
 from support.task_server import TASK_ID
 
-__all__ = ["FakeSource", "task"]
+__all__ = ["ChunkedBody", "FakeSource", "task"]
 
 T = TypeVar("T")
 
@@ -27,32 +27,10 @@ def task(status: str = "running", *turns: str, final_result: str | None = None) 
 
 
 @define
-class FakeSource:
-    """A `TurnSource` and its bodies: each connect takes the next list of chunks, each read of the task the next one."""
+class ChunkedBody:
+    """The body of the connection that is open, in chunks that come one by one; an error among them stays."""
 
-    connects: list[list[bytes | Exception]]
-    tasks: list[Task | Exception] = field(factory=lambda: [task("running")])
-    contents: list[TaskContent | Exception] = field(factory=lambda: [errors.NotFoundError(404)])
-    sub_events: list[list[dict[str, Any]] | Exception] = field(factory=lambda: [[]])
-    task_id: str = TASK_ID
-    retry: RetryPolicy = field(factory=lambda: RetryPolicy(base_delay=0))
-    skipped: SkippedTime = field(factory=SkippedTime)
-    log: list[str] = field(factory=list[str])
-    _chunks: list[bytes | Exception] = field(factory=list[bytes | Exception], init=False)
-
-    @property
-    def time(self) -> Time:
-        """A clock whose sleeps take no time."""
-        return self.skipped.time
-
-    async def connect(self, *, idle_timeout: float, last_event_id: str, is_reconnect: bool) -> FakeSource:
-        """Open the next connection."""
-        assert is_reconnect == bool(self.log)
-        self.log.append(f"connect {idle_timeout:g} {last_event_id}".strip())
-        if isinstance(self.connects[0][0], errors.RequestTimeoutError):
-            raise self.connects.pop(0)[0]  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues] - as checked
-        self._chunks = list(self.connects.pop(0) if len(self.connects) > 1 else self.connects[0])
-        return self
+    _chunks: list[bytes | Exception] = field(factory=list[bytes | Exception], init=False, kw_only=True)
 
     async def read(self) -> bytes:
         """Read the next chunk; the end comes after the last."""
@@ -71,6 +49,34 @@ class FakeSource:
     def close(self) -> None:
         """Forget the connection."""
         self._chunks = []
+
+
+@define
+class FakeSource(ChunkedBody):
+    """A `TurnSource` and its bodies: each connect takes the next list of chunks, each read of the task the next one."""
+
+    connects: list[list[bytes | Exception]]
+    tasks: list[Task | Exception] = field(factory=lambda: [task("running")])
+    contents: list[TaskContent | Exception] = field(factory=lambda: [errors.NotFoundError(404)])
+    sub_events: list[list[dict[str, Any]] | Exception] = field(factory=lambda: [[]])
+    task_id: str = TASK_ID
+    retry: RetryPolicy = field(factory=lambda: RetryPolicy(base_delay=0))
+    skipped: SkippedTime = field(factory=SkippedTime)
+    log: list[str] = field(factory=list[str])
+
+    @property
+    def time(self) -> Time:
+        """A clock whose sleeps take no time."""
+        return self.skipped.time
+
+    async def connect(self, *, idle_timeout: float, last_event_id: str, is_reconnect: bool) -> FakeSource:
+        """Open the next connection."""
+        assert is_reconnect == bool(self.log)
+        self.log.append(f"connect {idle_timeout:g} {last_event_id}".strip())
+        if isinstance(self.connects[0][0], errors.RequestTimeoutError):
+            raise self.connects.pop(0)[0]  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues] - as checked
+        self._chunks = list(self.connects.pop(0) if len(self.connects) > 1 else self.connects[0])
+        return self
 
     async def read_task(self) -> Task:
         """Read the task."""
