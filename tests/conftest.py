@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 
 import pytest
 from blockbuster import blockbuster_ctx
+
+
+def pytest_configure() -> None:
+    """Let the commands that tests start take every signal, also where the suite runs under nohup or in the background.
+
+    A program passes on which signals it ignores, and none that it handles, if only by doing nothing.
+    """
+    for number in (signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

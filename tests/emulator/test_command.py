@@ -87,13 +87,23 @@ def test_a_signal_ends_the_command_in_order(tmp_path: Path, command: list[str], 
         assert process.stdout is not None
         url, key = (process.stdout.readline().strip().partition("=")[2] for _ in range(2))
         with _half_an_upload(url, key):
-            while not [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size]:
+            while process.poll() is None and not [path for path in tmp_path.rglob("*") if _has_content(path)]:
                 time.sleep(0.01)
             process.send_signal(number)
-            _, err = process.communicate(timeout=20)
+            try:
+                _, err = process.communicate(timeout=20)
+            finally:
+                process.kill()
 
     assert (process.returncode, list(tmp_path.iterdir())) == (0, [])
     assert "Traceback" not in err
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size > 0
+    except FileNotFoundError:  # removed in between
+        return False
 
 
 @contextmanager
