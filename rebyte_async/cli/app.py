@@ -87,6 +87,16 @@ def batch() -> None:
 def start() -> int:
     _prepare_output()
     try:
+        return _run()
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:  # reported already; the interpreter would try again at its end, and change the exit code
+            discard_output()
+
+
+def _run() -> int:
+    try:
         code = group.main(prog_name="rebyte-async", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:

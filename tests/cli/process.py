@@ -35,7 +35,7 @@ __all__ = [
 
 COMMAND = (sys.executable, "-W", "error", "-m", "rebyte_async")
 FULL_DISK = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
-_FOREIGN = ("REBYTE_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM")
+_FOREIGN = ("REBYTE_", "PYTHONUNBUFFERED", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM")
 
 
 @frozen
