@@ -6,13 +6,13 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import pytest
 import schemathesis
-import yaml
 from attrs import field, frozen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,15 +24,22 @@ from rebyte_async._wire import endpoints
 from rebyte_async._wire import errors as wire_errors
 from rebyte_async.emulator import ArtifactFormat, Emulator, WebhookFormat, delegate, question, text
 from rebyte_async.emulator.server import API
+from support.openapi import (
+    ASKING,
+    AT_THE_ROOT,
+    BODIES,
+    DOCUMENT,
+    FILENAME,
+    HOOK,
+    OPERATIONS,
+    SOURCE,
+    Operation,
+    resolve,
+    shape,
+)
 
-ROOT = Path(__file__).parent.parent
-WIRE = ROOT / "tests" / "wire"
-SOURCE = (ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8")
-DOCUMENT: dict[str, Any] = yaml.safe_load(SOURCE)
-METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+WIRE = Path(__file__).parent / "wire"
 GRADES = frozenset({"documented", "observed", "guess", "unknown"})
-
-AT_THE_ROOT = {"GET /health": "at the host's root: the client has only its path, and the emulator has no /v1 before it"}
 
 CHECKS = (
     "not_a_server_error",
@@ -52,43 +59,15 @@ CONFIG = {
 }
 # Schemathesis' own types are partly unknown to a strict checker.
 LIBRARY: Any = schemathesis
-SCHEMA: Any = LIBRARY.openapi.from_dict(DOCUMENT, config=LIBRARY.Config.from_dict(CONFIG))
+CHECKED = deepcopy(DOCUMENT)
+# Schemathesis takes the schema of a stream for that of one frame, as an object; `test_frames` checks the frames.
+CHECKED["paths"]["/tasks/{task_id}/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"] = {}
+SCHEMA: Any = LIBRARY.openapi.from_dict(CHECKED, config=LIBRARY.Config.from_dict(CONFIG))
 Case: TypeAlias = Any
 NO_HEALTH_CHECKS = (HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large)
 EXAMPLES = settings(
     max_examples=25, derandomize=True, database=None, deadline=None, suppress_health_check=NO_HEALTH_CHECKS
 )
-
-ASKING = "Ask me"
-FILENAME = "reports/a.csv"
-HOOK = {"url": "https://hooks.invalid/x", "events": ["task.created", "task.completed"]}
-BODIES: dict[str, Any] = {
-    "POST /agent-computers": {"name": "Builder", "icon": "🔧"},
-    "PATCH /agent-computers/{computer_id}": {"agent_instructions": "Be brief", "views": {}},
-    "POST /tasks": {"prompt": "Build", "executor": "codex", "model": "m", "skills": ["pdf"], "githubUrl": "o/r"},
-    "POST /tasks/{task_id}/prompts": {"prompt": "And tests", "skills": ["pdf"], "files": []},
-    "PATCH /tasks/{task_id}/visibility": {"visibility": "public"},
-    "POST /tasks/{task_id}/answer": {"messageId": "m1", "actionId": 7, "answer": {"selectedOptions": [1]}},
-    "POST /files": {"filename": "spec.md", "contentType": "text/markdown"},
-    "POST /workspaces/{workspace_id}/artifacts/upload-url": {"files": [{"name": "a", "contentType": "text/csv"}]},
-    "POST /webhooks": {**HOOK, "url": "https://hooks.invalid/y", "description": "CI", "secret": "s3cret"},
-}
-"""A request that succeeds, for each operation with JSON in it."""
-
-
-def resolve(node: Any) -> Any:
-    """Follow the references of a part of the document."""
-    while "$ref" in node:
-        node = follow_pointer(node["$ref"].removeprefix("#"))
-    return node
-
-
-def follow_pointer(pointer: str) -> Any:
-    """Return the part of the document that a JSON pointer names."""
-    node: Any = DOCUMENT
-    for part in pointer.split("/")[1:]:
-        node = node[part.replace("~1", "/").replace("~0", "~")]
-    return node
 
 
 def validate(schema: Mapping[str, Any], value: Any) -> list[str]:
@@ -98,70 +77,12 @@ def validate(schema: Mapping[str, Any], value: Any) -> list[str]:
     return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(value)]
 
 
-@frozen
-class Operation:
-    """One operation of the document."""
-
-    method: str
-    path: str
-    spec: dict[str, Any]
-    shared: list[Any]
-    """The parameters of its path."""
-
-    @property
-    def label(self) -> str:
-        """The name of the operation, in this file and in Schemathesis."""
-        return f"{self.method} {self.path}"
-
-    @property
-    def shape(self) -> str:
-        """The method and the path without the names of ids."""
-        return shape(self.method, self.path)
-
-    @property
-    def is_secured(self) -> bool:
-        """Whether the operation needs a key."""
-        return self.spec.get("security") != []
-
-    @property
-    def accepts_input(self) -> bool:
-        """Whether a request can be invalid in more than the ids of its path."""
-        return "requestBody" in self.spec or bool(self.spec.get("parameters"))
-
-    def parameter(self, name: str) -> dict[str, Any]:
-        """Return the schema of a parameter."""
-        every = [resolve(parameter) for parameter in (*self.shared, *self.spec.get("parameters", ()))]
-        (schema,) = [parameter["schema"] for parameter in every if parameter["name"] == name]
-        return dict(schema)
-
-    def response(self, status: int) -> dict[str, Any]:
-        """Return the documented response with a status."""
-        responses = self.spec["responses"]
-        return dict(resolve(responses.get(str(status)) or responses[f"{status // 100}XX"]))
-
-
-def shape(method: str, path: str) -> str:
-    """Return an endpoint without the names of its ids."""
-    return f"{method} {re.sub(r'{[^}]*}', '{}', path)}"
-
-
-def read_operations() -> Iterator[Operation]:
-    """Read the operations of the document."""
-    for path, item in DOCUMENT["paths"].items():
-        for method in METHODS & item.keys():
-            yield Operation(method.upper(), path, item[method], item.get("parameters", []))
-
-
-OPERATIONS = {operation.label: operation for operation in sorted(read_operations(), key=lambda each: each.label)}
 ENDPOINTS = [value for value in vars(endpoints).values() if isinstance(value, endpoints.Endpoint)]
 GOLDEN = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(WIRE.glob("*.json"))}
 GOLDEN_EVENTS = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((WIRE / "events").glob("*.json"))
 }
-FRAMES = {
-    frame["properties"]["event"]["const"]: frame["properties"]["data"]["contentSchema"]
-    for frame in DOCUMENT["components"]["schemas"]["Frame"]["oneOf"]
-}
+FRAMES: dict[str, Any] = DOCUMENT["components"]["schemas"]["EventStream"]["contentSchema"]["properties"]
 """The schema of the data of a frame, by the name of the frame."""
 EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 EVERY_SECURED = pytest.mark.parametrize(
@@ -205,8 +126,7 @@ class Api:
 
     def case(self, operation: Operation, **parts: Any) -> Case:
         """Make a request with the ids of existing resources."""
-        names = re.findall(r"{([^}]*)}", operation.path)
-        ids = {name: quote(self.ids[name], safe="") for name in names}
+        ids = {name: quote(self.ids[name], safe="") for name in operation.path_names}
         media_type = "application/json" if "body" in parts else None
         known = SCHEMA.find_operation_by_label(operation.label)
         return known.Case(path_parameters=ids, media_type=media_type, **parts)

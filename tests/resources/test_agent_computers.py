@@ -25,6 +25,12 @@ NEW: dict[str, Any] = {
     "created_at": TIME,
     "updated_at": TIME,
 }
+VIEW = {
+    "id": "msv_1",
+    "name": None,
+    "enabled": True,
+    "server": {"type": "internal", "internalName": "sandbox", "remoteId": None},
+}
 CASES: dict[str, tuple[Call, Any]] = {
     "create_agent_computer": (lambda c: c.agent_computers.create("Builder", icon="🔧"), AgentComputer(**NEW)),
     "list_agent_computers": (
@@ -46,7 +52,7 @@ CASES: dict[str, tuple[Call, Any]] = {
         ),
     ),
     "update_agent_computer": (
-        lambda c: c.agent_computers.update(ID, agent_instructions="Be brief", views={"terminal": True}),
+        lambda c: c.agent_computers.update(ID, agent_instructions="Be brief", views={"msv_1": True}),
         None,
     ),
     "delete_agent_computer": (lambda c: c.agent_computers.delete(ID), None),
