@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import builtins
+import html
 import inspect
 import re
 import subprocess
@@ -123,6 +124,22 @@ def test_named_files_exist(page: Path) -> None:
     """Every file of the project that a page names exists."""
     named = set(re.findall(r"`((?:rebyte_async|tests|docs|examples|typing_tests)/[\w./-]*)", TEXTS[page]))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the pictures are drawn on a POSIX terminal")
+def test_the_picture_of_the_demo_is_current(tmp_path: Path) -> None:
+    """The picture in the README shows what the demo prints, ids and times aside, and loads nothing."""
+    command = [sys.executable, str(ROOT / "docs/pictures.py"), "demo", "--fast", "--folder", str(tmp_path)]
+    subprocess.run(command, check=True)
+    shown = (ROOT / "docs/assets/demo.svg").read_text(encoding="utf-8")
+    assert read_picture(shown) == read_picture((tmp_path / "demo.svg").read_text(encoding="utf-8"))
+    assert "url(" not in shown.replace("url(#", "")
+
+
+def read_picture(svg: str) -> list[str]:
+    """The words of a picture, without what differs from run to run: ids, times, and where lines are wrapped."""
+    texts = [html.unescape(found) for found in re.findall(r"<text[^>]*>(.*?)</text>", svg)]
+    return re.sub(r"[0-9a-f-]{8,}|\d|─", "", " ".join(texts)).split()
 
 
 def test_cited_sections_of_the_contract_exist() -> None:
