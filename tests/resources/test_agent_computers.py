@@ -47,7 +47,7 @@ CASES: dict[str, tuple[Call, Any]] = {
                 "sandbox_base_url": "https://s1.invalid",
                 "sandbox_api_key": "sk_secret",
                 "agent_instructions": "Be brief",
-                "views": [{"id": "terminal"}],
+                "views": [VIEW],
             }
         ),
     ),
