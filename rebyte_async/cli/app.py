@@ -12,7 +12,7 @@ from rebyte_async import __version__
 from rebyte_async.cli.completion import ANSWERS_SHELL
 from rebyte_async.cli.exits import Exit, report_error
 from rebyte_async.cli.lazy import Entry, LazyGroup
-from rebyte_async.cli.runtime import discard_output
+from rebyte_async.cli.runtime import discard_output, discard_unwritable
 
 _EPILOG = """\b
 Start here:
@@ -87,16 +87,6 @@ def batch() -> None:
 def start() -> int:
     _prepare_output()
     try:
-        return _run()
-    finally:
-        try:
-            sys.stdout.flush()
-        except OSError:  # reported already; the interpreter would try again at its end, and change the exit code
-            discard_output()
-
-
-def _run() -> int:
-    try:
         code = group.main(prog_name="rebyte-async", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
@@ -109,6 +99,7 @@ def _run() -> int:
     except BrokenPipeError:
         return discard_output()
     except OSError as error:  # stdout is on a full disk, for example
+        discard_unwritable()
         return report_error(error)
     return int(code or 0)
 

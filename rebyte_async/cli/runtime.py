@@ -126,7 +126,16 @@ def run(
     except BrokenPipeError:
         return discard_output()
     except (RebyteError, OSError) as error:
+        discard_unwritable()
         return on_error(error)
+
+
+def discard_unwritable() -> None:
+    """Give up what stdout can't write: at its end, the interpreter would try once more and exit with code 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard_output()
 
 
 def discard_output() -> int:
