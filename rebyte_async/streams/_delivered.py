@@ -1,125 +1,176 @@
-"""Which events were delivered: in little memory, and as a cursor, from which another stream resumes.
+"""Which events of a turn were delivered.
 
-An event's identity is its key where it has one, else its number within the turn (contract §4.2, observed). Numbers are
-kept as ranges, mostly a single one; keys as 64-bit digests, so that two of a hundred thousand keys are taken for one
-with a chance of about 1 in 4 billion.
-
-A cursor is safe in URLs, file names and JSON. Its form, from left to right with dots between: a version, a checksum of
-the task's id, the prompt, the ranges of numbers, the digests of keys, and a checksum of it all.
+An event's identity is its key where it has one, else its number within the turn (contract §4.2, observed), else its
+content and how often that has come. To follow a turn, no key and no number is hashed: a digest is made when a cursor is
+asked for, of what has come since the last one.
 """
 
 from __future__ import annotations
 
-import re
-import sys
-from array import array
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from hashlib import blake2b
-from typing import NamedTuple
-from zlib import crc32
+from itertools import chain, islice
 
-from rebyte_async.errors import InvalidRequestError
+from rebyte_async.streams._cursor import CursorPosition, hash_sub_prompt
+from rebyte_async.streams._digest import EMPTY, MAX_LATE, Identity, SetDigest
 from rebyte_async.types.events import TaskEvent
 
-_NUMBERS = range(-(1 << 63), 1 << 63)
-"""The numbers that are kept as ranges. A longer one is no counter, and Python refuses to print one of any length."""
-_NO_NUMBERS: list[int] = []  # shared by all streams without any; never filled
-_EMPTY_HASH = blake2b(digest_size=8)
-_to_int = int.from_bytes
+Released = list[tuple[Identity, TaskEvent]]
+_NONE: Released = []  # shared, and never filled
 
-_FREE = array("Q", [0])  # a free slot of a table
-_FIRST_SLOTS = 4  # the size of a new table, a power of two; at most half of a table is ever filled
-_LARGE = 1024  # from this size on a full table is doubled; a smaller one grows fourfold, which is less work
 
-_CURSOR_VERSION = "1"
-_CURSOR_PARTS = 5  # without the checksum of it all
+class _Replay:
+    """What a replay has shown so far, while it is open which of its events were delivered."""
+
+    __slots__ = ("digest", "events")
+
+    def __init__(self) -> None:
+        self.events: dict[Identity, TaskEvent] = {}
+        self.digest = EMPTY
 
 
 class DeliveredSet:
-    """The identities of the delivered events of one turn, and of the sub-prompts that were followed with it."""
+    """The delivered events of one prompt, the turn's or a sub-prompt's.
 
-    __slots__ = ("_without_identity", "digests", "starts", "stops")
+    A set that is resumed from a cursor knows only their digest. It withholds the events of a replay until these show
+    which of them were delivered, and then releases the others. Where that can't be decided, it releases all of them.
+    """
 
-    def __init__(self, ranges: Iterable[tuple[int, int]] = (), digests: bytes = b"") -> None:
-        pairs = sorted(ranges)
-        self.starts = [start for start, _ in pairs] or _NO_NUMBERS
-        """The first number of each range, ascending."""
-        self.stops = [stop for _, stop in pairs] or _NO_NUMBERS
-        """One past the last number of each range."""
-        self.digests = CompactIntSet(digests)
+    __slots__ = (
+        "_counts",
+        "_digest",
+        "_digested_numbers",
+        "_digested_others",
+        "_first",
+        "_next",
+        "_others",
+        "_released",
+        "_replay",
+    )
+
+    def __init__(self, resumed: SetDigest = EMPTY) -> None:
+        # Most turns are numbered without a gap: from `_first` on, and up to but not including `_next`.
+        self._first = self._next = 0
+        self._others: dict[Identity, None] = {}  # all identities but those numbers
+        self._digest = resumed
+        self._digested_numbers = self._digested_others = 0  # up to which number it covers, and how many of the others
+        self._replay = _Replay() if resumed.size else None
+        self._released = _NONE
         # How often each content came without an identity: in this replay of the stream, and in this read apart from it.
-        self._without_identity: tuple[Counter[int], Counter[int]] | None = None
+        self._counts: tuple[Counter[int], Counter[int]] | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.starts or self.digests)
+        return bool(self._digest.size or self._others) or self._next > self._first
+
+    @property
+    def is_resuming(self) -> bool:
+        """Whether it is open which events were delivered."""
+        return self._replay is not None
+
+    @property
+    def is_withholding(self) -> bool:
+        return self._replay is not None and bool(self._replay.events)
 
     @property
     def has_events_without_identity(self) -> bool:
         """Whether there are events that only their place in a replay from the start identifies."""
-        return self._without_identity is not None
+        return self._counts is not None
 
     def restart(self, *, out_of_band: bool = False) -> None:
-        """Expect the turn from its start, on the stream or by another read: each counts the same content anew."""
-        if self._without_identity is not None:
-            self._without_identity[out_of_band].clear()
+        """Expect the prompt from its start, on the stream or by another read: each counts the same content anew."""
+        if self._counts is not None:
+            self._counts[out_of_band].clear()
 
-    def add(self, event: TaskEvent, sub_prompt: str = "", out_of_band: bool = False) -> bool:
-        """Add an event of a sub-prompt, or of the turn itself (""); True when it is new."""
-        # The number of NULs keeps keys, numbers and contents apart.
-        key = event.event_key
-        if key is not None:
-            identity = f"{sub_prompt}\0{key}"
-        elif (number := event.seq) is None:
-            identity = self._identify_by_content(event, sub_prompt, out_of_band=out_of_band)
-        elif sub_prompt or number not in _NUMBERS:
-            identity = f"{sub_prompt}\0\0{number:x}"
-        else:
-            return self._add_number(number)
-        digest = _EMPTY_HASH.copy()  # takes half the time of making one
-        digest.update(identity.encode("utf-8", "surrogatepass"))
-        return self.digests.add(_to_int(digest.digest(), "little"))
+    def restart_replay(self) -> None:
+        """Drop what is withheld: it comes again."""
+        if self._replay is not None:
+            self._replay = _Replay()
 
-    def _add_number(self, number: int) -> bool:
-        stops = self.stops
-        if not stops:
-            self.starts = [number]
-            self.stops = [number + 1]
-            return True
-        if number == stops[-1]:
-            stops[-1] += 1
-            return True
-        index = bisect_right(self.starts, number) - 1
-        if index >= 0 and number < stops[index]:
+    def add(self, event: TaskEvent, out_of_band: bool = False) -> bool:
+        """Add an event; True when it is new, False also when it is withheld: look for what is released then."""
+        if self._replay is not None:
+            self._withhold(self._replay, event, out_of_band=out_of_band)
             return False
-        self._insert(index, number)
+        identity: Identity | None = event.event_key
+        if identity is None:
+            if (number := event.seq) is not None:
+                return self._add_number(number)
+            identity = self._identify_by_content(event, out_of_band=out_of_band)
+        if identity in self._others:
+            return False
+        self._others[identity] = None
         return True
 
-    def _insert(self, index: int, number: int) -> None:
-        """Add a number after the range at the index, and join ranges between which no gap is left."""
-        starts, stops = self.starts, self.stops
-        after = index + 1
-        if index >= 0 and number == stops[index]:
-            stops[index] += 1
+    def add_identity(self, identity: Identity) -> None:
+        """Add a released event."""
+        if isinstance(identity, int):
+            self._add_number(identity)
         else:
-            starts.insert(after, number)
-            stops.insert(after, number + 1)
-            index, after = after, after + 1
-        if after < len(starts) and stops[index] == starts[after]:
-            stops[index] = stops[after]
-            del starts[after], stops[after]
+            self._others[identity] = None
 
-    def _identify_by_content(self, event: TaskEvent, sub_prompt: str, *, out_of_band: bool) -> str:
+    def _add_number(self, number: int) -> bool:
+        if number == self._next and number not in self._others:
+            self._next += 1
+            return True
+        if self._first <= number < self._next or number in self._others:
+            return False
+        if self._first == self._next:
+            self._first = self._digested_numbers = number
+            self._next = number + 1
+        else:
+            self._others[number] = None
+        return True
+
+    def _withhold(self, replay: _Replay, event: TaskEvent, *, out_of_band: bool) -> None:
+        identity: Identity | None = event.event_key if event.event_key is not None else event.seq
+        if identity is None:
+            identity = self._identify_by_content(event, out_of_band=out_of_band)
+        if identity in replay.events:
+            return
+        replay.events[identity] = event
+        replay.digest = replay.digest.including([identity])
+        late = self._digest.find_late(replay.digest, replay.events)
+        if late is not None:
+            self._replay = None
+            for delivered in replay.events:
+                if delivered not in late:
+                    self.add_identity(delivered)
+            self._digested_numbers, self._digested_others = self._next, len(self._others)
+            self._released = [(identity, replay.events[identity]) for identity in late]
+        elif replay.digest.size >= self._digest.size + MAX_LATE:
+            self.release_all()
+
+    def release_all(self) -> None:
+        """Release what is withheld as if nothing had been delivered: events come again, and none is lost."""
+        if self._replay is not None and self._replay.events:
+            self._released = list(self._replay.events.items())
+            self._digest = EMPTY
+            self._replay = None
+
+    def take_released(self) -> Released:
+        """Take the events that are new after all, in their order. They are to be added when they are delivered."""
+        released, self._released = self._released, _NONE
+        return released
+
+    def _identify_by_content(self, event: TaskEvent, *, out_of_band: bool) -> Identity:
         """Identify an event that has neither key nor number by its content, and by how often that has come so far."""
-        if self._without_identity is None:
-            self._without_identity = (Counter(), Counter())
-        counts = self._without_identity[out_of_band]
-        content = f"{sub_prompt}\0\0\0{event.event_type}\0{_to_text(event.payload)}".encode("utf-8", "surrogatepass")
-        digest = _to_int(blake2b(content, digest_size=8).digest(), "little")
+        if self._counts is None:
+            self._counts = (Counter(), Counter())
+        counts = self._counts[out_of_band]
+        content = f"{event.event_type}\0{_to_text(event.payload)}".encode("utf-8", "surrogatepass")
+        digest = int.from_bytes(blake2b(content, digest_size=8).digest(), "little")
         counts[digest] += 1
-        return f"{digest}\0{counts[digest]}"
+        return digest, counts[digest]
+
+    @property
+    def digest(self) -> SetDigest:
+        """The digest of what was delivered. It hashes only what has come since it was asked for last."""
+        if self._replay is None:
+            others = islice(reversed(self._others), len(self._others) - self._digested_others)
+            self._digest = self._digest.including(chain(range(self._digested_numbers, self._next), others))
+            self._digested_numbers, self._digested_others = self._next, len(self._others)
+        return self._digest
 
 
 def _to_text(payload: object) -> str:
@@ -130,101 +181,57 @@ def _to_text(payload: object) -> str:
         return ""
 
 
-class CompactIntSet:
-    """A set of 64-bit numbers in 16 to 32 bytes each, up to 64 where they are few; a `set` takes 100.
+class Delivered:
+    """What was delivered of a turn, and of the sub-prompts that were followed with it."""
 
-    An open-addressing table. The numbers are digests, which are evenly spread, so that the low bits of each are its
-    place in the table. A free slot holds 0, so 0 itself counts as 1.
-    """
+    __slots__ = ("_of_sub_prompts", "_unmet", "own")
 
-    __slots__ = ("_free", "_mask", "_table")
+    def __init__(self, position: CursorPosition | None = None) -> None:
+        position = position or CursorPosition(None)
+        self.own = DeliveredSet(position.own)
+        """The turn's own events."""
+        self._of_sub_prompts: dict[str, DeliveredSet] = {}
+        self._unmet = position.of_sub_prompts  # from the cursor; of sub-prompts that may not have been met yet
 
-    def __init__(self, data: bytes = b"") -> None:
-        self._table = _FREE * _FIRST_SLOTS
-        self._mask = _FIRST_SLOTS - 1
-        self._free = _FIRST_SLOTS // 2  # how many more numbers the table takes before it grows
-        for number in _swap_on_big_endian(array("Q", data)):
-            self.add(number)
+    def of(self, sub_prompt: str) -> DeliveredSet:
+        """Return the set of a sub-prompt, or of the turn itself ("")."""
+        if not sub_prompt:
+            return self.own
+        found = self._of_sub_prompts.get(sub_prompt)
+        if found is None:
+            found = DeliveredSet(self._unmet.get(hash_sub_prompt(sub_prompt), EMPTY))
+            self._of_sub_prompts[sub_prompt] = found
+        return found
 
-    def __len__(self) -> int:
-        return len(self._table) // 2 - self._free
+    def __bool__(self) -> bool:
+        return any(self.sets()) or bool(self._unmet)
 
-    def add(self, number: int) -> bool:
-        if not self._free:
-            self._grow()
-        number = number or 1
-        table, mask = self._table, self._mask
-        slot = number & mask
-        while found := table[slot]:  # ends: half of the slots are free
-            if found == number:
-                return False
-            slot = (slot + 1) & mask
-        table[slot] = number
-        self._free -= 1
-        return True
+    def sets(self) -> Iterator[DeliveredSet]:
+        yield self.own
+        yield from self._of_sub_prompts.values()
 
-    def _grow(self) -> None:
-        numbers = self._table
-        slots = len(numbers) * (2 if len(numbers) >= _LARGE else 4)
-        self._free = slots // 2 - len(numbers) // 2
-        mask = self._mask = slots - 1
-        table = self._table = _FREE * slots
-        for number in filter(None, numbers):
-            slot = number & mask
-            while table[slot]:
-                slot = (slot + 1) & mask
-            table[slot] = number
+    def items(self) -> list[tuple[str, DeliveredSet]]:
+        """Return the sets with their sub-prompts, that of the turn itself ("") first."""
+        return [("", self.own), *self._of_sub_prompts.items()]
 
-    def __bytes__(self) -> bytes:
-        """Return the numbers, ascending, 8 bytes each, little-endian."""
-        return _swap_on_big_endian(array("Q", sorted(filter(None, self._table)))).tobytes()
+    @property
+    def needs_replay(self) -> bool:
+        """Whether a connection must bring the turn from its start: only its place in a replay identifies some event."""
+        return self.own.is_resuming or any(found.has_events_without_identity for found in self.sets())
 
+    @property
+    def is_resuming(self) -> bool:
+        return any(found.is_resuming for found in self.sets())
 
-def _swap_on_big_endian(values: array[int]) -> array[int]:
-    """Convert between this machine's byte order and little-endian, in place."""
-    if sys.byteorder == "big":
-        values.byteswap()
-    return values
+    @property
+    def is_withholding(self) -> bool:
+        return any(found.is_withholding for found in self.sets())
 
+    def restart(self, *, out_of_band: bool = False) -> None:
+        """Expect the turn from its start, on the stream or by another read."""
+        for found in self.sets():
+            found.restart(out_of_band=out_of_band)
 
-class CursorPosition(NamedTuple):
-    prompt_id: str | None
-    delivered: DeliveredSet
-
-
-def write_cursor(task_id: str, position: CursorPosition) -> str:
-    delivered = position.delivered
-    ranges = "_".join(f"{start}~{stop}" for start, stop in zip(delivered.starts, delivered.stops, strict=True))
-    # The "p" distinguishes an empty prompt id from none.
-    prompt = "" if position.prompt_id is None else "p" + _encode(position.prompt_id.encode("utf-8", "surrogatepass"))
-    head = ".".join((_CURSOR_VERSION, _checksum(task_id), prompt, ranges, _encode(bytes(delivered.digests))))
-    return f"{head}.{_checksum(head)}"
-
-
-def read_cursor(task_id: str, cursor: str) -> CursorPosition:
-    """Read a cursor, unless it is none of this package, is damaged, or is of another task (`InvalidRequestError`)."""
-    head, _, check = str(cursor).rpartition(".")
-    parts = head.split(".")
-    if len(parts) != _CURSOR_PARTS or parts[0] != _CURSOR_VERSION or check != _checksum(head):
-        raise InvalidRequestError("after must be the cursor of a stream of this package, unchanged")
-    _, task, prompt, ranges, digests = parts
-    if task != _checksum(task_id):
-        raise InvalidRequestError(f"after is the cursor of another task's stream, not of {task_id!r:.80}")
-    try:
-        prompt_id = _decode(prompt[1:]).decode("utf-8", "surrogatepass") if prompt else None
-        pairs = [(int(start), int(stop)) for start, stop in re.findall(r"(-?\d+)~(-?\d+)", ranges)]
-        return CursorPosition(prompt_id, DeliveredSet(pairs, _decode(digests)))
-    except ValueError as error:
-        raise InvalidRequestError("after must be the cursor of a stream of this package, unchanged") from error
-
-
-def _encode(data: bytes) -> str:
-    return urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def _decode(text: str) -> bytes:
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-def _checksum(text: str) -> str:
-    return f"{crc32(text.encode('utf-8', 'surrogatepass')):08x}"
+    def position(self, prompt_id: str | None) -> CursorPosition:
+        met = {hash_sub_prompt(name): found.digest for name, found in self._of_sub_prompts.items() if found}
+        return CursorPosition(prompt_id, self.own.digest, {**self._unmet, **met})

@@ -22,8 +22,8 @@ from rebyte_async.types.events import Done
 from rebyte_async.types.tasks import Task, TaskContent
 
 _log = logging.getLogger("rebyte_async")
-_MAX_DRAIN_SILENCE = 5.0
-"""Seconds without an event that end a try to read the tail, heartbeats or not: a replay comes at once."""
+_MAX_REPLAY_SILENCE = 5.0
+"""Seconds without an event that end a replay, heartbeats or not: it comes at once."""
 _MAX_IDLE_PERIODS = 2  # idle timeouts in a row, nothing new between them, after which a stream is given up
 
 
@@ -43,7 +43,7 @@ class TurnReader:
     is_steady: bool = field(default=False, init=False)
     """Whether the connection brings something and only needs reading: the stream then reads it without steps."""
     _events_at_connect: int = field(default=0, init=False)  # how many were delivered before it was made
-    _last_activity: float = field(default=0.0, init=False)  # when it was made or brought an event; while draining
+    _last_activity: float = field(default=0.0, init=False)  # when it was made or brought an event of the turn
     # In a row, without a new event between them:
     _failures: int = field(default=0, init=False)
     _idle_periods: int = field(default=0, init=False)
@@ -85,6 +85,8 @@ class TurnReader:
         await self._recover(failure)  # outside the handler, so that a cancelled wait doesn't show the failure
 
     async def _step(self) -> Action:
+        if self._completion.phase is Phase.FINISHING and self._turn.release_withheld():
+            return CONTINUE
         action = self._completion.next_action()
         if action is not None:
             return action
@@ -143,11 +145,9 @@ class TurnReader:
     async def _connect(self) -> Action:
         self._events_at_connect = self._turn.events_seen
         self._turn.restart()
-        if self._is_draining:
-            self._last_activity = self._source.time.clock()
+        self._last_activity = self._source.time.clock()
         try:
-            # Events without an identity are identified by their place in a replay from the start.
-            await self._connection.open(needs_replay=self._turn.delivered.has_events_without_identity)
+            await self._connection.open(needs_replay=self._turn.delivered.needs_replay)
         except errors.RequestTimeoutError as error:
             return self._on_idle(error)
         return CONTINUE
@@ -164,23 +164,34 @@ class TurnReader:
             if self._is_draining:
                 self._connection.close()
                 return self._completion.on_closed(has_news=self._has_news)
+            if self._turn.delivered.is_withholding and not self._seconds_of_silence():
+                self._turn.release_withheld()
+                return CONTINUE
             try:
                 await self._read_subprompts()
             except (errors.TransportError, errors.ServerError, errors.RateLimitedError) as error:
                 _log.debug("the sub-prompts of task %s can't be read now: %s", self._source.task_id, error)
             return CONTINUE
         self._turn.add_frames(frames)
-        self.is_steady = not self._is_draining and self._turn.subprompts is None
+        turn = self._turn
+        self.is_steady = not (self._is_draining or turn.delivered.is_resuming or turn.subprompts is not None)
         return CONTINUE
 
     def _seconds_to_read(self) -> float | None:
         """Return the seconds to wait for the stream before something else is due; None where nothing is."""
         if self._is_draining:
-            now = self._source.time.clock()
-            if self._turn.take_activity():
-                self._last_activity = now
-            return max(0.0, self._last_activity + _MAX_DRAIN_SILENCE - now)
-        return None if self._turn.subprompts is None else self._turn.subprompts.due_in()
+            return self._seconds_of_silence()
+        dues = [] if self._turn.subprompts is None else [self._turn.subprompts.due_in()]
+        if self._turn.delivered.is_withholding:
+            dues.append(self._seconds_of_silence())
+        return min((due for due in dues if due is not None), default=None)
+
+    def _seconds_of_silence(self) -> float:
+        """Return how long the stream may stay silent before a replay counts as over."""
+        now = self._source.time.clock()
+        if self._turn.take_activity():
+            self._last_activity = now
+        return max(0.0, self._last_activity + _MAX_REPLAY_SILENCE - now)
 
     def _on_idle(self, error: errors.RequestTimeoutError) -> Action:
         """Look at the task and connect again after an idle timeout; give up after a second one in a row."""

@@ -6,6 +6,7 @@ nothing. What can't be decided from the frames alone stops it (`blocked_by`) unt
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable
 from itertools import chain
@@ -16,13 +17,16 @@ from rebyte_async._wire import json
 from rebyte_async._wire.events import decode_done, decode_event, event_from_mapping
 from rebyte_async.errors import DecodeError
 from rebyte_async.sse import ServerSentEvent
-from rebyte_async.streams._delivered import CursorPosition, DeliveredSet, write_cursor
+from rebyte_async.streams._cursor import write_cursor
+from rebyte_async.streams._delivered import Delivered, DeliveredSet
+from rebyte_async.streams._digest import Identity
 from rebyte_async.streams._subprompts import SubPrompts
 from rebyte_async.streams.text import TextAssembler
 from rebyte_async.types.events import Done, ResultEvent, TaskEvent, TextEvent, ToolResultEvent, ToolUseEvent
 from rebyte_async.types.statuses import task_status
 from rebyte_async.types.tasks import TaskResult
 
+_log = logging.getLogger("rebyte_async")
 NO_FRAMES: list[ServerSentEvent] = []
 """The queue of every stream that waits; never filled, so that a thousand idle streams share one list."""
 _UNNAMED = "message"
@@ -121,15 +125,16 @@ class TurnState:
 
     task_id: str
     prompt_id: str | None  # the turn, as soon as it is known
-    delivered: DeliveredSet  # which of its events were delivered
+    delivered: Delivered  # which of its events were delivered
     subprompts: SubPrompts | None  # the turn's delegations, where they are followed
     tail: TailState = field(factory=TailState, init=False)
     events_seen: int = field(default=0, init=False)  # how many events were delivered
     piece: str = field(default="", init=False)  # what the last event added to the text
     _text: TextAssembler = field(factory=TextAssembler, init=False)
     _announced: frozenset[str] = field(default=_NONE, init=False)  # the sub-prompts that the tool calls named
-    # From a read apart from the stream, each with its sub-prompt; they are delivered before any frame.
-    _injected: deque[tuple[TaskEvent, str]] | None = field(default=None, init=False)
+    # From a read apart from the stream, each with its sub-prompt; they are delivered before any frame. Those with an
+    # identity were withheld, and are new.
+    _injected: deque[tuple[TaskEvent, str, Identity | None]] | None = field(default=None, init=False)
     _had_activity: bool = field(default=False, init=False)
     # Of this connection:
     _frames: list[ServerSentEvent] = field(default=NO_FRAMES, init=False)
@@ -151,6 +156,7 @@ class TurnState:
         self.saw_turn_event = False
         self.foreign_prompt_id = self.blocked_by = None
         self.delivered.restart()
+        self.delivered.own.restart_replay()
         self.tail.restart()
 
     @property
@@ -173,19 +179,24 @@ class TurnState:
             self._frames = frames + self._frames if self._frames else frames
         while True:
             if self._injected:
-                event, sub_prompt = self._injected.popleft()
-                is_new = self.delivered.add(event, sub_prompt, True)
+                event, sub_prompt, identity = self._injected.popleft()
+                delivered = self.delivered.of(sub_prompt)
+                if identity is not None:
+                    delivered.add_identity(identity)
+                    return self._deliver(event, sub_prompt)
+                is_new = delivered.add(event, True)
             elif self._frames and self.blocked_by is None:
                 name, data, _ = self._frames.pop()
                 is_event = name == "event" and len(data) > _MAX_KEEP_ALIVE
                 found = decode_event(data) if is_event else self._decode_other(name, data)
-                if found is None:
-                    continue
-                owner = "" if found.prompt_id == self.prompt_id else self._classify(found)
-                if owner is None:
+                if (
+                    found is None
+                    or (owner := "" if found.prompt_id == self.prompt_id else self._classify(found)) is None
+                ):
                     continue
                 event, sub_prompt = found, owner
-                is_new = self.delivered.add(event, sub_prompt)
+                delivered = self.delivered.of(sub_prompt) if sub_prompt else self.delivered.own
+                is_new = delivered.add(event)
             else:
                 return None
             self._had_activity = True
@@ -195,10 +206,14 @@ class TurnState:
             if isinstance(event, _DELEGATING):  # also a replayed one: after a resume nothing else names its sub-prompt
                 self._note_delegation(event)
             if is_new:
-                self.events_seen += 1
-                self.piece = "" if sub_prompt else self._text.feed(event)
-                self._frames = self._frames or NO_FRAMES  # a stream that waits shares the empty list
-                return event
+                return self._deliver(event, sub_prompt)
+            self._inject_released(delivered, sub_prompt)
+
+    def _deliver(self, event: TaskEvent, sub_prompt: str) -> TaskEvent:
+        self.events_seen += 1
+        self.piece = "" if sub_prompt else self._text.feed(event)
+        self._frames = self._frames or NO_FRAMES  # a stream that waits shares the empty list
+        return event
 
     def _decode_other(self, name: str, data: str) -> TaskEvent | None:
         """Decode a frame that isn't named `event`, or is as short as a keep-alive: return its event, if it has one.
@@ -264,16 +279,33 @@ class TurnState:
     def inject(self, events: Iterable[tuple[TaskEvent, str]]) -> None:
         """Have the events of a read apart from the stream delivered, each with its sub-prompt ("" for the turn)."""
         self.delivered.restart(out_of_band=True)
-        self._injected = deque(chain(self._injected or (), events))
+        self._injected = deque(chain(self._injected or (), ((event, owner, None) for event, owner in events)))
 
     def inject_turn(self, events: Iterable[TaskEvent]) -> None:
         """Have the events of the turn delivered as its content has them: a replay of the whole turn."""
         self.tail.restart(is_whole=True)
+        self.delivered.own.restart_replay()
         self.inject((event, "") for event in events)
+
+    def release_withheld(self) -> bool:
+        """Have all events delivered of which it couldn't be decided whether they were; True if there are any."""
+        for sub_prompt, delivered in self.delivered.items():
+            delivered.release_all()
+            self._inject_released(delivered, sub_prompt)
+        return bool(self._injected)
+
+    def _inject_released(self, delivered: DeliveredSet, sub_prompt: str) -> None:
+        released = delivered.take_released()
+        if not released:
+            return
+        if not delivered:
+            message = "task %s: what the cursor covers isn't what the service shows: %d events may come again"
+            _log.warning(message, self.task_id, len(released))
+        self._injected = deque(chain(((event, sub_prompt, name) for name, event in released), self._injected or ()))
 
     @property
     def cursor(self) -> str:
-        return write_cursor(self.task_id, CursorPosition(self.prompt_id, self.delivered))
+        return write_cursor(self.task_id, self.delivered.position(self.prompt_id))
 
     @property
     def final_text(self) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import re
 import warnings
 from collections.abc import AsyncIterator
 from typing import Any
+from zlib import crc32
 
 import anyio
 import pytest
@@ -41,16 +43,31 @@ async def test_a_cursor_resumes_without_repeat_or_gap_at_every_place(*, keys: bo
 
 
 async def test_a_cursor_is_small() -> None:
-    """A cursor doesn't grow with numbered events, and by about eleven bytes with each event that has a key."""
-    for keys, most in [(False, 80), (True, 80 + 11 * 500)]:
-        frames = [text(seq, "x", key=f"a-rather-long-key-{seq}" if keys else None) for seq in range(500)]
+    """A cursor doesn't grow with the turn, however its events are identified; a delegation adds at most 60."""
+    prompt = "0193c9a2-5c1e-7aaa-9c61-1234567890ab"
+    for keys in (False, True):
+        frames = [text(seq, "x", prompt=prompt, key=f"a-rather-long-key-{seq}" if keys else None) for seq in range(500)]
+        frames += [tool_use(500, prompt=prompt, subPromptId="s" * 200), text(1, "x", prompt="s" * 200)]
+        lengths = list[int]()
         async with (
-            RawServer(TaskServer([[*frames, done("succeeded", 499, "x")]])) as server,
+            RawServer(TaskServer([[*frames, SILENCE]])) as server,
             client_of(server.url) as client,
+            client.tasks.events(TASK_ID) as stream,
         ):
-            async with client.tasks.events(TASK_ID) as stream:
-                await stream.until_done()
-            assert len(stream.cursor) <= most
+            for _ in frames:
+                await anext(stream)
+                lengths.append(len(stream.cursor))
+        assert max(lengths[:-1]) < 120
+        assert lengths[-1] - lengths[-2] <= 60
+        assert re.fullmatch(r"[A-Za-z0-9._~-]+", stream.cursor)
+
+
+async def test_a_cursor_of_an_earlier_version_is_refused() -> None:
+    """A cursor that an earlier version wrote is an error that says to read from the beginning."""
+    head = f"1.{crc32(TASK_ID.encode()):08x}.pcDE.1~7."
+    async with client_of("http://127.0.0.1:9/v1") as client:
+        with pytest.raises(errors.InvalidRequestError, match="another version of this package: leave it out"):
+            client.tasks.events(TASK_ID, after=f"{head}.{crc32(head.encode()):08x}")
 
 
 @pytest.mark.parametrize("wrong", ["", "x", "1.2.3", "1......", 5, "0" * 40])

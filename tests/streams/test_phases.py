@@ -14,7 +14,7 @@ from rebyte_async._wire.models import decode
 from rebyte_async.sse import ServerSentEvent
 from rebyte_async.streams import _actions as act
 from rebyte_async.streams._completion import TRANSITIONS, CompletionDetector, Finding, Phase
-from rebyte_async.streams._delivered import DeliveredSet
+from rebyte_async.streams._delivered import Delivered
 from rebyte_async.streams._turn import TurnState
 from rebyte_async.types import Done, Task, TaskContent, TaskEvent, TaskStatus
 from support.fake_source import task
@@ -34,7 +34,7 @@ def frames(*parts: bytes) -> list[ServerSentEvent]:
 
 def make_detector(*parts: bytes) -> tuple[CompletionDetector, TurnState]:
     """Make a detector of the turn p1, from which these frames have come."""
-    turn = TurnState(TASK_ID, "p1", DeliveredSet(), None)
+    turn = TurnState(TASK_ID, "p1", Delivered(), None)
     turn.add_frames(frames(*parts))
     while turn.next_event():
         pass

@@ -21,7 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rebyte_async import AsyncRebyte, RetryPolicy, errors
-from rebyte_async.streams._delivered import CursorPosition, DeliveredSet, read_cursor, write_cursor
+from rebyte_async.sse import ServerSentEvent
+from rebyte_async.streams._cursor import CursorPosition, read_cursor, write_cursor
+from rebyte_async.streams._delivered import Delivered
+from rebyte_async.streams._turn import TurnState
 from rebyte_async.streams.stream import TaskEventStream
 from rebyte_async.streams.text import TextAssembler
 from rebyte_async.types import (
@@ -525,14 +528,14 @@ IDENTITIES = st.fixed_dictionaries({}, optional={"seq": NUMBERS, "event_key": KE
 @examples(400)
 @given(
     st.lists(
-        st.sampled_from(["again", "reload"])
+        st.sampled_from(["again", "cursor"])
         | st.tuples(IDENTITIES, st.sampled_from(["", "s1", "s2"]), st.sampled_from("xyz"), st.booleans()),
         max_size=60,
     )
 )
-def test_the_delivered_set_behaves_like_a_set(steps: list[Any]) -> None:
-    """Any numbers and keys in any order are new exactly once, through any number of cursors."""
-    seen = DeliveredSet()
+def test_what_was_delivered_behaves_like_a_set(steps: list[Any]) -> None:
+    """Any numbers and keys in any order are new exactly once, and a cursor covers them, whenever others were taken."""
+    seen = Delivered()
     model = set[Any]()
     counts: dict[Any, int] = {}
     for step in steps:
@@ -540,11 +543,11 @@ def test_the_delivered_set_behaves_like_a_set(steps: list[Any]) -> None:
             seen.restart()
             seen.restart(out_of_band=True)
             counts.clear()
-        elif step == "reload":
-            seen = read_cursor(
-                TASK_ID, json.loads(json.dumps(write_cursor(TASK_ID, CursorPosition("p", seen))))
-            ).delivered
-            counts.clear()
+        elif step == "cursor":
+            position = seen.position("p")
+            assert read_cursor(TASK_ID, json.loads(json.dumps(write_cursor(TASK_ID, position)))) == position
+            digests = [position.own, *position.of_sub_prompts.values()]
+            assert sum(digest.size for digest in digests) == len(model)
         else:
             names, sub_prompt, content, aside = step
             identity: Any = names.get("event_key"), names.get("seq") if "event_key" not in names else None
@@ -552,11 +555,94 @@ def test_the_delivered_set_behaves_like_a_set(steps: list[Any]) -> None:
                 counts[aside, sub_prompt, content] = counts.get((aside, sub_prompt, content), 0) + 1
                 identity = content, counts[aside, sub_prompt, content], "nameless"
             event = TextEvent(event_type="text", text="", payload={"content": content}, **names)
-            assert seen.add(event, sub_prompt, out_of_band=aside) == ((sub_prompt, identity) not in model)
+            assert seen.of(sub_prompt).add(event, aside) == ((sub_prompt, identity) not in model)
             model.add((sub_prompt, identity))
-        ranges = [place for pair in zip(seen.starts, seen.stops, strict=True) for place in pair]
-        assert ranges == sorted(set(ranges)), "the ranges are ascending, with gaps between them"
     assert bool(seen) == bool(model)
+
+
+@define
+class _Turn:
+    """The rows of a turn as a server shows them, and the streams that follow them one after the other."""
+
+    rows: list[tuple[Any, ...]]
+    got: list[Any] = field(factory=list[Any])
+    cursor: str | None = None
+
+    def follow(self, shown: list[int], taken: int, cut: int, *, asks_often: bool) -> None:
+        """Have a new stream resume; cut its first replay; show the rows in their places, and take some new events."""
+        position = CursorPosition("p") if self.cursor is None else read_cursor(TASK_ID, self.cursor)
+        turn = TurnState(TASK_ID, "p", Delivered(position), None)
+        for places in (shown[:cut], shown):
+            turn.restart()
+            turn.add_frames([self._frame(place, shown) for place in places])
+            for _ in range(taken):
+                if (event := turn.next_event()) is None:
+                    break
+                taken -= 1
+                self.got.append(event.payload["row"])
+                self.cursor = turn.cursor if asks_often else self.cursor
+        self.cursor = turn.cursor
+
+    def _frame(self, place: int, shown: list[int]) -> ServerSentEvent:
+        kind, row = self.rows[place]
+        seq = shown.index(place) if kind == "renumbered" else row
+        names: dict[str, dict[str, Any]] = {
+            "key": {"eventKey": f"k{row}"},
+            "renumbered": {"eventKey": f"k{row}", "seq": seq},
+            "number": {"seq": seq},
+        }
+        document = {"eventType": "x", "promptId": "p", "payload": {"row": row, **({"n": 1} if kind == "none" else {})}}
+        return ServerSentEvent("event", json.dumps({**document, **names.get(kind, {})}), "")
+
+
+@examples(300)
+@given(st.data())
+def test_a_cursor_is_exact_with_up_to_three_late_rows(data: st.DataObject) -> None:
+    """Rows that come late anywhere, are renumbered or change places: any number of resumed streams give each once."""
+    kinds = data.draw(st.lists(st.sampled_from(["key", "renumbered", "number", "none"]), min_size=1, max_size=30))
+    turn = _Turn([(kind, row) for row, kind in enumerate(kinds)])
+    visible: list[int] = []
+    hidden = list(range(len(kinds)))
+    while hidden:
+        late = data.draw(st.lists(st.sampled_from(hidden), unique=True, max_size=3))
+        newest = max(visible, default=-1)
+        late = [row for row in late if row < newest] or [row for row in hidden if row > newest][:6]
+        late = late or hidden[:3]
+        hidden = [row for row in hidden if row not in late]
+        order = sorted([*visible, *late])
+        if data.draw(st.booleans()):  # the delivered ones in another order
+            places = [place for place, row in enumerate(order) if row in visible]
+            for place, row in zip(places, data.draw(st.permutations(visible)), strict=True):
+                order[place] = row
+        taken = data.draw(st.integers(0, 6))
+        turn.follow(order, taken, data.draw(st.integers(0, len(order))), asks_often=data.draw(st.booleans()))
+        turn.follow(order, 99, data.draw(st.integers(0, len(order))), asks_often=data.draw(st.booleans()))
+        assert sorted(turn.got) == sorted([*visible, *late])
+        assert [row for row in turn.got if row in late] == [row for row in order if row in late]
+        visible = order
+
+
+@examples(200)
+@given(st.lists(st.integers(0, 40), unique=True, max_size=30), st.lists(st.integers(0, 40), unique=True, max_size=40))
+def test_a_cursor_never_loses_an_event(delivered: list[int], shown: list[int]) -> None:
+    """Whatever the service shows afterwards, what was not delivered comes; where that is open, all comes again."""
+    seen = Delivered()
+    for number in delivered:
+        seen.own.add(TextEvent(event_type="text", text="", event_key=f"k{number}"))
+    turn = TurnState(TASK_ID, "p", Delivered(seen.position("p")), None)
+    document = {"eventType": "x", "promptId": "p", "payload": {}}
+    frames = [json.dumps({**document, "eventKey": f"k{number}"}) for number in shown]
+    turn.add_frames([ServerSentEvent("event", frame, "") for frame in frames])
+    got = list(iter(turn.next_event, None))
+    turn.release_withheld()
+    got += list(iter(turn.next_event, None))
+    keys = [event.event_key for event in got]
+    assert len(set(keys)) == len(keys)
+    assert set(keys) >= {f"k{number}" for number in shown if number not in delivered}
+    if set(delivered) <= set(shown):
+        last = max((shown.index(number) for number in delivered), default=-1)
+        is_decidable = len([number for number in shown[: last + 1] if number not in delivered]) <= 3
+        assert len(keys) == (len(shown) - len(delivered) if is_decidable else len(shown))
 
 
 @examples(200)
@@ -564,10 +650,13 @@ def test_the_delivered_set_behaves_like_a_set(steps: list[Any]) -> None:
 def test_an_event_without_identity_is_recognized_by_its_payload(payload: Any) -> None:
     """An event is recognized in a replay whatever JSON its payload holds."""
     event = UnknownEvent(event_type="x", payload={"a": payload})
-    seen = DeliveredSet()
-    assert seen.add(event)
+    seen = Delivered()
+    assert seen.own.add(event)
     seen.restart()
-    assert not seen.add(event)
+    assert not seen.own.add(event)
+    again = Delivered(seen.position(None))
+    assert not again.own.add(event)
+    assert not again.own.is_resuming
 
 
 def _events(numbers: list[int], keys: list[str]) -> list[TaskEvent]:
@@ -585,16 +674,12 @@ SEENS = st.builds(_events, st.lists(NUMBERS, max_size=6), st.lists(KEYS, max_siz
 def test_a_damaged_cursor_is_refused(data: st.DataObject) -> None:
     """A cursor that was changed anywhere is an InvalidRequestError: it neither loads nor breaks anything."""
     events, prompt_id = data.draw(SEENS), data.draw(st.none() | st.text(max_size=4))
-    seen = DeliveredSet()
+    seen = Delivered()
     for event in events:
-        seen.add(event)
-    cursor = write_cursor(TASK_ID, CursorPosition(prompt_id, seen))
-    place = read_cursor(TASK_ID, cursor)
-    assert (place.prompt_id, place.delivered.starts, bytes(place.delivered.digests)) == (
-        prompt_id,
-        seen.starts,
-        bytes(seen.digests),
-    )
+        seen.of(data.draw(st.sampled_from(["", "s1"]))).add(event)
+    position = seen.position(prompt_id)
+    cursor = write_cursor(TASK_ID, position)
+    assert read_cursor(TASK_ID, cursor) == position
     start = data.draw(st.integers(0, len(cursor)))
     stop = data.draw(st.integers(start, min(len(cursor), start + 4)))
     damaged = cursor[:start] + data.draw(st.text(max_size=4)) + cursor[stop:]

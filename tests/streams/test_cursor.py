@@ -1,0 +1,195 @@
+"""Cursors: what a stream that resumes from one delivers, and what it withholds until that is known."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from rebyte_async import errors
+from rebyte_async._wire.models import decode
+from rebyte_async.streams import TaskEventStream
+from rebyte_async.streams._cursor import CursorPosition, read_cursor, write_cursor
+from rebyte_async.streams._delivered import Delivered
+from rebyte_async.streams._digest import EMPTY
+from rebyte_async.types import TaskContent, TextEvent, UnknownEvent
+from support.fake_source import FakeSource, task
+from support.task_server import TASK_ID, done, event, text, tool_use
+
+LOST = errors.TransportError("lost")
+
+
+def keyed(*names: str) -> list[bytes]:
+    """Return a text for each name, which is its key too."""
+    return [event(None, key=name, content=name) for name in names]
+
+
+def end_with(name: str) -> bytes:
+    """Return the done frame of a turn whose last text is this name."""
+    return done("succeeded", None, name)
+
+
+async def cursor_after(frames: list[bytes]) -> str:
+    """Return the cursor of a stream that has delivered some frames."""
+    async with TaskEventStream(FakeSource([[*frames, LOST]]), idle_timeout=900) as stream:
+        for _ in frames:
+            await anext(stream)
+        return stream.cursor
+
+
+async def follow(source: FakeSource, after: str) -> list[str | None]:
+    """Resume from a cursor, and return the keys of what comes."""
+    async with TaskEventStream(source, idle_timeout=900, after=after) as stream:
+        return [event.event_key async for event in stream]
+
+
+@pytest.mark.parametrize("numbers", [(5, 6, 7, -1), (7, 5, 6, -1), (-1, 7, 6, 5)])
+def test_a_cursor_is_the_same_in_every_process(numbers: tuple[int, ...]) -> None:
+    """The same events give the same cursor, in whichever order they came, and today's cursors stay readable."""
+    delivered = Delivered()
+    for number in numbers:
+        delivered.own.add(TextEvent(event_type="text", text="", seq=number))
+    delivered.own.add(TextEvent(event_type="text", text="", event_key="k\ud800"))
+    delivered.own.add(UnknownEvent(event_type="x", payload={"é": [1.5, None, True]}))
+    delivered.of("s1").add(TextEvent(event_type="text", text="", event_key="k"))
+    cursor = write_cursor(TASK_ID, delivered.position("a prompt"))
+    of_turn, of_sub_prompt = "~6~ff2ig9hJQp3hgxnGwaBAmpyxDx_NcOs", "iaFH2iG7KVQ~1~dL6ANbKKt-1cNdSBmK4phzVxPduYU8c"
+    assert cursor == f"2.5b54ae37.bYSBwcm9tcHQ.{of_turn}.{of_sub_prompt}.ba09c9b5"
+    assert read_cursor(TASK_ID, cursor) == delivered.position("a prompt")
+
+
+@pytest.mark.parametrize(
+    "shown", [["a", "x", "b", "y", "z", "c"], ["c", "x", "a", "y", "b", "z"], ["x", "y", "z", "c", "b", "a"]]
+)
+async def test_late_events_are_found_among_those_that_were_delivered(shown: list[str]) -> None:
+    """Up to three late events, wherever they are shown, come in their order; all others don't come again."""
+    after = await cursor_after(keyed("a", "b", "c"))
+    for late in (["x"], ["x", "y"], ["x", "y", "z"], []):
+        frames = keyed(*[name for name in shown if name in {"a", "b", "c", *late}])
+        source = FakeSource([[*frames, *keyed("d"), end_with("d")]], [task("completed")])
+        assert await follow(source, after) == [name for name in [*shown, "d"] if name in {*late, "d"}]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    ["wxyzabc", "awxyzbc", "ab", "abx", "xyzw"],
+    ids=["4 late", "4 in between", "1 gone", "1 other", "all others"],
+)
+async def test_where_it_cannot_be_told_events_come_again_with_a_warning(
+    shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What doesn't fit the cursor is delivered as a whole, with a warning in the log: nothing is lost."""
+    after = await cursor_after(keyed("a", "b", "c"))
+    assert await follow(FakeSource([[*keyed(*shown), end_with(shown[-1])]], [task("completed")]), after) == list(shown)
+    assert [record.levelname for record in caplog.records if "may come again" in record.message] == ["WARNING"]
+
+
+async def test_a_replay_that_pauses_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    """What may be new isn't withheld for longer than five seconds without an event, though the turn is running."""
+
+    class Beating(FakeSource):
+        async def read(self) -> bytes:
+            await asyncio.sleep(0)
+            if len(self._chunks) == 1 and sum(self.skipped.slept) < 6:
+                self.skipped.slept.append(2)
+                return b": beat\n\n"
+            return await super().read()
+
+    after = await cursor_after(keyed("a", "b", "c"))
+    source = Beating([[*keyed("a", "b", "x"), end_with("x")]], [task("completed")])
+    async with TaskEventStream(source, idle_timeout=900, after=after) as stream:
+        assert [(await anext(stream)).event_key for _ in range(3)] == ["a", "b", "x"]
+        assert stream.done is None
+        assert len(source._chunks) == 1
+        assert (await stream.until_done()).text == "a\n\nb\n\nx"
+    assert "3 events may come again" in caplog.text
+
+
+async def test_a_replay_that_is_cut_begins_anew() -> None:
+    """While it is open what was delivered, the turn is read from its start again; nothing is counted twice."""
+    after = await cursor_after(keyed("a", "b", "c"))
+    cut: list[bytes | Exception] = [b"id: 1\n" + keyed("a")[0], b"id: 2\n" + keyed("x")[0], LOST]
+    source = FakeSource([cut, [*keyed("a", "x", "b", "c", "d"), end_with("d")]], [task("completed")])
+    assert await follow(source, after) == ["x", "d"]
+    assert source.log[:2] == ["connect 900", "connect 900"]
+
+
+async def test_a_cursor_covers_what_was_given_out_and_nothing_else() -> None:
+    """Between two late events the cursor covers the first; before it is known what is new, it stays as it was."""
+    after = await cursor_after(keyed("a", "b"))
+    shown: list[list[bytes | Exception]] = [[*keyed("a", "x", "y", "b"), end_with("b")]]
+    async with aclosing(TaskEventStream(FakeSource(shown), idle_timeout=900, after=after)) as stream:
+        assert stream.cursor == after
+        assert (await anext(stream)).event_key == "x"
+        between = stream.cursor
+    assert await follow(FakeSource(shown, [task("completed")]), between) == ["y"]
+    with pytest.raises(errors.StreamInterruptedError) as caught:
+        await follow(FakeSource([[*keyed("a"), LOST]]), after)
+    assert caught.value.cursor == after
+
+
+async def test_the_last_text_is_known_where_everything_comes_again() -> None:
+    """A final result that falls back on the last text has that of events that were withheld to the end."""
+    after = await cursor_after(keyed("a", "b", "c"))
+    source = FakeSource([[*keyed("a", "b"), done("succeeded", None, "")]], [task("completed")])
+    async with TaskEventStream(source, idle_timeout=900, after=after) as stream:
+        assert (await stream.until_done()).final_result == "b"
+
+
+async def test_two_streams_from_one_cursor_deliver_the_same() -> None:
+    """A cursor is a value: streams that resume from the same one at once each deliver all that it doesn't cover."""
+    after = await cursor_after(keyed("a", "b"))
+    sources = [FakeSource([[*keyed("a", "x", "b", "c"), end_with("c")]], [task("completed")]) for _ in range(2)]
+    assert await asyncio.gather(*(follow(source, after) for source in sources)) == [["x", "c"]] * 2
+
+
+@pytest.mark.parametrize("is_covered", [True, False])
+async def test_what_was_said_before_a_withheld_call_is_no_answer(is_covered: bool) -> None:
+    """Whether the cursor fits or everything comes again, only a text after the last tool call can be the result."""
+    call = tool_use(1, toolUseId="t")
+    after = await cursor_after([*keyed("a"), call] if is_covered else keyed("a", "gone"))
+    for later, final in (([], ""), (keyed("b"), "b")):
+        ending: list[bytes | Exception] = [done("failed", None, "")]
+        source = FakeSource([[*keyed("a"), call, *later, *ending]], [task("failed")])
+        async with TaskEventStream(source, idle_timeout=900, after=after) as stream:
+            assert (await stream.until_done()).final_result == final
+
+
+async def test_the_content_is_a_replay_too() -> None:
+    """A stream that resumes after another turn has begun delivers the rest from the content, late events included."""
+    after = await cursor_after(keyed("a", "b"))
+    rows = [{"eventKey": name, "promptId": "p1", "eventType": "text", "payload": {"content": name}} for name in "axbc"]
+    content = decode(TaskContent, {"id": TASK_ID, "prompts": [{"id": "p1", "response": "c", "events": rows}]})
+    later = event(1, prompt="p2", content="next")
+    source = FakeSource([[*keyed("a"), later]], [task("completed", "p1", "p2")], [content])
+    assert await follow(source, after) == ["x", "c"]
+
+
+async def test_a_delegation_has_a_place_of_its_own() -> None:
+    """A cursor covers the events of each delegation; a late one among them is found, and none comes twice."""
+    rows: list[dict[str, Any]] = [
+        {"eventKey": f"k{n}", "eventType": "text", "payload": {"content": "x"}} for n in range(4)
+    ]
+    call = tool_use(1, subPromptId="s1")
+    source = FakeSource([[call, LOST]], sub_events=[[rows[0], rows[2]]])
+    async with TaskEventStream(source, idle_timeout=900, follow_subprompts=True) as stream:
+        assert {(await anext(stream)).event_key for _ in range(3)} == {None, "k0", "k2"}
+        after = stream.cursor
+    source = FakeSource([[call, text(2, "you"), done("succeeded", 2, "you")]], sub_events=[rows])
+    async with TaskEventStream(source, idle_timeout=900, follow_subprompts=True, after=after) as stream:
+        assert sorted([str(event.event_key) async for event in stream]) == ["None", "k1", "k3"]
+        last = stream.cursor
+    # Also one that doesn't follow the delegation keeps its place.
+    source = FakeSource([[text(2, "you"), call, done("succeeded", 2, "you")]], [task("completed")])
+    async with TaskEventStream(source, idle_timeout=900, after=last) as stream:
+        assert [event async for event in stream] == []
+        assert stream.cursor == last
+
+
+def test_an_empty_cursor_leads_to_everything() -> None:
+    """A cursor from before the first event covers nothing."""
+    position = read_cursor(TASK_ID, write_cursor(TASK_ID, CursorPosition("")))
+    assert (position.prompt_id, position.own) == ("", EMPTY)
+    assert not Delivered(position)
