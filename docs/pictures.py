@@ -63,7 +63,13 @@ def run(*arguments: str, environment: Mapping[str, str] | None = None, cwd: Path
     """Run the command on a terminal, and yield what the terminal shows after each change."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, COLUMNS, 0, 0))
-    own = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONIOENCODING": "utf-8"}
+    own = {
+        "COLUMNS": str(COLUMNS),
+        "LINES": "60",
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+        "PYTHONIOENCODING": "utf-8",
+    }
     inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     settings = inherited | own | dict(environment or {})
     with subprocess.Popen([*COMMAND, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=settings, cwd=cwd):
