@@ -6,7 +6,9 @@ import ast
 import asyncio
 import builtins
 import html
+import importlib.util
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -18,14 +20,15 @@ from typing import Any
 import pytest
 from attrs import frozen
 
+import rebyte_async
 from rebyte_async import errors
 from rebyte_async.emulator import Emulator
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 @frozen
@@ -140,6 +143,41 @@ def read_picture(svg: str) -> list[str]:
     """The words of a picture, without what differs from run to run: ids, times, and where lines are wrapped."""
     texts = [html.unescape(found) for found in re.findall(r"<text[^>]*>(.*?)</text>", svg)]
     return re.sub(r"[0-9a-f-]{8,}|\d|─", "", " ".join(texts)).split()
+
+
+@PAGE
+def test_code_is_not_wider_than_the_page(page: Path) -> None:
+    """No line of an example is cut on a screen of 1280 pixels, which has room for 92 characters of the docs."""
+    fences = re.findall(r"^( *)```(?!mermaid)\w+.*\n((?:.*\n)*?) *```$", TEXTS[page], re.MULTILINE)
+    lines = [line.removeprefix(indent) for indent, code in fences for line in code.splitlines()]
+    widest = 112 if page.name == "README.md" else 92
+    assert [line for line in lines if len(line) > widest] == []
+
+
+def public_values() -> dict[str, object]:
+    """All that is in the `__all__` of a module whose name has no underscore."""
+    found = pkgutil.walk_packages(rebyte_async.__path__, "rebyte_async.")
+    names = [name for name in ("rebyte_async", *(module.name for module in found)) if "._" not in name]
+    modules = [importlib.import_module(name) for name in names]
+    return {
+        f"{module.__name__}.{name}": getattr(module, name)
+        for module in modules
+        for name in getattr(module, "__all__", ())
+    }
+
+
+def test_the_reference_has_every_public_name() -> None:
+    """Each name that a public module exports is on a page of the reference, and on one only."""
+    spec = importlib.util.spec_from_file_location("docs_names", ROOT / "docs/hooks/names.py")
+    assert spec is not None
+    assert spec.loader is not None
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    shown = re.findall(r"^::: (\S+)$", "\n".join(hook.on_page_markdown(text) for text in TEXTS.values()), re.MULTILINE)
+    assert len(set(shown)) == len(shown) > 200
+    public = {name: value for name, value in public_values().items() if not inspect.ismodule(value)}
+    known = {id(public[name]) for name in shown}
+    assert [name for name, value in public.items() if id(value) not in known] == []
 
 
 def test_cited_sections_of_the_contract_exist() -> None:

@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: mermaid draws the diagrams from a copy in the site, not from a server of others."""
+"""Mermaid draws the diagrams from a copy in the site, not from a server of others."""
 
 from importlib.util import find_spec
 from pathlib import Path

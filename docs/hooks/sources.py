@@ -1,0 +1,16 @@
+"""The pages are also in the site as they were written, for coding agents: `llms.txt` links to them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+
+
+def on_post_build(config: MkDocsConfig, **_: object) -> None:
+    """Copy the Markdown of each page beside the pages."""
+    for page in Path(config.docs_dir).glob("*.md"):
+        shutil.copyfile(page, Path(config.site_dir) / page.name)
