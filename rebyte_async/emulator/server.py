@@ -22,6 +22,8 @@ from rebyte_async.emulator.service import State
 
 _BACKLOG = 4096
 _SHUTDOWN_TIMEOUT = 1.0
+_TURNS_TO_ACCEPT = 4
+"""How often the event loop turns until it has taken a waiting connection: asyncio leaks one that it is just taking."""
 
 
 async def _get_health(_state: State, _exchange: Exchange) -> web.Response:
@@ -125,6 +127,8 @@ class Server:
         await self._listen("storage", STORAGE, self.ports[1])
 
     async def stop(self) -> None:
+        for _ in range(_TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()

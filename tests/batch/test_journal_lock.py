@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Sized
 from contextlib import closing
 from pathlib import Path
 
@@ -108,10 +109,14 @@ def test_a_lock_that_is_another_file_is_refused(path: Path, make: object) -> Non
 async def test_a_dropped_journal_is_released(path: Path) -> None:
     """A journal that is dropped without being closed warns, and can be opened again at once."""
     await Journal(path).open()
-    await asyncio.sleep(0)  # the loop itself has the journal until the commit is over
-    with pytest.warns(ResourceWarning, match="run.sqlite3 was dropped while it was open"):
-        await asyncio.to_thread(gc.collect)
+    with pytest.warns(ResourceWarning, match="run.sqlite3 was dropped while it was open") as caught:
+        await asyncio.wait_for(_collect_until(caught.list), 30)
     await use(path)
+
+
+async def _collect_until(warned: Sized) -> None:
+    while not warned:  # the loop and one of its threads have the journal until the commit is over
+        await asyncio.to_thread(gc.collect)
 
 
 async def test_a_second_writer_stops_the_first(path: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import anyio
 import pytest
 import trustme
+from yarl import URL
 
 from emulator.raw_client import RawClient, read_frame, read_until_broken, until
 from rebyte_async.emulator import Cut, Emulator, Status, Turn, cancel, delegate, fail, hold, pause, succeed, text
@@ -175,6 +178,21 @@ async def test_an_agent_can_pause(emulator: Emulator, http: RawClient) -> None:
     emulator.script(text("a"), pause(0.01), text("b"))
 
     assert await _run_task(http) == ["a", "b"]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_closing_ends_connections_that_are_being_accepted(turns: int) -> None:
+    """A connection is closed with the emulator, however far the event loop has got with accepting it."""
+    async with Emulator() as emulator:
+        url = URL(emulator.url)
+        assert url.host is not None
+        client = socket.create_connection((url.host, url.port))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    with client:
+        client.settimeout(10)
+        with suppress(ConnectionResetError):
+            assert await asyncio.to_thread(client.recv, 1) == b""
 
 
 async def test_closing_ends_open_streams_at_once() -> None:

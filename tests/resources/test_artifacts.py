@@ -657,7 +657,9 @@ async def test_a_content_encoding_that_changes_nothing_allows_resuming(coding: s
     script = ScriptedDownload(700_000, coding=coding)
     async with RawServer(script) as server, client_of(server.url) as client:
         assert (await client.artifacts.download(ID, "a", tmp_path)).read_bytes() == DATA
-    assert [request.headers.get("range") for request in server.requests] == [None, "bytes=700000-"]
+    first, second = (request.headers.get("range") for request in server.requests)
+    assert first is None
+    assert re.fullmatch("bytes=[1-9][0-9]+-", second or "")  # a reset may cost some of what was sent before it
 
 
 @pytest.mark.parametrize("name", ["a\x9b31m.txt", "\u202egpj.exe", "a\u2066b", "line\u2028end", "\x85"])
