@@ -1,4 +1,4 @@
-"""The one door to every check: `nox -s lint layers types tests docs bench`."""
+"""The one door to every check: `nox -s lint layers types tests docs bench`; `nox --list` shows the longer ones."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def layers(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Both type checkers, strict, and the completeness of the public types."""
-    session.install(".[all]", *group("tests", "types", "bench"), "nox")
-    session.run("mypy", "rebyte_async", "tests", "typing_tests", "examples", "noxfile.py")
+    session.install(".[all]", *group("tests", "types", "bench", "checks"), "nox")
+    session.run("mypy", "rebyte_async", "tests", "typing_tests", "examples", "checks", "noxfile.py")
     session.run("pyright", "--pythonpath", str(Path(session.bin) / "python"))
     report = session.run(
         "pyright", "--verifytypes", "rebyte_async", "--ignoreexternal", "--outputjson",
@@ -98,3 +98,24 @@ def fuzz(session: nox.Session) -> None:
     session.install(".[webhooks]", *group("fuzz"))
     limits = session.posargs or ("-max_total_time=60",)
     session.run("python", "fuzz/webhooks.py", "-max_len=4096", "-timeout=10", *limits, env=INSTALLED)
+
+
+@nox.session
+def mutate(session: nox.Session) -> None:
+    """Mutants of central modules, 20 minutes each at most; `nox -s mutate -- sse --minutes 5` for one, or for less."""
+    session.install(".[all]", *group("tests", "checks"))
+    session.run("python", "checks/mutate.py", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Everything at once under random faults, for ten minutes; `nox -s soak -- 60` for sixty seconds."""
+    session.install(".[all]", *group("tests"))
+    session.run("python", "checks/soak.py", *session.posargs)
+
+
+@nox.session
+def partition(session: nox.Session) -> None:
+    """A network that drops packets under everything in flight; it takes root, Linux and network namespaces."""
+    session.install(".[all]", *group("tests"))
+    session.run("python", "checks/partition.py", *session.posargs)

@@ -66,7 +66,7 @@ class SSEParser:
         self._after_cr = False  # the last byte was a CR, so an LF would belong to it
         self._tail: bytes | bytearray = b""  # the unfinished event, with LF line ends; a bytearray once it has grown
         self._held = b""  # the LF after the tail, kept apart so that "\n\n" is always found in one piece
-        self._has_pending = True  # whether any of these four affects the next chunk
+        self._has_pending = True  # whether the next chunk has to be joined to anything; without a tail, no line end has
 
     @property
     def retry(self) -> int | None:
@@ -126,7 +126,7 @@ class SSEParser:
                 self._tail += rest
             else:
                 self._tail = bytearray().join((self._tail, rest))
-        self._has_pending = bool(self._tail or self._held or self._after_cr or self._start is not None)
+        self._has_pending = bool(self._tail) or self._start is not None
         if len(lines) + len(self._tail) > self._limit:
             self._check_sizes(lines)
         return lines.decode("utf-8", "replace") if lines else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterable
@@ -45,6 +46,8 @@ def check(data: bytes, expected: list[Event]) -> None:
     """Assert the events: of the whole, of single bytes, for each single cut, and by the standard's transcription."""
     assert EventStream.read(data).dispatched == expected
     assert parse([data]) == expected
+    if not data.startswith((BOM, BOM[:2])):  # elsewhere than at the start of the stream, a BOM is none
+        assert parse([b":\n\n", data]) == expected
     assert parse(byte_by_byte(data)) == expected
     for place in range(1, len(data)):
         assert parse([data[:place], b"", data[place:]]) == expected
@@ -87,6 +90,8 @@ CASES: dict[str, tuple[bytes, list[Event]]] = {
     "blank lines only": (b"\n\n\r\n\r\r\n\n", []),
     "cr": (b"data: a\r\rdata: b\r\r", [("message", "a", ""), ("message", "b", "")]),
     "crlf": (b"event: x\r\ndata: a\r\n\r\ndata: b\r\n\r\n", [("x", "a", ""), ("message", "b", "")]),
+    "cr within a chunk that ends in an empty line": (b"data: a\rdata: b\n\n", [("message", "a\nb", "")]),
+    "empty lines by cr within a chunk": (b"data: a\r\rdata: b\n\n", [("message", "a", ""), ("message", "b", "")]),
     "line ends mixed": (b"event: x\rdata: a\ndata: b\r\n\n", [("x", "a\nb", "")]),
     "lf cr is two line ends": (b"data: a\n\rdata: b\n\r", [("message", "a", ""), ("message", "b", "")]),
     "many blank lines": (b"\n\ndata: a\n\n\n\n\ndata: b\n\n\n", [("message", "a", ""), ("message", "b", "")]),
@@ -251,6 +256,17 @@ def test_every_stream_at_every_cut_is_what_the_standard_says(data: bytes, places
         assert parser.retry == expected.reconnection_time
 
 
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.one_of(STREAMS, STREAMS.map(lambda data: data + b"\n\n")), max_size=4))
+def test_every_chunk_of_a_stream_is_what_the_standard_says(chunks: list[bytes]) -> None:
+    """Chunks of a stream that has begun mostly hold whole events, and take a shorter way."""
+    chunks = [b"\n\n", *chunks]
+    expected = EventStream.read(b"".join(chunks))
+    parser = SSEParser()
+    assert parse(chunks, parser) == expected.dispatched
+    assert (parser.last_event_id, parser.retry) == (expected.last_event_id, expected.reconnection_time)
+
+
 @given(st.binary(max_size=60))
 def test_the_transcription_decodes_like_python(data: bytes) -> None:
     """The decoder of the transcription agrees with Python's."""
@@ -309,6 +325,11 @@ def test_after_a_refusal_the_parser_stays_closed() -> None:
         assert parser.last_event_id == "1"
 
 
+def test_the_limit_is_64_mebibytes() -> None:
+    """The default leaves room for any event that an agent writes."""
+    assert inspect.signature(SSEParser).parameters["max_event_bytes"].default == 64 * 1024 * 1024
+
+
 def test_many_small_events_are_no_large_one() -> None:
     """The limit is for one event: a chunk of many events may be larger."""
     assert len(parse([b"data: 4567\n\n" * 1000], SSEParser(max_event_bytes=10))) == 1000
@@ -317,9 +338,9 @@ def test_many_small_events_are_no_large_one() -> None:
 # --- linear cost, by counting calls ---
 
 
-def work(chunks: list[bytes]) -> int:
+def work(chunks: list[bytes], parser: SSEParser | None = None, expected: int = 1) -> int:
     """Count the calls of functions, built-in ones included, while the chunks are parsed."""
-    parser = SSEParser()
+    parser = parser or SSEParser()
     calls = 0
 
     def count(_frame: object, what: str, _arg: object) -> None:
@@ -332,7 +353,7 @@ def work(chunks: list[bytes]) -> int:
         events = [event for chunk in chunks for event in parser.feed(chunk)]
     finally:
         sys.setprofile(before)
-    assert len(events) == 1
+    assert len(events) == expected
     return calls
 
 
@@ -360,6 +381,22 @@ def comments(size: int) -> list[bytes]:
 def test_twice_the_bytes_are_twice_the_work(make: Callable[[int], list[bytes]]) -> None:
     """An event of twice the size takes twice as many calls, not four times as many."""
     assert work(make(1 << 15)) < 2.1 * work(make(1 << 14))
+
+
+@pytest.mark.parametrize("head", [b"", b"event: e\n", b"id: 1\nevent: e\n", b"event: e\nid: 1\n"])
+@pytest.mark.parametrize("data", [b"%d", b"alike", b"same %d"])
+def test_similar_events_are_cut_in_one_step(head: bytes, data: bytes) -> None:
+    """A chunk of events that differ in their data alone takes about a call for each."""
+    chunk = b"".join(head + b"data: " + (data % n if b"%" in data else data) + b"\n\n" for n in range(1000))
+    assert work([chunk], expected=1000) < 1100
+
+
+@pytest.mark.parametrize("head", [b"", b"event: e\n"])
+def test_a_live_event_takes_a_short_way(head: bytes) -> None:
+    """An event that comes alone, as on a live stream, takes fewer than ten calls, without a step for each line."""
+    parser = SSEParser()
+    parser.feed(b"\n\n")
+    assert work([head + b"data: {}\n\n"] * 1000, parser, expected=1000) < 10 * 1000
 
 
 def test_a_growing_event_is_not_copied_with_every_chunk() -> None:

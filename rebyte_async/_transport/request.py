@@ -15,7 +15,13 @@ from yarl import URL
 from rebyte_async._transport.aiohttp_internals import close_after_response, unshared_pool_key
 from rebyte_async._transport.sessions import SessionPool
 from rebyte_async._transport.throttle import Counters
-from rebyte_async._transport.urls import LONGEST_HEADER, MAX_REDIRECTS, RedirectRefusedError, resolve_redirect
+from rebyte_async._transport.urls import (
+    LONGEST_HEADER,
+    MAX_REDIRECTS,
+    RedirectRefusedError,
+    is_same_origin,
+    resolve_redirect,
+)
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientTimeout
@@ -115,7 +121,7 @@ async def send_following_redirects(request: Request, sessions: SessionPool, coun
         response.close()
         status = response.status
         # Once off the API's origin the key is never sent again: another origin chose where the request goes.
-        is_trusted = is_trusted and target.origin() == request.url.origin()
+        is_trusted = is_trusted and is_same_origin(target, request.url)
         url = target
     raise RedirectRefusedError(status, f"more than {MAX_REDIRECTS} redirects")
 

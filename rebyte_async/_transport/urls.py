@@ -52,6 +52,11 @@ def may_be_handed_out(text: str, base_url: URL) -> bool:
     return base_url.scheme != "https" or (url.scheme == "https" and not _leads_home(base_url, url))
 
 
+def is_same_origin(one: URL, other: URL) -> bool:
+    """Whether two URLs have the same scheme, host and port, however these are spelled."""
+    return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
+
+
 def _leads_home(source: URL, target: URL) -> bool:
     """Whether another machine leads to this one."""
     return is_loopback(target.host) and not is_loopback(source.host)
@@ -110,7 +115,7 @@ def resolve_redirect(method: str, url: URL, status: int, headers: Mapping[str, s
         return target
     if status not in {307, 308}:  # the others have clients send a GET
         raise RedirectRefusedError(status, f"a {method} that is redirected with {status} was not turned into a GET")
-    if target.origin() != url.origin():
+    if not is_same_origin(target, url):
         raise RedirectRefusedError(status, f"a {method} is never redirected to another origin ({target.host})")
     return target
 

@@ -1,0 +1,171 @@
+"""The rules for addresses, by themselves: which may be a base URL, and where a redirect may lead."""
+
+from __future__ import annotations
+
+import pytest
+from yarl import URL
+
+from rebyte_async._transport.urls import (
+    RedirectRefusedError,
+    is_confidential_url,
+    parse_base_url,
+    redact_url,
+    resolve_redirect,
+)
+from rebyte_async.errors import ConfigurationError
+
+API = URL("https://api.example/v1/tasks")
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://api.example/v1", "https://api.example/v1"),
+        (" https://api.example/v1//\n", "https://api.example/v1"),
+        ("https://api.example/api/v2", "https://api.example/api/v2"),
+        ("HTTP://LOCALHOST:8787/v1", "http://localhost:8787/v1"),
+        ("http://127.0.0.1:1/a%2Fb/v12/", "http://127.0.0.1:1/a%2Fb/v12"),
+        ("http://[::1]/v1", "http://[::1]/v1"),
+    ],
+)
+def test_an_address_is_read_as_it_is(text: str, url: str) -> None:
+    """Only white space around it and slashes at its end are left out."""
+    assert str(parse_base_url(text)) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("https://user@api.example/v1", "no user"),
+        ("https://user:secret@api.example/v1", "no user"),
+        ("https://:secret@api.example/v1", "no user"),
+        ("http://user@localhost/v1", "no user"),
+        ("https://api.example/v1?x=1", "no user, query"),
+        ("https://api.example/v1#part", "no user, query or fragment"),
+        ("ftp://127.0.0.1/v1", "absolute"),
+        ("ws://localhost/v1", "absolute"),
+        ("file://localhost/v1", "absolute"),
+        ("//localhost/v1", "absolute"),
+        ("localhost:8787", "absolute"),
+        ("https:///v1", "absolute|no URL"),
+        ("https://api.example", "must end with .* as in https://api.example/v1"),
+        ("https://api.example/v1/tasks", "must end with"),
+        ("http://api.example/v1", "plain http to api.example"),
+        ("http://10.0.0.1/v1", "plain http to 10.0.0.1"),
+        (b"https://api.example", "no URL"),
+        (5, "no URL"),
+    ],
+)
+def test_an_address_that_cannot_be_right_is_refused_with_its_reason(text: str, reason: str) -> None:
+    """The reason says what is wrong, and a password isn't repeated."""
+    with pytest.raises(ConfigurationError, match=reason) as caught:
+        parse_base_url(text)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://storage.example/x", True),
+        ("https://localhost/x", True),
+        ("http://localhost/x", True),
+        ("http://127.0.0.1:1/x", True),
+        ("http://storage.example/x", False),
+        ("ftp://localhost/x", False),
+        ("wss://storage.example/x", False),
+        ("https:///x", False),
+        ("/x", False),
+        ("", False),
+        ("https://storage.example/\x1f", False),
+        ("https://storage.example:port/", False),
+    ],
+)
+def test_a_url_is_confidential_on_https_and_on_this_machine(url: str, *, expected: bool) -> None:
+    """Anything else could be read on the way, or is no URL that a request can be sent to."""
+    assert is_confidential_url(url) is expected
+
+
+def test_a_url_is_shown_without_what_may_be_secret() -> None:
+    """User, query and fragment are left out."""
+    assert redact_url(URL("https://user:pw@storage.example/a%2Fb?sig=1#part")) == "https://storage.example/a%2Fb"
+
+
+@pytest.mark.parametrize("status", [200, 204, 300, 304, 305, 306, 309, 400])
+def test_another_status_is_no_redirect(status: int) -> None:
+    """A `Location` alone makes no redirect."""
+    assert resolve_redirect("GET", API, status, {"Location": "/v1/x"}) is None
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Location": ""}, {"Location": "https://"}, {"Location": "ftp://api.example/"}]
+)
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+def test_a_redirect_needs_a_location_on_http(headers: dict[str, str], method: str) -> None:
+    """Without one, the error has the status of the response, and says what is missing."""
+    with pytest.raises(RedirectRefusedError, match="usable Location") as caught:
+        resolve_redirect(method, API, 308, headers)
+    assert caught.value.status == 308
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("https://other.example/x?a=%2f", "https://other.example/x?a=%2f"),
+        ("HTTPS://other.example/x", "https://other.example/x"),
+        ("//other.example/x", "https://other.example/x"),
+        ("/x?a=1", "https://api.example/x?a=1"),
+        ("x", "https://api.example/v1/x"),
+        ("?a=1", "https://api.example/v1/tasks?a=1"),
+        ("/x#part", "https://api.example/x"),
+        ("/x:y", "https://api.example/x:y"),
+    ],
+)
+def test_a_get_is_followed_to_any_form_of_location(location: str, target: str) -> None:
+    """Absolute, without a scheme, without a host, or relative to the path."""
+    assert str(resolve_redirect("GET", API, 302, {"Location": location})) == target
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    ("location", "follows"),
+    [
+        ("https://api.example/x", True),
+        ("https://api.example:443/x", True),
+        ("https://API.example/x", True),
+        ("https://sub.api.example/x", False),
+        ("https://api.example:444/x", False),
+        ("https://other.example/x", False),
+        ("https://api.example.other/x", False),
+    ],
+)
+def test_a_change_stays_at_its_origin(method: str, location: str, *, follows: bool) -> None:
+    """Scheme, host and port make the origin."""
+    if follows:
+        target = resolve_redirect(method, API, 307, {"Location": location})
+        assert target is not None
+        assert (target.host, target.path) == ("api.example", "/x")
+    else:
+        with pytest.raises(RedirectRefusedError, match="another origin"):
+            resolve_redirect(method, API, 307, {"Location": location})
+
+
+@pytest.mark.parametrize(
+    ("source", "location", "follows"),
+    [
+        ("https://api.example/v1", "http://api.example/v1", False),
+        ("https://localhost/v1", "http://localhost/v1", False),
+        ("https://localhost/v1", "https://127.0.0.1/v1", True),
+        ("https://api.example/v1", "https://localhost/v1", False),
+        ("http://localhost/v1", "https://127.0.0.1/v1", True),
+        ("http://localhost/v1", "http://127.0.0.1:2/v1", True),
+        ("http://localhost/v1", "https://api.example/v1", True),
+    ],
+)
+def test_a_redirect_is_never_to_less_safety(source: str, location: str, *, follows: bool) -> None:
+    """Not from https to http, and not from another machine to a service of this one."""
+    if follows:
+        assert str(resolve_redirect("GET", URL(source), 302, {"Location": location})) == location
+    else:
+        with pytest.raises(RedirectRefusedError) as caught:
+            resolve_redirect("GET", URL(source), 302, {"Location": location})
+        assert caught.value.status == 302
