@@ -2,8 +2,8 @@
 
 A cursor is safe in URLs, headers, file names and JSON, and doesn't grow with the turn: it has about 100 characters
 where the prompt's id is a UUID, as the service's are, and 52 more for each sub-prompt. From left to right, with dots
-between: a version, a checksum of the task's id, the prompt, what was delivered of the turn and of each sub-prompt,
-and a checksum of it all.
+between: a version, a checksum of the task's id, the prompt or a digest of a long one, what was delivered of the turn
+and of each sub-prompt, and a checksum of it all.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from rebyte_async.errors import InvalidRequestError
 from rebyte_async.streams._digest import EMPTY, SetDigest
 
 _VERSION = "2"
+_MAX_PROMPT_ID = 80  # characters of a prompt id as a cursor writes it; the vendor's are UUIDs
+_LONG = "long-"  # before the digest of a longer one
 _FIRST_DIGEST = 3  # the parts before it: the version, the task, the prompt
 _PLAIN = re.compile(r"[A-Za-z0-9_-]*")
 _DIGEST = re.compile(r"([\w-]{11})?~([0-9]{1,19})~([\w-]{31})", re.ASCII)
@@ -65,6 +67,13 @@ def hash_sub_prompt(prompt_id: str) -> str:
     return _encode(blake2b(prompt_id.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
+def shorten_prompt_id(prompt_id: str) -> str:
+    """Return the prompt id, or a digest in its place that takes no more than its share of a cursor."""
+    if len(_write_plainly(prompt_id)) <= _MAX_PROMPT_ID:
+        return prompt_id
+    return _LONG + _encode(blake2b(prompt_id.encode("utf-8", "surrogatepass"), digest_size=16).digest())
+
+
 def _damaged() -> InvalidRequestError:
     return InvalidRequestError("after must be the cursor of a stream of this package, unchanged")
 
@@ -78,9 +87,11 @@ def _read_digest(text: str) -> tuple[str, SetDigest]:
 
 
 def _write_prompt_id(prompt_id: str | None) -> str:
+    return "" if prompt_id is None else _write_plainly(shorten_prompt_id(prompt_id))
+
+
+def _write_plainly(prompt_id: str) -> str:
     """Write a prompt id as it is where that is safe; the first letter distinguishes an empty one from none."""
-    if prompt_id is None:
-        return ""
     if _PLAIN.fullmatch(prompt_id):
         return f"p{prompt_id}"
     return "b" + _encode(prompt_id.encode("utf-8", "surrogatepass"))

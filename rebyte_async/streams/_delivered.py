@@ -20,8 +20,8 @@ Released = list[tuple[Identity, TaskEvent]]
 _NONE: Released = []  # shared, and never filled
 
 
-class _Replay:
-    """What a replay has shown so far, while it is open which of its events were delivered."""
+class _Shown:
+    """What was shown so far, by one replay or several, while it is open which of the events were delivered."""
 
     __slots__ = ("digest", "events")
 
@@ -46,7 +46,7 @@ class DeliveredSet:
         "_next",
         "_others",
         "_released",
-        "_replay",
+        "_shown",
     )
 
     def __init__(self, resumed: SetDigest = EMPTY) -> None:
@@ -55,7 +55,7 @@ class DeliveredSet:
         self._others: dict[Identity, None] = {}  # all identities but those numbers
         self._digest = resumed
         self._digested_numbers = self._digested_others = 0  # up to which number it covers, and how many of the others
-        self._replay = _Replay() if resumed.size else None
+        self._shown = _Shown() if resumed.size else None
         self._released = _NONE
         # How often each content came without an identity: in this replay of the stream, and in this read apart from it.
         self._counts: tuple[Counter[int], Counter[int]] | None = None
@@ -66,11 +66,11 @@ class DeliveredSet:
     @property
     def is_resuming(self) -> bool:
         """Whether it is open which events were delivered."""
-        return self._replay is not None
+        return self._shown is not None
 
     @property
     def is_withholding(self) -> bool:
-        return self._replay is not None and bool(self._replay.events)
+        return self._shown is not None and bool(self._shown.events)
 
     @property
     def has_events_without_identity(self) -> bool:
@@ -82,15 +82,10 @@ class DeliveredSet:
         if self._counts is not None:
             self._counts[out_of_band].clear()
 
-    def restart_replay(self) -> None:
-        """Drop what is withheld: it comes again."""
-        if self._replay is not None:
-            self._replay = _Replay()
-
     def add(self, event: TaskEvent, out_of_band: bool = False) -> bool:
         """Add an event; True when it is new, False also when it is withheld: look for what is released then."""
-        if self._replay is not None:
-            self._withhold(self._replay, event, out_of_band=out_of_band)
+        if self._shown is not None:
+            self._withhold(self._shown, event, out_of_band=out_of_band)
             return False
         identity: Identity | None = event.event_key
         if identity is None:
@@ -122,31 +117,31 @@ class DeliveredSet:
             self._others[number] = None
         return True
 
-    def _withhold(self, replay: _Replay, event: TaskEvent, *, out_of_band: bool) -> None:
+    def _withhold(self, shown: _Shown, event: TaskEvent, *, out_of_band: bool) -> None:
         identity: Identity | None = event.event_key if event.event_key is not None else event.seq
         if identity is None:
             identity = self._identify_by_content(event, out_of_band=out_of_band)
-        if identity in replay.events:
+        if identity in shown.events:
             return
-        replay.events[identity] = event
-        replay.digest = replay.digest.including([identity])
-        late = self._digest.find_late(replay.digest, replay.events)
+        shown.events[identity] = event
+        shown.digest = shown.digest.including([identity])
+        late = self._digest.find_late(shown.digest, shown.events)
         if late is not None:
-            self._replay = None
-            for delivered in replay.events:
+            self._shown = None
+            for delivered in shown.events:
                 if delivered not in late:
                     self.add_identity(delivered)
             self._digested_numbers, self._digested_others = self._next, len(self._others)
-            self._released = [(identity, replay.events[identity]) for identity in late]
-        elif replay.digest.size >= self._digest.size + MAX_LATE:
+            self._released = [(identity, shown.events[identity]) for identity in late]
+        elif shown.digest.size >= self._digest.size + MAX_LATE:
             self.release_all()
 
     def release_all(self) -> None:
         """Release what is withheld as if nothing had been delivered: events come again, and none is lost."""
-        if self._replay is not None and self._replay.events:
-            self._released = list(self._replay.events.items())
+        if self._shown is not None and self._shown.events:
+            self._released = list(self._shown.events.items())
             self._digest = EMPTY
-            self._replay = None
+            self._shown = None
 
     def take_released(self) -> Released:
         """Take the events that are new after all, in their order. They are to be added when they are delivered."""
@@ -166,7 +161,7 @@ class DeliveredSet:
     @property
     def digest(self) -> SetDigest:
         """The digest of what was delivered. It hashes only what has come since it was asked for last."""
-        if self._replay is None:
+        if self._shown is None:
             others = islice(reversed(self._others), len(self._others) - self._digested_others)
             self._digest = self._digest.including(chain(range(self._digested_numbers, self._next), others))
             self._digested_numbers, self._digested_others = self._next, len(self._others)

@@ -137,6 +137,8 @@ class TurnReader:
                 self._turn.inject_turn(content.events or ())
             case act.IgnoreTurn(prompt_id):
                 self._turn.ignore_turn(prompt_id)
+            case act.GiveUp() if self._turn.release_withheld():
+                pass  # deliver what there is first; the next steps come to the same end
             case act.GiveUp(reason, cause, last_status):
                 raise self._interrupted(reason, last_status) from cause
             case _:
@@ -209,9 +211,11 @@ class TurnReader:
 
     async def _read_task(self) -> Task:
         try:
-            return await self._source.read_task()
+            task = await self._source.read_task()
         except errors.DecodeError as error:  # likely a gateway's page: it counts as a failure that passes
             raise errors.TransportError(f"the task can't be read: {error}", method="GET") from error
+        self._turn.recognize(prompt.id for prompt in task.prompts or ())
+        return task
 
     async def _read_result(self) -> Task | None:
         try:
@@ -221,12 +225,14 @@ class TurnReader:
 
     async def _read_content(self, *, is_single_try: bool) -> tuple[TaskContent | None, errors.RebyteError | None]:
         try:
-            return await self._source.read_content(), None
+            content = await self._source.read_content()
         except (errors.DecodeError, errors.TransportError, errors.APIError) as error:
             is_refused = isinstance(error, errors.APIError) and not is_transient(self._source.retry, error)
             if not (is_single_try or is_refused or isinstance(error, errors.DecodeError)):
                 raise
             return None, error
+        self._turn.recognize(prompt.id for prompt in content.prompts)
+        return content, None
 
     async def _read_subprompts(self, *, include_quiet: bool = False) -> None:
         subprompts = self._turn.subprompts

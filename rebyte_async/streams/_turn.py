@@ -17,7 +17,7 @@ from rebyte_async._wire import json
 from rebyte_async._wire.events import decode_done, decode_event, event_from_mapping
 from rebyte_async.errors import DecodeError
 from rebyte_async.sse import ServerSentEvent
-from rebyte_async.streams._cursor import write_cursor
+from rebyte_async.streams._cursor import shorten_prompt_id, write_cursor
 from rebyte_async.streams._delivered import Delivered, DeliveredSet
 from rebyte_async.streams._digest import Identity
 from rebyte_async.streams._subprompts import SubPrompts
@@ -156,7 +156,6 @@ class TurnState:
         self.saw_turn_event = False
         self.foreign_prompt_id = self.blocked_by = None
         self.delivered.restart()
-        self.delivered.own.restart_replay()
         self.tail.restart()
 
     @property
@@ -250,6 +249,9 @@ class TurnState:
             return ""
         if prompt_id in self._announced:
             return prompt_id
+        self.recognize([prompt_id])
+        if prompt_id == self.prompt_id:
+            return ""
         self.foreign_prompt_id = prompt_id
         if prompt_id not in self._ignored_prompt_ids:
             self.blocked_by = prompt_id
@@ -260,6 +262,12 @@ class TurnState:
             self._announced |= {event.sub_prompt_id}
         if self.subprompts is not None:
             self.subprompts.note(event)
+
+    def recognize(self, prompt_ids: Iterable[str]) -> None:
+        """Learn the turn's id from those of its task, where a cursor has only the digest of a long one."""
+        self.prompt_id = next(
+            (name for name in prompt_ids if shorten_prompt_id(name) == self.prompt_id), self.prompt_id
+        )
 
     def unblock(self) -> None:
         self.blocked_by = None
@@ -284,7 +292,6 @@ class TurnState:
     def inject_turn(self, events: Iterable[TaskEvent]) -> None:
         """Have the events of the turn delivered as its content has them: a replay of the whole turn."""
         self.tail.restart(is_whole=True)
-        self.delivered.own.restart_replay()
         self.inject((event, "") for event in events)
 
     def release_withheld(self) -> bool:

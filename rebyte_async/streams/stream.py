@@ -12,7 +12,7 @@ from rebyte_async import _validate
 from rebyte_async.errors import ConfigurationError, InvalidRequestError, RebyteError, StreamInterruptedError
 from rebyte_async.sse import ServerSentEvent
 from rebyte_async.streams._connection import Connection
-from rebyte_async.streams._cursor import CursorPosition, read_cursor
+from rebyte_async.streams._cursor import CursorPosition, read_cursor, shorten_prompt_id
 from rebyte_async.streams._delivered import Delivered
 from rebyte_async.streams._reader import TurnReader
 from rebyte_async.streams._source import TurnSource
@@ -227,6 +227,6 @@ def _position(task_id: str, prompt_id: object, after: str | None) -> CursorPosit
     if after is None:
         return CursorPosition(prompt_id)
     position = read_cursor(task_id, after)
-    if prompt_id is not None and position.prompt_id not in {None, prompt_id}:
+    if prompt_id is not None and position.prompt_id not in {None, shorten_prompt_id(prompt_id)}:
         raise InvalidRequestError(f"after is the cursor of the turn {position.prompt_id}, not of {prompt_id}")
     return position._replace(prompt_id=prompt_id or position.prompt_id)

@@ -14,14 +14,15 @@ from rebyte_async.streams import TaskEventStream
 from rebyte_async.streams._cursor import CursorPosition, read_cursor, write_cursor
 from rebyte_async.streams._delivered import Delivered
 from rebyte_async.streams._digest import EMPTY
-from rebyte_async.types import TaskContent, TextEvent, UnknownEvent
+from rebyte_async.types import Task, TaskContent, TextEvent, UnknownEvent
 from support.fake_source import FakeSource, task
-from support.task_server import TASK_ID, done, event, text, tool_use
+from support.task_server import TASK_ID, done, event, text, tool_result, tool_use
 
 LOST = errors.TransportError("lost")
+Frames = list[bytes | Exception]
 
 
-def keyed(*names: str) -> list[bytes]:
+def keyed(*names: str) -> Frames:
     """Return a text for each name, which is its key too."""
     return [event(None, key=name, content=name) for name in names]
 
@@ -31,7 +32,7 @@ def end_with(name: str) -> bytes:
     return done("succeeded", None, name)
 
 
-async def cursor_after(frames: list[bytes]) -> str:
+async def cursor_after(frames: Frames) -> str:
     """Return the cursor of a stream that has delivered some frames."""
     async with TaskEventStream(FakeSource([[*frames, LOST]]), idle_timeout=900) as stream:
         for _ in frames:
@@ -77,7 +78,7 @@ async def test_late_events_are_found_among_those_that_were_delivered(shown: list
     ["wxyzabc", "awxyzbc", "ab", "abx", "xyzw"],
     ids=["4 late", "4 in between", "1 gone", "1 other", "all others"],
 )
-async def test_where_it_cannot_be_told_events_come_again_with_a_warning(
+async def test_where_it_is_open_what_is_new_events_come_again_with_a_warning(
     shown: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What doesn't fit the cursor is delivered as a whole, with a warning in the log: nothing is lost."""
@@ -110,7 +111,7 @@ async def test_a_replay_that_pauses_is_over(caplog: pytest.LogCaptureFixture) ->
 async def test_a_replay_that_is_cut_begins_anew() -> None:
     """While it is open what was delivered, the turn is read from its start again; nothing is counted twice."""
     after = await cursor_after(keyed("a", "b", "c"))
-    cut: list[bytes | Exception] = [b"id: 1\n" + keyed("a")[0], b"id: 2\n" + keyed("x")[0], LOST]
+    cut: Frames = [b"id: 1\n", *keyed("a"), b"id: 2\n", *keyed("x"), LOST]
     source = FakeSource([cut, [*keyed("a", "x", "b", "c", "d"), end_with("d")]], [task("completed")])
     assert await follow(source, after) == ["x", "d"]
     assert source.log[:2] == ["connect 900", "connect 900"]
@@ -119,7 +120,7 @@ async def test_a_replay_that_is_cut_begins_anew() -> None:
 async def test_a_cursor_covers_what_was_given_out_and_nothing_else() -> None:
     """Between two late events the cursor covers the first; before it is known what is new, it stays as it was."""
     after = await cursor_after(keyed("a", "b"))
-    shown: list[list[bytes | Exception]] = [[*keyed("a", "x", "y", "b"), end_with("b")]]
+    shown: list[Frames] = [[*keyed("a", "x", "y", "b"), end_with("b")]]
     async with aclosing(TaskEventStream(FakeSource(shown), idle_timeout=900, after=after)) as stream:
         assert stream.cursor == after
         assert (await anext(stream)).event_key == "x"
@@ -186,6 +187,104 @@ async def test_a_delegation_has_a_place_of_its_own() -> None:
     async with TaskEventStream(source, idle_timeout=900, after=last) as stream:
         assert [event async for event in stream] == []
         assert stream.cursor == last
+
+
+async def test_what_a_shorter_replay_leaves_out_is_not_lost() -> None:
+    """Events that were withheld come, also if a later replay or the content ends before them and the turn has ended."""
+    after = await cursor_after([text(1, "a"), text(2, "b"), text(3, "c")])
+    rows = [{"seq": 1, "promptId": "p1", "eventType": "text", "payload": {"content": "a"}}]
+    content = decode(TaskContent, {"id": TASK_ID, "prompts": [{"id": "p1", "events": rows}]})
+    shorter: Frames = [text(1, "a"), done("succeeded", 5, "z")]
+    longer: Frames = [text(1, "a"), text(2, "b"), text(5, "z")]
+    source = FakeSource([longer, shorter], [task("completed")], [content])
+    async with TaskEventStream(source, idle_timeout=900, after=after) as stream:
+        assert [event.seq async for event in stream] == [1, 2, 5]
+        assert stream.done is not None
+
+
+@pytest.mark.parametrize("has_stream", [True, False], ids=["stream", "content"])
+@pytest.mark.parametrize("status", ["completed", "failed", "canceled"])
+async def test_every_end_brings_what_was_withheld(
+    *, has_stream: bool, status: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What doesn't fit the cursor comes before the end, whatever the end is, by the stream or by the content alone."""
+    after = await cursor_after(keyed("a", "b", "c"))
+    rows = [{"eventKey": name, "promptId": "p1", "eventType": "text", "payload": {"content": name}} for name in "ax"]
+    prompt = {"id": "p1", "status": status, "response": "x", "events": rows}
+    content = decode(TaskContent, {"id": TASK_ID, "prompts": [prompt]})
+    frames: Frames = [event(1, prompt="p2", content="next")]
+    if has_stream:
+        frames = [*keyed("a", "x"), done(status, None, "x")]
+    source = FakeSource([frames], [task(status, *(["p1"] if has_stream else ["p1", "p2"]))], [content])
+    async with TaskEventStream(source, idle_timeout=900, after=after) as stream:
+        assert [event.event_key async for event in stream] == ["a", "x"]
+        assert stream.done is not None
+        assert (stream.done.status, stream.done.final_result) == (status, "x")
+    assert "2 events may come again" in caplog.text
+
+
+async def test_what_was_withheld_comes_before_a_stream_is_given_up() -> None:
+    """A turn whose tail is nowhere to be had is an error after all events that there are, which its cursor covers."""
+    after = await cursor_after([text(1, "a"), text(2, "b"), text(3, "c")])
+    source = FakeSource([[text(1, "a"), text(2, "b"), done("succeeded", 9, "z")]], [task("completed")])
+    async with TaskEventStream(source, idle_timeout=900, after=after) as stream:
+        assert [(await anext(stream)).seq for _ in range(2)] == [1, 2]
+        with pytest.raises(errors.StreamInterruptedError, match="neither by the stream nor by") as caught:
+            await anext(stream)
+    assert caught.value.cursor == await cursor_after([text(1, "a"), text(2, "b")])
+
+
+@pytest.mark.parametrize("fits", [True, False])
+@pytest.mark.parametrize("is_said_after", [True, False])
+async def test_what_was_said_before_a_tool_call_is_no_answer_after_a_resume(*, fits: bool, is_said_after: bool) -> None:
+    """The final result is the text after the last tool call, or the content's, also where the events were withheld."""
+    turn: Frames = [text(1, "first"), tool_use(2), tool_result(3), *([text(4, "last")] if is_said_after else [])]
+    after = await cursor_after(turn[:2] if fits else [*turn[:2], text(8, "gone")])
+    rows = [{"seq": n, "promptId": "p1", "eventType": "init", "payload": {}} for n in range(1, 4 + is_said_after)]
+    prompt = {"id": "p1", "status": "succeeded", "response": "last", "events": rows}
+    content = decode(TaskContent, {"id": TASK_ID, "prompts": [prompt]})
+    source = FakeSource([[*turn, done("succeeded", len(turn))]], [task("completed")], [content])
+    async with TaskEventStream(source, idle_timeout=900, after=after) as stream:
+        assert [event.seq async for event in stream] == list(range(3 if fits else 1, len(turn) + 1))
+        assert stream.done is not None
+        assert stream.done.final_result == "last"
+
+
+LONG_IDS = pytest.mark.parametrize(
+    "prompt", ["p" * 1000, "\u00e9" * 60, "a prompt " * 30], ids=["safe", "not ASCII", "spaces"]
+)
+
+
+@LONG_IDS
+async def test_a_cursor_is_short_whatever_the_prompt_id_is(prompt: str) -> None:
+    """A cursor of a turn with a long id has no more than 200 characters, and still leads to that turn alone."""
+    frames: Frames = [event(n, prompt=prompt, content=str(n)) for n in range(3)]
+    after = await cursor_after(frames[:2])
+    assert len(after) <= 200
+    later = event(9, prompt="p2", content="next")
+    source = FakeSource([[event(0, prompt="p0", content="before"), *frames, later]], [task("running", "p0", prompt)])
+    async with TaskEventStream(source, idle_timeout=900, after=after) as stream:
+        assert stream.cursor == after
+        assert (await anext(stream)).seq == 2
+        assert stream.prompt_id == prompt
+        assert len(stream.cursor) <= 200
+    async with TaskEventStream(source, idle_timeout=900, after=after, prompt_id=prompt) as stream:
+        assert stream.prompt_id == prompt
+    for other in ["p1", f"{prompt}x"]:
+        with pytest.raises(errors.InvalidRequestError, match="the cursor of the turn"):
+            TaskEventStream(source, idle_timeout=900, after=after, prompt_id=other)
+
+
+@LONG_IDS
+async def test_a_turn_with_a_long_id_is_found_in_the_content(prompt: str) -> None:
+    """The rest of a turn of whose id a cursor has a digest comes from the content once a later turn has begun."""
+    after = await cursor_after([event(n, prompt=prompt, content=str(n)) for n in range(2)])
+    rows = [{"seq": n, "promptId": prompt, "eventType": "text", "payload": {"content": str(n)}} for n in range(3)]
+    content = decode(TaskContent, {"id": TASK_ID, "prompts": [{"id": prompt, "response": "2", "events": rows}]})
+    for shown in (task("completed", prompt, "p2"), decode(Task, {"id": TASK_ID, "status": "completed"})):
+        source = FakeSource([[event(1, prompt="p2", content="next")]], [shown], [content])
+        async with TaskEventStream(source, idle_timeout=900, after=after) as stream:
+            assert [event.seq async for event in stream] == [2]
 
 
 def test_an_empty_cursor_leads_to_everything() -> None:
