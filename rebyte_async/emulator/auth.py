@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from attrs import define, field
-from yarl import URL
 
 from rebyte_async.emulator.responses import ApiError, access_denied, storage_error
 
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
 
 KEY_HEADERS = ("API_KEY", "api-key", "x-api-key")
 """The names under which the service accepts a key."""
+_ESCAPE = re.compile(r"%[0-9A-F]{2}")
+_ESCAPES = "scope=%7Eteam%2Cread%2fwrite%40%c3%bc%27(*)%21+a%20b:c;d=e/f?g"
+"""A query whose letters clients write in other ways: escapes that aren't needed, in lower case, and of spaces."""
 
 
 def authorize(keys: Mapping[str, frozenset[str] | None], key: str | None, scope: str) -> None:
@@ -34,7 +36,10 @@ def authorize(keys: Mapping[str, frozenset[str] | None], key: str | None, scope:
 
 @define
 class UrlSigner:
-    """Signs URLs, and checks them.
+    """Signs the addresses of requests to the storage, and checks them.
+
+    As a real storage does, it signs what is sent letter by letter. So an address has characters whose escapes are
+    needless, lower-case or rare: a client that rewrites it, even to an equivalent one, is refused.
 
     *Source*: contract §5, documented (that they expire after an hour; their form is the emulator's own)
     """
@@ -42,27 +47,33 @@ class UrlSigner:
     secret: str = field(repr=False)
     clock: Callable[[], datetime]
     lifetime: float
-    """Seconds until a URL expires."""
+    """Seconds until an address expires."""
     _serial: int = field(default=0, init=False)
     _last_expired: int = field(default=0, init=False)
 
-    def sign(self, method: str, url: str, content_type: str = "") -> str:
-        """Sign a URL for one method, and for one content type if the request has a body."""
+    def sign(self, method: str, path: str, content_type: str = "") -> str:
+        """Sign a quoted path for one method, and for one content type if the request has a body.
+
+        Returns:
+            The path, spelled anew, and a query.
+        """
         self._serial += 1
         expires = int(self.clock().timestamp() + self.lifetime)
-        query = {"expires": str(expires), "serial": str(self._serial)}
-        signature = self._signature(method, URL(url), content_type, query)
-        return str(URL(url).with_query({**query, "signature": signature}))
+        spelled = _ESCAPE.sub(lambda escape: escape[0].lower(), path).replace("-", "%2d")
+        target = f"{spelled}?{_ESCAPES}&expires={expires}&serial={self._serial}"
+        return f"{target}&signature={self._signature(method, target, content_type)}"
 
     def expire_all(self) -> None:
         self._last_expired = self._serial
 
     def check(self, request: web.BaseRequest, content_type: str = "") -> web.Response | None:
-        """Return an error response if the URL of a request doesn't authorize it."""
-        query = {name: request.url.query.get(name, "0") for name in ("expires", "serial")}
-        signature = self._signature(request.method, request.url, content_type, query)
-        if not hmac.compare_digest(signature, request.url.query.get("signature", "")):
-            return access_denied("The signature doesn't match the request.")
+        """Return an error response if the address of a request doesn't authorize it."""
+        target, _, signature = request.raw_path.rpartition("&signature=")
+        expected = self._signature(request.method, target, content_type)
+        if not hmac.compare_digest(expected.encode(), signature.encode(errors="replace")):
+            message = "The method, the address as it was given, letter by letter, or the content type differs."
+            return storage_error(403, "SignatureDoesNotMatch", message)
+        query = request.query
         if int(query["expires"]) <= self.clock().timestamp() or int(query["serial"]) <= self._last_expired:
             return access_denied("The URL has expired.")
         return None
@@ -74,8 +85,6 @@ class UrlSigner:
             return storage_error(411, "MissingContentLength", "A Content-Length header is required.")
         return error
 
-    def _signature(self, method: str, url: URL, content_type: str, query: dict[str, str]) -> str:
-        # The path is decoded, because clients differ in which characters they encode beyond need.
-        path = unquote(url.raw_path)
-        text = "\n".join((method, path, content_type, query["expires"], query["serial"]))
-        return hmac.new(self.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    def _signature(self, method: str, target: str, content_type: str) -> str:
+        text = f"{method}\n{target}\n{content_type}"
+        return hmac.new(self.secret.encode(), text.encode(errors="replace"), hashlib.sha256).hexdigest()

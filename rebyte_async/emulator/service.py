@@ -94,6 +94,10 @@ class State:
         now = self.clock()
         return Prompt(id=prompt_id, text=text, submitted_at=now, transcript=transcript, skills=skills, files=files)
 
+    def sign_url(self, method: str, path: str, content_type: str = "") -> str:
+        """Return the signed URL of a path of the storage."""
+        return self.origins["storage"] + self.signer.sign(method, path, content_type)
+
     def issue_read_token(self) -> str:
         token = self.ids.token("pass_")
         self.read_tokens.add(token)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from attrs import frozen
+from yarl import URL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -62,7 +63,8 @@ class RawClient:
     async def call(self, method: str, path: str, **options: Any) -> Response:
         """Send a request, and read the response."""
         options.setdefault("headers", {"API_KEY": self.emulator.api_key})
-        url = path if path.startswith("http") else self.emulator.url + path
+        # A signed URL is asked for letter by letter.
+        url = URL(path, encoded=True) if path.startswith("http") else URL(self.emulator.url + path)
         async with self.session.request(method, url, **options) as response:
             return Response(response.status, response.headers, await response.read())
 

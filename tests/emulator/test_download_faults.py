@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from emulator.raw_client import read_until_broken
 from emulator.raw_workspace import RawWorkspace, send
@@ -47,17 +48,17 @@ async def workspace(request: pytest.FixtureRequest, emulator: Emulator, http: Ra
     return workspace
 
 
-async def _where(workspace: RawWorkspace) -> tuple[str, dict[str, str]]:
+async def _where(workspace: RawWorkspace) -> tuple[URL, dict[str, str]]:
     """Return the URL of the bytes, and the headers that they need."""
     emulator = workspace.http.emulator
     if emulator.artifact_format.redirect is None:
-        return f"{emulator.url}{workspace.path}/a", {"API_KEY": emulator.api_key}
-    return (await workspace.call("GET", "a")).headers["Location"], {}
+        return URL(f"{emulator.url}{workspace.path}/a"), {"API_KEY": emulator.api_key}
+    return URL((await workspace.call("GET", "a")).headers["Location"], encoded=True), {}
 
 
 async def _get(workspace: RawWorkspace, **headers: str) -> Response:
     url, key = await _where(workspace)
-    return await send(workspace.http, "GET", url, headers={**key, **headers})
+    return await send(workspace.http, "GET", str(url), headers={**key, **headers})
 
 
 async def _broken(workspace: RawWorkspace) -> tuple[bytes, Exception | None]:

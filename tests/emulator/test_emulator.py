@@ -245,7 +245,7 @@ async def test_both_origins_can_serve_https() -> None:
         assert (received.count(b"event: event"), broken is None) == (1, False)
         announced = (await http.call("POST", "/files", json={"filename": "a.txt"})).json()
         assert announced["uploadUrl"].startswith(f"{emulator.storage_url}/")
-        assert (await session.put(announced["uploadUrl"], data=b"x")).status == 200
+        assert (await session.put(URL(announced["uploadUrl"], encoded=True), data=b"x")).status == 200
         assert emulator.url.startswith("https://127.0.0.1:")
 
 

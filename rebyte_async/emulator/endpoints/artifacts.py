@@ -124,16 +124,16 @@ async def _write_draft(state: State, workspace: Workspace, part: Part) -> Stored
 def _create_upload_url(state: State, workspace: Workspace, file: JsonObject) -> dict[str, str]:
     name = check_name(file.text("name"))
     content_type = file.optional_text("contentType") or DEFAULT_TYPE
-    url = state.signer.sign("PUT", _storage_url(state, workspace.id, name), content_type)
+    url = state.sign_url("PUT", _storage_path(workspace.id, name), content_type)
     return {state.formats.artifact.name: name, "uploadUrl": url}
 
 
 def _signed_url(state: State, artifact: StoredArtifact) -> str:
-    return state.signer.sign("GET", _storage_url(state, artifact.workspace_id, artifact.name))
+    return state.sign_url("GET", _storage_path(artifact.workspace_id, artifact.name))
 
 
-def _storage_url(state: State, workspace_id: str, name: str) -> str:
-    return f"{state.origins['storage']}/artifacts/{quote(workspace_id, safe='')}/{quote(name, safe='')}"
+def _storage_path(workspace_id: str, name: str) -> str:
+    return f"/artifacts/{quote(workspace_id, safe='')}/{quote(name, safe='')}"
 
 
 def _list_response(state: State, artifacts: list[StoredArtifact], status: int = 200) -> web.Response:

@@ -30,7 +30,7 @@ async def create(state: State, exchange: Exchange) -> web.Response:
     unique_name = f"{path.stem}-{state.ids.token('')[-8:]}{path.suffix}"
     file = File(id=file_id, filename=unique_name, content_type=content_type)
     state.files[file.id] = file
-    url = state.signer.sign("PUT", f"{state.origins['storage']}/uploads/{file.id}", file.content_type)
+    url = state.sign_url("PUT", f"/uploads/{file.id}", file.content_type)
     return json_response({"id": file.id, "filename": file.filename, "uploadUrl": url}, 201)
 
 
