@@ -207,6 +207,16 @@ def test_the_version_is_the_packages() -> None:
     assert rebyte_async.__version__ == version("rebyte-async")
 
 
+def test_names_are_found_on_first_use() -> None:
+    """The package has its public names, its modules, and nothing else."""
+    import rebyte_async
+
+    assert set(rebyte_async.__all__) <= set(dir(rebyte_async))
+    assert all(getattr(rebyte_async, name) for name in (*rebyte_async.__all__, "types", "sse"))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        rebyte_async.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
 def test_a_web_request_cannot_choose_the_settings() -> None:
     """FastAPI refuses to make clients itself: their arguments, such as `base_url`, would come from each request."""
     from fastapi import APIRouter, Depends

@@ -92,11 +92,86 @@ def test_a_failure_inside_the_emulator_fails_the_test(tmp_path: Path) -> None:
     assert "LookupError: no such step" in output
 
 
-def test_nothing_heavy_is_imported_when_pytest_starts() -> None:
-    """The plugin alone imports neither the emulator nor aiohttp."""
-    code = "import sys, rebyte_async.pytest_plugin; sys.exit('aiohttp' in sys.modules)"
+_OWN_LOOPS = """
+    import asyncio
+    import unittest
 
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    import pytest
+    import pytest_asyncio
+    from rebyte_async import RetryPolicy
+    from rebyte_async.emulator import Drop
+
+    clients = []
+
+    @pytest.fixture(autouse=True)
+    def _keep(rebyte_client):
+        clients.append(rebyte_client)
+
+    def test_a_loop_of_its_own(rebyte_client):
+        asyncio.run(count(rebyte_client))
+
+    async def count(client):
+        return (await client.tasks.list()).total
+
+    def test_no_loop(rebyte_client):
+        pass
+
+    def test_no_response(rebyte_client, rebyte_emulator):
+        rebyte_emulator.faults.add(Drop(), times=None)
+        with pytest.raises(Exception, match="connection"):
+            asyncio.run(count(rebyte_client.with_options(retry=RetryPolicy(max_attempts=1))))
+
+    class TestCase(unittest.IsolatedAsyncioTestCase):
+        @pytest.fixture(autouse=True)
+        def _take(self, rebyte_client):
+            self.client = rebyte_client
+
+        async def test_it(self):
+            await count(self.client)
+
+    @pytest_asyncio.fixture
+    async def task(rebyte_client):
+        task = await rebyte_client.tasks.create("x")
+        yield task
+        await rebyte_client.tasks.delete(task.id)
+
+    def test_a_fixture_alone_uses_it(task):
+        assert task.id
+
+    @pytest.mark.asyncio
+    async def test_a_fixture_uses_it_afterwards(task, rebyte_client):
+        await rebyte_client.tasks.get(task.id)
+
+    def test_all_were_closed():
+        for client in clients[:-1]:
+            with pytest.raises(Exception, match="closed"):
+                asyncio.run(count(client))
+"""
+
+
+def test_the_client_is_closed_whatever_runs_its_loop(tmp_path: Path) -> None:
+    """A test's own loop, unittest's and that of a fixture close the client; no warning remains."""
+    output = _run(tmp_path, _OWN_LOOPS, *_LOOP_SCOPE)
+
+    assert "7 passed" in output, output
+
+
+def test_nothing_is_imported_until_a_fixture_is_used(tmp_path: Path) -> None:
+    """A run of pytest without the fixtures loads neither the client nor the emulator, nor what they need."""
+    source = """
+        import sys
+
+        def test_it():
+            assert "rebyte_async.pytest_plugin" in sys.modules
+            loaded = {name for name in sys.modules if name.startswith("rebyte_async")}
+            assert loaded == {"rebyte_async", "rebyte_async._version", "rebyte_async.pytest_plugin"}
+            assert not {"aiohttp", "attrs", "cattrs", "yarl"} & sys.modules.keys()
+    """
+    output = _run(
+        tmp_path, source, "-p", "no:anyio", "-p", "no:asyncio", "-p", "no:hypothesispytest", "-p", "no:schemathesis"
+    )
+
+    assert "1 passed" in output, output
 
 
 async def test_the_fixtures_work_together(rebyte_emulator: Emulator, rebyte_client: AsyncRebyte) -> None:
