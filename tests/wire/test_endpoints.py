@@ -32,3 +32,14 @@ def test_an_id_that_cannot_be_right_is_refused_by_name(task_id: Any) -> None:
     """The error names the argument."""
     with pytest.raises(InvalidRequestError, match="task_id"):
         endpoints.GET_TASK.path(task_id=task_id)
+
+
+DELETES = [
+    value for value in vars(endpoints).values() if isinstance(value, endpoints.Endpoint) and value.method == "DELETE"
+]
+
+
+@pytest.mark.parametrize("endpoint", DELETES, ids=lambda endpoint: endpoint.template)
+def test_a_repeated_delete_may_find_nothing(endpoint: endpoints.Endpoint) -> None:
+    """What the first attempt deleted isn't there for the second, which is a success and nothing else is."""
+    assert endpoint.success_on_retry == {404}

@@ -88,6 +88,14 @@ def test_the_message_is_found_where_the_server_puts_it(body: Any, message: str) 
     assert error_of(502, body).message == message
 
 
+@pytest.mark.parametrize(
+    "document", [{"error": {"code": "not_found"}}, {"error": "gone", "code": "not_found"}, {"code": "not_found"}]
+)
+def test_the_code_is_found_where_the_server_puts_it(document: Any) -> None:
+    """It is under `error`, or beside the message."""
+    assert error_of(404, document).code == "not_found"
+
+
 def test_a_status_without_a_name_has_a_message() -> None:
     """The error of a status that HTTP doesn't know has a message even if the response has none."""
     assert error_of(599).message == "an error without a description"
