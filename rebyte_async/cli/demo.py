@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 
@@ -21,9 +22,10 @@ The agent was emulated here: no key, no cost. A real one:
 """
 _EMULATOR_EPILOG = """\b
 Example:
-  rebyte-async emulator --port 8787
+  rebyte-async emulator --port 8787 --log --script story.yaml
 
-It prints two lines for a shell: put "export " before them, and rebyte-async and the SDK use the emulator.
+It prints two lines for a shell: put "export " before them, as --export does, and rebyte-async and the SDK use the
+emulator.
 """
 _PORT = click.IntRange(0, 65_535)
 
@@ -55,14 +57,25 @@ def demo(*, fast: bool, style: str | None) -> int:
     help="The port for uploads; 0 for any.",
 )
 @click.option("--api-key", metavar="KEY", help="The key that it accepts; a new one if not given.")
-def emulator(*, host: str, port: int, storage_port: int, api_key: str | None) -> int:
+@click.option("--script", "scripts", multiple=True, type=Path, metavar="FILE", help="Scripts and faults, JSON or YAML.")
+@click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Such as html_page, status=429 or cut=2.")
+@click.option("--pace", default=0.02, show_default=True, help="Seconds between events without a script.")
+@click.option("--log", is_flag=True, help="Print a line for each request.")
+@click.option("--export", is_flag=True, help="Print the address and the key as commands of a shell.")
+def emulator(*, host: str, port: int, scripts: tuple[Path, ...], faults: tuple[str, ...], **options: Any) -> int:
     """Run the API's emulator on this machine until Ctrl-C: no key, no network, no cost."""
     from rebyte_async.emulator.__main__ import serve  # noqa: PLC0415 - likewise
+    from rebyte_async.emulator.document import ScriptError, load_documents  # noqa: PLC0415 - likewise
 
     def failed(error: RebyteError | OSError) -> int:
         print_error(f"can't listen on {host}:{port}: {getattr(error, 'strerror', None) or error}")
         return Exit.OTHER
 
-    click.echo('Ctrl-C stops it. Put "export " before these lines in another shell:', err=True)
-    main = partial(serve, host=host, port=port, storage_port=storage_port, api_key=api_key)
+    try:
+        document = load_documents(scripts, faults)
+    except ScriptError as error:
+        raise click.UsageError(str(error)) from None
+    if not options["export"]:
+        click.echo('Ctrl-C stops it. Put "export " before these lines in another shell:', err=True)
+    main = partial(serve, host=host, port=port, document=document, **options)
     return run(main, on_interrupt=lambda _: Exit.OK, on_error=failed)

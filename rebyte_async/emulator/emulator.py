@@ -6,16 +6,18 @@ import asyncio
 import re
 import secrets
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from ssl import SSLContext
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from attrs import define, field
 
 from rebyte_async.emulator.artifacts.storage import DEFAULT_TYPE
 from rebyte_async.emulator.disk import Disk
+from rebyte_async.emulator.document import Document, load_document, read_document
+from rebyte_async.emulator.endpoints.control import apply_document
 from rebyte_async.emulator.faults.registry import FaultRegistry
 from rebyte_async.emulator.log import TrafficLog
 from rebyte_async.emulator.script.player import Steps, flatten_steps
@@ -252,6 +254,18 @@ class Emulator:
         script = Script(flatten_steps(steps), None if prompt is None else re.compile(prompt), times)
         self._state.scripts.add(script)
         return script
+
+    def load(self, document: Document | Path | Mapping[str, Any]) -> None:
+        """Set scripts and faults from a document: a file, YAML or JSON, or its JSON.
+
+        Raises:
+            ScriptError: It can't be read; the message has the file, the place, and what would be right. A `ValueError`.
+        """
+        if not isinstance(document, Document):
+            document = load_document(document) if isinstance(document, Path) else read_document(dict(document))
+        apply_document(self._state, document)
+        for name in document.release:
+            self.release(name)
 
     def release(self, name: str = "gate") -> None:
         """Let all agents continue that wait, or will wait, in a `hold` with this name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, overload
 
@@ -61,9 +61,13 @@ class LogEntry:
     """A place in the log; its record is replaced as the exchange proceeds."""
 
     record: Record
+    _on_request: Callable[[Record], object] | None = field(default=None, repr=False)
 
     def update(self, **changes: Any) -> None:
         self.record = evolve(self.record, **changes)
+        if self._on_request is not None and (self.record.status is not None or self.record.ended):
+            report, self._on_request = self._on_request, None
+            report(self.record)
 
 
 @define
@@ -76,6 +80,8 @@ class TrafficLog:
 
     limit: int = 100_000
     """How many records are kept; beyond that, the oldest are dropped."""
+    on_request: Callable[[Record], object] | None = field(default=None, repr=False, kw_only=True)
+    """Called with the record of a request that gets its response or loses its connection; may be set, until `clear`."""
     _entries: deque[LogEntry] = field(
         init=False, repr=False, default=Factory(lambda log: deque[LogEntry](maxlen=log.limit), takes_self=True)
     )
@@ -84,7 +90,7 @@ class TrafficLog:
     def open(self, **facts: Any) -> LogEntry:
         """Record a request that has just arrived (for the emulator itself)."""
         self._count += 1
-        entry = LogEntry(Record(number=self._count, **facts))
+        entry = LogEntry(Record(number=self._count, **facts), self.on_request)
         self._entries.append(entry)
         return entry
 

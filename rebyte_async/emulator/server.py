@@ -14,7 +14,7 @@ from aiohttp import web
 from attrs import define, field
 from yarl import URL
 
-from rebyte_async.emulator.endpoints import agent_computers, artifacts, events, files, tasks, webhooks
+from rebyte_async.emulator.endpoints import agent_computers, artifacts, control, events, files, tasks, webhooks
 from rebyte_async.emulator.exchange import Connection, Exchange
 from rebyte_async.emulator.gateway import Gateway, Route
 from rebyte_async.emulator.responses import json_response
@@ -123,7 +123,7 @@ class Server:
 
     async def start(self) -> None:
         """Start listening, or raise an `OSError` if the port is taken or the host isn't this machine's."""
-        await self._listen("api", API, self.ports[0])
+        await self._listen("api", (*API, *control.ROUTES), self.ports[0])
         await self._listen("storage", STORAGE, self.ports[1])
 
     async def stop(self) -> None:

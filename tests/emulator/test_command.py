@@ -20,6 +20,7 @@ from yarl import URL
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.emulator.__main__ import main, serve
+from rebyte_async.emulator.document import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -172,3 +173,30 @@ async def test_serve_runs_until_it_is_cancelled(capsys: pytest.CaptureFixture[st
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await serving
+
+
+@pytest.mark.parametrize("argument", ["--fault=nope", "--script=none.json"])
+def test_what_cannot_be_read_is_named(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong script or fault is one line on stderr and status 2, before anything listens."""
+    assert main(["--port", "0", argument]) == 2
+    assert re.fullmatch("error: ('nope': there is no fault .*|none.json: No such file .*)\n", capsys.readouterr().err)
+
+
+async def test_a_script_and_the_log_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command plays a script, shows requests as they come, and prints lines that a shell can take as commands."""
+    document = read_document({"scripts": [{"steps": [{"text": "Hi"}]}], "faults": [{"drop": None}, {"status": 429}]})
+    serving = asyncio.create_task(serve(port=0, api_key="rbk_x", document=document, log=True, export=True, pace=0))
+    lines = ""
+    while lines.count("\n") < 2:
+        await asyncio.sleep(0)
+        lines += capsys.readouterr().out
+    url = lines.splitlines()[0].removeprefix("export REBYTE_BASE_URL=")
+    async with AsyncRebyte(api_key="rbk_x", base_url=url) as client:
+        assert (await client.tasks.list()).total == 0
+        assert (await client.tasks.run("Say hi")).text == "Hi"
+    serving.cancel()
+    await asyncio.wait([serving])
+
+    logged = [line.partition(" ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert lines.splitlines()[1] == "export REBYTE_API_KEY=rbk_x"
+    assert logged[:4] == ["GET /tasks dropped Drop Status", "GET /tasks 200", "POST /tasks 201", logged[3]]
