@@ -9,6 +9,7 @@ names of both can be imported from here as well. `__all__` has what a test needs
 from __future__ import annotations
 
 from rebyte_async.emulator.artifacts.download import DownloadPlan
+from rebyte_async.emulator.document import ScriptError
 from rebyte_async.emulator.emulator import Emulator
 from rebyte_async.emulator.faults import (
     DOWNLOADS as DOWNLOADS,
@@ -129,6 +130,7 @@ __all__ = [
     "Record",
     "Rule",
     "Script",
+    "ScriptError",
     "Status",
     "Step",
     "Steps",

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import re
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,10 +19,10 @@ from rebyte_async.emulator.document import FAULTS, STEPS, ScriptError, load_docu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from emulator.raw_client import RawClient
 
+DOCS = Path(__file__).parent.parent.parent / "docs"
 STEP_EXAMPLES: dict[str, tuple[Any, Any]] = {
     "artifact": ({"name": "a", "content": "b"}, script.artifact("a", "b")),
     "cancel": (None, script.cancel()),
@@ -224,6 +229,29 @@ def test_a_file_is_loaded(tmp_path: Path) -> None:
     with Emulator() as emulator:
         emulator.load(tmp_path / "story.json")
         assert [rule.fault for rule in emulator.faults] == [faults.Status(500)]
+
+
+def find_fences(page: str, language: str) -> list[str]:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_file_in_the_documentation_can_be_read(tmp_path: Path) -> None:
+    """The documented file has scripts, faults and a release."""
+    (page,) = find_fences("emulator.md", "yaml")
+    (tmp_path / "story.yaml").write_text(page, encoding="utf-8")
+    document = load_document(tmp_path / "story.yaml")
+    assert (len(document.scripts), len(document.faults), document.release) == (2, 3, ("gate",))
+
+
+@pytest.mark.skipif(shutil.which("curl") is None or shutil.which("sh") is None, reason="it needs curl and a shell")
+def test_the_command_in_the_documentation_works() -> None:
+    """The documented request of another program sets what it says."""
+    (command,) = find_fences("testing.md", "sh")
+    with Emulator() as emulator:
+        environment = {**os.environ, "REBYTE_BASE_URL": emulator.url, "REBYTE_API_KEY": emulator.api_key}
+        done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=True)
+    assert f"`{done.stdout}`" in (DOCS / "testing.md").read_text(encoding="utf-8")
 
 
 def control(emulator: Emulator) -> str:
