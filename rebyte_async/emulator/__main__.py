@@ -84,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _make_parser().parse_args(argv)
     try:
-        options.document = load_documents(options.script, options.fault)
-        del options.script, options.fault
+        settings = vars(options)
+        settings["document"] = load_documents(settings.pop("script"), settings.pop("fault"))
         asyncio.run(_serve_until_signal(options))
     except ScriptError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - it is a command's output

@@ -46,6 +46,7 @@ _INNER = {
     ("rebyte_async", "emulator"),  # a public module
     ("rebyte_async", "errors"),  # likewise
     ("rebyte_async.emulator.__main__", "serve"),  # its own command, which this one starts
+    ("rebyte_async.emulator.document", "load_documents"),  # likewise
     ("rebyte_async._atomic", "is_device"),  # this and the next four are about files alone
     ("rebyte_async._atomic", "open_private"),
     ("rebyte_async._atomic", "replace_file"),
@@ -149,6 +150,29 @@ async def test_emulator() -> None:
         assert (process.returncode, out) == (0, b"")
         assert err.decode().startswith("Ctrl-C stops it.")
         assert err.count(b"\n") == 1
+
+
+async def test_emulator_with_faults_and_a_log() -> None:
+    """The emulator takes what its own command takes: faults, a log on stderr, and lines for a shell."""
+    arguments = ("emulator", "--port", "0", "--api-key", "rbk_mine", "--fault", "status=503", "--log", "--export")
+    async with start_command(*arguments, env=environment()) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        settings = [(await process.stdout.readline()).decode().strip() for _ in range(2)]
+        assert settings[1] == "export REBYTE_API_KEY=rbk_mine"
+        async with AsyncRebyte("rbk_mine", base_url=settings[0].removeprefix("export REBYTE_BASE_URL=")) as client:
+            assert (await client.tasks.list()).total == 0
+        lines = [(await process.stderr.readline()).decode().split(" ", 1)[1] for _ in range(2)]
+        assert lines == ["GET /tasks 503 Status\n", "GET /tasks 200\n"]
+        process.kill()
+
+
+@pytest.mark.parametrize("argument", ["--fault=nope", "--script=none.json"])
+async def test_emulator_with_a_mistake(argument: str) -> None:
+    """A script or a fault that can't be read is an error before anything listens."""
+    finished = await run_command("emulator", argument, env=environment())
+    assert (finished.code, finished.out) == (2, "")
+    assert "there is no fault 'nope'" in finished.err or "none.json: No such file" in finished.err
 
 
 async def test_emulator_on_a_port_that_is_taken() -> None:
