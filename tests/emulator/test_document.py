@@ -131,6 +131,7 @@ def test_what_a_fault_troubles() -> None:
             "scripts[0].steps[0].raw.payload must be an object or null, not 1",
         ),
         ({"faults": [{"cut": {"manner": "x"}}]}, 'faults[0].cut.manner must be reset or eof or clean, not "x"'),
+        ({"faults": [{"drop": "befor"}]}, 'faults[0].drop.when must be before or after, not "befor"'),
         ({"faults": [{"cut": {"event": 1}}]}, "faults[0].cut has no 'event': there are events, manner"),
         ({"faults": [{"cut": 1, "drop": "after"}]}, "faults[0] must have one fault, not cut, drop"),
         ({"faults": [{"cut": 1, "match": {"path": "("}}]}, "faults[0].match: missing )"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import aiohttp
 import pytest
@@ -201,7 +201,9 @@ async def test_request_faults_work_for_downloads(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_download_can_be_dropped(emulator: Emulator, workspace: RawWorkspace, when: str) -> None:
+async def test_a_download_can_be_dropped(
+    emulator: Emulator, workspace: RawWorkspace, when: Literal["before", "after"]
+) -> None:
     """Not even its head comes."""
     emulator.faults.add(Drop(when), DOWNLOADS, times=None)
 

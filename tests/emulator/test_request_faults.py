@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
 import pytest
@@ -104,7 +104,7 @@ async def test_a_status_has_the_envelope_and_its_headers(emulator: Emulator, htt
 
 @pytest.mark.parametrize(("when", "created"), [("before", 0), ("after", 1)])
 async def test_a_status_comes_before_or_after_processing(
-    emulator: Emulator, http: RawClient, when: str, created: int
+    emulator: Emulator, http: RawClient, when: Literal["before", "after"], created: int
 ) -> None:
     """`before` leaves the state of the service as it was, `after` has changed it."""
     emulator.faults.add(Status(500, when=when), _CREATE)
@@ -117,7 +117,7 @@ async def test_a_status_comes_before_or_after_processing(
 @pytest.mark.parametrize("reset", [True, False])
 @pytest.mark.parametrize(("when", "created"), [("before", 0), ("after", 1)])
 async def test_a_connection_can_break(
-    emulator: Emulator, http: RawClient, when: str, created: int, reset: bool
+    emulator: Emulator, http: RawClient, when: Literal["before", "after"], created: int, reset: bool
 ) -> None:
     """`before`: nothing was read; `after`: the request was processed and the response is lost."""
     emulator.faults.add(Drop(when, reset), _CREATE)
@@ -183,7 +183,7 @@ async def test_a_redirect_to_anywhere(emulator: Emulator, http: RawClient) -> No
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_response_can_be_late(emulator: Emulator, http: RawClient, when: str) -> None:
+async def test_a_response_can_be_late(emulator: Emulator, http: RawClient, when: Literal["before", "after"]) -> None:
     """A late response is the right one."""
     emulator.faults.add(Delay(0.001, when))
 
@@ -191,7 +191,9 @@ async def test_a_response_can_be_late(emulator: Emulator, http: RawClient, when:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_request_with_a_late_response_is_processed(emulator: Emulator, http: RawClient, when: str) -> None:
+async def test_a_request_with_a_late_response_is_processed(
+    emulator: Emulator, http: RawClient, when: Literal["before", "after"]
+) -> None:
     """A client that gives up doesn't undo its request."""
     emulator.faults.add(Delay(0.2, when), _CREATE)
 

@@ -37,7 +37,7 @@ class Delay:
 
     seconds: float
     """How many seconds it is late."""
-    when: str = "before"
+    when: Literal["before", "after"] = "before"
     """Whether the delay is `before` the request is processed, or `after`."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
@@ -54,7 +54,7 @@ class Delay:
 class Drop:
     """The connection breaks, and no response comes."""
 
-    when: str = "before"
+    when: Literal["before", "after"] = "before"
     """`before`: the request is neither read nor processed; `after`: it is processed, and only the response is lost."""
     reset: bool = True
     """Whether the connection is reset, or closed in an orderly way."""
@@ -79,7 +79,7 @@ class Status:
     """The error's message."""
     headers: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
     """Further headers, such as `Retry-After`."""
-    when: str = field(default="before", kw_only=True)
+    when: Literal["before", "after"] = field(default="before", kw_only=True)
     """`before`: the request isn't processed; `after`: it is, and only the response is replaced."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
