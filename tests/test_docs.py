@@ -103,7 +103,7 @@ def test_there_are_examples() -> None:
     assert all(
         find_examples(ROOT / name) for name in ("README.md", "docs/index.md", "docs/streaming.md", "docs/tasks.md")
     )
-    assert sum(TEXTS[page].count("```python") for page in PAGES) == sum(len(find_examples(page)) for page in PAGES)
+    assert sum(TEXTS[page].count("```python\n") for page in PAGES) == sum(len(find_examples(page)) for page in PAGES)
 
 
 @PAGE
@@ -178,6 +178,14 @@ def test_the_reference_has_every_public_name() -> None:
     public = {name: value for name, value in public_values().items() if not inspect.ismodule(value)}
     known = {id(public[name]) for name in shown}
     assert [name for name, value in public.items() if id(value) not in known] == []
+
+
+def test_llms_txt_lists_every_page() -> None:
+    """The list for coding agents links to each page of the docs; the reference and the programs have one link each."""
+    links = set(re.findall(r"\]\(([^)]+)\)", (ROOT / "docs/llms.txt").read_text(encoding="utf-8")))
+    assert [link for link in sorted(links) if not (ROOT / "docs" / link).exists()] == []
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert sorted(pages - links - {"index.md", "api.md"}) == []
 
 
 def test_cited_sections_of_the_contract_exist() -> None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = sorted((ROOT / "rebyte_async").rglob("*.py"))
 TEXTS = sorted(
     path
-    for pattern in ("rebyte_async/**/*.py", "tests/**/*.py", "docs/*.md", "examples/*.py", "benchmarks/*", "*.md")
+    for pattern in ("rebyte_async/**/*.py", "tests/**/*.py", "docs/**/*.md", "examples/*.py", "benchmarks/*", "*.md")
     for path in ROOT.glob(pattern)
     if path.suffix in {".py", ".md"} and path != Path(__file__)
 )

@@ -12,5 +12,6 @@ if TYPE_CHECKING:
 
 def on_post_build(config: MkDocsConfig, **_: object) -> None:
     """Copy the Markdown of each page beside the pages."""
-    for page in Path(config.docs_dir).glob("*.md"):
-        shutil.copyfile(page, Path(config.site_dir) / page.name)
+    docs, site = Path(config.docs_dir), Path(config.site_dir)
+    for page in docs.rglob("*.md"):
+        shutil.copyfile(page, site / page.relative_to(docs))
