@@ -59,7 +59,9 @@ class Terminal:
         return "\n".join(self.lines).rstrip().split("\n")
 
 
-def run(*arguments: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Iterator[list[str]]:
+def run(
+    *arguments: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[list[str]]:
     """Run the command on a terminal, and yield what the terminal shows after each change."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, COLUMNS, 0, 0))
@@ -72,11 +74,20 @@ def run(*arguments: str, environment: Mapping[str, str] | None = None, cwd: Path
     }
     inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     settings = inherited | own | dict(environment or {})
-    with subprocess.Popen([*COMMAND, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=settings, cwd=cwd):
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=settings,
+        cwd=cwd,
+    ):
         os.close(theirs)
         terminal, pending = Terminal(), b""
         while chunk := _read(ours):
-            whole, newline, pending = (pending + chunk).rpartition(b"\r")  # a sequence or a character may be cut
+            whole, newline, pending = (pending + chunk).rpartition(
+                b"\r"
+            )  # a sequence or a character may be cut
             terminal.feed((whole + newline).decode())
             yield terminal.show()
         terminal.feed(pending.decode())
@@ -93,7 +104,13 @@ def _read(descriptor: int) -> bytes:
 
 def draw(lines: list[str], title: str, target: Path) -> None:
     """Write lines with their colors as an SVG of a terminal's window."""
-    console = Console(record=True, width=COLUMNS, file=StringIO(), force_terminal=True, legacy_windows=False)
+    console = Console(
+        record=True,
+        width=COLUMNS,
+        file=StringIO(),
+        force_terminal=True,
+        legacy_windows=False,
+    )
     for line in lines:
         console.print(Text.from_ansi(line))
     picture = console.export_svg(title=title, unique_id=target.stem)
@@ -113,17 +130,46 @@ def draw_batch(folder: Path, *, fast: bool) -> None:
     with tempfile.TemporaryDirectory() as place, Emulator(pace=0) as emulator:
         for number in range(40):
             seconds = pace * (0.6 + number * 7 % 11 / 5)
-            end = fail("the file is empty") if number in {5, 19} else text(f"Report {number} is fine.")
-            emulator.script(tool_use("Read"), pause(seconds), tool_result("…"), end, prompt=f"report {number}.")
-        items = ({"key": f"report-{number}", "prompt": f"Summarise report {number}."} for number in range(40))
-        Path(place, "items.jsonl").write_text("\n".join(map(json.dumps, items)), encoding="utf-8")
+            end = (
+                fail("the file is empty")
+                if number in {5, 19}
+                else text(f"Report {number} is fine.")
+            )
+            emulator.script(
+                tool_use("Read"),
+                pause(seconds),
+                tool_result("…"),
+                end,
+                prompt=f"report {number}.",
+            )
+        items = (
+            {"key": f"report-{number}", "prompt": f"Summarise report {number}."}
+            for number in range(40)
+        )
+        Path(place, "items.jsonl").write_text(
+            "\n".join(map(json.dumps, items)), encoding="utf-8"
+        )
         environment = {"REBYTE_BASE_URL": emulator.url, "REBYTE_API_KEY": emulator.api_key}
-        arguments = ("batch", "run", "items.jsonl", "--journal", "run.sqlite3", "--concurrency", "8")
+        arguments = (
+            "batch",
+            "run",
+            "items.jsonl",
+            "--journal",
+            "run.sqlite3",
+            "--concurrency",
+            "8",
+        )
         shown: list[str] = []
         for lines in run(*arguments, environment=environment, cwd=Path(place)):
-            if not shown and re.search(r"3\d of 40 done.*slowest", "\n".join(lines), re.DOTALL):
+            if not shown and re.search(
+                r"3\d of 40 done.*slowest", "\n".join(lines), re.DOTALL
+            ):
                 shown = lines
-    draw([f"$ rebyte-async {' '.join(arguments)}", *shown], "rebyte-async batch run", folder / "batch.svg")
+    draw(
+        [f"$ rebyte-async {' '.join(arguments)}", *shown],
+        "rebyte-async batch run",
+        folder / "batch.svg",
+    )
 
 
 PICTURES = {"demo": draw_demo, "batch": draw_batch}
@@ -131,7 +177,12 @@ PICTURES = {"demo": draw_demo, "batch": draw_batch}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PICTURES)}; all if none is given")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(PICTURES)}; all if none is given",
+    )
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--folder", type=Path, default=ASSETS)
     chosen = parser.parse_args()

@@ -10,10 +10,17 @@ class PlainFields(Extension):
 
     def on_attribute_instance(self, *, attr: Attribute, **_: object) -> None:
         """Look at one attribute of a class."""
-        if isinstance(attr.value, ExprCall) and str(attr.value.function) in {"field", "attrs.field"}:
+        if isinstance(attr.value, ExprCall) and str(attr.value.function) in {
+            "field",
+            "attrs.field",
+        }:
             attr.value = _default(attr.value)
 
 
 def _default(call: ExprCall) -> str | Expr | None:
-    found = [given.value for given in call.arguments if isinstance(given, ExprKeyword) and given.name == "default"]
+    found = [
+        given.value
+        for given in call.arguments
+        if isinstance(given, ExprKeyword) and given.name == "default"
+    ]
     return found[0] if found else None

@@ -65,7 +65,11 @@ def names_of(module: str) -> list[str]:
     """The names that are documented with a module: those of its `__all__` that have no earlier home."""
     if find_spec(module) is None:
         return []
-    earlier = {id(value) for home in HOMES[: HOMES.index(module)] for value in _values(home).values()}
+    earlier = {
+        id(value)
+        for home in HOMES[: HOMES.index(module)]
+        for value in _values(home).values()
+    }
     return [name for name, value in _values(module).items() if id(value) not in earlier]
 
 
@@ -79,8 +83,14 @@ def _values(module: str) -> Mapping[str, object]:
 
 
 def _document(modules: Sequence[str]) -> Iterator[str]:
-    places = sorted((*_locate(module, name), module, name) for module in modules for name in names_of(module))
-    groups = [(file, list(found)) for file, found in groupby(places, key=lambda place: place[0])]
+    places = sorted(
+        (*_locate(module, name), module, name)
+        for module in modules
+        for name in names_of(module)
+    )
+    groups = [
+        (file, list(found)) for file, found in groupby(places, key=lambda place: place[0])
+    ]
     level = 2 if len(groups) == 1 else 3
     for file, found in groups:
         if level > 2:  # noqa: PLR2004 - there are groups
@@ -112,13 +122,18 @@ def _locate(module: str, name: str) -> tuple[str, int]:
                 for alias in aliases:
                     if (alias.asname or alias.name) == name:
                         return _locate(source, alias.name)
-            case ast.Assign(targets=[ast.Name(id=target)], value=ast.Name(id=other)) if target == name:
-                return _locate(module, other)
-            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() if node.name == name:
-                return module, node.lineno
-            case ast.Assign(targets=[ast.Name(id=target)]) | ast.AnnAssign(target=ast.Name(id=target)) if (
+            case ast.Assign(targets=[ast.Name(id=target)], value=ast.Name(id=other)) if (
                 target == name
             ):
+                return _locate(module, other)
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef() if (
+                node.name == name
+            ):
+                return module, node.lineno
+            case (
+                ast.Assign(targets=[ast.Name(id=target)])
+                | ast.AnnAssign(target=ast.Name(id=target))
+            ) if target == name:
                 return module, node.lineno
             case _:
                 pass

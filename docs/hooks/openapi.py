@@ -53,7 +53,11 @@ class Document:
             for status, response in item.get(method, {}).get("responses", {}).items()
             if "$ref" in response
         ]
-        self.common = {reference: status for reference, status in used if used.count((reference, status)) >= _OFTEN}
+        self.common = {
+            reference: status
+            for reference, status in used
+            if used.count((reference, status)) >= _OFTEN
+        }
 
     def render(self) -> Iterator[str]:
         yield self.root["info"]["description"]
@@ -63,19 +67,26 @@ class Document:
             for method in _METHODS
             if method in item
         ]
-        hooks = [("post", "your address", item["post"], item) for item in self.root.get("webhooks", {}).values()]
+        hooks = [
+            ("post", "your address", item["post"], item)
+            for item in self.root.get("webhooks", {}).values()
+        ]
         for tag in self.root["tags"]:
             yield f"\n## {_heading(tag['name'])}\n\n{tag['description']}\n"
             for method, path, operation, item in (*operations, *hooks):
                 if tag["name"] in operation["tags"]:
                     yield from self._operation(method, path, operation, item)
         yield "\n## Common responses\n"
-        yield from self._response_table({status: {"$ref": reference} for reference, status in self.common.items()})
+        yield from self._response_table(
+            {status: {"$ref": reference} for reference, status in self.common.items()}
+        )
         yield "\n## Objects\n"
         for name, schema in self.schemas.items():
             yield from self._schema(name, schema)
 
-    def _operation(self, method: str, path: str, operation: Node, item: Node) -> Iterator[str]:
+    def _operation(
+        self, method: str, path: str, operation: Node, item: Node
+    ) -> Iterator[str]:
         yield f"\n### `{method.upper()} {path}` {{ #{operation['operationId']} }}\n"
         yield (
             f"{operation['summary']} {operation.get('description', '')}".strip()
@@ -85,7 +96,10 @@ class Document:
             yield "**Never repeated** if it may have arrived."
         if servers := operation.get("servers", item.get("servers")):
             yield f"Its address begins with `{servers[0]['url']}`."
-        parameters = [self._resolve(one) for one in (*item.get("parameters", ()), *operation.get("parameters", ()))]
+        parameters = [
+            self._resolve(one)
+            for one in (*item.get("parameters", ()), *operation.get("parameters", ()))
+        ]
         yield from _table(
             ("parameter", "in", "type", "meaning"),
             [
@@ -102,15 +116,24 @@ class Document:
         yield from self._responses(operation["responses"])
 
     def _responses(self, responses: Node) -> Iterator[str]:
-        own = {status: one for status, one in responses.items() if one.get("$ref") not in self.common}
+        own = {
+            status: one
+            for status, one in responses.items()
+            if one.get("$ref") not in self.common
+        }
         yield from self._response_table(own)
         if len(own) < len(responses):
             shared = ", ".join(f"`{status}`" for status in responses if status not in own)
             yield f"And {shared}, [as for other requests](#common-responses)."
 
     def _response_table(self, responses: Node) -> Iterator[str]:
-        resolved = [(status, self._resolve(response)) for status, response in responses.items()]
-        rows = [(f"`{status}`", self._content(one), self._meaning(one)) for status, one in resolved]
+        resolved = [
+            (status, self._resolve(response)) for status, response in responses.items()
+        ]
+        rows = [
+            (f"`{status}`", self._content(one), self._meaning(one))
+            for status, one in resolved
+        ]
         yield from _table(("response", "body", "meaning"), rows)
 
     def _body(self, body: Node | None) -> Iterator[str]:
@@ -136,10 +159,15 @@ class Document:
 
     def _schema(self, name: str, schema: Node) -> Iterator[str]:
         yield f"\n### {name} {{ #{_anchor(name)} }}\n"
-        about = [self._meaning(schema), "" if "properties" in schema else f"Type: {self._kind(schema)}."]
+        about = [
+            self._meaning(schema),
+            "" if "properties" in schema else f"Type: {self._kind(schema)}.",
+        ]
         yield " ".join(filter(None, about))
         yield from self._properties(schema)
-        variants = [part for key in ("anyOf", "oneOf", "allOf") for part in schema.get(key, ())]
+        variants = [
+            part for key in ("anyOf", "oneOf", "allOf") for part in schema.get(key, ())
+        ]
         for variant in variants:
             condition = _condition(variant)
             shape = variant.get("then", variant)
@@ -150,7 +178,11 @@ class Document:
     def _properties(self, schema: Node) -> Iterator[str]:
         required = schema.get("required", ())
         rows = [
-            (_name(name, required=name in required), self._kind(inner), self._meaning(inner, inner))
+            (
+                _name(name, required=name in required),
+                self._kind(inner),
+                self._meaning(inner, inner),
+            )
             for name, inner in schema.get("properties", {}).items()
         ]
         yield from _table(("field", "type", "meaning"), rows)
@@ -168,24 +200,42 @@ class Document:
             return " or ".join(f"`{value}`" for value in schema["enum"])
         for key in ("anyOf", "oneOf"):
             if key in schema and "type" not in schema:
-                kinds = [self._kind(part) for part in schema[key] if part.keys() - {"required"}]
+                kinds = [
+                    self._kind(part) for part in schema[key] if part.keys() - {"required"}
+                ]
                 return " or ".join(dict.fromkeys(kinds)) or "object"
-        kinds = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type", ["anything"])
-        words = [f"array of {self._kind(schema.get('items', {}))}" if kind == "array" else kind for kind in kinds]
+        kinds = (
+            [schema["type"]]
+            if isinstance(schema.get("type"), str)
+            else schema.get("type", ["anything"])
+        )
+        words = [
+            f"array of {self._kind(schema.get('items', {}))}" if kind == "array" else kind
+            for kind in kinds
+        ]
         return " or ".join(words)
 
     def _meaning(self, holder: Node, schema: Node | None = None) -> str:
         """What is said of a value: its description, limits, known values, and grade."""
         schema = schema or holder
         parts = [holder.get("description") or ""]
-        limits = [words.format(schema[key]) for key, words in _LIMITS.items() if key in schema]
+        limits = [
+            words.format(schema[key]) for key, words in _LIMITS.items() if key in schema
+        ]
         if limits:
-            parts.append(f"{', '.join(limits).capitalize() if limits[0][0] != '`' else ', '.join(limits)}.")
-        for key, words in (("x-known-values", "Known values"), ("x-also-seen", "Also seen")):
+            parts.append(
+                f"{', '.join(limits).capitalize() if limits[0][0] != '`' else ', '.join(limits)}."
+            )
+        for key, words in (
+            ("x-known-values", "Known values"),
+            ("x-also-seen", "Also seen"),
+        ):
             if values := schema.get(key):
                 parts.append(f"{words}: {', '.join(f'`{value}`' for value in values)}.")
         if examples := schema.get("examples"):
-            shown = [f"`{example}`" for example in examples if isinstance(example, str | int)]
+            shown = [
+                f"`{example}`" for example in examples if isinstance(example, str | int)
+            ]
             parts += [f"For example {', '.join(shown)}."] if shown else []
         if grade := holder.get("x-grade"):
             parts.append(f"*{grade}*")
