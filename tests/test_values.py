@@ -15,6 +15,7 @@ import pytest
 
 from rebyte_async import types
 from rebyte_async._wire.events import decode_event
+from rebyte_async.batch import BatchItem, BatchOutcome, BatchProgress, RunningItem
 from rebyte_async.errors import DecodeError
 from rebyte_async.types import (
     AgentComputer,
@@ -40,7 +41,9 @@ from rebyte_async.types import (
     UnknownEvent,
     UploadUrl,
     Value,
+    WebhookEventName,
 )
+from rebyte_async.webhooks import Receipt, ReceiverStats, WebhookEvent
 from support.golden import WIRE
 
 TASK = Task(
@@ -60,6 +63,11 @@ VALUES: list[Value] = [
     Page((TASK,), 3, 1, 0),
     Question("Which?", (QuestionOption("a", "A"),), multi_select=True),
     QuestionAnswer(["a", 1, QuestionOption("b")], "and this"),
+    BatchOutcome(key="k", status="failed", error="no", started_at=datetime(2026, 1, 2, tzinfo=UTC)),
+    BatchProgress(ended={"completed": 2}, slowest=(RunningItem(key="k", task_id="t", running_for=timedelta(3)),)),
+    RunningItem(key="k", task_id="t", running_for=timedelta(seconds=3)),
+    Receipt(status=200, event=WebhookEvent(WebhookEventName.TASK_COMPLETED, "t", {"taskId": "t"})),
+    ReceiverStats(accepted=2),
     Done(TaskStatus.COMPLETED, 3, "yes"),
 ]
 MADE: list[TaskEvent] = [
@@ -86,6 +94,12 @@ def test_every_public_type_is_a_value() -> None:
     frozen = [kind for name in types.__all__ if inspect.isclass(kind := getattr(types, name)) and attrs.has(kind)]
     assert len(frozen) > 20
     assert [kind.__name__ for kind in frozen if not issubclass(kind, Value)] == []
+
+
+def test_an_item_can_be_hashed_with_whatever_it_asks_for() -> None:
+    """An item of a batch is hashable, also with fields of its own for the body, and pickles."""
+    item = BatchItem("k", "Do it", files=["a.csv"], skills=["pdf"], extra={"deep": [1, {"x": None}]})
+    assert {item: 1}[pickle.loads(pickle.dumps(item))] == 1
 
 
 def test_a_model_becomes_json_under_the_names_of_the_api() -> None:

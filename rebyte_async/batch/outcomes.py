@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from attrs import define, field, frozen
 
 from rebyte_async._sync import Signal
+from rebyte_async.types.values import Value
 
 __all__ = ["BatchOutcome", "BatchStatus"]
 
@@ -47,8 +48,8 @@ class ItemEnd:
     """False where another run may see another end. It is handed out then, but not recorded."""
 
 
-@frozen(kw_only=True)
-class BatchOutcome:
+@frozen(kw_only=True, repr=False)
+class BatchOutcome(Value):
     """The outcome of one item of a batch."""
 
     key: str

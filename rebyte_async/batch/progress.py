@@ -12,12 +12,13 @@ from attrs import Factory, define, field, frozen
 from rebyte_async._clock import Time
 from rebyte_async._transport import ServerClock
 from rebyte_async.batch.journal.records import ItemRecord
+from rebyte_async.types.values import Value
 
 _MAX_SLOWEST = 5
 
 
-@frozen(kw_only=True)
-class RunningItem:
+@frozen(kw_only=True, repr=False)
+class RunningItem(Value):
     """An item whose task is open."""
 
     key: str
@@ -28,8 +29,8 @@ class RunningItem:
     """How long the task has run."""
 
 
-@frozen(kw_only=True)
-class BatchProgress:
+@frozen(kw_only=True, repr=False)
+class BatchProgress(Value):
     """A snapshot of a run."""
 
     taken: int = 0
@@ -39,7 +40,7 @@ class BatchProgress:
     """Creates that are in flight or ambiguous."""
     searching: int = 0
     """Creates of earlier runs whose tasks are looked for, before this run makes any."""
-    ended: Mapping[str, int] = field(factory=dict[str, int])
+    ended: Mapping[str, int] = field(factory=dict[str, int], hash=False)
     """Items that have an outcome, by status, with those that ended in an earlier run."""
     resumed: int = 0
     """Those of them that ended in an earlier run."""

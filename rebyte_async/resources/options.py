@@ -105,6 +105,7 @@ class TaskOptions:
     branch_name: str | None = _text("branchName", "The branch of the repository.")
     extra: Mapping[str, Any] | None = field(
         default=None,
+        hash=False,
         converter=_check_extra,
         metadata={"option": Option(None, "Fields for the body that are newer than this package.")},
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from rebyte_async.types.values import Value
 from rebyte_async.webhooks.event import WebhookEvent
 
 
-@frozen(kw_only=True)
-class Receipt:
+@frozen(kw_only=True, repr=False)
+class Receipt(Value):
     """The result of receiving one delivery, and the status to respond with."""
 
     status: int
@@ -23,8 +24,8 @@ class Receipt:
     """Why the delivery was not accepted."""
 
 
-@frozen(kw_only=True)
-class ReceiverStats:
+@frozen(kw_only=True, repr=False)
+class ReceiverStats(Value):
     """The counters of a receiver. Each delivery is counted in one of the first six."""
 
     accepted: int = 0
