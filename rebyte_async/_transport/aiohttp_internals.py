@@ -164,3 +164,14 @@ def fail_body(content: Any, *, is_idle: bool) -> None:
 
     idle, lost = "nothing came for too long", "the connection was lost"
     content.set_exception(aiohttp.SocketTimeoutError(idle) if is_idle else aiohttp.ClientPayloadError(lost))
+
+
+# A server's responses that last.
+
+
+def is_server_closing(request: Any) -> bool:
+    """Whether the server of a request shuts down: it ends the connection after this response.
+
+    An application learns of that by `on_shutdown`, to which nothing can be added once it runs.
+    """
+    return getattr(request.protocol, "_close", False) is True

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from webhooks.serving import serve_asgi
 
 from rebyte_async import AsyncRebyte, errors
 from rebyte_async._clock import Time
@@ -23,6 +22,7 @@ from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier, sign
 from support.batches import creates, items, outcomes_of, runner_of
 from support.clients import client_of
 from support.raw_server import RawRequest, RawServer, json_response
+from support.serving import serve_asgi
 
 SECRET = "s3cret-of-the-tests"
 ENDS = ["task.completed", "task.failed", "task.canceled"]

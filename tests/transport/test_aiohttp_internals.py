@@ -1,7 +1,7 @@
 """Whether the installed aiohttp and asyncio still have each part that isn't public and that the package uses.
 
 A failure here doesn't mean that the package is broken: without most of these parts it is slower, or leaves a rare
-failure of aiohttp unmended. Look at the function that uses the part.
+failure of aiohttp uncorrected. Look at the function that uses the part.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from attrs import define
 from yarl import URL
 
@@ -162,3 +163,28 @@ async def test_a_connection_that_is_gone_is_seen(live: Live) -> None:
     live.transport.abort()
     await asyncio.sleep(0.05)
     assert internals.is_connection_gone(live.response)
+
+
+async def test_a_server_that_shuts_down_is_seen_in_its_requests() -> None:
+    """A handler can ask whether the server of its request shuts down, before it is cancelled for it."""
+    seen: list[bool] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(internals.is_server_closing(request))
+        closing = asyncio.create_task(runner.cleanup())
+        while not internals.is_server_closing(request):
+            await asyncio.sleep(0.001)
+        seen.append(closing.done())
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{runner.addresses[0][1]}") as response,
+    ):
+        assert response.status == 200
+    assert seen == [False, False]

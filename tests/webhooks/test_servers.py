@@ -21,7 +21,6 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webhooks.rsa_keys import KeyPair
-from webhooks.serving import serve_aiohttp, serve_asgi
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.emulator import (
@@ -35,6 +34,7 @@ from rebyte_async.emulator import (
     UnreadableDelivery,
 )
 from rebyte_async.webhooks import WebhookEvent, WebhookReceiver, WebhookVerifier, sign
+from support.serving import serve_aiohttp, serve_asgi
 
 SECRET = "s3cret-of-the-tests"
 PATH = "/hooks/rebyte"

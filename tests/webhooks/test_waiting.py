@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from webhooks.serving import serve_asgi
 
 from rebyte_async import AsyncRebyte, RetryPolicy
 from rebyte_async.emulator import Emulator, Match, Status, hold, text
@@ -16,6 +15,7 @@ from rebyte_async.errors import ConfigurationError, NotFoundError, ServerError, 
 from rebyte_async.resources.waiting import CreationGrace, TaskPoller, wait_with_hints
 from rebyte_async.types import Task, TaskCompletionHints
 from rebyte_async.webhooks import WebhookReceiver, WebhookVerifier, sign
+from support.serving import serve_asgi
 
 SECRET = "s3cret-of-the-tests"
 VERIFIER = WebhookVerifier(SECRET)

@@ -14,9 +14,9 @@ __all__ = ["serve_aiohttp", "serve_asgi"]
 
 
 @asynccontextmanager
-async def serve_aiohttp(app: web.Application) -> AsyncGenerator[str]:
+async def serve_aiohttp(app: web.Application, *, shutdown_timeout: float = 0.1) -> AsyncGenerator[str]:
     """Serve an aiohttp application, and yield its origin."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_timeout)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
