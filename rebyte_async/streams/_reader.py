@@ -62,6 +62,12 @@ class TurnReader:
     def _is_draining(self) -> bool:
         return self._completion.phase is Phase.DRAINING
 
+    async def advance_until_more(self) -> None:
+        """Take steps until there is something to look at. Raises what `advance` raises."""
+        await self.advance()
+        while not self.has_more:
+            await self.advance()
+
     async def advance(self) -> None:
         """Take one step towards the next event or the end.
 

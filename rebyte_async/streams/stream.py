@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Self
-
-import anyio
 
 from rebyte_async import _validate
 from rebyte_async.errors import ConfigurationError, InvalidRequestError, RebyteError, StreamInterruptedError
@@ -47,7 +47,7 @@ class TaskEventStream:
     *Source*: contract §4, observed.
     """
 
-    __slots__ = ("__weakref__", "_busy", "_closed", "_connection", "_failure", "_reader", "_scope", "_turn", "task_id")
+    __slots__ = ("__weakref__", "_busy", "_closed", "_connection", "_failure", "_reader", "_step", "_turn", "task_id")
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class TaskEventStream:
         self._busy = False
         self._closed = False
         self._failure: RebyteError | None = None
-        self._scope: anyio.CancelScope | None = None
+        self._step: asyncio.Task[None] | None = None  # a step that hasn't ended, or whose end no read has seen yet
 
     @property
     def prompt_id(self) -> str | None:
@@ -124,8 +124,8 @@ class TaskEventStream:
             if (event := turn.next_event(frames or NO_FRAMES)) is not None:
                 return event
             # Nearly every event of a live stream takes the short way: receive, decode, deliver. Anything else is a
-            # step of the reader, in a cancel scope, which costs more than parsing an event. The short way needs none:
-            # closing the connection ends a mere wait for bytes.
+            # step of the reader, in a task of its own, which costs more than parsing an event. The short way needs
+            # none: cancelling a mere wait for bytes loses nothing, and closing the connection ends it.
             is_short = reader.is_steady and turn.blocked_by is None
             if not is_short and reader.done is not None:
                 break
@@ -147,19 +147,19 @@ class TaskEventStream:
         raise StopAsyncIteration
 
     async def _advance(self) -> None:
-        """Take steps up to the next event or the end; `close` may end them from another task.
+        """Take steps up to the next event or the end; `close` and `disconnect` may end them from another task.
 
-        The scope is left before an event is delivered: none is held across a yield.
+        A read that is cancelled leaves the step to the next one, so that impatience doesn't cost a connect or a look at
+        the task. The task of a step knows the reader and not the stream, so that a stream that is dropped is noticed.
         """
-        try:
-            with anyio.CancelScope() as self._scope:
-                await self._reader.advance()
-                while not (self._closed or self._reader.has_more):  # in this scope: one costs as much as many a step
-                    await self._reader.advance()
-        finally:
-            self._scope = None
-            if self._closed:  # closed while it connected: the connection may have been made all the same
-                self._connection.close()
+        step = self._step
+        if step is None:
+            step = self._step = asyncio.ensure_future(self._reader.advance_until_more())
+            step.add_done_callback(_note_failure)
+        await asyncio.wait([step])
+        self._step = None
+        if not step.cancelled():
+            step.result()
 
     async def text(self) -> AsyncIterator[str]:
         """Iterate over the agent's words instead of its events.
@@ -201,24 +201,37 @@ class TaskEventStream:
         covered by it.
         """
         self._closed = True
-        self._connection.close()
-        if self._scope is not None:
-            self._scope.cancel()
+        self.disconnect()
+        if self._step is not None:
+            await asyncio.wait([self._step])
+            self._step = None
 
     def disconnect(self) -> None:
         """Close the connection alone: the next read connects again, and continues where this one stopped."""
-        self._connection.close()
+        connection = self._connection
+        connection.close()
+        if self._step is not None:
+            self._step.add_done_callback(lambda _: connection.close())  # it may have been made all the same
+            self._step.cancel()
 
     async def aclose(self) -> None:
         """Do the same as `close`, for `contextlib.aclosing`."""
         await self.close()
 
     def __del__(self) -> None:
-        connection = getattr(self, "_connection", None)  # missing where the constructor raised
-        if connection is not None and connection.is_open:
+        step = getattr(self, "_step", None)  # missing where the constructor raised, as the connection is
+        connection = getattr(self, "_connection", None)
+        if (step is not None and not step.done()) or (connection is not None and connection.is_open):
             message = f"{self!r} was never closed: use it with `async with`"
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
-            connection.close()
+            with suppress(RuntimeError):  # the event loop is closed
+                self.disconnect()
+
+
+def _note_failure(step: asyncio.Task[None]) -> None:
+    """Take note of a failure: a stream that is closed before its next read doesn't leave an unseen one to be logged."""
+    if not step.cancelled():
+        step.exception()
 
 
 def _position(task_id: str, prompt_id: object, after: str | None) -> CursorPosition:
