@@ -16,6 +16,7 @@ import pytest
 
 from rebyte_async import RetryPolicy, errors
 from rebyte_async._clock import Time
+from rebyte_async.streams import TaskEventStream
 from rebyte_async.types import Done, TaskStatus
 from support.clients import SkippedTime, client_of
 from support.raw_server import DROP, RawServer, chunk, http_response, stream_head
@@ -115,6 +116,105 @@ async def test_a_cancelled_read_loses_nothing() -> None:
                     break
         assert timeouts > 5
         assert seqs == [1, 2, 3, 4, 5, 6]
+
+
+class Slow(TaskServer):
+    """A server whose responses come late: when `answer_at` is set, or after `delay` seconds."""
+
+    def __init__(self, connects: list[list[Any]], **more: Any) -> None:
+        super().__init__(connects, **more)
+        self.answer_at = anyio.Event()
+        self.delay = 60.0
+
+    async def __call__(self, request: Any) -> Any:
+        """Respond late."""
+        response = await super().__call__(request)
+        with anyio.move_on_after(self.delay):
+            await self.answer_at.wait()
+        return response
+
+
+@contextlib.asynccontextmanager
+async def impatient(server: Slow) -> AsyncIterator[TaskEventStream]:
+    """A stream whose first reads were cancelled while it waited for the response to its connect."""
+    async with RawServer(server) as raw, client_of(raw.url) as client, client.tasks.events(TASK_ID) as stream:
+        for _ in range(5):
+            with anyio.move_on_after(0.05):
+                await anext(stream)
+        yield stream
+
+
+async def test_a_read_that_is_cancelled_while_it_connects_leaves_the_connect_to_the_next() -> None:
+    """However slow the head of the response is, the server is asked once, and its events come."""
+    server = Slow([[*FRAMES, END]])
+    async with impatient(server) as stream:
+        assert server.streams == 1
+        server.answer_at.set()
+        assert [event.seq async for event in stream] == [1, 2, 3, 4, 5, 6]
+    assert server.streams == 1
+
+
+async def test_a_failure_after_a_cancelled_read_is_raised_by_the_next() -> None:
+    """What the connect ends with isn't lost with the read that had begun it."""
+    server = Slow([[http_response(403, b"{}")]])
+    async with impatient(server) as stream:
+        server.answer_at.set()
+        with pytest.raises(errors.PermissionDeniedError):
+            await anext(stream)
+    assert server.streams == 1
+
+
+@pytest.mark.parametrize("is_patient", [True, False])
+async def test_looks_at_the_task_are_left_to_the_next_read_too(*, is_patient: bool) -> None:
+    """Reads that are cancelled while the end of a turn is checked cost no more looks at the task than a patient one."""
+    ended = {"status": "completed", "prompts": [{"id": "p1", "status": "completed"}]}
+    server = Slow([[*FRAMES, done("unheard of", 6, "word 6")]], tasks=[ended])
+    server.delay = 0.05
+    async with RawServer(server) as raw, client_of(raw.url) as client, client.tasks.events(TASK_ID) as stream:
+        while stream.done is None:
+            with anyio.move_on_after(10 if is_patient else 0.005), contextlib.suppress(StopAsyncIteration):
+                await anext(stream)
+    assert (server.streams, server.reads) == (1, 1)
+
+
+def forget(held: list[TaskEventStream]) -> None:
+    """Drop what a list holds, tracebacks of cancelled reads included."""
+    held.clear()
+    gc.collect()
+
+
+@pytest.mark.parametrize("how", ["close", "disconnect", "drop", "close the client"])
+async def test_a_connect_that_no_read_waits_for_ends_with_the_stream(how: str) -> None:
+    """A stream that is closed, disconnected or dropped while a cancelled read's connect is under way leaves nothing."""
+    server = Slow([[*FRAMES, END]])
+    async with RawServer(server) as raw, client_of(raw.url) as client:
+        stream = client.tasks.events(TASK_ID)
+        reading = asyncio.ensure_future(anext(stream))
+        while not server.streams:
+            await asyncio.sleep(0.001)
+        reading.cancel()
+        await asyncio.wait([reading])
+        del reading
+        before = asyncio.all_tasks()
+        if how == "close":
+            await stream.close()
+        elif how == "disconnect":
+            stream.disconnect()
+        elif how == "close the client":
+            await client.aclose()
+        else:
+            held = [stream]
+            del stream
+            with pytest.warns(ResourceWarning, match="was never closed"):
+                forget(held)
+        while len(asyncio.all_tasks()) == len(before):
+            await asyncio.sleep(0.001)
+        server.answer_at.set()
+        assert client.stats().open_streams == 0
+        if how == "disconnect":
+            assert [event.seq async for event in stream] == [1, 2, 3, 4, 5, 6]
+            assert server.streams == 2
+            await stream.close()
 
 
 @pytest.mark.parametrize("state", ["reading", "connecting", "waiting"])
@@ -392,11 +492,9 @@ async def test_impatience_spends_no_tries() -> None:
     async with RawServer(task) as server, client_of(server.url, _time=time) as client:
         seqs: list[int | None] = []
         async with client.tasks.events(TASK_ID) as stream:
-            for _ in range(30):
-                with anyio.move_on_after(0.01):
+            while stream.done is None:
+                with anyio.move_on_after(0.01), contextlib.suppress(StopAsyncIteration):
                     seqs.append((await anext(stream)).seq)
-            assert task.streams == 1
-            seqs += [event.seq async for event in stream]
         assert seqs == [1, 2, 3, 4, 5, 6]
 
 

@@ -155,7 +155,7 @@ async def test_a_cursor_of_another_turn_is_refused() -> None:
         TaskEventStream(source, idle_timeout=900, prompt_id="p2", after=stream.cursor)
 
 
-async def test_a_cancelled_read_of_the_task_is_made_again() -> None:
+async def test_a_read_of_the_task_that_a_disconnect_ended_is_made_again() -> None:
     """A step that is cancelled while it reads leaves the phase in which it began."""
 
     class SlowSource(FakeSource):
@@ -171,6 +171,7 @@ async def test_a_cancelled_read_of_the_task_is_made_again() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await anext(stream)
+        stream.disconnect()
         assert [event.seq async for event in stream] == [2]
     assert [line.split()[0] for line in source.log] == ["connect", "task", "task", "connect"]
 
