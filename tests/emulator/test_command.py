@@ -87,14 +87,14 @@ def test_a_signal_ends_the_command_in_order(tmp_path: Path, command: list[str], 
     ) as process:
         assert process.stdout is not None
         url, key = (process.stdout.readline().strip().partition("=")[2] for _ in range(2))
-        with _half_an_upload(url, key):
-            while process.poll() is None and not [path for path in tmp_path.rglob("*") if _has_content(path)]:
-                time.sleep(0.01)
-            process.send_signal(number)
-            try:
+        try:
+            with _half_an_upload(url, key):
+                while process.poll() is None and not [path for path in tmp_path.rglob("*") if _has_content(path)]:
+                    time.sleep(0.01)
+                process.send_signal(number)
                 _, err = process.communicate(timeout=20)
-            finally:
-                process.kill()
+        finally:
+            process.kill()
 
     assert (process.returncode, list(tmp_path.iterdir())) == (0, [])
     assert "Traceback" not in err
@@ -111,7 +111,7 @@ def _has_content(path: Path) -> bool:
 def _half_an_upload(url: str, key: str) -> Generator[None]:
     headers = {"API_KEY": key, "Content-Type": "application/json"}
     with urlopen(Request(url + "/files", b'{"filename": "a"}', headers)) as response:
-        upload_url = URL(json.load(response)["uploadUrl"])
+        upload_url = URL(json.load(response)["uploadUrl"], encoded=True)
     with socket.create_connection((upload_url.host, upload_url.port)) as connection:
         head = f"PUT {upload_url.raw_path_qs} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
         connection.sendall(f"{head}Content-Type: application/octet-stream\r\n\r\nhalf".encode())

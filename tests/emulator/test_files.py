@@ -187,7 +187,7 @@ async def test_an_upload_must_declare_its_length(http: RawClient) -> None:
 async def test_a_broken_upload_stores_nothing(emulator: Emulator, http: RawClient) -> None:
     """The URL works once more afterwards."""
     file = await _announce(http)
-    url = URL(file["uploadUrl"])
+    url = URL(file["uploadUrl"], encoded=True)
     _, writer = await asyncio.open_connection(url.host, url.port)
     head = f"PUT {url.raw_path_qs} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
     writer.write(f"{head}Content-Type: application/octet-stream\r\n\r\nhalf".encode())
