@@ -1,49 +1,65 @@
-"""A web service that relays the agent's text to its caller as it comes.
+"""A web service that shows tasks in the browser while the agent works, with aiohttp.
 
     python examples/web_relay.py --port 8080
-    curl -N -d "Build a REST API" http://127.0.0.1:8080/ask
 
 One client serves all requests: it is made when the service starts, in its event loop, and closed when it stops. A
-caller that goes away ends its own stream and nothing else; the remote task continues.
+browser that loses its connection continues where it was; one that leaves ends its own stream, and the task continues.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.errors import InvalidRequestError, RebyteError
+from rebyte_async.relay import aiohttp_response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 CLIENT = web.AppKey("client", AsyncRebyte)
+PAGE = Path(__file__).with_suffix(".html")
 
 
-async def ask(request: web.Request) -> web.StreamResponse:
-    """`POST /ask`: the body is the prompt, the answer is what the agent says."""
-    client = request.app[CLIENT]
+async def page(_: web.Request) -> web.StreamResponse:
+    """`GET /`: the page."""
+    return web.FileResponse(PAGE)
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    """`POST /tasks`: start a task; the body is the prompt."""
+    task = await request.app[CLIENT].tasks.create(await request.text())
+    return web.json_response({"id": task.id})
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """`GET /tasks/ID/events`: relay the task. A real application checks first who may read it."""
+    tasks, task_id = request.app[CLIENT].tasks, request.match_info["task_id"]
+    return await aiohttp_response(request, lambda after: tasks.events(task_id, after=after))
+
+
+async def answer(request: web.Request) -> web.StreamResponse:
+    """`POST /tasks/ID/answer`: answer the question that waits, with the options that were chosen."""
+    document = await request.json()
+    await request.app[CLIENT].tasks.answer(request.match_info["task_id"], None, options=document["options"])
+    return web.json_response({})
+
+
+@web.middleware
+async def report(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Respond with the errors of the client, and without their details where they are the service's."""
     try:
-        task = await client.tasks.create(await request.text())
+        return await handler(request)
     except InvalidRequestError as error:
-        raise web.HTTPBadRequest(text=str(error)) from error
+        return web.json_response({"message": str(error)}, status=400)
     except RebyteError as error:
-        raise web.HTTPBadGateway(text=type(error).__name__) from error
-    answer = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8", "X-Task-Id": task.id})
-    await answer.prepare(request)
-    try:
-        async with client.tasks.events(task.id) as stream:
-            async for piece in stream.text():
-                await answer.write(piece.encode())
-    except RebyteError as error:
-        await answer.write(f"\n[{type(error).__name__}]".encode())
-    await answer.write_eof()
-    return answer
+        return web.json_response({"message": type(error).__name__}, status=502)
 
 
 async def client_of_app(app: web.Application) -> AsyncIterator[None]:
@@ -53,24 +69,18 @@ async def client_of_app(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-async def main(port: int) -> None:
-    """Serve until Ctrl-C."""
-    app = web.Application()
-    app.router.add_post("/ask", ask)
+def make_app() -> web.Application:
+    """Put the application together."""
+    app = web.Application(middlewares=[report])
+    app.router.add_get("/", page)
+    app.router.add_post("/tasks", create)
+    app.router.add_get("/tasks/{task_id}/events", events)
+    app.router.add_post("/tasks/{task_id}/answer", answer)
     app.cleanup_ctx.append(client_of_app)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        host, port = runner.addresses[0][:2]
-        print(f"http://{host}:{port}/ask", flush=True)
-        await asyncio.Event().wait()
-    finally:
-        await runner.cleanup()
+    return app
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=8080)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(parser.parse_args().port))
+    web.run_app(make_app(), host="127.0.0.1", port=parser.parse_args().port)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -126,26 +128,47 @@ def test_batch(emulator: Emulator, tmp_path: Path) -> None:
     assert len(emulator.tasks) == 2
 
 
-def test_web_relay(emulator: Emulator) -> None:
-    """The service relays the agent's text, refuses an invalid prompt, and exits cleanly on Ctrl-C."""
-    emulator.script(text("Hello"), text("there"), prompt="Say hello")
-    with subprocess.Popen(
-        [*PYTHON, str(EXAMPLES / "web_relay.py"), "--port", "0"],
-        env=environment(emulator),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    ) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        with urlopen(url, b"Say hello", timeout=LIMIT) as answer:
-            assert answer.headers["X-Task-Id"] == emulator.tasks[0].id
-            assert answer.read() == b"Hello\n\nthere"
+WEB_RELAYS = {
+    "aiohttp": [str(EXAMPLES / "web_relay.py"), "--port", "0"],
+    "uvicorn": ["-m", "uvicorn", "--app-dir", str(EXAMPLES), "web_relay_fastapi:app", "--port", "0"],
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("server", WEB_RELAYS)
+def test_web_relay(emulator: Emulator, server: str, number: signal.Signals) -> None:
+    """The service relays a task and takes an answer; a signal ends it at once, while a browser waits for more."""
+    emulator.script(text("Hello"), question("Which?", "left", "right"), text("there"), hold(), prompt="Say hello")
+    command = [*PYTHON, *WEB_RELAYS[server]]
+    log = subprocess.PIPE if server == "aiohttp" else subprocess.STDOUT
+    own = environment(emulator) | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=log, encoding="utf-8") as process:
+        try:
+            complaints = relay_until_killed(process, number)
+        finally:
+            process.kill()
+    assert process.returncode in {0, -number}  # uvicorn raises the signal again once it is done
+    assert not complaints
+
+
+def relay_until_killed(process: subprocess.Popen[str], number: signal.Signals) -> str | None:
+    """Start a task, answer its question, send the signal, and return what the process complained of."""
+    assert process.stdout is not None
+    url = next(found[0] for line in process.stdout if (found := re.search(r"http://[\d.:]+", line)))
+    with urlopen(f"{url}/", timeout=LIMIT) as page:
+        assert page.read() == (EXAMPLES / "web_relay.html").read_bytes()
+    with urlopen(f"{url}/tasks", b"Say hello", timeout=LIMIT) as created:
+        task_id = json.load(created)["id"]
+    with urlopen(f"{url}/tasks/{task_id}/events", timeout=LIMIT) as events:
+        assert any(b"Which?" in line for line in events)
+        urlopen(f"{url}/tasks/{task_id}/answer", b'{"options": [1]}', timeout=LIMIT).close()
+        assert any(b"there" in line for line in events)
         with pytest.raises(OSError, match="400"):
-            urlopen(Request(url, b" "), timeout=LIMIT)
-        process.send_signal(signal.SIGINT)
+            urlopen(Request(f"{url}/tasks", b" "), timeout=LIMIT)
+        process.send_signal(number)
         _, complaints = process.communicate(timeout=LIMIT)
-    assert (process.returncode, complaints) == (0, "")
+        assert b"event: done" not in events.read()
+    return complaints
 
 
 def test_testing_with_the_emulator(tmp_path: Path) -> None:

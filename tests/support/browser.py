@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-__all__ = ["Seen", "open_page"]
+__all__ = ["QUIET", "Seen", "find_browser", "open_page"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-_QUIET = (
+QUIET = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -23,10 +23,19 @@ _QUIET = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-    "--virtual-time-budget=10000",
     "--window-size=1300,1000",
 )
+"""The options of a browser without a screen, which leaves the network and the machine alone."""
+_AT_ONCE = ("--virtual-time-budget=10000", "--enable-logging=stderr", "--dump-dom")
 _VOID = frozenset({"meta", "link", "input", "img", "br", "hr", "base", "source", "embed"})
+
+
+def find_browser() -> str:
+    """Return the browser's program; the test is skipped if there is none."""
+    browser = next(filter(None, map(shutil.which, _NAMES)), None)
+    if browser is None:
+        pytest.skip(f"there is no browser to look at the page with: none of {', '.join(_NAMES)}")
+    return browser
 
 
 def open_page(page: Path, *, at: str = "", profile: Path) -> Seen:
@@ -37,13 +46,10 @@ def open_page(page: Path, *, at: str = "", profile: Path) -> Seen:
         at: The fragment of the address, after the `#`.
         profile: A folder for the files of the browser.
     """
-    browser = next(filter(None, map(shutil.which, _NAMES)), None)
-    if browser is None:
-        pytest.skip(f"there is no browser to look at the page with: none of {', '.join(_NAMES)}")
     address = f"{page.as_uri()}#{at}"
     # Well within the time limit of the test, whatever the size of the page.
     done = subprocess.run(
-        [browser, *_QUIET, f"--user-data-dir={profile}", "--enable-logging=stderr", "--dump-dom", address],
+        [find_browser(), *QUIET, *_AT_ONCE, f"--user-data-dir={profile}", address],
         capture_output=True,
         text=True,
         check=True,
