@@ -83,7 +83,7 @@ async def _relay(stream: TaskEventStream, heartbeat: float, over: asyncio.Future
             await asyncio.wait(waits_for, timeout=heartbeat, return_when=asyncio.FIRST_COMPLETED)
             if over.done():
                 break
-            # A read that takes long is kept, not cancelled: that would cost its connection.
+            # A read that takes longer than the heartbeat continues meanwhile.
             frame, read = (read.result(), None) if read.done() else (_Frame(HEARTBEAT), read)
     finally:
         await stream.aclose()
