@@ -19,13 +19,13 @@ from rebyte_async.errors import InvalidRequestError, RebyteError
 from rebyte_async.relay import starlette_response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
 PAGE = Path(__file__).with_name("web_relay.html")
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Make the client when the service starts, in its event loop, and close it when it stops."""
     async with AsyncRebyte() as app.state.client:
         yield

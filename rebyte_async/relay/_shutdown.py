@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ _INTERVAL = 0.25  # seconds; a thousand open responses cost about a hundredth of
 
 
 @contextmanager
-def watch(is_over: Callable[[], bool]) -> Iterator[asyncio.Future[None]]:
+def watch(is_over: Callable[[], bool]) -> Generator[asyncio.Future[None], None, None]:
     """Ask `is_over` again and again; the future that this yields is done once it is true."""
     loop = asyncio.get_running_loop()
     over = loop.create_future()
