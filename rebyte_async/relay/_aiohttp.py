@@ -5,11 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import anyio
-
 from rebyte_async._transport import LazyModule
 from rebyte_async._transport.aiohttp_internals import is_server_closing
-from rebyte_async.relay._relaying import LAST_WRITE_TIMEOUT, check_heartbeat, write_all
+from rebyte_async.relay._relaying import check_heartbeat, write_all
 from rebyte_async.relay._requests import HEADERS, Refusal, Source, open_stream
 from rebyte_async.relay._shutdown import watch
 
@@ -50,9 +48,10 @@ async def aiohttp_response(request: web.BaseRequest, stream: Source, *, heartbea
     try:
         with suppress(OSError), watch(lambda: _is_over(request)) as over:  # OSError: the browser is gone
             await response.prepare(request)
-            if request.method != "HEAD":
-                await write_all(opened, heartbeat, over, response.write)
-            await _finish(request, response)
+            if request.method == "HEAD" or await write_all(opened, heartbeat, over, response.write):
+                await response.write_eof()
+            elif request.transport is not None:
+                request.transport.abort()  # else the server would wait for the browser to take the rest
     finally:
         await opened.aclose()
     return response
@@ -61,11 +60,3 @@ async def aiohttp_response(request: web.BaseRequest, stream: Source, *, heartbea
 def _is_over(request: web.BaseRequest) -> bool:
     transport = request.transport
     return transport is None or transport.is_closing() or is_server_closing(request)
-
-
-async def _finish(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """End the response, or else the connection, where the browser doesn't take what was written."""
-    with anyio.move_on_after(LAST_WRITE_TIMEOUT) as limit:
-        await response.write_eof()
-    if limit.cancelled_caught and request.transport is not None:
-        request.transport.abort()

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from rebyte_async.relay._relaying import LAST_WRITE_TIMEOUT, write_all
+from rebyte_async.relay._relaying import write_all
 from rebyte_async.relay._requests import Refusal, Source, open_stream
 from rebyte_async.relay._shutdown import find_exit, watch
 from rebyte_async.streams import TaskEventStream
@@ -31,20 +31,22 @@ async def respond(
         await send({"type": "http.response.start", "status": opened.status, "headers": refusal})
         await send({"type": "http.response.body", "body": opened.body})
         return
+    is_whole = True
     try:
         await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
         if scope["method"] != "HEAD":
             with watch(find_exit()) as over:
-                await _write_until_gone(opened, heartbeat, over, receive, send)
+                is_whole = await _write_until_gone(opened, heartbeat, over, receive, send)
     finally:
         await opened.aclose()
-    with suppress(OSError), anyio.move_on_after(LAST_WRITE_TIMEOUT):  # OSError: the browser is gone
-        await send({"type": "http.response.body", "body": b""})
+    if is_whole:  # else the end would wait for a browser that takes nothing, or is gone
+        with suppress(OSError):
+            await send({"type": "http.response.body", "body": b""})
 
 
 async def _write_until_gone(
     stream: TaskEventStream, heartbeat: float, over: asyncio.Future[None], receive: Receive, send: Send
-) -> None:
+) -> bool:
     def write(frame: bytes) -> Awaitable[None]:
         return send({"type": "http.response.body", "body": frame, "more_body": True})
 
@@ -56,7 +58,7 @@ async def _write_until_gone(
 
     listening = asyncio.create_task(listen())
     try:
-        await write_all(stream, heartbeat, over, write)
+        return await write_all(stream, heartbeat, over, write)
     finally:
         listening.cancel()
         with anyio.CancelScope(shield=True):

@@ -16,8 +16,6 @@ from rebyte_async.relay._frames import HEARTBEAT, OPENING, make_done, make_event
 from rebyte_async.relay._shutdown import find_exit, watch
 from rebyte_async.streams import TaskEventStream
 
-LAST_WRITE_TIMEOUT = 1.0  # seconds for the end of a response, which a slow browser may not take
-
 _log = logging.getLogger("rebyte_async.relay")
 
 
@@ -57,16 +55,24 @@ async def _watched(stream: TaskEventStream, heartbeat: float) -> AsyncGenerator[
 
 async def write_all(
     stream: TaskEventStream, heartbeat: float, over: asyncio.Future[None], write: Callable[[bytes], Awaitable[object]]
-) -> None:
-    """Write the events to a browser. Once `over` is done, this ends at once, also where a slow browser holds it up."""
+) -> bool:
+    """Write the events to a browser. Once `over` is done, this ends at once, also where a slow browser holds it up.
+
+    Returns:
+        Whether the browser took everything that was written. Else the response can't be ended.
+    """
+    is_writing = False
     with anyio.CancelScope() as scope:
         over.add_done_callback(lambda _: scope.cancel())
         async with aclosing(_relay(stream, heartbeat, over)) as frames:
             async for frame in frames:
+                is_writing = True
                 try:
                     await write(frame)
                 except OSError:  # the browser is gone
-                    return
+                    break
+                is_writing = False
+    return not is_writing
 
 
 async def _relay(stream: TaskEventStream, heartbeat: float, over: asyncio.Future[None]) -> AsyncGenerator[bytes]:

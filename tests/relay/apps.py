@@ -49,9 +49,7 @@ def _aiohttp_stream(client: AsyncRebyte, heartbeat: float) -> web.Application:
 def _starlette(client: AsyncRebyte, heartbeat: float) -> Starlette:
     async def events(request: Request) -> Response:
         task_id = request.path_params["task_id"]
-        response = starlette_response(lambda after: client.tasks.events(task_id, after=after), heartbeat=heartbeat)
-        response.set_cookie("seen", "1")
-        return response
+        return starlette_response(lambda after: client.tasks.events(task_id, after=after), heartbeat=heartbeat)
 
     return Starlette(routes=[Route(_PATH, events)])
 

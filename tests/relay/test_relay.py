@@ -11,15 +11,18 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 from relay.apps import APPS, KINDS, serve
+from starlette.background import BackgroundTask
+from starlette.types import Receive, Scope, Send
 from yarl import URL
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.emulator import Emulator, Match, Status, fail, hold, raw, text, tool_result, tool_use
-from rebyte_async.relay import last_event_id
+from rebyte_async.relay import last_event_id, starlette_response
 from rebyte_async.types import TaskEvent
 from support.clients import QUICK
 from support.cutting_proxy import CuttingProxy
 from support.event_source import EventSource
+from support.serving import serve_asgi
 
 ANY = pytest.mark.parametrize("kind", APPS)
 EACH = pytest.mark.parametrize("kind", KINDS)
@@ -204,11 +207,25 @@ async def test_a_head_request_starts_nothing(kind: str, client: AsyncRebyte, ses
     assert client.stats().requests == requests
 
 
-async def test_headers_of_the_application_are_sent(client: AsyncRebyte, session: aiohttp.ClientSession) -> None:
-    """A cookie that the application sets on Starlette's response reaches the browser."""
+async def test_starlettes_response_can_be_added_to(client: AsyncRebyte, session: aiohttp.ClientSession) -> None:
+    """A cookie that the application sets reaches the browser, and its background task runs after the end."""
     task = await client.tasks.create("x")
-    async with serve("Starlette", client) as origin, session.get(f"{origin}/{task.id}") as response:
+    ended = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        response = starlette_response(client.tasks.events(task.id))
+        response.set_cookie("seen", "1")
+        response.background = BackgroundTask(end)
+        await response(scope, receive, send)
+
+    async def end() -> None:
+        ended.set()
+
+    async with serve_asgi(app, lifespan="off") as origin, session.get(origin) as response:
         assert response.cookies["seen"].value == "1"
+        assert b"event: done" in await response.read()
+        await ended.wait()
 
 
 @EACH
