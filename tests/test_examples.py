@@ -128,6 +128,7 @@ def test_batch(emulator: Emulator, tmp_path: Path) -> None:
     assert len(emulator.tasks) == 2
 
 
+# web_relay.py and web_relay_fastapi.py, which uvicorn finds by the name of its module
 WEB_RELAYS = {
     "aiohttp": [str(EXAMPLES / "web_relay.py"), "--port", "0"],
     "uvicorn": ["-m", "uvicorn", "--app-dir", str(EXAMPLES), "web_relay_fastapi:app", "--port", "0"],
