@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -61,7 +61,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(folder: Path, env: Mapping[str, str], *command: str) -> Iterator[None]:
+def serving(folder: Path, env: Mapping[str, str], *command: str) -> Generator[None]:
     """Run a server until the block ends. It must then exit at once, and in order."""
     with subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, encoding="utf-8") as process:
         try:
@@ -135,7 +135,8 @@ def test_chat(emulator: Emulator, tmp_path: Path) -> None:
 def test_a_check_in_ci(emulator: Emulator, tmp_path: Path) -> None:
     """The agent gets the change, its final result becomes a file, and its failure the exit code."""
     take("ci.md", tmp_path)
-    shutil.which("git") or pytest.skip("git is not installed")
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.com")
     env = environment(emulator, BASE="HEAD")
     for command in (("init", "-q"), ("add", "review.sh"), ("commit", "-qm", "first")):

@@ -158,7 +158,7 @@ class TaskEventStream:
             step.add_done_callback(_note_failure)
         await asyncio.wait([step])
         self._step = None
-        if not step.cancelled():
+        if not (step.cancelled() and step.cancelling()):  # else `close` or `disconnect` ended it
             step.result()
 
     async def text(self) -> AsyncIterator[str]:

@@ -7,7 +7,7 @@ import contextlib
 import gc
 import re
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from zlib import crc32
 
@@ -135,7 +135,7 @@ class Slow(TaskServer):
 
 
 @contextlib.asynccontextmanager
-async def impatient(server: Slow) -> AsyncIterator[TaskEventStream]:
+async def impatient(server: Slow) -> AsyncGenerator[TaskEventStream]:
     """A stream whose first reads were cancelled while it waited for the response to its connect."""
     async with RawServer(server) as raw, client_of(raw.url) as client, client.tasks.events(TASK_ID) as stream:
         for _ in range(5):
@@ -188,8 +188,8 @@ async def test_a_connect_that_no_read_waits_for_ends_with_the_stream(how: str) -
     """A stream that is closed, disconnected or dropped while a cancelled read's connect is under way leaves nothing."""
     server = Slow([[*FRAMES, END]])
     async with RawServer(server) as raw, client_of(raw.url) as client:
-        stream = client.tasks.events(TASK_ID)
-        reading = asyncio.ensure_future(anext(stream))
+        held = [client.tasks.events(TASK_ID)]
+        reading = asyncio.ensure_future(anext(held[0]))
         while not server.streams:
             await asyncio.sleep(0.001)
         reading.cancel()
@@ -197,14 +197,12 @@ async def test_a_connect_that_no_read_waits_for_ends_with_the_stream(how: str) -
         del reading
         before = asyncio.all_tasks()
         if how == "close":
-            await stream.close()
+            await held[0].close()
         elif how == "disconnect":
-            stream.disconnect()
+            held[0].disconnect()
         elif how == "close the client":
             await client.aclose()
         else:
-            held = [stream]
-            del stream
             with pytest.warns(ResourceWarning, match="was never closed"):
                 forget(held)
         while len(asyncio.all_tasks()) == len(before):
@@ -212,9 +210,9 @@ async def test_a_connect_that_no_read_waits_for_ends_with_the_stream(how: str) -
         server.answer_at.set()
         assert client.stats().open_streams == 0
         if how == "disconnect":
-            assert [event.seq async for event in stream] == [1, 2, 3, 4, 5, 6]
+            assert [event.seq async for event in held[0]] == [1, 2, 3, 4, 5, 6]
             assert server.streams == 2
-            await stream.close()
+            await held[0].close()
 
 
 @pytest.mark.parametrize("state", ["reading", "connecting", "waiting"])

@@ -313,6 +313,12 @@ async def test_no_variable_in_a_traceback_shows_key_or_signature(way: str, *, si
                     assert not [name for name, text in variables if KEY in text or "s3cr3t" in text]
 
 
+async def follow(client: AsyncRebyte) -> None:
+    """Read a stream to its end."""
+    async with client.tasks.events("t1") as stream:
+        await stream.until_done()
+
+
 @pytest.mark.parametrize("signed", [False, True], ids=["api", "signed"])
 async def test_no_variable_of_a_cancelled_call_shows_key_or_signature(*, signed: bool) -> None:
     """`asyncio.timeout` chains the cancellation, with every frame that it came through."""
@@ -329,7 +335,7 @@ async def test_no_variable_of_a_cancelled_call_shows_key_or_signature(*, signed:
             lambda: client.tasks.get("t1"),
             lambda: client.files.upload(b"x", filename="a"),
             lambda: client.artifacts.read("w1", "a"),
-            lambda: client.tasks.events("t1").until_done(),
+            lambda: follow(client),
         ]
         if not signed:
             calls += [lambda: client.tasks.create("Do it"), lambda: client.artifacts.upload("w1", ("a", b"x"))]
