@@ -549,6 +549,12 @@ async def test_unusable_upload_urls_are_decode_errors(document: Any) -> None:
             await client.artifacts.upload_urls(ID, ["a"])
 
 
+@pytest.mark.parametrize("named", [Artifact(filename="a"), UploadUrl(filename="a", content_type="b", upload_url="c")])
+def test_the_former_name_of_a_filename_is_kept(named: Artifact | UploadUrl) -> None:
+    """Code that was written for `name` reads the same value as `filename`."""
+    assert named.name == named.filename == "a"
+
+
 def test_reprs_show_no_signed_links() -> None:
     """A repr has neither an artifact's link nor an upload URL."""
     shown = repr(Artifact(filename="a", url="https://s.invalid/?sig=1")) + repr(
