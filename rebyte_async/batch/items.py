@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self, cast
 
-from attrs import fields, frozen
+from attrs import evolve, field, fields, frozen
 
 from rebyte_async._validate import text
 from rebyte_async._wire import json
@@ -24,6 +24,17 @@ from rebyte_async.types.files import FileRef
 
 _LONGEST_KEY = 500
 _LINES_PER_READ = 256
+NOT_SENT = ("key", "metadata")
+"""The fields of an item that its task doesn't have."""
+
+
+def _check_metadata(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(metadata, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidRequestError(f"metadata must be a mapping of JSON values, not {type(metadata).__name__}")
+    for name in cast("Mapping[object, Any]", metadata):
+        if not isinstance(name, str):
+            raise InvalidRequestError(f"metadata must have names that are strings, not {name!r:.80}")
+    return dict(metadata)
 
 
 @frozen(field_transformer=lambda _, attributes: sorted(attributes, key=lambda each: each.kw_only))  # positional first
@@ -39,6 +50,9 @@ class BatchItem(TaskOptions):
     doesn't go together with the runner's `workspaces`. `files` are uploaded when the item is started; one that can be
     read only once, such as an async iterable, is good for one try.
 
+    `metadata` is the application's own, isn't sent, and comes back with the outcome. It is no part of what the item
+    asks for: an item whose metadata alone has changed is the same item, and the journal takes the new metadata.
+
     Raises:
         InvalidRequestError: An argument can't be right.
     """
@@ -47,6 +61,10 @@ class BatchItem(TaskOptions):
     """Its name within the batch, at most 500 characters."""
     prompt: str
     """What to do, at most 100,000 characters."""
+    metadata: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True, hash=False, converter=_check_metadata)
+    """What is known of the item besides, such as the other columns of its row: JSON values by their names."""
+    origin: str | None = field(default=None, kw_only=True, eq=False, repr=False)
+    """Where the item was read, such as `rows.csv, line 17`, for errors about it. The journal doesn't have it."""
 
     def __attrs_post_init__(self) -> None:
         text("key", self.key, longest=_LONGEST_KEY)
@@ -76,6 +94,7 @@ class BatchItem(TaskOptions):
             raise InvalidRequestError(f"files must be a list, not {type(files).__name__}")
         given["files"] = [_parse_file(value) for value in cast("list[object]", files)]
         given["skills"] = given.get("skills") or []
+        given["metadata"] = {} if given.get("metadata") is None else given["metadata"]
         return cls(given.pop("key"), given.pop("prompt"), **given)
 
     def as_json(self) -> dict[str, Any]:
@@ -86,10 +105,11 @@ class BatchItem(TaskOptions):
         """
         document: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
         document |= {"files": [_describe_file(file) for file in self.files], "skills": list(self.skills)}
+        document["metadata"] = dict(self.metadata) or None
         return {name: value for name, value in document.items() if value is not None and value != []}
 
 
-_NAMES = [item.name for item in fields(BatchItem)]
+_NAMES = [item.name for item in fields(BatchItem) if item.name != "origin"]
 
 
 def _parse_file(value: object) -> Attachment:
@@ -121,7 +141,7 @@ def to_new_item(item: BatchItem) -> NewItem:
     document = item.as_json()
     try:
         request = json.dumps(document)
-        fingerprint = hash_document(document, without=("key",))
+        fingerprint = hash_document(document, without=NOT_SENT)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(f"the item {item.key!r:.80} can't be written as JSON: {error}") from error
     return NewItem(item.key, fingerprint, request.decode(), prompt_hash(item.prompt))
@@ -200,7 +220,7 @@ def _parse_lines(lines: Iterable[bytes], name: str, first: int) -> Iterator[Batc
 
 def _parse_line(line: bytes, where: str) -> BatchItem:
     try:
-        return BatchItem.from_json(json.loads(line.decode()))
+        return evolve(BatchItem.from_json(json.loads(line.decode())), origin=where)
     except UnicodeDecodeError as error:
         wrong = f"byte {error.start + 1} is 0x{line[error.start]:02x}"
         raise BatchError(f"{where}: this isn't UTF-8 ({wrong}): convert the file, or its text would be lost") from error

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from attrs import define, field, frozen
 
@@ -70,6 +71,10 @@ class BatchOutcome(Value):
     """When its task was created, by the server's clock."""
     ended_at: datetime | None = None
     """When its task ended, by the server's clock: its own time if that was read, else when the end was noticed."""
+    workspace_id: str | None = None
+    """The id of the agent computer that its task ran on, where one is known."""
+    metadata: Mapping[str, Any] = field(factory=dict[str, Any], hash=False)
+    """The item's metadata."""
 
     @property
     def is_success(self) -> bool:

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.evidence import Watermark
 from rebyte_async.batch.failures import ForeignCancellationError, UnresolvedCreateError, is_fatal, summarize_error
-from rebyte_async.batch.items import hash_document, plain_prompt
+from rebyte_async.batch.items import NOT_SENT, hash_document, plain_prompt
 from rebyte_async.batch.journal import DuplicateTaskError
 from rebyte_async.batch.journal.records import ItemRecord
 from rebyte_async.batch.matching import AmbiguousCreate, Verdict
@@ -183,7 +183,7 @@ class Reconciler:
                 workspace_id=record.workspace_id,
                 executor=request.get("executor"),
                 model=request.get("model"),
-                rest=hash_document(request, without=("key", "executor", "model")),
+                rest=hash_document(request, without=(*NOT_SENT, "executor", "model")),
                 prompt=plain_prompt(request.get("prompt", "")),
                 older_task_ids=() if watermark is None else watermark.task_ids,
             )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from anyio import CancelScope, CapacityLimiter, create_task_group, move_on_after
 from anyio.abc import TaskGroup
+from attrs import evolve
 
 from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.failures import reject_foreign_cancellation, summarize_error, unwrap_group
@@ -44,6 +45,7 @@ class Scheduler:
         self._was_interrupted = False  # whether the application ended the run
         self._is_complete = False  # whether all items have their outcomes
         self._earlier: dict[int, asyncio.Future[BatchOutcome]] = {}  # of earlier runs' open tasks, by position
+        self._metadata: dict[int, Mapping[str, Any]] = {}  # of the items that have no outcome yet, by number
 
     @property
     def progress(self) -> BatchProgress:
@@ -219,7 +221,7 @@ class Scheduler:
             records = await self._context.journal.accept([new for _, new in items])
             for (item, _), record in zip(items, records, strict=True):
                 if isinstance(record, BatchError):
-                    self._end_intake(record)
+                    self._end_intake(_locate(item, record))
                     return
                 await self._dispatch(group, item, record)
             if refusal is not None:
@@ -234,11 +236,11 @@ class Scheduler:
                 return items, BatchError(f"items must give BatchItem, not {type(item).__name__}: {item!r:.80}")
             if self._runner.pool is not None and item.workspace_id is not None:
                 why = "has its own workspace_id, and the batch has workspaces: give one or the other"
-                return items, BatchError(f"the item {item.key!r:.80} {why}")
+                return items, _locate(item, BatchError(f"the item {item.key!r:.80} {why}"))
             try:
                 items.append((item, to_new_item(item)))
             except RebyteError as error:
-                return items, BatchError(error.message)
+                return items, _locate(item, BatchError(error.message))
         return items, None
 
     async def _dispatch(self, group: TaskGroup, item: BatchItem, record: ItemRecord) -> None:
@@ -250,6 +252,8 @@ class Scheduler:
         self._runner.tracker.taken += 1
         if record.state == "ended":
             self._runner.tracker.resumed += 1
+        if item.metadata:
+            self._metadata[number] = item.metadata
         if record.state == "running":
             group.start_soon(self._run_part, self._await_earlier, number, record)
         elif is_granted:
@@ -259,7 +263,8 @@ class Scheduler:
 
     def _hand_out(self, number: int, outcome: BatchOutcome) -> None:
         self._runner.tracker.outcomes[outcome.status] += 1
-        self._outcomes.put(number, outcome)
+        metadata = self._metadata.pop(number, None)
+        self._outcomes.put(number, outcome if metadata is None else evolve(outcome, metadata=metadata))
 
     async def _start(self, group: TaskGroup, number: int, item: BatchItem, record: ItemRecord) -> None:
         """Make an item's task. Its end is awaited in another task, so that the item itself isn't kept meanwhile."""
@@ -279,3 +284,8 @@ class Scheduler:
 
     async def _await_earlier(self, number: int, record: ItemRecord) -> None:
         self._hand_out(number, await self._earlier[record.position])
+
+
+def _locate(item: BatchItem, error: BatchError) -> BatchError:
+    """Name where an item was read, if that is known, in an error about it."""
+    return error if item.origin is None else BatchError(f"{item.origin}: {error}")

@@ -24,6 +24,7 @@ FULL = {
     "github_url": "a/b",
     "branch_name": "dev",
     "extra": {"effort": "high"},
+    "metadata": {"row": 7},
 }
 
 
@@ -59,6 +60,8 @@ def test_nulls_and_absent_fields_are_the_same() -> None:
         ({"key": "k", "prompt": "p", "files": [{"id": "f1"}]}, 'a file must be a path, {"id"'),
         ({"key": "k", "prompt": "p", "files": [7]}, "a file must be a path"),
         ({"key": "k", "prompt": "p", "skills": "pdf"}, "skills must be a list"),
+        ({"key": "k", "prompt": "p", "metadata": []}, "metadata must be a mapping of JSON values, not list"),
+        ({"key": "k", "prompt": "p", "metadata": {7: 1}}, "metadata must have names that are strings, not 7"),
         ({"key": "k", "prompt": "p", "extra": []}, "extra must be a mapping"),
         ({"key": "k", "prompt": "p", "extra": {"workspaceId": "w"}}, "fields that have an argument: workspaceId"),
     ],
@@ -78,10 +81,11 @@ def test_files_must_be_a_list_of_attachments(files: Any) -> None:
 
 
 def test_the_fingerprint_covers_everything_that_is_sent() -> None:
-    """Items have equal fingerprints if their creates are equal, whatever their keys are."""
+    """Items have equal fingerprints if their creates are equal, whatever their keys and their metadata are."""
     base = to_new_item(BatchItem.from_json(FULL))
-    assert to_new_item(BatchItem.from_json(FULL | {"key": "other"})).fingerprint == base.fingerprint
-    others = dict.fromkeys(FULL.keys() - {"key"}, "x") | {
+    unsent = {"key": "other", "metadata": {"row": 8}}
+    assert to_new_item(BatchItem.from_json(FULL | unsent)).fingerprint == base.fingerprint
+    others = dict.fromkeys(FULL.keys() - unsent.keys(), "x") | {
         "files": ["x"],
         "skills": ["x"],
         "extra": {},
@@ -110,6 +114,8 @@ def test_items_without_a_json_form_are_refused() -> None:
     """The error names the item's key."""
     with pytest.raises(errors.InvalidRequestError, match="'k' can't be written as JSON"):
         to_new_item(BatchItem("k", "p", extra={"x": object()}))
+    with pytest.raises(errors.InvalidRequestError, match="'k' can't be written as JSON"):
+        to_new_item(BatchItem("k", "p", metadata={"x": object()}))
     with pytest.raises(errors.InvalidRequestError, match="can't be written as JSON"):
         to_new_item(BatchItem("k", "half a pair: \ud83d"))
 

@@ -86,6 +86,31 @@ async def test_a_changed_item_is_refused(store: JournalStore) -> None:
     assert 'another prompt ("Do")' in str(refused)
 
 
+async def test_an_item_whose_metadata_has_changed_is_the_same(
+    store: JournalStore, make_store: Callable[[], JournalStore]
+) -> None:
+    """Its record continues where it was, with the new metadata, and a refused item's metadata names no difference."""
+    (record,) = await accept(store, 1)
+    await change(store, record, RUNNING)
+    run = await store.begin_run(started_at=2.0, pid=1)
+    request = '{"key": "k0", "prompt": "Do", "metadata": {"row": 7}}'
+    (known,) = await store.accept_items([NewItem("k0", record.fingerprint, request, record.prompt_hash)], run)
+    assert isinstance(known, ItemRecord)
+    assert (known.state, known.task_id, known.request) == ("running", "task-0", request)
+    later = await store.begin_run(started_at=3.0, pid=1)
+    (refused,) = await store.accept_items([new_item(0, prompt="Do more")], later)
+    assert isinstance(refused, BatchError)
+    assert "metadata" not in str(refused)
+    await store.update_items([known], ENDED | {"state": "creating"})
+    await store.aclose()
+    other = make_store()
+    await other.open(None)
+    try:
+        assert [record.request for record in await other.records_in_state("creating")] == [request]
+    finally:
+        await other.aclose()
+
+
 async def test_what_is_recorded_outlives_the_store(store: JournalStore, make_store: Callable[[], JournalStore]) -> None:
     """Another store of the same place has the batch's id, the records and the agent computers."""
     records = await accept(store, 2)

@@ -7,11 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.batch import BatchItem
-from rebyte_async.emulator import Emulator, Match, Rewrite, Status, hold
+from rebyte_async.batch import BatchItem, BatchOutcome, parse_jsonl, read_journal
+from rebyte_async.emulator import Drop, Emulator, Match, Rewrite, Status, hold
 from rebyte_async.emulator import text as says
+from rebyte_async.errors import BatchError
 from support.batches import creates, items, outcomes_of, rows, runner_of
 
 
@@ -29,6 +31,48 @@ async def test_a_finished_batch_gives_its_outcomes_again(
     more = await outcomes_of(runner_of(client, journal=journal), items(25))
     assert {key: more[key] for key in first} == first
     assert creates(emulator) == 5
+
+
+async def test_metadata_comes_back_with_the_outcome(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
+    """Outcomes have their items' metadata, in every run; new metadata makes no task, and the journal takes it."""
+    journal = tmp_path / "run.sqlite3"
+    given = [evolve(item, metadata={"row": number}) for number, item in enumerate(items(3))]
+    first = await outcomes_of(runner_of(client, journal=journal), given)
+    assert {key: outcome.metadata for key, outcome in first.items()} == {f"k{row}": {"row": row} for row in range(3)}
+    assert all(outcome.workspace_id for outcome in first.values())
+    assert await outcomes_of(runner_of(client, journal=journal), given) == first
+    changed = [evolve(given[0], metadata={"row": "new"}), evolve(given[1], metadata={})]
+    again = await outcomes_of(runner_of(client, journal=journal), changed)
+    assert [outcome.metadata for outcome in again.values()] == [{"row": "new"}, {}]
+    assert creates(emulator) == 3
+
+    def read() -> list[BatchOutcome | None]:
+        with read_journal(journal) as reader:
+            return [item.outcome for item in reader.items()]
+
+    assert await asyncio.to_thread(read) == [again["k0"], again["k1"], first["k2"]]
+
+
+async def test_equal_items_may_differ_in_metadata(emulator: Emulator, client: AsyncRebyte) -> None:
+    """Whatever its metadata is, an item may get any task of its prompt whose create was lost."""
+    emulator.faults.add(Drop("after"), Match("POST", "/tasks", probability=0.5), times=None)
+    same = [evolve(item, metadata={"row": number}) for number, item in enumerate(items(10, prompt="Do the same"))]
+    found = await outcomes_of(runner_of(client, tuning={"max_recreates": 10}), same)
+    assert Counter(outcome.status for outcome in found.values()) == {"completed": 10}
+    assert {outcome.task_id for outcome in found.values()} == {task.id for task in emulator.tasks}
+
+
+async def test_an_error_about_an_item_names_where_it_was_read(client: AsyncRebyte) -> None:
+    """The line of an item is in errors that only the batch can find: a key that comes twice, and what isn't JSON."""
+    twice = [b'{"key": "a", "prompt": "x"}', b"", b'{"key": "a", "prompt": "x"}']
+    with pytest.raises(BatchError, match="rows, line 3: the key 'a' comes twice"):
+        await outcomes_of(runner_of(client), parse_jsonl(twice, name="rows"))
+    odd = BatchItem("a", "x", metadata={"x": object()}, origin="rows, line 7")
+    with pytest.raises(BatchError, match="rows, line 7: the item 'a' can't be written as JSON"):
+        await outcomes_of(runner_of(client), [odd])
+    pinned = BatchItem("a", "x", workspace_id="w", origin="rows, line 8")
+    with pytest.raises(BatchError, match="rows, line 8: the item 'a' has its own workspace_id"):
+        await outcomes_of(runner_of(client, workspaces=1), [pinned])
 
 
 async def test_running_tasks_are_followed_again(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:

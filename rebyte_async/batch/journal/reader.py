@@ -62,6 +62,12 @@ class JournalItem:
     """When its task ended, by the server's clock: its own time if that was read, else when the end was noticed."""
 
     @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The item's metadata."""
+        metadata: Mapping[str, Any] = self.request.get("metadata") or {}
+        return metadata
+
+    @property
     def outcome(self) -> BatchOutcome | None:
         """The item's outcome; None while it hasn't ended."""
         if self.status is None:

@@ -22,7 +22,7 @@ class NewItem:
 
     key: str
     fingerprint: bytes
-    """The hash of everything that the item asks for."""
+    """The hash of everything that the item asks for: all but its key and its metadata."""
     request: str
     """The item as JSON."""
     prompt_hash: bytes
@@ -75,6 +75,7 @@ class ItemRecord:
             setattr(self, name, value)
 
     def outcome(self) -> BatchOutcome:
+        """Return the item's outcome, without its metadata, which is in the request."""
         status = self.status or "skipped"
         return BatchOutcome(
             key=self.key,
@@ -85,6 +86,7 @@ class ItemRecord:
             attempts=self.attempts,
             started_at=time_of(self.started_at),
             ended_at=time_of(self.ended_at),
+            workspace_id=self.workspace_id,
         )
 
 
@@ -126,7 +128,7 @@ def find_conflict(record: ItemRecord, item: NewItem, run: int) -> BatchError | N
 
 def _difference(old: str, new: str) -> str:
     before, after = json.loads(old), json.loads(new)
-    names = [name for name in (before | after) if before.get(name) != after.get(name)]
+    names = [name for name in (before | after) if name != "metadata" and before.get(name) != after.get(name)]
     return "another " + " and ".join(f"{name} ({_shorten(before.get(name))})" for name in names)
 
 

@@ -188,6 +188,9 @@ def _accept(connection: sqlite3.Connection, item: NewItem, run: int) -> ItemReco
     if (conflict := find_conflict(record, item, run)) is not None:
         return conflict
     connection.execute(schema.update("items", "position", "run"), (run, record.position))
+    if record.request != item.request:  # its metadata has changed
+        connection.execute(schema.update("items", "position", "request"), (item.request, record.position))
+        record.request = item.request
     record.run = run
     return record
 

@@ -67,6 +67,8 @@ class JournalStore(Protocol):
     async def accept_items(self, items: Sequence[NewItem], run: int) -> list[ItemRecord | BatchError]:
         """Make a run the owner of items, adding those that are new.
 
+        An item that is the same but for its metadata gets the new request.
+
         Returns:
             For each item its record, or the conflict that `find_conflict` finds.
         """
