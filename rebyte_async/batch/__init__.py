@@ -8,6 +8,7 @@ from rebyte_async.batch.journal.reader import JournalCounts, JournalItem, Journa
 from rebyte_async.batch.outcomes import BatchOutcome, BatchStatus
 from rebyte_async.batch.progress import BatchProgress, RunningItem
 from rebyte_async.batch.report import write_report
+from rebyte_async.batch.rows import items_from_rows
 from rebyte_async.batch.runner import BatchRun, BatchRunner
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "JournalReader",
     "JournalRun",
     "RunningItem",
+    "items_from_rows",
     "parse_jsonl",
     "read_journal",
     "read_jsonl",
