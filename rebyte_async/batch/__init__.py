@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rebyte_async.batch.exports import write_outcomes
 from rebyte_async.batch.items import BatchItem, parse_jsonl, read_jsonl
 from rebyte_async.batch.journal import Journal
 from rebyte_async.batch.journal.reader import JournalCounts, JournalItem, JournalReader, JournalRun, read_journal
@@ -28,5 +29,6 @@ __all__ = [
     "parse_jsonl",
     "read_journal",
     "read_jsonl",
+    "write_outcomes",
     "write_report",
 ]

@@ -12,13 +12,14 @@ import click
 from attrs import frozen
 
 from rebyte_async.batch import JournalReader, read_journal, write_report
+from rebyte_async.batch.exports import ExportFormat, format_outcomes, write_outcomes
 from rebyte_async.batch.journal import journal_files
 from rebyte_async.cli.exits import Exit, report_error
 from rebyte_async.cli.options import ANY_FILE, json_option
-from rebyte_async.cli.outcome_file import part_of, to_csv, to_jsonl, write_lines
+from rebyte_async.cli.outcome_file import part_of
 from rebyte_async.cli.view import show_busy
 from rebyte_async.cli.view.output import show_record
-from rebyte_async.cli.view.text import format_size
+from rebyte_async.cli.view.text import format_size, sanitize
 from rebyte_async.errors import ConfigurationError, RebyteError
 
 journal_argument: Callable[[Any], Any] = click.argument("journal", type=ANY_FILE, metavar="JOURNAL")
@@ -27,8 +28,11 @@ _STATUSES = ("completed", "failed", "canceled", "error", "ambiguous")
 _EXPORT_EPILOG = """\b
 Examples:
   rebyte-async batch export run.sqlite3 > outcomes.jsonl
-  rebyte-async batch export run.sqlite3 --format csv --out outcomes.csv
+  rebyte-async batch export run.sqlite3 -o outcomes.csv
   rebyte-async batch export run.sqlite3 --status failed --status error | jq -r .error
+
+A CSV has a column for each field of an outcome, then one for each name in the metadata. A text in it that begins as a
+formula does, with one of = + - @, gets a ' in front, unless it is a number; --no-guard leaves all texts as they are.
 """
 
 _REPORT_EPILOG = """\b
@@ -122,21 +126,24 @@ def _read_status(reader: JournalReader) -> BatchSummary:
 
 @click.command(epilog=_EXPORT_EPILOG)
 @journal_argument
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["jsonl", "csv"]), help="By the name of FILE if not given, else jsonl."
+)
 @click.option("--status", "statuses", multiple=True, type=click.Choice(_STATUSES), help="Only these; may be repeated.")
-@click.option("--out", type=ANY_FILE, help="A file to write; stdout if not given.")
-def export(*, journal: Path, form: str, statuses: tuple[str, ...], out: Path | None) -> int:
+@click.option("--out", "-o", type=ANY_FILE, help="A file to write; stdout if not given.", metavar="FILE")
+@click.option("--no-guard", is_flag=True, help="Leave texts in a CSV that a spreadsheet may take for formulas.")
+def export(*, journal: Path, form: str | None, statuses: tuple[str, ...], out: Path | None, no_guard: bool) -> int:
     """Print the outcomes that JOURNAL has, in the order in which the items were taken."""
     require_distinct(journal, out=out)
-    lines_of = to_csv if form == "csv" else to_jsonl
+    chosen: ExportFormat = "csv" if form == "csv" or (not form and out and out.suffix.lower() == ".csv") else "jsonl"
 
     def call(reader: JournalReader) -> None:
-        items = reader.items(statuses=statuses or None)
-        lines = lines_of(outcome for item in items if (outcome := item.outcome) is not None)
+        some, is_guarded = statuses or None, not no_guard
         if out is None:
-            sys.stdout.writelines(lines)
+            lines = format_outcomes(reader, form=chosen, statuses=some, guard_formulas=is_guarded)
+            sys.stdout.writelines(map(sanitize, lines) if sys.stdout.isatty() else lines)
         else:
-            count = write_lines(out, lines) - (form == "csv")
+            count = write_outcomes(reader, out, form=chosen, statuses=some, guard_formulas=is_guarded)
             click.echo(f"wrote {count:,} outcome{'' if count == 1 else 's'} to {out}", err=True)
         counts = reader.counts()
         if not statuses and (rest := counts.total - sum(counts.statuses.values())):

@@ -1,59 +1,21 @@
-"""Files of outcomes: a JSON object a line, or CSV; replaced whole, or not at all."""
+"""The file of outcomes of a run: a JSON object a line, replaced whole, or not at all."""
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self, TextIO
 
-import attrs
 from attrs import define, field
 
-from rebyte_async._atomic import is_device, open_private, replace_file, sync_file, write_file
+from rebyte_async._atomic import is_device, open_private, replace_file, sync_file
 from rebyte_async.batch import BatchOutcome
-from rebyte_async.cli.view.json import to_document, to_json_line
-from rebyte_async.cli.view.text import sanitize
-
-
-def to_jsonl(outcomes: Iterable[BatchOutcome]) -> Iterator[str]:
-    for outcome in outcomes:
-        yield to_json_line(outcome) + "\n"
-
-
-def to_csv(outcomes: Iterable[BatchOutcome]) -> Iterator[str]:
-    """Write outcomes as CSV with a heading; on a terminal without anything that the terminal would obey."""
-    names = [attribute.name for attribute in attrs.fields(BatchOutcome)]
-    yield _to_row(names)
-    for outcome in outcomes:
-        document = to_document(outcome)
-        yield _to_row(["" if document[name] is None else str(document[name]) for name in names])
-
-
-def _to_row(cells: list[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return sanitize(line.getvalue()) if sys.stdout.isatty() else line.getvalue()
-
-
-def write_lines(path: Path, lines: Iterable[str]) -> int:
-    """Write a file whole or not at all, and return how many lines it has."""
-    count = 0
-
-    def encode() -> Iterator[bytes]:
-        nonlocal count
-        for line in lines:
-            count += 1
-            yield line.encode(errors="replace")
-
-    write_file(path, encode())
-    return count
+from rebyte_async.batch.exports import to_jsonl
 
 
 @define

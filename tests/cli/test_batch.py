@@ -273,8 +273,39 @@ def test_export(tmp_path: Path) -> None:
     assert done.err.startswith(f"wrote 46 outcomes to {table}\n")
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
+    assert {str(line.pop("metadata")) for line in documents} == {"{}"}
     assert rows == [{name: "" if value is None else str(value) for name, value in line.items()} for line in documents]
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "first"),
+    [
+        ((), '{"key": "a", '),
+        (("--format", "csv"), "key,status,"),
+        (("-o", "t.csv"), "key,status,"),
+        (("-o", "t.CSV", "--format", "jsonl"), '{"key": "a", '),
+        (("-o", "t.txt"), '{"key": "a", '),
+    ],
+)
+def test_the_name_of_an_export_says_its_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], first: str
+) -> None:
+    """A file whose name ends in .csv is one, unless a format is given; else lines of JSON are written."""
+    monkeypatch.chdir(tmp_path)
+    write_journal(tmp_path / "j", [row("a")])
+    done = run_inline("batch", "export", "j", *options, env={})
+    assert done.code == 0
+    assert (done.out or (tmp_path / options[1]).read_text()).startswith(first)
+
+
+def test_formulas_are_guarded_unless_they_are_wanted(tmp_path: Path) -> None:
+    """Texts that begin as formulas do are guarded in a CSV; an option leaves them."""
+    journal = write_journal(tmp_path / "j", [row("a", final_result="=1+1", request={"metadata": {"n": "-5"}})])
+    for option, result in ((), "'=1+1"), (("--no-guard",), "=1+1"):
+        lines = run_inline("batch", "export", str(journal), "--format", "csv", *option, env={}).lines
+        (found,) = csv.DictReader(lines)
+        assert (found["final_result"], found["n"]) == (result, "-5")
 
 
 def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
