@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import ssl as tls
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, cast
 
@@ -14,7 +16,7 @@ from attrs import evolve
 
 from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy, Timeouts
-from rebyte_async._transport import LazyModule, Response, SessionPool, Transport, parse_base_url
+from rebyte_async._transport import LazyModule, Response, SessionPool, Transport, make_network, parse_base_url
 from rebyte_async._validate import count, header_name, header_value
 from rebyte_async._wire import models
 from rebyte_async._wire.endpoints import DEFAULT_BASE_URL, custom_endpoint
@@ -51,8 +53,13 @@ class AsyncRebyte:
         timeouts: How long the client waits, for each kind of wait.
         retry: How often the client tries again, and after how long.
         session: An aiohttp session to use instead of the client's own. The client never closes it; its connection
-            limit also holds for streams.
+            limit also holds for streams. It has its own proxy and TLS, so `proxy`, `ssl` and `trust_env` are refused.
         headers: Headers to add to every request to the API's origin.
+        proxy: The URL of the proxy for calls, streams, uploads and downloads, but never for addresses of this machine.
+            Its user and password are never shown.
+        ssl: An `ssl.SSLContext`, or the path of a PEM file of certificate authorities, which replace the system's.
+        trust_env: Whether to read the environment when the client is made: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and
+            `NO_PROXY` where there is no `proxy`, `SSL_CERT_FILE` where there is no `ssl`. A netrc is never read.
         on_response: A function to call with a `ResponseInfo` after every attempt that got a response, for logs and
             metrics. What it raises is logged, and never fails the call.
         max_response_bytes: The longest response that is read whole, unpacked. Streams and downloads may be longer.
@@ -74,13 +81,17 @@ class AsyncRebyte:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         session: aiohttp.ClientSession | None = None,
         headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        ssl: tls.SSLContext | str | Path | None = None,
+        trust_env: bool = False,
         on_response: Callable[[ResponseInfo], object] | None = None,
         max_response_bytes: int = 64 * 1024 * 1024,
         _time: Time | None = None,
     ) -> None:
         _check_settings(timeouts, retry)
         url = base_url or os.environ.get("REBYTE_BASE_URL") or os.environ.get("REBYTE_API_URL") or DEFAULT_BASE_URL
-        sessions = SessionPool(session)
+        network = make_network(proxy=proxy, tls=ssl, trust_env=trust_env, has_session=session is not None)
+        sessions = SessionPool(session, network)
         time = _time or Time()
         if time.sleep is asyncio.sleep:
             time = evolve(time, sleep=sessions.sleeps.sleep)  # which closing the client ends

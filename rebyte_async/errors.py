@@ -141,6 +141,12 @@ class TransportError(RebyteError):
 class ConnectError(TransportError):
     """No connection could be made, so the server has not seen the request."""
 
+    @property
+    def hint(self) -> str:
+        """What to do about it, in a few words."""
+        verify_code = getattr(self.__cause__, "verify_code", None)
+        return _PRIVATE_CA if verify_code in _UNKNOWN_AUTHORITY else super().hint
+
 
 class RequestTimeoutError(TransportError, TimeoutError):
     """The server didn't respond in time. Also a builtin `TimeoutError`."""
@@ -378,13 +384,16 @@ _LOST_TASK = (
     "a task may be running: look at the newest ones before you start it again (client.tasks.list, or "
     "rebyte-async tasks list)"
 )
+_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
+"""OpenSSL's codes of a certificate that no trusted authority has signed."""
+_PRIVATE_CA = "if a proxy of your network signs certificates, trust its authority: ssl=FILE, or rebyte-async --ca FILE"
 _HINTS: tuple[tuple[type[RebyteError], str], ...] = (
     (
         AmbiguousRequestError,
         _LOST_TASK,
     ),
     (StreamInterruptedError, "the task keeps running: client.tasks.events(task_id, after=error.cursor) continues"),
-    (ConnectError, "check the network, and base_url or REBYTE_BASE_URL"),
+    (ConnectError, "check the network, its proxy, and base_url or REBYTE_BASE_URL"),
     (ClientClosedError, "make a new client, or keep this one open for longer"),
     (AuthenticationError, "check api_key or REBYTE_API_KEY"),
     (AgentDisabledError, "choose another executor, or have this one enabled for the organization"),

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from blockbuster import blockbuster_ctx
 
+from support.tls import Tls, make_tls
+
 
 def pytest_configure() -> None:
     """Let the commands that tests start take every signal, also where the suite runs under nohup or in the background.
@@ -42,3 +44,9 @@ def unused_port() -> int:
     with socket.socket() as made:
         made.bind(("127.0.0.1", 0))
         return int(made.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    """Return the TLS of a server whose authority no system knows."""
+    return make_tls(tmp_path_factory.mktemp("tls"))

@@ -1,5 +1,6 @@
 """The way to the API and back: the only room of the client that knows aiohttp."""
 
+from rebyte_async._transport.network import make_network
 from rebyte_async._transport.response import BodyStream, Response
 from rebyte_async._transport.server_clock import ServerClock
 from rebyte_async._transport.sessions import LazyModule, SessionPool
@@ -17,5 +18,6 @@ __all__ = [
     "Transport",
     "UploadTarget",
     "is_confidential_url",
+    "make_network",
     "parse_base_url",
 ]

@@ -24,7 +24,7 @@ _PIECE = 32 * 1024  # bytes: room for the longest TLS record, and more than a li
 def disable_implicit_retry(session: Any) -> bool:
     """Keep a session from repeating requests, as aiohttp's own test client does; False if it can't be done this way.
 
-    `no_implicit_retry` works with any session, but costs a tenth of a call.
+    `separate_failures` works with any session, but costs a tenth of a call.
     """
     if getattr(session, "_retry_connection", None) is not True:
         return False
@@ -36,18 +36,29 @@ class ConnectionLostError(Exception):
     """A lost connection under a class that aiohttp doesn't know, so that it doesn't repeat the request."""
 
 
-async def no_implicit_retry(request: Any, handler: Any) -> object:
-    """Keep a session from repeating a request, as a client middleware."""
+class ProxyFailedError(Exception):
+    """A failure of a proxy before the request was sent, for which aiohttp has the same classes as for later ones."""
+
+
+async def separate_failures(request: Any, handler: Any) -> object:
+    """Keep a session from repeating a request, and single out a proxy's failures, as a client middleware."""
+    translated: Exception
     try:
         return await handler(request)
     except Exception as error:
         import aiohttp  # noqa: PLC0415 - imported on first use
 
-        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError | TimeoutError):
             raise
-        if not isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError):
+        if not isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ClientResponseError):
             raise
-        translated = ConnectionLostError(str(error))
+        # A request that is sent has a response at once, which is filled in later.
+        if getattr(request, "proxy", None) is not None and getattr(request, "response", request) is None:
+            translated = ProxyFailedError()
+        elif isinstance(error, aiohttp.ClientResponseError):
+            raise
+        else:
+            translated = ConnectionLostError(str(error))
         translated.__cause__ = error
     raise translated
 
@@ -132,8 +143,47 @@ def pause_by_size_alone(content: Any) -> None:
         content._high_water_chunks = sys.maxsize  # noqa: SLF001 - the reason for this module
 
 
+def fail_body_with_connection(response: Any) -> None:
+    """Have a body fail as soon as what comes isn't HTTP any more.
+
+    aiohttp's C parser forgets the body when its chunks are garbled, so that its reader would wait for the read timeout.
+    """
+    connection = response.connection
+    protocol = None if connection is None else connection.protocol
+    if protocol is None:
+        return  # the whole body has come already
+    protocol.__class__ = _body_failing_class(type(protocol))  # type: ignore[arg-type] # mypy: not hashable
+    protocol.check_body(response.content)
+
+
+@cache
+def _body_failing_class(protocol_class: Any) -> Any:
+    import aiohttp  # noqa: PLC0415 - imported on first use
+
+    if getattr(protocol_class, "fails_body", False):
+        return protocol_class
+
+    class BodyFailingProtocol(protocol_class):  # type: ignore[misc]
+        """The session's own class of protocols, which hands its failure to the body that is being read."""
+
+        fails_body = True
+
+        def set_exception(self, exc: Any, *cause: Any) -> None:
+            protocol_class.set_exception(self, exc, *cause)
+            body = getattr(self, "_payload", None)
+            if body is not None:
+                self.check_body(body)
+
+        def check_body(self, body: Any) -> None:
+            failure = self.exception()
+            if isinstance(failure, aiohttp.http.HttpProcessingError) and not body.is_eof():
+                body.set_exception(failure)
+
+    return BodyFailingProtocol
+
+
 def is_connection_gone(response: Any) -> bool:
-    """Whether aiohttp has closed the connection of an unfinished body without failing it, as after garbled chunks.
+    """Whether aiohttp has closed the connection of an unfinished body without failing it.
 
     The transport is None only after the end of the connection was dealt with.
     """

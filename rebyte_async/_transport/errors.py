@@ -10,9 +10,11 @@ import os
 
 from yarl import URL
 
-from rebyte_async._transport.aiohttp_internals import SESSION_CLOSED_MESSAGES, ConnectionLostError
+from rebyte_async._transport.aiohttp_internals import SESSION_CLOSED_MESSAGES, ConnectionLostError, ProxyFailedError
 from rebyte_async._transport.urls import LONGEST_HEADER, redact_url
 from rebyte_async.errors import ClientClosedError, ConnectError, RebyteError, RequestTimeoutError, TransportError
+
+_PROXY_AUTHENTICATION_REQUIRED = 407
 
 
 def is_transport_failure(error: BaseException) -> bool:
@@ -20,7 +22,8 @@ def is_transport_failure(error: BaseException) -> bool:
     import aiohttp  # noqa: PLC0415 - imported on first use
 
     http = aiohttp.http.HttpProcessingError
-    return isinstance(error, aiohttp.ClientError | http | OSError | TimeoutError | ConnectionLostError) or (
+    separated = ConnectionLostError | ProxyFailedError
+    return isinstance(error, aiohttp.ClientError | http | OSError | TimeoutError | separated) or (
         isinstance(error, RuntimeError) and str(error) in SESSION_CLOSED_MESSAGES
     )
 
@@ -35,10 +38,12 @@ def translate(error: BaseException, method: str, url: URL, attempts: int = 1) ->
     table: tuple[tuple[type[BaseException], type[TransportError], str], ...] = (
         (aiohttp.ConnectionTimeoutError, ConnectError, "no connection in time"),
         (TimeoutError, RequestTimeoutError, "no response in time"),
-        (aiohttp.ClientConnectorError, ConnectError, "no connection"),
+        (aiohttp.ClientConnectorError, ConnectError, _describe_no_connection(error, url)),
+        (ProxyFailedError, ConnectError, _describe_proxy_failure(error)),
         (aiohttp.ClientPayloadError, TransportError, "the connection was lost amid the response"),
-        (aiohttp.ClientHttpProxyError, ConnectError, "the proxy refused to connect"),
+        (aiohttp.ClientHttpProxyError, ConnectError, _describe_refusal(error)),
         (aiohttp.ClientResponseError, TransportError, _describe_bad_response(error)),
+        (aiohttp.http.HttpProcessingError, TransportError, "what came amid the response wasn't HTTP"),
         (aiohttp.ServerDisconnectedError, TransportError, "the connection was lost before the response"),
         (OSError, TransportError, "the connection was lost before the response"),
     )
@@ -51,10 +56,33 @@ def translate(error: BaseException, method: str, url: URL, attempts: int = 1) ->
     else:
         found = ((kind, message) for known, kind, message in table if isinstance(error, known))
         kind, message = next(found, (TransportError, "the request failed"))
-        detail = f": {cause}" if isinstance(error, aiohttp.ClientConnectorError) else ""
-        result = kind(f"{method} {shown}: {message}{detail}", method=method, url=shown, attempts=attempts)
+        result = kind(f"{method} {shown}: {message}", method=method, url=shown, attempts=attempts)
     result.__cause__ = cause
     return result
+
+
+def _describe_no_connection(error: BaseException, url: URL) -> str:
+    """Say which host it was, if it isn't that of the request: a proxy's, or a storage's."""
+    import aiohttp  # noqa: PLC0415 - imported on first use
+
+    if not isinstance(error, aiohttp.ClientConnectorError):
+        return ""
+    role = " the proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+    to = "" if (error.host, error.port) == (url.host, url.port) else f" to{role} {error.host}:{error.port}"
+    return f"no connection{to}: {error.os_error}"
+
+
+def _describe_refusal(error: BaseException) -> str:
+    status = getattr(error, "status", 0)
+    reason = ", for want of a valid user and password" if status == _PROXY_AUTHENTICATION_REQUIRED else ""
+    return f"the proxy refused to connect with {status}{reason}"
+
+
+def _describe_proxy_failure(error: BaseException) -> str:
+    import aiohttp  # noqa: PLC0415 - imported on first use
+
+    is_garbled = isinstance(error.__cause__, aiohttp.ClientResponseError)
+    return "the proxy's response wasn't HTTP" if is_garbled else "the proxy ended the connection"
 
 
 def _describe_bad_response(error: BaseException) -> str:

@@ -12,7 +12,11 @@ from attrs import define, field
 from multidict import istr
 from yarl import URL
 
-from rebyte_async._transport.aiohttp_internals import close_after_response, unshared_pool_key
+from rebyte_async._transport.aiohttp_internals import (
+    close_after_response,
+    fail_body_with_connection,
+    unshared_pool_key,
+)
 from rebyte_async._transport.sessions import SessionPool
 from rebyte_async._transport.throttle import Counters
 from rebyte_async._transport.urls import (
@@ -105,12 +109,13 @@ async def send_following_redirects(request: Request, sessions: SessionPool, coun
     is_trusted = True
     status = 0
     for _ in range(MAX_REDIRECTS + 1):
-        headers = _merge_headers(request, is_trusted=is_trusted)
         counters.requests += 1
         if isinstance(request.body, bytes):
             counters.bytes_sent += len(request.body)
         session = sessions.session(single_use=request.new_connection)
-        response = await session.request(request.method, url, headers=headers, **_make_options(request, sessions, url))
+        options = _make_options(request, sessions, url, is_trusted=is_trusted)
+        response = await session.request(request.method, url, **options)
+        fail_body_with_connection(response)
         try:
             target = resolve_redirect(request.method, url, response.status, response.headers)
         except RedirectRefusedError:
@@ -126,9 +131,11 @@ async def send_following_redirects(request: Request, sessions: SessionPool, coun
     raise RedirectRefusedError(status, f"more than {MAX_REDIRECTS} redirects")
 
 
-def _make_options(request: Request, sessions: SessionPool, url: URL) -> dict[str, Any]:
-    """Return the arguments of aiohttp's `request` apart from the headers."""
+def _make_options(request: Request, sessions: SessionPool, url: URL, *, is_trusted: bool) -> dict[str, Any]:
+    """Return the arguments of aiohttp's `request`."""
+    headers = _merge_headers(request, is_trusted=is_trusted)
     options: dict[str, Any] = {
+        "headers": headers,
         "allow_redirects": False,
         "raise_for_status": False,
         "data": request.body.chunks() if isinstance(request.body, StreamedBody) else request.body,
@@ -141,6 +148,10 @@ def _make_options(request: Request, sessions: SessionPool, url: URL) -> dict[str
             request.idle_timeout,
         ),
     }
+    if (proxy := sessions.network.proxy_for(url)) is not None:
+        options |= {"proxy": proxy.url, "proxy_headers": proxy.headers}
+        if url.scheme == "http":  # the proxy reads the request itself, and aiohttp sends it no other headers
+            headers.update(proxy.headers)
     if request.read_buffer is not None:
         options["read_bufsize"] = request.read_buffer
     if not request.unpacks:

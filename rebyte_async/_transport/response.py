@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
 _SWEEPS = 16  # how often the watchdog looks at the bodies within the shortest idle timeout
-_LONGEST_SWEEP_INTERVAL = 5.0  # seconds: a body whose connection aiohttp has closed silently is found by a sweep alone
+_LONGEST_SWEEP_INTERVAL = 5.0  # seconds: a sweep also finds a body whose connection aiohttp has closed silently
 
 
 async def read_at_most(response: ClientResponse, limit: int) -> bytes | None:

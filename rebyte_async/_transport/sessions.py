@@ -15,10 +15,11 @@ from attrs import Factory, define, field, frozen
 from rebyte_async._sync import FairSemaphore, InterruptibleSleep
 from rebyte_async._transport.aiohttp_internals import (
     disable_implicit_retry,
-    no_implicit_retry,
+    separate_failures,
     session_middlewares,
     uses_proxy,
 )
+from rebyte_async._transport.network import Network
 from rebyte_async._transport.response import IdleWatchdog
 from rebyte_async._wire import models
 from rebyte_async.errors import ClientClosedError, ConfigurationError
@@ -44,6 +45,7 @@ class SessionPool:
     """
 
     _injected: ClientSession | None = None  # the application's session: used for everything, and never closed here
+    network: Network = field(factory=Network)
     _pooled: ClientSession | None = field(default=None, init=False)
     _single_use: ClientSession | None = field(default=None, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
@@ -54,7 +56,7 @@ class SessionPool:
     )
     """Permits for the attempts of ordinary calls; unlimited with an injected session, whose own limit holds."""
     middlewares: tuple[Any, ...] | None = field(default=None, init=False)
-    """The middlewares that a request needs so that aiohttp doesn't repeat it silently; None if it needs none."""
+    """The middlewares that a request needs: it isn't repeated silently, and a proxy's failures are known as such."""
     _responses: set[ClientResponse] = field(factory=set["ClientResponse"], init=False)
     """The responses of ordinary calls that are being read."""
     bodies: IdleWatchdog = field(factory=IdleWatchdog, init=False)
@@ -86,12 +88,13 @@ class SessionPool:
     def _open_sessions(self) -> None:
         if self._injected is not None:
             self._pooled = self._single_use = self._injected
-            self.middlewares = (*session_middlewares(self._injected), no_implicit_retry)
+            self.middlewares = (*session_middlewares(self._injected), separate_failures)
             return
-        self._pooled = _make_session(force_close=False)
-        self._single_use = _make_session(force_close=True)
-        if not all([disable_implicit_retry(self._pooled), disable_implicit_retry(self._single_use)]):
-            self.middlewares = (no_implicit_retry,)
+        self._pooled = _make_session(self.network, force_close=False)
+        self._single_use = _make_session(self.network, force_close=True)
+        is_disabled = all([disable_implicit_retry(self._pooled), disable_implicit_retry(self._single_use)])
+        if self.network.proxies or not is_disabled:
+            self.middlewares = (separate_failures,)
 
     def session(self, *, single_use: bool) -> ClientSession:
         """Return the session to send a request with, after `open`; the client may have been closed since."""
@@ -165,12 +168,14 @@ def _import_aiohttp() -> None:
     models.preload()
 
 
-def _make_session(*, force_close: bool) -> ClientSession:
+def _make_session(network: Network, *, force_close: bool) -> ClientSession:
     from aiohttp import ClientSession, DummyCookieJar, TCPConnector  # noqa: PLC0415 - imported on first use
 
     # The connector has no limit: calls wait for a permit instead, so that streams never hold them up and the wait
     # counts against no timeout.
-    connector = TCPConnector(limit=0, force_close=force_close, socket_factory=_make_socket)
+    tls = True if network.tls is None else network.tls
+    connector = TCPConnector(limit=0, force_close=force_close, socket_factory=_make_socket, ssl=tls)
+    # The proxies of the environment are found by `Network`: aiohttp would send passwords of a netrc as well.
     return ClientSession(connector=connector, cookie_jar=DummyCookieJar(), trust_env=False)
 
 

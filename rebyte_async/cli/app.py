@@ -25,6 +25,8 @@ Start here:
 Environment:
   REBYTE_API_KEY    the key
   REBYTE_BASE_URL   another address, such as an emulator's
+  HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE
+                    the network's proxy and certificate authorities
   NO_COLOR          no colors
 """
 
@@ -75,8 +77,17 @@ _SECTIONS = {
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, "-V", "--version", prog_name="rebyte-async", message="%(prog)s %(version)s")
-def group() -> None:
+@click.option(
+    "--proxy",
+    metavar="URL",
+    help="The proxy to use, such as http://proxy.example.com:3128. It and --ca come before the command.",
+)
+@click.option(
+    "--ca", metavar="FILE", help="A PEM file with the certificate authorities to trust, instead of the system's."
+)
+def group(proxy: str | None, ca: str | None) -> None:
     """Run coding agents on Rebyte's agent computers, and watch them work."""
+    del proxy, ca  # `runtime.network_settings` reads them
 
 
 @click.group(cls=LazyGroup, sections={"Commands": _BATCH})

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from rebyte_async import AsyncRebyte, RetryPolicy
+from rebyte_async.cli.runtime import network_settings
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.types import Page, WebhookEventName
 
@@ -45,6 +46,10 @@ def completion(*, shell: str) -> None:
     click.echo(kind(root.command, {}, "rebyte-async", ANSWERS_SHELL).source())
 
 
+def _open_client() -> AsyncRebyte:
+    return AsyncRebyte(retry=RetryPolicy(max_attempts=1), **network_settings())
+
+
 def _completer(
     read: Callable[[AsyncRebyte, click.Context], Awaitable[Page[T]]], describe: Callable[[T], tuple[str, str | None]]
 ) -> Completer:
@@ -54,7 +59,7 @@ def _completer(
     """
 
     async def ask(context: click.Context) -> list[tuple[str, str | None]]:
-        async with asyncio.timeout(_TIME_LIMIT), AsyncRebyte(retry=RetryPolicy(max_attempts=1)) as client:
+        async with asyncio.timeout(_TIME_LIMIT), _open_client() as client:
             return [describe(item) for item in (await read(client, context)).data]
 
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

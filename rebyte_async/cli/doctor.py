@@ -18,11 +18,13 @@ import click
 from attrs import define, field, frozen
 from rich.table import Table
 from rich.text import Text
+from yarl import URL
 
 from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, __version__, errors
+from rebyte_async._transport import make_network
 from rebyte_async.cli.exits import Exit, exit_code_for, print_error
 from rebyte_async.cli.options import json_option
-from rebyte_async.cli.runtime import run
+from rebyte_async.cli.runtime import network_settings, run
 from rebyte_async.cli.view import open_screen
 from rebyte_async.cli.view.json import to_json_line
 from rebyte_async.cli.view.text import one_line
@@ -34,10 +36,11 @@ _LONG = 16  # characters that a key must have before some of it is shown
 _CALLS = 4
 _PLACEHOLDER = "rbk_none"  # for the client that reads the service's health, which needs no key and sends none
 _WHICH_URL = "REBYTE_BASE_URL is https://api.rebyte.ai/v1 unless you were given another address"
+_WHICH_NETWORK = "--proxy and --ca come before the command; without them HTTPS_PROXY and SSL_CERT_FILE count"
 _ADVICE: tuple[tuple[type[errors.RebyteError], str], ...] = (
     (
         errors.ConnectError,
-        f"no connection can be made: check the network, a proxy or VPN, and the address; {_WHICH_URL}",
+        f"no connection can be made: check the network, its proxy (--proxy) and CA (--ca), the address; {_WHICH_URL}",
     ),
     (errors.RequestTimeoutError, "the response takes too long: try again, then check the network and the address"),
     (
@@ -130,12 +133,12 @@ class Checkup:
         yield Check("version", "ok", await asyncio.to_thread(_describe_versions))
         yield Check("extras", "ok", await asyncio.to_thread(_describe_extras))
         yield self._check_key()
-        address = self._check_address()
-        yield address
-        if address.outcome == "failed":
-            yield Check("health", "skipped", "not checked: the address is invalid")
-            yield Check("access", "skipped", "not checked: the address is invalid")
-            return
+        for check_setting in (self._check_address, self._check_network):
+            yield (check := check_setting())
+            if check.outcome == "failed":
+                yield Check("health", "skipped", f"not checked: the {check.name} is invalid")
+                yield Check("access", "skipped", f"not checked: the {check.name} is invalid")
+                return
         yield await self._check_health()
         if self._key is None:
             yield Check("access", "skipped", "not checked: there is no usable key")
@@ -167,12 +170,25 @@ class Checkup:
     def _check_address(self) -> Check:
         address, source = self._address
         try:
-            self._make_client(_PLACEHOLDER)
+            AsyncRebyte(_PLACEHOLDER, base_url=self._address[0])
         except errors.ConfigurationError as error:
             return Check("address", "failed", one_line(f"{error}, from {source}"), _WHICH_URL, Exit.USAGE)
         # The user and the query of an address may be secret.
         bare = re.sub(r"//[^/@]*@|\?.*", lambda match: "//" if match[0].startswith("//") else "", address)
         return Check("address", "ok", one_line(f"{bare} from {source}"))
+
+    def _check_network(self) -> Check:
+        given = network_settings()
+        try:
+            network = make_network(proxy=given["proxy"], tls=given["ssl"], trust_env=given["trust_env"])
+        except errors.ConfigurationError as error:
+            return Check("network", "failed", one_line(str(error)), _WHICH_NETWORK, Exit.USAGE)
+        proxy = network.proxy_for(URL(self._address[0]))
+        source = "--proxy" if given["proxy"] is not None or proxy is None else proxy.source
+        way = "no proxy for this address" if proxy is None else f"proxy {proxy.url} from {source}"
+        source = "SSL_CERT_FILE" if given["ssl"] is None else "--ca"
+        trust = "the system's authorities" if network.ca is None else f"authorities of {network.ca} from {source}"
+        return Check("network", "ok", one_line(f"{way}; {trust}"))
 
     async def _check_health(self) -> Check:
         async with self._make_client(_PLACEHOLDER) as client:
@@ -193,7 +209,7 @@ class Checkup:
 
     def _make_client(self, key: str) -> AsyncRebyte:
         timeouts, retry = Timeouts(connect=5, read=10), RetryPolicy(max_attempts=1)
-        return AsyncRebyte(key, base_url=self._address[0], timeouts=timeouts, retry=retry)
+        return AsyncRebyte(key, base_url=self._address[0], timeouts=timeouts, retry=retry, **network_settings())
 
 
 async def _check_access(client: AsyncRebyte) -> list[Check]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import attrs
 import click
@@ -33,7 +33,22 @@ def open_client() -> AsyncRebyte:
     """Return a client with the settings of the environment, or raise ConfigurationError."""
     if not os.environ.get("REBYTE_API_KEY", "").strip():
         raise ConfigurationError("there is no API key: set REBYTE_API_KEY (rebyte-async demo needs none)")
-    return AsyncRebyte()
+    return AsyncRebyte(**network_settings())
+
+
+class NetworkSettings(TypedDict):
+    """How the command reaches the network."""
+
+    proxy: str | None
+    ssl: str | None
+    trust_env: bool
+
+
+def network_settings() -> NetworkSettings:
+    """Return what `--proxy` and `--ca` say; what they don't is read from the environment."""
+    context = click.get_current_context(silent=True)
+    given = {} if context is None else context.find_root().params
+    return {"proxy": given.get("proxy"), "ssl": given.get("ca"), "trust_env": True}
 
 
 def show_once(read: Callable[[AsyncRebyte], Awaitable[attrs.AttrsInstance]], *, as_json: bool) -> int:

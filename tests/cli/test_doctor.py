@@ -25,7 +25,7 @@ def test_everything_works(rebyte_emulator: Emulator) -> None:
     """When all is well it says where the settings come from, and shows the last four characters of the key."""
     finished = run_inline("doctor", env=environment(rebyte_emulator))
     assert (finished.code, finished.err) == (0, "")
-    names = ["version", "extras", "key", "address", "health", "access", "latency"]
+    names = ["version", "extras", "key", "address", "network", "health", "access", "latency"]
     assert outcomes(finished) == dict.fromkeys(names, "ok")
     key = rebyte_emulator.api_key
     assert f"…{key[-4:]} ({len(key)} characters) from REBYTE_API_KEY" in finished.out

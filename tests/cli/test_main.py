@@ -52,6 +52,7 @@ _INNER = {
     ("rebyte_async._atomic", "replace_file"),
     ("rebyte_async._atomic", "sync_file"),
     ("rebyte_async._atomic", "write_file"),
+    ("rebyte_async._transport", "make_network"),  # the proxy and the authorities that `doctor` shows
     ("rebyte_async.batch.agent_computers", "MOST_WORKSPACES"),  # the limit that `--workspaces` shows in its help
     ("rebyte_async.resources.options", "OPTIONS"),  # the names and the help of a task's options are listed once
     ("rebyte_async.resources.options", "CreateOptions"),  # their type, for **options

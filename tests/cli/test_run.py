@@ -123,7 +123,7 @@ def test_nothing_listens() -> None:
         finished = run_inline("run", "Do it", env=env)
     assert finished.code == 7
     assert finished.out == ""
-    assert "check the network, and base_url or REBYTE_BASE_URL" in finished.err
+    assert "check the network, its proxy, and base_url or REBYTE_BASE_URL" in finished.err
     assert finished.err.count("\n") == 1
 
 

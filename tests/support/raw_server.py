@@ -13,7 +13,17 @@ from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 
-__all__ = ["DROP", "RawRequest", "RawServer", "Sign", "chunk", "http_response", "json_response", "stream_head"]
+__all__ = [
+    "DROP",
+    "Handler",
+    "RawRequest",
+    "RawServer",
+    "Sign",
+    "chunk",
+    "http_response",
+    "json_response",
+    "stream_head",
+]
 
 
 class Sign(Enum):

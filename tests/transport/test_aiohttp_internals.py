@@ -46,7 +46,12 @@ PARTS: dict[str, Callable[[Live], object]] = {
     "ClientSession._retry_connection": lambda live: live.session._retry_connection is True,
     "ClientSession._middlewares": lambda live: len(live.session._middlewares) == 2,
     "ClientRequest.response_class": lambda live: issubclass(live.request.response_class, aiohttp.ClientResponse),
+    "ClientRequest.proxy": lambda live: live.request.proxy is None,
+    "ClientRequest.response": lambda live: live.request.response is live.response,
     "ClientResponse.start": lambda live: inspect.iscoroutinefunction(live.response.start),
+    "Connection.protocol._payload": lambda live: live.response.connection.protocol._payload is live.content,
+    "Connection.protocol.exception": lambda live: live.response.connection.protocol.exception() is None,
+    "Connection.protocol.set_exception": lambda live: callable(live.response.connection.protocol.set_exception),
     "Connection.protocol.force_close": lambda live: callable(live.response.connection.protocol.force_close),
     "Connection.protocol.read_timeout": lambda live: live.response.connection.protocol.read_timeout == 30,
     "Connection.protocol.start_timeout": lambda live: callable(live.response.connection.protocol.start_timeout),
@@ -81,7 +86,7 @@ async def live(tls: Any, request: pytest.FixtureRequest) -> AsyncIterator[Live]:
             requests.append(request)
             return await handle(request)
 
-        middlewares: Any = (record, internals.no_implicit_retry)
+        middlewares: Any = (record, internals.separate_failures)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, middlewares=middlewares) as session:
             async with session.get(server.url) as response:
                 while response.content.total_bytes == 0:
