@@ -81,7 +81,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; its examples run in the test suite."""
-    session.install(".[all]", *group("docs"))
+    session.install(".[all]", *group("docs"), "pytest", "starlette")  # modules of the reference import them
     session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", str(Path(session.create_tmp()) / "site"))
 
 

@@ -19,6 +19,8 @@ from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.errors import ConfigurationError
 from rebyte_async.types.values import allow_deep, to_json_value
 
+__all__ = ["write_outcomes"]
+
 ExportFormat: TypeAlias = Literal["csv", "jsonl"]
 _FIELDS = tuple(each.name for each in fields(BatchOutcome) if each.name != "metadata")
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")

@@ -47,13 +47,15 @@ _INNER = {
     ("rebyte_async", "errors"),  # likewise
     ("rebyte_async.emulator.__main__", "serve"),  # its own command, which this one starts
     ("rebyte_async.emulator.document", "load_documents"),  # likewise
-    ("rebyte_async._atomic", "is_device"),  # this and the next four are about files alone
+    ("rebyte_async._atomic", "is_device"),  # this and the next three are about files alone
     ("rebyte_async._atomic", "open_private"),
     ("rebyte_async._atomic", "replace_file"),
     ("rebyte_async._atomic", "sync_file"),
-    ("rebyte_async._atomic", "write_file"),
     ("rebyte_async._transport", "make_network"),  # the proxy and the authorities that `doctor` shows
     ("rebyte_async.batch.agent_computers", "MOST_WORKSPACES"),  # the limit that `--workspaces` shows in its help
+    ("rebyte_async.batch.exports", "ExportFormat"),  # the formats of `write_outcomes`, for --format
+    ("rebyte_async.batch.exports", "format_outcomes"),  # what it writes to a file, for standard output
+    ("rebyte_async.batch.exports", "to_jsonl"),  # likewise
     ("rebyte_async.resources.options", "OPTIONS"),  # the names and the help of a task's options are listed once
     ("rebyte_async.resources.options", "CreateOptions"),  # their type, for **options
     ("rebyte_async.resources.waiting", "cancel_until_terminal"),  # as `run(cancel_remote=True)` cancels
