@@ -87,8 +87,7 @@ def _to_template(prompt: RowText) -> PromptTemplate | Callable[[Mapping[str, Any
 def _check_key(key: Any) -> RowText:
     if not callable(key) and not (isinstance(key, str) and key):
         raise InvalidRequestError(f"key must be the name of a column or a function of a row, not {key!r:.80}")
-    checked: RowText = key
-    return checked
+    return cast("RowText", key)
 
 
 def _check_columns(columns: Any) -> tuple[str, ...] | None:
@@ -103,7 +102,7 @@ def _check_columns(columns: Any) -> tuple[str, ...] | None:
 class ItemMaker:
     """Makes the items of rows. `items_from_rows` describes its fields."""
 
-    prompt: Any = field(converter=_to_template)
+    prompt: Any = field(converter=_to_template)  # pyright: ignore[reportUnknownVariableType]
     key: RowText = field(converter=_check_key)
     metadata: tuple[str, ...] | None = field(default=None, converter=_check_columns)
     options: CreateOptions = field(factory=CreateOptions)
@@ -202,7 +201,8 @@ def items_from_rows(
         raise InvalidRequestError("delimiter is for files of CSV: these rows are mappings")
     if isinstance(rows, AsyncIterable):
         return _make_async(rows, maker)
-    if isinstance(rows, Mapping | bytes) or not isinstance(rows, Iterable):
+    given = cast("object", rows)
+    if isinstance(given, Mapping | bytes) or not isinstance(given, Iterable):
         raise InvalidRequestError(f"rows must be a path or an iterable of mappings, not {type(rows).__name__}")
     return make_items((_to_row(row, number) for number, row in enumerate(rows, 1)), maker)
 

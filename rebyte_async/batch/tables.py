@@ -114,7 +114,7 @@ def check_row(row: object, where: str) -> Mapping[str, Any]:
 
 def _parse_cells(lines: Iterator[str], delimiter: str, name: str) -> Iterator[Row]:
     rows = _split_cells(lines, delimiter, name)
-    first, names = next(rows, (1, []))
+    first, names = next(rows, (1, list[str]()))
     if not names:
         raise BatchError(f"{name} is empty: its first line must name the columns")
     if repeated := [column for number, column in enumerate(names) if column in names[:number]]:

@@ -252,8 +252,9 @@ def test_the_error_of_a_row_names_it(row: Any, options: dict[str, Any], said: st
 )
 def test_wrong_arguments_are_refused_at_once(options: dict[str, Any], said: str) -> None:
     """They are refused by the call, before a row is read."""
+    arguments: dict[str, Any] = {"rows": [], "prompt": "{text}", "key": "id"} | options
     with pytest.raises((InvalidRequestError, ConfigurationError)) as caught:
-        items_from_rows(**({"rows": [], "prompt": "{text}", "key": "id"} | options))
+        items_from_rows(**arguments)
     assert said in str(caught.value)
 
 
