@@ -37,8 +37,8 @@ def test_help_says_what_each_option_is() -> None:
 
 
 def test_an_item_has_its_own_fields_first() -> None:
-    """Key and prompt are positional; the options follow them as keywords."""
-    assert list(fields_dict(BatchItem)) == ["key", "prompt", *OPTIONS]
+    """Key and prompt are positional; the options follow them as keywords, and then what isn't sent."""
+    assert list(fields_dict(BatchItem)) == ["key", "prompt", *OPTIONS, "metadata", "origin"]
     assert repr(BatchItem("k", "p")).startswith("BatchItem(key='k', prompt='p', executor=None")
 
 
