@@ -13,6 +13,9 @@ nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "layers", "types", "tests", "docs"]
 nox.options.error_on_external_run = True
 
+VERSIONS = ["3.11", "3.12", "3.13", "3.14"]
+"""The versions of Python that the package is for, the oldest first: `nox -s tests-3.12`."""
+
 PROJECT = nox.project.load_toml("pyproject.toml")
 INSTALLED = {"PYTHONSAFEPATH": "1"}
 """The installed wheel is what is tested, not the tree beside it."""
@@ -76,6 +79,27 @@ def tests(session: nox.Session) -> None:
         return
     session.run("coverage", "report", "--fail-under=97")
     session.run("coverage", "report", f"--include={','.join(PURE)}", "--fail-under=100")
+
+
+def run_on_python(session: nox.Session) -> None:
+    """The test suite on the built wheel, with the Python of the session; coverage is for `tests` to measure."""
+    session.install(".[all]", *group("tests"))
+    session.run("pytest", *(session.posargs or ("-n2", "--dist=worksteal")), env=INSTALLED)
+
+
+for version in VERSIONS:
+    nox.session(python=version, name=f"tests-{version}", default=False)(run_on_python)
+
+
+@nox.session(python=VERSIONS[0], venv_backend="uv", default=False)
+def lowest(session: nox.Session) -> None:
+    """The test suite on the oldest Python, with the lowest versions that pyproject.toml allows."""
+    session.install("--resolution=lowest-direct", ".[all]")
+    installed = Path(session.create_tmp()) / "lowest.txt"
+    frozen = str(session.run("uv", "pip", "freeze", "--exclude", "rebyte-async", silent=True, external=True))
+    installed.write_text(frozen, "utf-8")
+    session.install("--constraint", str(installed), ".[all]", *group("tests"))
+    session.run("pytest", *(session.posargs or ("-n2", "--dist=worksteal")), env=INSTALLED)
 
 
 @nox.session
