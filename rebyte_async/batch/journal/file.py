@@ -128,11 +128,12 @@ def open_journal(path: Path) -> JournalFile:
             check_none_lost(path, lock.note, state)
             _check_note(path, lock, state)
             _check_place(path, state)
-            opened = JournalFile(_connect(path), lock, state.commits)
+            connection = _connect(path)
             try:
+                opened = JournalFile(connection, lock, state.commits)
                 opened.mark_as_open(path)
             except BaseException:
-                opened.connection.close()
+                connection.close()
                 raise
             return opened
     except BaseException:

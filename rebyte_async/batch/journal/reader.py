@@ -263,9 +263,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = connect(address)
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.OperationalError:
+    except sqlite3.Error as error:
         connection.close()
-        if path.with_name(f"{path.name}-wal").exists():
+        if not isinstance(error, sqlite3.OperationalError) or path.with_name(f"{path.name}-wal").exists():
             raise
         return connect(f"{address}&immutable=1")
     return connection
