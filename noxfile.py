@@ -91,15 +91,32 @@ for version in VERSIONS:
     nox.session(python=version, name=f"tests-{version}", default=False)(run_on_python)
 
 
-@nox.session(python=VERSIONS[0], venv_backend="uv", default=False)
+@nox.session(python=["3.11", "3.13"], default=False)
 def lowest(session: nox.Session) -> None:
-    """The test suite on the oldest Python, with the lowest versions that pyproject.toml allows."""
-    session.install("--resolution=lowest-direct", ".[all]")
-    installed = Path(session.create_tmp()) / "lowest.txt"
-    frozen = str(session.run("uv", "pip", "freeze", "--exclude", "rebyte-async", silent=True, external=True))
-    installed.write_text(frozen, "utf-8")
-    session.install("--constraint", str(installed), ".[all]", *group("tests"))
+    """The test suite with the lowest versions that pyproject.toml allows, on an old Python and on a newer one.
+
+    The tools of the tests are the newest that get along with them.
+    """
+    lowest = str(Path(session.create_tmp()) / "lowest.txt")
+    resolve = ("--quiet", "--resolution=lowest-direct", "--no-deps", "--all-extras", "--output-file", lowest)
+    session.install("uv")
+    session.run("uv", "pip", "compile", *resolve, "pyproject.toml")
+    session.run("uv", "pip", "install", "--quiet", "--constraint", lowest, ".[all]", *group("tests"))
     session.run("pytest", *(session.posargs or ("-n2", "--dist=worksteal")), env=INSTALLED)
+
+
+@nox.session(default=False)
+def frozen(session: nox.Session) -> None:
+    """Programs made by PyInstaller, as a folder and as one file, do what the package does: checks/frozen.py."""
+    session.install(".[all]", "pyinstaller>=6.11")
+    place = session.create_tmp()
+    for form in ("onedir", "onefile"):
+        options = (f"--{form}", "--noconfirm", "--log-level=WARN", f"--name={form}")
+        paths = [f"--{kind}path={Path(place) / kind}" for kind in ("dist", "work", "spec")]
+        session.run("pyinstaller", *options, *paths, "checks/frozen.py", env=INSTALLED)
+        program = Path(place) / "dist" / ("onedir/onedir" if form == "onedir" else form)
+        session.run(str(program), external=True)
+        session.run(str(program), "demo", "--fast", external=True)
 
 
 @nox.session

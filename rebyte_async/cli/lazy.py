@@ -21,6 +21,7 @@ class Entry:
     def load(self) -> click.Command:
         module, _, name = self.target.partition(":")
         command: click.Command = getattr(import_module(f"rebyte_async.cli.{module}"), name)
+        command.help = command.help or self.help  # `python -OO` leaves no docstrings
         return command
 
 
