@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, Self, cast
 from attrs import evolve
 
 from rebyte_async._clock import Time
+from rebyte_async._logging import set_up_logging
 from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._transport import LazyModule, Response, SessionPool, Transport, make_network, parse_base_url
 from rebyte_async._validate import count, header_name, header_value
@@ -88,6 +89,7 @@ class AsyncRebyte:
         max_response_bytes: int = 64 * 1024 * 1024,
         _time: Time | None = None,
     ) -> None:
+        set_up_logging()
         _check_settings(timeouts, retry)
         url = base_url or os.environ.get("REBYTE_BASE_URL") or os.environ.get("REBYTE_API_URL") or DEFAULT_BASE_URL
         network = make_network(proxy=proxy, tls=ssl, trust_env=trust_env, has_session=session is not None)

@@ -142,7 +142,8 @@ class Attempts:
             self._pause_client(failure, delay)
         if delay is None or not self.retry_budget.spend(self.retry):
             _give_up(endpoint, request, outcome, failure)
-        _log.debug("%s %s: attempt %d failed, next in %.2f s", endpoint.method, endpoint.template, attempt, delay)
+        what = (endpoint.method, endpoint.template, attempt, delay, failure)
+        _log.info("%s %s: attempt %d failed, the next one in %.2f s: %s", *what)
         self.counters.retries += 1
         try:
             await self.time.sleep(delay)
@@ -198,7 +199,8 @@ class Attempts:
             failure = translate(error, request.method, request.url, attempt)
         else:
             if _log.isEnabledFor(logging.DEBUG):
-                _log.debug("%s %s: %d", request.method, request.url.path, response.status)
+                place = request.template if request.exact_headers else request.url.path  # a signed URL isn't shown
+                _log.debug("%s %s: %d", request.method, place, response.status)
             # An error may come from a gateway, and a signed URL is a storage's: both have other clocks.
             if response.status in SUCCESS and not request.exact_headers:
                 self.server_clock.note(response.headers.get("Date"))

@@ -9,6 +9,7 @@ import sys
 import click
 
 from rebyte_async import __version__
+from rebyte_async._logging import LEVELS, VARIABLE
 from rebyte_async.cli.completion import ANSWERS_SHELL
 from rebyte_async.cli.exits import Exit, report_error
 from rebyte_async.cli.lazy import Entry, LazyGroup
@@ -27,6 +28,7 @@ Environment:
   REBYTE_BASE_URL   another address, such as an emulator's
   HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE
                     the network's proxy and certificate authorities
+  REBYTE_LOG        as --log
   NO_COLOR          no colors
 """
 
@@ -85,9 +87,16 @@ _SECTIONS = {
 @click.option(
     "--ca", metavar="FILE", help="A PEM file with the certificate authorities to trust, instead of the system's."
 )
-def group(proxy: str | None, ca: str | None) -> None:
+@click.option(
+    "--log",
+    type=click.Choice(LEVELS),
+    help="Write what the SDK does to stderr, from this level on: never a key, a prompt or a result.",
+)
+def group(proxy: str | None, ca: str | None, log: str | None) -> None:
     """Run coding agents on Rebyte's agent computers, and watch them work."""
     del proxy, ca  # `runtime.network_settings` reads them
+    if log is not None:
+        os.environ[VARIABLE] = log  # which the client reads
 
 
 @click.group(cls=LazyGroup, sections={"Commands": _BATCH})

@@ -268,7 +268,9 @@ class TurnReader:
             raise self._interrupted(reason) from error
         by_response = (isinstance(error, errors.APIError) and error.retry_after) or 0.0
         jittered = backoff(policy, max(1, self._failures), self._source.time.rng)
-        await self._wait(max(by_response, self._reconnection_time, jittered))
+        delay = max(by_response, self._reconnection_time, jittered)
+        _log.info("the stream of task %s connects again in %.2f s: %s", self._source.task_id, delay, error)
+        await self._wait(delay)
 
     @property
     def _reconnection_time(self) -> float:

@@ -13,6 +13,7 @@ from anyio import move_on_after, sleep_forever
 from attrs import frozen
 
 from rebyte_async import _validate
+from rebyte_async._logging import set_up_logging
 from rebyte_async._transport import LazyModule
 from rebyte_async.client import AsyncRebyte
 from rebyte_async.errors import ConfigurationError, WaitTimeoutError, WebhookPayloadError, WebhookVerificationError
@@ -105,6 +106,7 @@ class WebhookReceiver:
         drain_timeout: float = 30.0,
         _limits: Limits = Limits(),
     ) -> None:
+        set_up_logging()
         if not isinstance(cast("object", verifier), WebhookVerifier):
             raise ConfigurationError(f"verifier must be a WebhookVerifier, not {type(verifier).__name__}")
         counts = {"max_body": max_body, "concurrency": concurrency, "backlog": backlog, "buffer": buffer}

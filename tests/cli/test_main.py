@@ -51,6 +51,8 @@ _INNER = {
     ("rebyte_async._atomic", "open_private"),
     ("rebyte_async._atomic", "replace_file"),
     ("rebyte_async._atomic", "sync_file"),
+    ("rebyte_async._logging", "LEVELS"),  # what `--log` takes
+    ("rebyte_async._logging", "VARIABLE"),  # where it is read from
     ("rebyte_async._transport", "make_network"),  # the proxy and the authorities that `doctor` shows
     ("rebyte_async.batch.agent_computers", "MOST_WORKSPACES"),  # the limit that `--workspaces` shows in its help
     ("rebyte_async.batch.exports", "ExportFormat"),  # the formats of `write_outcomes`, for --format
@@ -231,3 +233,16 @@ async def test_a_full_disk(emulator: Emulator, arguments: str) -> None:
     await run_command("tasks", "create", "x", env=environment(emulator))
     finished = await run_redirected(*arguments.split(), redirection=">/dev/full", env=environment(emulator))
     assert (finished.code, finished.err) == (1, "error: No space left on device\n")
+
+
+async def test_log_writes_what_the_sdk_does() -> None:
+    """`--log` writes the SDK's log to stderr, and precedes `REBYTE_LOG`; a wrong one of these is a usage error."""
+    async with Emulator(pace=0) as emulator:
+        env = environment(emulator, REBYTE_LOG="error")
+        done = await run_command("--log", "debug", "tasks", "list", env=env)
+        quiet = await run_command("tasks", "list", env=env)
+        wrong = await run_command("tasks", "list", env=environment(emulator, REBYTE_LOG="loud"))
+    assert done.err.endswith("DEBUG rebyte_async: GET /v1/tasks: 200\n")
+    assert quiet.err == ""
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "REBYTE_LOG must be one of" in wrong.err
