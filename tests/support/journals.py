@@ -72,10 +72,10 @@ def write_journal(path: Path, rows: Iterable[dict[str, Any]], *, pid: int = 1) -
         connection.execute("PRAGMA journal_mode=WAL")
         create_tables(connection, facts)
         connection.execute("BEGIN")
-        connection.execute(save("runs"), (1, BEGIN, None, pid, None))
-        names = list(row("any"))
-        connection.executemany(insert("items", *names), ([values[name] for name in names] for values in rows))
-        connection.execute(COUNT_COMMIT, (False, 2))
+        run = {"run": 1, "started_at": BEGIN, "ended_at": None, "pid": pid, "note": None}
+        connection.execute(save("runs"), run)
+        connection.executemany(insert("items", *row("any")), rows)
+        connection.execute(COUNT_COMMIT, {"is_open": False, "commits": 2})
         connection.execute("COMMIT")
     connection.close()
     return path

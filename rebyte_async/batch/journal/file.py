@@ -59,7 +59,7 @@ class JournalFile:
             self._lock.record(self._batch_id, self._commits)
             self._lock.sync()
         self.connection.execute("BEGIN IMMEDIATE")
-        self.connection.execute(save("meta"), (_PLACE, quote(os.fsencode(path))))
+        self.connection.execute(save("meta"), {"name": _PLACE, "value": quote(os.fsencode(path))})
         self.commit()
         self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
@@ -72,7 +72,7 @@ class JournalFile:
 
     def _commit_and_count(self, lock: JournalLock, *, is_open: bool) -> None:
         count = self._commits + 1
-        if self.connection.execute(COUNT_COMMIT, (is_open, count)).rowcount != 1:
+        if self.connection.execute(COUNT_COMMIT, {"is_open": is_open, "commits": count}).rowcount != 1:
             raise JournalError("another process has written to the journal: only one run at a time can use it")
         self.connection.execute("COMMIT")
         self._commits = count

@@ -46,8 +46,8 @@ def create_tables(connection: sqlite3.Connection, facts: dict[str, str]) -> None
     connection.execute(f"PRAGMA user_version = {schema.VERSION}")
     for statement in schema.CREATE:
         connection.execute(statement)
-    connection.executemany(schema.save("meta"), facts.items())
-    connection.execute(schema.COUNT_COMMIT, (False, 1))
+    connection.executemany(schema.save("meta"), [{"name": name, "value": value} for name, value in facts.items()])
+    connection.execute(schema.COUNT_COMMIT, {"is_open": False, "commits": 1})
     connection.execute("COMMIT")
 
 

@@ -123,7 +123,10 @@ _RECENT = 200
 _SAMPLES = 3
 
 SELECT_STATE = "SELECT is_open, commits, total, check_sum FROM state"
-COUNT_COMMIT = "UPDATE state SET is_open = ?1, commits = ?2, check_sum = row_sum(?1, ?2, total) WHERE commits = ?2 - 1"
+COUNT_COMMIT = (
+    "UPDATE state SET is_open = :is_open, commits = :commits, check_sum = row_sum(:is_open, :commits, total) "
+    "WHERE commits = :commits - 1"
+)
 SELECT_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 SELECT_META = "SELECT name, value FROM meta"
 SELECT_NEXT_RUN = "SELECT coalesce(max(run), 0) + 1 FROM runs"
@@ -144,10 +147,9 @@ SELECT_AGENT_COMPUTERS = "SELECT slot, name, workspace_id, intent_at FROM worksp
 
 @cache
 def insert(table: str, *columns: str) -> str:
-    """Return the statement that adds a row with values for some columns, and none in the others."""
-    places = {column: f"?{number}" for number, column in enumerate(columns, 1)}
-    summed = ", ".join(places.get(column, "NULL") for column in COLUMNS[table])
-    values = ", ".join(places.values())
+    """Return the statement that adds a row with values for some columns, by their names, and none in the others."""
+    summed = ", ".join(f":{column}" if column in columns else "NULL" for column in COLUMNS[table])
+    values = ", ".join(f":{column}" for column in columns)
     return f"INSERT INTO {table} ({', '.join(columns)}, check_sum) VALUES ({values}, row_sum({summed}))"
 
 
@@ -161,11 +163,10 @@ def save(table: str) -> str:
 
 @cache
 def update(table: str, key: str, *columns: str) -> str:
-    """Return the statement that changes some columns of the row with a key. The key is its last value."""
-    places = {column: f"?{number}" for number, column in enumerate(columns, 1)}
-    changes = ", ".join(f"{column} = {place}" for column, place in places.items())
-    summed = ", ".join(places.get(column, column) for column in COLUMNS[table])
-    return f"UPDATE {table} SET {changes}, check_sum = row_sum({summed}) WHERE {key} = ?{len(columns) + 1}"
+    """Return the statement that changes some columns of the row with a key; it takes their values by their names."""
+    changes = ", ".join(f"{column} = :{column}" for column in columns)
+    summed = ", ".join(f":{column}" if column in columns else column for column in COLUMNS[table])
+    return f"UPDATE {table} SET {changes}, check_sum = row_sum({summed}) WHERE {key} = :{key}"
 
 
 def select_sums(table: str) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
+
+from attrs import asdict
 
 from rebyte_async.batch.journal import schema
 from rebyte_async.batch.journal.file import JournalFile, open_journal, open_temporary
@@ -59,7 +61,7 @@ class SqliteStore:
             if base_url is not None:
                 check_address(facts.get("base_url"), base_url, self.path)
                 if "base_url" not in facts:
-                    await self._query(schema.save("meta"), "base_url", base_url)
+                    await self._query(schema.save("meta"), {"name": "base_url", "value": base_url})
         except BaseException:
             await self.aclose()
             raise
@@ -89,22 +91,22 @@ class SqliteStore:
 
     async def update_run(self, run: int, *, ended_at: float | None = None, note: str | None = None) -> None:
         if ended_at is not None:
-            await self._query(schema.update("runs", "run", "ended_at"), ended_at, run)
+            await self._query(schema.update("runs", "run", "ended_at"), {"run": run, "ended_at": ended_at})
         if note is not None:
-            await self._query(schema.update("runs", "run", "note"), note, run)
+            await self._query(schema.update("runs", "run", "note"), {"run": run, "note": note})
 
     async def record_total(self, total: int) -> None:
-        await self._query(schema.save("meta"), "total", str(total))
+        await self._query(schema.save("meta"), {"name": "total", "value": str(total)})
 
     async def run_notes(self, *, before: int) -> list[str]:
-        return [note for (note,) in await self._query(schema.SELECT_NOTES, before)]
+        return [note for (note,) in await self._query(schema.SELECT_NOTES, (before,))]
 
     async def accept_items(self, items: Sequence[NewItem], run: int) -> list[ItemRecord | BatchError]:
         return await self._write(lambda c: [_accept(c, item, run) for item in items])
 
     async def update_items(self, records: Collection[ItemRecord], change: ItemChange) -> None:
         statement = schema.update("items", "position", *change)
-        rows = [(*change.values(), record.position) for record in records]
+        rows = [{**change, "position": record.position} for record in records]
 
         def job(connection: sqlite3.Connection) -> None:
             try:
@@ -143,21 +145,26 @@ class SqliteStore:
         return await self._query(schema.SELECT_SAMPLES)
 
     async def latest_intent(self, *, before: float) -> float | None:
-        return cast("float | None", (await self._query(schema.SELECT_LATEST_INTENT, before))[0][0])
+        return cast("float | None", (await self._query(schema.SELECT_LATEST_INTENT, (before,)))[0][0])
 
     async def min_clock_offset(self, *, since: float) -> float | None:
-        return cast("float | None", (await self._query(schema.SELECT_MIN_OFFSET, since))[0][0])
+        return cast("float | None", (await self._query(schema.SELECT_MIN_OFFSET, (since,)))[0][0])
 
     async def agent_computers(self) -> list[AgentComputerRecord]:
         return [AgentComputerRecord(*row) for row in await self._query(schema.SELECT_AGENT_COMPUTERS)]
 
     async def save_agent_computer(self, record: AgentComputerRecord) -> None:
         state = "creating" if record.workspace_id is None else "known"
-        await self._query(
-            schema.save("workspaces"), record.slot, record.name, state, record.workspace_id, record.intent_at
-        )
+        row = {
+            "slot": record.slot,
+            "name": record.name,
+            "state": state,
+            "workspace_id": record.workspace_id,
+            "intent_at": record.intent_at,
+        }
+        await self._query(schema.save("workspaces"), row)
 
-    async def _query(self, statement: str, *values: object) -> list[Any]:
+    async def _query(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[Any]:
         return await self._write(lambda c: c.execute(statement, values).fetchall())
 
     async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
@@ -169,7 +176,8 @@ class SqliteStore:
 
 def _begin_run(connection: sqlite3.Connection, started_at: float, pid: int) -> int:
     run: int = connection.execute(schema.SELECT_NEXT_RUN).fetchone()[0]
-    connection.execute(schema.save("runs"), (run, started_at, None, pid, None))
+    row = {"run": run, "started_at": started_at, "ended_at": None, "pid": pid, "note": None}
+    connection.execute(schema.save("runs"), row)
     return run
 
 
@@ -180,16 +188,15 @@ def _record(row: tuple[Any, ...]) -> ItemRecord:
 def _accept(connection: sqlite3.Connection, item: NewItem, run: int) -> ItemRecord | BatchError:
     row = connection.execute(schema.SELECT_ITEM, (item.key,)).fetchone()
     if row is None:
-        added = connection.execute(
-            _ADD_ITEM, (item.key, item.fingerprint, item.request, item.prompt_hash, run, "accepted", 0)
-        )
+        added = connection.execute(_ADD_ITEM, {**asdict(item), "run": run, "state": "accepted", "attempts": 0})
         return new_record(item, added.lastrowid or 0, run)
     record = _record(row)
     if (conflict := find_conflict(record, item, run)) is not None:
         return conflict
-    connection.execute(schema.update("items", "position", "run"), (run, record.position))
+    connection.execute(schema.update("items", "position", "run"), {"run": run, "position": record.position})
     if record.request != item.request:  # its metadata has changed
-        connection.execute(schema.update("items", "position", "request"), (item.request, record.position))
+        change = {"request": item.request, "position": record.position}
+        connection.execute(schema.update("items", "position", "request"), change)
         record.request = item.request
     record.run = run
     return record
@@ -202,9 +209,9 @@ def _reopen(connection: sqlite3.Connection, statuses: tuple[str, ...], keys: set
         if keys is not None and key not in keys:
             continue
         if task_id is not None:
-            connection.execute(schema.save("former_tasks"), (task_id, position))
+            connection.execute(schema.save("former_tasks"), {"task_id": task_id, "position": position})
         change = reopen_change(status, intent_at)
-        connection.execute(schema.update("items", "position", *change), (*change.values(), position))
+        connection.execute(schema.update("items", "position", *change), {**change, "position": position})
         count += 1
     return count
 
