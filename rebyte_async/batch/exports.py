@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -17,7 +16,7 @@ from rebyte_async._atomic import write_file
 from rebyte_async.batch.journal.reader import JournalReader
 from rebyte_async.batch.outcomes import BatchOutcome
 from rebyte_async.errors import ConfigurationError
-from rebyte_async.types.values import allow_deep, to_json_value
+from rebyte_async.types.values import to_json_value, write_json
 
 __all__ = ["write_outcomes"]
 
@@ -113,7 +112,7 @@ def _to_cell(value: object, *, guard: bool) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        return allow_deep(lambda: json.dumps(value, ensure_ascii=False))
+        return write_json(value, ensure_ascii=False)
     return guard_cell(value) if guard else value
 
 
@@ -132,8 +131,7 @@ def to_document(outcome: BatchOutcome) -> dict[str, Any]:
 def to_jsonl(outcomes: Iterable[BatchOutcome]) -> Iterator[str]:
     """Write each outcome as one line of JSON, in ASCII alone: whatever a terminal would obey is escaped."""
     for outcome in outcomes:
-        document = to_document(outcome)
-        yield allow_deep(lambda: json.dumps(document)) + "\n"  # noqa: B023 - called at once
+        yield write_json(to_document(outcome)) + "\n"
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:

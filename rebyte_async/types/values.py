@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from enum import Enum
 from functools import cache
@@ -16,7 +15,7 @@ import attrs
 
 _LONGEST_SHOWN = 80
 """Characters of one field in a repr; a longer string is cut, and a longer collection counted."""
-_DEEPER = 10_000  # calls: several for each of the about 1,000 levels that a parser takes
+_NOTHING = object()
 
 
 class Value:
@@ -37,7 +36,7 @@ class Value:
 
     def to_json(self) -> str:
         """Return the value as a JSON document on one line, with the fields of `to_dict`."""
-        return allow_deep(lambda: json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":")))
+        return write_json(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
 
     def _to_fields(self) -> Mapping[str, object]:
         """Return the fields for JSON, under the names that the API uses."""
@@ -111,16 +110,36 @@ def _to_text(value: object) -> str | float:
     return value.isoformat() if isinstance(value, date) else str(value)  # a member of an enum is a plain string then
 
 
-def allow_deep(write: Callable[[], str]) -> str:
-    """Write a document that may be nested more deeply than Python calls functions: as deeply as one can be read."""
-    limit = sys.getrecursionlimit()
+def write_json(document: object, **options: Any) -> str:
+    """Write JSON's types as `json.dumps` does, with its options, but however deeply they are nested."""
+    encoder = json.JSONEncoder(**options)
     try:
-        return write()
+        return encoder.encode(document)
     except RecursionError:
-        sys.setrecursionlimit(limit + _DEEPER)
-        return write()
-    finally:
-        sys.setrecursionlimit(limit)
+        return "".join(_write_deep(document, encoder))
+
+
+def _write_deep(document: object, encoder: json.JSONEncoder) -> Iterator[str]:
+    pending: list[tuple[str, Any]] = [("", document)]
+    """Values that are to be written, the next one last, and what comes before each."""
+    while pending:
+        before, value = pending.pop()
+        yield before
+        if isinstance(value, dict) and value:
+            fields = cast("dict[str, Any]", value)
+            members = [(encoder.encode(name) + encoder.key_separator, inner) for name, inner in fields.items()]
+            pending += _enclose("{", members, "}", encoder.item_separator)
+        elif isinstance(value, list) and value:
+            pending += _enclose("[", [("", inner) for inner in cast("Any", value)], "]", encoder.item_separator)
+        elif value is not _NOTHING:
+            yield encoder.encode(value)
+
+
+def _enclose(start: str, members: Sequence[tuple[str, Any]], end: str, separator: str) -> list[tuple[str, Any]]:
+    """Return a container's values for `_write_deep`."""
+    (first, value), *rest = members
+    later = [(separator + before, inner) for before, inner in rest]
+    return [(end, _NOTHING), *reversed(later), (start + first, value)]
 
 
 def _show(value: object) -> str:
@@ -133,11 +152,17 @@ def _show(value: object) -> str:
         case date():
             return value.isoformat()
         case tuple() | list() | set() | frozenset() | Mapping():
-            items = cast("Sequence[object]", value)
-            shown = allow_deep(lambda: repr(items))
-            return shown if len(shown) <= _LONGEST_SHOWN else f"<{len(items)} items>"
+            return _show_items(cast("Sequence[object]", value))
         case _:
             return repr(value)
+
+
+def _show_items(items: Sequence[object]) -> str:
+    try:
+        shown = repr(items)
+    except RecursionError:  # it is long then
+        shown = ""
+    return shown if 0 < len(shown) <= _LONGEST_SHOWN else f"<{len(items)} items>"
 
 
 def _to_cell(value: object) -> str:

@@ -232,8 +232,8 @@ def test_a_change_that_no_run_made_is_named(tmp_path: Path, statement: str, mess
     path = write_journal(tmp_path / NAME, [row("a"), row("b")])
     with closing(sqlite3.connect(path)) as connection, connection:
         add_row_sum(connection)
-        connection.execute(save("former_tasks"), ("task-c", 1))
-        connection.execute(COUNT_COMMIT, (False, 3))
+        connection.execute(save("former_tasks"), {"task_id": "task-c", "position": 1})
+        connection.execute(COUNT_COMMIT, {"is_open": False, "commits": 3})
         connection.execute(statement)
     with pytest.raises(JournalError, match=f"is damaged: {message}"):
         read_journal(path)

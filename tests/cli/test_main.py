@@ -61,6 +61,8 @@ _INNER = {
     ("rebyte_async.resources.options", "OPTIONS"),  # the names and the help of a task's options are listed once
     ("rebyte_async.resources.options", "CreateOptions"),  # their type, for **options
     ("rebyte_async.resources.waiting", "cancel_until_terminal"),  # as `run(cancel_remote=True)` cancels
+    ("rebyte_async.types.values", "to_json_value"),  # how `to_dict` converts values
+    ("rebyte_async.types.values", "write_json"),  # how `to_json` writes them, however deeply they are nested
 }
 """What the command imports though users can't, and why."""
 

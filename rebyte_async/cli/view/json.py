@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, TextIO, TypeGuard, cast
 
 import attrs
@@ -13,8 +9,8 @@ import click
 from attrs import define
 
 from rebyte_async.cli.view.base import Finished, Interrupted, View
-from rebyte_async.cli.view.text import allow_deep
 from rebyte_async.types import TaskEvent
+from rebyte_async.types.values import to_json_value, write_json
 
 _FIELDS = ("event_type", "seq", "task_id", "prompt_id", "event_key", "timestamp", "payload")
 
@@ -28,20 +24,14 @@ def to_document(value: object) -> Any:
     """Turn a value into JSON's types: models become objects, times ISO 8601, and NaN and Infinity null."""
     if is_model(value):
         return {name: to_document(inner) for name, inner in public_fields(value)}
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): to_document(inner) for key, inner in cast("Mapping[object, object]", value).items()}
-    if isinstance(value, tuple | list):
-        return [to_document(inner) for inner in cast("list[object]", value)]
-    return value
+    if isinstance(value, tuple):
+        return [to_document(inner) for inner in cast("tuple[object, ...]", value)]
+    return to_json_value(value)
 
 
 def to_json_line(value: object) -> str:
     """Write a value as one line of JSON, in ASCII alone: whatever a terminal would obey is escaped."""
-    return allow_deep(lambda: json.dumps(to_document(value), default=str))
+    return write_json(to_document(value))
 
 
 def is_model(value: object) -> TypeGuard[attrs.AttrsInstance]:

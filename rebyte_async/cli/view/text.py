@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
@@ -14,6 +12,7 @@ from rich.filesize import decimal
 
 from rebyte_async import TextAssembler
 from rebyte_async.types import FileRef, Question, TaskEvent, TaskResult
+from rebyte_async.types.values import write_json
 
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colors, the cursor, erasing
@@ -34,7 +33,6 @@ _TABLE: dict[int, str | None] = {
     ord("\t"): "    ",
 }
 _LONGEST_LINE = 500
-_DEEPER = 10_000  # calls: several for each of the about 1,000 levels that a parser takes
 _LONGEST_VALUE = 80
 _LONGEST_OUTPUT = 100_000
 """Characters of an output that are looked at: more can't be shown, and sanitizing them would take time."""
@@ -197,16 +195,4 @@ def _short(value: object) -> str:
 
 
 def _json(value: object) -> str:
-    return allow_deep(lambda: json.dumps(value, ensure_ascii=False, default=str))
-
-
-def allow_deep(write: Callable[[], str]) -> str:
-    """Write a document that may be nested more deeply than Python calls functions: as deeply as one can be read."""
-    limit = sys.getrecursionlimit()
-    try:
-        return write()
-    except RecursionError:
-        sys.setrecursionlimit(limit + _DEEPER)
-        return write()
-    finally:
-        sys.setrecursionlimit(limit)
+    return write_json(value, ensure_ascii=False, default=str)
