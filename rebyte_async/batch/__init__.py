@@ -5,6 +5,7 @@ from __future__ import annotations
 from rebyte_async.batch.exports import write_outcomes
 from rebyte_async.batch.items import BatchItem, parse_jsonl, read_jsonl
 from rebyte_async.batch.journal import Journal
+from rebyte_async.batch.journal.postgres import PostgresJournal
 from rebyte_async.batch.journal.reader import JournalCounts, JournalItem, JournalReader, JournalRun, read_journal
 from rebyte_async.batch.outcomes import BatchOutcome, BatchStatus
 from rebyte_async.batch.progress import BatchProgress, RunningItem
@@ -24,6 +25,7 @@ __all__ = [
     "JournalItem",
     "JournalReader",
     "JournalRun",
+    "PostgresJournal",
     "RunningItem",
     "items_from_rows",
     "parse_jsonl",

@@ -159,20 +159,14 @@ class Reconciler:
 
     async def _describe(self, records: Sequence[ItemRecord], *, are_old: bool) -> list[AmbiguousCreate]:
         """Describe creates for the matching, with the earliest times at which they can have made their tasks."""
-        watermarks = await self._context.journal.earlier_watermarks()
+        bounds = _Bounds(self._context)
         if not are_old and self.watermark.value is not None:
-            watermarks.append(self.watermark.value)
+            bounds.own.append(self.watermark.value)
         creates: list[AmbiguousCreate] = []
-        offsets: dict[float, float | None] = {}
         for record in records:
             intent_at = record.intent_at or 0.0
-            earliest = 0.0
-            watermark = Watermark.at_intent(intent_at, watermarks)
-            if watermark is not None:
-                if (taken_at := watermark.taken_at) not in offsets:
-                    offsets[taken_at] = await self._context.journal.store.min_clock_offset(since=taken_at)
-                slack = self._context.tuning.clock_slack
-                earliest = watermark.earliest_task_time(intent_at, offsets[taken_at], slack)
+            watermark = await bounds.watermark_of(record)
+            earliest = 0.0 if watermark is None else await bounds.find_earliest(record, watermark)
             request = json.loads(record.request)
             create = AmbiguousCreate(
                 position=record.position,
@@ -189,3 +183,39 @@ class Reconciler:
             )
             creates.append(create)
         return creates
+
+
+@define(eq=False)
+class _Bounds:
+    """Finds when ambiguous creates can have made their tasks at the earliest."""
+
+    context: RunContext
+    own: list[Watermark] = field(factory=list[Watermark], init=False)  # that of this run, if it counts
+    _earlier: list[Watermark] | None = field(default=None, init=False)
+    _of_runs: dict[int, Watermark | None] = field(factory=dict[int, "Watermark | None"], init=False)
+    _offsets: dict[tuple[float, int | None], float | None] = field(
+        factory=dict[tuple[float, "int | None"], "float | None"], init=False
+    )
+
+    async def watermark_of(self, record: ItemRecord) -> Watermark | None:
+        """Return a watermark that was taken before an item's intent: by the run that recorded it, where that is known.
+
+        Otherwise the times say which. They are those of one machine then, while runs that share a store have many.
+        """
+        journal, run = self.context.journal, record.intent_run
+        if run is not None:
+            if run not in self._of_runs:
+                self._of_runs[run] = await journal.watermark_of(run)
+            return self._of_runs[run]
+        if self._earlier is None:
+            self._earlier = await journal.earlier_watermarks()
+        return Watermark.at_intent(record.intent_at or 0.0, [*self._earlier, *self.own])
+
+    async def find_earliest(self, record: ItemRecord, watermark: Watermark) -> float:
+        """Return the earliest time, by the clock of tasks, at which the create can have made its task."""
+        key = (watermark.taken_at, record.intent_run)
+        if key not in self._offsets:
+            store = self.context.journal.store
+            self._offsets[key] = await store.min_clock_offset(since=watermark.taken_at, run=record.intent_run)
+        slack = self.context.tuning.clock_slack
+        return watermark.earliest_task_time(record.intent_at or 0.0, self._offsets[key], slack)

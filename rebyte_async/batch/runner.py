@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -16,7 +15,7 @@ from rebyte_async._validate import count, seconds
 from rebyte_async.batch.agent_computers import check_workspaces
 from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.inputs import Items, check_items, open_reader
-from rebyte_async.batch.journal import RunJournal, store_at
+from rebyte_async.batch.journal import JournalAt, RunJournal, store_at
 from rebyte_async.batch.outcomes import BatchOutcome, OutcomeQueue
 from rebyte_async.batch.progress import BatchProgress
 from rebyte_async.batch.scheduler import Scheduler
@@ -144,8 +143,9 @@ class BatchRunner:
     Args:
         client: The client. It has to stay open during the run.
         concurrency: How many tasks may be open at once, at least 1. Those that an earlier run left open count.
-        journal: The path of the journal, which is created if it doesn't exist. None keeps the journal only during the
-            run, so that nothing survives this process.
+        journal: The path of the journal, which is created if it doesn't exist, or a `PostgresJournal`, whose batch no
+            other may use meanwhile (`BatchWorker` shares it). None keeps the journal only during the run, so that
+            nothing survives this process.
         max_new_tasks: How many tasks one run may make; items beyond it end `skipped`, and the next run starts them.
             An ambiguous create that can't be decided counts.
         on_ambiguous: What happens to an item whose create is ambiguous: `reconcile` looks for its task, `report` ends
@@ -169,7 +169,7 @@ class BatchRunner:
         client: AsyncRebyte,
         *,
         concurrency: int = 32,
-        journal: str | os.PathLike[str] | None = None,
+        journal: JournalAt = None,
         max_new_tasks: int | None = None,
         on_ambiguous: Literal["reconcile", "report"] = "reconcile",
         reconcile_settle: float = 5,

@@ -20,7 +20,8 @@ ENDED: ItemChange = {"state": "ended", "status": "failed", "error": "No", "ended
 @pytest.fixture(params=STORES.values(), ids=list(STORES))
 def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], JournalStore]:
     """Make a store of the journal of this test; it isn't open."""
-    return lambda: request.param(tmp_path)
+    make: Callable[[], JournalStore] = request.param(tmp_path, lambda: request.getfixturevalue("postgres"))
+    return make
 
 
 @pytest.fixture

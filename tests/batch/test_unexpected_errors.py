@@ -7,7 +7,7 @@ import re
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -286,8 +286,12 @@ class _Database:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
 
-    def commit(self) -> None:
-        self.connection.execute("COMMIT")
+    def run(self, jobs: Sequence[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
+        with self.connection:
+            return [job(self.connection) for job in jobs]
+
+    def explain(self, error: BaseException) -> errors.JournalError | None:
+        return errors.JournalError("the disk is full") if isinstance(error, sqlite3.Error) else None
 
     def close(self) -> None:
         self.connection.close()

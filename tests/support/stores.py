@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from rebyte_async.batch.journal import JournalStore
+from rebyte_async.batch.journal import JournalStore, store_at
 from rebyte_async.batch.journal.sqlite import SqliteStore
+from support.postgres import Postgres
 
-STORES: dict[str, Callable[[Path], JournalStore]] = {
-    "sqlite": lambda folder: SqliteStore(folder / "run.sqlite3"),
+STORES: dict[str, Callable[[Path, Callable[[], Postgres]], Callable[[], JournalStore]]] = {
+    "sqlite": lambda folder, _: lambda: SqliteStore(folder / "run.sqlite3"),
+    "postgres": lambda _, server: _in_database(server()),
 }
-"""For each kind of store, what makes one that isn't open. Two that are given one folder keep one journal."""
+"""For each kind of store, what makes a maker of stores that aren't open. Those of one maker keep one journal."""
+
+
+def _in_database(server: Postgres) -> Callable[[], JournalStore]:
+    journal = server.make_journal()
+    return lambda: store_at(journal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rebyte_async.batch.journal.file import journal_files
-from rebyte_async.batch.journal.journal import Journal, RunJournal, store_at
+from rebyte_async.batch.journal.journal import Journal, JournalAt, RunJournal, store_at
 from rebyte_async.batch.journal.reader import JournalCounts, JournalItem, JournalReader, JournalRun, read_journal
 from rebyte_async.batch.journal.records import AgentComputerRecord, ItemRecord, NewItem
 from rebyte_async.batch.journal.store import DuplicateTaskError, JournalStore
@@ -13,6 +13,7 @@ __all__ = [
     "DuplicateTaskError",
     "ItemRecord",
     "Journal",
+    "JournalAt",
     "JournalCounts",
     "JournalItem",
     "JournalReader",

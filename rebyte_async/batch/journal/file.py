@@ -8,8 +8,10 @@ import tempfile
 import time
 import uuid
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from rebyte_async._atomic import replace_file
@@ -48,6 +50,8 @@ class JournalFile:
 
     def __init__(self, connection: sqlite3.Connection, lock: JournalLock | None = None, commits: int = 0) -> None:
         self.connection = connection
+        self.name = "(temporary)"
+        """What errors call the journal."""
         self._lock = lock
         self._commits = commits
         self._changes = connection.total_changes
@@ -62,6 +66,27 @@ class JournalFile:
         self.connection.execute(save("meta"), {"name": _PLACE, "value": quote(os.fsencode(path))})
         self.commit()
         self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def run(self, jobs: Sequence[Callable[[sqlite3.Connection], Any]]) -> list[Any]:
+        """Run jobs in one transaction, and return their values. If one raises, nothing is written."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            values = [job(self.connection) for job in jobs]
+            self.commit()
+        except BaseException:
+            with suppress(sqlite3.Error):  # SQLite has rolled back itself where the disk is full
+                self.connection.execute("ROLLBACK")
+            raise
+        return values
+
+    def explain(self, error: BaseException) -> JournalError | None:
+        """Return the error of this and all later writes, if the file can't be written any more."""
+        if not isinstance(error, sqlite3.Error):
+            return None
+        return JournalError(
+            f"can't write the journal {self.name}: {error}. What was written before is safe: remove the cause and run "
+            "the batch again, and it continues where it stopped"
+        )
 
     def commit(self) -> None:
         """Commit what was written, and count the commit if that was something."""

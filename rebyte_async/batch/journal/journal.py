@@ -7,11 +7,12 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, TypeAlias, Unpack
 
 from attrs import define, evolve, field
 
 from rebyte_async.batch.evidence import Watermark
+from rebyte_async.batch.journal.postgres import PostgresJournal
 from rebyte_async.batch.journal.records import AgentComputerRecord, ItemChange, ItemRecord, NewItem, check_statuses
 from rebyte_async.batch.journal.sqlite import SqliteStore
 from rebyte_async.batch.journal.store import JournalStore
@@ -21,18 +22,24 @@ _DATE_ERROR = 3.0
 """Seconds that two readings of the server's clock may differ at most: a `Date` header has whole seconds."""
 _TICK = 0.001
 
+JournalAt: TypeAlias = str | os.PathLike[str] | PostgresJournal | None
+"""Where a journal is: at the path of a file, in a database, or only in memory (None)."""
 
-def store_at(place: str | os.PathLike[str] | None) -> JournalStore:
+
+def store_at(place: JournalAt) -> JournalStore:
     """Return the store for the `journal` of a batch, not opened yet.
 
     Raises:
         ConfigurationError: There can be no journal at such a place.
     """
+    if isinstance(place, PostgresJournal):
+        store: JournalStore = place.import_module("store").PostgresStore(place)
+        return store
     return SqliteStore(place)
 
 
 class Journal:
-    """A batch's journal, open for writing: one SQLite file, whose tables docs/batch.md describes.
+    """A batch's journal, open for writing: one SQLite file, or a batch in PostgreSQL.
 
     A `BatchRunner` opens the journal of its runs itself. This class is for work between runs:
 
@@ -43,14 +50,15 @@ class Journal:
     returns.
 
     Args:
-        path: The file, which is created if there is none; None keeps the journal while this object is open.
+        path: The file, which is created if there is none; a `PostgresJournal`, whose batch is made if there is none; or
+            None, which keeps the journal while this object is open.
         base_url: The address of the API. It is recorded, and a journal of another address is refused.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None, *, base_url: str | None = None) -> None:
+    def __init__(self, path: JournalAt, *, base_url: str | None = None) -> None:
         self._store = store_at(path)
-        self.path: Path | None = None if path is None else Path(path)
-        """The file."""
+        self.path: Path | None = None if path is None or isinstance(path, PostgresJournal) else Path(path)
+        """The file, if it is one."""
         self.batch_id: str = ""
         """The batch's id, made with the journal."""
         self._base_url = base_url
@@ -142,6 +150,10 @@ class RunJournal:
         notes = await self.store.run_notes(before=self._run)
         return [watermark for note in notes if (watermark := Watermark.from_note(note)) is not None]
 
+    async def watermark_of(self, run: int) -> Watermark | None:
+        """Return the watermark of a run, which was recorded before its first intent."""
+        return Watermark.from_note(await self.store.run_note(run))
+
     async def accept(self, items: Sequence[NewItem]) -> list[ItemRecord | BatchError]:
         """Record items as taken in. In the place of an item that can't be accepted comes the reason."""
         return await self.store.accept_items(items, self._run)
@@ -150,6 +162,7 @@ class RunJournal:
         """Record that a create is about to be sent. It must not be sent before this returns."""
         attempts = record.attempts + 1
         await self._change([record], state="creating", attempts=attempts, intent_at=now, workspace_id=workspace_id)
+        record.intent_run = self._run
 
     async def clear_intent(self, record: ItemRecord) -> None:
         """Record that the create has certainly made no task, and that the server didn't read it."""

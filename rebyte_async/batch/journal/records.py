@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from rebyte_async.batch.outcomes import BatchOutcome, explain_end
 from rebyte_async.errors import BatchError, ConfigurationError
@@ -69,6 +69,8 @@ class ItemRecord:
     error: str | None = None
     started_at: float | None = None
     ended_at: float | None = None
+    intent_run: int | None = field(default=None, eq=False)
+    """The run that recorded the intent, if the store is shared: each of its runs has its own clock and watermark."""
 
     def apply(self, change: ItemChange) -> None:
         for name, value in change.items():

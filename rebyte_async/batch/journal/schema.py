@@ -131,6 +131,7 @@ SELECT_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 SELECT_META = "SELECT name, value FROM meta"
 SELECT_NEXT_RUN = "SELECT coalesce(max(run), 0) + 1 FROM runs"
 SELECT_NOTES = "SELECT note FROM runs WHERE run < ? AND note IS NOT NULL"
+SELECT_NOTE = "SELECT note FROM runs WHERE run = ?"
 SELECT_LAST_RUN = "SELECT started_at, ended_at, pid FROM runs ORDER BY run DESC LIMIT 1"
 
 SELECT_ITEM = f"SELECT {ITEM_COLUMNS} FROM items WHERE key = ?"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import anyio
 from attrs import asdict
 
 from rebyte_async.batch.journal import schema
@@ -51,7 +52,7 @@ class SqliteStore:
         if path is not None and "\0" in str(path):
             raise ConfigurationError(f"journal must be a path, without NUL characters, not {str(path)!r:.80}")
         self.path: Path | None = None if path is None else Path(path)
-        self._writer: Writer | None = None
+        self._writer: Writer[sqlite3.Connection] | None = None
 
     async def open(self, base_url: str | None) -> str:
         self._writer = Writer(str(self.path or "(temporary)"), self._connect)
@@ -80,7 +81,12 @@ class SqliteStore:
                 raise JournalError(f"can't open the journal {self.path}: it is not a regular file")
         except OSError as error:
             raise JournalError(f"can't open the journal {self.path}: {error.strerror or error}") from error
-        return open_journal(path)
+        opened = open_journal(path)
+        opened.name = str(self.path)
+        return opened
+
+    async def hold(self) -> None:
+        await anyio.sleep_forever()  # the lock of a file isn't lost while its process runs
 
     async def aclose(self) -> None:
         if self._writer is not None:
@@ -100,6 +106,10 @@ class SqliteStore:
 
     async def run_notes(self, *, before: int) -> list[str]:
         return [note for (note,) in await self._query(schema.SELECT_NOTES, (before,))]
+
+    async def run_note(self, run: int) -> str | None:
+        found = await self._query(schema.SELECT_NOTE, (run,))
+        return found[0][0] if found else None
 
     async def accept_items(self, items: Sequence[NewItem], run: int) -> list[ItemRecord | BatchError]:
         return await self._write(lambda c: [_accept(c, item, run) for item in items])
@@ -147,7 +157,8 @@ class SqliteStore:
     async def latest_intent(self, *, before: float) -> float | None:
         return cast("float | None", (await self._query(schema.SELECT_LATEST_INTENT, (before,)))[0][0])
 
-    async def min_clock_offset(self, *, since: float) -> float | None:
+    async def min_clock_offset(self, *, since: float, run: int | None = None) -> float | None:
+        del run  # which recorded an intent isn't known here
         return cast("float | None", (await self._query(schema.SELECT_MIN_OFFSET, (since,)))[0][0])
 
     async def agent_computers(self) -> list[AgentComputerRecord]:

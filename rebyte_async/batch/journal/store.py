@@ -13,6 +13,18 @@ class DuplicateTaskError(JournalError):
     """A task was to be recorded for an item, and another item of the batch has it."""
 
 
+class JournalLostError(JournalError):
+    """The session with the journal's database was lost, or can't be made: another one may succeed."""
+
+
+class BatchBudgetError(BatchError):
+    """All the tasks were made that the batch may make."""
+
+
+class BatchFullError(BatchError):
+    """As many tasks are open as the batch may have open."""
+
+
 class JournalStore(Protocol):
     """Keeps the journal of one batch. `tests/batch/test_journal_store.py` tests these promises on every store.
 
@@ -25,10 +37,8 @@ class JournalStore(Protocol):
     - Every failure is a `JournalError`, never an exception of the database. After a failure of the store itself (a full
       disk, a lost connection) it refuses all further writes.
 
-    The SQLite store lets one process in at a time. A store that several runs share on a server keeps to the same calls,
-    with `ItemRecord.run` as the owner of a record. `begin_run` registers the run as alive, and the store itself renews
-    that until `aclose`. `accept_items` and `records_in_state` return only records without another live owner, and make
-    this run their owner. `update_items` refuses a record whose owner has changed since.
+    A store lets one user in at a time: the SQLite store one process, the PostgreSQL store one session of the database.
+    Its workers share a batch beyond this protocol, by `ShardedStore`.
     """
 
     async def open(self, base_url: str | None) -> str:
@@ -42,6 +52,10 @@ class JournalStore(Protocol):
             JournalError: It is damaged or not complete, not a journal, of another version, or can't be reached.
             BatchError: It is of a batch on another address.
         """
+        ...
+
+    async def hold(self) -> None:
+        """Keep the journal open until cancelled; raise JournalError as soon as it is known to be lost."""
         ...
 
     async def aclose(self) -> None:
@@ -62,6 +76,10 @@ class JournalStore(Protocol):
 
     async def run_notes(self, *, before: int) -> list[str]:
         """Return the notes of the runs that began before a run."""
+        ...
+
+    async def run_note(self, run: int) -> str | None:
+        """Return the note of a run; None where it has none."""
         ...
 
     async def accept_items(self, items: Sequence[NewItem], run: int) -> list[ItemRecord | BatchError]:
@@ -121,8 +139,10 @@ class JournalStore(Protocol):
         """Return the time of the last intent before a time; None if there is none."""
         ...
 
-    async def min_clock_offset(self, *, since: float) -> float | None:
+    async def min_clock_offset(self, *, since: float, run: int | None = None) -> float | None:
         """Return the least `started_at - intent_at` among items with a task whose intent isn't before a time.
+
+        In a shared store, only the intents that `run` recorded count: machines have clocks of their own.
 
         It is negative where the clock of the intents is ahead of the clock of tasks; None if there is no such item.
         """

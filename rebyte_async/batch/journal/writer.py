@@ -1,36 +1,36 @@
-"""Group commit: writes to a SQLite file run in one thread, and those asked for during a commit share the next one."""
+"""Group commit: writes to a database run in one thread, and those asked for during a commit share the next one."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from rebyte_async.errors import JournalError
 
 T = TypeVar("T")
+C = TypeVar("C")
+C_co = TypeVar("C_co", covariant=True)
 _MOST_TOGETHER = 1_000
 """Writes in one commit."""
 
-Job: TypeAlias = "Callable[[sqlite3.Connection], Any]"
+Job: TypeAlias = "Callable[[C], Any]"
+"""What a writer is asked to do with a connection."""
 Result: TypeAlias = "tuple[Any, BaseException | None]"
 """The value of a job, or its error. A future can't hold every error: it refuses StopIteration."""
 
 
-class Database(Protocol):
+class Database(Protocol[C_co]):
     """What the jobs of a writer write to."""
 
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """The connection, in which no transaction is under way."""
+    def run(self, jobs: Sequence[Callable[[C_co], Any]]) -> list[Any]:
+        """Run jobs in one transaction, in their order, and return their values. If one raises, nothing is written."""
         ...
 
-    def commit(self) -> None:
-        """Commit the transaction that is under way."""
+    def explain(self, error: BaseException) -> JournalError | None:
+        """Return the error of this and all later writes, if the database itself has failed."""
         ...
 
     def close(self) -> None:
@@ -38,25 +38,25 @@ class Database(Protocol):
         ...
 
 
-class Writer:
+class Writer(Generic[C]):
     """Owns an open database and the thread that is the only one to use it.
 
     The queue and the other state belong to the event loop, which hands the thread one commit at a time. No task drains
     the queue: a loop that shuts down cancels all tasks, and just then the last writes matter.
 
     Args:
-        name: The file's name in errors.
+        name: The journal's name in errors.
         connect: Opens the database, in the thread.
     """
 
-    def __init__(self, name: str, connect: Callable[[], Database]) -> None:
+    def __init__(self, name: str, connect: Callable[[], Database[C]]) -> None:
         self._name = name
         self._connect = connect
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="rebyte-batch-journal")
-        self._database: Database | None = None
+        self._database: Database[C] | None = None
         """Used in the thread only."""
-        self._queue: deque[tuple[Job, asyncio.Future[Result]]] = deque()
+        self._queue: deque[tuple[Job[C], asyncio.Future[Result]]] = deque()
         self._is_committing = False
         self._closed: asyncio.Future[Result] | None = None
         """Set when `stop` was called; done when the database is closed."""
@@ -67,7 +67,7 @@ class Writer:
         """Start the thread, and open the database in it.
 
         Raises:
-            JournalError: The file can't be opened.
+            JournalError: The journal can't be opened.
             RuntimeError: There can be no thread.
         """
         try:
@@ -83,13 +83,13 @@ class Writer:
     def _open(self) -> None:
         self._database = self._connect()
 
-    async def write(self, job: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, job: Callable[[C], T]) -> T:
         """Run a job in a transaction. What it wrote is on disk when this returns.
 
         Jobs run in the order of their calls, also those whose callers are cancelled.
 
         Raises:
-            JournalError: The writer is stopped, or the file can't be written.
+            JournalError: The writer is stopped, or the journal can't be written.
             BaseException: What the job raised; nothing of it is written.
         """
         if self._failure is not None or self._closed is not None:
@@ -151,39 +151,25 @@ class Writer:
         if self._database is not None:
             self._database.close()
 
-    def _commit(self, jobs: Sequence[Job]) -> list[Result]:
+    def _commit(self, jobs: Sequence[Job[C]]) -> list[Result]:
         """Run jobs in one transaction. Runs in the thread, like all that follows."""
         if self._failure is not None:
             return [(None, self._failure)] * len(jobs)
+        if self._database is None:
+            return [(None, JournalError(f"the journal {self._name} isn't open"))] * len(jobs)
         try:
-            return self._run_in_transaction(jobs)
+            return [(value, None) for value in self._database.run(jobs)]
         except BaseException as error:  # noqa: BLE001 - raised to the caller of `write`
             if len(jobs) > 1:
                 # One of them can't be written. Alone, each gets its own result.
                 return [result for job in jobs for result in self._commit([job])]
             return [(None, self._explain(error))]
 
-    def _run_in_transaction(self, jobs: Sequence[Job]) -> list[Result]:
-        if self._database is None:
-            raise JournalError(f"the journal {self._name} isn't open")
-        connection = self._database.connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            results: list[Result] = [(job(connection), None) for job in jobs]
-            self._database.commit()
-        except BaseException:
-            with suppress(sqlite3.Error):  # SQLite has rolled back itself where the disk is full
-                connection.execute("ROLLBACK")
-            raise
-        return results
-
     def _explain(self, error: BaseException) -> BaseException:
-        """Turn a failure of the file into the error that this and all later writes raise."""
-        if not isinstance(error, sqlite3.Error):
+        """Turn a failure of the database into the error that this and all later writes raise."""
+        failure = None if self._database is None else self._database.explain(error)
+        if failure is None:
             return error
-        self._failure = JournalError(
-            f"can't write the journal {self._name}: {error}. What was written before is safe: remove the cause and run "
-            "the batch again, and it continues where it stopped"
-        )
-        self._failure.__cause__ = error
-        return self._failure
+        failure.__cause__ = error
+        self._failure = failure
+        return failure

@@ -1,0 +1,7 @@
+"""The journal of a batch in PostgreSQL. Only `journal` can be imported without its driver."""
+
+from __future__ import annotations
+
+from rebyte_async.batch.journal.postgres.journal import PostgresJournal, is_dsn
+
+__all__ = ["PostgresJournal", "is_dsn"]
