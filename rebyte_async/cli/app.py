@@ -40,7 +40,7 @@ _BATCH = {
         "batch_inspect:report", "Write a page on the batch of JOURNAL: a timeline, durations, failures, final results."
     ),
     "retry": Entry("batch:retry", "Run items of JOURNAL again that failed, together with those that haven't ended."),
-    "run": Entry("batch:run", "Run every line of ITEMS as a task; - reads them from stdin."),
+    "run": Entry("batch:run", "Run every line or row of ITEMS as a task; - reads them from stdin."),
     "status": Entry("batch_inspect:status", "Show how far the batch of JOURNAL is, also while it runs."),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import stat
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,22 +11,25 @@ from typing import Any
 import click
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.batch import BatchItem, Journal, parse_jsonl, read_journal, read_jsonl
+from rebyte_async.batch import BatchItem, Journal, read_journal
 from rebyte_async.batch.agent_computers import MOST_WORKSPACES
 from rebyte_async.cli.batch_inspect import journal_argument, read_locally, require_distinct
+from rebyte_async.cli.batch_items import ItemSource, item_options
 from rebyte_async.cli.batch_run import BatchJob
-from rebyte_async.cli.options import ANY_FILE, EXISTING_FILE_OR_STDIN, add_options, open_stdin
+from rebyte_async.cli.options import ANY_FILE, EXISTING_FILE_OR_STDIN, add_options
 from rebyte_async.resources.options import OPTIONS
 
 _RUN_EPILOG = f"""\b
-Example:
+Examples:
   rebyte-async batch run items.jsonl --journal run.sqlite3 --out outcomes.jsonl --concurrency 64
+  rebyte-async batch run rows.csv --prompt "Classify: {{text}}" --key id --journal run.sqlite3
 
 \b
 A line of ITEMS is a JSON object, such as
   {{"key": "row-17", "prompt": "Summarise the report", "files": ["reports/17.pdf"]}}
 
-After the prompt it may have {", ".join(OPTIONS)}.
+After the prompt it may have {", ".join(OPTIONS)} and metadata.
+With --prompt and --key, ITEMS has rows instead: a .csv or .tsv with a heading, or a .jsonl. All rows are checked first.
 
 The same command continues where it stopped, also after a crash: items that have ended aren't run again, and those that
 run are waited for. Ctrl-C stops it in order and leaves the tasks running; with --cancel-remote they are canceled. A
@@ -83,18 +85,20 @@ _run_options = add_options(
     type=ANY_FILE,
     help="The file in which every step is recorded; created if it doesn't exist.",
 )
+@item_options
 @_run_options
-def run(*, items: Path, journal: Path, out: Path | None, ordered: bool, **options: Any) -> int:
-    """Run every line of ITEMS as a task; - reads them from stdin. This costs money."""
-    stdin = open_stdin() if str(items) == "-" else None
-    require_distinct(journal, out=out, items=None if stdin else items)
+def run(
+    *, items: Path | None, source: ItemSource, journal: Path, out: Path | None, ordered: bool, **options: Any
+) -> int:
+    """Run every line or row of ITEMS as a task; - reads them from stdin. This costs money."""
+    require_distinct(journal, out=out, items=items)
     return BatchJob(
         journal=journal,
         out=out,
         options=options,
         ordered=ordered,
-        items=partial(parse_jsonl, stdin, name="stdin") if stdin else partial(read_jsonl, items),
-        count=(lambda: None) if stdin else partial(_count_lines, items),
+        items=source.open,
+        count=source.count,
     ).run()
 
 
@@ -137,14 +141,6 @@ def retry(
         prepare=reopen,
         is_whole=False,
     ).run()
-
-
-def _count_lines(path: Path) -> int | None:
-    """Count the items of a file; None for a pipe, which can be read only once."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        return None
-    with path.open("rb") as file:
-        return sum(1 for line in file if line.strip())
 
 
 def _read_open_items(journal: Path) -> Iterator[BatchItem]:

@@ -13,7 +13,7 @@ import pytest
 from cli.inline import run_inline
 from cli.process import environment
 
-from rebyte_async.batch import BatchProgress
+from rebyte_async.batch import BatchProgress, read_journal
 from rebyte_async.batch.journal.lock import Note
 from rebyte_async.cli.view.progress import PlainBatchView
 from rebyte_async.emulator import Drop, Emulator, Match, Status, fail, init, text
@@ -258,6 +258,97 @@ def test_another_process_has_the_journal(emulator: Emulator, tmp_path: Path) -> 
     assert "4711" in busy.err
     assert (tmp_path / "out.part").read_text() == "of the first\n"
     assert not out.exists()
+
+
+ROWS = ("--prompt", "Classify: {text}", "--key", "id")
+
+
+def test_rows_are_items(emulator: Emulator, tmp_path: Path) -> None:
+    """Each row of a table is a task, with its columns in the outcomes; the same command makes nothing new."""
+    table = tmp_path / "rows.csv"
+    table.write_bytes(b'\xef\xbb\xbfid,text,team\r\n1,"a, b",x\r\n2,c,y\r\n')
+    out, journal = tmp_path / "out", tmp_path / "j"
+    command = ("batch", "run", str(table), *ROWS, "--executor", "codex", "--journal", str(journal), "--out", str(out))
+    for _ in range(2):
+        done = run_inline(*command, env=environment(emulator))
+        assert (done.code, done.err.splitlines()[0].partition(" in ")[0]) == (0, "2 completed")
+    assert {key: line["metadata"] for key, line in outcomes(out).items()} == {
+        "1": {"text": "a, b", "team": "x"},
+        "2": {"text": "c", "team": "y"},
+    }
+    sent = [request.json() for request in emulator.log.select("POST", "/tasks")]
+    assert sorted((body["prompt"], body["executor"]) for body in sent) == [
+        ("Classify: a, b", "codex"),
+        ("Classify: c", "codex"),
+    ]
+    with read_journal(journal) as reader:
+        assert reader.total == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (b"id;text;team\n1;a;x\n", ("--delimiter", ";", "--format", "csv")),
+        (b"id\ttext\tteam\n1\ta\tx\n", ("--format", "tsv")),
+        (b"id\ttext\tteam\n1\ta\tx\n", ("--format", "csv", "--delimiter", "\\t")),
+        (b'{"id": 1, "text": "a", "team": "x"}\n', ("--format", "jsonl")),
+    ],
+)
+def test_rows_from_stdin(emulator: Emulator, tmp_path: Path, content: bytes, options: tuple[str, ...]) -> None:
+    """Rows come from stdin in each format, and some columns can be chosen for the outcomes."""
+    more = ("--metadata", "team", "--journal", str(tmp_path / "j"), "--out", "-")
+    done = run_inline("batch", "run", "-", *ROWS, *options, *more, env=environment(emulator), stdin=content)
+    assert done.code == 0
+    (line,) = map(json.loads, done.lines)
+    assert (line["key"], line["metadata"]) == ("1", {"team": "x"})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("id,txt\n1,a\n", "rows.csv, line 2: there is no column 'text' for the prompt; the columns are 'id', 'txt'"),
+        ("id,text\n1,a\n,b\n", "rows.csv, line 3: the key in the column 'id' is empty"),
+        ("id,text\n1,a\n2\n", "rows.csv, line 3: the row has 1 cell"),
+        ("id,text\n1,a\n2,\xff\n", "rows.csv, line 3: this isn't UTF-8"),
+        ("id,text\n1,a\n1,a\n", "rows.csv, line 3: the key '1' comes twice"),
+    ],
+)
+def test_a_bad_row_is_named(emulator: Emulator, tmp_path: Path, content: str, said: str) -> None:
+    """All rows are checked before anything is sent; a key that comes twice is found when its turn comes."""
+    (tmp_path / "rows.csv").write_bytes(content.encode("latin-1"))
+    command = ("batch", "run", str(tmp_path / "rows.csv"), *ROWS, "--journal", str(tmp_path / "j"))
+    done = run_inline(*command, env=environment(emulator))
+    assert done.code == 1
+    assert said in done.err
+    assert len(emulator.tasks) == ("twice" in said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("rows.csv",), "rows.csv has rows: say with --prompt what to do"),
+        (("rows.csv", "--prompt", "{text}"), "give both --prompt and --key"),
+        (("rows.jsonl", "--key", "id"), "give both --prompt and --key"),
+        (("rows.jsonl", "--delimiter", ";"), "give both --prompt and --key"),
+        (("rows.jsonl", "--model", "m"), "give both --prompt and --key"),
+        (("rows.csv", "--prompt", "{text", "--key", "id"), "prompt must be a text with {column} in it"),
+        (("rows.csv", *ROWS, "--delimiter", "ab"), "delimiter must be one character"),
+        (("rows.jsonl", *ROWS, "--delimiter", ";"), "JSON lines have no delimiter"),
+        (("rows.txt", *ROWS), "its name must end in .csv, .tsv or .jsonl"),
+        (("-", *ROWS), "say with --format how the rows of stdin are written"),
+    ],
+)
+def test_wrong_options_for_rows_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    """What doesn't go together is refused before anything is read, and the error says what to give."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("rows.csv", "rows.jsonl", "rows.txt"):
+        (tmp_path / name).write_text("")
+    done = run_inline("batch", "run", *arguments, "--journal", "j", env={})
+    assert done.code == 2
+    assert said in " ".join(done.err.split())
+    assert not (tmp_path / "j").exists()
 
 
 def test_export(tmp_path: Path) -> None:

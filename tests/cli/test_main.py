@@ -58,6 +58,14 @@ _INNER = {
     ("rebyte_async.batch.exports", "ExportFormat"),  # the formats of `write_outcomes`, for --format
     ("rebyte_async.batch.exports", "format_outcomes"),  # what it writes to a file, for standard output
     ("rebyte_async.batch.exports", "to_jsonl"),  # likewise
+    ("rebyte_async.batch.rows", "ItemMaker"),  # of `items_from_rows`: options are checked before anything is read
+    ("rebyte_async.batch.rows", "make_items"),  # likewise, for rows of standard input
+    ("rebyte_async.batch.tables", "FORMATS"),  # the formats of tables, for --format
+    ("rebyte_async.batch.tables", "TableFormat"),  # their type
+    ("rebyte_async.batch.tables", "check_delimiter"),  # --delimiter, checked as `items_from_rows` checks it
+    ("rebyte_async.batch.tables", "parse_table"),  # the rows of standard input
+    ("rebyte_async.batch.tables", "read_table"),  # those of a file whose name doesn't say how it is written
+    ("rebyte_async.batch.tables", "table_format"),  # what the name of a file says
     ("rebyte_async.resources.options", "OPTIONS"),  # the names and the help of a task's options are listed once
     ("rebyte_async.resources.options", "CreateOptions"),  # their type, for **options
     ("rebyte_async.resources.waiting", "cancel_until_terminal"),  # as `run(cancel_remote=True)` cancels
