@@ -26,7 +26,9 @@ PURE = [
 ]
 """The rooms that touch no socket: their tests need nothing but values, so that every branch can be covered."""
 
-PUBLIC = re.compile(r"rebyte_async(\.(types|errors|sse|client|streams|resources|webhooks|relay|_settings)\b.*|\.\w+)?")
+PUBLIC = re.compile(
+    r"rebyte_async(\.(types|errors|sse|client|streams|resources|webhooks|relay|otel|_settings)\b.*|\.\w+)?"
+)
 """The symbols that users annotate with; other rooms are complete by the strict check of the code itself."""
 LEAST_SYMBOLS = 500
 

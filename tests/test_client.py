@@ -186,7 +186,8 @@ SCRIPT = """
 import sys, asyncio
 import rebyte_async
 client = rebyte_async.AsyncRebyte("rbk_x")
-heavy = {"aiohttp", "cattrs", "orjson", "uvloop", "click", "rich", "cryptography", "pytest"} & set(sys.modules)
+extras = {"click", "cryptography", "opentelemetry", "orjson", "rich", "uvloop"}
+heavy = ({"aiohttp", "cattrs", "pytest"} | extras) & set(sys.modules)
 inside = [name for name in sys.modules if name.split(".")[1:2] in (["emulator"], ["cli"])]
 print(sorted(heavy), inside)
 """

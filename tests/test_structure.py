@@ -30,6 +30,7 @@ PUBLIC = (
     "rebyte_async.emulator.faults",
     "rebyte_async.emulator.script",
     "rebyte_async.errors",
+    "rebyte_async.otel",
     "rebyte_async.relay",
     "rebyte_async.resources",
     "rebyte_async.sse",

@@ -22,6 +22,7 @@ HOMES = (
     "rebyte_async.streams",
     "rebyte_async.sse",
     "rebyte_async.relay",
+    "rebyte_async.otel",
     "rebyte_async.batch",
     "rebyte_async.batch.journal",
     "rebyte_async.webhooks",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from rebyte_async._clock import Time
 from rebyte_async._retry import Outcome, next_delay
 from rebyte_async._settings import RetryPolicy, Timeouts
+from rebyte_async._tracing import Tracer, Tracing
 from rebyte_async._transport.aiohttp_internals import close_now
 from rebyte_async._transport.errors import hide_frames, is_transport_failure, translate
 from rebyte_async._transport.request import Request, StreamedBody, finite, send_following_redirects
@@ -64,10 +65,26 @@ class Attempts:
     throttle: Throttle = field(default=Factory(lambda self: ClientThrottle(self.time), takes_self=True))
     retry_budget: RetryBudget = field(factory=RetryBudget)
     counters: Counters = field(factory=Counters)
+    tracing: Tracing = field(factory=Tracing)
     server_clock: ServerClock = field(default=Factory(lambda self: ServerClock(self.time), takes_self=True))
 
-    async def run_attempts(self, endpoint: Endpoint, request: Request) -> Response:
+    def run_attempts(self, endpoint: Endpoint, request: Request) -> Coroutine[Any, Any, Response]:
         """Make as many attempts as are safe and allowed, and return the first success."""
+        tracer = self.tracing.tracer
+        return self._run_attempts(endpoint, request) if tracer is None else self._run_traced(tracer, endpoint, request)
+
+    async def _run_traced(self, tracer: Tracer, endpoint: Endpoint, request: Request) -> Response:
+        body = request.body if isinstance(request.body, bytes) else None
+        with tracer.start_call(request.method, request.template, request.url, request.task_id, body) as trace:
+            with trace.active():
+                headers = {} if request.exact_headers else trace.headers  # a signed URL is a storage's
+                origin_headers = {**request.origin_headers, **headers}
+                request = evolve(request, trace=trace, origin_headers=origin_headers)
+                response = await self._run_attempts(endpoint, request)
+            trace.on_response(response.status, response.body)
+            return response
+
+    async def _run_attempts(self, endpoint: Endpoint, request: Request) -> Response:
         await self.sessions.open()
         attempt = 0
         may_be_processed = False
@@ -145,6 +162,7 @@ class Attempts:
         what = (endpoint.method, endpoint.template, attempt, delay, failure)
         _log.info("%s %s: attempt %d failed, the next one in %.2f s: %s", *what)
         self.counters.retries += 1
+        request.trace.on_retry(failure, attempt, delay)
         try:
             await self.time.sleep(delay)
         except ConfigurationError as closed:

@@ -12,6 +12,7 @@ from attrs import define, field
 from multidict import istr
 from yarl import URL
 
+from rebyte_async._tracing import NO_CALL, CallTrace
 from rebyte_async._transport.aiohttp_internals import (
     close_after_response,
     fail_body_with_connection,
@@ -88,6 +89,7 @@ class Request:
     body: bytes | StreamedBody | None = field(default=None, repr=False)
     new_connection: bool = False  # whether the request needs a connection on which nothing was sent before
     exact_headers: bool = False  # whether exactly these headers are sent, as a signed URL wants it
+    trace: CallTrace = field(default=NO_CALL, repr=False)
     unpacks: bool = True  # whether aiohttp unpacks a compressed body of its response
     read_buffer: int | None = None  # the read buffer for its response, in bytes; None for aiohttp's own
     connect_timeout: float  # seconds for making a connection; `math.inf` for no limit

@@ -220,7 +220,7 @@ class IdleWatchdog:
 
     @property
     def received(self) -> int:
-        return sum(body.received for body in self._bodies)
+        return sum(body.received for body in tuple(self._bodies))  # a copy: metrics are read in threads
 
     def _schedule_sweep(self, idle_timeout: float | None) -> None:
         loop = asyncio.get_running_loop()

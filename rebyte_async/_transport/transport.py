@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import Factory, define, evolve, field
 from yarl import URL
 
+from rebyte_async._tracing import CallTrace
 from rebyte_async._transport.aiohttp_internals import disable_read_timeout, read_in_small_pieces
 from rebyte_async._transport.attempts import SUCCESS, Attempts
 from rebyte_async._transport.request import Body, Request, StreamedBody, finite
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _PYTHON = f"Python/{sys.version_info.major}.{sys.version_info.minor}"
 _HEADERS = {"User-Agent": f"rebyte-async/{__version__} {_PYTHON}", "Accept": "application/json"}
 _JSON_HEADERS = {**_HEADERS, "Content-Type": "application/json"}
+_NO_HEADERS: Mapping[str, str] = {}
 _HEALTH = Endpoint("GET", HEALTH_PATH)
 _SIGNED_PUT = Endpoint("PUT", "a signed URL")
 _STREAM_BUFFER = 16 * 1024
@@ -104,12 +106,19 @@ class Transport(Attempts):
         return await self.run_attempts(_HEALTH, evolve(request, url=url, origin_headers=self.headers))
 
     async def stream(
-        self, endpoint: Endpoint, *, ids: Mapping[str, str], idle_timeout: float, headers: Mapping[str, str]
+        self,
+        endpoint: Endpoint,
+        *,
+        ids: Mapping[str, str],
+        idle_timeout: float,
+        headers: Mapping[str, str],
+        origin_headers: Mapping[str, str] = _NO_HEADERS,
     ) -> BodyStream:
         """Open an event stream in one attempt; the caller reconnects."""
         request = self._make_request(endpoint, ids, {}, None)
         request = evolve(
             request,
+            origin_headers={**request.origin_headers, **origin_headers},
             # With compression a proxy would hold events back until it has a block of them.
             headers={**request.headers, "Accept": "text/event-stream", "Accept-Encoding": "identity", **headers},
             idle_timeout=idle_timeout,
@@ -120,19 +129,28 @@ class Transport(Attempts):
         response = await self.open_response(request, is_event_stream=True)
         return self._make_body_stream(request, response, _take_over_idle_timeout(request, response))
 
+    def trace_call(self, endpoint: Endpoint, *, ids: Mapping[str, str]) -> CallTrace:
+        """Begin the trace of a call whose attempts the caller makes, with `download`."""
+        request = self._make_request(endpoint, ids, {}, None)
+        return self.tracing.start_call(request.method, request.template, request.url, request.task_id)
+
     async def download(
         self,
         endpoint: Endpoint,
         *,
         ids: Mapping[str, str],
         headers: Mapping[str, str],
+        origin_headers: Mapping[str, str] = _NO_HEADERS,
         accept: Container[int] = SUCCESS,
     ) -> BodyStream:
         """Open a body that is read as it comes, in one attempt; the caller tries again."""
         request = self._make_request(endpoint, ids, {}, None)
         # Lengths and ranges are those of the bytes that are sent, so these must be the file's own.
         own = {**request.headers, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
-        request = evolve(request, headers=own, unpacks=False, read_buffer=_DOWNLOAD_BUFFER)
+        origin_headers = {**request.origin_headers, **origin_headers}
+        request = evolve(
+            request, headers=own, origin_headers=origin_headers, unpacks=False, read_buffer=_DOWNLOAD_BUFFER
+        )
         response = await self.open_response(request, accept)
         return self._make_body_stream(request, response, coding=coding_of(response))
 

@@ -13,6 +13,7 @@ from anyio import CancelScope, CapacityLimiter, create_task_group, move_on_after
 from anyio.abc import TaskGroup
 from attrs import evolve
 
+from rebyte_async._tracing import ItemTrace
 from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.failures import reject_foreign_cancellation, summarize_error, unwrap_group
 from rebyte_async.batch.inputs import ItemReader
@@ -101,7 +102,8 @@ class Scheduler:
                 self._slots.force_acquire()
                 outcome = asyncio.get_running_loop().create_future()
                 self._earlier[record.position] = outcome
-                group.start_soon(self._run_part, self._follow, record, False, outcome.set_result)
+                trace = self._context.transport.tracing.start_item(record.key)
+                group.start_soon(self._run_part, self._follow, record, False, outcome.set_result, trace)
             async with create_task_group() as items:
                 with self._intake_scope:
                     await self._run_part(self._take_items, items)
@@ -268,18 +270,25 @@ class Scheduler:
 
     async def _start(self, group: TaskGroup, number: int, item: BatchItem, record: ItemRecord) -> None:
         """Make an item's task. Its end is awaited in another task, so that the item itself isn't kept meanwhile."""
-        outcome = await self._runner.start(item, record)
+        trace = self._context.transport.tracing.start_item(item.key)
+        with trace.active():
+            outcome = await self._runner.start(item, record)
         if outcome is None:
-            group.start_soon(self._run_part, self._follow, record, True, partial(self._hand_out, number))
+            group.start_soon(self._run_part, self._follow, record, True, partial(self._hand_out, number), trace)
         else:
             self._slots.release()
+            trace.end(outcome)
             self._hand_out(number, outcome)
 
-    async def _follow(self, record: ItemRecord, is_new: bool, deliver: Callable[[BatchOutcome], None]) -> None:
+    async def _follow(
+        self, record: ItemRecord, is_new: bool, deliver: Callable[[BatchOutcome], None], trace: ItemTrace
+    ) -> None:
         try:
-            outcome = await self._runner.follow(record, is_new=is_new)
+            with trace.active():
+                outcome = await self._runner.follow(record, is_new=is_new)
         finally:
             self._slots.release()
+        trace.end(outcome)
         deliver(outcome)
 
     async def _await_earlier(self, number: int, record: ItemRecord) -> None:

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from rebyte_async._atomic import PartFile
 from rebyte_async._retry import backoff, is_transient
+from rebyte_async._tracing import NO_CALL, CallTrace
 from rebyte_async._transport import BodyStream, Transport
 from rebyte_async._wire.endpoints import Endpoint
 from rebyte_async.errors import APIError, TransportError
@@ -34,6 +35,7 @@ class Download:
     """How many bytes the body has; None until the server says so, or if it doesn't."""
     _etag: str | None = field(default=None, init=False)  # a strong entity tag of the body, which allows to resume it
     _is_resumable: bool = field(default=True, init=False)  # whether the server's ranges have fitted so far
+    _trace: CallTrace = field(default=NO_CALL, init=False)
 
     async def chunks(self) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield the body's chunks, each with its offset in the body.
@@ -41,6 +43,12 @@ class Download:
         After a cut, the download is resumed where the server can do that for the same content. Otherwise it starts
         again, at offset 0. It fails when it was cut again and again without a new byte, or when the server refuses it.
         """
+        with self._transport.trace_call(self._endpoint, ids=self._ids) as self._trace:
+            async with aclosing(self._attempts()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    async def _attempts(self) -> AsyncGenerator[tuple[int, bytes], None]:
         failures = attempts = furthest = 0
         while True:
             attempts += 1
@@ -72,13 +80,18 @@ class Download:
         if not may_retry or not (is_free or transport.retry_budget.spend(policy)):
             raise error
         transport.counters.retries += 1
-        await transport.time.sleep(max(retry_after, backoff(policy, failures, transport.time.rng)))
+        delay = max(retry_after, backoff(policy, failures, transport.time.rng))
+        self._trace.on_retry(error, error.attempts, delay)
+        await transport.time.sleep(delay)
 
     async def _attempt(self) -> AsyncGenerator[tuple[int, bytes], None]:
         headers: dict[str, str] = {}
         if self.received and self._etag is not None:
             headers = {"Range": f"bytes={self.received}-", "If-Range": self._etag}
-        stream = await self._transport.download(self._endpoint, ids=self._ids, headers=headers, accept=_ACCEPT)
+        stream = await self._transport.download(
+            self._endpoint, ids=self._ids, headers=headers, origin_headers=self._trace.headers, accept=_ACCEPT
+        )
+        self._trace.on_response(stream.status)
         try:
             self._accept(stream)
             while data := await stream.read():

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy
+from rebyte_async._tracing import NO_STREAM, StreamTrace
 from rebyte_async._transport import Response, Transport
 from rebyte_async._wire import endpoints, models
 from rebyte_async._wire.endpoints import Endpoint
@@ -75,6 +76,7 @@ class TransportTurnSource:
 
     _transport: Transport
     task_id: str
+    trace: StreamTrace = NO_STREAM
 
     def __attrs_post_init__(self) -> None:
         endpoints.STREAM_EVENTS.path(task_id=self.task_id)  # checks the id
@@ -93,9 +95,12 @@ class TransportTurnSource:
         is_sendable = last_event_id and not endpoints.NOT_IN_HEADERS.search(last_event_id)
         headers = {"Last-Event-ID": last_event_id} if is_sendable else {}
         ids = {"task_id": self.task_id}
-        return await self._transport.stream(
-            endpoints.STREAM_EVENTS, ids=ids, idle_timeout=idle_timeout, headers=headers
+        own = self.trace.headers
+        body = await self._transport.stream(
+            endpoints.STREAM_EVENTS, ids=ids, idle_timeout=idle_timeout, headers=headers, origin_headers=own
         )
+        self.trace.on_connect()
+        return body
 
     async def read_task(self) -> Task:
         return await fetch(self._transport, Task, endpoints.GET_TASK, ids={"task_id": self.task_id})

@@ -224,7 +224,7 @@ class Tasks(Resource):
         *Source*: contract §4, observed.
         """
         return TaskEventStream(
-            self._source(task_id),
+            TransportTurnSource(self._transport, task_id, self._transport.tracing.start_stream(task_id)),
             prompt_id=prompt_id,
             after=after,
             follow_subprompts=follow_subprompts,

@@ -64,9 +64,10 @@ class TurnReader:
 
     async def advance_until_more(self) -> None:
         """Take steps until there is something to look at. Raises what `advance` raises."""
-        await self.advance()
-        while not self.has_more:
+        with self._source.trace.active():
             await self.advance()
+            while not self.has_more:
+                await self.advance()
 
     async def advance(self) -> None:
         """Take one step towards the next event or the end.
@@ -269,6 +270,7 @@ class TurnReader:
         by_response = (isinstance(error, errors.APIError) and error.retry_after) or 0.0
         jittered = backoff(policy, max(1, self._failures), self._source.time.rng)
         delay = max(by_response, self._reconnection_time, jittered)
+        self._source.trace.on_reconnect(error, delay)
         _log.info("the stream of task %s connects again in %.2f s: %s", self._source.task_id, delay, error)
         await self._wait(delay)
 

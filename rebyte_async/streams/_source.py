@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy
+from rebyte_async._tracing import StreamTrace
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.tasks import Task, TaskContent
 
@@ -52,6 +53,11 @@ class TurnSource(Protocol):
     @property
     def retry(self) -> RetryPolicy:
         """How many failures in a row the stream survives, and how long it waits between them."""
+        ...
+
+    @property
+    def trace(self) -> StreamTrace:
+        """What is traced of the stream."""
         ...
 
     async def connect(self, *, idle_timeout: float, last_event_id: str, is_reconnect: bool) -> EventBody:

@@ -47,7 +47,18 @@ class TaskEventStream:
     *Source*: contract §4, observed.
     """
 
-    __slots__ = ("__weakref__", "_busy", "_closed", "_connection", "_failure", "_reader", "_step", "_turn", "task_id")
+    __slots__ = (
+        "__weakref__",
+        "_busy",
+        "_closed",
+        "_connection",
+        "_failure",
+        "_reader",
+        "_step",
+        "_trace",
+        "_turn",
+        "task_id",
+    )
 
     def __init__(
         self,
@@ -67,6 +78,7 @@ class TaskEventStream:
         subprompts = SubPrompts(source) if follow_subprompts else None
         self._turn = TurnState(source.task_id, position.prompt_id, Delivered(position), subprompts)
         self._reader = TurnReader(source, self._connection, self._turn, not_found_grace_until)
+        self._trace = source.trace
         self._busy = False
         self._closed = False
         self._failure: RebyteError | None = None
@@ -128,6 +140,7 @@ class TaskEventStream:
             # none: cancelling a mere wait for bytes loses nothing, and closing the connection ends it.
             is_short = reader.is_steady and turn.blocked_by is None
             if not is_short and reader.done is not None:
+                self._trace.end(self)
                 break
             self._busy = True
             try:
@@ -139,6 +152,7 @@ class TaskEventStream:
                 error.task_id = error.task_id or self.task_id
                 self._closed = True
                 self._connection.close()
+                self._trace.end(self, error)
                 raise
             finally:
                 self._busy = False
@@ -210,6 +224,7 @@ class TaskEventStream:
         """Close the connection alone: the next read connects again, and continues where this one stopped."""
         connection = self._connection
         connection.close()
+        self._trace.end(self)
         if self._step is not None:
             self._step.add_done_callback(lambda _: connection.close())  # it may have been made all the same
             self._step.cancel()

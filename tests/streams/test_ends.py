@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from rebyte_async import RetryPolicy, errors
 from rebyte_async._clock import Time
+from rebyte_async._tracing import NO_STREAM, StreamTrace
 from rebyte_async._wire.models import decode
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types import Done, Task, TaskContent, TaskEvent
@@ -167,6 +168,7 @@ class SceneSource(ChunkedBody):
     skipped: SkippedTime = field(factory=SkippedTime, init=False)
     retry: RetryPolicy = field(default=RetryPolicy(max_attempts=20, base_delay=0), init=False)
     task_id: str = field(default=TASK_ID, init=False)
+    trace: StreamTrace = field(default=NO_STREAM, init=False)
     connects: int = field(default=0, init=False)
     shown: list[list[int]] = field(factory=list[list[int]], init=False)
     """The rows that each connect, and each read of the content, has shown."""

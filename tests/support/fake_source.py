@@ -9,6 +9,7 @@ from attrs import define, field
 
 from rebyte_async import RetryPolicy, errors
 from rebyte_async._clock import Time
+from rebyte_async._tracing import NO_STREAM, StreamTrace
 from rebyte_async._wire.models import decode, decode_items
 from rebyte_async.types import Task, TaskContent, TaskEvent
 from support.clients import SkippedTime
@@ -60,6 +61,7 @@ class FakeSource(ChunkedBody):
     contents: list[TaskContent | Exception] = field(factory=lambda: [errors.NotFoundError(404)])
     sub_events: list[list[dict[str, Any]] | Exception] = field(factory=lambda: [[]])
     task_id: str = TASK_ID
+    trace: StreamTrace = NO_STREAM
     retry: RetryPolicy = field(factory=lambda: RetryPolicy(base_delay=0))
     skipped: SkippedTime = field(factory=SkippedTime)
     log: list[str] = field(factory=list[str])
