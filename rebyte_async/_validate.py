@@ -19,6 +19,7 @@ MakeError: TypeAlias = Callable[[str], Exception]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A name of a header (RFC 9110, section 5.6.2)."""
+_INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """What HTTP can't carry (RFC 9110, section 5.5), in UTF-8."""
 
@@ -76,10 +77,19 @@ def text(
 ) -> str:
     """Check a string that holds more than white space, and at most `longest` characters."""
     if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) and (part := _find_part(name, value)):
+            raise error(f"{name} must be a string{alternative}, not {value!r:.80}: pass {part}")
         raise error(f"{name} must be a string that isn't empty{alternative}, not {value!r:.80}")
     if longest is not None and len(value) > longest:
         raise error(f"{name} must have at most {longest:,} characters, not {len(value):,}")
     return value
+
+
+def _find_part(name: str, value: object) -> str:
+    """Return which part of a model is the string that was asked for, such as `task.id`; empty where it has none."""
+    variable = _INNER_CAPITAL.sub("_", type(value).__name__).lower()
+    parts = (name, "id") if name.endswith("_id") else (name,)
+    return next((f"{variable}.{part}" for part in parts if isinstance(getattr(value, part, None), str)), "")
 
 
 def optional_text(

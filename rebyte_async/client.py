@@ -162,12 +162,12 @@ class AsyncRebyte:
         Raises:
             ConfigurationError: A setting is invalid.
         """
-        transport = self._transport
-        timeouts = timeouts or transport.timeouts
-        retry = retry or transport.retry
+        own = self._transport
+        timeouts = own.timeouts if timeouts is None else timeouts
+        retry = own.retry if retry is None else retry
         _check_settings(timeouts, retry)
-        headers = {**transport.headers, **_check_headers(headers)}
-        transport = transport.with_settings(timeouts=timeouts, retry=retry, headers=headers)
+        headers = own.headers if headers is None else {**own.headers, **_check_headers(headers)}
+        transport = own.with_settings(timeouts=timeouts, retry=retry, headers=headers)
         view = object.__new__(type(self))
         view._set_up(transport, self._grace, owns_sessions=False)
         return view

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,7 @@ import pytest
 
 from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
 from rebyte_async.emulator import Emulator
-from rebyte_async.types import ResponseInfo, Task
+from rebyte_async.types import AgentComputer, Artifact, InitEvent, ResponseInfo, Task, Webhook
 from support.clients import KEY, client_of
 from support.raw_server import RawRequest, RawServer, json_response
 from support.task_server import SILENCE, TASK_ID, TaskServer, text
@@ -359,17 +360,33 @@ def test_on_response_is_a_plain_function(wrong: Any) -> None:
         AsyncRebyte(KEY, on_response=wrong)
 
 
-async def test_a_model_instead_of_its_id_is_named() -> None:
-    """A task given in place of its id is refused with what to pass."""
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda client: client.tasks.get(Task(id="t1")),
+            r"task_id must be a string, not Task\(id='t1'\): pass task\.id",
+        ),
+        (lambda client: client.tasks.get(client), "task_id must be a string that isn't empty, not <AsyncRebyte"),
+        (lambda client: client.tasks.cancel(InitEvent(prompt_id="p")), "task_id must be a string that isn't empty"),
+        (lambda client: client.tasks.prompt_events("t1", InitEvent(prompt_id="p")), r"pass init_event\.prompt_id"),
+        (lambda client: client.tasks.create("x", workspace_id=Task(id="t1", workspace_id="c1")), r"task\.workspace_id"),
+        (lambda client: client.tasks.create("x", workspace_id=AgentComputer(id="c1")), r"pass agent_computer\.id"),
+        (lambda client: client.agent_computers.get(AgentComputer(id="c1")), r"pass agent_computer\.id"),
+        (lambda client: client.artifacts.list(Task(id="t1", workspace_id="c1")), r"pass task\.workspace_id"),
+        (lambda client: client.artifacts.read("c1", Artifact(filename="a.md")), r"pass artifact\.filename"),
+        (lambda client: client.webhooks.delete(Webhook(id="w1")), r"pass webhook\.id"),
+    ],
+)
+async def test_a_model_in_the_place_of_a_string_is_named(call: Callable[[Any], Awaitable[object]], words: str) -> None:
+    """A model that is given where its id or its name belongs is refused with what to pass, before anything is sent."""
     async with RawServer(handler) as server, client_of(server.url) as client:
-        with pytest.raises(
-            errors.InvalidRequestError, match=r"task_id must be a string, not a Task: pass its id, such as task\.id"
-        ):
-            await client.tasks.get(Task(id="t1"))  # type: ignore[arg-type]
+        with pytest.raises(errors.InvalidRequestError, match=words):
+            await call(client)
     assert server.requests == []
 
 
-async def test_reprs_name_the_client() -> None:
+def test_reprs_name_the_client() -> None:
     """Resources and listings are one line each, without internals."""
     client = AsyncRebyte(KEY, base_url="https://a.invalid/v1")
     resources = (client.tasks, client.agent_computers, client.files, client.artifacts, client.webhooks)

@@ -5,9 +5,12 @@ from typing import assert_type
 from rebyte_async import AsyncRebyte, TaskEventStream, merge
 from rebyte_async.resources import Listing, TaskRun
 from rebyte_async.types import (
+    Attachment,
     Done,
+    Executor,
     Health,
     Page,
+    Progress,
     Prompt,
     QuestionAnswer,
     QuestionEvent,
@@ -17,6 +20,7 @@ from rebyte_async.types import (
     TaskResult,
     TaskStatus,
     Visibility,
+    VisibilityName,
     VisibilitySetting,
 )
 
@@ -95,3 +99,13 @@ async def the_client(client: AsyncRebyte) -> None:
     assert_type(client.with_options(headers={"X-A": "b"}), AsyncRebyte)
     assert_type(await client.health(), Health)
     assert_type(client.stats().requests, int)
+
+
+async def an_application_passes_the_types_of_arguments_on(
+    client: AsyncRebyte, executor: Executor, files: list[Attachment], level: VisibilityName, progress: Progress
+) -> None:
+    task = await client.tasks.create("Do it", executor=executor, files=files)
+    assert_type(await client.tasks.set_visibility(task.id, level), VisibilitySetting)
+    await client.tasks.set_visibility(task.id, Visibility.PUBLIC)
+    await client.tasks.set_visibility(task.id, "private")
+    await client.files.upload("a.csv", progress=progress)

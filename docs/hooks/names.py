@@ -15,10 +15,10 @@ from pathlib import Path
 HOMES = (
     "rebyte_async.errors",
     "rebyte_async",
+    "rebyte_async.types",
     "rebyte_async.resources",
     "rebyte_async.resources.tasks",
     "rebyte_async.resources.sources",
-    "rebyte_async.types",
     "rebyte_async.streams",
     "rebyte_async.sse",
     "rebyte_async.relay",

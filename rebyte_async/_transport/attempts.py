@@ -47,7 +47,7 @@ _log = logging.getLogger("rebyte_async")
 SUCCESS = range(200, 300)  # the statuses of success
 
 
-@define(eq=False, repr=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True, slots=False)
 class Attempts:
     """The settings of a client and what its calls share, and the attempts that are made with them.
 
@@ -196,7 +196,8 @@ class Attempts:
             return DecodeError(f"{request.method} {redact_url(request.url)}: the response is longer than {limit}")
         body = body or b""
         if response.status in SUCCESS:
-            return Response(response.status, body, request.method, request.url, response.headers)
+            headers = response.headers.copy()  # which pickles, unlike aiohttp's view
+            return Response(response.status, body, request.method, request.url, headers)
         return self._make_api_error(request, response, body, attempt)
 
     async def _send(self, request: Request, attempt: int) -> ClientResponse:
@@ -241,7 +242,7 @@ class Attempts:
             method=request.method,
             path=request.template,
             status=response.status,
-            headers=response.headers,
+            headers=response.headers.copy(),
             request_id=read_request_id(response.headers),
             attempt=attempt,
             elapsed=elapsed,

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from attrs import frozen
 
+from rebyte_async._validate import text
 from rebyte_async.errors import InvalidRequestError
 
 DEFAULT_BASE_URL = "https://api.rebyte.ai/v1"
@@ -58,15 +59,11 @@ def custom_endpoint(method: object, path: object, *, is_repeatable: bool | None 
 def _encode_segment(name: str, value: object) -> str:
     if isinstance(value, str) and _PLAIN_SEGMENT.fullmatch(value):
         return value  # as nearly all ids are
-    if isinstance(getattr(value, "id", None), str):
-        model = type(value).__name__
-        raise InvalidRequestError(f"{name} must be a string, not a {model}: pass its id, such as {model.lower()}.id")
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidRequestError(f"{name} must be a string that isn't empty, not {value!r:.80}")
-    if value in {".", ".."}:
+    segment = text(name, value)
+    if segment in {".", ".."}:
         raise InvalidRequestError(f"{name} must not be the dot segment {value!r}: it would name another resource")
     try:
-        return quote(value, safe="")
+        return quote(segment, safe="")
     except UnicodeEncodeError as error:
         raise InvalidRequestError(f"{name} holds a lone surrogate, which no URL can carry: {value!r:.80}") from error
 

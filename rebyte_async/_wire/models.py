@@ -23,6 +23,7 @@ from rebyte_async._wire.redact import excerpt, json_excerpt, shorten
 from rebyte_async.errors import DecodeError
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.pages import Page
+from rebyte_async.types.tasks import Executor, VisibilityName
 from rebyte_async.types.values import to_wire_name
 
 if TYPE_CHECKING:
@@ -111,6 +112,10 @@ def _make_converter() -> Converter:
     for kind, name in ((str, "a string"), (int, "a whole number"), (bool, "true or false")):
         converter.register_structure_hook(kind, _make_plain_hook(name, kind))
         converter.register_structure_hook(cast("type[Any]", kind | None), _make_plain_hook(name, kind, NoneType))
+    for open_set in (Executor, VisibilityName):
+        converter.register_structure_hook(cast("type[Any]", open_set), _make_plain_hook("a string", str))
+        optional = cast("type[Any]", open_set | None)
+        converter.register_structure_hook(optional, _make_plain_hook("a string", str, NoneType))
     converter.register_structure_hook_factory(attrs.has, functools.partial(_make_model_hook, converter))
     converter.register_structure_hook_factory(_is_tuple, functools.partial(_make_tuple_hook, converter))
     converter.register_structure_hook(TaskEvent, lambda value, _: event_from_mapping(_require_object(value)))

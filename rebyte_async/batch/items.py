@@ -19,8 +19,7 @@ from rebyte_async._wire import json
 from rebyte_async.batch.journal.records import NewItem
 from rebyte_async.errors import BatchError, InvalidRequestError
 from rebyte_async.resources.options import TaskOptions, check_prompt
-from rebyte_async.resources.sources import Attachment
-from rebyte_async.types.files import FileRef
+from rebyte_async.types.files import Attachment, FileRef
 
 _LONGEST_KEY = 500
 _LINES_PER_READ = 256

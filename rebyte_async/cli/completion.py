@@ -6,7 +6,7 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_args
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from rebyte_async import AsyncRebyte, RetryPolicy
 from rebyte_async.cli.runtime import network_settings
 from rebyte_async.cli.view.text import one_line
-from rebyte_async.types import Page, WebhookEventName
+from rebyte_async.types import Executor, Page, WebhookEventName
 
 T = TypeVar("T")
 Completer: TypeAlias = "Callable[[click.Context, click.Parameter, str], list[CompletionItem]]"
@@ -78,6 +78,11 @@ def _completer(
 
 def complete_event(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(str(name)) for name in WebhookEventName if name.startswith(incomplete)]
+
+
+def complete_executor(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    known = get_args(get_args(Executor)[0])
+    return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
 complete_task = _completer(

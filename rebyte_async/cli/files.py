@@ -15,8 +15,7 @@ from rebyte_async.cli.view import make_transfer_view
 from rebyte_async.cli.view.output import show_items
 from rebyte_async.cli.view.table import Column
 from rebyte_async.cli.view.text import format_file_ref, sanitize
-from rebyte_async.resources.files import Attachment
-from rebyte_async.types import FileRef
+from rebyte_async.types import Attachment, FileRef
 
 _COLUMNS: tuple[Column[FileRef], ...] = (
     Column(heading="ID", of=lambda ref: ref.id),

@@ -12,10 +12,9 @@ from typing import Any, BinaryIO, TypeAlias, TypeVar, cast
 import click
 from attrs import frozen
 
-from rebyte_async.cli.completion import complete_computer
-from rebyte_async.resources.files import Attachment
+from rebyte_async.cli.completion import complete_computer, complete_executor
 from rebyte_async.resources.options import OPTIONS, CreateOptions
-from rebyte_async.types import FileRef
+from rebyte_async.types import Attachment, FileRef
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 _Option: TypeAlias = "Callable[[Any], Any]"
@@ -27,6 +26,7 @@ NEW_TASK_FLAGS = {
 }
 """The flags of a new task's options, by the names that `client.tasks.create` has for them."""
 _PRESENTATION: dict[str, dict[str, Any]] = {
+    "executor": {"shell_complete": complete_executor},
     "workspace_id": {"metavar": "ID", "shell_complete": complete_computer},
     "github_url": {"metavar": "OWNER/REPO"},
 }

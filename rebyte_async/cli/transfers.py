@@ -10,8 +10,7 @@ from rebyte_async import AsyncRebyte
 from rebyte_async.cli.view.progress import TransferView
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import RebyteError
-from rebyte_async.resources.files import Attachment
-from rebyte_async.types import FileRef
+from rebyte_async.types import Attachment, FileRef
 
 
 class LocalFileError(RebyteError):

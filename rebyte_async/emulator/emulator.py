@@ -28,6 +28,7 @@ from rebyte_async.emulator.settings import (
     AgentComputerFormat,
     ArtifactFormat,
     DeliveryPolicy,
+    Executor,
     Formats,
     StreamFormat,
     WebhookFormat,
@@ -93,7 +94,7 @@ class Emulator:
         webhook_format: WebhookFormat | None = None,
         delivery: DeliveryPolicy | None = None,
         webhook_key: str | bytes | None = None,
-        disabled_executors: Iterable[str] = (),
+        disabled_executors: Iterable[Executor] = (),
         seed: int = 0,
         log_limit: int = 100_000,
         ssl: SSLContext | None = None,
@@ -331,7 +332,7 @@ class Emulator:
         """Let every signed URL expire that was issued so far."""
         self._state.signer.expire_all()
 
-    def disable_executor(self, name: str) -> None:
+    def disable_executor(self, name: Executor) -> None:
         """Refuse tasks for an executor, until `clear`."""
         self._state.disabled_executors.add(name)
 

@@ -26,9 +26,9 @@ class Record:
     """The HTTP method; empty if what came isn't HTTP."""
     path: str
     """The path below the base URL, percent-encoded as it came, such as `/tasks/<id>/events`; empty like `method`."""
-    query: Mapping[str, str]
+    query: Mapping[str, str] = field(hash=False)
     """The decoded parameters of the query."""
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(hash=False)
     """The request's headers; lookups ignore case."""
     key: str | None
     """The API key that came with it, under any of the header names that the service accepts."""

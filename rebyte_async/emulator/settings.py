@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from attrs import define, field, frozen
+
+Executor: TypeAlias = Literal["claude", "gemini", "codex", "opencode"] | str  # noqa: PYI051 - shown by editors
+"""A coding agent; any name is one."""
 
 
 @frozen(kw_only=True)
@@ -34,7 +37,7 @@ class AgentComputerFormat:
     *Source*: contract §2, observed
     """
 
-    deleted: Mapping[str, Any] | None = None
+    deleted: Mapping[str, Any] | None = field(default=None, hash=False)
     """The JSON of the response to a delete, with a 200; None for a 204 without a body."""
 
 

@@ -17,7 +17,7 @@ from rebyte_async._tracing import NO_CALL, CallTrace
 from rebyte_async._transport import BodyStream, Transport
 from rebyte_async._wire.endpoints import Endpoint
 from rebyte_async.errors import APIError, TransportError
-from rebyte_async.resources.sources import Progress
+from rebyte_async.types.files import Progress
 
 _WRITE_SIZE = 1024 * 1024  # how many bytes are gathered before a thread writes them
 _OK, _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = _ACCEPT = (200, 206, 416)

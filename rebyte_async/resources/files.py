@@ -13,9 +13,9 @@ from rebyte_async._wire import endpoints
 from rebyte_async.errors import DecodeError, RebyteError
 from rebyte_async.resources import sources
 from rebyte_async.resources.reading import Resource, fetch
-from rebyte_async.resources.sources import Attachment, CheckedSource, Progress, Source, Upload
+from rebyte_async.resources.sources import CheckedSource, Upload
 from rebyte_async.resources.transfers import AggregateProgress, gather_limited, put_signed
-from rebyte_async.types.files import FileRef
+from rebyte_async.types.files import Attachment, FileRef, Progress, Source
 
 __all__ = ["Attachment", "Files"]
 

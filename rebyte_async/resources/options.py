@@ -15,12 +15,16 @@ from attrs import Attribute, Converter, field, fields, frozen
 
 from rebyte_async._validate import optional_text, text
 from rebyte_async.errors import InvalidRequestError
-from rebyte_async.resources.sources import Attachment, check_attachments
+from rebyte_async.resources.sources import check_attachments
+from rebyte_async.types.files import Attachment
+from rebyte_async.types.tasks import Executor
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MAX_PROMPT = 100_000  # the longest prompt, in characters (contract §3, documented)
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
-_REPOSITORY_URL = re.compile(r"(?:https?://|git@|ssh://git@)[^/:]+[/:]([\w.-]+/[\w.-]+?)(?:\.git)?(?:/.*)?", re.ASCII)
+_REPOSITORY_URL = re.compile(
+    r"(?:(?:https?://|ssh://git@|git@)[^/:]+|(?:www\.)?github\.com)[/:]([\w.-]+/[\w.-]+?)(?:\.git)?(?:/.*)?", re.ASCII
+)
 _PROMPT_OPTIONS = ("files", "skills", "extra")
 """The options of a next turn. All others belong to the task."""
 
@@ -28,7 +32,7 @@ _PROMPT_OPTIONS = ("files", "skills", "extra")
 class CreateOptions(TypedDict, total=False):
     """The keyword arguments of `client.tasks.create` after the prompt."""
 
-    executor: str | None
+    executor: Executor | None
     """The coding agent: `claude` (the server's default), `gemini`, `codex`, `opencode`, or a newer one."""
     model: str | None
     """The model, an open set. Some deployments ignore it."""
@@ -90,7 +94,9 @@ def _check_extra(extra: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 class TaskOptions:
     """The options of one create, checked. `CreateOptions` documents each of them."""
 
-    executor: str | None = _text("executor", "The coding agent: claude, gemini, codex, opencode, ...")
+    executor: Executor | None = _text(  # noqa: RUF009 - a field, as the others
+        "executor", "The coding agent: claude, gemini, codex, opencode, or a newer one."
+    )
     model: str | None = _text("model", "The model that the agent uses.")
     workspace_id: str | None = _text("workspaceId", "An agent computer to run on; a new one if not given.")
     files: tuple[Attachment, ...] = field(

@@ -15,23 +15,14 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any
 
 from attrs import define, frozen
 
 from rebyte_async.errors import InvalidRequestError
-from rebyte_async.types.files import FileRef
+from rebyte_async.types.files import Attachment, FileRef, NamedSource, Progress, Source
 
 __all__ = ["Attachment", "NamedSource", "Progress", "Source", "Upload"]
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the bytes transferred and the bytes in all. It starts over when an attempt is repeated."""
-Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | AsyncIterable[bytes]
-"""What can be uploaded: a path, bytes, a binary file, or an async iterable of bytes."""
-NamedSource: TypeAlias = Source | tuple[str, Source]
-"""A source that has a name, or a pair of a name and a source."""
-Attachment: TypeAlias = FileRef | NamedSource
-"""What `files=` takes: an uploaded file, a path, or a pair of a name and a source."""
 
 _CHUNK_SIZE = 1024 * 1024
 _NOTHING_YET = 0.05

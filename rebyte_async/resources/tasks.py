@@ -25,12 +25,11 @@ from rebyte_async.resources.options import (
 from rebyte_async.resources.questions import answer_body, find_pending_question, gather_answers
 from rebyte_async.resources.reading import Resource, TransportTurnSource, decode_created, error_context, fetch
 from rebyte_async.resources.runs import TaskRun
-from rebyte_async.resources.sources import Attachment
 from rebyte_async.streams import TaskEventStream
 from rebyte_async.types.events import QuestionEvent, TaskEvent
-from rebyte_async.types.files import FileRef
+from rebyte_async.types.files import Attachment, FileRef
 from rebyte_async.types.questions import OptionChoice, QuestionAnswer
-from rebyte_async.types.tasks import Prompt, Task, TaskContent, Visibility, VisibilitySetting
+from rebyte_async.types.tasks import Prompt, Task, TaskContent, Visibility, VisibilityName, VisibilitySetting
 from rebyte_async.types.webhooks import TaskCompletionHints
 
 __all__ = ["CreateOptions", "Tasks"]
@@ -172,12 +171,12 @@ class Tasks(Resource):
         """
         await self._transport.call(endpoints.CANCEL_TASK, ids={"task_id": task_id})
 
-    async def set_visibility(self, task_id: str, visibility: Visibility | str) -> VisibilitySetting:
+    async def set_visibility(self, task_id: str, visibility: VisibilityName) -> VisibilitySetting:
         """Set who may see a task.
 
         Args:
             task_id: The task.
-            visibility: `private`, `shared` or `public`.
+            visibility: `private`, `shared` or `public`, or a member of `Visibility`.
 
         Returns:
             The new visibility. For `public`, it has the link to share.

@@ -13,7 +13,8 @@ from attrs import define, field
 from rebyte_async._transport import Transport, UploadTarget
 from rebyte_async._wire import endpoints
 from rebyte_async.errors import APIError, RebyteError
-from rebyte_async.resources.sources import Progress, Upload
+from rebyte_async.resources.sources import Upload
+from rebyte_async.types.files import Progress
 
 T = TypeVar("T")
 S = TypeVar("S", bound=UploadTarget)

@@ -15,12 +15,22 @@ from rebyte_async.types.events import (
     ToolUseEvent,
     UnknownEvent,
 )
-from rebyte_async.types.files import FileRef
+from rebyte_async.types.files import Attachment, FileRef, NamedSource, Progress, Source
 from rebyte_async.types.pages import Page
 from rebyte_async.types.questions import OptionChoice, Question, QuestionAnswer, QuestionOption
 from rebyte_async.types.service import ClientStats, Health, ResponseInfo
 from rebyte_async.types.statuses import PromptStatus, TaskStatus
-from rebyte_async.types.tasks import Prompt, PromptContent, Task, TaskContent, TaskResult, Visibility, VisibilitySetting
+from rebyte_async.types.tasks import (
+    Executor,
+    Prompt,
+    PromptContent,
+    Task,
+    TaskContent,
+    TaskResult,
+    Visibility,
+    VisibilityName,
+    VisibilitySetting,
+)
 from rebyte_async.types.values import Value
 from rebyte_async.types.webhooks import TaskCompletionHints, Webhook, WebhookEventName
 
@@ -28,14 +38,18 @@ __all__ = [
     "AgentComputer",
     "AgentComputerStatus",
     "Artifact",
+    "Attachment",
     "ClientStats",
     "Done",
     "ErrorEvent",
+    "Executor",
     "FileRef",
     "Health",
     "InitEvent",
+    "NamedSource",
     "OptionChoice",
     "Page",
+    "Progress",
     "Prompt",
     "PromptContent",
     "PromptStatus",
@@ -45,6 +59,7 @@ __all__ = [
     "QuestionOption",
     "ResponseInfo",
     "ResultEvent",
+    "Source",
     "Task",
     "TaskCompletionHints",
     "TaskContent",
@@ -60,6 +75,7 @@ __all__ = [
     "UploadUrl",
     "Value",
     "Visibility",
+    "VisibilityName",
     "VisibilitySetting",
     "Webhook",
     "WebhookEventName",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -11,6 +12,11 @@ from rebyte_async._clock import to_datetime
 from rebyte_async.types.events import TaskEvent
 from rebyte_async.types.statuses import TERMINAL_STATUSES, PromptStatus, TaskStatus, prompt_status, task_status
 from rebyte_async.types.values import Value
+
+Executor: TypeAlias = Literal["claude", "gemini", "codex", "opencode"] | str  # noqa: PYI051 - shown by editors
+"""A coding agent: one that this package knows, or a newer one."""
+VisibilityName: TypeAlias = Literal["private", "shared", "public"] | str  # noqa: PYI051 - likewise
+"""A visibility by its name; a member of `Visibility` is one too."""
 
 
 @frozen(kw_only=True, repr=False)
@@ -51,7 +57,7 @@ class Task(Value):
     """The task's page in Rebyte's application."""
     title: str | None = None
     """A short title, made by the service."""
-    executor: str | None = None
+    executor: Executor | None = None
     """The coding agent, such as `claude` (an open set). It may be None in any response (observed)."""
     model: str | None = None
     """The model that the agent uses (an open set)."""
@@ -151,7 +157,7 @@ class VisibilitySetting(Value):
     *Source*: contract §3, documented.
     """
 
-    visibility: str
+    visibility: VisibilityName
     """The visibility: a member of `Visibility`, or one that is newer than this package."""
     share_url: str | None = None
     """The public link; None unless the visibility is public."""

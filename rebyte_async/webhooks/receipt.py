@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 from rebyte_async.types.values import Value
 from rebyte_async.webhooks.event import WebhookEvent
@@ -20,7 +20,7 @@ class Receipt(Value):
     """The event in the delivery; None if it was not accepted."""
     is_repeat: bool = False
     """Whether the same delivery had come before, so that nothing was done with it."""
-    error: Exception | None = None
+    error: Exception | None = field(default=None, eq=lambda error: (type(error), str(error)))
     """Why the delivery was not accepted."""
 
 

@@ -50,6 +50,12 @@ def test_completion_is_silent_when_something_is_wrong(rebyte_emulator: Emulator)
     assert complete(rebyte_emulator, "events", "x") == []
 
 
+def test_known_executors_are_completed(rebyte_emulator: Emulator) -> None:
+    """The executors that the package knows are offered, without a request; any other can be given."""
+    assert complete(rebyte_emulator, "run", "x", "--executor", "c") == ["plain,claude", "plain,codex"]
+    assert not rebyte_emulator.log
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_of_a_shell(shell: str) -> None:
     """The script to install is printed for each shell."""

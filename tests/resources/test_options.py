@@ -79,6 +79,7 @@ def test_options_become_the_arguments_of_a_create_again() -> None:
         ("https://github.com/octo/app.js.git", "octo/app.js"),
         ("https://github.com/octo/app/tree/main", "octo/app"),
         ("git@github.com:octo/app.git", "octo/app"),
+        ("github.com/octo/app", "octo/app"),
         ("octo", None),
         ("octo/app/tree", None),
     ],

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from attrs import evolve, fields, frozen
+from attrs import evolve, field, fields, frozen
 
 from rebyte_async.batch.journal import schema
 from rebyte_async.batch.journal.file import BUSY_TIMEOUT, check_none_lost
@@ -40,7 +40,7 @@ class JournalItem:
     """Its place in the order in which items were accepted, from 1."""
     key: str
     """The item's key."""
-    request: Mapping[str, Any]
+    request: Mapping[str, Any] = field(hash=False)
     """The item, as `BatchItem.from_json` takes it: the key, the prompt, the executor, and so on."""
     state: str
     """`accepted`, `creating` (a create may have been sent, and no response is recorded), `running` or `ended`."""
@@ -82,9 +82,9 @@ class JournalCounts:
 
     total: int
     """The items accepted so far. A run reads further items when it has room for them."""
-    states: Mapping[str, int]
+    states: Mapping[str, int] = field(hash=False)
     """Items by state: `accepted`, `creating`, `running`, `ended`. States without items are left out."""
-    statuses: Mapping[str, int]
+    statuses: Mapping[str, int] = field(hash=False)
     """Ended items by status."""
     first_started_at: datetime | None
     """When the first task was created."""

@@ -77,7 +77,7 @@ class Status:
     """The error's code; None for the usual one of the status."""
     message: str = "A fault was injected."
     """The error's message."""
-    headers: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
+    headers: Mapping[str, str] = field(factory=dict[str, str], kw_only=True, hash=False)
     """Further headers, such as `Retry-After`."""
     when: Literal["before", "after"] = field(default="before", kw_only=True)
     """`before`: the request isn't processed; `after`: it is, and only the response is replaced."""
@@ -98,7 +98,7 @@ class HtmlPage:
 
     status: int = 503
     """The HTTP status."""
-    headers: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
+    headers: Mapping[str, str] = field(factory=dict[str, str], kw_only=True, hash=False)
     """Further headers, such as `Retry-After`."""
 
     async def around(self, exchange: Exchange, respond: Respond) -> web.StreamResponse:
@@ -137,7 +137,7 @@ class BrokenBody:
 class Reply:
     """Any JSON comes instead of the response, and the request isn't processed: such as a cancel that is lost."""
 
-    data: Any
+    data: Any = field(hash=False)
     """The JSON."""
     status: int = 200
     """The HTTP status."""

@@ -224,7 +224,7 @@ class LateRow:
     """The event that the new one comes before, counted from 0."""
     event_type: str = "text"
     """The new event's type."""
-    payload: Mapping[str, Any] = field(factory=lambda: {"content": "late"})
+    payload: Mapping[str, Any] = field(factory=lambda: {"content": "late"}, hash=False)
     """The new event's payload."""
 
     def frames(self, sink: FrameSink) -> FrameSink:

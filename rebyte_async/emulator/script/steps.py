@@ -24,7 +24,7 @@ class Emit:
     """An event with a given payload."""
 
     event_type: str
-    payload: Mapping[str, Any] = field(factory=dict[str, Any])
+    payload: Mapping[str, Any] = field(factory=dict[str, Any], hash=False)
 
     async def play(self, player: ScriptPlayer) -> None:
         player.emit(self.event_type, self.payload)
@@ -35,7 +35,7 @@ class ToolEvent:
     """A tool_use or tool_result event; without a tool id, it gets a new one, or that of the latest tool_use."""
 
     event_type: Literal["tool_use", "tool_result"]
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] = field(hash=False)
 
     async def play(self, player: ScriptPlayer) -> None:
         if self.event_type == "tool_use":
@@ -248,7 +248,7 @@ class Delegate:
     late: Steps = ()
     name: str = "delegate"
     output: str = ""
-    extra: Mapping[str, Any] = field(factory=dict[str, Any])
+    extra: Mapping[str, Any] = field(factory=dict[str, Any], hash=False)
 
     async def play(self, player: ScriptPlayer) -> None:
         other = player.delegate(self.prompt)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import anyio
 from attrs import define, field, frozen
 
+from rebyte_async.emulator.settings import Executor
 from rebyte_async.emulator.state.files import StoredFile
 from rebyte_async.emulator.state.prompts import Answer
 
@@ -50,7 +51,7 @@ class Turn:
     """The prompt's text."""
     number: int
     """The number of the turn in its task, counted from 0."""
-    executor: str
+    executor: Executor
     """The executor that the task was created for."""
     skills: tuple[str, ...]
     """The skills that came with the prompt."""

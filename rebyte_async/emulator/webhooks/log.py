@@ -20,7 +20,7 @@ class Attempt:
 
     time: datetime
     """When it began, in real time."""
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(hash=False)
     """The headers that were sent, without those that every HTTP client sends."""
     body: bytes
     """The body that was sent."""
