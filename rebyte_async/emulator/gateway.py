@@ -93,7 +93,7 @@ class Gateway:
             origin=self.origin,
             method=request.method,
             path=path,
-            query=request.query.copy(),
+            query=request.rel_url.query.copy(),
             headers=request.headers.copy(),
             key=next((request.headers[name] for name in KEY_HEADERS if name in request.headers), None),
             connection=connection.number,
