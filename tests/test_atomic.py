@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 
 from rebyte_async._atomic import PartFile, replace_file, sync_file, write_file
+from support.systems import FILE_MODES, LINKS, make_pipe
 
 
 def names(folder: Path) -> list[str]:
@@ -26,6 +27,7 @@ def test_a_written_file_replaces_the_old_one(tmp_path: Path) -> None:
     assert names(tmp_path) == ["report.html"]
 
 
+@LINKS
 def test_a_link_is_followed(tmp_path: Path) -> None:
     """The file that the link leads to is replaced, and the link stays."""
     real = tmp_path / "real"
@@ -40,7 +42,7 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
 def test_a_pipe_is_written_to_directly(tmp_path: Path) -> None:
     """A pipe is written to directly, because no file can take its place."""
     pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
+    make_pipe(pipe)
     read: list[bytes] = []
     reader = Thread(target=lambda: read.append(pipe.read_bytes()))
     reader.start()
@@ -120,6 +122,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file"]
 
 
+@FILE_MODES
 def test_a_new_file_is_private(tmp_path: Path) -> None:
     """What is written as a whole can be read by its owner alone; a download has the usual mode."""
     write_file(tmp_path / "report", [b"new"])
@@ -132,6 +135,7 @@ def test_a_new_file_is_private(tmp_path: Path) -> None:
     assert (tmp_path / "download").stat().st_mode == usual.stat().st_mode
 
 
+@FILE_MODES
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o755, 0o444])
 def test_a_replaced_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     """A private file stays private, also while the new one is written."""
@@ -147,6 +151,7 @@ def test_a_replaced_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     assert stat.S_IMODE(target.stat().st_mode) == mode
 
 
+@LINKS
 def test_a_part_file_follows_a_link(tmp_path: Path) -> None:
     """The link stays, and the file that it names is replaced."""
     real, link = tmp_path / "folder" / "real", tmp_path / "link"
@@ -164,7 +169,7 @@ def test_a_part_file_follows_a_link(tmp_path: Path) -> None:
 def test_a_part_file_replaces_no_pipe_and_no_folder(tmp_path: Path) -> None:
     """A pipe, a folder and a link to either are refused."""
     pipe, folder, link = tmp_path / "pipe", tmp_path / "folder", tmp_path / "link"
-    os.mkfifo(pipe)
+    make_pipe(pipe)
     folder.mkdir()
     link.symlink_to(pipe)
     for target in (pipe, folder, link, Path(os.devnull)):

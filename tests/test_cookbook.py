@@ -20,6 +20,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from rebyte_async.emulator import Emulator, fail, text
+from support.systems import SHELL, SIGNALS
 
 COOKBOOK = Path(__file__).parent.parent / "docs/cookbook"
 PROGRAM = re.compile(r'^```\w+ title="(\S+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -100,7 +101,7 @@ def test_nightly_batch(emulator: Emulator, tmp_path: Path) -> None:
     assert len(emulator.tasks) == 3
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="it is stopped by SIGINT")
+@SIGNALS
 def test_webhook_worker(emulator: Emulator, tmp_path: Path) -> None:
     """A delivery of the API brings the result of a job, and Ctrl-C stops the service."""
     take("webhook-worker.md", tmp_path)
@@ -115,7 +116,7 @@ def test_webhook_worker(emulator: Emulator, tmp_path: Path) -> None:
             ask(f"{url}/jobs", b" ")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="it is stopped by SIGINT")
+@SIGNALS
 def test_chat(emulator: Emulator, tmp_path: Path) -> None:
     """A chat has several turns, each answered with the text of its own turn."""
     take("chat.md", tmp_path)
@@ -131,7 +132,7 @@ def test_chat(emulator: Emulator, tmp_path: Path) -> None:
             ask(url, b'{"text": " "}', content_type="application/json")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="it is a shell script")
+@SHELL
 def test_a_check_in_ci(emulator: Emulator, tmp_path: Path) -> None:
     """The agent gets the change, its final result becomes a file, and its failure the exit code."""
     take("ci.md", tmp_path)

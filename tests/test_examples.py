@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from rebyte_async.emulator import Emulator, fail, hold, question, text, tool_result, tool_use
+from support.systems import SIGNALS
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PYTHON = (sys.executable, "-W", "error")
@@ -135,6 +136,7 @@ WEB_RELAYS = {
 }
 
 
+@SIGNALS
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize("server", WEB_RELAYS)
 def test_web_relay(emulator: Emulator, server: str, number: signal.Signals) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import signal
 import sqlite3
 import stat
 import subprocess
@@ -26,6 +25,7 @@ from support import small_disk
 from support.batches import creates, items, keys_into, outcomes_of, rows, runner_of
 from support.clients import client_of
 from support.journals import open_run_journal
+from support.systems import FILE_LIMITS, LINKS, make_pipe
 
 
 async def test_a_journal_names_its_owner_and_version(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
@@ -46,6 +46,7 @@ async def test_a_journal_names_its_owner_and_version(client: AsyncRebyte, emulat
     ] == [(1, os.getpid(), True)]
 
 
+@LINKS
 async def test_two_cannot_have_one_journal(client: AsyncRebyte, emulator: Emulator, tmp_path: Path) -> None:
     """The error of the second names the holder, also through a link; the first isn't disturbed."""
     path = tmp_path / "run.sqlite3"
@@ -71,7 +72,7 @@ asyncio.run(main())
 
 
 async def test_another_process_holds_a_journal_until_it_dies(client: AsyncRebyte, tmp_path: Path) -> None:
-    """The error names its process id; after a SIGKILL the journal is free at once."""
+    """The error names its process id; once it is killed, the journal is free at once."""
     path = tmp_path / "run.sqlite3"
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdin=pipe, stdout=pipe) as other:
@@ -79,7 +80,7 @@ async def test_another_process_holds_a_journal_until_it_dies(client: AsyncRebyte
         assert other.stdout.readline() == b"open\n"
         with pytest.raises(errors.JournalBusyError, match=f"in use by the process {other.pid}"):
             await outcomes_of(runner_of(client, journal=path), items(1))
-        other.send_signal(signal.SIGKILL)
+        other.kill()
         other.wait()
     assert len(await outcomes_of(runner_of(client, journal=path), items(1))) == 1
 
@@ -208,6 +209,7 @@ async def test_a_changed_item_is_refused(client: AsyncRebyte, emulator: Emulator
     assert creates(emulator) == 2
 
 
+@FILE_LIMITS
 async def test_a_full_disk_loses_nothing(emulator: Emulator, client: AsyncRebyte, tmp_path: Path) -> None:
     """The run ends with a clear error; the outcomes it gave are in the journal, and the next run continues."""
     path = tmp_path / "run.sqlite3"
@@ -296,10 +298,9 @@ async def test_the_log_of_a_lost_journal_is_not_applied_to_a_new_one(
     assert len(await outcomes_of(runner_of(client, journal=path), items(1))) == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
 async def test_a_pipe_is_left_alone(client: AsyncRebyte, tmp_path: Path) -> None:
     """A pipe has the size 0, like a new journal, and is refused."""
-    os.mkfifo(tmp_path / "pipe")
+    make_pipe(tmp_path / "pipe")
     with pytest.raises(errors.JournalError, match="it is not a regular file"):
         await outcomes_of(runner_of(client, journal=tmp_path / "pipe"), items(1))
     assert [(file.name, file.is_fifo()) for file in tmp_path.iterdir()] == [("pipe", True)]

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import shutil
-import signal
 import sqlite3
 import stat
 import subprocess
@@ -23,6 +22,7 @@ from rebyte_async.batch.journal.lock import JournalLock, Note, read_note
 from rebyte_async.errors import JournalBusyError, JournalError
 from support.batches import items
 from support.journals import open_run_journal, row, write_journal
+from support.systems import FORKS, LINKS, make_pipe
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+@FORKS
 def test_a_forked_child_does_not_keep_the_lock(path: Path) -> None:
     """When a run is killed, its journal is free, though a child that it forked lives on."""
     pipe = subprocess.PIPE
@@ -65,7 +65,7 @@ def test_a_forked_child_does_not_keep_the_lock(path: Path) -> None:
         child = int(run.stdout.readline())
         with pytest.raises(JournalBusyError, match=f"the process {run.pid}"):
             asyncio.run(use(path))
-        run.send_signal(signal.SIGKILL)
+        run.kill()
         run.wait()
         os.kill(child, 0)  # it is alive
         asyncio.run(use(path))
@@ -93,7 +93,7 @@ def make_file(lock: Path) -> None:
     lock.write_text("# another tool's")
 
 
-@pytest.mark.parametrize("make", [make_link, make_file, Path.mkdir, os.mkfifo])
+@pytest.mark.parametrize("make", [pytest.param(make_link, marks=LINKS), make_file, Path.mkdir, make_pipe])
 def test_a_lock_that_is_another_file_is_refused(path: Path, make: object) -> None:
     """What another program has in the lock's place is named, and neither followed nor changed."""
     assert callable(make)

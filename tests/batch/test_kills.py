@@ -9,7 +9,6 @@ import asyncio
 import json
 import multiprocessing
 import os
-import signal
 import sys
 import time
 from collections import Counter, defaultdict
@@ -24,6 +23,7 @@ from attrs import define, evolve, field
 
 from rebyte_async.emulator import Cut, Drop, EmptyDone, Emulator, HtmlPage, Match, Status, Turn, pause, succeed, text
 from support.batch_child import Job, items_of, run
+from support.systems import FORKS
 
 KILLS = int(os.environ.get("REBYTE_KILLS", "15"))
 SEED = int(os.environ.get("REBYTE_KILL_SEED", "1"))
@@ -68,8 +68,8 @@ class KillAtCreate:
         return response
 
     def _kill(self) -> None:
-        if self.victim is not None and self.victim.pid is not None and self.victim.is_alive():
-            os.kill(self.victim.pid, signal.SIGKILL)
+        if self.victim is not None and self.victim.is_alive():
+            self.victim.kill()
 
 
 def respond(turn: Turn) -> Any:
@@ -129,7 +129,7 @@ class Trial:
         self.killer.left = 0
         code = process.exitcode
         process.close()
-        assert code in (0, -signal.SIGKILL), code
+        assert code in (0, -9), code  # SIGKILL
         return how if code else None
 
     def check(self) -> None:
@@ -159,6 +159,7 @@ class Trial:
         return self.emulator._state.tasks[task_id].model
 
 
+@FORKS
 def test_killed_batches_make_each_task_once(emulator: Emulator, killer: KillAtCreate, tmp_path: Path) -> None:
     """Killed at random and at the worst instants, with a service that fails, no task is lost, doubled or shared."""
     random = Random(SEED)

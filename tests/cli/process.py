@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import shlex
 import struct
 import sys
-import termios
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +78,8 @@ async def run_command(*arguments: str, env: Mapping[str, str], stdin: str = "") 
 
 async def run_redirected(*arguments: str, redirection: str, env: Mapping[str, str]) -> Finished:
     """Run it to its end by a shell that redirects its standard streams; those that it doesn't are pipes."""
+    if sys.platform == "win32":
+        pytest.skip("Windows has no POSIX shell")
     pipe = asyncio.subprocess.PIPE
     command = f"exec {shlex.join([*COMMAND, *arguments])} {redirection}"
     process = await asyncio.create_subprocess_shell(command, stdin=pipe, stdout=pipe, stderr=pipe, env=env)
@@ -137,6 +137,11 @@ async def start_in_terminal(
     *arguments: str, env: Mapping[str, str], width: int = 80, height: int = 40
 ) -> AsyncGenerator[Terminal]:
     """Start it in a terminal."""
+    if sys.platform == "win32":
+        pytest.skip("Windows has no terminals that a program can open")
+    import fcntl
+    import termios
+
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     os.set_blocking(ours, False)

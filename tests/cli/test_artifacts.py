@@ -12,6 +12,7 @@ from cli.inline import run_inline
 from cli.process import environment, start_command, start_in_terminal
 
 from rebyte_async.emulator import Match, Slow, Status, text
+from support.systems import SIGNALS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,6 +175,7 @@ async def test_a_progress_bar_in_a_terminal(emulator: Emulator, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+@SIGNALS
 async def test_an_interrupted_download_leaves_nothing(emulator: Emulator, tmp_path: Path) -> None:
     """Off a terminal there is no bar; SIGINT exits with 130, and no part of the file stays."""
     workspace_id = await _slow_artifact(emulator)

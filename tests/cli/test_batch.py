@@ -18,6 +18,7 @@ from rebyte_async.batch.journal.lock import Note
 from rebyte_async.cli.view.progress import PlainBatchView
 from rebyte_async.emulator import Drop, Emulator, Match, Status, fail, init, text
 from support.journals import BEGIN, make_rows, row, write_journal
+from support.systems import FILE_MODES, LINKS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +86,7 @@ def test_a_batch_from_run_to_report(emulator: Emulator, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.glob("*.part")) == []
 
 
+@FILE_MODES
 def test_what_a_batch_writes_is_private(emulator: Emulator, tmp_path: Path) -> None:
     """Files with prompts or results can be read by their owner alone; a file that is replaced keeps its mode."""
     items, journal, out = write_items(tmp_path / "items.jsonl", "a"), tmp_path / "j", tmp_path / "out"
@@ -399,6 +401,7 @@ def test_formulas_are_guarded_unless_they_are_wanted(tmp_path: Path) -> None:
         assert (found["final_result"], found["n"]) == (result, "-5")
 
 
+@LINKS
 def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     """A pipe or a device stays what it is."""
     journal = write_journal(tmp_path / "j", [row("a")])

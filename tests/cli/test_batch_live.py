@@ -14,6 +14,7 @@ from cli.test_batch import outcomes, write_items
 from cli.test_interrupt import Stuck
 
 from rebyte_async.emulator import Emulator, Match, fail, hold, init, text
+from support.systems import SIGNALS
 
 
 @pytest.fixture
@@ -79,6 +80,7 @@ async def test_a_narrow_terminal(emulator: Emulator, items: Path) -> None:
         assert await terminal.wait() == 3
 
 
+@SIGNALS
 async def test_ctrl_c_stops_in_order_and_the_same_command_continues(
     emulator: Emulator, items: Path, tmp_path: Path
 ) -> None:
@@ -110,6 +112,7 @@ async def test_ctrl_c_stops_in_order_and_the_same_command_continues(
     assert len(outcomes(tmp_path / "out")) == len(emulator.tasks) == 4
 
 
+@SIGNALS
 async def test_ctrl_c_cancels_the_tasks_where_that_was_asked_for(
     emulator: Emulator, items: Path, tmp_path: Path
 ) -> None:
@@ -127,6 +130,7 @@ async def test_ctrl_c_cancels_the_tasks_where_that_was_asked_for(
     assert len(emulator.log.select("POST", "/tasks/[^/]+/cancel")) >= 2
 
 
+@SIGNALS
 async def test_a_second_ctrl_c_leaves_at_once(emulator: Emulator, items: Path, tmp_path: Path) -> None:
     """A cancel that takes its time doesn't hold up who presses Ctrl-C twice; the journal stays true."""
     stuck = Stuck()

@@ -11,6 +11,8 @@ from unittest.mock import patch
 from cli.inline import run_inline
 from cli.process import environment, start_command, start_in_terminal
 
+from support.systems import SIGNALS
+
 
 def test_demo_does_a_whole_job(tmp_path: Path) -> None:
     """Without a key or a network, a file goes up, an agent works with it, a report comes down, and nothing stays."""
@@ -49,6 +51,7 @@ async def test_demo_in_a_terminal_prints_everything_once() -> None:
     assert screen[-1] == '  rebyte-async run "Build a REST API in Go"'
 
 
+@SIGNALS
 async def test_demo_ends_in_order_on_ctrl_c(tmp_path: Path) -> None:
     """Ctrl-C ends the demo, its emulator included, with a word on what is left running."""
     async with start_command("demo", env=environment(TMPDIR=str(tmp_path))) as process:

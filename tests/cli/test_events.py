@@ -11,11 +11,13 @@ from cli.inline import run_inline
 from cli.process import environment, run_command, start_command
 
 from rebyte_async.emulator import hold, init, text
+from support.systems import SIGNALS
 
 if TYPE_CHECKING:
     from rebyte_async.emulator import Emulator
 
 
+@SIGNALS
 async def test_events_continue_after_a_cursor(emulator: Emulator) -> None:
     """A watching that ended is taken up where it stopped, by the cursor of its last line."""
     emulator.script(init(), text("One."), hold(), text("Two."))

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from cli.process import FULL_DISK, environment, run_command, run_redirected, start_command
 
 from rebyte_async.emulator import Delay, Match, hold, init, text
+from support.systems import SIGNALS
 
 if TYPE_CHECKING:
     from rebyte_async.emulator import Emulator
@@ -41,6 +42,7 @@ async def started(process: asyncio.subprocess.Process) -> str:
     return line.strip().removeprefix("task ")
 
 
+@SIGNALS
 async def test_ctrl_c_leaves_the_task_running(emulator: Emulator) -> None:
     """Ctrl-C ends the watching alone: it says that the task keeps running, and how to see and to cancel it."""
     emulator.script(init(), hold(), text("Went on."))
@@ -60,6 +62,7 @@ async def test_ctrl_c_leaves_the_task_running(emulator: Emulator) -> None:
         assert (seen.code, seen.lines[2]) == (0, "Went on.")
 
 
+@SIGNALS
 async def test_ctrl_c_cancels_the_task_where_that_was_asked_for(emulator: Emulator) -> None:
     """With --cancel-on-interrupt the remote task is canceled, and the command says so once that is known."""
     emulator.script(init(), hold())
@@ -72,6 +75,7 @@ async def test_ctrl_c_cancels_the_task_where_that_was_asked_for(emulator: Emulat
         assert emulator.log.select("POST", f"/tasks/{task_id}/cancel")
 
 
+@SIGNALS
 async def test_a_termination_is_like_ctrl_c(emulator: Emulator) -> None:
     """SIGTERM, as a CI system sends it, does the same with its own exit code."""
     emulator.script(init(), hold())
@@ -87,6 +91,7 @@ async def test_a_termination_is_like_ctrl_c(emulator: Emulator) -> None:
         assert last["payload"]["cursor"]
 
 
+@SIGNALS
 async def test_ctrl_c_while_the_task_is_being_made(emulator: Emulator) -> None:
     """While the submit is on its way it isn't known whether it started something, and the command says so."""
     stuck = Stuck()
@@ -102,6 +107,7 @@ async def test_ctrl_c_while_the_task_is_being_made(emulator: Emulator) -> None:
         )
 
 
+@SIGNALS
 @pytest.mark.parametrize(
     ("command", "path", "doubt"),
     [
@@ -135,6 +141,7 @@ async def test_ctrl_c_while_something_is_being_made(
         assert (process.returncode, err.decode()) == (130, f"interrupted: {doubt}\n")
 
 
+@SIGNALS
 async def test_ctrl_c_during_an_upload(emulator: Emulator, tmp_path: Path) -> None:
     """Until its files are there, no task was asked for, which is plain."""
     stuck = Stuck()
@@ -149,6 +156,7 @@ async def test_ctrl_c_during_an_upload(emulator: Emulator, tmp_path: Path) -> No
     assert not emulator.tasks
 
 
+@SIGNALS
 async def test_a_second_ctrl_c_does_not_wait(emulator: Emulator) -> None:
     """When canceling takes too long, another Ctrl-C leaves at once and says what is not known."""
     emulator.script(init(), hold())

@@ -19,6 +19,7 @@ from cli.process import environment, run_command, start_command
 from rebyte_async import AsyncRebyte
 from rebyte_async.emulator import Deliveries, Match, RepeatedDelivery, Status, TamperedDelivery, text
 from rebyte_async.webhooks import WebhookVerifier, sign
+from support.systems import SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -101,6 +102,7 @@ async def application() -> AsyncGenerator[tuple[str, list[Any]]]:
         await runner.cleanup()
 
 
+@SIGNALS
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_it_registers_shows_and_removes(emulator: Emulator, client: AsyncRebyte, number: signal.Signals) -> None:
     """A task's life goes by, verified by a secret that is made up and never shown; then the webhook is gone."""
@@ -118,6 +120,7 @@ async def test_it_registers_shows_and_removes(emulator: Emulator, client: AsyncR
     assert secret not in "".join([*lines, said, *command.said])
 
 
+@SIGNALS
 async def test_it_passes_on_what_came_as_it_came(emulator: Emulator, client: AsyncRebyte) -> None:
     """Raw body and headers, so that an application can verify them itself; and says what it responded."""
     emulator.faults.add(RepeatedDelivery(), Deliveries("task.completed"))
@@ -161,6 +164,7 @@ async def test_it_says_why_one_was_refused(emulator: Emulator, client: AsyncReby
         assert "refused with 413" in await command.line()
 
 
+@SIGNALS
 async def test_a_compressed_delivery_is_refused_and_not_passed_on(emulator: Emulator) -> None:
     """As the receiver does: what is passed on would no longer be what the header says."""
     async with application() as (url, events):
@@ -178,6 +182,7 @@ async def test_a_compressed_delivery_is_refused_and_not_passed_on(emulator: Emul
     assert [event.task_id for event in events] == ["t1"]
 
 
+@SIGNALS
 async def test_a_webhook_that_was_there_stays(emulator: Emulator, client: AsyncRebyte, unused_port: int) -> None:
     """A webhook that existed before is kept; without its secret, deliveries are verified by their signature."""
     url = f"http://127.0.0.1:{unused_port}/"
@@ -190,6 +195,7 @@ async def test_a_webhook_that_was_there_stays(emulator: Emulator, client: AsyncR
     assert [item.id for item in (await client.webhooks.list()).data] == [webhook.id]
 
 
+@SIGNALS
 async def test_listening_alone_needs_no_key(emulator: Emulator) -> None:
     """With a secret and --no-register it makes no request."""
     async with listening(emulator, "--no-register", "--secret", SECRET, REBYTE_API_KEY="") as command:
@@ -237,6 +243,7 @@ class Unanswered:
         raise AssertionError
 
 
+@SIGNALS
 async def test_a_webhook_whose_making_was_not_answered_is_removed(emulator: Emulator, client: AsyncRebyte) -> None:
     """Ctrl-C while it is being registered: the command looks whether it is there, and removes it."""
     unanswered = Unanswered()
@@ -249,6 +256,7 @@ async def test_a_webhook_whose_making_was_not_answered_is_removed(emulator: Emul
     assert (await client.webhooks.list()).data == ()
 
 
+@SIGNALS
 async def test_a_webhook_that_cannot_be_removed_is_named(emulator: Emulator, client: AsyncRebyte) -> None:
     """The command says how to remove it, and that something was left."""
     emulator.faults.add(Status(403), Match("DELETE", "/webhooks/[^/]+"), times=None)

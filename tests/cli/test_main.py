@@ -22,6 +22,7 @@ from rebyte_async import AsyncRebyte, __version__, cli
 from rebyte_async.cli.app import group
 from rebyte_async.cli.lazy import LazyGroup
 from rebyte_async.emulator import Emulator
+from support.systems import SIGNALS
 
 _BLOCKED = """
 import sys
@@ -151,6 +152,7 @@ def _find(path: tuple[str, ...]) -> click.Command:
     return command
 
 
+@SIGNALS
 async def test_emulator() -> None:
     """The emulator prints its two settings on stdout, answers, and Ctrl-C ends it as its normal end."""
     async with start_command("emulator", "--port", "0", "--api-key", "rbk_mine", env=environment()) as process:

@@ -74,7 +74,7 @@ def _die_before(statement: int) -> None:
         nonlocal left
         left -= 1
         if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            signal.raise_signal(signal.Signals["SIGKILL"])
 
     class Traced(sqlite3.Connection):
         def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import signal
+import sys
 from pathlib import Path
 
 from rebyte_async import errors
 from rebyte_async.batch import BatchItem
 from support.batches import items, runner_of
 from support.clients import client_of
+
+if sys.platform != "win32":
+    import resource
 
 __all__ = ["large_items", "run"]
 
@@ -24,8 +27,9 @@ def large_items(count: int) -> list[BatchItem]:
 
 def run(url: str, path: str, report: str) -> None:
     """Run a batch with the journal `path`, and write the keys of its outcomes and its error to the file `report`."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_LIMIT, _LIMIT))
+    if sys.platform != "win32":
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_LIMIT, _LIMIT))
     asyncio.run(_run(url, path, Path(report)))
 
 
