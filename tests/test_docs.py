@@ -139,6 +139,17 @@ def test_the_picture_of_the_demo_is_current(tmp_path: Path) -> None:
     assert "url(" not in shown.replace("url(#", "")
 
 
+def test_the_picture_of_the_trace_is_current(tmp_path: Path) -> None:
+    """The picture of a trace shows the spans and the events of a run, times aside, and loads nothing."""
+    subprocess.run(
+        [sys.executable, str(ROOT / "docs/trace_picture.py"), "--fast", "--folder", str(tmp_path)], check=True
+    )
+    shown = (ROOT / "docs/assets/trace.svg").read_text(encoding="utf-8")
+    assert read_picture(shown) == read_picture((tmp_path / "trace.svg").read_text(encoding="utf-8"))
+    assert {"invoke_agent", "reconnect:", "retry:"} <= {*read_picture(shown)}
+    assert "url(" not in shown
+
+
 def read_picture(svg: str) -> list[str]:
     """The words of a picture, without what differs from run to run: ids, times, and where lines are wrapped."""
     texts = [html.unescape(found) for found in re.findall(r"<text[^>]*>(.*?)</text>", svg)]
