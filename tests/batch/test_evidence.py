@@ -68,6 +68,7 @@ def test_the_earliest_time_of_a_task(created_at: float | None, offset: float | N
         pytest.param({"is_violated": True}, ["other"], "shows prompts otherwise", id="prompts are altered"),
         pytest.param({}, ["other"], "is not known yet", id="fidelity is unknown"),
         pytest.param({"verified_length": 9}, ["other"], None, id="as long a prompt is shown as sent"),
+        pytest.param({"verified_length": 9}, ["Do"], None, id="as long a prompt is shown whole"),
         pytest.param({"verified_length": 2}, ["other"], None, id="a task with quite another prompt"),
         pytest.param({"verified_length": 2}, ["other", "Do"], "the task t1 may be its task", id="cut at its end"),
         pytest.param({"verified_length": 2}, ["it now"], "shown otherwise than it was sent", id="cut at its start"),
