@@ -33,6 +33,8 @@ class RunningItem(Value):
 class BatchProgress(Value):
     """A snapshot of a run."""
 
+    total: int | None = None
+    """How many items there are, where that is known: `total` of the run, the length of a list, or all once taken."""
     taken: int = 0
     """Items taken from the iterable so far."""
     running: int = 0  # the open tasks, by position
@@ -58,6 +60,21 @@ class BatchProgress(Value):
         """How many items have an outcome."""
         return sum(self.ended.values())
 
+    @property
+    def eta(self) -> timedelta | None:
+        """The time that the rest takes at `rate`.
+
+        None while it isn't known: without a total, while nothing ends, and when all that is left runs, since each
+        task takes its own time.
+        """
+        if self.total is None or self.done >= self.total:
+            return None if self.total is None else timedelta(0)
+        is_waiting = self.done + self.running + self.creating < self.total
+        return timedelta(seconds=(self.total - self.done) / self.rate) if is_waiting and self.rate > 0 else None
+
+    def _show_fields(self) -> list[tuple[str, object]]:
+        return [*super()._show_fields(), ("done", self.done), ("eta", self.eta)]
+
 
 @define(eq=False)
 class ProgressTracker:
@@ -66,6 +83,7 @@ class ProgressTracker:
     time: Time
     clock: ServerClock
     window: float  # the time, in seconds, over which the rate is measured
+    total: int | None = field(default=None, init=False)  # how many items there are, where that is known
     taken: int = field(default=0, init=False)
     resumed: int = field(default=0, init=False)
     searching: int = field(default=0, init=False)
@@ -91,6 +109,7 @@ class ProgressTracker:
         longest = heapq.nsmallest(_MAX_SLOWEST, started, key=lambda pair: pair[0])
         ages = [(record, timedelta(seconds=max(0.0, now - since))) for since, record in longest]
         return BatchProgress(
+            total=None if self.total is None else max(self.total, self.taken),
             taken=self.taken,
             running=len(self.running),
             creating=creating,

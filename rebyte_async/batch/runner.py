@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from types import TracebackType
@@ -62,7 +63,7 @@ class BatchRun:
     @property
     def progress(self) -> BatchProgress:
         """The figures of this moment. They are cheap to get."""
-        return BatchProgress() if self._scheduler is None else self._scheduler.progress
+        return BatchProgress(total=self._total) if self._scheduler is None else self._scheduler.progress
 
     def __aiter__(self) -> Self:
         return self
@@ -208,7 +209,8 @@ class BatchRunner:
                 deque nor async is read in a thread.
             ordered: Whether outcomes come in the order of their items. An item that takes long then holds up later
                 outcomes, and in the end the intake of new items.
-            total: How many items there are, if that is known: the journal keeps the number for those who read it.
+            total: How many items there are, if that is known, for `progress.total` and `eta`; None for the length of a
+                list, tuple or deque. The journal keeps the number for those who read it.
 
         Returns:
             The run: iterate over it for the outcomes, one for each item. It starts when it is first read from.
@@ -218,7 +220,10 @@ class BatchRunner:
             ConfigurationError: `total` is no number of items.
         """
         check_items(items)
-        total = None if total is None else _count("total", total, minimum=0)
+        if total is None:
+            total = len(items) if isinstance(items, list | tuple | deque) else None
+        else:
+            total = _count("total", total, minimum=0)
         transport = self._client._transport  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
         journal = RunJournal(store_at(self._journal), base_url=str(transport.base_url))
         return BatchRun(

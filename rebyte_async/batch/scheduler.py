@@ -39,6 +39,7 @@ class Scheduler:
         self._reader = reader
         self._outcomes = outcomes
         self._runner = ItemRunner(context, on_fatal_error=self._stop_creating)
+        self._runner.tracker.total = total
         self._scope = CancelScope()  # the whole run
         self._intake_scope = CancelScope()  # the intake of items
         self._slots = ItemSlots(context.settings.concurrency)
@@ -218,6 +219,7 @@ class Scheduler:
                 self._end_intake(error)
                 return
             if not given:
+                self._runner.tracker.total = self._runner.tracker.taken
                 return
             items, refusal = self._check_items(given)
             records = await self._context.journal.accept([new for _, new in items])

@@ -226,14 +226,14 @@ def _read_total(path: Path) -> int | None:
 async def test_a_journal_keeps_how_many_items_there_are(
     emulator: Emulator, client: AsyncRebyte, tmp_path: Path
 ) -> None:
-    """The number that the last run was given, with items that weren't taken yet; None without one."""
+    """The number that the last run was given, or that of its list, with items that weren't taken yet; else None."""
     del emulator
     totals: list[int | None] = []
-    for total in (None, 5, 700):
+    for given, total in ((iter(items(3)), None), (items(3), None), (items(3), 5), (iter(items(3)), 700)):
         runner = runner_of(client, journal=tmp_path / "run.sqlite3", concurrency=1)
-        async with runner.run(items(3), total=total) as run:
+        async with runner.run(given, total=total) as run:
             await anext(run)
         totals.append(await asyncio.to_thread(_read_total, tmp_path / "run.sqlite3"))
-    assert totals == [None, 5, 700]
+    assert totals == [None, 3, 5, 700]
     with pytest.raises(ConfigurationError, match="total must be"):
         runner_of(client).run([], total=-1)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rebyte_async import AsyncRebyte, errors
-from rebyte_async.batch import BatchItem, BatchRunner
+from rebyte_async.batch import BatchItem, BatchProgress, BatchRunner
 from rebyte_async.emulator import Emulator, HtmlPage, Match, Status, Turn, error, fail, hold, succeed
 from rebyte_async.emulator import cancel as ends_canceled
 from rebyte_async.emulator import text as says
@@ -381,6 +382,48 @@ async def test_progress_has_counts_the_rate_and_the_slowest(emulator: Emulator, 
     assert [outcome.key async for outcome in run] == ["k1"]
     assert run.progress.running == 0
     assert run.progress.slowest == ()
+
+
+@pytest.mark.parametrize(("kind", "before", "after"), [(list, 6, 6), (tuple, 6, 6), (iter, None, 6)])
+async def test_the_total(
+    client: AsyncRebyte, kind: Callable[[list[BatchItem]], Iterable[BatchItem]], before: int | None, after: int
+) -> None:
+    """The total is the length of what has one; what is read lazily has it once all is taken."""
+    run = runner_of(client, concurrency=1).run(kind(items(6)))
+    assert run.progress.total == before
+    await anext(run)
+    assert run.progress.total in (before, after)
+    assert [_ async for _ in run]
+    assert (run.progress.total, run.progress.done, run.progress.eta) == (after, after, timedelta(0))
+
+
+@pytest.mark.parametrize("given", [2, 9])
+async def test_a_total_that_is_wrong(client: AsyncRebyte, given: int) -> None:
+    """A given total counts until it is known better: it is never less than what was taken."""
+    run = runner_of(client, concurrency=1).run(items(6), total=given)
+    assert run.progress.total == given
+    totals = [run.progress.total async for _ in run]
+    assert all((total or 0) >= min(given, 6) for total in totals)
+    assert run.progress.total == 6
+
+
+@pytest.mark.parametrize(
+    ("progress", "seconds"),
+    [
+        (BatchProgress(), None),
+        (BatchProgress(rate=2.0, ended={"completed": 3}), None),  # no total
+        (BatchProgress(total=10, ended={"completed": 3}), None),  # nothing ended within the last minute
+        (BatchProgress(total=10, rate=2.0, ended={"completed": 3, "failed": 1}), 3),
+        (BatchProgress(total=10, rate=2.0, ended={"completed": 3}, running=5, creating=1), 3.5),
+        (BatchProgress(total=10, rate=2.0, ended={"completed": 3}, running=5, creating=2), None),  # all run
+        (BatchProgress(total=10, ended={"completed": 10}), 0),
+        (BatchProgress(total=0), 0),
+    ],
+)
+def test_the_time_left(progress: BatchProgress, seconds: float | None) -> None:
+    """What is left is divided by the rate, where something waits to start; else it isn't known."""
+    assert progress.eta == (None if seconds is None else timedelta(seconds=seconds))
+    assert (progress.to_dict()["eta"], progress.to_dict()["done"]) == (seconds, progress.done)
 
 
 async def test_failing_reads_are_waited_out(emulator: Emulator, client: AsyncRebyte) -> None:
