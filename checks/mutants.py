@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import gc
 import importlib
 import json
 import os
@@ -96,6 +97,7 @@ def check_tests(arguments: list[str]) -> float:
     for name in LOADED.read_text("utf-8").split() if passed else ():
         with contextlib.suppress(Exception):  # some can't be imported by themselves
             importlib.import_module(name)
+    gc.freeze()  # the forks share what was loaded
     sys.dont_write_bytecode = True  # from here on, code is changed
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     began = time.monotonic()

@@ -21,7 +21,6 @@ from rebyte_async.streams._digest import EMPTY, SetDigest
 _VERSION = "2"
 _MAX_PROMPT_ID = 80  # characters of a prompt id as a cursor writes it; the vendor's are UUIDs
 _LONG = "long-"  # before the digest of a longer one
-_FIRST_DIGEST = 3  # the parts before it: the version, the task, the prompt
 _PLAIN = re.compile(r"[A-Za-z0-9_-]*")
 _DIGEST = re.compile(r"([\w-]{11})?~([0-9]{1,19})~([\w-]{31})", re.ASCII)
 
@@ -108,7 +107,7 @@ def _encode(data: bytes) -> str:
 
 
 def _decode(text: str) -> bytes:
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return urlsafe_b64decode(f"{text}==")  # at least as much padding as is missing; more is ignored
 
 
 def _checksum(text: str) -> str:

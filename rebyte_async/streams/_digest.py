@@ -52,9 +52,9 @@ class SetDigest(NamedTuple):
         missing = shown.size - self.size
         if not 0 <= missing <= MAX_LATE:
             return None
-        a, b, c = (theirs - ours for theirs, ours in zip(shown[1:], self[1:], strict=True))
         if missing == 0:
-            return None if a or b or c else []
+            return [] if shown == self else None
+        a, b, c = shown.numbers - self.numbers, shown.squares - self.squares, shown.cubes - self.cubes
         # Six times the polynomial, so that nothing is divided. Where fewer than three are missing, the others are 0.
         linear = 3 * (a * a - b) % _PRIME
         constant = (a * a * a - 3 * a * b + 2 * c) % _PRIME
@@ -63,7 +63,7 @@ class SetDigest(NamedTuple):
             for identity in identities
             if not (((6 * (number := number_of(identity)) - 6 * a) * number + linear) * number - constant) % _PRIME
         ]
-        return late if len(late) == missing and self.including(late) == shown else None
+        return late if self.including(late) == shown else None
 
     def pack(self) -> bytes:
         packed = (self.numbers << _BITS | self.squares) << _BITS | self.cubes

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import urlsafe_b64encode
 from contextlib import aclosing
 from typing import Any
+from zlib import crc32
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rebyte_async import errors
 from rebyte_async._wire.models import decode
 from rebyte_async.streams import TaskEventStream
-from rebyte_async.streams._cursor import CursorPosition, read_cursor, write_cursor
+from rebyte_async.streams._cursor import CursorPosition, read_cursor, shorten_prompt_id, write_cursor
 from rebyte_async.streams._delivered import Delivered
-from rebyte_async.streams._digest import EMPTY
+from rebyte_async.streams._digest import EMPTY, SetDigest
 from rebyte_async.types import Task, TaskContent, TextEvent, UnknownEvent
 from support.fake_source import FakeSource, task
 from support.task_server import TASK_ID, done, event, text, tool_result, tool_use
 
+PRIME = 2**61 - 1  # what the sums of a digest are taken modulo
 LOST = errors.TransportError("lost")
 Frames = list[bytes | Exception]
 
@@ -59,6 +64,57 @@ def test_a_cursor_is_the_same_in_every_process(numbers: tuple[int, ...]) -> None
     of_turn, of_sub_prompt = "~6~ff2ig9hJQp3hgxnGwaBAmpyxDx_NcOs", "iaFH2iG7KVQ~1~dL6ANbKKt-1cNdSBmK4phzVxPduYU8c"
     assert cursor == f"2.5b54ae37.bYSBwcm9tcHQ.{of_turn}.{of_sub_prompt}.ba09c9b5"
     assert read_cursor(TASK_ID, cursor) == delivered.position("a prompt")
+
+
+def sign(head: str) -> str:
+    """Add the check sum that makes a cursor of a text."""
+    return f"{head}.{crc32(head.encode()):08x}"
+
+
+def with_digest(size: int, *sums: int) -> str:
+    """Return a cursor with some digest, which need not be one that the package writes."""
+    packed = sum(one << place for one, place in zip(sums, (122, 61, 0), strict=True)).to_bytes(23, "big")
+    return sign(f"2.{crc32(TASK_ID.encode()):08x}.pp1.~{size}~{urlsafe_b64encode(packed).decode().rstrip('=')}")
+
+
+@pytest.mark.parametrize("sums", [(0, 0, 0), (1, 2, 3), (PRIME - 1, PRIME - 1, PRIME - 1)])
+def test_sums_are_read_as_they_were_written(sums: tuple[int, int, int]) -> None:
+    """Every sum that a digest can have is in the cursor, from the least to the greatest."""
+    assert read_cursor(TASK_ID, with_digest(5, *sums)) == CursorPosition("p1", SetDigest(5, *sums))
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        with_digest(1, PRIME, 0, 0),
+        with_digest(1, 0, PRIME, 0),
+        with_digest(1, 0, 0, PRIME),
+        with_digest(0, 1, 0, 0),
+        with_digest(0, 0, 0, 1),
+        sign(f"2.{crc32(TASK_ID.encode()):08x}"),
+        sign(f"2.{crc32(TASK_ID.encode()):08x}.pp1"),
+        sign(f"2.{crc32(TASK_ID.encode()):08x}.pp1.~1"),
+        sign(f"2.{crc32(TASK_ID.encode()):08x}.b_w.~0~{'A' * 31}"),
+        sign(f"2.{crc32(TASK_ID.encode()):08x}.pp1.{'A' * 11}~0~{'A' * 31}"),
+    ],
+)
+def test_what_no_stream_has_written_is_no_cursor(cursor: str) -> None:
+    """Not even where its check sum is right: a sum out of range, sums of nothing, a part that is missing."""
+    with pytest.raises(errors.InvalidRequestError, match="must be the cursor of a stream of this package"):
+        read_cursor(TASK_ID, cursor)
+
+
+@given(st.none() | st.text(st.characters(exclude_categories=()), max_size=100), st.text())
+def test_a_prompt_id_of_any_kind_is_read_from_its_cursor(prompt_id: str | None, task_id: str) -> None:
+    """Whatever letters and length it has, and a long one has a digest of 128 bits that is the same each time."""
+    kept = None if prompt_id is None else shorten_prompt_id(prompt_id)
+    assert read_cursor(task_id, write_cursor(task_id, CursorPosition(prompt_id))).prompt_id == kept
+
+
+def test_a_long_prompt_id_is_written_as_its_digest() -> None:
+    """From 80 characters on; today's cursors of such turns stay readable."""
+    assert shorten_prompt_id("p" * 79) == "p" * 79
+    assert shorten_prompt_id("p" * 80) == "long-U4YcR0jAw3626eMYZ76G3Q"
 
 
 @pytest.mark.parametrize(
