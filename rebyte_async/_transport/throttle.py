@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from attrs import asdict, define, field
@@ -31,9 +32,17 @@ class ClientThrottle:
 
     _time: Time
     _paused_until: float = field(default=0.0, init=False)  # on `_time.clock`; 0 before the first pause
+    listeners: list[Callable[[float], None]] = field(factory=list["Callable[[float], None]"], init=False)
+    """Called with the seconds of each pause that a response of this client has asked for."""
 
     def pause(self, seconds: float) -> None:
         """Let no attempt start for a number of seconds; a longer pause that is on stays."""
+        self.pause_quietly(seconds)
+        for listener in self.listeners:
+            listener(seconds)
+
+    def pause_quietly(self, seconds: float) -> None:
+        """Do the same because of what another client has met."""
         self._paused_until = max(self._paused_until, self._time.clock() + seconds)
 
     @property

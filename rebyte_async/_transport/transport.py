@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import Factory, define, evolve, field
@@ -43,6 +43,25 @@ class UploadTarget(Protocol):
     def upload_url(self) -> str: ...
 
 
+@define(eq=False, repr=False)
+class _GuardedBody:
+    """A short body that is sent only if something may be sent at all, which is asked at the last moment."""
+
+    _content: bytes
+    _may_send: Callable[[], None]
+
+    @property
+    def size(self) -> int:
+        return len(self._content)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        self._may_send()
+        yield self._content
+
+    def on_sent(self, count: int) -> None:
+        """Nothing is shown of so short a body."""
+
+
 @define(eq=False, repr=False, kw_only=True, slots=False)
 class Transport(Attempts):
     """Sends the requests of a client; those made by `with_settings` share sessions, throttle, budget and counts.
@@ -53,6 +72,8 @@ class Transport(Attempts):
     """
 
     base_url: URL
+    may_send: Callable[[], None] | None = None
+    """Called when a connection is made, just before a body of JSON is sent. If it raises, the body isn't sent."""
     headers: Mapping[str, str] = field(factory=dict[str, str], repr=False)
     """What the application adds to every request to the API's origin."""
     _origin_headers: Mapping[str, str] = field(
@@ -194,17 +215,23 @@ class Transport(Attempts):
             body = None if json is None else wire_json.dumps(json)
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidRequestError(f"the request can't be written as JSON: {error}") from error
+        headers = _HEADERS if body is None else _JSON_HEADERS
+        idle_timeout = self.timeouts.read if endpoint.idempotent else self.timeouts.create
+        guarded: bytes | StreamedBody | None = body
+        if body is not None and self.may_send is not None:
+            guarded = StreamedBody(_GuardedBody(body, self.may_send), self.counters, finite(idle_timeout))
+            headers = {**headers, "Content-Length": str(len(body))}
         return Request(
             method=endpoint.method,
             template=endpoint.template,
             task_id=ids.get("task_id"),
             url=url.with_query(query) if query else url,
-            headers=_HEADERS if body is None else _JSON_HEADERS,
+            headers=headers,
             origin_headers=self._origin_headers,
-            body=body,
+            body=guarded,
             new_connection=not endpoint.idempotent,
             connect_timeout=self.timeouts.connect,
-            idle_timeout=self.timeouts.read if endpoint.idempotent else self.timeouts.create,
+            idle_timeout=idle_timeout,
         )
 
     def _make_body_stream(

@@ -7,11 +7,13 @@ from rebyte_async.batch.items import BatchItem, parse_jsonl, read_jsonl
 from rebyte_async.batch.journal import Journal
 from rebyte_async.batch.journal.postgres import PostgresJournal
 from rebyte_async.batch.journal.reader import JournalCounts, JournalItem, JournalReader, JournalRun, read_journal
+from rebyte_async.batch.loading import load_items
 from rebyte_async.batch.outcomes import BatchOutcome, BatchStatus
 from rebyte_async.batch.progress import BatchProgress, RunningItem
 from rebyte_async.batch.report import write_report
 from rebyte_async.batch.rows import items_from_rows
 from rebyte_async.batch.runner import BatchRun, BatchRunner
+from rebyte_async.batch.worker import BatchWorker
 
 __all__ = [
     "BatchItem",
@@ -20,6 +22,7 @@ __all__ = [
     "BatchRun",
     "BatchRunner",
     "BatchStatus",
+    "BatchWorker",
     "Journal",
     "JournalCounts",
     "JournalItem",
@@ -28,6 +31,7 @@ __all__ = [
     "PostgresJournal",
     "RunningItem",
     "items_from_rows",
+    "load_items",
     "parse_jsonl",
     "read_journal",
     "read_jsonl",

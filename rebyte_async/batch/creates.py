@@ -24,6 +24,8 @@ which are on disk before the next state begins:
 - While a create is ambiguous, no other create with the same prompt is sent (`PromptLocks`).
 - A request in flight isn't cancelled with the item that waits for it: `drain` waits for it. The stop signal only ends
   waits in which no request is in flight.
+- A worker sends a request only for a limited time after its intent, also where it stood still meanwhile: its items may
+  have another owner by then, who looks for their tasks after that time.
 """
 
 from __future__ import annotations
@@ -32,16 +34,18 @@ import asyncio
 from collections.abc import Sequence
 
 from anyio import CancelScope
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from rebyte_async._transport import Throttle, Transport
 from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.failures import UnresolvedCreateError, as_batch_error, is_fatal, is_transient, summarize_error
 from rebyte_async.batch.items import BatchItem
 from rebyte_async.batch.journal import DuplicateTaskError, ItemRecord
+from rebyte_async.batch.journal.store import BatchFullError
 from rebyte_async.batch.limits import StoppedError, StopSignal
 from rebyte_async.batch.reconciler import Reconciler
-from rebyte_async.errors import AmbiguousRequestError, LimitExceededError, RebyteError
+from rebyte_async.errors import AmbiguousRequestError, ConnectError, LimitExceededError, RebyteError
+from rebyte_async.resources import Tasks
 from rebyte_async.types.files import FileRef
 
 
@@ -61,7 +65,8 @@ class TaskCreator:
     def __init__(self, context: RunContext, reconciler: Reconciler) -> None:
         self._context = context
         self._reconciler = reconciler
-        self._tasks = evolve(context.tasks, transport=_stoppable(context.transport, context.stop))
+        self._transport = _stoppable(context.transport, context.stop)
+        self._tasks = evolve(context.tasks, transport=self._transport)
         """Sends the creates. Its waits before an attempt end with `StoppedError` when the stop signal is given."""
         self._permits = asyncio.Semaphore(context.tuning.max_parallel_creates)
         self.in_flight: set[asyncio.Task[None]] = set()
@@ -88,6 +93,8 @@ class TaskCreator:
                     raise UnresolvedCreateError(
                         f"the responses of {lost_responses} creates were lost; the last error: {summarize_error(error)}"
                     ) from error
+            except BatchFullError:
+                await self._context.stop.guard(self._context.time.sleep(self._context.tuning.full_batch_interval))
             except RebyteError as error:
                 if not await self._context.outage.should_retry(error):
                     raise
@@ -123,8 +130,9 @@ class TaskCreator:
             # The intent is recorded after the pause: a run that is killed in the pause leaves no ambiguous create.
             await self._context.stop.guard(self._context.transport.throttle.wait_until_open())
             intent_at = max(watermark.taken_at, self._context.clock.now())
+            tasks = self._limited_tasks()
             await self._context.journal.record_intent(request.record, request.workspace_id, intent_at)
-            await self._post(request)
+            await self._post(tasks, request)
             is_ambiguous = False
         except RebyteError as error:
             is_ambiguous = isinstance(error, AmbiguousRequestError)
@@ -133,10 +141,20 @@ class TaskCreator:
             self._permits.release()
             self._context.locks.complete(request.record.prompt_hash, is_ambiguous=is_ambiguous)
 
-    async def _post(self, request: CreateRequest) -> None:
+    def _limited_tasks(self) -> Tasks:
+        """Return what sends a create whose intent is recorded from now on.
+
+        A worker that stood still, or lost its session with the journal, may no longer be the owner of its items. The
+        next owner waits as long as this one may send a create (`Tuning.send_timeout`) before it looks for its task.
+        """
+        if not self._context.settings.is_shared:
+            return self._tasks
+        return evolve(self._tasks, transport=self._transport.with_settings(may_send=_SendLimit(self._context).check))
+
+    async def _post(self, tasks: Tasks, request: CreateRequest) -> None:
         item, record = request.item, request.record
         try:
-            task = await self._tasks.create(
+            task = await tasks.create(
                 item.prompt, **item.to_arguments(workspace_id=request.workspace_id, files=request.files)
             )
         except RebyteError as error:  # the intent stays if the create is ambiguous, or if the item itself was refused
@@ -157,8 +175,8 @@ class TaskCreator:
         except DuplicateTaskError as error:
             raise UnresolvedCreateError(f"the service returned the task {task.id}, which another item has") from error
 
-    async def drain(self) -> None:
-        """Send no further create. Wait for those in flight for `create_drain_timeout`, then cancel them.
+    async def drain(self, timeout: float) -> None:
+        """Send no further create. Wait for those in flight for some seconds, then cancel them.
 
         An error of one of them that isn't a RebyteError is raised.
         """
@@ -167,12 +185,36 @@ class TaskCreator:
             return
         in_flight = set(self.in_flight)
         with CancelScope(shield=True):
-            _, late = await asyncio.wait(in_flight, timeout=self._context.tuning.create_drain_timeout)
+            _, late = await asyncio.wait(in_flight, timeout=timeout)
             for sending in late:
                 sending.cancel()
             for error in await asyncio.gather(*in_flight, return_exceptions=True):
                 if isinstance(error, Exception) and not isinstance(error, RebyteError):
                     raise error
+
+
+@define(eq=False)
+class _SendLimit:
+    """Refuses to send a create when its intent is too old.
+
+    The calendar counts besides the clock, which doesn't move on some machines while they are suspended.
+    """
+
+    context: RunContext
+    _times: tuple[float, float] = field(init=False)  # when the recording of the intent began
+
+    def __attrs_post_init__(self) -> None:
+        self._times = self._read()
+
+    def _read(self) -> tuple[float, float]:
+        return self.context.time.clock(), self.context.time.wall()
+
+    def check(self) -> None:
+        """Raise where the create must not be sent any more."""
+        self.context.stop.check()
+        longest = self.context.tuning.send_timeout
+        if max(now - then for now, then in zip(self._read(), self._times, strict=True)) > longest:
+            raise ConnectError(f"not sent: its intent was recorded more than {longest:g} seconds ago", method="POST")
 
 
 @define(eq=False)

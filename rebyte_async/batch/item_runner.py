@@ -14,6 +14,7 @@ from rebyte_async.batch.creates import CreateRequest, TaskCreator
 from rebyte_async.batch.failures import UnresolvedCreateError, as_batch_error, is_fatal, is_transient, summarize_error
 from rebyte_async.batch.items import BatchItem
 from rebyte_async.batch.journal import ItemRecord
+from rebyte_async.batch.journal.store import BatchBudgetError
 from rebyte_async.batch.limits import CreateBudget, StoppedError
 from rebyte_async.batch.outcomes import BatchOutcome, ItemEnd, explain_end
 from rebyte_async.batch.progress import ProgressTracker
@@ -98,6 +99,8 @@ class ItemRunner:
             text = f"AmbiguousRequestError: {error.message.removeprefix('AmbiguousRequestError: ')}"
             return await self.finish(record, ItemEnd("ambiguous", error=text, is_final=error.is_final))
         self.budget.refund()
+        if isinstance(error, BatchBudgetError):
+            return record.outcome()
         if isinstance(error, StoppedError):
             reason = self._context.stop.reason
             text = f"BatchError: {error.message}" + ("" if reason is None else f": {summarize_error(reason)}")

@@ -86,8 +86,12 @@ class ItemSlots:
     _changed: Signal = field(factory=Signal, init=False)
 
     async def acquire(self) -> None:
-        await self._changed.wait_for(lambda: self._free > 0)
+        await self.wait_free()
         self._free -= 1
+
+    async def wait_free(self) -> None:
+        """Wait until a slot is free, and don't take it."""
+        await self._changed.wait_for(lambda: self._free > 0)
 
     def force_acquire(self) -> None:
         """Take a slot for a task that is open already, even if none is free."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 from anyio import CancelScope
 
@@ -16,6 +16,7 @@ from rebyte_async._validate import count, seconds
 from rebyte_async.batch.agent_computers import check_workspaces
 from rebyte_async.batch.context import RunContext
 from rebyte_async.batch.inputs import Items, check_items, open_reader
+from rebyte_async.batch.intake import GivenItems
 from rebyte_async.batch.journal import JournalAt, RunJournal, store_at
 from rebyte_async.batch.outcomes import BatchOutcome, OutcomeQueue
 from rebyte_async.batch.progress import BatchProgress
@@ -26,6 +27,23 @@ from rebyte_async.errors import BatchError, ConfigurationError
 from rebyte_async.types import TaskCompletionHints
 
 _count = partial(count, error=ConfigurationError)
+
+
+class RunProcess(Protocol):
+    """What a `BatchRun` runs in a task of its own."""
+
+    @property
+    def progress(self) -> BatchProgress:
+        """The figures of this moment."""
+        ...
+
+    async def run(self) -> None:
+        """Run to the end, and close the queue of outcomes with the error that ended it, if one did."""
+        ...
+
+    def stop(self) -> None:
+        """End the run now."""
+        ...
 
 
 class BatchRun:
@@ -50,20 +68,25 @@ class BatchRun:
             a receiver of the application's own. The next run continues, and makes nothing twice.
     """
 
-    def __init__(self, context: RunContext, items: Items, *, ordered: bool, total: int | None) -> None:
-        settings = context.settings
-        self._context = context
-        self._items: Items | None = items
+    def __init__(
+        self,
+        settings: Settings,
+        begin: Callable[[OutcomeQueue], RunProcess],
+        *,
+        ordered: bool = False,
+        total: int | None = None,
+    ) -> None:
         self._total = total
+        self._begin: Callable[[OutcomeQueue], RunProcess] | None = begin
         self._outcomes = OutcomeQueue(2 * settings.concurrency + settings.tuning.unread_outcomes, ordered)
-        self._scheduler: Scheduler | None = None
+        self._process: RunProcess | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_over = False
 
     @property
     def progress(self) -> BatchProgress:
         """The figures of this moment. They are cheap to get."""
-        return BatchProgress(total=self._total) if self._scheduler is None else self._scheduler.progress
+        return BatchProgress(total=self._total) if self._process is None else self._process.progress
 
     def __aiter__(self) -> Self:
         return self
@@ -103,23 +126,22 @@ class BatchRun:
         await self._stop()
 
     def _start(self) -> None:
-        if self._items is None:
+        if self._begin is None:
             return
-        reader = open_reader(self._items)
-        self._items = None
-        # The scheduler has no reference to this object, so that `__del__` runs when the application drops it.
-        self._scheduler = Scheduler(self._context, reader, self._outcomes, total=self._total)
-        self._task = asyncio.get_running_loop().create_task(self._scheduler.run(), name="rebyte-batch")
+        begin, self._begin = self._begin, None
+        # The process has no reference to this object, so that `__del__` runs when the application drops it.
+        self._process = begin(self._outcomes)
+        self._task = asyncio.get_running_loop().create_task(self._process.run(), name="rebyte-batch")
 
     async def _stop(self) -> None:
-        if self._task is None or self._scheduler is None or self._task.done():
+        if self._task is None or self._process is None or self._task.done():
             return
-        self._scheduler.stop()
+        self._process.stop()
         with CancelScope(shield=True):
             await asyncio.wait([self._task])
 
     def __del__(self) -> None:
-        if self._task is None or self._scheduler is None or self._task.done() or self._task.get_loop().is_closed():
+        if self._task is None or self._process is None or self._task.done() or self._task.get_loop().is_closed():
             return
         warnings.warn(
             "a batch run was dropped before its end: read it to its end, or use it with `async with`",
@@ -127,7 +149,44 @@ class BatchRun:
             source=self,
             stacklevel=2,
         )
-        self._task.get_loop().call_soon_threadsafe(self._scheduler.stop)
+        self._task.get_loop().call_soon_threadsafe(self._process.stop)
+
+
+def make_settings(
+    client: AsyncRebyte,
+    *,
+    concurrency: int,
+    max_new_tasks: int | None = None,
+    on_ambiguous: Literal["reconcile", "report"],
+    reconcile_settle: float,
+    cancel_remote: bool,
+    max_streams: int,
+    workspaces: int | Sequence[str] | None = None,
+    receiver: TaskCompletionHints | None,
+    tuning: Tuning | None,
+) -> Settings:
+    """Check the arguments of a runner or a worker.
+
+    Raises:
+        ConfigurationError: One of them can't be right.
+    """
+    if not isinstance(client, AsyncRebyte):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigurationError(f"client must be an AsyncRebyte, not {type(client).__name__}")
+    if on_ambiguous not in ("reconcile", "report"):
+        raise ConfigurationError(f"on_ambiguous must be 'reconcile' or 'report', not {on_ambiguous!r:.80}")
+    if receiver is not None and not callable(getattr(receiver, "ended", None)):
+        raise ConfigurationError(f"receiver must be a WebhookReceiver, not {type(receiver).__name__}")
+    return Settings(
+        concurrency=_count("concurrency", concurrency, minimum=1),
+        max_new_tasks=None if max_new_tasks is None else _count("max_new_tasks", max_new_tasks, minimum=0),
+        on_ambiguous=on_ambiguous,
+        settle=seconds("reconcile_settle", reconcile_settle, finite=True, error=ConfigurationError),
+        cancel_remote=bool(cancel_remote),
+        max_streams=_count("max_streams", max_streams, minimum=0),
+        workspaces=check_workspaces(workspaces),
+        receiver=receiver,
+        tuning=tuning or Tuning(),
+    )
 
 
 class BatchRunner:
@@ -180,25 +239,20 @@ class BatchRunner:
         receiver: TaskCompletionHints | None = None,
         _tuning: Tuning | None = None,
     ) -> None:
-        if not isinstance(client, AsyncRebyte):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigurationError(f"client must be an AsyncRebyte, not {type(client).__name__}")
-        if on_ambiguous not in ("reconcile", "report"):
-            raise ConfigurationError(f"on_ambiguous must be 'reconcile' or 'report', not {on_ambiguous!r:.80}")
-        if receiver is not None and not callable(getattr(receiver, "ended", None)):
-            raise ConfigurationError(f"receiver must be a WebhookReceiver, not {type(receiver).__name__}")
         store_at(journal)  # checks the path
         self._client = client
         self._journal = journal
-        self._settings = Settings(
-            concurrency=_count("concurrency", concurrency, minimum=1),
-            max_new_tasks=None if max_new_tasks is None else _count("max_new_tasks", max_new_tasks, minimum=0),
+        self._settings = make_settings(
+            client,
+            concurrency=concurrency,
+            max_new_tasks=max_new_tasks,
             on_ambiguous=on_ambiguous,
-            settle=seconds("reconcile_settle", reconcile_settle, finite=True, error=ConfigurationError),
-            cancel_remote=bool(cancel_remote),
-            max_streams=_count("max_streams", max_streams, minimum=0),
-            workspaces=check_workspaces(workspaces),
+            reconcile_settle=reconcile_settle,
+            cancel_remote=cancel_remote,
+            max_streams=max_streams,
+            workspaces=workspaces,
             receiver=receiver,
-            tuning=_tuning or Tuning(),
+            tuning=_tuning,
         )
 
     def run(self, items: Items, *, ordered: bool = False, total: int | None = None) -> BatchRun:
@@ -226,6 +280,9 @@ class BatchRunner:
             total = _count("total", total, minimum=0)
         transport = self._client._transport  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
         journal = RunJournal(store_at(self._journal), base_url=str(transport.base_url))
-        return BatchRun(
-            RunContext(self._client, transport, self._settings, journal), items, ordered=ordered, total=total
-        )
+        context = RunContext(self._client, transport, self._settings, journal)
+
+        def begin(outcomes: OutcomeQueue) -> Scheduler:
+            return Scheduler(context, outcomes, partial(GivenItems, reader=open_reader(items), total=total))
+
+        return BatchRun(self._settings, begin, ordered=ordered, total=total)

@@ -20,6 +20,11 @@ class Tuning:
     max_parallel_creates: int = 64  # each may take minutes, and holds one of the client's 100 permits
     max_recreates: int = 3  # how often an item's create is repeated after it was shown to have made nothing
     create_drain_timeout: float = 5.0  # for creates in flight when the run is cancelled
+    # Workers
+    send_timeout: float = 15.0  # how long after its intent a worker's create may be sent
+    claim_interval: float = 1.0  # between two looks for a shard, while others have them all
+    full_batch_interval: float = 1.0  # between two tries to make a task, while the batch has as many open as it may
+    session_timeout: float = 30.0  # of silence, after which the database ends a worker's session
     # Outages
     outage_timeout: float = 600.0  # how long failures are waited out without a success in between
     first_retry_delay: float = 0.5  # each wait is twice the one before
@@ -58,4 +63,5 @@ class Settings:
     max_streams: int
     workspaces: int | tuple[str, ...] | None  # how many agent computers to make, or the ids of existing ones
     receiver: TaskCompletionHints | None = None
+    is_shared: bool = False  # whether other workers have parts of the same batch
     tuning: Tuning = field(factory=Tuning)

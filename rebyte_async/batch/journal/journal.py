@@ -33,7 +33,7 @@ def store_at(place: JournalAt) -> JournalStore:
         ConfigurationError: There can be no journal at such a place.
     """
     if isinstance(place, PostgresJournal):
-        store: JournalStore = place.import_module("store").PostgresStore(place)
+        store: JournalStore = place.make_store()
         return store
     return SqliteStore(place)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
+
+from attrs import frozen
 
 from rebyte_async.batch.journal.records import AgentComputerRecord, ItemChange, ItemRecord, NewItem
 from rebyte_async.errors import BatchError, JournalError
@@ -154,4 +156,45 @@ class JournalStore(Protocol):
 
     async def save_agent_computer(self, record: AgentComputerRecord) -> None:
         """Record an agent computer, in place of the one that its slot had."""
+        ...
+
+
+@frozen
+class Shard:
+    """A part of a batch that a worker has claimed."""
+
+    number: int
+    open_records: list[ItemRecord]
+    """Its items that are `creating` or `running`, by the time of their intents."""
+
+
+class ShardedStore(JournalStore, Protocol):
+    """A store whose batch several workers share. Each shard has one owner at a time; equal prompts share a shard."""
+
+    async def claim_shard(self, except_for: Collection[int]) -> Shard | None:
+        """Become the owner of a shard that has items to run; None if there is none without another owner.
+
+        Args:
+            except_for: Shards that aren't wanted, and those that are claimed already.
+        """
+        ...
+
+    async def accepted_items(self, shard: int, *, after: int, limit: int) -> list[ItemRecord]:
+        """Return the next `accepted` items of a shard after a position."""
+        ...
+
+    async def release_shard(self, shard: int) -> None:
+        """Give a shard back."""
+        ...
+
+    async def has_open_items(self, except_for: Collection[int]) -> bool:
+        """Return whether any shard, except for some, has items that haven't ended."""
+        ...
+
+    async def pause_workers(self, seconds: float) -> None:
+        """Have all workers of the batch pause their calls."""
+        ...
+
+    def on_pause(self, call: Callable[[float], None]) -> None:
+        """Have something called, in the event loop, with the seconds of each pause that another worker asks for."""
         ...

@@ -77,6 +77,19 @@ class PostgresJournal:
     def __str__(self) -> str:
         return f"batch {self.batch!r}"
 
+    def make_store(self) -> Any:
+        """Return the store of a run that has the whole batch, not opened yet."""
+        return self.import_module("store").PostgresStore(self)
+
+    def make_worker_store(self, session_timeout: float) -> Any:
+        """Return the store of a worker, not opened yet. The server ends its session after some seconds of silence."""
+        module = self.import_module("store")
+        return module.PostgresStore(self, module.Access.WORKER, session_timeout=session_timeout)
+
+    def make_loader(self) -> Any:
+        """Begin to load items into the batch. It blocks."""
+        return self.import_module("loader").Loader(self)
+
     def import_module(self, name: str) -> Any:
         """Import a module that knows PostgreSQL.
 

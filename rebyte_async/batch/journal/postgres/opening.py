@@ -33,7 +33,7 @@ class Access(Enum):
     """By one who writes nothing, beside any others."""
 
 
-def open_session(journal: PostgresJournal, access: Access, session_timeout: float) -> PostgresSession:
+def open_session(journal: PostgresJournal, access: Access, session_timeout: float | None) -> PostgresSession:
     """Connect, and open a batch.
 
     Raises:
@@ -55,13 +55,14 @@ def open_session(journal: PostgresJournal, access: Access, session_timeout: floa
         return PostgresSession(connection, facts, limits=(facts.max_new_tasks, facts.max_open))
     except psycopg.Error as error:
         connection.close()
-        raise _explain(error) from error
+        raise explain(error) from error
     except BaseException:
         connection.close()
         raise
 
 
-def _explain(error: psycopg.Error) -> JournalError:
+def explain(error: psycopg.Error) -> JournalError:
+    """Return what an error of the database means for a journal that is being opened or loaded."""
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return JournalError(
             f"the database doesn't allow what a journal needs: {describe(error)}. A role that may create a schema in "

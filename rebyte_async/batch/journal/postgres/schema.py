@@ -179,10 +179,31 @@ INSERT_ITEMS = (
     "FROM unnest(%s::integer[], %s::text[], %s::bytea[], %s::text[], %s::bytea[]) WITH ORDINALITY "
     "AS new (shard, key, fingerprint, request, prompt_hash, number) ORDER BY number RETURNING key, position"
 )
+CREATE_STAGE = (
+    "CREATE TEMPORARY TABLE stage (number integer, shard integer, key text, fingerprint bytea, request text, "
+    "prompt_hash bytea)"
+)
+SELECT_STAGE_CONFLICTS = (
+    f"SELECT {', '.join('i.' + column for column in RECORD_COLUMNS)} FROM pg_temp.stage AS s "
+    "JOIN rebyte_async.items AS i ON i.batch = %s AND i.key = s.key "
+    "WHERE i.run = %s OR i.fingerprint <> s.fingerprint ORDER BY s.number LIMIT 1"
+)
+UPDATE_FROM_STAGE = (
+    "UPDATE rebyte_async.items AS i SET request = s.request FROM pg_temp.stage AS s "
+    "WHERE i.batch = %s AND i.key = s.key AND i.request <> s.request"
+)
+INSERT_FROM_STAGE = (
+    "INSERT INTO rebyte_async.items (batch, shard, key, fingerprint, request, prompt_hash, run, state, attempts) "
+    "SELECT %s, shard, key, fingerprint, request, prompt_hash, %s, 'accepted', 0 FROM pg_temp.stage "
+    "ORDER BY number ON CONFLICT (batch, key) DO NOTHING"
+)
+SET_LIMITS = "UPDATE rebyte_async.batches SET max_new_tasks = %s, max_open = %s WHERE batch = %s"
 SELECT_IN_STATE = (
     f"SELECT {_RECORD} FROM rebyte_async.items WHERE batch = %s AND state = %s ORDER BY intent_at, position"
 )
 SELECT_RUNNING = SELECT_IN_STATE.replace(_RECORD, _RECORD_WITHOUT_REQUEST)
+OF_RUN = "AND shard IN (SELECT shard FROM rebyte_async.shards WHERE batch = %s AND run = %s) ORDER BY"
+"""In the place of `ORDER BY`: only items of the shards that a run owns."""
 SELECT_OPEN_IN_SHARD = (
     f"SELECT {_RECORD} FROM rebyte_async.items WHERE batch = %s AND shard = %s AND state <> 'ended' "
     "AND state <> 'accepted' ORDER BY intent_at, position"

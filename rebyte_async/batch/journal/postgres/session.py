@@ -236,6 +236,24 @@ class PostgresSession:
         if most_open is not None and all_open + opened > most_open:
             raise BatchFullError(f"the batch may have {most_open:,} tasks open")
 
+    def listen(self, receive: Callable[[str], None]) -> None:
+        """Call, in the thread of the session, with the messages of the batch's other sessions."""
+
+        def pass_on(message: psycopg.Notify) -> None:
+            if message.pid != self.connection.info.backend_pid:
+                receive(message.payload)
+
+        self.connection.add_notify_handler(pass_on)
+        self.connection.execute(f"LISTEN {self._channel}".encode())
+
+    def notify(self, message: str) -> None:
+        """Send a message to the batch's other sessions."""
+        self.execute("SELECT pg_notify(%s, %s)", self._channel, message)
+
+    @property
+    def _channel(self) -> str:
+        return f"rebyte_async_{self.facts.batch}"
+
     def explain(self, error: BaseException) -> JournalError | None:
         """Return the error of this and all later writes, if the session is lost or can't be used any more."""
         if isinstance(error, JournalLostError):

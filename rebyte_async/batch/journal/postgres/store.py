@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -22,6 +24,7 @@ from rebyte_async.batch.journal.records import (
     new_record,
     reopen_change,
 )
+from rebyte_async.batch.journal.store import Shard
 from rebyte_async.batch.journal.writer import Writer
 from rebyte_async.errors import BatchError, JournalError
 
@@ -47,6 +50,7 @@ class PostgresStore:
         self._session_timeout = session_timeout
         self._writer: Writer[PostgresSession] | None = None
         self._session: PostgresSession | None = None
+        self._receive: Callable[[str], None] | None = None
 
     async def open(self, base_url: str | None) -> str:
         writer = self._writer = Writer[PostgresSession](str(self._journal), self._connect)
@@ -65,6 +69,8 @@ class PostgresStore:
 
     def _connect(self) -> PostgresSession:
         self._session = open_session(self._journal, self._access, self._session_timeout)
+        if self._receive is not None:
+            self._session.listen(self._receive)
         return self._session
 
     async def hold(self) -> None:
@@ -77,7 +83,7 @@ class PostgresStore:
             await self._writer.stop()
 
     async def begin_run(self, *, started_at: float, pid: int) -> int:
-        return await self._write(lambda session: _begin_run(session, self._access, started_at, pid))
+        return await self._write(lambda session: begin_run(session, self._access, started_at, pid))
 
     async def update_run(self, run: int, *, ended_at: float | None = None, note: str | None = None) -> None:
         await self._write(lambda session: session.execute(schema.UPDATE_RUN, ended_at, note, session.facts.batch, run))
@@ -104,10 +110,14 @@ class PostgresStore:
 
     async def records_in_state(self, state: str) -> list[ItemRecord]:
         query = schema.SELECT_RUNNING if state == "running" else schema.SELECT_IN_STATE
-        return _records(await self._query(query, self._batch, state))
+        values: list[object] = [self._batch, state]
+        if self._access is Access.WORKER and self._session is not None:
+            query = query.replace("ORDER BY", schema.OF_RUN)
+            values += [self._batch, self._session.run_number]
+        return to_records(await self._query(query, *values))
 
     async def undecided_records(self, prompt_hashes: Sequence[bytes]) -> list[ItemRecord]:
-        return _records(await self._query(schema.SELECT_UNDECIDED, self._batch, list(prompt_hashes)))
+        return to_records(await self._query(schema.SELECT_UNDECIDED, self._batch, list(prompt_hashes)))
 
     async def owned_task_ids(self, task_ids: Sequence[str]) -> set[str]:
         ids = list(task_ids)
@@ -133,6 +143,36 @@ class PostgresStore:
         values = (record.slot, record.name, record.workspace_id, record.intent_at)
         await self._query(schema.SAVE_AGENT_COMPUTER, self._batch, *values)
 
+    async def claim_shard(self, except_for: Collection[int]) -> Shard | None:
+        # The records are read in a transaction of their own, which sees all that earlier owners have committed.
+        number = await self._write(lambda session: _claim(session, list(except_for)))
+        if number is None:
+            return None
+        return Shard(number, to_records(await self._query(schema.SELECT_OPEN_IN_SHARD, self._batch, number)))
+
+    async def accepted_items(self, shard: int, *, after: int, limit: int) -> list[ItemRecord]:
+        return to_records(await self._query(schema.SELECT_ACCEPTED_IN_SHARD, self._batch, shard, after, limit))
+
+    async def release_shard(self, shard: int) -> None:
+        await self._write(lambda session: _release(session, shard))
+
+    async def has_open_items(self, except_for: Collection[int]) -> bool:
+        return bool((await self._query(schema.SELECT_HAS_OPEN, self._batch, list(except_for)))[0][0])
+
+    async def pause_workers(self, seconds: float) -> None:
+        await self._write(lambda session: session.notify(f"pause {seconds:.3f}"))
+
+    def on_pause(self, call: Callable[[float], None]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def receive(message: str) -> None:
+            kind, _, seconds = message.partition(" ")
+            if kind == "pause":
+                with suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(call, float(seconds))
+
+        self._receive = receive
+
     @property
     def _batch(self) -> int:
         return -1 if self._session is None else self._session.facts.batch
@@ -153,7 +193,8 @@ def _refresh(session: PostgresSession) -> None:
     session.limits = (most_made, most_open)
 
 
-def _begin_run(session: PostgresSession, access: Access, started_at: float, pid: int) -> int:
+def begin_run(session: PostgresSession, access: Access, started_at: float, pid: int) -> int:
+    """Record that a run begins, and let the session write for it."""
     host = socket.gethostname()[:_LONGEST_HOST]
     batch = session.facts.batch
     ((run,),) = session.execute(schema.INSERT_RUN, batch, batch, started_at, pid, host)
@@ -163,14 +204,30 @@ def _begin_run(session: PostgresSession, access: Access, started_at: float, pid:
     return cast("int", run)
 
 
-def _records(rows: Sequence[Sequence[Any]]) -> list[ItemRecord]:
+def _claim(session: PostgresSession, except_for: list[int]) -> int | None:
+    batch = session.facts.batch
+    rows = session.execute(schema.CLAIM_SHARD, batch, except_for, schema.lock_key(batch, 0))
+    if not rows:
+        return None
+    session.execute(schema.OWN_SHARD, session.run_number, batch, rows[0][0])
+    return cast("int", rows[0][0])
+
+
+def _release(session: PostgresSession, shard: int) -> None:
+    batch = session.facts.batch
+    session.execute(schema.OWN_SHARD, None, batch, shard)
+    session.execute(schema.UNLOCK, schema.lock_key(batch, shard))
+
+
+def to_records(rows: Sequence[Sequence[Any]]) -> list[ItemRecord]:
+    """Make records of rows with `RECORD_COLUMNS`."""
     return [ItemRecord(**dict(zip(schema.RECORD_COLUMNS, row, strict=True))) for row in rows]
 
 
 def _accept(session: PostgresSession, items: Sequence[NewItem], run: int) -> list[ItemRecord | BatchError]:
     batch = session.facts.batch
     keys = [item.key for item in items if "\0" not in item.key]
-    known = {record.key: record for record in _records(session.execute(schema.SELECT_KNOWN, batch, keys))}
+    known = {record.key: record for record in to_records(session.execute(schema.SELECT_KNOWN, batch, keys))}
     accepted: list[ItemRecord | BatchError] = []
     added: dict[str, NewItem] = {}
     kept: list[ItemRecord] = []
