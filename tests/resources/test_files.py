@@ -351,11 +351,15 @@ async def test_several_files_are_uploaded_at_once(tmp_path: Path) -> None:
     storage = Storage()
     running = 0
     most = 0
+    four = asyncio.Event()
 
     async def put(request: RawRequest) -> Any:
         nonlocal running, most
         running, most = running + 1, max(most, running + 1)
-        await asyncio.sleep(0.02)
+        if running == 4:
+            four.set()
+        await four.wait()
+        await asyncio.sleep(0)
         running -= 1
         storage.stored.append(request)
         return http_response(200)
