@@ -107,7 +107,8 @@ def lowest(session: nox.Session) -> None:
     resolve = ("--quiet", "--resolution=lowest-direct", "--no-deps", "--all-extras", "--output-file", lowest)
     session.install("uv")
     session.run("uv", "pip", "compile", *resolve, "pyproject.toml")
-    session.run("uv", "pip", "install", "--quiet", "--constraint", lowest, ".[all]", *group("tests"))
+    fresh = "--reinstall-package=rebyte-async"  # uv would take an older wheel while pyproject.toml is unchanged
+    session.run("uv", "pip", "install", "--quiet", fresh, "--constraint", lowest, ".[all]", *group("tests"))
     session.run("pytest", *(session.posargs or ("-n2", "--dist=worksteal")), env=INSTALLED)
 
 

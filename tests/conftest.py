@@ -22,11 +22,6 @@ def pytest_configure() -> None:
             signal.signal(number, lambda *_: None)
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Run all async tests by anyio's plugin; the oldest anyio has no setting for that."""
-    session.add_marker(pytest.mark.anyio)
-
-
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Run async tests on asyncio, the only loop that the SDK supports."""

@@ -7,6 +7,7 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 from yarl import URL
 
@@ -29,7 +30,11 @@ UNREADABLE = {
     "a wrong coding": HEAD + b"Transfer-Encoding: other\r\n\r\n{}",
     "a wrong chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
 }
-EACH = pytest.mark.parametrize("data", UNREADABLE.values(), ids=UNREADABLE)
+LEFT_OUT = "a wrong address" if tuple(map(int, aiohttp.__version__.split(".")[:3])) < (3, 14, 4) else None
+"""Before 3.14.4 aiohttp doesn't respond to it."""
+EACH = pytest.mark.parametrize(
+    "data", [pytest.param(data, id=name) for name, data in UNREADABLE.items() if name != LEFT_OUT]
+)
 
 
 async def _send(url: str, data: bytes) -> tuple[int, dict[str, str], bytes]:
