@@ -229,17 +229,60 @@ def test_the_page_at_ten_thousand_items(journal: Path, tmp_path: Path) -> None:
     )
 
 
+def test_the_document_has_metadata_as_texts(journal: Path) -> None:
+    """Values are texts; short ones have columns of the table, three at most; what is long is cut, and counted."""
+    given: list[dict[str, Any]] = [
+        {"text": "x" * 3_000, "team": "billing", "score": 0.5, "tags": ["a", {"ü": None}], "more": True},
+        {"none": None, "team": "", "n" * 100: "late"},
+        {str(number): number for number in range(32)},
+        {},
+    ]
+    rows = [row(str(number), request={"metadata": metadata}) for number, metadata in enumerate(given)]
+    document = _document(journal, [*rows, row("none")])
+    assert document["metadata"] == ["team", "score", "tags"]
+    first, second, third, *rest = document["items"]["metadata"]
+    (name, text), *others = first
+    assert (name, text[-27:]) == ("text", "x … [1,032 more characters]")
+    assert others == [("team", "billing"), ("score", "0.5"), ("tags", '["a", {"ü": null}]'), ("more", "true")]
+    assert second == [("none", ""), ("team", ""), ("n" * 60 + " … [40 more characters]", "late")]
+    assert (third[29], third[30:]) == (("29", "29"), [("…", "2 more, which an export has")])
+    assert rest == [[], []]
+
+
+def test_metadata_is_in_the_table_and_in_the_search(journal: Path, tmp_path: Path) -> None:
+    """Metadata has columns, is found by the search, and is in the details, names of JavaScript's own included."""
+    rows = make_rows(20, concurrency=4)
+    for number, one in enumerate(rows):
+        metadata = {"team": f"team-{number % 3}", "constructor": number, "text": f"a long text {number} " * 9}
+        one["request"] = json.dumps(json.loads(one["request"]) | ({"metadata": metadata} if number % 7 else {}))
+    seen = _open(_page(journal, rows), tmp_path, at="search=TEAM-2")
+    assert [heading for heading in seen.texts("metadata") if not heading.startswith("team-")][:2] == [
+        "team",
+        "constructor",
+    ]
+    assert seen.text("found") == "5 of 20"
+    assert [text for text in seen.texts("metadata") if text.startswith("team-")] == ["team-2"] * 5
+    seen = _open(journal.with_name("report.html"), tmp_path, at="item=chapter-00005")
+    assert "team-2" in seen.text("details")
+    assert "a long text 5 a long text 5" in seen.text("details")
+
+
 def test_a_hostile_result_does_nothing(journal: Path, tmp_path: Path) -> None:
     """The words of items and agents are text in the page: they add no element and run nothing."""
     rows = [row(f"{number} {text}", prompt=text, final_result=text) for number, text in enumerate(_HOSTILE)]
     rows += [row(f"bad {text}", prompt=text, status="failed", error=text) for text in _HOSTILE]
     rows += [row("<b>bold</b>")]  # a chart's labels can have tags like this
+    for one in rows:
+        metadata = {text: text for text in (*_HOSTILE[:3], "__proto__")} | {"<s>": "<s>short</s>"}
+        one["request"] = json.dumps(json.loads(one["request"]) | {"metadata": metadata})
     page = _page(journal, rows)
     hostile = _open(page, tmp_path, at=f"item=0%20{_HOSTILE[0]}")
     assert hostile.text("title") == "Batch run.sqlite3"
     assert (hostile.tags["script"], hostile.tags["a"], hostile.tags["img"]) == (3, 0, 0)
     assert not {"onerror", "onclick", "src", "href"} & hostile.attributes
-    assert hostile.text("details").count(_HOSTILE[0]) == 4  # key, task, prompt, result
+    assert hostile.text("details").count(_HOSTILE[0]) == 6  # key, task, prompt, result, a name in metadata, its value
+    assert not hostile.tags["s"]
+    assert "<s>short</s>" in hostile.texts("metadata")
     ticks = hostile.texts("ytick")
     assert {f"{number} {text}"[:23] + "…" for number, text in enumerate(_HOSTILE[:4])} | {"<b>bold</b>"} <= set(ticks)
     assert set(hostile.texts("failure")) == {f"1 failed · {generalize_error(text)}" for text in _HOSTILE}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from attrs import asdict, define, field
 
 from rebyte_async.batch.journal.reader import JournalItem, JournalReader
 from rebyte_async.batch.report.statistics import FailureGroups, assign_lanes, bin_durations, percentiles
+from rebyte_async.types.values import write_json
 
 STATUSES = ("completed", "failed", "error", "ambiguous", "canceled", "running", "creating", "accepted", "other")
 """The status of an item, or its state while it hasn't ended; the page names the rest `other`."""
@@ -21,6 +23,12 @@ _MOST_ITEMS = 50_000
 """Items that the page lists; more would make a browser slow. All of them are counted."""
 _LONGEST_PROMPT = 1_000
 _LONGEST_ERROR = 2_000
+_LONGEST_METADATA = 2_000  # characters of all values of an item's metadata
+_LONGEST_NAME = 60
+_MOST_NAMES = 30
+_MOST_COLUMNS = 3
+"""Names in metadata that have a column of the table; an item's details have all of them."""
+_WIDEST_CELL = 40  # characters; a name with a longer value, such as a text to classify, has no column
 _MOST_CHARACTERS = 12_000_000
 """Characters of all final results together: a browser opens such a page in about a second."""
 _SHORTEST_CAP = 100
@@ -63,6 +71,7 @@ def make_document(
         "attempts": totals.attempts,
         "cap": listed.cap,
         "items": listed.columns(),
+        "metadata": listed.choose_names(),
         "failures": [asdict(group) for group in totals.failures.groups],
         "durations": totals.durations(),
     }
@@ -151,6 +160,7 @@ class _ListedItems:
                 "more": max(0, len(result) - self.cap),
                 "error": _cut(item.error or "", _LONGEST_ERROR),
                 "group": group,
+                "metadata": _fit_metadata(item.metadata),
             }
         )
 
@@ -158,6 +168,14 @@ class _ListedItems:
         """Return one list for each field."""
         names = self._rows[0] if self._rows else ()
         return {name: [row[name] for row in self._rows] for name in names} | {"lane": assign_lanes(self._spans)}
+
+    def choose_names(self) -> list[str]:
+        """Return the names in metadata that have a column: the first ones with short values, and not all empty."""
+        widest: dict[str, int] = {}
+        for row in self._rows:
+            for name, text in row["metadata"]:
+                widest[name] = max(widest.get(name, 0), len(text))
+        return [name for name, width in widest.items() if 0 < width <= _WIDEST_CELL][:_MOST_COLUMNS]
 
 
 def _status(item: JournalItem) -> str:
@@ -168,6 +186,19 @@ def _status(item: JournalItem) -> str:
 def _reason(item: JournalItem) -> str | None:
     """Return why an item failed: its error, or the first line of its final result if the task reported no error."""
     return item.error or (item.final_result or "").strip().partition("\n")[0] or None
+
+
+def _fit_metadata(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return metadata as texts, short ones whole."""
+    texts = [(name, _to_text(value)) for name, value in islice(metadata.items(), _MOST_NAMES)]
+    cap = fair_cap((len(text) for _, text in texts), _LONGEST_METADATA)
+    pairs = [(_cut(name, _LONGEST_NAME), _cut(text, cap)) for name, text in texts]
+    more = len(metadata) - len(texts)
+    return [*pairs, ("…", f"{more:,} more, which an export has")] if more else pairs
+
+
+def _to_text(value: object) -> str:
+    return "" if value is None else value if isinstance(value, str) else write_json(value, ensure_ascii=False)
 
 
 def _cut(text: str, longest: int) -> str:

@@ -250,12 +250,25 @@
 
   // The table
 
+  // Metadata comes as pairs, so that no name in it is taken for a property of an object.
+  const known = (index, wanted) => items.metadata[index].find(([name]) => name === wanted)?.[1] ?? null;
+
+  // Numbers are sorted as such where a column has no other values.
+  function sorted(name) {
+    const of = (index) => known(index, name) || null;
+    const isNumeric = (index) => of(index) === null || /^-?\d+(\.\d+)?$/.test(of(index));
+    const areNumbers = items.metadata.every((_, index) => isNumeric(index));
+    return areNumbers ? (index) => of(index) === null ? null : Number(of(index)) : of;
+  }
+
   const COLUMNS = [
     { name: "place", title: "#", width: "64px", of: (index) => index, text: (index) => number(index + 1), number: true },
-    { name: "key", title: "Key", width: "20%", of: (index) => items.key[index], text: (index) => oneLine(items.key[index], 200) },
+    { name: "key", title: "Key", width: data.metadata.length ? "16%" : "20%", of: (index) => items.key[index], text: (index) => oneLine(items.key[index], 200) },
     { name: "status", title: "Status", width: "130px", of: (index) => items.status[index], text: (index) => NAMES[status(index)] },
     { name: "start", title: "Started", width: "170px", of: (index) => items.start[index], text: (index) => moment(items.start[index]).slice(0, 19) },
     { name: "duration", title: "Took", width: "104px", of: duration, text: (index) => inWords(duration(index)), number: true },
+    ...data.metadata.map((name, place) => ({ name: `metadata meta${place}`, title: oneLine(name, 60), width: "8%", of: sorted(name),
+      text: (index) => oneLine(known(index, name) ?? "", 60) })),
     { name: "said", title: "Final result or error", of: null, text: (index) => oneLine(items.error[index] || items.result[index], 200) },
   ];
   const classOf = (column) => column.number ? `${column.name} number` : column.name;
@@ -278,7 +291,7 @@
 
   function textOf(index) {
     return searched[index] ??= [items.key, items.prompt, items.result, items.error, items.task, items.workspace, items.how]
-      .map((column) => column[index] ?? "").join("\n").toLowerCase();
+      .map((column) => column[index] ?? "").concat(items.metadata[index].map(([, text]) => text)).join("\n").toLowerCase();
   }
 
   function find() {
@@ -377,6 +390,10 @@
     const facts = [["Key", items.key[index]], ["Task", items.task[index]], ["Agent computer", items.workspace[index]],
       ["Executor", items.how[index]], ["Creates sent", number(items.attempts[index])],
       ["From", moment(items.start[index])], ["To", status(index) in OPEN ? "" : moment(items.end[index])]];
+    const metadata = element("dl", { className: "metadata" });
+    for (const [name, value] of items.metadata[index]) {
+      metadata.append(element("dt", { textContent: name }), element("dd", { textContent: value }));
+    }
     const list = element("dl");
     for (const [name, value] of facts) {
       if (value) list.append(element("dt", { textContent: name }), element("dd", { textContent: value }));
@@ -385,6 +402,7 @@
     const text = (title, value, className = "") => {
       if (value) cell.append(element("h3", { textContent: title }), element("pre", { textContent: value, className }));
     };
+    if (metadata.hasChildNodes()) cell.append(element("h3", { textContent: "Metadata" }), metadata);
     text("Prompt", items.prompt[index]);
     text("Error", items.error[index], "error");
     text("Final result", items.result[index]);
