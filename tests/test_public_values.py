@@ -23,7 +23,7 @@ from yarl import URL
 
 import rebyte_async
 from rebyte_async import Response
-from rebyte_async.batch import BatchItem, BatchProgress
+from rebyte_async.batch import BatchItem, BatchProgress, PostgresJournal
 from rebyte_async.batch.journal import ItemRecord, RunJournal
 from rebyte_async.emulator import Emulator, Match, TrafficLog, text
 from rebyte_async.emulator.faults import Rewrite
@@ -41,6 +41,7 @@ MADE: dict[type[Any], Any] = {
     BatchItem: BatchItem("k", HOSTILE, executor="claude", files=["a"], skills=["b"], extra={"a": [1]}),
     Delegate: Delegate(prompt=HOSTILE, steps=(text(HOSTILE),)),
     Match: Match("GET", "/tasks"),
+    PostgresJournal: PostgresJournal("postgresql://u:hush@db.invalid/x", batch="nightly"),
     Response: Response(200, b"{}", "GET", URL("https://a.invalid/x?sig=hush")),
     Rewrite: Rewrite(dict),
     SignatureScheme: SignatureScheme(),
