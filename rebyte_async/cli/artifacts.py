@@ -10,30 +10,20 @@ from contextlib import aclosing
 from pathlib import Path
 
 import click
-from attrs import frozen
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.cli.completion import artifact_argument, workspace_argument
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.options import EXISTING_FILE, json_option, list_options, yes_option
 from rebyte_async.cli.runtime import delete_once, run_once
-from rebyte_async.cli.transfers import join_names, local_errors
+from rebyte_async.cli.transfers import download_all, join_names, local_errors, read_sizes
 from rebyte_async.cli.view import is_terminal, make_transfer_view
+from rebyte_async.cli.view.base import Downloaded
 from rebyte_async.cli.view.json import to_json_line
 from rebyte_async.cli.view.output import show_items
 from rebyte_async.cli.view.table import Column
 from rebyte_async.cli.view.text import format_plain, format_size, sanitize
 from rebyte_async.types import Artifact, UploadUrl
-
-
-@frozen(kw_only=True)
-class Downloaded:
-    """A downloaded artifact."""
-
-    name: str
-    path: str  # the file that it was written to
-    size: int  # the size in bytes
-
 
 _COLUMNS: tuple[Column[Artifact], ...] = (
     Column(heading="NAME", of=lambda artifact: artifact.filename),
@@ -107,13 +97,9 @@ def download_artifacts(
         if name is not None:
             with local_errors(output), view.transfer(name, "downloaded"):
                 path = await client.artifacts.download(workspace_id, name, output, progress=view.update)
-            names = {path: name}
+            downloaded = await read_sizes({path: name})
         else:
-            known = {item.local_name: item.filename async for item in client.artifacts.list(workspace_id)}
-            with local_errors(output), view.transfer("all artifacts", "downloaded"):
-                paths = await client.artifacts.download_all(workspace_id, output, overwrite=force, progress=view.update)
-            names = {path: known.get(path.name, path.name) for path in paths}
-        downloaded = await asyncio.to_thread(_read_sizes, names)
+            downloaded = await download_all(client, workspace_id, output, overwrite=force, view=view)
         show_items(downloaded, _DOWNLOADED, as_json=as_json, empty="no artifacts")
 
     return run_once(call, on_interrupt="files that weren't complete were removed")
@@ -124,10 +110,6 @@ async def _write_to_stdout(client: AsyncRebyte, workspace_id: str, name: str) ->
         async for chunk in chunks:
             await asyncio.to_thread(sys.stdout.buffer.write, chunk)
     await asyncio.to_thread(sys.stdout.buffer.flush)
-
-
-def _read_sizes(names: dict[Path, str]) -> list[Downloaded]:
-    return [Downloaded(name=name, path=str(path), size=path.stat().st_size) for path, name in names.items()]
 
 
 @artifacts.command("upload")

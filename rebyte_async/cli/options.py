@@ -32,6 +32,7 @@ _PRESENTATION: dict[str, dict[str, Any]] = {
 }
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 EXISTING_FILE_OR_STDIN = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True, path_type=Path)
+FOLDER = click.Path(file_okay=False, writable=True, path_type=Path)
 ANY_FILE = click.Path(dir_okay=False, path_type=Path)
 _LINE_HELP = "Print a JSON object a line, for programs."
 

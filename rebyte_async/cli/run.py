@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from rebyte_async import AsyncRebyte, TaskEventStream
 from rebyte_async.cli.completion import complete_task, task_argument
-from rebyte_async.cli.options import NEW_TASK_FLAGS, Submission, style_options, submission_options, timeout_option
+from rebyte_async.cli.options import (
+    FOLDER,
+    NEW_TASK_FLAGS,
+    Submission,
+    style_options,
+    submission_options,
+    timeout_option,
+)
+from rebyte_async.cli.run_download import RunDownload, make_folder
 from rebyte_async.cli.runtime import open_client
 from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_view
@@ -23,6 +32,7 @@ Examples:
   rebyte-async run "Fix the failing test" --github-url owner/repo --branch dev
   rebyte-async run "Which month was best?" --file sales.csv
   rebyte-async run "Now add a login page" --task-id 6d3c...
+  rebyte-async run "Make a chart of sales.csv" --file sales.csv --download charts
   rebyte-async run - --json < prompt.txt | jq -r .event_type
   result=$(rebyte-async run --quiet "What is 6 times 7?")
 
@@ -42,6 +52,8 @@ A cursor is in the last line of --json. Ctrl-C leaves the remote task running.
 @click.command(epilog=_RUN_EPILOG)
 @submission_options(is_new_task=True)
 @click.option("--task-id", metavar="ID", shell_complete=complete_task, help="A task of which this is the next turn.")
+@click.option("--download", "folder", metavar="DIR", type=FOLDER, help="Download the artifacts into DIR at the end.")
+@click.option("--force", is_flag=True, help="With --download, replace files that exist.")
 @timeout_option("watching")
 @click.option(
     "--cancel-on-interrupt/--keep-running",
@@ -49,8 +61,19 @@ A cursor is in the last line of --json. Ctrl-C leaves the remote task running.
     help="What Ctrl-C and --timeout do to the remote task. It keeps running by default.",
 )
 @style_options(json="Print a JSON object a line, for programs.", quiet="Print the final result alone.")
-def run(*, submission: Submission, task_id: str | None, timeout: float | None, cancel: bool, style: str | None) -> int:
+def run(
+    *,
+    submission: Submission,
+    task_id: str | None,
+    folder: Path | None,
+    force: bool,
+    timeout: float | None,
+    cancel: bool,
+    style: str | None,
+) -> int:
     """Run PROMPT on an agent computer and watch it; - reads the prompt from stdin. This costs money."""
+    if force and folder is None:
+        raise click.UsageError("--force: only with --download")
     if task_id is not None and submission.new_task:
         given = ", ".join(NEW_TASK_FLAGS[name] for name in submission.new_task)
         raise click.UsageError(f"{given}: not with --task-id, since the task has it already")
@@ -66,7 +89,12 @@ def run(*, submission: Submission, task_id: str | None, timeout: float | None, c
 
     watch = Watch(view, open_client, start, task_id=task_id, timeout=timeout, cancel=cancel, creates=True)
     watch.prepare = None if len(attached) == len(submission.attachments) else upload
-    return watch.run()
+    if folder is None:
+        return watch.run()
+    make_folder(folder)
+    download = RunDownload(folder, force, NestedTransferView(view, doing="downloading", notes=False))
+    watch.complete = download.complete
+    return download.report(watch.run())
 
 
 @click.command(epilog=_EVENTS_EPILOG)

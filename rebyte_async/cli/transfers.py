@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rebyte_async import AsyncRebyte
+from rebyte_async.cli.view.base import Downloaded
 from rebyte_async.cli.view.progress import TransferView
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import RebyteError
@@ -24,6 +26,25 @@ async def upload_files(client: AsyncRebyte, attachments: Sequence[Attachment], v
         return await client.files.upload_all(attachments)
     with view.transfer(join_names(names), "uploaded"):
         return await client.files.upload_all(attachments, progress=view.update)
+
+
+async def download_all(
+    client: AsyncRebyte, workspace_id: str, folder: Path, *, overwrite: bool, view: TransferView
+) -> list[Downloaded]:
+    """Download all artifacts of a workspace into a folder."""
+    names = {item.local_name: item.filename async for item in client.artifacts.list(workspace_id)}
+    with local_errors(folder), view.transfer("all artifacts", "downloaded"):
+        paths = await client.artifacts.download_all(workspace_id, folder, overwrite=overwrite, progress=view.update)
+    return await read_sizes({path: names.get(path.name, path.name) for path in paths})
+
+
+async def read_sizes(names: dict[Path, str]) -> list[Downloaded]:
+    """Describe files that were downloaded, by the names of their artifacts."""
+
+    def read() -> list[Downloaded]:
+        return [Downloaded(name=name, path=str(path), size=path.stat().st_size) for path, name in names.items()]
+
+    return await asyncio.to_thread(read)
 
 
 def _name(item: Attachment) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import click
 from anyio import move_on_after
-from attrs import define, field
+from attrs import define, evolve, field
 
 from rebyte_async import AsyncRebyte, TaskEventStream
 from rebyte_async.cli.exits import Exit, exit_code_for, exit_code_for_status, explain, print_error, report_error
 from rebyte_async.cli.recovery import TIME_LIMIT, Followable, add_candidates, readable_events
 from rebyte_async.cli.runtime import run
-from rebyte_async.cli.view.base import Finished, Interrupted, View
+from rebyte_async.cli.view.base import Downloaded, Finished, Interrupted, View
 from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import AmbiguousRequestError, RebyteError
 from rebyte_async.resources import TaskRun
@@ -34,7 +34,8 @@ class Watch:
     start: Callable[[AsyncRebyte], Followable]  # returns the turn to follow
     prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None
     """Runs before `start`, such as uploads; nothing is started until it is done."""
-    complete: Callable[[AsyncRebyte, TaskResult], Awaitable[None]] | None = None  # runs after the turn has ended
+    complete: Callable[[AsyncRebyte, TaskResult], Awaitable[Sequence[Downloaded] | None]] | None = None
+    """Runs after the turn has ended, and returns what it has downloaded."""
     task_id: str | None = None  # the task; None while it is being created
     timeout: float | None = None  # seconds after which the watching ends
     cancel: bool = False  # whether the remote task is canceled when the watching ends before it does
@@ -93,22 +94,28 @@ class Watch:
             self._announce()
             stream = self._stream
             assert stream is not None  # noqa: S101 - it has been iterated
+            result = evolve(stream.result, workspace_id=self._workspace_id)
+            seconds = time.monotonic() - self._began
+            files = None if self.complete is None else await self.complete(client, result)
             finished = Finished(
-                result=stream.result,
+                result=result,
                 prompt_id=stream.prompt_id,
                 last_seq=None if stream.done is None else stream.done.last_seq,
                 cursor=stream.cursor,
-                seconds=time.monotonic() - self._began,
+                seconds=seconds,
+                files=files,
             )
             self.view.finish(finished)
-        if self.complete is not None:
-            await self.complete(client, stream.result)
-        return stream.result
+        return result
 
     @property
     def _stream(self) -> TaskEventStream | None:
         source = self._source
         return source if source is None or isinstance(source, TaskEventStream) else source.stream
+
+    @property
+    def _workspace_id(self) -> str | None:
+        return self._source.workspace_id if isinstance(self._source, TaskRun) else None
 
     @asynccontextmanager
     async def _refreshing(self) -> AsyncGenerator[None]:
@@ -132,7 +139,7 @@ class Watch:
             self.task_id = self._source.task_id
         if self.task_id is not None and self._stream is not None and not self._is_announced:
             self._is_announced = True
-            self.view.begin(self.task_id)
+            self.view.begin(self.task_id, self._workspace_id)
 
     # --- The ends of the watching ---
 
@@ -202,7 +209,14 @@ class Watch:
 
     def _interrupt_view(self, error: str, message: str, code: int) -> None:
         cursor = None if self._stream is None else self._stream.cursor
-        end = Interrupted(error=error, message=message, exit_code=code, task_id=self.task_id, cursor=cursor)
+        end = Interrupted(
+            error=error,
+            message=message,
+            exit_code=code,
+            task_id=self.task_id,
+            cursor=cursor,
+            workspace_id=self._workspace_id,
+        )
         with suppress(OSError):
             self.view.interrupt(end)
 

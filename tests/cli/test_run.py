@@ -58,7 +58,9 @@ async def test_a_task_that_completes(emulator: Emulator) -> None:
     assert (finished.code, finished.err) == (0, "")
     assert finished.lines[0].startswith("task ")
     assert finished.lines[-1].startswith("-- completed in ")
+    (task,) = emulator.tasks
     assert finished.lines[1:-1] == [
+        f"-- on agent computer {task.workspace_id}",
         "-- claude in /code is ready",
         ". First I look.",
         "I'll take a look.",
@@ -251,8 +253,8 @@ async def test_a_question_is_shown_with_its_options(emulator: Emulator) -> None:
     env = environment(emulator)
     async with start_command("run", "Ask", env=env) as process:
         assert process.stdout is not None
-        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(4)]
-        assert lines[1:] == ["? Which one?", "?   1. Red", "?   2. Blue"]
+        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(5)]
+        assert lines[2:] == ["? Which one?", "?   1. Red", "?   2. Blue"]
         task_id = lines[0].removeprefix("task ")
         answered = await run_command("answer", task_id, "--option", "2", env=env)
         assert (answered.code, answered.err) == (0, "")
@@ -275,9 +277,9 @@ async def test_several_questions_are_shown_and_answered_by_number(emulator: Emul
     env = environment(emulator)
     async with start_command("run", "Ask", env=env) as process:
         assert process.stdout is not None
-        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(7)]
-        assert lines[1:4] == ["? (1 of 2) Which one?", "?   1. Red", "?   2. Blue"]
-        assert lines[4:] == ["? (2 of 2) Which regions?", "?   1. eu", "?   2. us"]
+        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(8)]
+        assert lines[2:5] == ["? (1 of 2) Which one?", "?   1. Red", "?   2. Blue"]
+        assert lines[5:] == ["? (2 of 2) Which regions?", "?   1. eu", "?   2. us"]
         answer = ("answer", lines[0].removeprefix("task "))
         wrong = {
             ("--option", "1"): "such as 1=1",
@@ -301,7 +303,7 @@ async def test_questions_are_asked_in_a_terminal(emulator: Emulator) -> None:
     env = environment(emulator)
     async with start_command("run", "Ask", env=env) as process:
         assert process.stdout is not None
-        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(7)]
+        lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(8)]
         async with start_in_terminal("answer", lines[0].removeprefix("task "), env=env) as terminal:
             await terminal.shows("a number or your own words")
             terminal.press("3\r")
@@ -364,6 +366,6 @@ def test_an_event_that_cannot_be_read(rebyte_emulator: Emulator) -> None:
     rebyte_emulator.script(text("One."), text("Two."))
     rebyte_emulator.faults.add(Noise(after=1))
     finished = run_inline("run", "x", env=environment(rebyte_emulator))
-    assert (finished.code, finished.lines[1:3]) == (0, ["One.", "Two."])
+    assert (finished.code, finished.lines[2:4]) == (0, ["One.", "Two."])
     assert finished.err.startswith("warning: left out an event that can't be read: ")
     assert finished.err.count("\n") == 1

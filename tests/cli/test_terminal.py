@@ -36,7 +36,7 @@ async def test_text_is_wrapped_by_words_and_shown_once(emulator: Emulator) -> No
     for width, screen in zip(
         widths, await asyncio.gather(*(_screen(emulator, width) for width in widths)), strict=True
     ):
-        assert len("".join(screen).split("word0")[0]) == len("task ") + 36
+        assert len("".join(screen).split("word0")[0]) == len("task on agent computer ") + 2 * 36
         assert " ".join(line for line in screen if line.startswith("word")).split() == "".join(words).split()
         assert "".join(line for line in screen if line.startswith("x")) == "x" * 250
         assert max(map(len, screen)) <= width
@@ -64,7 +64,8 @@ async def test_everything_an_agent_does(emulator: Emulator) -> None:
     async with start_in_terminal("run", "x", env=environment(emulator)) as terminal:
         await terminal.shows("waiting for an answer")
         task_id = terminal.screen[0].removeprefix("task ")
-        assert terminal.screen[1:-1] == [
+        assert terminal.screen[1].startswith("on agent computer ")
+        assert terminal.screen[2:-1] == [
             "claude · /code",
             "",
             "Hm.",
@@ -100,7 +101,7 @@ async def test_all_questions_that_are_asked_at_once_are_shown(emulator: Emulator
     async with start_in_terminal("run", "x", env=environment(emulator)) as terminal:
         await terminal.shows("waiting for an answer")
         task_id = terminal.screen[0].removeprefix("task ")
-        assert terminal.screen[2:-1] == [
+        assert terminal.screen[3:-1] == [
             "? (1 of 2) Which one?",
             "  1. Red",
             "? (2 of 2) A name?",

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import click
 from attrs import frozen
 
 from rebyte_async.types import TaskEvent, TaskResult
+
+
+@frozen(kw_only=True)
+class Downloaded:
+    """A downloaded artifact."""
+
+    name: str
+    path: str  # the file that it was written to
+    size: int  # the size in bytes
 
 
 @frozen(kw_only=True)
@@ -19,6 +29,7 @@ class Finished:
     last_seq: int | None
     cursor: str
     seconds: float  # how long the turn was watched
+    files: Sequence[Downloaded] | None = None  # the artifacts that were downloaded then; None where none were asked for
 
 
 @frozen(kw_only=True)
@@ -30,6 +41,7 @@ class Interrupted:
     exit_code: int
     task_id: str | None
     cursor: str | None
+    workspace_id: str | None = None
 
 
 class Shown:
@@ -45,8 +57,8 @@ class Shown:
 class View(Shown):
     """Shows a turn on stdout while it runs; a subclass overrides what it shows. Errors go to stderr, not to a view."""
 
-    def begin(self, task_id: str) -> None:
-        """Show which task it is, as soon as that is known."""
+    def begin(self, task_id: str, workspace_id: str | None) -> None:
+        """Show which task it is, and on which agent computer where that is known, as soon as it is."""
 
     def show(self, event: TaskEvent) -> None:
         """Show an event."""

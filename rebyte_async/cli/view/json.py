@@ -45,7 +45,7 @@ class JsonView(View):
     out: TextIO
     _task_id: str | None = None
 
-    def begin(self, task_id: str) -> None:
+    def begin(self, task_id: str, workspace_id: str | None) -> None:  # noqa: ARG002 - it is in the last line
         self._task_id = task_id
 
     def show(self, event: TaskEvent) -> None:
@@ -68,6 +68,8 @@ class JsonView(View):
             "last_seq": finished.last_seq,
             "cursor": finished.cursor,
             "seconds": round(finished.seconds, 3),
+            "workspace_id": finished.result.workspace_id,
+            "files": None if finished.files is None else [to_document(file) for file in finished.files],
         }
         self._write(event_type="done", prompt_id=finished.prompt_id, payload=payload)
 
@@ -78,6 +80,7 @@ class JsonView(View):
             "message": interrupted.message,
             "exit_code": int(interrupted.exit_code),
             "cursor": interrupted.cursor,
+            "workspace_id": interrupted.workspace_id,
         }
         self._write(event_type="stopped", payload=payload)
 

@@ -9,6 +9,7 @@ from attrs import define, field
 from rebyte_async.cli.view.base import Finished, Interrupted, View
 from rebyte_async.cli.view.text import (
     SpokenText,
+    describe_files,
     excerpt,
     format_arguments,
     format_duration,
@@ -53,8 +54,10 @@ class PlainView(View):
     _line: str = field(default="", init=False)  # the line that isn't complete yet
     _is_speaking: bool = field(default=False, init=False)
 
-    def begin(self, task_id: str) -> None:
+    def begin(self, task_id: str, workspace_id: str | None) -> None:
         self._write(f"task {task_id}")
+        if workspace_id is not None:
+            self._write(one_line(f"-- on agent computer {workspace_id}"))
 
     def show(self, event: TaskEvent) -> None:
         words = self._spoken.add(event)
@@ -74,6 +77,8 @@ class PlainView(View):
         if remaining := self._spoken.remaining_result(finished.result):
             self._write(remaining)
         self._write(f"-- {one_line(str(finished.result.status))} in {format_duration(finished.seconds)}")
+        for line in describe_files(finished.files):
+            self._write(f"-- {line}")
 
     def interrupt(self, interrupted: Interrupted) -> None:  # noqa: ARG002 - of the base class
         self._end_line()

@@ -59,17 +59,20 @@ class LineTransferView(TransferView):
 
 @define
 class NestedTransferView(TransferView):
-    """Shows uploads in the status line of the view of a turn, which has the terminal for itself."""
+    """Shows transfers in the status line of the view of a turn, which has the terminal for itself."""
 
     view: View
+    doing: str = "uploading"
+    notes: bool = True  # whether the view notes what was done, rather than shows the files at its end
 
     def update(self, done: int, total: int, /) -> None:
         super().update(done, total)
-        part = done / total if total else 1.0
-        self.view.set_status(f"uploading {one_line(self.name, LONGEST_NAME)}  {part:.0%}")
+        part = f"{done / total:.0%}" if total else format_size(done)
+        self.view.set_status(f"{self.doing} {one_line(self.name, LONGEST_NAME)}  {part}")
 
     def finish(self, verb: str) -> None:
-        self.view.note(f"{verb} {self.name} ({format_size(self.count)})")
+        if self.notes:
+            self.view.note(f"{verb} {self.name} ({format_size(self.count)})")
 
 
 class BatchView(Shown):

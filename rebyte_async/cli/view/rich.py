@@ -16,6 +16,7 @@ from rebyte_async.cli.view.prose import Prose
 from rebyte_async.cli.view.screen import ECHO, Redrawn, make_console, prose_width
 from rebyte_async.cli.view.text import (
     SpokenText,
+    describe_files,
     excerpt,
     format_arguments,
     format_duration,
@@ -62,10 +63,12 @@ class RichView(View):
     _since: float = field(factory=time.monotonic, init=False)
     _last_heard: float = field(factory=time.monotonic, init=False)
 
-    def begin(self, task_id: str) -> None:
+    def begin(self, task_id: str, workspace_id: str | None) -> None:
         self._task_id = task_id
         self._status = "waiting for the agent"
         self._print_unbroken(Text(f"task {one_line(task_id)}", style="dim"))
+        if workspace_id is not None:
+            self._print_unbroken(Text(f"on agent computer {one_line(workspace_id)}", style="dim"))
 
     def show(self, event: TaskEvent) -> None:
         self._last_heard = time.monotonic()
@@ -120,6 +123,8 @@ class RichView(View):
             (words, f"bold {color}"), (f" in {format_duration(finished.seconds)}{self._usage}", color)
         )
         self._print(Text(), Rule(title, style=color, align="left"))
+        for line in describe_files(finished.files):
+            self._print_unbroken(Text(f"· {line}", style="dim"))
 
     def interrupt(self, interrupted: Interrupted) -> None:  # noqa: ARG002 - of the base class
         self._end_block()

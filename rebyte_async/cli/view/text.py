@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from rich.filesize import decimal
 
 from rebyte_async import TextAssembler
+from rebyte_async.cli.view.base import Downloaded
 from rebyte_async.types import FileRef, Question, TaskEvent, TaskResult
 from rebyte_async.types.values import write_json
 
@@ -108,6 +109,12 @@ def format_duration(seconds: float) -> str:
 
 def format_size(count: object) -> str:
     return decimal(count) if isinstance(count, int) else ""
+
+
+def describe_files(files: Sequence[Downloaded] | None) -> list[str]:
+    """Describe the artifacts that were downloaded at the end of a turn, on a line each."""
+    lines = [one_line(f"downloaded {file.path} ({format_size(file.size)})") for file in files or ()]
+    return lines or ([] if files is None else ["no artifacts to download"])
 
 
 def format_file_ref(ref: FileRef) -> str:

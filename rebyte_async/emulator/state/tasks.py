@@ -27,6 +27,8 @@ class MadeTask:
     """Its status."""
     prompts: tuple[str, ...]
     """The texts of its prompts, oldest first."""
+    workspace_id: str
+    """The agent computer that it runs on."""
 
 
 @define(eq=False, kw_only=True)
@@ -71,7 +73,8 @@ class Task:
         return None if self.status == "running" else self.latest.completed_at
 
     def snapshot(self) -> MadeTask:
-        return MadeTask(id=self.id, status=self.status, prompts=tuple(prompt.text for prompt in self.prompts))
+        prompts = tuple(prompt.text for prompt in self.prompts)
+        return MadeTask(id=self.id, status=self.status, prompts=prompts, workspace_id=self.workspace.id)
 
     def created_json(self) -> dict[str, Any]:
         return {
