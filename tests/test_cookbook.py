@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -89,16 +90,33 @@ def ask(url: str, body: bytes | None = None, *, content_type: str = "text/plain"
 
 
 def test_nightly_batch(emulator: Emulator, tmp_path: Path) -> None:
-    """Every line is run once over several starts, and what didn't complete is named and gives the exit code."""
+    """Every row is run once over several starts, what didn't complete gives the exit code, and a CSV has all."""
     take("nightly-batch.md", tmp_path)
-    lines = [{"key": str(number), "prompt": f"Report {number}."} for number in range(3)]
-    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    emulator.script(text("Hm."), fail("no disk left"), prompt="Report 1.")
+    command = (*PYTHON, "nightly.py", "tickets.csv", "run.sqlite3", "outcomes.csv")
+    (tmp_path / "tickets.csv").write_text(
+        'id,received,team,text\n1,today,a,It breaks\n2,today,b,"It is\nslow"\n3,today\n', encoding="utf-8"
+    )
+    emulator.script(text("Hm."), fail("no disk left"), prompt="It breaks")
+    emulator.script(text("=1+1"), prompt="slow", times=None)
+    stopped = run(tmp_path, environment(emulator), *command)
+    assert stopped.returncode == 1
+    assert stopped.stderr.splitlines()[-1].startswith(
+        "the batch stopped, start it again: tickets.csv, line 5: the row has"
+    )
+    assert len((tmp_path / "outcomes.csv").read_text("utf-8").splitlines()) == 3
+    with (tmp_path / "tickets.csv").open("a", encoding="utf-8") as rows:
+        rows.seek(rows.seek(0, os.SEEK_END) - 1)
+        rows.truncate()
+        rows.write(",c,It burns\n")
     for _ in range(2):
-        done = run(tmp_path, environment(emulator), *PYTHON, "nightly.py", "items.jsonl", "run.sqlite3")
-        assert done.stdout == "3 items have ended, 1 of them not well\n"
+        done = run(tmp_path, environment(emulator), *command)
+        assert done.stdout == "3 rows have ended, 1 of them not well\n"
         assert (done.returncode, done.stderr) == (1, "1: failed: no disk left\n")
     assert len(emulator.tasks) == 3
+    with (tmp_path / "outcomes.csv").open(encoding="utf-8", newline="") as file:
+        found = {row["key"]: (row["status"], row["final_result"], row["team"]) for row in csv.DictReader(file)}
+    assert found["2"] == ("completed", "'=1+1", "b")
+    assert [found[key][0::2] for key in "13"] == [("failed", "a"), ("completed", "c")]
 
 
 @SIGNALS
