@@ -104,7 +104,7 @@ class BodyStream:
 
     def __attrs_post_init__(self) -> None:
         self._counters.open_streams += 1
-        aiohttp_internals.pause_by_size_alone(self._response.content)
+        aiohttp_internals.read_leanly(self._response.content)
         self._watchdog.add(self)
 
     @property

@@ -114,7 +114,7 @@ async def test_the_installed_asyncio_has_the_parts_of_a_transport(live: Live) ->
 def test_an_unknown_implementation_is_left_alone(without: Any) -> None:
     """Other loops, and versions without the parts, keep working."""
     internals.read_in_small_pieces(without)
-    internals.pause_by_size_alone(without)
+    internals.read_leanly(without)
     assert not internals.disable_implicit_retry(without)
     assert internals.session_middlewares(without) == ()
 
