@@ -92,20 +92,25 @@ class SSEParser:
                 it are lost, and every later call raises as well: continue with a new parser.
         """
         if not self._has_pending and chunk.endswith(b"\n\n") and _CR not in chunk and len(chunk) <= self._limit:
-            text = chunk[:-2].decode("utf-8", "replace")  # whole events, as chunks of a live stream mostly are
-        elif not (text := self._complete(chunk)):
+            lines = chunk[:-2]  # whole events, as chunks of a live stream mostly are
+        elif not (lines := self._complete(chunk)):
             return []
+        text = lines.decode("utf-8", "replace")
         if text.count("\n") <= 1:  # one event, of a form that nearly all have
             name, _, data = text.rpartition("\n")
             if data.startswith("data: ") and (not name or name.startswith("event: ")):
                 return [_new(ServerSentEvent, (name[7:] or "message", data[6:], self.last_event_id))]
-        elif "\n\n" in text:
+        return self._interpret(text)
+
+    def _interpret(self, text: str) -> list[ServerSentEvent]:
+        """Return the events of whole lines, the last of which ends an event."""
+        if "\n\n" in text:
             events = self._interpret_similar(text)
             if events is not None:
                 return events
-        return self._interpret(text)
+        return self._interpret_lines(text)
 
-    def _complete(self, chunk: bytes) -> str:
+    def _complete(self, chunk: bytes) -> bytes:
         """Add a chunk to the tail; return the lines of the events that are now complete, with LF between them."""
         if self._start is not None:
             chunk = self._skip_bom(chunk)
@@ -129,7 +134,7 @@ class SSEParser:
         self._has_pending = bool(self._tail) or self._start is not None
         if len(lines) + len(self._tail) > self._limit:
             self._check_sizes(lines)
-        return lines.decode("utf-8", "replace") if lines else ""
+        return lines
 
     def _skip_bom(self, chunk: bytes) -> bytes:
         chunk = (self._start or b"") + chunk
@@ -157,7 +162,7 @@ class SSEParser:
     def _interpret_similar(self, text: str) -> list[ServerSentEvent] | None:
         """Return the events of a text if they differ only in one line of data, as on most streams, else None.
 
-        This cuts the text into its events in one step; `_interpret` takes a few steps for every line.
+        This cuts the text into its events in one step; `_interpret_lines` takes a few steps for every line.
         """
         start = text.find("data: ")
         head = text[: start + 6]
@@ -166,14 +171,14 @@ class SSEParser:
         items = text[start + 6 :].split("\n\n" + head)
         if text.count("\n") != len(items) * (head.count("\n") + 2) - 2:
             return None
-        first = self._interpret(head + items[0])
+        first = self._interpret_lines(head + items[0])
         if len(first) != 1 or first[0].data != items[0]:
             return None
         event, _, event_id = first[0]
         return [_new(ServerSentEvent, (event, item, event_id)) for item in items]
 
-    def _interpret(self, text: str) -> list[ServerSentEvent]:
-        """Return the events of whole lines, the last of which ends an event."""
+    def _interpret_lines(self, text: str) -> list[ServerSentEvent]:
+        """Return the events of a text, line by line."""
         events: list[ServerSentEvent] = []
         event = event_line = event_name = ""
         data: list[str] = []

@@ -142,7 +142,7 @@ def read_leanly(content: Any) -> None:
 
     An unknown version of aiohttp only has the last of these corrected.
     """
-    lean = _lean_reader_class(type(content))
+    lean = _lean_reader_class(type(content))  # type: ignore[arg-type] # mypy: not hashable
     if lean is None or not _has_no_timer(content) or content._buffer_offset:  # noqa: SLF001 - the reason for this module
         if isinstance(getattr(content, "_high_water_chunks", None), int):
             content._high_water_chunks = sys.maxsize  # noqa: SLF001 - likewise
@@ -158,38 +158,39 @@ def _has_no_timer(content: Any) -> bool:
     return noop is not None and type(content._timer) is noop  # noqa: SLF001 - likewise
 
 
-_READER_SLOTS = frozenset(
-    (
-        "_buffer _buffer_offset _cursor _eof _eof_callbacks _eof_counter _eof_waiter _exception _high_water"
-        " _high_water_chunks _http_chunk_splits _loop _low_water _low_water_chunks _protocol _size _timer _waiter"
-        " total_bytes total_compressed_bytes"
-    ).split()
+_READER_PARTS = (
+    "_buffer _buffer_offset _cursor _eof _eof_callbacks _eof_counter _eof_waiter _exception _high_water "
+    "_high_water_chunks _http_chunk_splits _loop _low_water _low_water_chunks _protocol _size _timer _waiter "
+    "total_bytes total_compressed_bytes"
 )
-"""What a reader of bodies consists of in the versions that are known."""
+"""What aiohttp's reader of bodies consists of in the versions that are known."""
 
 
 @cache
 def _lean_reader_class(reader_class: Any) -> Any:
-    """Return a class that replaces one of aiohttp's readers; None where it isn't one that is known."""
+    """Return the class that replaces aiohttp's reader; None for one that isn't known."""
     import aiohttp  # noqa: PLC0415 - imported on first use
 
-    if reader_class is not aiohttp.StreamReader or set(reader_class.__slots__) != _READER_SLOTS:
+    slots: Any = getattr(reader_class, "__slots__", ())
+    if reader_class is not aiohttp.StreamReader or " ".join(sorted(slots)) != _READER_PARTS:
         return None
+    return type("LeanReader", (_LeanReading, reader_class), {"__slots__": ()})
 
-    class LeanReader(reader_class):  # type: ignore[misc]
-        """A reader whose only way of reading is `readany`, and which has the layout of aiohttp's own."""
 
-        __slots__ = ()
+class _LeanReading:
+    """The methods of a reader whose only way of reading is `readany`, over the fields of aiohttp's own."""
 
-        def begin_http_chunk_receiving(self) -> None:
-            """Keep nothing: `readany` doesn't ask where chunks begin or end."""
+    __slots__ = ()
 
-        def end_http_chunk_receiving(self) -> None:
-            """Likewise, and wake nobody: a chunk's data has done that."""
+    def begin_http_chunk_receiving(self) -> None:
+        """Keep nothing: `readany` doesn't ask where chunks begin or end."""
 
-        def feed_data(self, data: bytes, _size: int = 0) -> bool:
-            if not data:
-                return False
+    def end_http_chunk_receiving(self) -> None:
+        """Keep nothing, and wake no reader: the chunk's data has done that."""
+
+    def feed_data(self: Any, data: bytes, size: int = 0) -> bool:
+        """Take what the parser has found, and wake the reader."""
+        if data:
             self._buffer.append(data)
             self._size = size = self._size + len(data)
             self.total_bytes += len(data)
@@ -200,30 +201,34 @@ def _lean_reader_class(reader_class: Any) -> Any:
                     waiter.set_result(None)
             if size > self._high_water:
                 self._protocol.pause_reading()
-            return False
+        return False
 
-        async def readany(self) -> bytes:
-            if self._exception is not None:
-                raise self._exception
-            buffer = self._buffer
-            while not buffer:
-                if self._eof:
-                    return b""
-                if self._waiter is not None or not self._protocol.connected:
-                    await self._wait("readany")  # raises aiohttp's own error
-                self._waiter = waiter = self._loop.create_future()
-                try:
-                    await waiter
-                finally:
-                    self._waiter = None
-            data: bytes = buffer.popleft() if len(buffer) == 1 else b"".join(buffer)
-            buffer.clear()
-            self._size = 0
-            if self._protocol._reading_paused:  # noqa: SLF001 - the reason for this module
-                self._protocol.resume_reading()
-            return data
+    async def readany(self: Any) -> bytes:
+        """Return all bytes that have come, as soon as there are any; empty at the end of the body."""
+        if self._exception is not None:
+            raise self._exception
+        buffer = self._buffer
+        while not buffer:
+            if self._eof:
+                return b""
+            if self._waiter is not None or not self._protocol.connected:
+                await self._wait("readany")  # raises aiohttp's own error
+            self._waiter = waiter = self._loop.create_future()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+        data: bytes = buffer.popleft() if len(buffer) == 1 else b"".join(buffer)
+        buffer.clear()
+        self._size = 0
+        if self._protocol._reading_paused:  # noqa: SLF001 - the reason for this module
+            self._protocol.resume_reading()
+        return data
 
-    return LeanReader
+
+def has_unread_bytes(content: Any) -> bool:
+    """Whether bytes of a body have arrived that weren't read."""
+    return bool(getattr(content, "_size", 0))
 
 
 def fail_body_with_connection(response: Any) -> None:

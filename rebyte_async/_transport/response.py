@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
@@ -97,14 +97,18 @@ class BodyStream:
     idle_timeout: float | None = None
     """Seconds without a byte after which the body fails; None if aiohttp's own read timeout does it, or no limit."""
     _unpacker: Unpacker | None = field(default=None, repr=False)
-    # A body with unread bytes isn't idle, however long its reader takes.
-    _consumed: int = field(default=0, init=False)  # how many bytes had arrived at the last read
+    read_raw: Callable[[], Coroutine[Any, Any, bytes]] = field(init=False, repr=False)
+    """Returns the next bytes without translating aiohttp's errors, nor unpacking: `read` raises the same ones after.
+
+    It saves a coroutine for each live event.
+    """
     _seen: int = field(default=-1, init=False)  # how many bytes had arrived at the last change that a sweep saw
     _seen_at: float = field(default=0.0, init=False)  # when a sweep saw that change, on the event loop's clock
 
     def __attrs_post_init__(self) -> None:
         self._counters.open_streams += 1
         aiohttp_internals.read_leanly(self._response.content)
+        self.read_raw = self._response.content.readany
         self._watchdog.add(self)
 
     @property
@@ -140,30 +144,17 @@ class BodyStream:
                 raise
             failure = translate(error, "GET", self._url)
         else:
-            self.mark_consumed()
             return data
         raise failure
 
     async def _read_unpacked(self, unpacker: Unpacker) -> bytes:
         while not (data := unpacker.take()):
             packed = await self.read_raw()
-            self.mark_consumed()
             if not packed:
                 unpacker.finish()
                 break
             unpacker.feed(packed)
         return data
-
-    def read_raw(self) -> Coroutine[Any, Any, bytes]:
-        """Return the next bytes without translating aiohttp's errors; call `mark_consumed` afterwards.
-
-        It saves a coroutine for each live event. A `read` after a failure raises the same one translated.
-        """
-        return self._response.content.readany()
-
-    def mark_consumed(self) -> None:
-        """Note that everything that had arrived was read."""
-        self._consumed = self._response.content.total_bytes
 
     def check_idle(self, now: float) -> bool:
         """Fail the body if it has been idle for too long at `loop.time()`; True while it is to stay under watch."""
@@ -171,7 +162,8 @@ class BodyStream:
         if content.is_eof() or content.exception() is not None:
             return False
         arrived = content.total_bytes
-        if arrived > self._seen or arrived > self._consumed:
+        # A body with unread bytes isn't idle, however long its reader takes.
+        if arrived > self._seen or aiohttp_internals.has_unread_bytes(content):
             self._seen = arrived
             self._seen_at = now
             return True

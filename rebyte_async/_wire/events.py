@@ -20,6 +20,7 @@ from rebyte_async.types.questions import Question, QuestionOption
 from rebyte_async.types.statuses import TaskStatus
 
 _Fill: TypeAlias = Callable[[Any, dict[str, Any]], bool]
+_Kind: TypeAlias = tuple[type[TaskEvent], type[TaskEvent], _Fill, str]
 _QUESTION_FIELDS = ("question", "options", "multiSelect")
 _SEVERAL = 2
 _MAX_DIGITS = 18
@@ -77,11 +78,11 @@ def event_from_mapping(document: Mapping[str, Any]) -> TaskEvent:
     kind = _KINDS.get(event_type)
     if kind is None or type(payload) is not dict:
         return _make_unknown(document)
-    cls, draft, fill = kind
+    cls, draft, fill, name = kind
     event: Any = _new(draft)
     seq, prompt_id, event_key = get("seq"), get("promptId"), get("eventKey")
     event.seq = seq if type(seq) is int else None
-    event.event_type = event_type
+    event.event_type = name
     event.prompt_id = prompt_id if type(prompt_id) is str else None
     event.event_key = event_key if type(event_key) is str else None
     try:
@@ -106,15 +107,17 @@ def _read_event(document: object) -> TaskEvent:
 TaskEvent._read = _read_event  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
-def _prepare(cls: type[TaskEvent], fill: _Fill) -> tuple[type[TaskEvent], type[TaskEvent], _Fill]:
-    """Prepare to make the events of a class: return the class, a draft of it, and the function that fills the draft.
+def _prepare(cls: type[TaskEvent], fill: _Fill, *names: str) -> dict[str, _Kind]:
+    """Prepare to make the events of a class, under the types that the server calls it by.
 
-    The constructor of a frozen class sets each field by a call, which together takes longer than reading the JSON. So a
+    Returns the class, a draft of it, the function that fills the draft, and the type, for each type. The constructor of
+    a frozen class sets each field by a call, which together takes longer than reading the JSON. So a
     draft, a subclass of the same layout that isn't frozen, is filled by plain assignment and then becomes the class
     proper. `fill` sets the class' own fields from the payload, and returns False if the payload doesn't fit.
     """
     thawed = {"__slots__": (), "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
-    return cls, type(cls.__name__, (cls,), thawed), fill
+    draft = type(cls.__name__, (cls,), thawed)
+    return {name: (cls, draft, fill, name) for name in names}
 
 
 def _fill_init(event: Any, payload: dict[str, Any]) -> bool:
@@ -125,8 +128,8 @@ def _fill_init(event: Any, payload: dict[str, Any]) -> bool:
 
 
 def _fill_thinking(event: Any, payload: dict[str, Any]) -> bool:
-    event.text = text = _first(payload, "content", "thinking")
-    return isinstance(text, str)
+    event.text = text = _either(payload, "content", "thinking")
+    return type(text) is str
 
 
 def _fill_text(event: Any, payload: dict[str, Any]) -> bool:
@@ -140,17 +143,19 @@ def _fill_text(event: Any, payload: dict[str, Any]) -> bool:
 
 
 def _fill_tool_use(event: Any, payload: dict[str, Any]) -> bool:
-    event.tool_id = tool_id = _first(payload, "id", "tool_id")
-    event.name = name = _first(payload, "name", "tool_name")
-    arguments = _first(payload, "input", "params", "arguments")
+    event.tool_id = tool_id = _either(payload, "id", "tool_id")
+    event.name = name = _either(payload, "name", "tool_name")
+    arguments = payload.get("input")
+    if arguments is None:
+        arguments = _either(payload, "params", "arguments")
     event.input = {} if arguments is None else arguments
     event.sub_prompt_id = sub_prompt_id = payload.get("subPromptId")
     return isinstance(tool_id, str) and isinstance(name, str) and _is_optional_str(sub_prompt_id)
 
 
 def _fill_tool_result(event: Any, payload: dict[str, Any]) -> bool:
-    event.tool_id = tool_id = _first(payload, "id", "tool_id")
-    event.output = _first(payload, "output", "content")
+    event.tool_id = tool_id = _either(payload, "id", "tool_id")
+    event.output = _either(payload, "output", "content")
     is_error = payload.get("is_error")
     event.is_error = is_error is True
     event.sub_prompt_id = sub_prompt_id = payload.get("subPromptId")
@@ -158,7 +163,9 @@ def _fill_tool_result(event: Any, payload: dict[str, Any]) -> bool:
 
 
 def _fill_result(event: Any, payload: dict[str, Any]) -> bool:
-    text = _first(payload, "result", "content", "text")
+    text = payload.get("result")
+    if text is None:
+        text = _either(payload, "content", "text")
     event.text = "" if text is None else text
     event.status = status = payload.get("status")
     event.duration_ms = duration = payload.get("duration_ms")
@@ -193,7 +200,9 @@ def _fill_question(event: Any, payload: dict[str, Any]) -> bool:
 
 
 def _fill_error(event: Any, payload: dict[str, Any]) -> bool:
-    message = _first(payload, "message", "error", "content", "text")
+    message = _either(payload, "message", "error")
+    if message is None:
+        message = _either(payload, "content", "text")
     if is_object(message):
         message = message.get("message")
     event.message = message
@@ -201,17 +210,14 @@ def _fill_error(event: Any, payload: dict[str, Any]) -> bool:
 
 
 _KINDS = {
-    "init": _prepare(events.InitEvent, _fill_init),
-    "thinking": _prepare(events.ThinkingEvent, _fill_thinking),
-    "text": (_text_kind := _prepare(events.TextEvent, _fill_text)),
-    "assistant": _text_kind,
-    "message": _text_kind,
-    "response": _text_kind,
-    "tool_use": _prepare(events.ToolUseEvent, _fill_tool_use),
-    "tool_result": _prepare(events.ToolResultEvent, _fill_tool_result),
-    "result": _prepare(events.ResultEvent, _fill_result),
-    "ask_user_question": _prepare(events.QuestionEvent, _fill_question),
-    "error": _prepare(events.ErrorEvent, _fill_error),
+    **_prepare(events.InitEvent, _fill_init, "init"),
+    **_prepare(events.ThinkingEvent, _fill_thinking, "thinking"),
+    **_prepare(events.TextEvent, _fill_text, "text", "assistant", "message", "response"),
+    **_prepare(events.ToolUseEvent, _fill_tool_use, "tool_use"),
+    **_prepare(events.ToolResultEvent, _fill_tool_result, "tool_result"),
+    **_prepare(events.ResultEvent, _fill_result, "result"),
+    **_prepare(events.QuestionEvent, _fill_question, "ask_user_question"),
+    **_prepare(events.ErrorEvent, _fill_error, "error"),
 }
 
 
@@ -244,13 +250,10 @@ def _dump_excerpt(document: Mapping[str, Any]) -> str:
         return ""
 
 
-def _first(payload: dict[str, Any], *names: str) -> Any:
-    """Return the value under the first of the names that has one; null counts as absent."""
-    for name in names:
-        value = payload.get(name)
-        if value is not None:
-            return value
-    return None
+def _either(payload: dict[str, Any], name: str, other: str) -> Any:
+    """Return the value under a name, or under another where the first has none; null counts as absent."""
+    value = payload.get(name)
+    return payload.get(other) if value is None else value
 
 
 def _read_question(entry: dict[str, Any]) -> Question:

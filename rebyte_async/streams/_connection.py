@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from enum import Enum
 
 from attrs import define, field
 
-from rebyte_async.sse import ServerSentEvent, SSEParser
+from rebyte_async.streams._frames import Frame, FrameParser
 from rebyte_async.streams._source import EventBody, TurnSource
 
 
@@ -25,7 +26,7 @@ class Connection:
     _source: TurnSource
     _idle_timeout: float
     _body: EventBody | None = field(default=None, init=False)
-    _parser: SSEParser = field(factory=SSEParser, init=False)
+    parser: FrameParser = field(factory=FrameParser, init=False)
     connects: int = field(default=0, init=False)  # how often a connect was tried
     # As reported by the parsers of earlier connections:
     _last_event_id: str = field(default="", init=False)
@@ -38,7 +39,12 @@ class Connection:
     @property
     def retry(self) -> int | None:
         """The reconnection time that the server asked for, in milliseconds."""
-        return self._retry if self._parser.retry is None else self._parser.retry
+        return self._retry if self.parser.retry is None else self.parser.retry
+
+    @property
+    def read_raw(self) -> Callable[[], Awaitable[bytes]] | None:
+        """How the open body is read on the hot path; None where none is open."""
+        return None if self._body is None else self._body.read_raw
 
     async def open(self, *, needs_replay: bool) -> None:
         """Connect, in one attempt. Raises what `TurnSource.connect` raises.
@@ -48,15 +54,15 @@ class Connection:
         """
         self.connects += 1
         self._retry = self.retry
-        self._last_event_id = self._parser.last_event_id or self._last_event_id
-        self._parser = SSEParser()
+        self._last_event_id = self.parser.last_event_id or self._last_event_id
+        self.parser = FrameParser()
         self._body = await self._source.connect(
             idle_timeout=self._idle_timeout,
             last_event_id="" if needs_replay else self._last_event_id,
             is_reconnect=self.connects > 1,
         )
 
-    async def read(self, limit: float | None = None) -> list[ServerSentEvent] | ReadEnd:
+    async def read(self, limit: float | None = None) -> list[Frame] | ReadEnd:
         """Return the frames that come next, perhaps none, or why no bytes came. Cancelling loses nothing.
 
         Raises `TransportError` if the connection was lost, and `EventTooLargeError`. `limit` is in seconds.
@@ -71,21 +77,7 @@ class Connection:
             if not timer.expired():
                 raise
             return ReadEnd.LIMIT
-        return self._parser.feed(data) if data else ReadEnd.BODY
-
-    async def receive(self) -> list[ServerSentEvent] | None:
-        """Do the same in the fewest steps, as for nearly every event; None where nothing came, and `read` says why."""
-        body = self._body
-        if body is None:
-            return None
-        try:
-            data = await body.read_raw()
-        except Exception:  # noqa: BLE001 - `read` fails again, and raises errors of ours
-            return None
-        if not data:
-            return None
-        body.mark_consumed()
-        return self._parser.feed(data)
+        return self.parser.feed_frames(data) if data else ReadEnd.BODY
 
     def close(self) -> None:
         if self._body is not None:

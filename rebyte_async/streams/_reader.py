@@ -40,8 +40,6 @@ class TurnReader:
     )
     _wait_until: float = field(default=0.0, init=False)  # the end of a scheduled or cancelled wait; 0 for none
     # Of this connection:
-    is_steady: bool = field(default=False, init=False)
-    """Whether the connection brings something and only needs reading: the stream then reads it without steps."""
     _events_at_connect: int = field(default=0, init=False)  # how many were delivered before it was made
     _last_activity: float = field(default=0.0, init=False)  # when it was made or brought an event of the turn
     # In a row, without a new event between them:
@@ -74,7 +72,7 @@ class TurnReader:
 
         It raises `StreamInterruptedError` to give up, an `APIError` that won't pass, and `EventTooLargeError`.
         """
-        self.is_steady = False
+        self._turn.flow = None
         if self._wait_until and (left := self._wait_until - self._source.time.clock()) > 0:
             await self._wait(left)
         if self._turn.events_seen > self._events_at_progress:
@@ -183,7 +181,8 @@ class TurnReader:
             return CONTINUE
         self._turn.add_frames(frames)
         turn = self._turn
-        self.is_steady = not (self._is_draining or turn.delivered.is_resuming or turn.subprompts is not None)
+        if not (self._is_draining or turn.delivered.is_resuming or turn.subprompts is not None):
+            turn.flow = self._connection.read_raw
         return CONTINUE
 
     def _seconds_to_read(self) -> float | None:

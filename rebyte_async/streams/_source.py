@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from rebyte_async._clock import Time
 from rebyte_async._settings import RetryPolicy
@@ -23,15 +23,12 @@ class EventBody(Protocol):
         """
         ...
 
-    def read_raw(self) -> Coroutine[Any, Any, bytes]:
-        """Do the same on the hot path, without the coroutine that translates errors: any exception may be raised.
+    @property
+    def read_raw(self) -> Callable[[], Awaitable[bytes]]:
+        """Does the same on the hot path, without the coroutine that translates errors: any exception may be raised.
 
         A failure is permanent, so that the next `read` raises it as an error of this package.
         """
-        ...
-
-    def mark_consumed(self) -> None:
-        """Note that the bytes of the last `read_raw` were taken: a server isn't idle while its bytes lie unread."""
         ...
 
     def close(self) -> None:

@@ -10,7 +10,6 @@ from typing import Self
 
 from rebyte_async import _validate
 from rebyte_async.errors import ConfigurationError, InvalidRequestError, RebyteError, StreamInterruptedError
-from rebyte_async.sse import ServerSentEvent
 from rebyte_async.streams._connection import Connection
 from rebyte_async.streams._cursor import CursorPosition, read_cursor, shorten_prompt_id
 from rebyte_async.streams._delivered import Delivered
@@ -130,22 +129,27 @@ class TaskEventStream:
     async def __anext__(self) -> TaskEvent:
         if self._busy:
             raise ConfigurationError("the stream is being read by another task: one consumer reads at a time")
-        turn, reader = self._turn, self._reader
-        frames: list[ServerSentEvent] | None = None
+        turn, frames = self._turn, NO_FRAMES
         while not self._closed:
-            if (event := turn.next_event(frames or NO_FRAMES)) is not None:
+            is_due = frames or turn.frames or turn.flow is None
+            if is_due and (event := turn.next_event(frames)) is not None:
                 return event
             # Nearly every event of a live stream takes the short way: receive, decode, deliver. Anything else is a
             # step of the reader, in a task of its own, which costs more than parsing an event. The short way needs
             # none: cancelling a mere wait for bytes loses nothing, and closing the connection ends it.
-            is_short = reader.is_steady and turn.blocked_by is None
-            if not is_short and reader.done is not None:
+            flow, frames = turn.flow, NO_FRAMES
+            if flow is None and self._reader.done is not None:
                 self._trace.end(self)
                 break
             self._busy = True
             try:
-                frames = await self._connection.receive() if is_short else None
-                if frames is None and not self._closed:
+                try:
+                    data = b"" if flow is None else await flow()
+                except Exception:  # noqa: BLE001 - the reader reads again, and fails with an error of ours
+                    data = b""
+                if data:
+                    frames = self._connection.parser.feed_frames(data)
+                elif not self._closed:
                     await self._advance()
             except RebyteError as error:
                 self._failure = error
@@ -224,6 +228,7 @@ class TaskEventStream:
         """Close the connection alone: the next read connects again, and continues where this one stopped."""
         connection = self._connection
         connection.close()
+        self._turn.flow = None
         self._trace.end(self)
         if self._step is not None:
             self._step.add_done_callback(lambda _: connection.close())  # it may have been made all the same

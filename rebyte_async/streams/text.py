@@ -43,6 +43,11 @@ class TextAssembler:
         """The last block, as far as it has come."""
         return "".join(self._pieces[self._block :])
 
+    @property
+    def open_deltas(self) -> list[str] | None:
+        """The pieces so far, where the last event was a delta and one more would only be appended; else None."""
+        return self._pieces if self._is_open and self._has_delta else None
+
     def feed(self, event: TaskEvent) -> str:
         """Return the piece that an event adds to the text; empty when it adds none."""
         if isinstance(event, TextEvent):

@@ -11,10 +11,10 @@ from attrs import evolve
 
 from rebyte_async import errors
 from rebyte_async._wire.models import decode
-from rebyte_async.sse import ServerSentEvent
 from rebyte_async.streams import _actions as act
 from rebyte_async.streams._completion import TRANSITIONS, CompletionDetector, Finding, Phase
 from rebyte_async.streams._delivered import Delivered
+from rebyte_async.streams._frames import FrameParser
 from rebyte_async.streams._turn import TurnState
 from rebyte_async.types import Done, Task, TaskContent, TaskEvent, TaskStatus
 from support.fake_source import task
@@ -26,16 +26,10 @@ WHOLE = Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="Hello")
 EMPTY = Done(status=TaskStatus.COMPLETED, last_seq=-1, final_result="")
 
 
-def frames(*parts: bytes) -> list[ServerSentEvent]:
-    """Return frames as a connection gives them."""
-    lines = [part.decode().strip().split("\n") for part in parts]
-    return [ServerSentEvent(name.removeprefix("event: "), data.removeprefix("data: "), "") for name, data in lines]
-
-
 def make_detector(*parts: bytes) -> tuple[CompletionDetector, TurnState]:
     """Make a detector of the turn p1, from which these frames have come."""
     turn = TurnState(TASK_ID, "p1", Delivered(), None)
-    turn.add_frames(frames(*parts))
+    turn.add_frames(FrameParser().feed_frames(b"".join(parts)))
     while turn.next_event():
         pass
     return CompletionDetector(turn), turn

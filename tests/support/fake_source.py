@@ -44,9 +44,6 @@ class ChunkedBody:
 
     read_raw = read
 
-    def mark_consumed(self) -> None:
-        """Note nothing."""
-
     def close(self) -> None:
         """Forget the connection."""
         self._chunks = []
