@@ -73,8 +73,9 @@ class TurnState:
     """
     frames: list[Frame] = field(default=NO_FRAMES, init=False)
     """Received and not yet decoded, the first of them last: a list is popped quickest at its end."""
-    _open_deltas: list[str] | None = field(default=None, init=False)
-    """The pieces of the text while deltas are appended to them: the last event was one, delivered after every call."""
+    _open_deltas: tuple[list[str], list[str]] | None = field(default=None, init=False)
+    """The texts that a delta continues, if the last new event was one after the last call: the turn's, and its tail's.
+    """
     saw_turn_event: bool = field(default=False, init=False)
     """Whether the connection has brought an event of the turn, new or replayed."""
     foreign_prompt_id: str | None = field(default=None, init=False)  # another turn that the connection shows
@@ -153,7 +154,6 @@ class TurnState:
     ) -> TaskEvent | None:
         """Take note of an event; return it if it is new, else have delivered what it shows to be new after all."""
         self._had_activity = True
-        self._open_deltas = None
         if not sub_prompt:
             self.saw_turn_event = True
             self.tail.observe(event, is_new)
@@ -164,7 +164,7 @@ class TurnState:
         self._inject_released(delivered, sub_prompt)
         return None
 
-    def _continues(self, event: TaskEvent, pieces: list[str]) -> bool:
+    def _continues(self, event: TaskEvent, texts: tuple[list[str], list[str]]) -> bool:
         """Deliver an event that is plainly new and continues the deltas before it, as nearly all do; else False."""
         seq, tail = event.seq, self.tail
         if (
@@ -179,10 +179,9 @@ class TurnState:
         self._had_activity = True
         self.events_seen += 1
         self.piece = text = event.text
-        pieces.append(text)
+        for pieces in texts:
+            pieces.append(text)
         tail.last_seq = seq
-        if tail.texts is not None:
-            tail.texts.append(text)
         if not self.frames:
             self.frames = NO_FRAMES
         return True
@@ -192,7 +191,8 @@ class TurnState:
         self.piece = "" if sub_prompt else self._text.feed(event)
         self.frames = self.frames or NO_FRAMES  # a stream that waits shares the empty list
         is_delta = isinstance(event, TextEvent) and event.is_delta and not sub_prompt and self.tail.has_final_text
-        self._open_deltas = self._text.open_deltas if is_delta else None
+        pieces, texts = self._text.open_block, self.tail.texts
+        self._open_deltas = (pieces, texts) if is_delta and pieces is not None and texts is not None else None
         return event
 
     def _decode_other(self, frame: Frame) -> TaskEvent | None:
@@ -272,7 +272,7 @@ class TurnState:
         """Have the events of a read apart from the stream delivered, each with its sub-prompt ("" for the turn)."""
         self.delivered.restart(out_of_band=True)
         self._injected = deque(chain(self._injected or (), ((event, owner, None) for event, owner in events)))
-        self.flow = None
+        self.flow = self._open_deltas = None
 
     def inject_turn(self, events: Iterable[TaskEvent]) -> None:
         """Have the events of the turn delivered as its content has them: a replay of the whole turn."""

@@ -44,9 +44,9 @@ class TextAssembler:
         return "".join(self._pieces[self._block :])
 
     @property
-    def open_deltas(self) -> list[str] | None:
-        """The pieces so far, where the last event was a delta and one more would only be appended; else None."""
-        return self._pieces if self._is_open and self._has_delta else None
+    def open_block(self) -> list[str] | None:
+        """All pieces so far, while the next delta would only be appended to them; else None."""
+        return self._pieces if self._is_open else None
 
     def feed(self, event: TaskEvent) -> str:
         """Return the piece that an event adds to the text; empty when it adds none."""

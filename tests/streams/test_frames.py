@@ -74,8 +74,10 @@ def test_frames_in_the_apis_form_stay_bytes(count: int, cut: int) -> None:
 def test_a_frame_that_is_too_large_is_refused_in_either_form() -> None:
     """The limit of an event holds for whole frames as for those that come in parts."""
     for head in (b"event: event\ndata: ", b"data: "):
+        parser = FrameParser(100)
+        parser.feed_frames(b":\n\n")
         with pytest.raises(EventTooLargeError):
-            FrameParser(100).feed_frames(head + b"x" * 100 + b"\n\n")
+            parser.feed_frames(head + b"x" * 100 + b"\n\n")
 
 
 EVENTS: dict[str, dict[str, Any]] = {
@@ -84,6 +86,7 @@ EVENTS: dict[str, dict[str, Any]] = {
     "whole": {"eventType": "text", "payload": {"content": "ab ab "}},
     "call": {"eventType": "tool_use", "payload": {"id": "t", "name": "Bash"}},
     "result": {"eventType": "result", "payload": {"result": "ab"}},
+    "thinking": {"eventType": "thinking", "payload": {"content": "hm"}},
     "odd": {"eventType": "text", "payload": {"content": 5}},
 }
 ROWS = st.lists(
