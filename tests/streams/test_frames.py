@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rebyte_async.errors import EventTooLargeError
@@ -51,7 +51,7 @@ PIECES = [
 @settings(max_examples=600, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=8), st.lists(st.integers(0, 400), max_size=6))
 def test_frames_are_what_the_standard_says(pieces: list[bytes], places: list[int]) -> None:
-    """Whatever stands beside the API's own form, and wherever the bytes are cut, the events are the parser's."""
+    """Whatever comes beside the API's own form, and wherever the bytes are cut, the events are the parser's."""
     data = b"".join(pieces)
     edges = [0, *sorted({place % (len(data) + 1) for place in places}), len(data)]
     frames, reference = FrameParser(), SSEParser()
@@ -133,10 +133,12 @@ def follow(documents: list[dict[str, Any]], restarts: set[int], *, quick: bool) 
 
 @settings(max_examples=600, deadline=None)
 @given(ROWS, st.sets(st.integers(0, 30), max_size=2))
+@example([("call", 5, "both", "p"), ("delta", 3, "both", "p"), ("delta", 6, "both", "p")], set())  # late, before a call
+@example([(kind, number, "both", "p") for number, kind in enumerate(["delta", "thinking", "empty", "delta"], 1)], set())
 def test_a_delta_that_takes_the_short_way_is_the_same(
     rows: list[tuple[str, int, str, str | None]], restarts: set[int]
 ) -> None:
-    """Late, repeated, renumbered, foreign and empty ones among calls and texts: nothing differs from the general way."""
+    """Late, repeated, renumbered, foreign or empty, among calls and texts: nothing differs from the general way."""
     documents = make_documents(rows)
     assert follow(documents, restarts, quick=True) == follow(documents, restarts, quick=False)
 
@@ -151,7 +153,13 @@ async def test_a_connection_that_begins_with_a_ping_loses_and_repeats_nothing() 
         *(text(seq, f"{seq} ", key=f"k{seq}", is_delta=True) for seq in (3, 4, 5)),
     ]
     whole = [ping, *frames, done("succeeded", 5, "3 4 5")]
-    connects = [[ping, *frames[:1], DROP], [ping, DROP], [ping, *frames[:4], DROP], [ping, ping], whole]
+    connects: list[list[Any]] = [
+        [ping, *frames[:1], DROP],
+        [ping, DROP],
+        [ping, *frames[:4], DROP],
+        [ping, ping],
+        whole,
+    ]
     async with RawServer(TaskServer(connects)) as server, client_of(server.url) as client:
         async with client.tasks.events(TASK_ID) as stream:
             assert [found.event_key async for found in stream] == ["k1", "c", "k3", "k4", "k5"]
@@ -164,7 +172,7 @@ async def test_a_connection_that_begins_with_a_ping_loses_and_repeats_nothing() 
 async def test_a_disconnect_ends_the_short_way(*, is_waiting: bool) -> None:
     """Whether a read waits or none: the next one connects again, and gives what has not been delivered."""
     deltas = [text(seq, "x", is_delta=True) for seq in range(1, 5)]
-    connects = [[deltas[0], deltas[1], SILENCE], [*deltas, done("succeeded", 4, "xxxx")]]
+    connects: list[list[Any]] = [[deltas[0], deltas[1], SILENCE], [*deltas, done("succeeded", 4, "xxxx")]]
     async with RawServer(TaskServer(connects)) as server, client_of(server.url) as client:
         async with client.tasks.events(TASK_ID) as stream:
             assert [(await anext(stream)).seq, (await anext(stream)).seq] == [1, 2]
