@@ -117,6 +117,7 @@ def follow(documents: list[dict[str, Any]], restarts: set[int], *, quick: bool) 
     """Return what a turn delivers, and what it knows after each event; a connection ends at the restarts."""
     turn = TurnState(TASK_ID, "p", Delivered(), None)
     turn.add_frames([ServerSentEvent("event", json.dumps({**EVENTS["call"], "promptId": "p", "seq": 0}), "")])
+    assert turn.next_event() is not None
     seen = list[Any]()
     for index, document in enumerate(documents):
         if index in restarts:
