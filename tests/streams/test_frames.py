@@ -41,6 +41,7 @@ PIECES = [
     b"data: unnamed\n\n",
     b"event: event\r\ndata: a\r\n\r\n",
     b"event: event\ndata: a\rdata: b\r\r",
+    b"event: event\ndata: a\rb\n\n",
     b": ping\n\n",
     b"\n",
     b"\xef\xbb\xbf",
@@ -50,6 +51,7 @@ PIECES = [
 
 @settings(max_examples=600, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=8), st.lists(st.integers(0, 400), max_size=6))
+@example([b": ping\n\n", b"event: event\ndata: a\rb\n\n"], [8])
 def test_frames_are_what_the_standard_says(pieces: list[bytes], places: list[int]) -> None:
     """Whatever comes beside the API's own form, and wherever the bytes are cut, the events are the parser's."""
     data = b"".join(pieces)
@@ -134,6 +136,7 @@ def follow(documents: list[dict[str, Any]], restarts: set[int], *, quick: bool) 
 
 @settings(max_examples=600, deadline=None)
 @given(ROWS, st.sets(st.integers(0, 30), max_size=2))
+@example([("delta", 1, "both", "p"), ("delta", 2, "both", "p")], {1})  # the first of a new connection
 @example([("call", 5, "both", "p"), ("delta", 3, "both", "p"), ("delta", 6, "both", "p")], set())  # late, before a call
 @example([(kind, number, "both", "p") for number, kind in enumerate(["delta", "thinking", "empty", "delta"], 1)], set())
 def test_a_delta_that_takes_the_short_way_is_the_same(
