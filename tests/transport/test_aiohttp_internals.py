@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -57,6 +58,9 @@ PARTS: dict[str, Callable[[Live], object]] = {
     "Connection.protocol.start_timeout": lambda live: callable(live.response.connection.protocol.start_timeout),
     "Connection.transport": lambda live: isinstance(live.transport, asyncio.Transport),
     "StreamReader._high_water_chunks": lambda live: isinstance(live.content._high_water_chunks, int),
+    "StreamReader._size": lambda live: live.content._size == len(b"first"),
+    "StreamReader.__slots__": lambda live: " ".join(sorted(type(live.content).__slots__)) == internals._READER_PARTS,
+    "BaseProtocol._reading_paused": lambda live: live.response.connection.protocol._reading_paused is False,
     "StreamReader.total_bytes": lambda live: live.content.total_bytes == len(b"first"),
     "StreamReader.exception": lambda live: live.content.exception() is None,
     "StreamReader.is_eof": lambda live: live.content.is_eof() is False,
@@ -117,6 +121,60 @@ def test_an_unknown_implementation_is_left_alone(without: Any) -> None:
     internals.read_leanly(without)
     assert not internals.disable_implicit_retry(without)
     assert internals.session_middlewares(without) == ()
+
+
+async def test_a_lean_reader_reads_as_aiohttps_own_does(live: Live) -> None:
+    """It has what had come before, waits for more, keeps what comes after a cancelled read, and refuses a second."""
+    content = live.content
+    internals.read_leanly(content)
+    assert type(content) is not aiohttp.StreamReader
+    assert isinstance(content, aiohttp.StreamReader)
+    assert await content.readany() == b"first"
+    waiting = asyncio.ensure_future(content.readany())
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="already waiting"):
+        await content.readany()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    for piece in (b"se", b"", b"cond"):
+        content.begin_http_chunk_receiving()
+        content.feed_data(piece)
+        content.end_http_chunk_receiving()
+    assert internals.has_unread_bytes(content)
+    assert await content.readany() == b"second"
+    assert not internals.has_unread_bytes(content)
+    content.feed_eof()
+    assert [await content.readany(), await content.readany()] == [b"", b""]
+
+
+async def test_a_lean_reader_fails_with_its_connection(live: Live) -> None:
+    """A read that waits fails, and so does every later one, in aiohttp's own words."""
+    internals.read_leanly(live.content)
+    await live.content.readany()
+    waiting = asyncio.ensure_future(live.content.readany())
+    await asyncio.sleep(0)
+    live.transport.abort()
+    with pytest.raises(aiohttp.ClientError):
+        await waiting
+    with pytest.raises(aiohttp.ClientError):
+        await live.content.readany()
+
+
+@pytest.mark.parametrize("unknown", ["parts", "timer", "offset"])
+async def test_a_reader_of_another_form_stays_aiohttps_own(live: Live, unknown: str) -> None:
+    """With other parts, with a timer, or partly read, it is only kept from pausing for the number of chunks."""
+    content = live.content
+    if unknown == "parts":
+        content.__class__ = type("Reader", (aiohttp.StreamReader,), {"__slots__": ()})
+    elif unknown == "timer":
+        content._timer = aiohttp.helpers.TimerContext(asyncio.get_running_loop())
+    else:
+        assert await content.read(2) == b"fi"
+    own = type(content)
+    internals.read_leanly(content)
+    assert type(content) is own
+    assert content._high_water_chunks == sys.maxsize
 
 
 async def test_the_messages_of_a_closed_session_are_known() -> None:
