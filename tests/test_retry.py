@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from attrs import fields
 
 from rebyte_async import RetryPolicy, Timeouts
 from rebyte_async._retry import Outcome, backoff, is_transient, next_delay
@@ -137,3 +139,11 @@ def test_timeouts_out_of_range_are_refused_by_name(wrong: dict[str, Any]) -> Non
     """The error names the setting."""
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         Timeouts(**wrong)
+
+
+@pytest.mark.parametrize("settings", [Timeouts(), RetryPolicy()])
+def test_the_defaults_are_those_of_the_page(settings: Timeouts | RetryPolicy) -> None:
+    """The page on timeouts and retries names every setting with its default."""
+    page = Path(__file__).parents[1].joinpath("docs", "retries.md").read_text("utf-8")
+    for item in fields(type(settings)):
+        assert f"\n| `{item.name}` | {getattr(settings, item.name):g} | " in page

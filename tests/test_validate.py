@@ -9,7 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from rebyte_async import _validate
+from rebyte_async.batch import BatchItem
 from rebyte_async.errors import ConfigurationError, InvalidRequestError
+from rebyte_async.types import Task
 
 
 def refused(message: str) -> pytest.RaisesExc[InvalidRequestError]:
@@ -92,6 +94,27 @@ def test_what_is_no_optional_text_is_refused(value: object) -> None:
     """The message says that None would do."""
     with refused(f"title must be a string that isn't empty, or None, not {value!r}"):
         _validate.optional_text("title", value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        ("task_id", Task(id="t1", status="running"), "task.id"),
+        ("workspace_id", Task(id="t1", status="running", workspace_id="w1"), "task.workspace_id"),
+        ("prompt", BatchItem("a", "Do it"), "batch_item.prompt"),
+    ],
+)
+def test_a_part_that_was_meant_is_named(name: str, value: object, part: str) -> None:
+    """Where a whole model was given, and a string of it was asked for."""
+    with refused(f"{name} must be a string, not {value!r:.80}: pass {part}"):
+        _validate.text(name, value)
+
+
+def test_no_part_is_named_where_none_was_meant() -> None:
+    """An id is meant only where one was asked for."""
+    task = Task(id="t1", status="running")
+    with refused(f"prompt must be a string that isn't empty, not {task!r:.80}"):
+        _validate.text("prompt", task)
 
 
 @pytest.mark.parametrize("check", [_validate.text, _validate.optional_text])
