@@ -18,11 +18,13 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rebyte_async.batch import BatchItem, read_journal
 from rebyte_async.batch.items import to_new_item
 from rebyte_async.batch.journal import RunJournal, store_at
-from rebyte_async.batch.journal.integrity import add_row_sum
+from rebyte_async.batch.journal.integrity import add_row_sum, row_sum
 from rebyte_async.batch.journal.schema import COUNT_COMMIT, save
 from rebyte_async.errors import JournalError
 from support.journals import row, write_journal
@@ -239,3 +241,19 @@ def test_a_change_that_no_run_made_is_named(tmp_path: Path, statement: str, mess
         read_journal(path)
     with pytest.raises(JournalError, match=f"is damaged: {message}"):
         run_once(path)
+
+
+@given(
+    st.floats() | st.integers(-(2**53), 2**53),
+    st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+    st.binary(),
+)
+def test_a_check_sum_is_that_of_the_values_as_they_are_stored(number: float, text: str | None, data: bytes) -> None:
+    """A time without a fraction is given as a whole number or not, and SQLite returns it as one of the two."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        add_row_sum(connection)
+        connection.execute("CREATE TABLE rows (at REAL, number INTEGER, text TEXT, data BLOB, sum INTEGER)")
+        connection.execute("INSERT INTO rows VALUES (?1, ?1, ?2, ?3, row_sum(?1, ?1, ?2, ?3))", (number, text, data))
+        ((*values, found),) = connection.execute("SELECT * FROM rows")
+    assert row_sum(*values) == found
+    assert row_sum(*values, None) != found

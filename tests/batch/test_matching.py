@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rebyte_async.batch.matching import AmbiguousCreate, Candidate, Verdict, match_tasks
+from rebyte_async.batch.matching import AmbiguousCreate, Candidate, Verdict, describe_tasks, match_tasks
 
 SLACK = 120.0
 
@@ -202,6 +202,33 @@ def test_an_undecidable_verdict_names_the_tasks() -> None:
     assert "the tasks a, b may be its task, more than there are items" in verdict.reason
     many = match_tasks([create(1)], [task(f"t{number}") for number in range(9)])[1]
     assert "and 4 more" in (many.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("number", "names"),
+    [
+        (1, "the task t0"),
+        (2, "the tasks t0, t1"),
+        (5, "the tasks t0, t1, t2, t3, t4"),
+        (7, "the tasks t0, t1, t2, t3, t4 and 2 more"),
+    ],
+)
+def test_up_to_five_tasks_are_named(number: int, names: str) -> None:
+    """A message names a task, or several, and doesn't grow with their number."""
+    assert describe_tasks([task(f"t{one}") for one in range(number)]) == names
+
+
+def test_an_undecidable_verdict_says_whether_there_are_too_many_tasks() -> None:
+    """Where there are no more tasks than items, the tasks may still be of fewer items than there are tasks."""
+    creates = [create(number, workspace_id=f"w{number}") for number in range(3)]
+    tasks = [task("a"), *(task(name, workspace_id="w0") for name in ("b", "c", "d"))]
+    few, many = match_tasks(creates, tasks[:3]), match_tasks(creates, tasks)
+    assert {str(verdict.reason) for verdict in few.values()} == {
+        "the tasks a, b, c may be its task, or that of an item with the same prompt"
+    }
+    assert {str(verdict.reason) for verdict in many.values()} == {
+        "the tasks a, b, c, d may be its task, more than there are items that they may belong to"
+    }
 
 
 def test_many_equal_items_are_matched() -> None:
