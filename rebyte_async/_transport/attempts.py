@@ -14,7 +14,7 @@ from attrs import Factory, define, evolve, field
 from rebyte_async._clock import Time
 from rebyte_async._retry import Outcome, next_delay
 from rebyte_async._settings import RetryPolicy, Timeouts
-from rebyte_async._tracing import Tracer, Tracing
+from rebyte_async._tracing import CallTrace, Tracer, Tracing
 from rebyte_async._transport.aiohttp_internals import close_now
 from rebyte_async._transport.errors import hide_frames, is_transport_failure, translate
 from rebyte_async._transport.request import Request, StreamedBody, finite, send_following_redirects
@@ -77,10 +77,7 @@ class Attempts:
         body = request.body if isinstance(request.body, bytes) else None
         with tracer.start_call(request.method, request.template, request.url, request.task_id, body) as trace:
             with trace.active():
-                headers = {} if request.exact_headers else trace.headers  # a signed URL is a storage's
-                origin_headers = {**request.origin_headers, **headers}
-                request = evolve(request, trace=trace, origin_headers=origin_headers)
-                response = await self._run_attempts(endpoint, request)
+                response = await self._run_attempts(endpoint, _add_trace(request, trace))
             trace.on_response(response.status, response.body)
             return response
 
@@ -310,6 +307,11 @@ class Attempts:
             attempts=attempt,
             now=_read_date(response.headers.get("Date")) or datetime.fromtimestamp(self.time.wall(), UTC),
         )
+
+
+def _add_trace(request: Request, trace: CallTrace) -> Request:
+    headers = {} if request.exact_headers else trace.headers  # a signed URL is a storage's
+    return evolve(request, trace=trace, origin_headers={**request.origin_headers, **headers})
 
 
 def _give_up(endpoint: Endpoint, request: Request, outcome: Outcome, failure: TransportError | APIError) -> NoReturn:

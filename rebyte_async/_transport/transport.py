@@ -171,9 +171,12 @@ class Transport(Attempts):
         request = self._make_request(endpoint, ids, {}, None)
         # Lengths and ranges are those of the bytes that are sent, so these must be the file's own.
         own = {**request.headers, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
-        origin_headers = {**request.origin_headers, **origin_headers}
         request = evolve(
-            request, headers=own, origin_headers=origin_headers, unpacks=False, read_buffer=_DOWNLOAD_BUFFER
+            request,
+            headers=own,
+            origin_headers={**request.origin_headers, **origin_headers},  # no variable: tracebacks show those
+            unpacks=False,
+            read_buffer=_DOWNLOAD_BUFFER,
         )
         response = await self.open_response(request, accept)
         return self._make_body_stream(request, response, coding=coding_of(response))

@@ -17,6 +17,7 @@ from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
 from rebyte_async._transport.urls import RedirectRefusedError, may_be_handed_out, resolve_redirect
 from support.clients import KEY, client_of
 from support.raw_server import DROP, RawRequest, RawServer, http_response, json_response
+from support.traces import Spans
 
 SECRET_QUERY = "X-Signature=s3cr3t-signature"
 TASK = {"id": "t1", "status": "running"}
@@ -276,7 +277,8 @@ WAYS_TO_FAIL: dict[str, Any] = {
 
 @pytest.mark.parametrize("way", WAYS_TO_FAIL)
 @pytest.mark.parametrize("signed", [False, True], ids=["api", "signed"])
-async def test_no_variable_in_a_traceback_shows_key_or_signature(way: str, *, signed: bool) -> None:
+@pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
+async def test_no_variable_in_a_traceback_shows_key_or_signature(way: str, *, traced: bool, signed: bool) -> None:
     """Tools that show tracebacks with the variables of each function show neither, also in causes and in aiohttp."""
 
     async def fail(_: RawRequest) -> Any:
@@ -298,6 +300,8 @@ async def test_no_variable_in_a_traceback_shows_key_or_signature(way: str, *, si
         )
         async with RawServer(lead if signed else fail) as server:
             async with client_of(server.url, timeouts=timeouts, retry=policy) as client:
+                if traced:
+                    Spans().instrument(client)
                 for call in (
                     lambda: client.tasks.get("t1"),
                     lambda: client.tasks.create("Do it"),
@@ -320,7 +324,8 @@ async def follow(client: AsyncRebyte) -> None:
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["api", "signed"])
-async def test_no_variable_of_a_cancelled_call_shows_key_or_signature(*, signed: bool) -> None:
+@pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
+async def test_no_variable_of_a_cancelled_call_shows_key_or_signature(*, traced: bool, signed: bool) -> None:
     """`asyncio.timeout` chains the cancellation, with every frame that it came through."""
 
     async def hang(request: RawRequest) -> Any:
@@ -331,6 +336,8 @@ async def test_no_variable_of_a_cancelled_call_shows_key_or_signature(*, signed:
         await anyio.sleep_forever()
 
     async with RawServer(hang) as server, client_of(server.url) as client:
+        if traced:
+            Spans().instrument(client)
         calls: list[Any] = [
             lambda: client.tasks.get("t1"),
             lambda: client.files.upload(b"x", filename="a"),
