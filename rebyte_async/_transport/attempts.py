@@ -223,8 +223,8 @@ class Attempts:
             if self.on_response is not None:
                 self._report_response(self.on_response, request, response, attempt, self.time.clock() - began)
             return response
-        if body is not None and body.failure is not None:
-            failure = body.failure
+        if body is not None:
+            body.raise_failure()
         raise failure
 
     def _report_response(

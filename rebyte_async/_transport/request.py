@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from functools import lru_cache
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field
@@ -54,6 +55,7 @@ class StreamedBody:
     deadline: asyncio.Timeout | None = field(default=None, init=False)  # the deadline of the attempt that is under way
     failure: Exception | None = field(default=None, init=False)
     """What reading the body raised: an error of the caller's source, not of the network."""
+    _failed_at: TracebackType | None = field(default=None, init=False)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         count = 0
@@ -67,7 +69,16 @@ class StreamedBody:
                 self._extend_deadline()
         except Exception as error:
             self.failure = error
+            self._failed_at = error.__traceback__
             raise
+
+    def raise_failure(self) -> None:
+        """Raise what reading the body raised, if anything, without the frames of aiohttp that it then came through.
+
+        Their variables show the URL of the request, which may be a signed one.
+        """
+        if self.failure is not None:
+            raise self.failure.with_traceback(self._failed_at)
 
     def _extend_deadline(self) -> None:
         if self.deadline is not None and self._idle_timeout is not None:

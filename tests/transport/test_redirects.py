@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import traceback
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from yarl import URL
 
-from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors
+from rebyte_async import AsyncRebyte, errors
 from rebyte_async._transport.urls import RedirectRefusedError, may_be_handed_out, resolve_redirect
 from support.clients import KEY, client_of
-from support.raw_server import DROP, RawRequest, RawServer, http_response, json_response
-from support.traces import Spans
+from support.raw_server import RawRequest, RawServer, http_response, json_response
 
 SECRET_QUERY = "X-Signature=s3cr3t-signature"
 TASK = {"id": "t1", "status": "running"}
@@ -266,95 +260,6 @@ async def test_neither_key_nor_signature_is_ever_shown(caplog: pytest.LogCapture
     assert not [text for text in shown if "s3cr3t" in text]
 
 
-WAYS_TO_FAIL: dict[str, Any] = {
-    "lost": DROP,
-    "500": http_response(500),
-    "403": json_response({"error": {"code": "x", "message": "y"}}, 403),
-    "silent": None,
-    "no http": b"SSH-2.0\r\n\r\n",
-}
-
-
-@pytest.mark.parametrize("way", WAYS_TO_FAIL)
-@pytest.mark.parametrize("signed", [False, True], ids=["api", "signed"])
-@pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
-async def test_no_variable_in_a_traceback_shows_key_or_signature(way: str, *, traced: bool, signed: bool) -> None:
-    """Tools that show tracebacks with the variables of each function show neither, also in causes and in aiohttp."""
-
-    async def fail(_: RawRequest) -> Any:
-        if WAYS_TO_FAIL[way] is None:
-            await anyio.sleep_forever()
-        return WAYS_TO_FAIL[way]
-
-    async with RawServer(fail) as storage:
-
-        async def lead(request: RawRequest) -> bytes:
-            url = f"{storage.origin}/x?{SECRET_QUERY}"
-            if request.path.endswith("/files"):
-                return json_response({"id": "f", "filename": "f", "uploadUrl": url}, 201)
-            return redirect(302, url)
-
-        timeouts, policy = (
-            Timeouts(connect=5, read=0.2, create=0.2, stream_idle=0.2),
-            RetryPolicy(max_attempts=2, base_delay=0),
-        )
-        async with RawServer(lead if signed else fail) as server:
-            async with client_of(server.url, timeouts=timeouts, retry=policy) as client:
-                if traced:
-                    Spans().instrument(client)
-                for call in (
-                    lambda: client.tasks.get("t1"),
-                    lambda: client.tasks.create("Do it"),
-                    lambda: client.files.upload(b"x", filename="a"),
-                    lambda: client.artifacts.upload("w1", ("a", b"x")),
-                    lambda: client.artifacts.read("w1", "a"),
-                    lambda: client.tasks.events("t1").until_done(),
-                ):
-                    with pytest.raises(errors.RebyteError) as caught:
-                        await call()
-                    variables = list(shown_by(caught.value))
-                    assert len(variables) > 5
-                    assert not [name for name, text in variables if KEY in text or "s3cr3t" in text]
-
-
-async def follow(client: AsyncRebyte) -> None:
-    """Read a stream to its end."""
-    async with client.tasks.events("t1") as stream:
-        await stream.until_done()
-
-
-@pytest.mark.parametrize("signed", [False, True], ids=["api", "signed"])
-@pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
-async def test_no_variable_of_a_cancelled_call_shows_key_or_signature(*, traced: bool, signed: bool) -> None:
-    """`asyncio.timeout` chains the cancellation, with every frame that it came through."""
-
-    async def hang(request: RawRequest) -> Any:
-        if signed and request.path.startswith("/v1"):
-            url = f"http://{request.headers['host']}/x?{SECRET_QUERY}"
-            found = {"id": "f", "filename": "f", "uploadUrl": url}
-            return json_response(found, 201) if request.method == "POST" else redirect(302, url)
-        await anyio.sleep_forever()
-
-    async with RawServer(hang) as server, client_of(server.url) as client:
-        if traced:
-            Spans().instrument(client)
-        calls: list[Any] = [
-            lambda: client.tasks.get("t1"),
-            lambda: client.files.upload(b"x", filename="a"),
-            lambda: client.artifacts.read("w1", "a"),
-            lambda: follow(client),
-        ]
-        if not signed:
-            calls += [lambda: client.tasks.create("Do it"), lambda: client.artifacts.upload("w1", ("a", b"x"))]
-        for call in calls:
-            with pytest.raises(TimeoutError) as caught:
-                async with asyncio.timeout(0.1):
-                    await call()
-            variables = list(shown_by(caught.value))
-            assert len(variables) > 5
-            assert not [name for name, text in variables if KEY in text or "s3cr3t" in text]
-
-
 async def test_what_a_server_says_is_printable_in_errors() -> None:
     """A terminal would obey control characters, in a message, a code, a body and the id of a request."""
     odd = "a\x1b]52;c;ZXZpbA==\x07b\x9b31mc\u202ed\x00\x7f"
@@ -369,16 +274,6 @@ async def test_what_a_server_says_is_printable_in_errors() -> None:
     for text in (str(error), error.code, error.body, error.message, error.request_id):
         assert text
         assert text.replace("\n", "").isprintable()
-
-
-def shown_by(error: BaseException | None) -> Iterator[tuple[str, str]]:
-    """Yield the variables in the tracebacks of an error and its causes, except those of tests."""
-    while error is not None:
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            code = frame.f_code
-            if Path(__file__).parent.parent not in Path(code.co_filename).parents:
-                yield from ((f"{code.co_qualname}.{name}", str(value)) for name, value in frame.f_locals.items())
-        error = error.__cause__ or error.__context__
 
 
 @pytest.mark.parametrize(
