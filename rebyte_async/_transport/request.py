@@ -147,6 +147,8 @@ async def send_following_redirects(request: Request, sessions: SessionPool, coun
 def _make_options(request: Request, sessions: SessionPool, url: URL, *, is_trusted: bool) -> dict[str, Any]:
     """Return the arguments of aiohttp's `request`."""
     headers = _merge_headers(request, is_trusted=is_trusted)
+    if (host := url.raw_host) is not None and host.endswith("."):  # aiohttp would drop the dot, which may be signed
+        headers["Host"] = host if url.is_default_port() else f"{host}:{url.port}"
     options: dict[str, Any] = {
         "headers": headers,
         "allow_redirects": False,

@@ -15,7 +15,7 @@ from rebyte_async._transport.attempts import SUCCESS, Attempts
 from rebyte_async._transport.request import Body, Request, StreamedBody, finite
 from rebyte_async._transport.response import BodyStream, Response, coding_of
 from rebyte_async._transport.unpacking import Unpacker, UnpackingError
-from rebyte_async._transport.urls import may_be_handed_out, redact_url
+from rebyte_async._transport.urls import may_be_handed_out, read_signed_url, redact_url
 from rebyte_async._version import __version__
 from rebyte_async._wire import json as wire_json
 from rebyte_async._wire.endpoints import API_KEY_HEADER, HEALTH_PATH, Endpoint
@@ -192,7 +192,7 @@ class Transport(Attempts):
         request = Request(
             method=_SIGNED_PUT.method,
             template=_SIGNED_PUT.template,
-            url=URL(target.upload_url, encoded=True),
+            url=read_signed_url(target.upload_url),
             headers={"Content-Type": content_type, "Content-Length": str(body.size)},
             origin_headers={},
             exact_headers=True,

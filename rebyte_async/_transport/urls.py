@@ -29,16 +29,30 @@ class RedirectRefusedError(Exception):
         self.status = status
 
 
+def read_signed_url(text: str) -> URL:
+    """Read an absolute URL that may be signed: letter by letter, except for its host.
+
+    A signature covers the `Host` header too. Signers take the name in lower case, in ASCII, and without a port that
+    goes without saying, because this is what browsers send, so it is what is sent here. A dot at its end stays.
+
+    Raises ValueError for what is no absolute URL.
+    """
+    if _CONTROL_CHARACTER.search(text):
+        raise ValueError("a control character")
+    url = URL(text, encoded=True)
+    url = url.with_host(url.raw_host or "")
+    if not url.scheme or not url.host:  # which raises for an invalid one
+        raise ValueError("no scheme or host")
+    return url
+
+
 def is_confidential_url(text: str) -> bool:
     """Whether a request to a URL can't be read on the way: https, or http on this machine."""
     try:
-        url = URL(text)
-        host = url.host
+        url = read_signed_url(text)
     except ValueError:
         return False
-    if not host or _CONTROL_CHARACTER.search(text):
-        return False
-    return url.scheme == "https" or (url.scheme == "http" and is_loopback(host))
+    return url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host))
 
 
 def may_be_handed_out(text: str, base_url: URL) -> bool:
@@ -48,7 +62,7 @@ def may_be_handed_out(text: str, base_url: URL) -> bool:
     """
     if not is_confidential_url(text):
         return False
-    url = URL(text)
+    url = read_signed_url(text)
     return base_url.scheme != "https" or (url.scheme == "https" and not _leads_home(base_url, url))
 
 
@@ -122,13 +136,13 @@ def resolve_redirect(method: str, url: URL, status: int, headers: Mapping[str, s
 
 def _join(url: URL, location: str) -> URL:
     """Return where a `Location` leads from a URL, letter by letter as it was given: who signed it signed these."""
-    if _CONTROL_CHARACTER.search(location):
-        raise ValueError("a control character")
     location = location.partition("#")[0]
     if _ABSOLUTE.match(location):
-        return URL(location, encoded=True)
+        return read_signed_url(location)
     if location.startswith("//"):
-        return URL(f"{url.scheme}:{location}", encoded=True)
+        return read_signed_url(f"{url.scheme}:{location}")
+    if _CONTROL_CHARACTER.search(location):
+        raise ValueError("a control character")
     if location.startswith("/"):
         return URL(f"{url.origin()}{location}", encoded=True)
     return url.join(URL(location, encoded=True))

@@ -239,7 +239,7 @@ class Artifacts(Resource):
             for (name, kind), url in zip(names_and_types, urls, strict=True)
         )
         if not all(self._transport.may_be_handed_out(url.upload_url) for url in matched):
-            raise DecodeError("an upload URL isn't https, or leads to this machine", path="$.urls")
+            raise DecodeError("an upload URL is invalid, isn't https, or leads to this machine", path="$.urls")
         return matched
 
     async def delete(self, workspace_id: str, filename: str) -> None:

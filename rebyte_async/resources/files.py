@@ -114,7 +114,7 @@ class Files(Resource):
         body = {"filename": upload.name, "contentType": upload.content_type}
         created = await fetch(self._transport, _CreatedFile, endpoints.CREATE_FILE, json=body)
         if not self._transport.may_be_handed_out(created.upload_url):
-            raise DecodeError("the upload URL isn't https, or leads to this machine", path="$.uploadUrl")
+            raise DecodeError("the upload URL is invalid, isn't https, or leads to this machine", path="$.uploadUrl")
         return created
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import socket
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession, TCPConnector
+from aiohttp.abc import AbstractResolver, ResolveResult
+from attrs import define
 from yarl import URL
 
 from rebyte_async import AsyncRebyte, errors
@@ -301,6 +305,56 @@ async def test_a_redirect_is_followed_letter_by_letter(target: str, form: str) -
     async with RawServer(handler) as server, client_of(server.url) as client:
         assert await client.artifacts.read("w", "a") == b"ok"
     assert server.requests[-1].target == target
+
+
+@define
+class OnePlace(AbstractResolver):
+    """A resolver to which every name, with any port, is one server."""
+
+    port: int
+
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
+        """Return the server."""
+        del port
+        return [
+            {"hostname": host, "host": "127.0.0.1", "port": self.port, "family": family, "proto": 0, "flags": 0},
+        ]
+
+    async def close(self) -> None:
+        """Close nothing."""
+
+
+@pytest.mark.parametrize(
+    ("place", "host"),
+    [
+        ("Storage.INVALID", "storage.invalid"),
+        ("storage.invalid:443", "storage.invalid"),
+        ("storage.invalid:80", "storage.invalid:80"),
+        ("storage.invalid.", "storage.invalid."),
+        ("storage.invalid.:8443", "storage.invalid.:8443"),
+        ("b\u00fccher.invalid", "xn--bcher-kva.invalid"),
+    ],
+)
+async def test_a_storage_is_named_as_its_signer_names_it(place: str, host: str, tls: Any) -> None:
+    """A signature covers the `Host` header: in lower case and ASCII, and without a port that goes without saying."""
+    url = f"https://{place}/x?{SECRET_QUERY}"
+
+    async def handler(request: RawRequest) -> bytes:
+        if request.headers["host"] != "api.invalid":
+            return http_response(200, b"ok")
+        if request.path.endswith("/files"):
+            return json_response({"id": "f", "filename": "f", "uploadUrl": url}, 201)
+        return redirect(302, url)
+
+    async with RawServer(handler, tls.server) as server:
+        connector = TCPConnector(ssl=False, resolver=OnePlace(server.port))
+        async with ClientSession(connector=connector) as session:
+            async with client_of("https://api.invalid/v1", session=session) as client:
+                await client.files.upload(b"x", filename="a")
+                assert await client.artifacts.read("w1", "a") == b"ok"
+    stored = [request for request in server.requests if request.target.startswith("/x")]
+    assert [(request.method, request.headers["host"]) for request in stored] == [("PUT", host), ("GET", host)]
+    assert {request.target for request in stored} == {f"/x?{SECRET_QUERY}"}
 
 
 @pytest.mark.parametrize(

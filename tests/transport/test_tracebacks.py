@@ -15,8 +15,8 @@ import pytest
 from attrs import define
 from rich import pretty
 
-from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, merge
-from rebyte_async.batch import BatchRunner
+from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors, merge
+from rebyte_async.batch import BatchItem, BatchRunner
 from support.clients import KEY, SkippedTime, client_of
 from support.raw_server import DROP, RawRequest, RawServer, chunk, http_response, json_response, stream_head
 
@@ -24,6 +24,8 @@ SIGNATURE = "s3cr3t"
 SECRET_QUERY = f"X-Signature={SIGNATURE}-signature"
 LARGE = bytes(9 << 20)  # more than an artifact of a form has, and than the buffers of two sockets hold
 TASK = {"id": "t1", "status": "running", "prompts": [{"id": "p1", "status": "running"}], "workspaceId": "w1"}
+
+EXPECTED = (errors.RebyteError, TimeoutError, asyncio.CancelledError, ExceptionGroup)
 
 Call = Callable[[], Awaitable[object]]
 
@@ -138,9 +140,9 @@ def calls_of(client: AsyncRebyte, folder: Path) -> dict[str, Call]:
             pass
 
     async def run_batch() -> None:
-        async with BatchRunner(client, folder / "journal.db") as runner:
-            async for _ in runner.run(["Do it", "Do that"]):
-                pass
+        items = [BatchItem(key="a", prompt="Do it"), BatchItem(key="b", prompt="Do that")]
+        async for _ in BatchRunner(client, journal=folder / "journal.db").run(items):
+            pass
 
     return {
         "get": lambda: client.tasks.get("t1"),
@@ -233,6 +235,8 @@ def each(ways: dict[str, object]) -> list[tuple[str, bool]]:
 def assert_nothing_is_shown(found: dict[str, Any]) -> None:
     """Check that there is something to show, and that none of it is secret."""
     assert len(found) > 10
+    # A mistake of the test would show nothing either.
+    assert {name for name, error in found.items() if not isinstance(error, EXPECTED)} == set()
     assert sum(len(list(shown_by(error))) for error in found.values()) > 100
     assert {name: leaks for name, error in found.items() if (leaks := leaks_of(error))} == {}
 

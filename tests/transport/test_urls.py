@@ -9,6 +9,7 @@ from rebyte_async._transport.urls import (
     RedirectRefusedError,
     is_confidential_url,
     parse_base_url,
+    read_signed_url,
     redact_url,
     resolve_redirect,
 )
@@ -169,3 +170,44 @@ def test_a_redirect_is_never_to_less_safety(source: str, location: str, *, follo
         with pytest.raises(RedirectRefusedError) as caught:
             resolve_redirect("GET", URL(source), 302, {"Location": location})
         assert caught.value.status == 302
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("HTTPS://Storage.Example/A%7eb/%2F?Sig=%2c&&x", "https://storage.example/A%7eb/%2F?Sig=%2c&&x"),
+        ("https://storage.example:443/x", "https://storage.example/x"),
+        ("https://storage.example:0443/x", "https://storage.example/x"),
+        ("http://storage.example:443/x", "http://storage.example:443/x"),
+        ("https://storage.example./x", "https://storage.example./x"),
+        ("https://b\u00fccher.example/\u00fc", "https://xn--bcher-kva.example/\u00fc"),
+        ("https://a_b.storage.example/x", "https://a_b.storage.example/x"),
+        ("https://[2001:DB8::1]:443/x", "https://[2001:db8::1]/x"),
+    ],
+)
+def test_a_signed_address_keeps_its_letters_but_for_the_host(text: str, url: str) -> None:
+    """The host is as signers and browsers have it; the path and the query are what was signed."""
+    assert str(read_signed_url(text)) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "/x",
+        "//storage.example/x",
+        "https:///x",
+        "mailto:a@storage.example",
+        "https://a b.example/x",
+        "https://xn--a/x",
+        "https://" + "\u00e4" * 80 + ".example/x",
+        "https://[::1/x",
+        "https://storage.example:99999/x",
+        "https://storage.example/\t",
+    ],
+)
+def test_what_is_no_absolute_address_is_refused(text: str) -> None:
+    """Also where only the network would find out, or where aiohttp would raise another error."""
+    assert not is_confidential_url(text)
+    with pytest.raises(ValueError, match=r"\w"):
+        read_signed_url(text)
