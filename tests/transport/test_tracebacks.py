@@ -19,6 +19,7 @@ from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, errors, merge
 from rebyte_async.batch import BatchItem, BatchRunner
 from support.clients import KEY, SkippedTime, client_of
 from support.raw_server import DROP, RawRequest, RawServer, chunk, http_response, json_response, stream_head
+from support.traces import Spans
 
 SIGNATURE = "s3cr3t"
 SECRET_QUERY = f"X-Signature={SIGNATURE}-signature"
@@ -213,13 +214,17 @@ async def close_client(call: Call, client: AsyncRebyte) -> object:
     return await task
 
 
-async def errors_of(service: Service, folder: Path, leave: Callable[..., Awaitable[object]]) -> dict[str, Any]:
+async def errors_of(
+    service: Service, folder: Path, leave: Callable[..., Awaitable[object]], *, traced: bool = False
+) -> dict[str, Any]:
     """Make every call at once, leave each, and return what it raised."""
     options: dict[str, Any] = {"retry": RetryPolicy(max_attempts=2, base_delay=0)}
     if leave is wait_for:
         options["_time"] = SkippedTime().time
         options["timeouts"] = Timeouts(connect=5, read=0.2, create=0.2, stream_idle=0.2)
     async with RawServer(service.handle) as server, client_of(server.url, **options) as client:
+        if traced:
+            Spans().instrument(client)
         calls = calls_of(client, folder)
         if leave is wait_for:
             del calls["batch"]  # it waits until an outage is over
@@ -261,6 +266,15 @@ async def test_what_was_ended_shows_neither_key_nor_signature(
 async def test_what_failed_shows_neither_key_nor_signature(way: str, signed: bool, tmp_path: Path) -> None:
     """The same holds for what fails by itself, also in causes and in aiohttp."""
     assert_nothing_is_shown(await errors_of(Service(WAYS_TO_FAIL[way], signed), tmp_path, wait_for))
+
+
+@pytest.mark.parametrize(("moment", "leave"), [("amid the response", time_out), ("before the response", wait_for)])
+@pytest.mark.parametrize("signed", [False, True], ids=["api", "signed"])
+async def test_a_traced_call_shows_neither_key_nor_signature(
+    moment: str, leave: Callable[..., Awaitable[object]], tmp_path: Path, *, signed: bool
+) -> None:
+    """The same holds for a client whose calls are traced."""
+    assert_nothing_is_shown(await errors_of(Service(MOMENTS[moment], signed), tmp_path, leave, traced=True))
 
 
 class FailingFile(io.BytesIO):
