@@ -88,6 +88,7 @@ def rows_of(spans: list[ReadableSpan], parent: int | None, depth: int = 0) -> It
         for event in span.events:
             label, event_color = describe(event.name, event.attributes or {})
             yield depth + 1, label, event_color, event.timestamp / 1e9, None
+        assert span.context is not None
         yield from rows_of(spans, span.context.span_id, depth + 1)
 
 

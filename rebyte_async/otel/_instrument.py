@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rebyte_async._transport import LazyModule
 from rebyte_async.client import AsyncRebyte
@@ -40,8 +40,10 @@ def instrument(
             and long. The key is never in a span.
 
     Raises:
-        ConfigurationError: `opentelemetry-api` isn't installed.
+        ConfigurationError: `opentelemetry-api` isn't installed, or `client` is no client.
     """
+    if not isinstance(cast("object", client), AsyncRebyte):
+        raise ConfigurationError(f"client must be an AsyncRebyte, not {type(client).__name__}")
     try:
         from rebyte_async.otel._metrics import observe_client  # noqa: PLC0415 - it imports the extra
         from rebyte_async.otel._tracer import make_tracer  # noqa: PLC0415 - likewise

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from rebyte_async import RetryPolicy, errors
 from rebyte_async.emulator import ArtifactFormat, Emulator, fail, faults, text
+from rebyte_async.otel import instrument
 from support.batches import items, runner_of
 from support.clients import KEY, client_of
 from support.raw_server import RawRequest, RawServer, json_response
@@ -72,6 +74,13 @@ async def test_no_span_holds_a_secret(spans: Spans, *, content: bool) -> None:
         assert secret not in spans.text()
     assert ("a prompt" in spans.text()) is content
     assert ("an answer" in spans.text()) is content
+
+
+def test_only_clients_are_instrumented() -> None:
+    """Anything else is refused by its name."""
+    wrong: Any = object()
+    with pytest.raises(errors.ConfigurationError, match="client must be an AsyncRebyte, not object"):
+        instrument(wrong)
 
 
 WITHOUT = """
