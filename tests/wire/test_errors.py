@@ -55,6 +55,9 @@ def error_of(status: int, body: Any = None, **headers: str) -> APIError:
         (429, "limit_exceeded", errors.RateLimitedError),
         (422, "a_new_code", errors.BadRequestError),
         (418, None, errors.BadRequestError),
+        (400, None, errors.BadRequestError),
+        (399, None, APIError),
+        (499, "internal_error", errors.BadRequestError),
         (500, None, errors.InternalServerError),
         (502, None, errors.ServerError),
         (599, "a_new_code", errors.ServerError),
@@ -129,6 +132,12 @@ def test_a_long_response_is_cut() -> None:
     error = error_of(500, "x" * 100_000)
     assert len(str(error)) < 700
     assert len(error.body or "") == 2_000
+
+
+def test_a_message_of_500_characters_is_whole() -> None:
+    """A longer one ends with an ellipsis in its place."""
+    assert error_of(500, "x" * 500).message == "x" * 500
+    assert error_of(500, "x" * 501).message == "x" * 499 + "…"
 
 
 def test_the_request_id_is_read() -> None:

@@ -49,6 +49,8 @@ def test_orjson_is_used_where_it_is_installed() -> None:
 def test_bad_unicode_is_replaced(backend: Backend) -> None:
     """Bad UTF-8 and half a surrogate pair become U+FFFD, so that every string can be printed and sent."""
     assert loads(b'"a\xffb"', backend) == "a\ufffdb"
+    for half in (r'"\ud83d"', r'"\uD83D"'):
+        assert loads(half, backend) == "\ufffd"
     assert loads(b'"\xed\xa0\x80"', backend) == "\ufffd\ufffd\ufffd"
     assert loads(r'{"\ud83d": ["\uDE00\ud83d", "\ud83d\ude00", "\\ud83d"]}', backend) == {
         "\ufffd": ["\ufffd\ufffd", "\U0001f600", "\\ud83d"]

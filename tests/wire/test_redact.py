@@ -38,7 +38,14 @@ def test_an_excerpt_is_short_and_clean() -> None:
     assert excerpt("<html>") is None
 
 
-@pytest.mark.parametrize("data", ["é" * 5000, ("é" * 5000).encode(), ("é" * 1999).encode() + b"\xff" * 9000])
+def test_json_that_quotes_a_page_is_kept() -> None:
+    """Only a body that is a page of HTML is left out."""
+    assert excerpt(' {"message": "<html>"}') == ' {"message": "<html>"}'
+
+
+@pytest.mark.parametrize(
+    "data", ["é" * 5000, ("é" * 5000).encode(), ("😀" * 5000).encode(), ("é" * 1999).encode() + b"\xff" * 9000]
+)
 def test_a_body_is_shortened_by_characters(data: bytes | str) -> None:
     """At most 2,000 characters of a body are kept, however many bytes those are."""
     assert len(shorten(data)) == 2000
