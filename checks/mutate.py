@@ -29,7 +29,7 @@ TARGETS = {
         ["batch/test_assignment.py", "batch/test_matching.py", "batch/test_matching_truths.py"],
     ),
     "evidence": (["batch/evidence.py"], ["batch/test_evidence.py"]),
-    "urls": (["_transport/urls.py"], ["transport/test_urls.py"]),
+    "urls": (["_transport/urls.py"], [f"transport/test_{name}.py" for name in ("urls", "limits", "redirects")]),
     "settings": (["_settings.py", "_validate.py"], ["test_retry.py", "test_validate.py"]),
     "verifier": (
         ["webhooks/verifier.py", "webhooks/_verification.py", "webhooks/_rsa.py", "webhooks/scheme.py"],

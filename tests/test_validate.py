@@ -42,6 +42,12 @@ def test_zero_is_refused_where_it_makes_no_sense(value: float) -> None:
         _validate.optional_seconds("timeout", value, above_zero=True)
 
 
+@pytest.mark.parametrize("value", [5e-324, 0.5, 1, math.inf])
+def test_all_above_zero_passes(value: float) -> None:
+    """However little it is."""
+    assert _validate.seconds("timeout", value, above_zero=True) == value
+
+
 def test_infinity_is_refused_where_it_makes_no_sense() -> None:
     """A finite number passes."""
     assert _validate.seconds("settle", 5, finite=True) == 5
@@ -59,6 +65,7 @@ def test_none_passes_where_it_means_something() -> None:
 
 def test_other_numbers_are_named_by_their_kind() -> None:
     """The caller says what the number is of."""
+    assert _validate.number("budget", math.inf) == math.inf
     with refused("budget must be a number of retries, at least 0, not -1"):
         _validate.number("budget", -1, kind="a number of retries")
 

@@ -8,6 +8,7 @@ from yarl import URL
 from rebyte_async._transport.urls import (
     RedirectRefusedError,
     is_confidential_url,
+    may_be_handed_out,
     parse_base_url,
     read_signed_url,
     redact_url,
@@ -95,6 +96,25 @@ def test_a_url_is_shown_without_what_may_be_secret() -> None:
 def test_another_status_is_no_redirect(status: int) -> None:
     """A `Location` alone makes no redirect."""
     assert resolve_redirect("GET", API, status, {"Location": "/v1/x"}) is None
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_only_two_statuses_repeat_anything_but_a_get(status: int, method: str) -> None:
+    """Clients make a GET of it after the others, which would be another request than the one that was asked for."""
+    if method == "GET" or status in {307, 308}:
+        assert str(resolve_redirect(method, API, status, {"Location": "/v1/x"})) == "https://api.example/v1/x"
+    else:
+        with pytest.raises(RedirectRefusedError, match=f"a {method} that is redirected with {status}"):
+            resolve_redirect(method, API, status, {"Location": "/v1/x"})
+
+
+@pytest.mark.parametrize("form", ["https://api.example/v1/{}", "//api.example/v1/{}", "/v1/{}", "{}"])
+@pytest.mark.parametrize("letters", ["a%2fb", "%7Ea%2C", "a%40b?c=%3A+%2B", "%28x%29?e=~_%FF"])
+def test_a_location_is_read_letter_by_letter(form: str, letters: str) -> None:
+    """Who signed the URL signed these letters, in every form of it."""
+    target = resolve_redirect("GET", API, 302, {"Location": form.format(letters)})
+    assert str(target) == f"https://api.example/v1/{letters}"
 
 
 @pytest.mark.parametrize(
@@ -211,3 +231,41 @@ def test_what_is_no_absolute_address_is_refused(text: str) -> None:
     assert not is_confidential_url(text)
     with pytest.raises(ValueError, match=r"\w"):
         read_signed_url(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "api", "may"),
+    [
+        ("https://storage.example/x?sig=1", "https://api.example", True),
+        ("http://storage.example/x", "https://api.example", False),
+        ("http://127.0.0.1/x", "https://api.example", False),
+        ("https://localhost/x", "https://api.example", False),
+        ("https://[::1]/x", "https://api.example", False),
+        ("ftp://storage.example/x", "https://api.example", False),
+        ("https://localhost:1/x", "https://localhost", True),
+        ("http://localhost:1/x", "https://localhost", False),
+        ("http://127.0.0.1:1/x", "http://localhost:2", True),
+        ("http://storage.example/x", "http://localhost:2", False),
+        ("https://storage.example/a\tb", "https://api.example", False),
+        ("https://storage.example/a\r\nX-Evil: 1", "https://api.example", False),
+        ("https://storage.example/a\0", "https://api.example", False),
+        ("https://storage.example:abc/", "https://api.example", False),
+    ],
+)
+def test_an_api_hands_out_no_address_less_safe_than_its_own(url: str, api: str, *, may: bool) -> None:
+    """A file would go in the clear, or to a service of this machine."""
+    assert may_be_handed_out(url, URL(api)) is may
+
+
+@pytest.mark.parametrize("location", ["https://localhost/x", "https://127.0.0.1/x", "https://[::1]:1/x"])
+def test_a_redirect_from_another_machine_never_leads_to_this_one(location: str) -> None:
+    """Another machine knows nothing of the services of this one."""
+    with pytest.raises(RedirectRefusedError, match="this machine"):
+        resolve_redirect("GET", URL("https://api.example/v1"), 302, {"Location": location})
+
+
+@pytest.mark.parametrize("character", ["\t", "\r\n", "\n", "\0", "\x7f"])
+def test_a_redirect_with_a_control_character_is_refused(character: str) -> None:
+    """Without it the URL is another one; with it the request could be two."""
+    with pytest.raises(RedirectRefusedError, match="usable"):
+        resolve_redirect("GET", URL("https://api.example/v1"), 302, {"Location": f"/a{character}b"})
