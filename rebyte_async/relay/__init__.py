@@ -2,7 +2,9 @@
 
     async def events(request: web.Request) -> web.StreamResponse:
         task_id = request.match_info["task_id"]
-        return await aiohttp_response(request, lambda after: client.tasks.events(task_id, after=after))
+        return await aiohttp_response(
+            request, lambda after: client.tasks.events(task_id, after=after)
+        )
 
 `starlette_response` does the same for Starlette and FastAPI; `sse` makes the bytes for any other framework. The API key
 never leaves the application.

@@ -22,7 +22,9 @@ async def aiohttp_response(request: web.BaseRequest, stream: Source, *, heartbea
 
         async def events(request: web.Request) -> web.StreamResponse:
             task_id = request.match_info["task_id"]
-            return await aiohttp_response(request, lambda after: client.tasks.events(task_id, after=after))
+            return await aiohttp_response(
+                request, lambda after: client.tasks.events(task_id, after=after)
+            )
 
     It ends, and closes the stream, as soon as the browser is gone or the application shuts down. The remote task is not
     affected. No more is read than the browser takes.

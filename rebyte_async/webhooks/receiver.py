@@ -64,7 +64,8 @@ class WebhookReceiver:
         async def completed(event: WebhookEvent) -> None:
             task = await client.tasks.get(event.task_id)
 
-        receiver.setup(app)  # an aiohttp application; or Route("/webhooks/rebyte", receiver) in Starlette
+        receiver.setup(app)  # an aiohttp application
+        # or Route("/webhooks/rebyte", receiver) in Starlette
 
     It responds at once and works in the background. A genuine delivery that is repeated within the window of `seen`
     reaches handlers and readers once. Nothing piles up: a delivery that can't be accepted now gets a 503, so that it is

@@ -28,7 +28,9 @@ class SignatureScheme:
 
     If the service turns out to sign otherwise, give the verifier another scheme:
 
-        scheme = SignatureScheme(signature_header="X-Signature", signed="{timestamp}.{body}", encoding="hex")
+        scheme = SignatureScheme(
+            signature_header="X-Signature", signed="{timestamp}.{body}", encoding="hex"
+        )
 
     Raises:
         ConfigurationError: A part is invalid, such as a signed text without the body.

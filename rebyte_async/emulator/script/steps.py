@@ -288,7 +288,8 @@ def question(
 ) -> Ask:
     """Ask the user a question, and wait for `POST /tasks/:id/answer`.
 
-        question("Which database?", "Postgres", "SQLite", also=[question("Which region?", "eu", "us")])
+        other = question("Which region?", "eu", "us")
+        question("Which database?", "Postgres", "SQLite", also=[other])
 
     Args:
         prompt: The question.
