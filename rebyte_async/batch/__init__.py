@@ -10,6 +10,7 @@ from rebyte_async.batch.journal.reader import JournalCounts, JournalItem, Journa
 from rebyte_async.batch.loading import load_items
 from rebyte_async.batch.outcomes import BatchOutcome, BatchStatus
 from rebyte_async.batch.progress import BatchProgress, RunningItem
+from rebyte_async.batch.progress_view import show_progress
 from rebyte_async.batch.report import write_report
 from rebyte_async.batch.rows import items_from_rows
 from rebyte_async.batch.runner import BatchRun, BatchRunner
@@ -35,6 +36,7 @@ __all__ = [
     "parse_jsonl",
     "read_journal",
     "read_jsonl",
+    "show_progress",
     "write_outcomes",
     "write_report",
 ]

@@ -48,13 +48,12 @@ class GivenItems:
         self._scope = scope
         self._dispatcher = dispatcher
         self._reader = reader
-        self._total = total
+        self._total = dispatcher.runner.tracker.total = total
         self._earlier: dict[int, asyncio.Future[BatchOutcome]] = {}  # of earlier runs' open tasks, by position
 
     async def run(self, background: TaskGroup) -> None:
         """Settle what earlier runs left, then take items in until all have outcomes."""
         store, runner = self._context.journal.store, self._dispatcher.runner
-        runner.tracker.total = self._total
         if self._total is not None:
             await store.record_total(self._total)
         running = await store.records_in_state("running")

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 import click
 
 from rebyte_async import AsyncRebyte
+from rebyte_async._terminal import one_line, sanitize
 from rebyte_async.cli.completion import task_argument
 from rebyte_async.cli.exits import Exit, print_error
 from rebyte_async.cli.runtime import run_once
-from rebyte_async.cli.view.text import number_questions, one_line, sanitize
+from rebyte_async.cli.view.text import number_questions
 from rebyte_async.types import Question, QuestionAnswer, QuestionEvent, QuestionOption
 
 _EPILOG = """\b

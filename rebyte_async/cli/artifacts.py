@@ -12,17 +12,18 @@ from pathlib import Path
 import click
 
 from rebyte_async import AsyncRebyte
+from rebyte_async._terminal import is_terminal, sanitize
 from rebyte_async.cli.completion import artifact_argument, workspace_argument
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.options import EXISTING_FILE, json_option, list_options, yes_option
 from rebyte_async.cli.runtime import delete_once, run_once
 from rebyte_async.cli.transfers import download_all, join_names, local_errors, read_sizes
-from rebyte_async.cli.view import is_terminal, make_transfer_view
+from rebyte_async.cli.view import make_transfer_view
 from rebyte_async.cli.view.base import Downloaded
 from rebyte_async.cli.view.json import to_json_line
 from rebyte_async.cli.view.output import show_items
 from rebyte_async.cli.view.table import Column
-from rebyte_async.cli.view.text import format_plain, format_size, sanitize
+from rebyte_async.cli.view.text import format_plain, format_size
 from rebyte_async.types import Artifact, UploadUrl
 
 _COLUMNS: tuple[Column[Artifact], ...] = (

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from attrs import frozen
 
+from rebyte_async._terminal import sanitize
 from rebyte_async.batch import JournalReader, read_journal, write_report
 from rebyte_async.batch.exports import ExportFormat, format_outcomes, write_outcomes
 from rebyte_async.batch.journal import journal_files
@@ -19,7 +20,7 @@ from rebyte_async.cli.options import ANY_FILE, json_option
 from rebyte_async.cli.outcome_file import part_of
 from rebyte_async.cli.view import show_busy
 from rebyte_async.cli.view.output import show_record
-from rebyte_async.cli.view.text import format_size, sanitize
+from rebyte_async.cli.view.text import format_size
 from rebyte_async.errors import ConfigurationError, RebyteError
 
 journal_argument: Callable[[Any], Any] = click.argument("journal", type=ANY_FILE, metavar="JOURNAL")

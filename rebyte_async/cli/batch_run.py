@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from rebyte_async import AsyncRebyte
+from rebyte_async._terminal import format_duration, is_terminal, one_line
 from rebyte_async.batch import BatchItem, BatchOutcome, BatchProgress, BatchRun, BatchRunner, read_journal
+from rebyte_async.batch.progress_lines import LineView, ProgressView, format_counts
 from rebyte_async.cli.exits import Exit, exit_code_for, report_error
 from rebyte_async.cli.outcome_file import OutcomeFile
 from rebyte_async.cli.runtime import discard_output, open_client, run
-from rebyte_async.cli.view import make_batch_view
-from rebyte_async.cli.view.progress import BatchView, format_counts
-from rebyte_async.cli.view.text import format_duration, one_line
 from rebyte_async.errors import BatchError, InvalidRequestError, JournalBusyError, RebyteError
 
 _REFRESH_INTERVAL = 0.2
@@ -52,9 +51,7 @@ class BatchJob:
     count: Callable[[], int | None]  # counts the items, where that is possible; called in a thread
     prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None  # runs first, once it is known that there is a key
     is_whole: bool = True  # whether the run gives an outcome for every item of the journal
-    _view: BatchView = field(
-        default=Factory(lambda job: make_batch_view(job.out.is_stdout), takes_self=True), init=False
-    )
+    _view: ProgressView = field(default=Factory(lambda job: _make_view(job.out.is_stdout), takes_self=True), init=False)
     _run: BatchRun | None = field(default=None, init=False)
     _total: int | None = field(default=None, init=False)
     _write_error: OSError | None = field(default=None, init=False)
@@ -128,7 +125,7 @@ class BatchJob:
     async def _refresh(self, main: asyncio.Task[Any], ended: asyncio.Event) -> None:
         while not ended.is_set():
             if self._run is not None:
-                self._view.show(self._run.progress, self._total)
+                self._view.show(self._progress(self._run))
             try:
                 await self._flush()
             except OSError as error:  # the reader of the outcomes has left, or the disk is full
@@ -138,6 +135,10 @@ class BatchJob:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REFRESH_INTERVAL):
                     await ended.wait()
+
+    def _progress(self, run: BatchRun) -> BatchProgress:
+        progress = run.progress
+        return evolve(progress, total=self._total) if progress.total is None else progress
 
     async def _flush(self) -> None:
         buffer, self._buffer = self._buffer, []
@@ -230,6 +231,15 @@ class BatchJob:
             yield f"  run those again:         {_command('batch', 'retry', str(self.journal), *options)}"
 
 
+def _make_view(writes_outcomes: bool) -> ProgressView:
+    """Return the view of a run that fits stderr; it doesn't draw where outcomes are written to a terminal."""
+    if not is_terminal(sys.stderr) or (writes_outcomes and sys.stdout.isatty()):
+        return LineView()
+    from rebyte_async.batch.progress_bar import Picture, TerminalBar  # noqa: PLC0415 - rich takes time
+
+    return TerminalBar(Picture("Ctrl-C to stop"), is_alone=True)
+
+
 def _find_cause(error: RebyteError) -> RebyteError:
     """Return the error that gives the exit code: the cause says more than that the batch can't continue."""
     cause = error.__cause__
@@ -241,7 +251,7 @@ def _find_cause(error: RebyteError) -> RebyteError:
 class _ViewHandler(logging.Handler):
     """Has the view say the SDK's warnings."""
 
-    def __init__(self, view: BatchView) -> None:
+    def __init__(self, view: ProgressView) -> None:
         super().__init__(logging.WARNING)
         self._view = view
 

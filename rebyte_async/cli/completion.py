@@ -12,8 +12,8 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from rebyte_async import AsyncRebyte, RetryPolicy
+from rebyte_async._terminal import one_line
 from rebyte_async.cli.runtime import network_settings
-from rebyte_async.cli.view.text import one_line
 from rebyte_async.types import Executor, Page, WebhookEventName
 
 T = TypeVar("T")

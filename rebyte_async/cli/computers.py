@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rebyte_async import AsyncRebyte
+from rebyte_async._terminal import sanitize
 from rebyte_async.cli.completion import computer_argument
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.options import json_option, list_options, read_text, style_options, timeout_option, yes_option
@@ -12,7 +13,6 @@ from rebyte_async.cli.runtime import delete_once, do_once, run_once, show_once
 from rebyte_async.cli.view import show_busy
 from rebyte_async.cli.view.output import show_record
 from rebyte_async.cli.view.table import Column
-from rebyte_async.cli.view.text import sanitize
 from rebyte_async.types import AgentComputer
 
 _COLUMNS: tuple[Column[AgentComputer], ...] = (

@@ -13,11 +13,12 @@ import click
 from attrs import Factory, define, field
 
 from rebyte_async import AsyncRebyte, emulator
+from rebyte_async._terminal import one_line, sanitize
 from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_view, open_screen
 from rebyte_async.cli.view.base import View
 from rebyte_async.cli.view.progress import NestedTransferView
-from rebyte_async.cli.view.text import format_size, one_line, sanitize
+from rebyte_async.cli.view.text import format_size
 from rebyte_async.cli.watch import Watch
 from rebyte_async.emulator import Step, Steps, Turn
 from rebyte_async.resources import TaskRun

@@ -21,13 +21,13 @@ from rich.text import Text
 from yarl import URL
 
 from rebyte_async import AsyncRebyte, RetryPolicy, Timeouts, __version__, errors
+from rebyte_async._terminal import one_line
 from rebyte_async._transport import make_network
 from rebyte_async.cli.exits import Exit, exit_code_for, print_error
 from rebyte_async.cli.options import json_option
 from rebyte_async.cli.runtime import network_settings, run
 from rebyte_async.cli.view import open_screen
 from rebyte_async.cli.view.json import to_json_line
-from rebyte_async.cli.view.text import one_line
 
 _DEFAULT_URL = "https://api.rebyte.ai/v1"
 _PREFIX = "rbk_"

@@ -10,7 +10,8 @@ from enum import IntEnum
 import click
 
 from rebyte_async import errors
-from rebyte_async.cli.view.text import format_file_ref, one_line, sanitize
+from rebyte_async._terminal import one_line, sanitize
+from rebyte_async.cli.view.text import format_file_ref
 from rebyte_async.types import FileRef
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from rebyte_async import AsyncRebyte
+from rebyte_async._terminal import sanitize
 from rebyte_async.cli.options import EXISTING_FILE_OR_STDIN, open_stdin, style_options
 from rebyte_async.cli.runtime import run_once
 from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_transfer_view
 from rebyte_async.cli.view.output import show_items
 from rebyte_async.cli.view.table import Column
-from rebyte_async.cli.view.text import format_file_ref, sanitize
+from rebyte_async.cli.view.text import format_file_ref
 from rebyte_async.types import Attachment, FileRef
 
 _COLUMNS: tuple[Column[FileRef], ...] = (

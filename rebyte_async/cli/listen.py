@@ -16,11 +16,11 @@ from anyio import move_on_after
 from attrs import define, field
 
 from rebyte_async import AsyncRebyte
+from rebyte_async._terminal import one_line
 from rebyte_async.cli.exits import Exit, explain, print_error
 from rebyte_async.cli.forwarding import Forwarder, Forwarding
 from rebyte_async.cli.runtime import open_client
 from rebyte_async.cli.view.json import to_json_line
-from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import RebyteError, WebhookPayloadError
 from rebyte_async.types import Webhook
 from rebyte_async.webhooks import Receipt, WebhookReceiver, WebhookVerifier

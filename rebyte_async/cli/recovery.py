@@ -10,8 +10,8 @@ from typing import TypeAlias
 from anyio import move_on_after
 
 from rebyte_async import AsyncRebyte, TaskEventStream
+from rebyte_async._terminal import one_line
 from rebyte_async.cli.exits import explain
-from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import AmbiguousRequestError, DecodeError, RebyteError
 from rebyte_async.resources import TaskRun
 from rebyte_async.types import TaskEvent

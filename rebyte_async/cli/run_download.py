@@ -10,11 +10,11 @@ import click
 from attrs import define, field
 
 from rebyte_async import AsyncRebyte
+from rebyte_async._terminal import one_line
 from rebyte_async.cli.exits import report_error
 from rebyte_async.cli.transfers import LocalFileError, download_all
 from rebyte_async.cli.view.base import Downloaded
 from rebyte_async.cli.view.progress import TransferView
-from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import RebyteError
 from rebyte_async.types import TaskResult
 

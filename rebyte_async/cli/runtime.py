@@ -16,9 +16,9 @@ import click
 from attrs import define
 
 from rebyte_async import AsyncRebyte
+from rebyte_async._terminal import one_line
 from rebyte_async.cli.exits import Exit, report_error
 from rebyte_async.cli.view.output import show_record
-from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import ConfigurationError, RebyteError
 
 _SIGNALS = tuple(

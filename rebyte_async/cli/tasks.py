@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 import click
 
 from rebyte_async import AsyncRebyte
+from rebyte_async._terminal import one_line, sanitize
 from rebyte_async.cli.completion import task_argument
 from rebyte_async.cli.exits import Exit, exit_code_for_status, print_error
 from rebyte_async.cli.listing import list_once
@@ -26,7 +27,6 @@ from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_transfer_view, show_busy
 from rebyte_async.cli.view.output import show_content, show_created, show_record
 from rebyte_async.cli.view.table import Column
-from rebyte_async.cli.view.text import one_line, sanitize
 from rebyte_async.errors import AmbiguousRequestError
 from rebyte_async.resources.options import CreateOptions
 from rebyte_async.resources.waiting import cancel_until_terminal

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rebyte_async import AsyncRebyte
+from rebyte_async._terminal import one_line
 from rebyte_async.cli.view.base import Downloaded
 from rebyte_async.cli.view.progress import TransferView
-from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import RebyteError
 from rebyte_async.types import Attachment, FileRef
 

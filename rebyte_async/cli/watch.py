@@ -12,11 +12,11 @@ from anyio import move_on_after
 from attrs import define, evolve, field
 
 from rebyte_async import AsyncRebyte, TaskEventStream
+from rebyte_async._terminal import one_line
 from rebyte_async.cli.exits import Exit, exit_code_for, exit_code_for_status, explain, print_error, report_error
 from rebyte_async.cli.recovery import TIME_LIMIT, Followable, add_candidates, readable_events
 from rebyte_async.cli.runtime import run
 from rebyte_async.cli.view.base import Downloaded, Finished, Interrupted, View
-from rebyte_async.cli.view.text import one_line
 from rebyte_async.errors import AmbiguousRequestError, RebyteError
 from rebyte_async.resources import TaskRun
 from rebyte_async.resources.waiting import cancel_until_terminal

@@ -9,6 +9,7 @@ import click
 from yarl import URL
 
 from rebyte_async import AsyncRebyte
+from rebyte_async._terminal import one_line, sanitize
 from rebyte_async.cli.completion import complete_event, webhook_argument
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.options import json_option, list_options, read_text, style_options, yes_option
@@ -16,7 +17,6 @@ from rebyte_async.cli.runtime import delete_once, run, run_once, say_on_interrup
 from rebyte_async.cli.view.json import to_json_line
 from rebyte_async.cli.view.output import show_created
 from rebyte_async.cli.view.table import Column
-from rebyte_async.cli.view.text import one_line, sanitize
 from rebyte_async.errors import ConnectError, TransportError
 from rebyte_async.types import Webhook, WebhookEventName
 

@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from cli.screen import Screen
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from rebyte_async.emulator import Emulator
 
@@ -134,9 +134,13 @@ class Terminal:
 
 @asynccontextmanager
 async def start_in_terminal(
-    *arguments: str, env: Mapping[str, str], width: int = 80, height: int = 40
+    *arguments: str,
+    env: Mapping[str, str],
+    width: int = 80,
+    height: int = 40,
+    program: Sequence[str] = COMMAND,
 ) -> AsyncGenerator[Terminal]:
-    """Start it in a terminal."""
+    """Start it, or another program, in a terminal."""
     if sys.platform == "win32":
         pytest.skip("Windows has no terminals that a program can open")
     import fcntl
@@ -146,7 +150,7 @@ async def start_in_terminal(
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     os.set_blocking(ours, False)
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, env={"TERM": "xterm-256color", **env}, preexec_fn=lambda: os.login_tty(theirs)
+        *program, *arguments, env={"TERM": "xterm-256color", **env}, preexec_fn=lambda: os.login_tty(theirs)
     )
     terminal = Terminal(process, ours, width)
     loop = asyncio.get_running_loop()

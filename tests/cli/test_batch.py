@@ -15,7 +15,7 @@ from cli.process import environment
 
 from rebyte_async.batch import BatchProgress, read_journal
 from rebyte_async.batch.journal.lock import Note
-from rebyte_async.cli.view.progress import PlainBatchView
+from rebyte_async.batch.progress_lines import LineView
 from rebyte_async.emulator import Drop, Emulator, Match, Status, fail, init, text
 from support.journals import BEGIN, make_rows, row, write_journal
 from support.systems import FILE_MODES, LINKS
@@ -472,13 +472,19 @@ def test_a_folder_that_isnt_there(tmp_path: Path, command: tuple[str, ...]) -> N
 
 def test_lines_for_a_log(capsys: pytest.CaptureFixture[str]) -> None:
     """Where there is no terminal, a line says now and then how far it is, with all that is known and nothing else."""
-    view = PlainBatchView(interval=0)
-    view.show(BatchProgress(), None)
+    view = LineView(interval=0)
+    view.show(BatchProgress())
     view.show(
-        BatchProgress(running=3, creating=1, ended={"failed": 2, "completed": 1_000, "new\x1b[2J": 1}, rate=2.0), 2_000
+        BatchProgress(
+            total=2_000,
+            running=3,
+            creating=1,
+            ended={"failed": 2, "completed": 1_000, "new\x1b[2J": 1},
+            rate=2.0,
+        )
     )
-    view.show(BatchProgress(running=3, ended={"completed": 7}, rate=0.05), 10)
-    PlainBatchView(interval=3_600).show(BatchProgress(), None)
+    view.show(BatchProgress(total=10, running=3, ended={"completed": 7}, rate=0.05))
+    LineView(interval=3_600).show(BatchProgress())
     assert capsys.readouterr().err.splitlines() == [
         "0 done, 0 running, 0.0 items/min",
         (
@@ -556,11 +562,11 @@ def test_retry_forgets_nothing_before_it_can_run(emulator: Emulator, tmp_path: P
 
 def test_a_search_for_earlier_tasks_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Before the first line is due, and once, so that a run which begins with a search doesn't seem to hang."""
-    view = PlainBatchView(interval=3_600)
+    view = LineView(interval=3_600)
     for count in (0, 2, 2, 0):
-        view.show(BatchProgress(searching=count), 5)
+        view.show(BatchProgress(total=5, searching=count))
     assert capsys.readouterr().err == "looking for the tasks of 2 creates that an earlier run left undecided\n"
-    PlainBatchView(interval=0).show(BatchProgress(searching=1), 5)
+    LineView(interval=0).show(BatchProgress(total=5, searching=1))
     first, second = capsys.readouterr().err.splitlines()
     assert "of 1 create that" in first
     assert "0 running, 1 of an earlier run being looked for" in second

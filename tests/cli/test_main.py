@@ -54,11 +54,20 @@ _INNER = {
     ("rebyte_async._atomic", "sync_file"),
     ("rebyte_async._logging", "LEVELS"),  # what `--log` takes
     ("rebyte_async._logging", "VARIABLE"),  # where it is read from
+    ("rebyte_async._terminal", "format_duration"),  # this and the next three: text that suits a terminal
+    ("rebyte_async._terminal", "is_terminal"),
+    ("rebyte_async._terminal", "one_line"),
+    ("rebyte_async._terminal", "sanitize"),
     ("rebyte_async._transport", "make_network"),  # the proxy and the authorities that `doctor` shows
     ("rebyte_async.batch.agent_computers", "MOST_WORKSPACES"),  # the limit that `--workspaces` shows in its help
     ("rebyte_async.batch.exports", "ExportFormat"),  # the formats of `write_outcomes`, for --format
     ("rebyte_async.batch.exports", "format_outcomes"),  # what it writes to a file, for standard output
     ("rebyte_async.batch.exports", "to_jsonl"),  # likewise
+    ("rebyte_async.batch.progress_bar", "Picture"),  # this and the next two: the bar and the lines of `show_progress`
+    ("rebyte_async.batch.progress_bar", "TerminalBar"),
+    ("rebyte_async.batch.progress_lines", "LineView"),
+    ("rebyte_async.batch.progress_lines", "ProgressView"),  # their type
+    ("rebyte_async.batch.progress_lines", "format_counts"),  # the counts of the last line
     ("rebyte_async.batch.rows", "ItemMaker"),  # of `items_from_rows`: options are checked before anything is read
     ("rebyte_async.batch.rows", "make_items"),  # likewise, for rows of standard input
     ("rebyte_async.batch.tables", "FORMATS"),  # the formats of tables, for --format

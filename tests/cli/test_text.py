@@ -9,16 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from rebyte_async._terminal import format_duration, one_line, sanitize
 from rebyte_async.cli.view.prose import Prose
-from rebyte_async.cli.view.text import (
-    excerpt,
-    format_age,
-    format_arguments,
-    format_duration,
-    format_time,
-    one_line,
-    sanitize,
-)
+from rebyte_async.cli.view.text import excerpt, format_age, format_arguments, format_time
 
 
 @given(st.text(st.characters() | st.sampled_from("\x1b[]0;m\x07\\\x9b\x90\r\n\t")))

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from rebyte_async._terminal import is_terminal
 from rebyte_async.cli.view.base import View
 from rebyte_async.cli.view.json import JsonView
 from rebyte_async.cli.view.plain import PlainView, QuietView
-from rebyte_async.cli.view.progress import BatchView, LineTransferView, PlainBatchView, TransferView
+from rebyte_async.cli.view.progress import LineTransferView, TransferView
 
 if TYPE_CHECKING:
     from rebyte_async.cli.view.screen import Screen
-
-
-def is_terminal(out: TextIO) -> bool:
-    """Return whether an output is a terminal that understands more than lines."""
-    return out.isatty() and os.environ.get("TERM", "") not in {"dumb", "unknown"}
 
 
 def open_screen(out: TextIO) -> Screen | None:
@@ -64,12 +59,3 @@ def make_transfer_view(*, quiet: bool = False) -> TransferView:
     from rebyte_async.cli.view.live import BarView  # noqa: PLC0415 - likewise
 
     return BarView()
-
-
-def make_batch_view(writes_outcomes: bool) -> BatchView:
-    """Return the view of a batch that fits stderr; it doesn't draw where outcomes are written to a terminal."""
-    if not is_terminal(sys.stderr) or (writes_outcomes and sys.stdout.isatty()):
-        return PlainBatchView()
-    from rebyte_async.cli.view.live import LiveBatchView  # noqa: PLC0415 - likewise
-
-    return LiveBatchView()

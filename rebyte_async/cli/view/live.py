@@ -1,12 +1,11 @@
-"""How far transfers and batches are, drawn again and again on a terminal, and removed at the end."""
+"""How far transfers are, drawn again and again on a terminal, and removed at the end."""
 
 from __future__ import annotations
 
 import sys
 from typing import Self
 
-from attrs import Factory, define, field
-from rich.console import Console, Group, RenderableType
+from attrs import define, field
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -18,18 +17,12 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
-from rebyte_async.batch import BatchProgress
+from rebyte_async._terminal import one_line
 from rebyte_async.cli.view import progress as words
-from rebyte_async.cli.view.screen import ECHO, Redrawn, make_console
-from rebyte_async.cli.view.text import format_duration, one_line, status_style
+from rebyte_async.cli.view.screen import ECHO, make_console
 
-_LONGEST_KEY = 60
 _ROOMY = 80  # columns from which on there is room for speed and time as well
-_BAR = 40
 
 
 def _make_progress() -> Progress:
@@ -68,71 +61,3 @@ class BarView(words.TransferView):
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
-
-
-@define
-class LiveBatchView(words.BatchView):
-    """Draws the same few lines again and again."""
-
-    console: Console = field(factory=lambda: make_console(sys.stderr), init=False)
-    _live: Redrawn = field(default=Factory(lambda view: Redrawn(view, view.console), takes_self=True), init=False)
-    _progress: BatchProgress | None = field(default=None, init=False)
-    _total: int | None = field(default=None, init=False)
-    _doing: str = field(default="", init=False)
-
-    def show(self, progress: BatchProgress, total: int | None, /) -> None:
-        self._progress, self._total = progress, total
-        self._live.refresh()
-
-    def say(self, text: str, /) -> None:
-        self._doing = text
-        self._live.refresh()
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def __rich__(self) -> RenderableType:
-        progress = self._progress
-        lines = [] if progress is None else [*self._facts(progress), *_slowest(progress)]
-        lines.append(Text(self._doing, style="yellow") if self._doing else Text("Ctrl-C to stop", style="dim"))
-        for line in lines:
-            line.truncate(self.console.width, overflow="ellipsis")
-        return Group(*lines) if progress is None else Group(self._bar(progress), *lines)
-
-    def _bar(self, progress: BatchProgress) -> RenderableType:
-        done = Text(words.format_done(progress, self._total), style="bold", no_wrap=True, overflow="ellipsis")
-        if not self._total:
-            return done
-        width = max(8, min(_BAR, self.console.width - 40))
-        bar = ProgressBar(self._total, progress.done, width, complete_style="green", finished_style="green")
-        grid = Table.grid(padding=(0, 1, 0, 0))
-        grid.add_row(bar, f"{min(1.0, progress.done / self._total):4.0%} ", done)
-        return grid
-
-    def _facts(self, progress: BatchProgress) -> list[Text]:
-        counts = [
-            Text(f"{count:,} {status}", style=status_style(status) or "yellow")
-            for status, count in words.sort_counts(progress)
-        ]
-        times = (words.format_rate(progress), f"{format_duration(progress.elapsed.total_seconds())} so far")
-        left = words.format_time_left(progress, self._total)
-        return [
-            Text("  ").join([Text(words.format_open(progress), style="cyan"), *counts]),
-            Text("  ".join(filter(None, (*times, left))), style="dim"),
-        ]
-
-
-def _slowest(progress: BatchProgress) -> list[Text]:
-    lines = [
-        Text.assemble(
-            (f"{format_duration(item.running_for.total_seconds()):>10}  ", "cyan"),
-            one_line(item.key, _LONGEST_KEY),
-            (f"  {one_line(item.task_id)}", "dim"),
-        )
-        for item in progress.slowest
-    ]
-    return [Text("slowest of those that run:", style="dim"), *lines] if lines else []

@@ -9,11 +9,12 @@ from typing import TypeVar, cast
 
 import attrs
 
-from rebyte_async.cli.view import is_terminal, make_view, open_screen
+from rebyte_async._terminal import is_terminal, one_line, sanitize
+from rebyte_async.cli.view import make_view, open_screen
 from rebyte_async.cli.view.base import Finished, Interrupted
 from rebyte_async.cli.view.json import is_model, public_fields, to_json_line
 from rebyte_async.cli.view.table import Column
-from rebyte_async.cli.view.text import format_plain, format_time, format_value, one_line, sanitize, status_style
+from rebyte_async.cli.view.text import format_plain, format_time, format_value, status_style
 from rebyte_async.types import Prompt, PromptContent, Task, TaskContent, TaskResult, Webhook
 
 T = TypeVar("T")

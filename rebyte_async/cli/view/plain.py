@@ -6,17 +6,9 @@ from typing import TextIO
 
 from attrs import define, field
 
+from rebyte_async._terminal import format_duration, one_line, sanitize
 from rebyte_async.cli.view.base import Finished, Interrupted, View
-from rebyte_async.cli.view.text import (
-    SpokenText,
-    describe_files,
-    excerpt,
-    format_arguments,
-    format_duration,
-    number_questions,
-    one_line,
-    sanitize,
-)
+from rebyte_async.cli.view.text import SpokenText, describe_files, excerpt, format_arguments, number_questions
 from rebyte_async.types import (
     ErrorEvent,
     InitEvent,

@@ -11,19 +11,11 @@ from rich.console import Console, Group, RenderableType
 from rich.rule import Rule
 from rich.text import Text
 
+from rebyte_async._terminal import format_duration, one_line, sanitize
 from rebyte_async.cli.view.base import Finished, Interrupted, View
 from rebyte_async.cli.view.prose import Prose
 from rebyte_async.cli.view.screen import ECHO, Redrawn, make_console, prose_width
-from rebyte_async.cli.view.text import (
-    SpokenText,
-    describe_files,
-    excerpt,
-    format_arguments,
-    format_duration,
-    number_questions,
-    one_line,
-    sanitize,
-)
+from rebyte_async.cli.view.text import SpokenText, describe_files, excerpt, format_arguments, number_questions
 from rebyte_async.types import (
     ErrorEvent,
     InitEvent,

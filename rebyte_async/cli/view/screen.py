@@ -11,9 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rebyte_async._terminal import sanitize
 from rebyte_async.cli.view.prose import Prose
 from rebyte_async.cli.view.table import GAP, Column, choose_columns
-from rebyte_async.cli.view.text import sanitize, status_style
+from rebyte_async.cli.view.text import status_style
 
 ECHO = len("^C")
 """Columns to leave free at the end of a last line that is drawn again: the terminal echoes Ctrl-C there."""

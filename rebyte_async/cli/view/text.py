@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
@@ -11,29 +10,11 @@ from attrs import define, field, frozen
 from rich.filesize import decimal
 
 from rebyte_async import TextAssembler
+from rebyte_async._terminal import one_line, sanitize
 from rebyte_async.cli.view.base import Downloaded
 from rebyte_async.types import FileRef, Question, TaskEvent, TaskResult
 from rebyte_async.types.values import write_json
 
-_SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colors, the cursor, erasing
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x80-\x9f]*(?:\x07|\x1b\\|\x9c)"  # titles, links
-    r"|\x1b[ -/]+[0-~]"  # character sets
-)
-_LINE_END = re.compile(r"\r\n?|[\v\f\x85\u2028\u2029]")
-_CONTROLS = (
-    *range(0x20),
-    *range(0x7F, 0xA0),
-    *range(0x202A, 0x202F),  # these and the next make text look like another one, by its direction
-    *range(0x2066, 0x206A),
-)
-_TABLE: dict[int, str | None] = {
-    **dict.fromkeys(_CONTROLS),
-    **dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}"),  # no encoding takes a lone surrogate
-    ord("\n"): "\n",
-    ord("\t"): "    ",
-}
-_LONGEST_LINE = 500
 _LONGEST_VALUE = 80
 _LONGEST_OUTPUT = 100_000
 """Characters of an output that are looked at: more can't be shown, and sanitizing them would take time."""
@@ -44,20 +25,6 @@ _STATUS_STYLES = {
     **dict.fromkeys(("failed", "error"), "red"),
     "canceled": "yellow",
 }
-
-
-def sanitize(text: str) -> str:
-    """Remove from a text everything that a terminal would obey, except line ends.
-
-    A sequence that is cut in two by the pieces of a stream loses its first character, and is harmless as well.
-    """
-    return _LINE_END.sub("\n", _SEQUENCE.sub("", text)).translate(_TABLE)
-
-
-def one_line(text: str, longest: int = _LONGEST_LINE) -> str:
-    """Sanitize a text and put it on one line of at most `longest` characters."""
-    line = " ".join(sanitize(text).split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def number_questions(questions: Sequence[Question]) -> list[tuple[str, Question]]:
@@ -93,18 +60,6 @@ def format_arguments(given: object) -> str:
     if len(items) == 1 and isinstance(items[0][1], str):
         return one_line(items[0][1])
     return one_line(", ".join(f"{name}={_short(value)}" for name, value in items))
-
-
-def format_duration(seconds: float) -> str:
-    """Write a duration like `0.8 s`, `12 s`, `3 min 5 s` or `2 h 10 min`."""
-    if seconds < 9.95:  # noqa: PLR2004 - tenths don't matter beyond
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _MINUTE:
-        return f"{whole} s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
-    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
 
 
 def format_size(count: object) -> str:
