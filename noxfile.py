@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
+import zipfile
 from pathlib import Path
 
 import nox
@@ -97,6 +99,17 @@ for version in VERSIONS:
     nox.session(python=version, name=f"tests-{version}", default=False)(run_on_python)
 
 
+@nox.session(python="3.13", default=False)
+def runtimes(session: nox.Session) -> None:
+    """The tests that use the network, on uvloop, with eager tasks, and without aiohttp's modules in C."""
+    session.install(".[all]", *group("tests"))
+    rooms = [f"tests/{room}" for room in ("batch", "relay", "resources", "streams", "transport", "webhooks")]
+    command = ("pytest", "-n2", "--dist=worksteal", *(session.posargs or rooms))
+    session.run(*command, "--event-loop=uvloop", env=INSTALLED)
+    session.run(*command, "--event-loop=eager", env=INSTALLED)
+    session.run(*command, env={**INSTALLED, "AIOHTTP_NO_EXTENSIONS": "1"})
+
+
 @nox.session(python=["3.11", "3.13"], default=False)
 def lowest(session: nox.Session) -> None:
     """The test suite with the lowest versions that pyproject.toml allows, on an old Python and on a newer one.
@@ -124,6 +137,31 @@ def frozen(session: nox.Session) -> None:
         program = Path(place) / "dist" / ("onedir/onedir" if form == "onedir" else form)
         session.run(str(program), external=True)
         session.run(str(program), "demo", "--fast", external=True)
+
+
+@nox.session(default=False)
+def package(session: nox.Session) -> None:
+    """What is published is whole: the sdist, and the wheel that is made of it, have every file and do what they should.
+
+    `nox -s package -- dist` leaves both in the folder `dist`.
+    """
+    session.install("build", "twine")
+    place = Path(session.posargs[0] if session.posargs else session.create_tmp()).absolute()
+    for former in place.glob("rebyte_async-*"):
+        former.unlink()
+    session.run("python", "-m", "build", "--outdir", str(place), silent=True)
+    (sdist,), (wheel,) = place.glob("*.tar.gz"), place.glob("*.whl")
+    session.run("twine", "check", "--strict", str(sdist), str(wheel))
+    files = {path.as_posix() for path in Path("rebyte_async").rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    with tarfile.open(sdist) as opened:
+        inside = {name.partition("/")[2] for name in opened.getnames()}
+    if missing := (files - inside) | (files - set(zipfile.ZipFile(wheel).namelist())):
+        session.error(f"these files are not in what is published: {sorted(missing)}")
+    for archive, extras in ((sdist, ""), (wheel, "[all]")):
+        session.install("--force-reinstall", f"rebyte-async{extras} @ {archive.as_uri()}")
+        session.run("python", "-c", "import rebyte_async; print(rebyte_async.__version__)", env=INSTALLED)
+    session.run("rebyte-async", "--version", env=INSTALLED)
+    session.run("rebyte-async", "demo", "--fast", env=INSTALLED)
 
 
 @nox.session

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -22,10 +24,24 @@ def pytest_configure() -> None:
             signal.signal(number, lambda *_: None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let async tests run on another event loop."""
+    parser.addoption("--event-loop", choices=["asyncio", "eager", "uvloop"], default="asyncio")
+
+
+def make_eager_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop whose tasks start before they are scheduled."""
+    loop = asyncio.new_event_loop()
+    if sys.version_info >= (3, 12):
+        loop.set_task_factory(asyncio.eager_task_factory)
+    return loop
+
+
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """Run async tests on asyncio, the only loop that the SDK supports."""
-    return "asyncio"
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
+    """Run async tests on asyncio, the only library that the SDK supports; on which event loop is an option."""
+    options: dict[str, dict[str, object]] = {"eager": {"loop_factory": make_eager_loop}, "uvloop": {"use_uvloop": True}}
+    return "asyncio", options.get(request.config.getoption("--event-loop"), {})
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from itertools import count
 from typing import ClassVar
+from uuid import uuid4
 
 from attrs import evolve, field, frozen
 
@@ -33,10 +32,9 @@ class OtherETag:
     heeded: bool = True
     """Whether an `If-Range` with the old ETag gets the whole artifact, as it should; otherwise the range is sent all
     the same, and only its ETag shows the change."""
-    _numbers: Iterator[int] = field(factory=lambda: count(1), init=False, repr=False, eq=False)
 
     def download(self, plan: DownloadPlan) -> DownloadPlan:
-        return evolve(plan, etag=f'{plan.etag[:-1]}-{next(self._numbers)}"', if_range=self.heeded)
+        return evolve(plan, etag=f'{plan.etag[:-1]}-{uuid4().hex}"', if_range=self.heeded)
 
 
 @frozen
