@@ -51,7 +51,8 @@ TARGETS = {
     "redirects": (["_transport/request.py"], ["transport/test_redirects.py"]),
     "retry": (["_retry.py"], ["test_retry.py"]),
     "sse": (["sse.py"], ["test_sse.py"]),
-    "drain": (["streams/_drain.py", "streams/_completion.py"], ["streams/test_ends.py", "streams"]),
+    "drain": (["streams/_drain.py"], ["streams/test_drain.py"]),
+    "completion": (["streams/_completion.py"], ["streams/test_phases.py", "streams/test_recovery.py"]),
 }
 """For each name, the modules below `rebyte_async`, and below `tests` the tests that should notice a change to them."""
 
