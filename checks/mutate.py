@@ -110,16 +110,19 @@ def read_equivalents() -> list[tuple[str, str]]:
     return [(entry["code"], mutant) for entry in document["equivalent"] for mutant in entry["mutants"]]
 
 
+def show(result: Result) -> None:
+    """Show what is to be done about the mutants of a target."""
+    for survivor in result.survivors:
+        print(f"survived: {survivor}", flush=True)
+    if result.problem:
+        print(f"{result.target}: {result.problem}", flush=True)
+
+
 def print_table(results: list[Result]) -> None:
     columns = ("mutants", "killed", "equivalent", "survived", "not run")
     print("module".ljust(12), *(column.rjust(12) for column in columns))
     for result in results:
         print(result.target.ljust(12), *(str(result.counts[column]).rjust(12) for column in columns))
-    for result in results:
-        for survivor in result.survivors:
-            print(f"survived: {survivor}")
-        if result.problem:
-            print(f"{result.target}: {result.problem}")
 
 
 def main() -> int:
@@ -133,7 +136,10 @@ def main() -> int:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
     targets: list[str] = options.targets or [*TARGETS]
     with ThreadPoolExecutor(options.jobs) as pool:
-        results = list(pool.map(mutate, targets, [options.minutes] * len(targets)))
+        results: list[Result] = []
+        for result in pool.map(mutate, targets, [options.minutes] * len(targets)):
+            show(result)
+            results.append(result)
     print_table(results)
     return 1 if any(result.survivors or result.problem for result in results) else 0
 
