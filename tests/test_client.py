@@ -67,6 +67,24 @@ def test_invalid_headers_are_refused(headers: Any) -> None:
         AsyncRebyte(KEY).with_options(headers=headers)
 
 
+@pytest.mark.parametrize("given", ["https://api.rebyte.ai", "https://api.rebyte.ai/", "http://127.0.0.1:8787/api"])
+def test_an_address_without_a_version_is_refused(given: str) -> None:
+    """A base URL that lacks the version, as in /v1, is refused when the client is made, with what would be right."""
+    with pytest.raises(errors.ConfigurationError, match=r"must end with the API's version, as in https?://.+/v1$"):
+        AsyncRebyte(KEY, base_url=given)
+
+
+def test_a_view_has_its_own_settings_and_the_rest_of_the_clients() -> None:
+    """What a view isn't given is the client's, its headers come in addition, and the client stays as it was."""
+    client = AsyncRebyte(KEY, base_url="https://a.invalid/v1", headers={"X-A": "1"}, timeouts=Timeouts(read=5))
+    view = client.with_options(headers={"X-B": "2"}, retry=RetryPolicy(max_attempts=1))
+    again = view.with_options(timeouts=Timeouts(read=7))
+    assert again._transport.headers == view._transport.headers == {"X-A": "1", "X-B": "2"}
+    assert (again._transport.retry.max_attempts, again._transport.timeouts.read) == (1, 7)
+    assert (view._transport.timeouts.read, client._transport.retry.max_attempts) == (5, 4)
+    assert client._transport.headers == {"X-A": "1"}
+
+
 @pytest.mark.parametrize("options", [{"timeouts": 5}, {"retry": 3}, {"timeouts": None}])
 def test_settings_of_another_type_are_refused(options: Any) -> None:
     """The error names the setting and shows a right one."""

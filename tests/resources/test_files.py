@@ -585,3 +585,21 @@ async def test_a_file_whose_read_is_awaited_is_uploaded() -> None:
     async with Served(storage) as client:
         await client.files.upload(AwaitedFile(DATA), filename="a.bin")
     assert storage.stored[0].body == DATA
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client, folder: client.tasks.create("x", files=[folder]),
+        lambda client, folder: client.tasks.create("x", files=[("data", str(folder))]),
+        lambda client, folder: client.tasks.prompt("t1", "x", files=[str(folder)]),
+        lambda client, folder: client.files.upload(folder),
+        lambda client, folder: client.artifacts.upload("c1", folder),
+    ],
+)
+async def test_a_folder_is_named_as_one(call: Callable[[Any, Path], Any], tmp_path: Path) -> None:
+    """A folder in the place of a file is refused before anything is sent, and the message says what it is."""
+    async with RawServer(lambda _: DROP) as server, client_of(server.url) as client:
+        with pytest.raises(errors.InvalidRequestError, match="it is a folder; give the files in it"):
+            await call(client, tmp_path)
+    assert server.requests == []
