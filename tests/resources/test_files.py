@@ -599,7 +599,7 @@ async def test_a_file_whose_read_is_awaited_is_uploaded() -> None:
 )
 async def test_a_folder_is_named_as_one(call: Callable[[Any, Path], Any], tmp_path: Path) -> None:
     """A folder in the place of a file is refused before anything is sent, and the message says what it is."""
-    async with RawServer(lambda _: DROP) as server, client_of(server.url) as client:
+    async with RawServer(Storage().api) as server, client_of(server.url) as client:
         with pytest.raises(errors.InvalidRequestError, match="it is a folder; give the files in it"):
             await call(client, tmp_path)
     assert server.requests == []
