@@ -17,7 +17,7 @@ class CuttingProxy:
     """Passes on what comes, and resets a connection after a number of bytes of response, or when asked to."""
 
     origin: str
-    """Where connections lead to, such as `http://127.0.0.1:8080`."""
+    """Where connections lead to, such as `http://127.0.0.1:8080`, or the path of a socket."""
     limits: list[int] = field(factory=list[int])
     """After how many bytes each of the first connections is cut."""
     connections: int = field(default=0, init=False)
@@ -49,8 +49,11 @@ class CuttingProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         limit = self.limits.pop(0) if self.limits else None
-        target = urlsplit(self.origin)
-        back, forth = await asyncio.open_connection(target.hostname, target.port)
+        try:
+            back, forth = await self._open()
+        except OSError:  # nothing listens there now
+            writer.transport.abort()
+            return
         self._writers |= {writer, forth}
         passing = [asyncio.create_task(self._pass(reader, forth, None))]
         passing += [asyncio.create_task(self._pass(back, writer, limit))]
@@ -59,6 +62,12 @@ class CuttingProxy:
             either.transport.abort()
         await asyncio.wait(passing)
         self._writers -= {writer, forth}
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.origin.startswith("/"):
+            return await asyncio.open_unix_connection(self.origin)
+        target = urlsplit(self.origin)
+        return await asyncio.open_connection(target.hostname, target.port)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None) -> None:
         left = limit

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it looks for folders of the user that a container may lack
@@ -56,6 +56,12 @@ class Postgres:
     def make_journal(self, batch: str = "batch", **options: Any) -> PostgresJournal:
         """Name a batch in an empty database."""
         return PostgresJournal(self.make_database(), batch=batch, **options)
+
+    @property
+    def socket(self) -> str:
+        """The path of the socket that it listens on."""
+        found = conninfo_to_dict(self.dsn)
+        return f"{found['host']}/.s.PGSQL.{found.get('port', 5432)}"
 
     def kill(self) -> None:
         """Stop the server as if the machine had failed."""
