@@ -66,3 +66,13 @@ def unused_port() -> int:
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
     """Return the TLS of a server whose authority no system knows."""
     return make_tls(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[object]:
+    """Start a `support.postgres.Postgres` for all tests of the session: each makes a database of its own."""
+    from support.postgres import Postgres
+
+    server = Postgres()
+    yield server
+    server.close()

@@ -36,12 +36,17 @@ _BATCH = {
     "export": Entry(
         "batch_inspect:export", "Print the outcomes that JOURNAL has, in the order in which the items were taken."
     ),
+    "load": Entry(
+        "batch_work:load",
+        "Load every line or row of ITEMS into a batch in a database; - reads them from stdin.",
+    ),
     "report": Entry(
         "batch_inspect:report", "Write a page on the batch of JOURNAL: a timeline, durations, failures, final results."
     ),
     "retry": Entry("batch:retry", "Run items of JOURNAL again that failed, together with those that haven't ended."),
     "run": Entry("batch:run", "Run every line or row of ITEMS as a task; - reads them from stdin."),
     "status": Entry("batch_inspect:status", "Show how far the batch of JOURNAL is, also while it runs."),
+    "work": Entry("batch_work:work", "Run items of a batch in a database until none is left, beside other workers."),
 }
 
 _SECTIONS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 import click
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.batch import BatchItem, Journal, read_journal
+from rebyte_async.batch import BatchItem, BatchRun, BatchRunner, Journal, PostgresJournal, load_items, read_journal
 from rebyte_async.batch.agent_computers import MOST_WORKSPACES
 from rebyte_async.cli.batch_inspect import journal_argument, read_locally, require_distinct
 from rebyte_async.cli.batch_items import ItemSource, item_options
+from rebyte_async.cli.batch_journal import JournalPlace, takes_journal
 from rebyte_async.cli.batch_run import BatchJob
-from rebyte_async.cli.options import ANY_FILE, EXISTING_FILE_OR_STDIN, add_options
+from rebyte_async.cli.batch_work import begin_worker
+from rebyte_async.cli.options import ANY_FILE, EXISTING_FILE_OR_STDIN, add_options, batch_options
 from rebyte_async.resources.options import OPTIONS
 
 _RUN_EPILOG = f"""\b
@@ -47,9 +49,6 @@ The journal keeps what each item asks for, so the file of the items isn't needed
 
 _run_options = add_options(
     click.option("--out", type=ANY_FILE, help="A file for the outcomes, a JSON object a line; - for stdout."),
-    click.option(
-        "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Tasks that run at once."
-    ),
     click.option("--max-new-tasks", type=click.IntRange(min=0), metavar="N", help="Start N tasks at most."),
     click.option(
         "--workspaces",
@@ -58,47 +57,69 @@ _run_options = add_options(
         help="Run on N agent computers made for the batch, rather than on a new one for each item.",
     ),
     click.option("--ordered", is_flag=True, help="Give the outcomes in the order of the items."),
-    click.option(
-        "--on-ambiguous",
-        type=click.Choice(["reconcile", "report"]),
-        default="reconcile",
-        show_default=True,
-        help="What to do where it isn't known whether a task was made: look for it, or report the item at once.",
-    ),
-    click.option(
-        "--reconcile-settle",
-        type=click.FloatRange(min=0),
-        default=5,
-        show_default=True,
-        metavar="SECONDS",
-        help="The time between two looks at the tasks, which must agree.",
-    ),
-    click.option("--cancel-remote", is_flag=True, help="Cancel the running tasks on Ctrl-C."),
+    *batch_options,
 )
 
 
 @click.command(epilog=_RUN_EPILOG)
 @click.argument("items", type=EXISTING_FILE_OR_STDIN)
-@click.option(
-    "--journal",
-    required=True,
-    type=ANY_FILE,
-    help="The file in which every step is recorded; created if it doesn't exist.",
-)
+@takes_journal(option="The file in which every step is recorded, created if it doesn't exist; or a database's URI.")
 @item_options
 @_run_options
 def run(
-    *, items: Path | None, source: ItemSource, journal: Path, out: Path | None, ordered: bool, **options: Any
+    *, items: Path | None, source: ItemSource, journal: JournalPlace, out: Path | None, ordered: bool, **options: Any
 ) -> int:
     """Run every line or row of ITEMS as a task; - reads them from stdin. This costs money."""
     require_distinct(journal, out=out, items=items)
+    if isinstance(journal, PostgresJournal):
+        return _load_and_work(journal, source, out, _worker_options(options, ordered=ordered), options["max_new_tasks"])
     return BatchJob(
         journal=journal,
         out=out,
         options=options,
-        ordered=ordered,
-        items=source.open,
+        begin=_begin_runner(journal, source.open, options, ordered=ordered),
         count=source.count,
+    ).run()
+
+
+def _begin_runner(
+    journal: Path,
+    items: Callable[[], Iterable[BatchItem] | AsyncIterable[BatchItem]],
+    options: dict[str, Any],
+    *,
+    ordered: bool,
+) -> Callable[[AsyncRebyte, int | None], BatchRun]:
+    return lambda client, total: BatchRunner(client, journal=journal, **options).run(
+        items(), ordered=ordered, total=total
+    )
+
+
+def _worker_options(options: dict[str, Any], *, ordered: bool) -> dict[str, Any]:
+    """Return the options that a worker has, or refuse those that are for a run alone."""
+    if ordered or options["workspaces"] is not None:
+        raise click.UsageError(
+            "--ordered and --workspaces are for a journal in a file: workers share one in a database"
+        )
+    return {name: value for name, value in options.items() if name not in ("workspaces", "max_new_tasks")}
+
+
+def _load_and_work(
+    journal: PostgresJournal, source: ItemSource, out: Path | None, options: dict[str, Any], max_new_tasks: int | None
+) -> int:
+    """Load the items, and run them as one worker of maybe many."""
+
+    async def load(_: AsyncRebyte) -> None:
+        await asyncio.to_thread(source.count)  # which checks rows
+        added = await load_items(source.open(), journal, max_new_tasks=max_new_tasks)
+        click.echo(f"{added:,} new item{'' if added == 1 else 's'} in the {journal}", err=True)
+
+    return BatchJob(
+        journal=journal,
+        out=out,
+        options=options,
+        begin=begin_worker(journal, options),
+        prepare=load,
+        is_whole=False,
     ).run()
 
 
@@ -109,7 +130,14 @@ def run(
 @click.option("--ambiguous", is_flag=True, help="Those of which a task may exist: it is looked for first.")
 @_run_options
 def retry(
-    *, journal: Path, failed: bool, canceled: bool, ambiguous: bool, out: Path | None, ordered: bool, **options: Any
+    *,
+    journal: JournalPlace,
+    failed: bool,
+    canceled: bool,
+    ambiguous: bool,
+    out: Path | None,
+    ordered: bool,
+    **options: Any,
 ) -> int:
     """Run items of JOURNAL again that failed, together with those that haven't ended. This costs money."""
     chosen = {"failed": failed, "error": failed, "canceled": canceled, "ambiguous": ambiguous}
@@ -131,12 +159,18 @@ def retry(
         total = await asyncio.to_thread(_count_open, journal)
         click.echo(f"{count:,} item{'' if count == 1 else 's'} opened again", err=True)
 
+    if isinstance(journal, PostgresJournal):
+        if options["max_new_tasks"] is not None:
+            raise click.UsageError("--max-new-tasks is a limit of the batch there: `batch load` sets it")
+        options = _worker_options(options, ordered=ordered)
+        begin = begin_worker(journal, options)
+    else:
+        begin = _begin_runner(journal, partial(_read_open_items, journal), options, ordered=ordered)
     return BatchJob(
         journal=journal,
         out=out,
         options=options,
-        ordered=ordered,
-        items=partial(_read_open_items, journal),
+        begin=begin,
         count=lambda: total,
         prepare=reopen,
         is_whole=False,
@@ -152,7 +186,7 @@ def _read_open_items(journal: Path) -> Iterator[BatchItem]:
                 yield BatchItem.from_json(item.request)
 
 
-def _count_open(journal: Path) -> int:
+def _count_open(journal: JournalPlace) -> int:
     with read_journal(journal) as reader:
         counts = reader.counts()
     return counts.total - sum(counts.statuses.values())

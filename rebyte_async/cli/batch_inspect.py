@@ -15,6 +15,7 @@ from rebyte_async._terminal import sanitize
 from rebyte_async.batch import JournalReader, read_journal, write_report
 from rebyte_async.batch.exports import ExportFormat, format_outcomes, write_outcomes
 from rebyte_async.batch.journal import journal_files
+from rebyte_async.cli.batch_journal import JournalPlace, takes_journal
 from rebyte_async.cli.exits import Exit, report_error
 from rebyte_async.cli.options import ANY_FILE, json_option
 from rebyte_async.cli.outcome_file import part_of
@@ -23,7 +24,7 @@ from rebyte_async.cli.view.output import show_record
 from rebyte_async.cli.view.text import format_size
 from rebyte_async.errors import ConfigurationError, RebyteError
 
-journal_argument: Callable[[Any], Any] = click.argument("journal", type=ANY_FILE, metavar="JOURNAL")
+journal_argument: Callable[[Any], Any] = takes_journal()
 _STATUSES = ("completed", "failed", "canceled", "error", "ambiguous")
 
 _EXPORT_EPILOG = """\b
@@ -68,9 +69,9 @@ class BatchSummary:
     last_ended_at: datetime | None
 
 
-def require_distinct(journal: Path, *, out: Path | None = None, items: Path | None = None) -> None:
+def require_distinct(journal: JournalPlace, *, out: Path | None = None, items: Path | None = None) -> None:
     """Refuse to write one of a command's files over another."""
-    taken = set(journal_files(journal.resolve()))
+    taken = set(journal_files(journal.resolve())) if isinstance(journal, Path) else set[Path]()
     if items is not None:
         _refuse(items, {items.resolve()} & taken)
         taken.add(items.resolve())
@@ -84,7 +85,7 @@ def _refuse(path: Path, same: Collection[Path]) -> None:
         raise click.UsageError(f"{path} can't be two things at once, as {names} would be: name another file")
 
 
-def read_locally(journal: Path, call: Callable[[JournalReader], int | None]) -> int:
+def read_locally(journal: JournalPlace, call: Callable[[JournalReader], int | None]) -> int:
     """Call with the reader of a journal, and return its exit code, or OK; an error is reported."""
     try:
         with read_journal(journal) as reader:
@@ -98,7 +99,7 @@ def read_locally(journal: Path, call: Callable[[JournalReader], int | None]) -> 
 @click.command()
 @journal_argument
 @json_option
-def status(*, journal: Path, as_json: bool) -> int:
+def status(*, journal: JournalPlace, as_json: bool) -> int:
     """Show how far the batch of JOURNAL is, also while it runs."""
     return read_locally(journal, lambda reader: show_record(_read_status(reader), as_json=as_json))
 
@@ -109,7 +110,7 @@ def _read_status(reader: JournalReader) -> BatchSummary:
     words = {True: "under way", None: "not ended"}
     run = None if last is None else words.get(last.is_under_way, "ended" if last.ended_at else "broken off")
     return BatchSummary(
-        journal=str(reader.path),
+        journal=reader.name,
         run=run,
         items=counts.total,
         given=None if reader.total is None else max(reader.total, counts.total),
@@ -133,7 +134,9 @@ def _read_status(reader: JournalReader) -> BatchSummary:
 @click.option("--status", "statuses", multiple=True, type=click.Choice(_STATUSES), help="Only these; may be repeated.")
 @click.option("--out", "-o", type=ANY_FILE, help="A file to write; stdout if not given.", metavar="FILE")
 @click.option("--no-guard", is_flag=True, help="Leave texts in a CSV that a spreadsheet may take for formulas.")
-def export(*, journal: Path, form: str | None, statuses: tuple[str, ...], out: Path | None, no_guard: bool) -> int:
+def export(
+    *, journal: JournalPlace, form: str | None, statuses: tuple[str, ...], out: Path | None, no_guard: bool
+) -> int:
     """Print the outcomes that JOURNAL has, in the order in which the items were taken."""
     require_distinct(journal, out=out)
     chosen: ExportFormat = "csv" if form == "csv" or (not form and out and out.suffix.lower() == ".csv") else "jsonl"
@@ -156,7 +159,7 @@ def export(*, journal: Path, form: str | None, statuses: tuple[str, ...], out: P
 @click.command(epilog=_REPORT_EPILOG)
 @journal_argument
 @click.option("--html", required=True, type=ANY_FILE, help="The page to write.", metavar="FILE")
-def report(*, journal: Path, html: Path) -> int:
+def report(*, journal: JournalPlace, html: Path) -> int:
     """Write a page on the batch of JOURNAL: a timeline, durations, failures, final results."""
     require_distinct(journal, out=html)
 

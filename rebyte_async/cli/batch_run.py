@@ -8,7 +8,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from attrs import Factory, define, evolve, field
 
 from rebyte_async import AsyncRebyte
 from rebyte_async._terminal import format_duration, is_terminal, one_line
-from rebyte_async.batch import BatchItem, BatchOutcome, BatchProgress, BatchRun, BatchRunner, read_journal
+from rebyte_async.batch import BatchOutcome, BatchProgress, BatchRun, read_journal
 from rebyte_async.batch.progress_lines import LineView, ProgressView, format_counts
+from rebyte_async.cli.batch_journal import JournalPlace, hide_passwords, to_arguments
 from rebyte_async.cli.exits import Exit, exit_code_for, report_error
 from rebyte_async.cli.outcome_file import OutcomeFile
 from rebyte_async.cli.runtime import discard_output, open_client, run
@@ -43,12 +44,11 @@ _RETRIES = {"--failed": ("failed", "error"), "--canceled": ("canceled",), "--amb
 class BatchJob:
     """One run of a batch."""
 
-    journal: Path
+    journal: JournalPlace
     out: OutcomeFile = field(converter=OutcomeFile)
     options: dict[str, Any]  # the options of the runner
-    ordered: bool
-    items: Callable[[], Iterable[BatchItem] | AsyncIterable[BatchItem]]  # returns the items to run
-    count: Callable[[], int | None]  # counts the items, where that is possible; called in a thread
+    begin: Callable[[AsyncRebyte, int | None], BatchRun]  # begins the run; takes the number of items, if known
+    count: Callable[[], int | None] = lambda: None  # counts the items, where that is possible; called in a thread
     prepare: Callable[[AsyncRebyte], Awaitable[None]] | None = None  # runs first, once it is known that there is a key
     is_whole: bool = True  # whether the run gives an outcome for every item of the journal
     _view: ProgressView = field(default=Factory(lambda job: _make_view(job.out.is_stdout), takes_self=True), init=False)
@@ -100,9 +100,7 @@ class BatchJob:
     async def _follow(self, client: AsyncRebyte) -> None:
         with suppress(OSError):  # which reading the items reports
             self._total = await asyncio.to_thread(self.count)
-        runner = BatchRunner(client, journal=self.journal, **self.options)
-        total = self._total if self.is_whole else None
-        self._run = runner.run(self.items(), ordered=self.ordered, total=total)
+        self._run = self.begin(client, self._total if self.is_whole else None)
         async with self._run as outcomes:
             async for outcome in outcomes:
                 self._buffer.append(outcome)
@@ -199,12 +197,14 @@ class BatchJob:
         return f"{tasks} may still be running: not known to be canceled" if running else "the tasks are canceled"
 
     def _say_how_to_continue(self) -> None:
-        if not self.journal.exists():  # nothing was begun
+        if isinstance(self.journal, Path) and not self.journal.exists():  # nothing was begun
             return
         click.echo(f"  continue:  {_command(*sys.argv[1:])}", err=True)
         if self.options.get("cancel_remote"):
-            click.echo(f"  again:     {_command('batch', 'retry', str(self.journal), '--canceled')}", err=True)
-        click.echo(f"  look:      {_command('batch', 'status', str(self.journal))}", err=True)
+            click.echo(
+                f"  again:     {_command('batch', 'retry', *to_arguments(self.journal), '--canceled')}", err=True
+            )
+        click.echo(f"  look:      {_command('batch', 'status', *to_arguments(self.journal))}", err=True)
 
     def _end(self) -> int:
         if self.is_whole:
@@ -226,9 +226,9 @@ class BatchJob:
         if progress.ended.get("skipped"):
             yield f"  start the skipped ones:  {_command(*sys.argv[1:])}"
         if failures and self.out.path is None:
-            yield f"  see why:                 {_command('batch', 'export', str(self.journal), *failures)}"
+            yield f"  see why:                 {_command('batch', 'export', *to_arguments(self.journal), *failures)}"
         if options:
-            yield f"  run those again:         {_command('batch', 'retry', str(self.journal), *options)}"
+            yield f"  run those again:         {_command('batch', 'retry', *to_arguments(self.journal), *options)}"
 
 
 def _make_view(writes_outcomes: bool) -> ProgressView:
@@ -260,4 +260,4 @@ class _ViewHandler(logging.Handler):
 
 
 def _command(*arguments: str) -> str:
-    return one_line(shlex.join(["rebyte-async", *arguments]))
+    return one_line(shlex.join(["rebyte-async", *hide_passwords(arguments)]))

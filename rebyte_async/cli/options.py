@@ -45,6 +45,30 @@ def add_options(*options: _Option) -> Callable[[_F], _F]:
     return lambda command: reduce(lambda changed, option: option(changed), reversed(options), command)
 
 
+batch_options: tuple[_Option, ...] = (
+    click.option(
+        "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Tasks that run at once."
+    ),
+    click.option(
+        "--on-ambiguous",
+        type=click.Choice(["reconcile", "report"]),
+        default="reconcile",
+        show_default=True,
+        help="What to do where it isn't known whether a task was made: look for it, or report the item at once.",
+    ),
+    click.option(
+        "--reconcile-settle",
+        type=click.FloatRange(min=0),
+        default=5,
+        show_default=True,
+        metavar="SECONDS",
+        help="The time between two looks at the tasks, which must agree.",
+    ),
+    click.option("--cancel-remote", is_flag=True, help="Cancel the running tasks on Ctrl-C."),
+)
+"""The options of every command that runs items of a batch."""
+
+
 def timeout_option(verb: str) -> _Option:
     """Return the option `--timeout` of a command that does what the verb says, such as `watching`."""
     return click.option(

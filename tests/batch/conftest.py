@@ -14,7 +14,6 @@ import pytest
 from rebyte_async import AsyncRebyte
 from rebyte_async.emulator import Emulator
 from support.clients import client_of
-from support.postgres import Postgres
 
 
 @pytest.fixture
@@ -31,14 +30,6 @@ async def client(emulator: Emulator) -> AsyncIterator[AsyncRebyte]:
     async with client_of(emulator.url) as made:
         emulator.add_key("rbk_test_0123456789")
         yield made
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server, for all tests of the session: each makes a database of its own."""
-    server = Postgres()
-    yield server
-    server.close()
 
 
 @pytest.fixture

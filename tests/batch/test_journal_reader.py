@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,8 +135,9 @@ def test_reading_changes_nothing(path: Path) -> None:
     before = path.read_bytes()
     with read_journal(path) as reader:
         list(reader.items())
+        source: Any = reader._source
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            reader._connection.execute("DELETE FROM items")
+            source.connection.execute("DELETE FROM items")
     assert path.read_bytes() == before
 
 

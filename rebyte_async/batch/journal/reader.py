@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 from attrs import evolve, field, fields, frozen
@@ -22,6 +22,7 @@ from rebyte_async.batch.journal import schema
 from rebyte_async.batch.journal.file import BUSY_TIMEOUT, check_none_lost
 from rebyte_async.batch.journal.integrity import check_journal, translate_errors
 from rebyte_async.batch.journal.lock import read_note
+from rebyte_async.batch.journal.postgres import PostgresJournal
 from rebyte_async.batch.journal.records import time_of
 from rebyte_async.batch.outcomes import BatchOutcome, explain_end
 from rebyte_async.errors import JournalError
@@ -102,10 +103,17 @@ class JournalRun:
     """When it ended in order; None while it is under way, and also if it was killed."""
     pid: int
     """The id of its process."""
+    workers: int | None = None
+    """How many workers have the batch open now; None for a journal in a file."""
 
     @property
     def is_under_way(self) -> bool | None:
-        """Whether its process is alive; None if that can't be found out. Ask on the machine that it runs on."""
+        """Whether its process is alive, or any worker; None if that can't be found out.
+
+        For a journal in a file, ask on the machine that the process runs on.
+        """
+        if self.workers is not None:
+            return self.workers > 0
         if self.ended_at is not None:
             return False
         if sys.platform == "win32":  # where this would end the process
@@ -119,19 +127,23 @@ class JournalRun:
         return True
 
 
-def read_journal(path: str | os.PathLike[str]) -> JournalReader:
+def read_journal(path: str | os.PathLike[str] | PostgresJournal) -> JournalReader:
     """Open a journal for reading, also while its run is under way, or after the run was killed.
 
     Args:
-        path: The file. It is not changed.
+        path: The file, or the batch in PostgreSQL. It is not changed.
 
     Returns:
         A reader, to be used as a context manager.
 
     Raises:
         JournalError: There is no such file, it can't be read, it is not a journal, another version wrote it, it is
-            damaged, or it has lost commits.
+            damaged, or it has lost commits. There is no such batch, or its database can't be read.
+        ConfigurationError: The extra that the journal needs isn't installed.
     """
+    if isinstance(path, PostgresJournal):
+        source: _Source = path.make_source()
+        return JournalReader(str(path), None, source)
     where = Path(path)
     with translate_errors(where):
         if not where.is_file():
@@ -146,7 +158,50 @@ def read_journal(path: str | os.PathLike[str]) -> JournalReader:
         except BaseException:
             connection.close()
             raise
-    return JournalReader(where, connection, state.facts)
+    return JournalReader(str(where), where, _SqliteSource(where, connection, state.facts))
+
+
+class _Source(Protocol):
+    """What a reader reads from. Its queries are those of one kind of database."""
+
+    @property
+    def facts(self) -> Mapping[str, str]: ...
+    def counts(self) -> list[Any]: ...
+    def last_run(self) -> list[Any]: ...
+    def page(self, after: int, statuses: tuple[str, ...] | None, limit: int) -> list[Any]: ...
+    def begin(self) -> None: ...
+    def end(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@frozen(eq=False, repr=False)
+class _SqliteSource:
+    path: Path
+    connection: sqlite3.Connection
+    facts: Mapping[str, str]
+
+    def counts(self) -> list[Any]:
+        return self._query(schema.SELECT_COUNTS)
+
+    def last_run(self) -> list[Any]:
+        return [(*row, None) for row in self._query(schema.SELECT_LAST_RUN)]
+
+    def page(self, after: int, statuses: tuple[str, ...] | None, limit: int) -> list[Any]:
+        query = schema.select_page(None if statuses is None else len(statuses), limit)
+        return self._query(query, after, *(statuses or ()))
+
+    def begin(self) -> None:
+        self._query("BEGIN")
+
+    def end(self) -> None:
+        self.connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _query(self, statement: str, *values: object) -> list[Any]:
+        with translate_errors(self.path):
+            return self.connection.execute(statement, values).fetchall()
 
 
 class JournalReader:
@@ -155,39 +210,40 @@ class JournalReader:
     Its methods block while the disk works: in asyncio, call them in a thread, one at a time.
     """
 
-    __slots__ = ("_connection", "_meta", "path")
+    __slots__ = ("_source", "name", "path")
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, meta: Mapping[str, str]) -> None:
-        self.path: Path = path
-        """The file."""
-        self._connection = connection
-        self._meta = meta
+    def __init__(self, name: str, path: Path | None, source: _Source) -> None:
+        self.name: str = name
+        """What to call the journal: its path, or the batch."""
+        self.path: Path | None = path
+        """The file, if it is one."""
+        self._source = source
 
     @property
     def batch_id(self) -> str:
         """The batch's id, made with the journal."""
-        return self._meta.get("batch_id", "")
+        return self._source.facts.get("batch_id", "")
 
     @property
     def base_url(self) -> str:
         """The address of the API that the batch's tasks are on; empty if none was recorded."""
-        return self._meta.get("base_url", "")
+        return self._source.facts.get("base_url", "")
 
     @property
     def total(self) -> int | None:
         """How many items the batch has, with those that weren't accepted yet; None where that isn't known."""
-        text = self._meta.get("total")
+        text = self._source.facts.get("total")
         return None if text is None else int(text)
 
     @property
     def created_at(self) -> datetime | None:
         """When the journal was created."""
-        text = self._meta.get("created_at")
+        text = self._source.facts.get("created_at")
         return None if text is None else time_of(float(text))
 
     def counts(self) -> JournalCounts:
         """Count the items by state and status."""
-        rows = self._query(schema.SELECT_COUNTS)
+        rows = self._source.counts()
         states, statuses = Counter[str](), Counter[str]()
         for state, status, count, _, _ in rows:
             states[state] += count
@@ -205,8 +261,9 @@ class JournalReader:
 
     def last_run(self) -> JournalRun | None:
         """Return the run that began last; None before the first one."""
-        for start, end, pid in self._query(schema.SELECT_LAST_RUN):
-            return JournalRun(started_at=datetime.fromtimestamp(start, UTC), ended_at=time_of(end), pid=pid)
+        for start, end, pid, workers in self._source.last_run():
+            began = datetime.fromtimestamp(start, UTC)
+            return JournalRun(started_at=began, ended_at=time_of(end), pid=pid, workers=workers)
         return None
 
     def items(self, *, statuses: Iterable[str] | None = None) -> Iterator[JournalItem]:
@@ -216,9 +273,8 @@ class JournalReader:
             statuses: Only items that ended with one of these; None for all, ended or not.
         """
         wanted = None if statuses is None else tuple(statuses)
-        query = schema.select_page(None if wanted is None else len(wanted), _PAGE)
         position = _BEFORE_ALL
-        while rows := self._query(query, position, *(wanted or ())):
+        while rows := self._source.page(position, wanted, _PAGE):
             yield from (_item(row) for row in rows)
             position = rows[-1][0]
 
@@ -229,19 +285,15 @@ class JournalReader:
     @contextmanager
     def snapshot(self) -> Generator[None]:
         """Let everything that is read in the block be of one moment, while the run continues."""
-        self._query("BEGIN")
+        self._source.begin()
         try:
             yield
         finally:
-            self._connection.execute("ROLLBACK")
-
-    def _query(self, statement: str, *values: object) -> list[Any]:
-        with translate_errors(self.path):
-            return self._connection.execute(statement, values).fetchall()
+            self._source.end()
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the journal."""
+        self._source.close()
 
     def __enter__(self) -> Self:
         return self

@@ -59,7 +59,7 @@ def make_document(
                 left[is_failure] -= 1
                 listed.add(item, totals.groups_of[index])
     return {
-        "journal": reader.path.name,
+        "journal": reader.name if reader.path is None else reader.path.name,
         "batch_id": reader.batch_id,
         "base_url": reader.base_url,
         "created": _ms(reader.created_at),

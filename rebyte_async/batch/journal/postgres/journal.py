@@ -90,6 +90,10 @@ class PostgresJournal:
         """Begin to load items into the batch. It blocks."""
         return self.import_module("loader").Loader(self)
 
+    def make_source(self) -> Any:
+        """Open the batch for reading. It blocks."""
+        return self.import_module("source").Source(self)
+
     def import_module(self, name: str) -> Any:
         """Import a module that knows PostgreSQL.
 

@@ -252,6 +252,12 @@ SELECT_COUNTS = (
     "SELECT state, status, count(*), min(started_at), max(ended_at) FROM rebyte_async.items WHERE batch = %s "
     "GROUP BY state, status"
 )
+SELECT_WORKERS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND (classid::bigint << 32) | objid::bigint = %s"
+)
+"""The sessions that have a batch open to write to it."""
 SELECT_PAGE = (
     f"SELECT {READ_COLUMNS} FROM rebyte_async.items WHERE batch = %s AND position > %s "
     "AND (%s::text[] IS NULL OR status = ANY(%s)) ORDER BY position LIMIT %s"
