@@ -15,8 +15,8 @@ _LINE_END = re.compile(r"\r\n?|[\v\f\x85\u2028\u2029]")
 _CONTROLS = (
     *range(0x20),
     *range(0x7F, 0xA0),
-    *range(0x202A, 0x202F),  # these and the next make text look like another one, by its direction
-    *range(0x2066, 0x206A),
+    # These make text look like another one, by its direction.
+    *(0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),
 )
 _TABLE: dict[int, str | None] = {
     **dict.fromkeys(_CONTROLS),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import click
 
 from rebyte_async import AsyncRebyte
-from rebyte_async._terminal import sanitize
 from rebyte_async.cli.completion import computer_argument
 from rebyte_async.cli.listing import list_once
 from rebyte_async.cli.options import json_option, list_options, read_text, style_options, timeout_option, yes_option
@@ -13,6 +12,7 @@ from rebyte_async.cli.runtime import delete_once, do_once, run_once, show_once
 from rebyte_async.cli.view import show_busy
 from rebyte_async.cli.view.output import show_record
 from rebyte_async.cli.view.table import Column
+from rebyte_async.cli.view.text import format_plain
 from rebyte_async.types import AgentComputer
 
 _COLUMNS: tuple[Column[AgentComputer], ...] = (
@@ -72,7 +72,7 @@ def create(*, name: str | None, icon: str | None, waits: bool, style: str | None
             computer = await client.agent_computers.create(name, icon=icon)
         fate = f"computer {computer.id} is being made"
         if style == "quiet":
-            click.echo(sanitize(computer.id))
+            click.echo(format_plain(computer.id))
         if waits:
             with show_busy(_WAITING):
                 computer = await client.agent_computers.wait_ready(computer.id, timeout=_READY_WITHIN)

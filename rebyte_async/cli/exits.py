@@ -82,14 +82,19 @@ def explain(error: errors.RebyteError | OSError) -> str:
 
 
 def print_error(text: str) -> None:
-    click.echo(f"error: {text}", err=True)
+    say(f"error: {text}")
+
+
+def say(text: str) -> None:
+    """Print a line on stderr, whatever the ids and names in it hold."""
+    click.echo(sanitize(text).replace("\n", " "), err=True)
 
 
 def report_error(error: errors.RebyteError | OSError) -> Exit:
     """Print an error, and what was done before it and so needn't be done again; return the exit code."""
     print_error(explain(error))
     for line in (*_done_before(error), *getattr(error, "__notes__", ())):
-        click.echo("  " + sanitize(line).replace("\n", " "), err=True)
+        say(f"  {line}")
     return exit_code_for(error)
 
 

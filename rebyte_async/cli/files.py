@@ -8,14 +8,13 @@ from pathlib import Path
 import click
 
 from rebyte_async import AsyncRebyte
-from rebyte_async._terminal import sanitize
 from rebyte_async.cli.options import EXISTING_FILE_OR_STDIN, open_stdin, style_options
 from rebyte_async.cli.runtime import run_once
 from rebyte_async.cli.transfers import upload_files
 from rebyte_async.cli.view import make_transfer_view
 from rebyte_async.cli.view.output import show_items
 from rebyte_async.cli.view.table import Column
-from rebyte_async.cli.view.text import format_file_ref
+from rebyte_async.cli.view.text import format_file_ref, format_plain
 from rebyte_async.types import Attachment, FileRef
 
 _COLUMNS: tuple[Column[FileRef], ...] = (
@@ -55,7 +54,7 @@ def upload(*, paths: tuple[Path, ...], filename: str | None, style: str | None) 
     async def call(client: AsyncRebyte) -> None:
         refs = await upload_files(client, sources, make_transfer_view(quiet=style == "quiet"))
         if style == "quiet":
-            click.echo("\n".join(sanitize(format_file_ref(ref)) for ref in refs))
+            click.echo("\n".join(format_plain(format_file_ref(ref)) for ref in refs))
         else:
             show_items(refs, _COLUMNS, as_json=style == "json")
 

@@ -7,13 +7,12 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
-import click
 from anyio import move_on_after
 from attrs import define, evolve, field
 
 from rebyte_async import AsyncRebyte, TaskEventStream
 from rebyte_async._terminal import one_line
-from rebyte_async.cli.exits import Exit, exit_code_for, exit_code_for_status, explain, print_error, report_error
+from rebyte_async.cli.exits import Exit, exit_code_for, exit_code_for_status, explain, print_error, report_error, say
 from rebyte_async.cli.recovery import TIME_LIMIT, Followable, add_candidates, readable_events
 from rebyte_async.cli.runtime import run
 from rebyte_async.cli.view.base import Downloaded, Finished, Interrupted, View
@@ -176,10 +175,10 @@ class Watch:
         """Say what becomes of the task, since the watching ended before the turn did."""
         message = f"{what}: {self._fate()}"
         self._interrupt_view(error, message, code)
-        click.echo(message, err=True)
+        say(message)
         if not self._remote_status and self.task_id is not None and not self.is_local:
-            click.echo(f"  watch it again:  rebyte-async events {self.task_id}", err=True)
-            click.echo(f"  cancel it:       rebyte-async cancel {self.task_id}", err=True)
+            say(f"  watch it again:  rebyte-async events {self.task_id}")
+            say(f"  cancel it:       rebyte-async cancel {self.task_id}")
         return code
 
     def _fate(self) -> str:
@@ -204,7 +203,7 @@ class Watch:
         self._interrupt_view(type(error).__name__, explain(error), code)
         report_error(error)
         if self._stream is not None and code in {Exit.NETWORK, Exit.SERVER, Exit.UNREADABLE, Exit.LIMITED}:
-            click.echo(f"  watch it again:  rebyte-async events {self.task_id}", err=True)
+            say(f"  watch it again:  rebyte-async events {self.task_id}")
         return code
 
     def _interrupt_view(self, error: str, message: str, code: int) -> None:

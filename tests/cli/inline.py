@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["run_inline"]
 
 
-def run_inline(*arguments: str, env: Mapping[str, str], stdin: str | bytes = "") -> Finished:
-    """Run it to its end in its own event loop; its input and output are no terminal."""
+def run_inline(*arguments: str, env: Mapping[str, str], stdin: str | bytes = "", is_terminal: bool = False) -> Finished:
+    """Run it to its end in its own event loop; its input and output are no terminal, or pretend to be one."""
     given = stdin if isinstance(stdin, bytes) else stdin.encode()
-    with _streams(given) as (out, err), ExitStack() as stack:
+    with _streams(given, _Terminal if is_terminal else io.TextIOWrapper) as (out, err), ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, env, clear=True))
         stack.enter_context(patch.object(sys, "argv", ["rebyte-async", *arguments]))
         code = start()
@@ -31,11 +31,16 @@ def run_inline(*arguments: str, env: Mapping[str, str], stdin: str | bytes = "")
         return Finished(code, out.getvalue().decode(), err.getvalue().decode())
 
 
+class _Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
 @contextmanager
-def _streams(given: bytes) -> Generator[tuple[io.BytesIO, io.BytesIO]]:
+def _streams(given: bytes, kind: type[io.TextIOWrapper]) -> Generator[tuple[io.BytesIO, io.BytesIO]]:
     out, err = io.BytesIO(), io.BytesIO()
     with ExitStack() as stack:
-        stack.enter_context(patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(given))))
-        stack.enter_context(patch.object(sys, "stdout", io.TextIOWrapper(out, write_through=True)))
-        stack.enter_context(patch.object(sys, "stderr", io.TextIOWrapper(err, write_through=True)))
+        stack.enter_context(patch.object(sys, "stdin", kind(io.BytesIO(given))))
+        stack.enter_context(patch.object(sys, "stdout", kind(out, write_through=True)))
+        stack.enter_context(patch.object(sys, "stderr", kind(err, write_through=True)))
         yield out, err

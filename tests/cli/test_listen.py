@@ -19,6 +19,7 @@ from cli.process import environment, run_command, start_command
 from rebyte_async import AsyncRebyte
 from rebyte_async.emulator import Deliveries, Match, RepeatedDelivery, Status, TamperedDelivery, text
 from rebyte_async.webhooks import WebhookVerifier, sign
+from support.hostile_service import EVIL
 from support.systems import SIGNALS
 
 if TYPE_CHECKING:
@@ -165,6 +166,22 @@ async def test_it_says_why_one_was_refused(emulator: Emulator, client: AsyncReby
 
 
 @SIGNALS
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+async def test_a_genuine_delivery_is_one_harmless_line(emulator: Emulator, as_json: bool) -> None:
+    """Whatever its texts hold: escape sequences, line ends, other directions; also where it can't be read."""
+    options = ("--no-register", "--secret", SECRET, *(["--json"] if as_json else []))
+    async with listening(emulator, *options) as command, aiohttp.ClientSession() as session:
+        for body in ({"event": EVIL, "taskId": EVIL, "status": EVIL, EVIL: EVIL}, EVIL):
+            delivery = sign(body, secret=SECRET)
+            async with session.post(command.url, data=delivery.body, headers=delivery.headers) as response:
+                assert response.status == 200
+            line = await command.line()
+            assert line.isprintable()
+            assert not as_json or json.loads(line)["kind"] == "delivery"
+        code, said = await command.end()
+    assert (code, said) == (0, "")
+
+
 async def test_a_compressed_delivery_is_refused_and_not_passed_on(emulator: Emulator) -> None:
     """As the receiver does: what is passed on would no longer be what the header says."""
     async with application() as (url, events):

@@ -8,6 +8,7 @@ import attrs
 import click
 from attrs import define
 
+from rebyte_async._terminal import one_line
 from rebyte_async.cli.view.base import Finished, Interrupted, View
 from rebyte_async.types import TaskEvent
 from rebyte_async.types.values import to_json_value, write_json
@@ -59,7 +60,7 @@ class JsonView(View):
         )
 
     def note(self, text: str) -> None:
-        click.echo(text, err=True)
+        click.echo(one_line(text), err=True)
 
     def finish(self, finished: Finished) -> None:
         payload = {

@@ -53,7 +53,7 @@ def show_items(items: Sequence[T], columns: Sequence[Column[T]], *, as_json: boo
 def show_created(item: Task | Prompt | Webhook, style: str | None) -> None:
     """Show what was created; its id alone in the style `quiet`."""
     if style == "quiet":
-        _print(sanitize(item.id))
+        _print(format_plain(item.id))
     else:
         show_record(item, as_json=style == "json")
 

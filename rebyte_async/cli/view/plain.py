@@ -47,7 +47,7 @@ class PlainView(View):
     _is_speaking: bool = field(default=False, init=False)
 
     def begin(self, task_id: str, workspace_id: str | None) -> None:
-        self._write(f"task {task_id}")
+        self._write(one_line(f"task {task_id}"))
         if workspace_id is not None:
             self._write(one_line(f"-- on agent computer {workspace_id}"))
 
@@ -62,7 +62,7 @@ class PlainView(View):
             self._write(line)
 
     def note(self, text: str) -> None:
-        self._write(f"-- {text}")
+        self._write(one_line(f"-- {text}"))
 
     def finish(self, finished: Finished) -> None:
         self._end_line()

@@ -97,7 +97,7 @@ class RichView(View):
         self._live.refresh()
 
     def note(self, text: str) -> None:
-        self._print(Text(f"· {text}", style="dim"))
+        self._print(Text(one_line(f"· {text}"), style="dim"))
 
     def warn(self, text: str) -> None:
         self._print_block("warning", Prose("yellow").feed(f"! {text}\n", self._width))
