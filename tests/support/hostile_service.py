@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -58,7 +58,7 @@ def _read_events() -> bytes:
     for number, file in enumerate(sorted((_WIRE / "events").glob("*.json"))):
         data = json.loads(file.read_text("utf-8"))["data"]
         if isinstance(data, dict) and "eventType" in data:
-            event = {**spoil(data), "seq": number, "promptId": "p" + EVIL, "eventKey": f"k{number}"}
+            event: dict[str, Any] = {**spoil(data), "seq": number, "promptId": "p" + EVIL, "eventKey": f"k{number}"}
             if "unknown" in file.name:
                 event["eventType"] += EVIL
             frames.append(f"event: event\ndata: {json.dumps(event)}\n\n")
@@ -69,7 +69,7 @@ def _read_events() -> bytes:
 
 
 class _Service(BaseHTTPRequestHandler):
-    responses = _read_responses()
+    golden = _read_responses()
     events = _read_events()
     waiting = _read_waiting()
     fails = False
@@ -93,9 +93,9 @@ class _Service(BaseHTTPRequestHandler):
             self._send_golden(path)
 
     def _send_golden(self, path: str) -> None:
-        for method, pattern, status, response in self.responses:
+        for method, pattern, status, response in self.golden:
             if method == self.command and pattern.fullmatch(path):
-                address = f"http://127.0.0.1:{self.server.server_address[1]}/storage?sig=1"
+                address = f"http://{self.headers['Host']}/storage?sig=1"
                 text = json.dumps(response).replace("https://s.invalid/a?sig=1", address)
                 text = re.sub(r"https://s\.invalid/[^\"]*", address, text)
                 self._send(status, b"" if status == 204 else text.encode(), Content_Type="application/json")
@@ -113,12 +113,12 @@ class _Service(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _respond  # noqa: N815 - names of the base class
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Log nothing."""
 
 
 @contextmanager
-def hostile_service(*, fails: bool = False) -> Iterator[str]:
+def hostile_service(*, fails: bool = False) -> Generator[str]:
     """Run it in a thread, and yield its base URL; `fails` has it refuse everything, in such words."""
     handler = type("Service", (_Service,), {"fails": fails})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
