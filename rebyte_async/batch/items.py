@@ -17,6 +17,7 @@ from attrs import evolve, field, fields, frozen
 from rebyte_async._validate import text
 from rebyte_async._wire import json
 from rebyte_async.batch.journal.records import NewItem
+from rebyte_async.batch.tables import describe_json_error
 from rebyte_async.errors import BatchError, InvalidRequestError
 from rebyte_async.resources.options import TaskOptions, check_prompt
 from rebyte_async.types.files import Attachment, FileRef
@@ -226,4 +227,4 @@ def _parse_line(line: bytes, where: str) -> BatchItem:
     except InvalidRequestError as error:
         raise BatchError(f"{where}: {error.message}") from error
     except ValueError as error:
-        raise BatchError(f"{where}: this is no JSON object: {error}") from error
+        raise BatchError(f"{where}: this is no JSON object: {describe_json_error(error)}") from error

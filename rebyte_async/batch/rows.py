@@ -45,6 +45,8 @@ class PromptTemplate:
             if column == "" or form or conversion:
                 given = f"{column}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}"
                 raise _refuse(template, f"{{{given:.80}}} is no column's name alone")
+        if all(column is None for _, column, _, _ in parts):
+            raise _refuse(template, "it names no column, so that all rows would have the same prompt")
         return cls(tuple((literal, column) for literal, column, _, _ in parts))
 
     def fill(self, row: Row) -> str:
@@ -178,8 +180,9 @@ def items_from_rows(
     Args:
         rows: The path of a `.csv`, `.tsv` or `.jsonl` file in UTF-8, or any iterable, sync or async, of mappings of
             columns to values. A CSV has the names of its columns in the first line.
-        prompt: The prompt: a text with `{column}` where the value of a column belongs (`{{` and `}}` are braces), or a
-            function of the row. A value that is missing is an empty text, and one that is no text is written as JSON.
+        prompt: The prompt: a text with `{column}`, once or more, where the value of a column belongs (`{{` and `}}` are
+            braces), or a function of the row. A value that is missing is an empty text, and one that is no text is
+            written as JSON.
         key: What identifies a row: the name of a column, or a function of the row. Its values must differ.
         metadata: The names of the columns to keep as metadata; None for all but that of the key.
         delimiter: What separates the cells of a CSV; None for a comma, or a tab in a `.tsv`.

@@ -7,6 +7,8 @@ import io
 import os
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from itertools import chain
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias, cast, get_args
 
@@ -20,6 +22,10 @@ FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 """What a byte that isn't UTF-8 becomes with `surrogateescape`."""
 _DELIMITERS = ",;\t|"
+_SEPARATOR = re.compile(r'"?sep=([^"\r\n])"?\s*', re.IGNORECASE)
+"""A first line by which programs say to Excel what separates cells."""
+_AS_UTF_8 = "save the file as UTF-8 (in Excel: 'CSV UTF-8')"
+_SPREADSHEETS = {"xls", "xlsx", "ods"}
 
 
 @frozen
@@ -38,7 +44,9 @@ def table_format(path: str | os.PathLike[str]) -> TableFormat:
     for form in FORMATS:
         if suffix in (form, "ndjson" if form == "jsonl" else form):
             return form
-    raise ConfigurationError(f"can't tell how {os.fspath(path)} is written: its name must end in .csv, .tsv or .jsonl")
+    first = ": save the spreadsheet as CSV first" if suffix in _SPREADSHEETS else ""
+    endings = "its name must end in .csv, .tsv or .jsonl"
+    raise ConfigurationError(f"can't tell how {os.fspath(path)} is written: {endings}{first}")
 
 
 def check_delimiter(delimiter: object, form: TableFormat | None) -> str:
@@ -81,12 +89,12 @@ def parse_table(file: BinaryIO, form: TableFormat, delimiter: str, *, name: str)
 def _check_lines(lines: Iterable[str], name: str) -> Iterator[str]:
     for number, line in enumerate(lines, 1):
         if "\0" in line:
-            raise BatchError(f"{name}, line {number}: it has a NUL character: this is no text, or not UTF-8")
+            raise BatchError(
+                f"{name}, line {number}: it has a NUL character: this is no text, or not UTF-8: {_AS_UTF_8}"
+            )
         if not line.isascii() and (found := _ESCAPED_BYTE.search(line)) is not None:
             wrong = f"0x{ord(found[0]) - 0xDC00:02x} after {line[: found.start()][-20:]!r}"
-            raise BatchError(
-                f"{name}, line {number}: this isn't UTF-8 ({wrong}): convert the file, or its text would be lost"
-            )
+            raise BatchError(f"{name}, line {number}: this isn't UTF-8 ({wrong}): {_AS_UTF_8}")
         yield line
 
 
@@ -98,8 +106,13 @@ def _parse_objects(lines: Iterable[str], name: str) -> Iterator[Row]:
         try:
             document = json.loads(line)
         except ValueError as error:
-            raise BatchError(f"{where}: this is no JSON object: {error}") from error
+            raise BatchError(f"{where}: this is no JSON object: {describe_json_error(error)}") from error
         yield Row(where, check_row(document, where))
+
+
+def describe_json_error(error: ValueError) -> str:
+    """Say what is wrong with a line of JSON, without its number among the lines of itself."""
+    return f"{error.msg}, in column {error.colno}" if isinstance(error, JSONDecodeError) else str(error)
 
 
 def check_row(row: object, where: str) -> Mapping[str, Any]:
@@ -113,7 +126,10 @@ def check_row(row: object, where: str) -> Mapping[str, Any]:
 
 
 def _parse_cells(lines: Iterator[str], delimiter: str, name: str) -> Iterator[Row]:
-    rows = _split_cells(lines, delimiter, name)
+    start = next(lines, "")
+    if (declared := _SEPARATOR.fullmatch(start)) is not None:
+        delimiter, start = declared[1], "\n"  # an empty line, which is skipped, and counted
+    rows = _split_cells(chain([start], lines), delimiter, name)
     first, names = next(rows, (1, list[str]()))
     if not names:
         raise BatchError(f"{name} is empty: its first line must name the columns")
@@ -134,17 +150,26 @@ def _split_cells(lines: Iterator[str], delimiter: str, name: str) -> Iterator[tu
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise BatchError(f"{name}, line {number}: this is no row of a table: {error}") from error
+            raise BatchError(f"{name}, line {number}: {_describe_csv_error(str(error))}") from error
         if cells is None:
             return
         if cells:
             yield number, cells
 
 
+def _describe_csv_error(message: str) -> str:
+    if message == "unexpected end of data":
+        return "a quote that this row opens is never closed"
+    if message.startswith("field larger"):
+        limit = f"a cell of this row has more than {csv.field_size_limit():,} characters"
+        return f"{limit}: is a quote not closed? Python's csv.field_size_limit raises the limit"
+    return f'this is no row of a table: {message}; a quote within quotes is written ""'
+
+
 def describe_columns(columns: Iterable[str]) -> str:
     """List the columns of a row for an error, with a hint where they look like one text with another delimiter."""
     names = list(columns)
     listed = ", ".join(repr(name) for name in names) or "none"
-    is_unsplit = len(names) == 1 and any(character in names[0] for character in _DELIMITERS)
-    hint = "; if these are several, give the delimiter of the file" if is_unsplit else ""
+    between = next((character for character in _DELIMITERS if len(names) == 1 and character in names[0]), None)
+    hint = "" if between is None else f"; if these are several, give the delimiter of the file, {between!r}"
     return f"the columns are {listed}{hint}" if len(names) != 1 else f"the only column is {listed}{hint}"

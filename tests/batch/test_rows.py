@@ -62,6 +62,8 @@ def make(row: Mapping[str, Any], prompt: Any = "Do {text}", key: Any = "id", **m
         ("a,b\n1, 2 \n", [["1", " 2 "]]),
         ("a,b\n1,it's \u2028 one\n", [["1", "it's \u2028 one"]]),
         ("a,b\n", []),
+        ("\ufeffsep=;\r\na;b\r\n1;2,3\r\n", [["1", "2,3"]]),
+        ('"sep=\t"\na\tb\n1\t2\n', [["1", "2"]]),
     ],
 )
 def test_tables_are_read_as_others_write_them(content: str, rows: list[list[str]]) -> None:
@@ -90,12 +92,23 @@ def test_any_table_that_python_writes_is_read_back(delimiter: str) -> None:
         ("a,b,a\n", "t, line 1: two columns have the name 'a'"),
         ("a,b\n1,2\n\n1\n", "t, line 4: the row has 1 cell, and there are 2 columns"),
         ('a,b\n"1\n1",2\n1,2,3\n', "t, line 4: the row has 3 cells, and there are 2 columns: quote cells"),
-        ('a,b\n1,2\n1,"2\n', "t, line 3: this is no row of a table: unexpected end of data"),
-        ('a,b\n"1"x,2\n', "t, line 2: this is no row of a table: ',' expected"),
-        ("a,b\n" + "1" * 200_000 + ",2\n", "t, line 2: this is no row of a table: field larger than field limit"),
-        (b"a,b\n1,\0\n", "t, line 2: it has a NUL character"),
+        ('a,b\n1,2\n1,"2\n', "t, line 3: a quote that this row opens is never closed"),
+        ('a,b\n"1"x,2\n', "t, line 2: this is no row of a table: ',' expected after '\"'; a quote within"),
+        (
+            "sep=;\na;b\n1;2\n1;2;3\n",
+            "t, line 4: the row has 3 cells, and there are 2 columns: quote cells that have a ';'",
+        ),
+        ("sep=;\n", "t is empty: its first line must name the columns"),
+        (
+            "a,b\n" + "1" * 200_000 + ",2\n",
+            "t, line 2: a cell of this row has more than 131,072 characters: is a quote not",
+        ),
+        (b"a,b\n1,\0\n", "t, line 2: it has a NUL character: this is no text, or not UTF-8: save the file as UTF-8"),
         ("a,b\n1,ä\n".encode("utf-16"), "t, line 1: "),
-        (b'a,b\n"x\ny",1\nM\xfcller,2\n', "t, line 4: this isn't UTF-8 (0xfc after 'M')"),
+        (
+            b'a,b\n"x\ny",1\nM\xfcller,2\n',
+            "t, line 4: this isn't UTF-8 (0xfc after 'M'): save the file as UTF-8 (in Excel: 'CSV UTF-8')",
+        ),
     ],
 )
 def test_the_error_of_a_bad_row_names_its_line(content: str | bytes, said: str) -> None:
@@ -109,7 +122,7 @@ def test_the_error_of_a_bad_row_names_its_line(content: str | bytes, said: str) 
     ("line", "said"),
     [
         ("[1]", "t, line 3: a row must be a mapping of columns to values, not list"),
-        ("{", "t, line 3: this is no JSON object: "),
+        ('{"a": 1,}', "t, line 3: this is no JSON object: "),
     ],
 )
 def test_the_error_of_a_bad_object_names_its_line(line: str, said: str) -> None:
@@ -119,6 +132,7 @@ def test_the_error_of_a_bad_object_names_its_line(line: str, said: str) -> None:
     with pytest.raises(BatchError) as caught:
         read(good + line, "jsonl")
     assert said in str(caught.value)
+    assert "line 1" not in str(caught.value)
 
 
 def test_a_file_is_read_by_its_name(tmp_path: Path) -> None:
@@ -141,7 +155,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     """What isn't there, a folder, and what is no path at all are errors of the batch."""
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(BatchError, match="can't read "):
-        next(items_from_rows(tmp_path / name, prompt="x", key="id"))
+        next(items_from_rows(tmp_path / name, prompt="{x}", key="id"))
 
 
 def test_a_long_table_takes_no_memory(tmp_path: Path) -> None:
@@ -174,7 +188,6 @@ def test_a_long_table_takes_no_memory(tmp_path: Path) -> None:
         ("{{text}} {id}", "{text} 7"),
         ("{a.b} {a[0]} {with space}", "dotted indexed spaced"),
         ("{none}|{yes}|{number}|{list}|{day}", '|true|1.5|["ä"]|2026-11-29'),
-        ("no column", "no column"),
     ],
 )
 def test_a_template_has_the_texts_of_columns(template: str, prompt: str) -> None:
@@ -187,13 +200,16 @@ def test_a_template_has_the_texts_of_columns(template: str, prompt: str) -> None
 @given(some.text())
 def test_escaped_braces_are_the_text_itself(literal: str) -> None:
     """A text whose braces are doubled is its own prompt."""
-    template = PromptTemplate.parse(literal.replace("{", "{{").replace("}", "}}"))
-    assert template.fill(Row("row 1", {})) == literal
+    template = PromptTemplate.parse(literal.replace("{", "{{").replace("}", "}}") + "{a}")
+    assert template.fill(Row("row 1", {"a": ""})) == literal
 
 
-@pytest.mark.parametrize("template", ["{", "}", "{text", "{}", "{text!r}", "{text:>9}", "{text:{id}}", '{"a": "x"}'])
+@pytest.mark.parametrize(
+    "template",
+    ["{", "}", "{text", "{}", "{text!r}", "{text:>9}", "{text:{id}}", '{"a": "x"}', "", "Classify", "{{text}}"],
+)
 def test_what_is_no_template_is_refused_at_once(template: str) -> None:
-    """Formats, conversions and single braces are refused before a row is read; the error says how to write braces."""
+    """Formats, single braces and the lack of columns are refused before a row is read; the error says what to write."""
     with pytest.raises(InvalidRequestError, match="prompt must be a text with") as caught:
         items_from_rows("never.csv", prompt=template, key="id")
     assert "write {{ and }} for braces" in str(caught.value)

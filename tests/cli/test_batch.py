@@ -337,6 +337,11 @@ def test_a_bad_row_is_named(emulator: Emulator, tmp_path: Path, content: str, sa
         (("rows.csv", *ROWS, "--delimiter", "ab"), "delimiter must be one character"),
         (("rows.jsonl", *ROWS, "--delimiter", ";"), "JSON lines have no delimiter"),
         (("rows.txt", *ROWS), "its name must end in .csv, .tsv or .jsonl"),
+        (("rows.xlsx", *ROWS), "its name must end in .csv, .tsv or .jsonl: save the spreadsheet as CSV first"),
+        (
+            ("rows.csv", "--prompt", "Classify", "--key", "id"),
+            "it names no column, so that all rows would have the same",
+        ),
         (("-", *ROWS), "say with --format how the rows of stdin are written"),
     ],
 )
@@ -345,7 +350,7 @@ def test_wrong_options_for_rows_are_refused(
 ) -> None:
     """What doesn't go together is refused before anything is read, and the error says what to give."""
     monkeypatch.chdir(tmp_path)
-    for name in ("rows.csv", "rows.jsonl", "rows.txt"):
+    for name in ("rows.csv", "rows.jsonl", "rows.txt", "rows.xlsx"):
         (tmp_path / name).write_text("")
     done = run_inline("batch", "run", *arguments, "--journal", "j", env={})
     assert done.code == 2
