@@ -130,6 +130,29 @@ def test_old_and_future_deliveries_are_refused(both: WebhookVerifier, genuine: S
     assert both.verify(*genuine, url=URL, now=NOW + math.copysign(300, age)) == EVENT
 
 
+@pytest.mark.parametrize(("age", "when"), [(0.5, "0 s old"), (-0.5, "0 s in the future")])
+def test_a_moment_may_be_too_much(genuine: SignedDelivery, age: float, when: str) -> None:
+    """A tolerance may be shorter than a second."""
+    with pytest.raises(TimestampToleranceError, match=f"is {when}; the tolerance is 0.1 s"):
+        WebhookVerifier(SECRET, tolerance=0.1).verify(*genuine, now=NOW + age)
+
+
+def test_a_verifier_says_what_it_checks(keys: KeyPair) -> None:
+    """Each of the two, and by which scheme."""
+    scheme = SignatureScheme(prefix="v1=")
+    secret, signature = WebhookVerifier(SECRET), WebhookVerifier(public_key=keys.public, scheme=scheme)
+    assert (secret.checks_secret, secret.checks_signature, secret.scheme) == (True, False, SignatureScheme())
+    assert (signature.checks_secret, signature.checks_signature, signature.scheme) == (False, True, scheme)
+
+
+def test_a_source_must_return_a_key(keys: KeyPair) -> None:
+    """Without a key every delivery would be called forged."""
+    verification = WebhookVerifier(public_key=keys.public).verification
+    assert len(verification.with_keys([keys.public, keys.public]).keys) == 2
+    with pytest.raises(ConfigurationError, match="the source of the public key must return a PEM, not NoneType"):
+        verification.with_keys(None)
+
+
 def test_the_tolerance_can_be_set(keys: KeyPair, genuine: SignedDelivery) -> None:
     """The verifier or its scheme sets the tolerance; an infinite one accepts any time."""
     with pytest.raises(TimestampToleranceError):

@@ -62,6 +62,7 @@ def error_of(status: int, body: Any = None, **headers: str) -> APIError:
         (502, None, errors.ServerError),
         (599, "a_new_code", errors.ServerError),
         (502, "not_found", errors.ServerError),
+        (500, "not_found", errors.InternalServerError),
         (302, None, APIError),
     ],
 )
@@ -154,6 +155,8 @@ def test_the_request_id_is_read() -> None:
         (" 3 ", 3),
         (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90),
         (format_datetime(NOW - timedelta(days=2), usegmt=True), 0),
+        ("Fri, 02 Jan 2026 05:05:05 +0200", 60),
+        ("Fri, 02 Jan 2026 03:05:05 -0000", 60),
         ("-5", None),
         ("soon", None),
         ("", None),
