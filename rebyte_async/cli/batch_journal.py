@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import click
 
 from rebyte_async.batch import PostgresJournal
-from rebyte_async.batch.journal.postgres import is_dsn
+from rebyte_async.batch.journal.postgres.journal import is_dsn
 from rebyte_async.cli.options import ANY_FILE, add_options
 from rebyte_async.errors import ConfigurationError
 

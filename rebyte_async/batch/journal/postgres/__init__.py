@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rebyte_async.batch.journal.postgres.journal import PostgresJournal, is_dsn
+from rebyte_async.batch.journal.postgres.journal import PostgresJournal
 
-__all__ = ["PostgresJournal", "is_dsn"]
+__all__ = ["PostgresJournal"]
