@@ -43,4 +43,10 @@ class FrameParser(SSEParser):
             # Each has no lines but its two: a third would be more data, an id, or a comment.
             if lines.count(b"\n") == len(frames) * _LINES - 2:
                 return frames
-        return [*self._interpret(lines.decode("utf-8", "replace"))]
+        frames = []
+        for block in lines.split(b"\n\n"):  # one event each, at most
+            if block.startswith(_HEAD) and block.count(b"\n") == 1:
+                frames.append(block[len(_HEAD) :])
+            elif block:
+                frames += self._interpret(block.decode("utf-8", "replace"))
+        return frames

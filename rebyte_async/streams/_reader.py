@@ -38,6 +38,7 @@ class TurnReader:
     _completion: CompletionDetector = field(
         default=Factory(lambda self: CompletionDetector(self._turn), takes_self=True), init=False
     )
+    _pending: Action | None = field(default=None, init=False)  # what the verdict on a done frame asks for
     _wait_until: float = field(default=0.0, init=False)  # the end of a scheduled or cancelled wait; 0 for none
     # Of this connection:
     _events_at_connect: int = field(default=0, init=False)  # how many were delivered before it was made
@@ -75,12 +76,10 @@ class TurnReader:
         self._turn.flow = None
         if self._wait_until and (left := self._wait_until - self._source.time.clock()) > 0:
             await self._wait(left)
-        if self._turn.events_seen > self._events_at_progress:
-            self._events_at_progress = self._turn.events_seen
-            self._failures = self._idle_periods = 0
-            self._completion.on_progress()
+        self._note_progress()
         try:
-            await self._perform(await self._step())
+            pending, self._pending = self._pending, None
+            await self._perform(pending or await self._step())
         except errors.StreamInterruptedError:
             raise
         except (errors.TransportError, errors.APIError) as error:
@@ -88,6 +87,32 @@ class TurnReader:
         else:
             return
         await self._recover(failure)  # outside the handler, so that a cancelled wait doesn't show the failure
+
+    def judge_done(self) -> bool:
+        """Judge a done frame at once, as can be done without a read for nearly all; False where none has come.
+
+        What it takes beyond that is left to the next step.
+        """
+        done = self._turn.blocked_by
+        if not isinstance(done, Done) or self._wait_until:
+            return False
+        self._note_progress()
+        action = self._on_done(done)
+        if self._completion.phase is Phase.FINISHING and not self._turn.release_withheld():
+            action = self._completion.next_action() or CONTINUE
+        self._pending = None if action is CONTINUE else action
+        return True
+
+    def _on_done(self, done: Done) -> Action:
+        self._turn.unblock()
+        self._connection.close()
+        return self._completion.on_done_frame(done)
+
+    def _note_progress(self) -> None:
+        if self._turn.events_seen > self._events_at_progress:
+            self._events_at_progress = self._turn.events_seen
+            self._failures = self._idle_periods = 0
+            self._completion.on_progress()
 
     async def _step(self) -> Action:
         if self._completion.phase is Phase.FINISHING and self._turn.release_withheld():
@@ -97,9 +122,7 @@ class TurnReader:
             return action
         match self._turn.blocked_by:
             case Done() as done:
-                self._turn.unblock()
-                self._connection.close()
-                return self._completion.on_done_frame(done)
+                return self._on_done(done)
             case str():
                 task = await self._read_task()
                 self._turn.unblock()  # after the read, so that one that fails is repeated

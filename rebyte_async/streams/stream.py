@@ -171,6 +171,8 @@ class TaskEventStream:
         the task. The task of a step knows the reader and not the stream, so that a stream that is dropped is noticed.
         """
         step = self._step
+        if step is None and self._reader.judge_done():
+            return
         if step is None:
             step = self._step = asyncio.ensure_future(self._reader.advance_until_more())
             step.add_done_callback(_note_failure)
