@@ -82,11 +82,11 @@ class Attempts:
             return response
 
     async def _run_attempts(self, endpoint: Endpoint, request: Request) -> Response:
-        await self.sessions.open()
         attempt = 0
         may_be_processed = False
         self.counters.in_flight += 1
         try:
+            await self.sessions.open()
             while True:
                 attempt += 1
                 try:
@@ -107,6 +107,9 @@ class Attempts:
                 outcome = Outcome(not isinstance(failure, ConnectError), status, retry_after)
                 may_be_processed = may_be_processed or not outcome.was_not_processed
                 await self._back_off(endpoint, request, outcome, failure, attempt)
+        except RebyteError as error:
+            error.task_id = error.task_id or request.task_id
+            raise
         finally:
             self.counters.in_flight -= 1
 
@@ -175,8 +178,10 @@ class Attempts:
         """Send a request and read its response whole."""
         response = await self._send(request, attempt)
         try:
-            if response.content.is_eof():
-                body = await read_at_most(response, self.max_response_bytes)
+            body: bytes | None
+            if response.content.is_eof():  # it has come whole with its head, as most have
+                body = response.content.read_nowait(-1)
+                body = body if len(body) <= self.max_response_bytes else None
             else:
                 # aiohttp's read timeout ends a silence; this one ends a body that trickles forever.
                 with self.sessions.close_with_client(response):

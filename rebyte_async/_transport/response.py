@@ -27,9 +27,6 @@ _LONGEST_SWEEP_INTERVAL = 5.0  # seconds: a sweep also finds a body whose connec
 
 async def read_at_most(response: ClientResponse, limit: int) -> bytes | None:
     """Read a body, unpacked; None for one of more than `limit` bytes, of which not much more is held."""
-    if response.content.is_eof():
-        body = await response.read()
-        return body if len(body) <= limit else None
     pieces: list[bytes] = []
     size = 0
     while piece := await response.content.readany():

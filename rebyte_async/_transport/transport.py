@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Container, Mapping
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import Factory, define, evolve, field
@@ -19,7 +19,7 @@ from rebyte_async._transport.urls import may_be_handed_out, read_signed_url, red
 from rebyte_async._version import __version__
 from rebyte_async._wire import json as wire_json
 from rebyte_async._wire.endpoints import API_KEY_HEADER, HEALTH_PATH, Endpoint
-from rebyte_async.errors import InvalidRequestError, RebyteError, TransportError
+from rebyte_async.errors import InvalidRequestError, TransportError
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -92,14 +92,14 @@ class Transport(Attempts):
         other._origin_headers = {**other.headers, API_KEY_HEADER: self.api_key}
         return other
 
-    async def call(
+    def call(
         self,
         endpoint: Endpoint,
         *,
         ids: Mapping[str, str] | None = None,
         query: Mapping[str, str | int] | None = None,
         json: Any = None,
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """Carry out an operation, with as many attempts as are safe and allowed.
 
         Raises:
@@ -112,12 +112,7 @@ class Transport(Attempts):
             TransportError: The response was lost.
             APIError: The server refused or failed; a subclass says how.
         """
-        request = self._make_request(endpoint, ids or {}, query or {}, json)
-        try:
-            return await self.run_attempts(endpoint, request)
-        except RebyteError as error:
-            error.task_id = error.task_id or (ids or {}).get("task_id")
-            raise
+        return self.run_attempts(endpoint, self._make_request(endpoint, ids or {}, query or {}, json))
 
     def may_be_handed_out(self, url: str) -> bool:
         """Whether the API may have the client send to a URL."""

@@ -52,9 +52,12 @@ async def fetch(
     json: Mapping[str, Any] | None = None,
 ) -> T:
     """Make a call and decode its response. Raises what `Transport.call` raises, and `DecodeError`."""
-    with error_context((ids or {}).get("task_id")):
-        response = await transport.call(endpoint, ids=ids, query=query, json=json)
+    response = await transport.call(endpoint, ids=ids, query=query, json=json)
+    try:
         return models.decode(cls, response.json())
+    except DecodeError as error:
+        error.task_id = error.task_id or (ids or {}).get("task_id")
+        raise
 
 
 def decode_created(cls: type[T], response: Response) -> T:

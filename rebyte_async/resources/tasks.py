@@ -112,7 +112,7 @@ class Tasks(Resource):
 
         *Source*: contract §3, documented.
         """
-        return await self._source(task_id).read_task()
+        return await fetch(self._transport, Task, endpoints.GET_TASK, ids={"task_id": task_id})
 
     async def prompt(
         self,
