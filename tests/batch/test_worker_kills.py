@@ -272,34 +272,62 @@ def choose(random: Random, kills: int) -> list[str]:
     return events
 
 
-def test_killed_workers_make_each_task_once(
-    emulator: Emulator, killer: KillAtCreate, postgres: Postgres, proxy: CutOff, tmp_path: Path
-) -> None:
-    """Whatever is killed, halted or cut off, no task is lost, doubled, shared or left open."""
-    random = Random(SEED)
-    multiprocessing.set_forkserver_preload(["support.worker_child"])
-    happened: Counter[str] = Counter()
-    number = 0
-    while sum(happened[kind] for kind in KILLING) < KILLS:
-        number += 1
-        batch = f"batch {number}"
-        outcomes = tmp_path / f"{number}.jsonl"
+@define(eq=False)
+class Trials:
+    """Makes trials, each of a batch of its own."""
+
+    emulator: Emulator
+    killer: KillAtCreate
+    postgres: Postgres
+    proxy: CutOff
+    folder: Path
+    random: Random = field(factory=lambda: Random(SEED))
+    count: int = field(default=0, init=False)
+
+    def run(self, events: list[str]) -> Counter[str]:
+        """Run a batch while the events happen, and check what was made; return what happened."""
+        self.count += 1
+        batch = f"batch {self.count}"
+        outcomes = self.folder / f"{self.count}.jsonl"
         outcomes.touch()
-        job = Job(
-            url="", key="", journal="", outcomes=str(outcomes), batch=batch, pairs=PAIRS, adjacent=number % 2 == 0
-        )
-        journal = postgres.make_journal(batch, shards=random.choice((4, 16, 64)))
+        adjacent = self.count % 2 == 0
+        job = Job(url="", key="", journal="", outcomes=str(outcomes), batch=batch, pairs=PAIRS, adjacent=adjacent)
+        journal = self.postgres.make_journal(batch, shards=self.random.choice((4, 16, 64)))
         asyncio.run(_load(job, journal))
-        trial = Trial(emulator, killer, postgres, proxy, random, job, journal)
+        trial = Trial(self.emulator, self.killer, self.postgres, self.proxy, self.random, job, journal)
         try:
-            happened += trial.run(choose(random, KILLS))
+            happened = trial.run(events)
         finally:
             for worker in trial.workers.values():
                 _kill(worker)
-        killer.left = 0
+        self.killer.left = 0
         trial.check()
-    sys.stdout.write(f"{number} batches: {dict(happened)}\n")
+        return happened
 
 
 async def _load(job: Job, journal: PostgresJournal) -> None:
     await load_items(items_of(job), journal)
+
+
+@pytest.fixture
+def trials(emulator: Emulator, killer: KillAtCreate, postgres: Postgres, proxy: CutOff, tmp_path: Path) -> Trials:
+    """Trials with one service and one database."""
+    multiprocessing.set_forkserver_preload(["support.worker_child"])
+    return Trials(emulator, killer, postgres, proxy, tmp_path)
+
+
+def test_killed_workers_make_each_task_once(trials: Trials) -> None:
+    """Whatever is killed, halted or cut off, no task is lost, doubled, shared or left open."""
+    happened: Counter[str] = Counter()
+    while sum(happened[kind] for kind in KILLING) < KILLS:
+        happened += trials.run(choose(trials.random, KILLS))
+    sys.stdout.write(f"{trials.count} batches: {dict(happened)}\n")
+
+
+@pytest.mark.parametrize("event", DISTURBING)
+def test_disturbed_workers_make_each_task_once(trials: Trials, event: str) -> None:
+    """A worker that is halted longer than its session lasts makes and writes nothing when it is continued.
+
+    Neither does one whose session ends because its database is killed, or its connection cut.
+    """
+    assert trials.run([event]) == {event: 1}
