@@ -41,7 +41,7 @@ def make_eager_loop() -> asyncio.AbstractEventLoop:
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
     """Run async tests on asyncio, the only library that the SDK supports; on which event loop is an option."""
     options: dict[str, dict[str, object]] = {"eager": {"loop_factory": make_eager_loop}, "uvloop": {"use_uvloop": True}}
-    return "asyncio", options.get(request.config.getoption("--event-loop"), {})
+    return "asyncio", options.get(str(request.config.getoption("--event-loop")), {})
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import runpy
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from rebyte_async import AsyncRebyte
 from rebyte_async.batch import BatchItem, BatchRunner
 from rebyte_async.cli import app
 from rebyte_async.emulator import Emulator, succeed, text
+from rebyte_async.webhooks import WebhookEvent, WebhookReceiver, WebhookVerifier, sign
 
 if TYPE_CHECKING:
     from rebyte_async.cli.lazy import Entry
 
+SECRET = "s3cret"
 _IMPORT_ALL = """
 import importlib, pkgutil, rebyte_async
 for module in pkgutil.walk_packages(rebyte_async.__path__, "rebyte_async."):
@@ -50,7 +53,7 @@ def test_the_command_without_docstrings() -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 async def test_eager_tasks(tmp_path: Path) -> None:
-    """Where tasks start before they are scheduled, calls, streams and batches work as elsewhere."""
+    """Where tasks start before they are scheduled, calls, streams, batches and webhooks work as elsewhere."""
     asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
     async with Emulator(pace=0.001) as emulator, AsyncRebyte(emulator.api_key, base_url=emulator.url) as client:
         emulator.script(text("Hello."), succeed("Hello."), times=3)
@@ -59,6 +62,18 @@ async def test_eager_tasks(tmp_path: Path) -> None:
         runner = BatchRunner(client, journal=tmp_path / "run.sqlite3", concurrency=3)
         items = [BatchItem(f"k{number}", f"Do {number}") for number in range(6)]
         assert [outcome.status async for outcome in runner.run(items)] == ["completed"] * 6
+    receiver = WebhookReceiver(WebhookVerifier(SECRET), concurrency=1)
+    handled = list[str]()
+    for name in ("first", "second"):
+        receiver.on(functools.partial(_handle, handled, name))
+    async with receiver:
+        delivery = sign({"taskId": "t1"}, secret=SECRET)
+        assert (await receiver.receive(*delivery)).status == 200
+    assert handled == ["first", "second"]
+
+
+async def _handle(handled: list[str], name: str, _event: WebhookEvent) -> None:
+    handled.append(name)
 
 
 def test_hooks_for_pyinstaller() -> None:

@@ -139,6 +139,7 @@ class HandlerPool:
 
     async def _run(self, handler: Handler, event: WebhookEvent) -> None:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
+        await asyncio.sleep(0)  # an eager task begins before `_start_waiting` has it among the jobs
         try:
             await handler(event)
         except (Exception, asyncio.CancelledError) as error:
