@@ -44,9 +44,10 @@ TARGETS = {
         ],
     ),
     "wire": (
-        ["_wire/endpoints.py", "_wire/errors.py", "_wire/json.py", "_wire/models.py", "_wire/redact.py"],
-        [f"wire/test_{name}.py" for name in ("errors", "redact", "json", "models", "endpoints")],
+        ["_wire/endpoints.py", "_wire/errors.py", "_wire/json.py", "_wire/redact.py"],
+        [f"wire/test_{name}.py" for name in ("errors", "redact", "json", "endpoints")],
     ),
+    "models": (["_wire/models.py"], ["wire/test_models.py"]),
     "events": (["_wire/events.py"], ["wire/test_events.py"]),
     "redirects": (["_transport/request.py"], ["transport/test_redirects.py"]),
     "retry": (["_retry.py"], ["test_retry.py"]),
