@@ -80,6 +80,11 @@ def test_a_tail_that_never_comes_is_looked_for_as_long_as_it_may_be_late(
     assert read_all(ended(status, 9, "the end"), make_turn(text(1, "Hello"))) == reads
 
 
+def test_a_turn_without_any_event_is_looked_for_as_long() -> None:
+    """The first look at it is no try that brought nothing new."""
+    assert read_all(ended(TaskStatus.COMPLETED, 9, "the end"), make_turn()) == [S, C, *[S] * 7, C]
+
+
 @pytest.mark.parametrize("news", [0, 1, 3, 7])
 def test_each_new_event_puts_off_the_content(news: int) -> None:
     """The content is read after the first try that brings nothing new, and after the last one."""
@@ -96,6 +101,7 @@ def test_each_new_event_puts_off_the_content(news: int) -> None:
         pytest.param((1, ""), content_of("Hello", 1), [C], id="a result that the text has"),
         pytest.param((1, "Other"), content_of("Other", 0), [S, C, S], id="a content without events"),
         pytest.param((1, "Other"), content_of("Other", 1, status="running"), [S, C, *[S] * 7, C], id="as it ran"),
+        pytest.param((1, "Other"), content_of(None, 1), [S, C, *[S] * 7, C], id="a content without the response"),
         pytest.param((9, "Hello"), content_of("Hello", 1), [S, C, *[S] * 7, C], id="the last event is missing"),
     ],
 )
@@ -112,6 +118,23 @@ def test_a_failed_try_counts_and_says_nothing() -> None:
     assert [policy.after_stream(turn), *[policy.after_failure() for _ in range(7)]] == [S] * 8
     assert policy.after_failure() is C
     policy.add_content(None, turn)
+    assert policy.after_failure() is N
+
+
+def test_failed_tries_alone_are_counted() -> None:
+    """Also where no connection has come to the end of a replay."""
+    policy = ended(TaskStatus.FAILED, 9, "the end")
+    assert [policy.after_failure() for _ in range(3)] == [S, S, C]
+
+
+@pytest.mark.parametrize("is_exhausted", [True, False])
+def test_a_canceled_turn_is_never_read_again(*, is_exhausted: bool) -> None:
+    """Its content alone is, once, where the read of the stream that brought the end has failed."""
+    policy = ended(TaskStatus.CANCELED, 9, "")
+    if is_exhausted:
+        policy.exhaust()
+    assert policy.after_failure() is C
+    policy.add_content(None, make_turn())
     assert policy.after_failure() is N
 
 
