@@ -193,3 +193,12 @@ def test_what_the_ends_say_is_put_together() -> None:
     assert policy.done == Done(status=TaskStatus.FAILED, last_seq=4, final_result="from the content")
     policy.add_content(content_of("another", 1), turn)
     assert policy.done == Done(status=TaskStatus.FAILED, last_seq=4, final_result="from the content")
+
+
+def test_a_done_frame_makes_an_end_certain() -> None:
+    """The task's status alone announces no last event, so that a turn isn't complete by it."""
+    done, turn = Done(status=TaskStatus.COMPLETED, last_seq=None, final_result="a"), make_turn(text(1, "a"))
+    policy = DrainPolicy(done, is_certain=False)
+    assert not policy.is_complete(turn)
+    policy.add_done(done)
+    assert policy.is_complete(turn)
