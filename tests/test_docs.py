@@ -70,8 +70,10 @@ def _emulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
 
 @pytest.mark.usefixtures("_emulated")
 @PAGE
-def test_examples_run(page: Path) -> None:
+def test_examples_run(page: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples of a page run one after the other, in one namespace and one event loop."""
+    if "DATABASE_URL" in TEXTS[page]:
+        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("postgres").make_database())
     namespace: dict[str, Any] = {"__name__": "__main__"}
     with asyncio.Runner() as runner:
         for example in find_examples(page):

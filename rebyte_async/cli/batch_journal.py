@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 import click
 
 from rebyte_async.batch import PostgresJournal
-from rebyte_async.batch.journal.postgres.journal import is_dsn
 from rebyte_async.cli.options import ANY_FILE, add_options
 from rebyte_async.errors import ConfigurationError
 
 JournalPlace: TypeAlias = Path | PostgresJournal
+_URI = re.compile(r"postgres(ql)?://")
 _PASSWORD = re.compile(r"(?<=://)([^/?#]*?):[^/?#]*@|(?<=[?&])(password)=[^&]*")
 """A password in the URI of a database: that of its user, or that in its query."""
 
@@ -27,7 +27,7 @@ class _Place(click.Path):
         super().__init__(dir_okay=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if isinstance(value, str) and is_dsn(value) else ANY_FILE.convert(value, param, ctx)
+        return value if isinstance(value, str) and _URI.match(value) else ANY_FILE.convert(value, param, ctx)
 
 
 def takes_journal(*, option: str | None = None, only_databases: bool = False) -> Callable[[Any], Any]:

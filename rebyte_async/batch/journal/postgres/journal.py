@@ -13,18 +13,12 @@ from rebyte_async.errors import ConfigurationError
 
 DEFAULT_SHARDS = 64
 _MOST_SHARDS = 4_096
-_URI = re.compile(r"postgres(ql)?://")
-_KEYWORDS = re.compile(r"\s*\w+\s*=")
+_DSN = re.compile(r"postgres(ql)?://|\s*\w+\s*=")
 _LONGEST_NAME = 200
 
 
-def is_dsn(value: str) -> bool:
-    """Return whether a text names a database by a URI."""
-    return _URI.match(value) is not None
-
-
 def _check_dsn(dsn: object) -> str:
-    if not isinstance(dsn, str) or not (is_dsn(dsn) or _KEYWORDS.match(dsn)):  # not shown: it may have a password
+    if not isinstance(dsn, str) or not _DSN.match(dsn):  # not shown: it may have a password
         raise ConfigurationError("dsn must be like postgresql://user@host:5432/database, or like 'host=… dbname=…'")
     return dsn
 
