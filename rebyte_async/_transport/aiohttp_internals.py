@@ -7,7 +7,9 @@ to 3.14 and aiohttp 3.14; `tests/transport/test_aiohttp_internals.py` says for e
 
 from __future__ import annotations
 
+import asyncio
 import sys
+import threading
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -118,9 +120,10 @@ def disable_read_timeout(connection: Any) -> None:
 def read_in_small_pieces(transport: Any) -> None:
     """Have asyncio read the socket of one connection in small pieces; other loops stay as they are.
 
-    asyncio makes room for 256 KiB otherwise. With TLS a connection holds that for as long as it lives. Without, a
-    stream that isn't read holds that much of what it brings; and until something that large has been freed whole,
-    glibc takes the room from the system and returns it for every event, which then costs nearly twice as much.
+    asyncio makes room for 256 KiB otherwise. With TLS a connection holds that for as long as it lives; here it needs no
+    room of its own. Without, a stream that isn't read holds that much of what it brings; and until something that large
+    has been freed whole, glibc takes the room from the system and returns it for every event, which then costs nearly
+    twice as much.
     """
     tls = getattr(transport, "_ssl_protocol", None)
     if tls is None:
@@ -128,8 +131,25 @@ def read_in_small_pieces(transport: Any) -> None:
             transport.max_size = _PIECE
     elif isinstance(getattr(tls, "_ssl_buffer", None), bytearray) and hasattr(tls, "_ssl_buffer_view"):
         tls.max_size = _PIECE
-        tls._ssl_buffer = bytearray(_PIECE)  # noqa: SLF001 - the reason for this module
+        tls._ssl_buffer = _make_tls_buffer(tls)  # noqa: SLF001 - the reason for this module
         tls._ssl_buffer_view = memoryview(tls._ssl_buffer)  # noqa: SLF001 - likewise
+
+
+_of_thread = threading.local()
+
+
+def _make_tls_buffer(tls: Any) -> bytearray:
+    """Return room for what is read, encrypted: on a selector's loop, one for all connections of the thread.
+
+    Such a loop fills and empties it in one call, before it reads from another socket. A proactor's (Windows) has a read
+    under way on each.
+    """
+    if not isinstance(getattr(tls, "_loop", None), asyncio.SelectorEventLoop):
+        return bytearray(_PIECE)
+    buffer: bytearray | None = getattr(_of_thread, "buffer", None)
+    if buffer is None:
+        buffer = _of_thread.buffer = bytearray(_PIECE)
+    return buffer
 
 
 def read_leanly(content: Any) -> None:

@@ -120,6 +120,7 @@ def test_an_unknown_implementation_is_left_alone(without: Any) -> None:
     internals.read_in_small_pieces(without)
     internals.read_leanly(without)
     assert not internals.disable_implicit_retry(without)
+    assert internals._make_tls_buffer(without) is not internals._make_tls_buffer(without)
     assert internals.session_middlewares(without) == ()
 
 

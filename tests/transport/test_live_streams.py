@@ -59,6 +59,43 @@ async def test_a_large_event_passes_in_small_pieces(tls: Any, secure: bool) -> N
             assert room == 32 * 1024
 
 
+async def test_connections_that_share_the_room_for_reads_keep_their_bytes_apart(tls: Any) -> None:
+    """Many TLS streams at once, in a thread and in another one: each brings its own large events."""
+
+    async def handler(request: RawRequest) -> AsyncIterator[bytes]:
+        name = request.target.split("/")[-2]
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield stream_head()
+            for seq in range(1, 5):
+                yield chunk(text(seq, f"{name} " * 20_000))
+                await asyncio.sleep(0)
+            yield chunk(done("succeeded", 4, f"{name} " * 20_000)) + chunk(b"")
+
+        return pieces()
+
+    async def follow_all(url: str, names: list[str]) -> list[Any]:
+        async def follow(name: str) -> None:
+            async with client.tasks.events(name) as stream:
+                assert {event.payload["content"] async for event in stream} == {f"{name} " * 20_000}
+
+        async with tls.session() as session:
+            client = client_of(url, session=session)
+            async with transport_of(url, sessions=SessionPool(session)) as transport:
+                bodies: list[Any] = [await open_stream(transport) for _ in range(2)]
+                rooms = [body._response.connection.transport._ssl_protocol._ssl_buffer for body in bodies]
+                await asyncio.gather(*(follow(name) for name in names))
+            await client.aclose()
+            return rooms
+
+    async with RawServer(handler, tls.server) as server:
+        of_this_thread = await follow_all(server.url, [f"t{number}" for number in range(8)])
+        of_another = await asyncio.to_thread(lambda: asyncio.run(follow_all(server.url, ["a", "b"])))
+    assert of_this_thread[0] is of_this_thread[1]
+    assert of_another[0] is of_another[1]
+    assert of_another[0] is not of_this_thread[0]
+
+
 @pytest.mark.parametrize("count", [1023, 1024, 1025, 3000])
 async def test_many_unread_chunks_lose_nothing(count: int) -> None:
     """However many small chunks come unread, what follows them is whole, though the server closes."""
