@@ -34,6 +34,7 @@ _UNNAMED = "message"
 _KEEP_ALIVES = ("", "{}")  # the data of a frame that is named `event` and is none
 _MAX_KEEP_ALIVE = 2  # bytes of the longest of them
 _EVENT_TYPE = '"eventType"'  # without it, a frame that has no name and is no event is a keep-alive
+_JOINED = 64  # deltas are joined to one piece of the text
 _DELEGATING = (ToolUseEvent, ToolResultEvent)
 _NONE: frozenset[str] = frozenset()
 
@@ -76,6 +77,7 @@ class TurnState:
     _open_deltas: tuple[list[str], list[str]] | None = field(default=None, init=False)
     """The texts that a delta continues, if the last new event was one after the last call: the turn's, and its tail's.
     """
+    _deltas: int = field(default=0, init=False)  # how many of their last pieces are deltas that weren't joined yet
     saw_turn_event: bool = field(default=False, init=False)
     """Whether the connection has brought an event of the turn, new or replayed."""
     foreign_prompt_id: str | None = field(default=None, init=False)  # another turn that the connection shows
@@ -179,9 +181,14 @@ class TurnState:
         self._had_activity = True
         self.events_seen += 1
         self.piece = text = event.text
+        tail.last_seq = seq
         for pieces in texts:
             pieces.append(text)
-        tail.last_seq = seq
+        self._deltas += 1
+        if self._deltas == _JOINED:
+            self._deltas = 0
+            for pieces in texts:  # the pieces of words, each of which takes 50 bytes more than its text
+                pieces[-_JOINED:] = ["".join(pieces[-_JOINED:])]
         if not self.frames:
             self.frames = NO_FRAMES
         return True
@@ -191,6 +198,7 @@ class TurnState:
         self.piece = "" if sub_prompt else self._text.feed(event)
         self.frames = self.frames or NO_FRAMES  # a stream that waits shares the empty list
         is_delta = isinstance(event, TextEvent) and event.is_delta and not sub_prompt and self.tail.has_final_text
+        self._deltas = 0
         pieces, texts = self._text.open_block, self.tail.texts
         self._open_deltas = (pieces, texts) if is_delta and pieces is not None and texts is not None else None
         return event

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -145,6 +147,26 @@ def test_a_delta_that_takes_the_short_way_is_the_same(
     """Late, repeated, renumbered, foreign or empty, among calls and texts: nothing differs from the general way."""
     documents = make_documents(rows)
     assert follow(documents, restarts, quick=True) == follow(documents, restarts, quick=False)
+
+
+@pytest.mark.parametrize("count", [63, 64, 65, 129, 1000])
+def test_many_deltas_take_little_memory(count: int) -> None:
+    """The pieces of words are joined, and the text, the last block and the tail stay what they are."""
+    turn = TurnState(TASK_ID, "p", Delivered(), None)
+    parser = FrameParser()
+    words = [f"word {number} " for number in range(count)]
+    frames = [text(number, word, prompt="p", is_delta=True) for number, word in enumerate(words, 2)]
+    tracemalloc.start()
+    for frame in (text(0, "first", prompt="p"), tool_use(1, prompt="p"), *frames):
+        assert turn.next_event(parser.feed_frames(frame)) is not None
+    gc.collect()
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    said = "".join(words)
+    assert turn.result().text == "first\n\n" + said
+    assert turn.final_text == said
+    assert turn.has_final_result(said)
+    assert kept / count < 40 or count < 1000
 
 
 async def test_a_connection_that_begins_with_a_ping_loses_and_repeats_nothing() -> None:
