@@ -112,6 +112,13 @@ def test_a_content_that_confirms_the_end_shortens_the_search(
     assert read_all(ended(TaskStatus.COMPLETED, *done), make_turn(text(1, "Hello")), content) == reads
 
 
+@pytest.mark.parametrize(("response", "reads"), [("", [S, C, S]), ("42", [S, C, *[S] * 7, C])])
+def test_a_turn_that_ends_with_a_tool_call_may_have_no_result(response: str, reads: list[NextRead]) -> None:
+    """Where the content has none either, nothing is missing; where it has one, the text with it is still to come."""
+    turn = make_turn(text(1, "I look."), tool_use(2))
+    assert read_all(ended(TaskStatus.COMPLETED, 2, ""), turn, content_of(response, 2)) == reads
+
+
 def test_a_failed_try_counts_and_says_nothing() -> None:
     """It is one of the tries, and is not taken for one without news."""
     policy, turn = ended(TaskStatus.COMPLETED, 9, "the end"), make_turn(text(1, "Hello"))
