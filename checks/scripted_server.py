@@ -14,6 +14,7 @@ import json
 import random
 import ssl
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
@@ -51,6 +52,18 @@ def is_repeatable(exchange: Any) -> bool:
     return not exchange.path.endswith("/events") and (exchange.request.method, exchange.path) != ("POST", "/tasks")
 
 
+def make_once() -> Callable[[Any], bool]:
+    """Make a condition that holds once for each task: by two silent connections in a row a stream is given up."""
+    seen = set[str]()
+
+    def is_first(exchange: Any) -> bool:
+        is_new = exchange.path not in seen
+        seen.add(exchange.path)
+        return is_new
+
+    return is_first
+
+
 def add_faults(registry: emu.FaultRegistry, seed: int) -> None:
     """Trouble some of all requests, each in a way that a client can recover from without a loss."""
     registry.seed = seed
@@ -62,7 +75,7 @@ def add_faults(registry: emu.FaultRegistry, seed: int) -> None:
         faults.Drop(reset=False), faults.HtmlPage(),
     ):  # fmt: skip
         registry.add(fault, emu.Match("GET", streams, probability=0.02), times=None)
-    registry.add(faults.Silence(3), emu.Match("GET", streams, probability=0.005), times=None)
+    registry.add(faults.Silence(3), emu.Match("GET", streams, also=make_once(), probability=0.005), times=None)
     for request_fault in (
         faults.Status(500),
         faults.HtmlPage(503),
