@@ -132,7 +132,8 @@ async def test_a_password_is_never_shown(proxy_url: str, caplog: pytest.LogCaptu
         (http_response(407), "407, for want of a valid user and password"),
         (http_response(502), "the proxy refused to connect with 502"),
         (http_response(302, Location="http://login.invalid/"), "the proxy refused to connect with 302"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "the proxy's response wasn't HTTP"),
+        # aiohttp's parser in Python waits for the rest of the head
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "the proxy's response wasn't HTTP|the proxy ended the connection"),
         (b"", "the proxy ended the connection"),
         (b"HTTP/1.1 200 ", "the proxy ended the connection"),
         (b"HTTP/1.1 200 OK\r\n\r\n", "no connection"),
