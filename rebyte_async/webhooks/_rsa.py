@@ -6,7 +6,6 @@ Imported by `_verification.import_rsa` when a key is given, because cryptography
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -71,7 +70,7 @@ def _decode_pem(name: str, given: object) -> bytes:
         return data
     try:
         data = base64.b64decode(b"".join(data.split()), validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         data = b""
     if b"-----BEGIN" not in data:
         raise ConfigurationError(f"{name} must be a PEM (-----BEGIN …), or the base64 of one")

@@ -391,6 +391,8 @@ def test_the_key_may_be_a_pem_or_the_base64_of_one(keys: KeyPair, genuine: Signe
     packed = base64.encodebytes(keys.public.encode())
     for form in (keys.public, keys.public.encode(), packed, packed.decode(), keys.public.replace("\n", "\r\n")):
         assert WebhookVerifier(public_key=form).verify(*genuine, url=URL, now=NOW) == EVENT
+    with pytest.raises(ConfigurationError, match="or the base64 of one"):
+        WebhookVerifier(public_key=b"*" + packed)
 
 
 def test_a_key_of_another_kind_is_refused() -> None:
