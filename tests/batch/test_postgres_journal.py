@@ -13,7 +13,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from rebyte_async import AsyncRebyte, errors
-from rebyte_async.batch import BatchItem, Journal, PostgresJournal
+from rebyte_async.batch import BatchItem, Journal, PostgresJournal, load_items
 from rebyte_async.batch.items import prompt_hash, to_new_item
 from rebyte_async.batch.journal import ItemRecord, NewItem, store_at
 from rebyte_async.batch.journal.postgres import schema
@@ -265,3 +265,33 @@ def test_a_silent_session_is_ended_by_the_server(postgres: Postgres) -> None:
     with pytest.raises(psycopg.OperationalError):
         session.execute("SELECT 1")
     session.close()
+
+
+async def test_items_are_found_by_indexes_before_their_table_is_analyzed(postgres: Postgres) -> None:
+    """The planner takes a batch that was just loaded for a small part of its table, and is given no chance to err."""
+    journal = postgres.make_journal()
+    await load_items(items(5_000), journal)
+    columns = ("state", "task_id")
+    update = schema.update_items(columns, is_fenced=True)
+    numbers = list(range(1, 65))
+    statements: list[tuple[str, list[Any], str]] = [
+        (update, [numbers, ["running"] * 64, ["task"] * 64, 1], "items_pkey"),
+        (schema.CLAIM_SHARD, [1, [3], schema.lock_key(1, 0)], "items_open"),
+        (schema.SELECT_HAS_OPEN, [1, [3]], "items_open"),
+        (schema.SELECT_ACCEPTED_IN_SHARD, [1, 5, 0, 64], "items_open"),
+        (schema.SELECT_OPEN_IN_SHARD, [1, 5], "items_open"),
+        (schema.SELECT_PAGE, [1, 0, 1, 1, None, None, 500], "items_pkey"),
+        (schema.SELECT_OWNED_TASKS, [1, ["a"] * 64, 1, ["a"] * 64], "items_task"),
+        (schema.SELECT_KNOWN_PROMPTS, [1, [b"a"] * 64], "items_prompt"),
+    ]
+
+    def explain() -> list[str]:
+        with psycopg.connect(journal.dsn, autocommit=True) as connection:
+            return [
+                "\n".join(row[0] for row in connection.execute(f"EXPLAIN {statement}".encode(), values))
+                for statement, values, _ in statements
+            ]
+
+    for (_, _, index), plan in zip(statements, await asyncio.to_thread(explain), strict=True):
+        assert index in plan, plan
+        assert "Seq Scan on items" not in plan, plan

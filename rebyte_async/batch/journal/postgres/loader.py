@@ -27,11 +27,13 @@ class Loader:
         self._session = session = open_session(journal, Access.LOADER, None)
         self._batch = session.facts.batch
         self._added = 0
+        self._positions: list[int] = []  # the least and the greatest of each part
         try:
             with self._explaining():
                 session.execute("SET idle_in_transaction_session_timeout = 0")  # items may come slowly
                 session.execute(schema.CREATE_STAGE)
                 self._run = begin_run(session, Access.LOADER, time.time(), os.getpid())
+                session.run_number = None  # it owns no shard
                 session.execute("BEGIN")
         except BaseException:
             session.close()
@@ -50,13 +52,16 @@ class Loader:
             seen.add(item.key)
         with self._explaining():
             self._copy(items)
-            known = to_records(self._session.execute(schema.SELECT_STAGE_CONFLICTS, self._batch, self._run))
-            if known:
-                number = next(number for number, item in enumerate(items) if item.key == known[0].key)
-                return number, find_conflict(known[0], items[number], self._run) or BatchError("it is known already")
-            self._session.execute(schema.UPDATE_FROM_STAGE, self._batch)
-            cursor = self._session.connection.execute(schema.INSERT_FROM_STAGE, (self._batch, self._run))
-            self._added += cursor.rowcount
+            changed = self._session.execute(schema.SELECT_STAGED, self._batch, self._run)
+            for record in to_records([row[1:] for row in changed]):
+                number = next(number for number, item in enumerate(items) if item.key == record.key)
+                if (conflict := find_conflict(record, items[number], self._run)) is not None:
+                    return number, conflict
+            if changed:
+                self._session.change_requests({row[1]: row[0] for row in changed})
+            added = [row[0] for row in self._session.execute(schema.INSERT_FROM_STAGE, self._batch, self._run)]
+            self._positions += [min(added), max(added)] if added else []
+            self._added += len(added)
         return None
 
     def _copy(self, items: Sequence[NewItem]) -> None:
@@ -74,6 +79,7 @@ class Loader:
     def finish(self, max_new_tasks: int | None, max_open: int | None) -> int:
         """Commit the load and the limits of the batch, and return how many items were new."""
         with self._explaining():
+            self._session.note_positions(self._positions)
             self._session.execute(schema.SET_LIMITS, max_new_tasks, max_open, self._batch)
             self._session.execute(schema.UPDATE_RUN, time.time(), None, self._batch, self._run)
             self._session.execute("COMMIT")

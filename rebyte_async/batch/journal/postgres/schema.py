@@ -1,4 +1,9 @@
-"""The tables of a journal in PostgreSQL, which docs/batch-many.md describes, and all statements on them."""
+"""The tables of a journal in PostgreSQL, which docs/batch-many.md describes, and all statements on them.
+
+The statements leave the planner no choice that would be wrong before it knows how many items a batch has: it learns
+that some time after they were loaded, and takes a batch for half a percent of its table until then. So items are found
+by their positions alone, or by subqueries that can't become joins.
+"""
 
 # ruff: noqa: S608 - statements are put together from the names below, never from values
 
@@ -28,6 +33,8 @@ CREATE TABLE rebyte_async.batches (
     shards integer NOT NULL,
     last_run integer NOT NULL DEFAULT 0,
     total bigint,
+    first_position bigint NOT NULL DEFAULT 0,
+    last_position bigint NOT NULL DEFAULT 0,
     max_new_tasks bigint,
     max_open bigint
 );
@@ -51,7 +58,7 @@ CREATE TABLE rebyte_async.runs (
 );
 CREATE TABLE rebyte_async.items (
     batch integer NOT NULL REFERENCES rebyte_async.batches ON DELETE CASCADE,
-    position bigint GENERATED ALWAYS AS IDENTITY,
+    position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     shard integer NOT NULL,
     key text NOT NULL,
     fingerprint bytea NOT NULL,
@@ -69,7 +76,6 @@ CREATE TABLE rebyte_async.items (
     error text,
     started_at double precision,
     ended_at double precision,
-    PRIMARY KEY (batch, position),
     UNIQUE (batch, key)
 );
 CREATE UNIQUE INDEX items_task ON rebyte_async.items (batch, task_id) WHERE task_id IS NOT NULL;
@@ -163,7 +169,7 @@ SET_BASE_URL = "UPDATE rebyte_async.batches SET base_url = %s WHERE batch = %s"
 SET_SDK_VERSION = "UPDATE rebyte_async.batches SET sdk_version = %s WHERE batch = %s"
 TAKE_OVER = (
     "UPDATE rebyte_async.items AS i SET run = %s, request = new.request "
-    "FROM unnest(%s::bigint[], %s::text[]) AS new (position, request) WHERE i.batch = %s AND i.position = new.position"
+    "FROM unnest(%s::bigint[], %s::text[]) AS new (position, request) WHERE i.position = new.position"
 )
 SELECT_NOTES = "SELECT note FROM rebyte_async.runs WHERE batch = %s AND run < %s AND note IS NOT NULL ORDER BY run"
 SELECT_NOTE = "SELECT note FROM rebyte_async.runs WHERE batch = %s AND run = %s"
@@ -183,20 +189,22 @@ CREATE_STAGE = (
     "CREATE TEMPORARY TABLE stage (number integer, shard integer, key text, fingerprint bytea, request text, "
     "prompt_hash bytea)"
 )
-SELECT_STAGE_CONFLICTS = (
-    f"SELECT {', '.join('i.' + column for column in RECORD_COLUMNS)} FROM pg_temp.stage AS s "
-    "JOIN rebyte_async.items AS i ON i.batch = %s AND i.key = s.key "
-    "WHERE i.run = %s OR i.fingerprint <> s.fingerprint ORDER BY s.number LIMIT 1"
+SELECT_STAGED = (
+    f"SELECT s.request, {', '.join('i.' + column for column in RECORD_COLUMNS)} FROM pg_temp.stage AS s "
+    f"CROSS JOIN LATERAL (SELECT {_RECORD} FROM rebyte_async.items WHERE batch = %s AND key = s.key OFFSET 0) AS i "
+    "WHERE i.run = %s OR i.fingerprint <> s.fingerprint OR i.request <> s.request ORDER BY s.number"
 )
-UPDATE_FROM_STAGE = (
-    "UPDATE rebyte_async.items AS i SET request = s.request FROM pg_temp.stage AS s "
-    "WHERE i.batch = %s AND i.key = s.key AND i.request <> s.request"
-)
+"""Items of the stage that the batch has already, and that differ or come twice, with their new requests."""
 INSERT_FROM_STAGE = (
     "INSERT INTO rebyte_async.items (batch, shard, key, fingerprint, request, prompt_hash, run, state, attempts) "
     "SELECT %s, shard, key, fingerprint, request, prompt_hash, %s, 'accepted', 0 FROM pg_temp.stage "
-    "ORDER BY number ON CONFLICT (batch, key) DO NOTHING"
+    "ORDER BY number ON CONFLICT (batch, key) DO NOTHING RETURNING position"
 )
+NOTE_POSITIONS = (
+    "UPDATE rebyte_async.batches SET last_position = greatest(last_position, %s), "
+    "first_position = CASE first_position WHEN 0 THEN %s ELSE least(first_position, %s) END WHERE batch = %s"
+)
+"""Records between which positions the items of a batch are, of which other batches may have some."""
 SET_LIMITS = "UPDATE rebyte_async.batches SET max_new_tasks = %s, max_open = %s WHERE batch = %s"
 SELECT_IN_STATE = (
     f"SELECT {_RECORD} FROM rebyte_async.items WHERE batch = %s AND state = %s ORDER BY intent_at, position"
@@ -259,7 +267,9 @@ SELECT_WORKERS = (
 )
 """The sessions that have a batch open to write to it."""
 SELECT_PAGE = (
-    f"SELECT {READ_COLUMNS} FROM rebyte_async.items WHERE batch = %s AND position > %s "
+    f"SELECT {READ_COLUMNS} FROM rebyte_async.items WHERE batch + 0 = %s "
+    "AND position > greatest(%s, (SELECT first_position - 1 FROM rebyte_async.batches WHERE batch = %s)) "
+    "AND position <= (SELECT last_position FROM rebyte_async.batches WHERE batch = %s) "
     "AND (%s::text[] IS NULL OR status = ANY(%s)) ORDER BY position LIMIT %s"
 )
 
@@ -268,9 +278,9 @@ TRY_SHARED_LOCK = "SELECT pg_try_advisory_lock_shared(%s)"
 UNLOCK = "SELECT pg_advisory_unlock(%s)"
 CLAIM_SHARD = """
 WITH open AS MATERIALIZED (
-    SELECT shard FROM rebyte_async.shards AS s
-    WHERE batch = %s AND NOT shard = ANY(%s) AND EXISTS (
-        SELECT FROM rebyte_async.items AS i WHERE i.batch = s.batch AND i.shard = s.shard AND i.state <> 'ended'
+    SELECT shard FROM rebyte_async.shards AS s WHERE batch = %s AND NOT shard = ANY(%s) AND (
+        SELECT true FROM rebyte_async.items AS i
+        WHERE i.batch = s.batch AND i.shard = s.shard AND i.state <> 'ended' LIMIT 1
     )
     ORDER BY random()
 )
@@ -279,8 +289,9 @@ SELECT shard FROM open WHERE pg_try_advisory_lock(%s + shard) LIMIT 1
 """Locks one shard that has items to run, and that no session has locked."""
 SELECT_HAS_OPEN = """
 SELECT EXISTS (
-    SELECT FROM rebyte_async.shards AS s WHERE batch = %s AND NOT shard = ANY(%s) AND EXISTS (
-        SELECT FROM rebyte_async.items AS i WHERE i.batch = s.batch AND i.shard = s.shard AND i.state <> 'ended'
+    SELECT FROM rebyte_async.shards AS s WHERE batch = %s AND NOT shard = ANY(%s) AND (
+        SELECT true FROM rebyte_async.items AS i
+        WHERE i.batch = s.batch AND i.shard = s.shard AND i.state <> 'ended' LIMIT 1
     )
 )
 """
@@ -300,10 +311,8 @@ def update_items(columns: tuple[str, ...], *, is_fenced: bool) -> str:
     changes = ", ".join(f"{column} = new.{column}" for column in columns)
     arrays = "".join(f", %s::{TYPES[column]}[]" for column in columns)
     names = ", ".join(("position", *columns))
-    fence = (
-        "AND EXISTS (SELECT FROM rebyte_async.shards AS s WHERE s.batch = i.batch AND s.shard = i.shard AND s.run = %s)"
-    )
+    fence = "AND (SELECT s.run FROM rebyte_async.shards AS s WHERE s.batch = i.batch AND s.shard = i.shard) = %s"
     return (
         f"UPDATE rebyte_async.items AS i SET {changes} FROM unnest(%s::bigint[]{arrays}) AS new ({names}) "
-        f"WHERE i.batch = %s AND i.position = new.position {fence if is_fenced else ''}"
+        f"WHERE i.position = new.position {fence if is_fenced else ''}"
     )

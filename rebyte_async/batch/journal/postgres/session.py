@@ -206,10 +206,14 @@ class PostgresSession:
         """Write the same change of several items."""
         self._write_columns(tuple(sorted(change)), positions, [cast("dict[str, Any]", change)] * len(positions))
 
+    def change_requests(self, requests: dict[int, str]) -> None:
+        """Write new requests of items, by their positions."""
+        self._write_columns(("request",), list(requests), [{"request": request} for request in requests.values()])
+
     def _write_columns(self, columns: tuple[str, ...], positions: list[int], changes: Sequence[dict[str, Any]]) -> None:
         is_fenced = self.run_number is not None
         arrays = [[_storable(change[column]) for change in changes] for column in columns]
-        values = [positions, *arrays, self.facts.batch, *([self.run_number] if is_fenced else [])]
+        values = [positions, *arrays, *([self.run_number] if is_fenced else [])]
         statement = schema.update_items(columns, is_fenced=is_fenced)
         try:
             cursor = self.connection.execute(statement.encode(), values)
@@ -235,6 +239,12 @@ class PostgresSession:
             raise BatchBudgetError(f"the batch may make {most_made:,} tasks, and has made them")
         if most_open is not None and all_open + opened > most_open:
             raise BatchFullError(f"the batch may have {most_open:,} tasks open")
+
+    def note_positions(self, positions: Collection[int]) -> None:
+        """Record between which positions the batch's items are, of which these are new."""
+        if positions:
+            first = min(positions)
+            self.execute(schema.NOTE_POSITIONS, max(positions), first, first, self.facts.batch)
 
     def listen(self, receive: Callable[[str], None]) -> None:
         """Call, in the thread of the session, with the messages of the batch's other sessions."""

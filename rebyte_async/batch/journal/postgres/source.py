@@ -34,7 +34,7 @@ class Source:
 
     def page(self, after: int, statuses: tuple[str, ...] | None, limit: int) -> list[Any]:
         chosen = None if statuses is None else list(statuses)
-        return self._query(schema.SELECT_PAGE, self._batch, after, chosen, chosen, limit)
+        return self._query(schema.SELECT_PAGE, self._batch, after, self._batch, self._batch, chosen, chosen, limit)
 
     def begin(self) -> None:
         self._query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -250,7 +250,7 @@ def _accept(session: PostgresSession, items: Sequence[NewItem], run: int) -> lis
         known[key].position = position
     if kept:
         requests = [record.request for record in kept]
-        session.execute(schema.TAKE_OVER, run, [record.position for record in kept], requests, batch)
+        session.execute(schema.TAKE_OVER, run, [record.position for record in kept], requests)
     return accepted
 
 
@@ -268,7 +268,9 @@ def insert_items(session: PostgresSession, items: Sequence[NewItem], run: int) -
         *((shard_of(i.prompt_hash, facts.shards), i.key, i.fingerprint, i.request, i.prompt_hash) for i in items),
         strict=True,
     )
-    return session.execute(schema.INSERT_ITEMS, facts.batch, run, *map(list, columns))
+    added = session.execute(schema.INSERT_ITEMS, facts.batch, run, *map(list, columns))
+    session.note_positions([position for _, position in added])
+    return added
 
 
 def _reopen(session: PostgresSession, statuses: list[str], keys: set[str] | None) -> int:
