@@ -173,7 +173,11 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks, with the peers in the same run; `nox -s bench -- -k sse` for a part of them."""
+    """The benchmarks, with the peers in the same run; `nox -s bench -- -k sse` for a part of them.
+
+    The figures are written to `benchmarks/.runs/last.json`, and compared with those of the run that was kept on this
+    machine: the first one, or the last with `--keep`.
+    """
     session.install(".[all]", *group("bench"))
     session.run("pytest", "benchmarks", *session.posargs, env=INSTALLED)
 

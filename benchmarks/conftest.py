@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.record import record
+
 Contender = Callable[[], object]
 Row = tuple[str, str, float, float | None, bool]
 Race = Callable[..., dict[str, float]]
@@ -41,6 +43,13 @@ class Figures:
         width = max(len(f"{what}: {unit}") for what, unit, *_ in self.rows)
         return [self._line(width, *row) for row in self.rows]
 
+    def documents(self) -> list[dict[str, Any]]:
+        """The figures as they are written to a file."""
+        return [
+            {"what": what, "unit": unit, "measured": measured, "aim": aim, "at_most": at_most}
+            for what, unit, measured, aim, at_most in self.rows
+        ]
+
     @staticmethod
     def _line(width: int, what: str, unit: str, measured: float, aim: float | None, at_most: bool) -> str:
         line = f"{f'{what}: {unit}':<{width}}  {measured:>12,.2f}"
@@ -48,6 +57,10 @@ class Figures:
             return line
         met = measured <= aim if at_most else measured >= aim
         return f"{line}   aim {'<=' if at_most else '>='} {aim:>10,.2f}   {'met' if met else 'MISSED'}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--keep", action="store_true", help="keep the figures of this run for later ones to compare with")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,6 +72,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if figures.rows:
         terminalreporter.section("measured against the aims")
         for line in figures.lines():
+            terminalreporter.write_line(line)
+        for line in record(figures.documents(), keep=bool(config.getoption("--keep"))):
             terminalreporter.write_line(line)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +19,12 @@ from openai.types.responses import ResponseStreamEvent
 from rebyte_async._wire.events import decode_event
 from rebyte_async._wire.json import Backend
 from rebyte_async.sse import SSEParser
+from rebyte_async.streams._delivered import Delivered
+from rebyte_async.streams._frames import FrameParser
+from rebyte_async.streams._turn import TurnState
 
 if TYPE_CHECKING:
-    from benchmarks.conftest import Race
+    from benchmarks.conftest import Figures, Race
 
 EVENTS = 1000
 CHUNK = 16384
@@ -112,3 +117,30 @@ def test_typed_events(race: Race, backend: str, rate: int) -> None:
     }
     assert {run() for run in contenders.values()} == {EVENTS}
     race(f"typed events, {backend}", contenders, units=EVENTS, rate=rate)
+
+
+@pytest.mark.parametrize("is_delta", [True, False], ids=["deltas", "texts"])
+def test_what_a_stream_keeps(figures: Figures, is_delta: bool) -> None:
+    """The memory that a stream keeps for an event with a key and 14 letters of text, the event itself left out."""
+    turn, parser = TurnState("t", "p", Delivered(), None), FrameParser()
+
+    def follow(first: int, last: int) -> None:
+        for number in range(first, last):
+            found = event(number) | {
+                "promptId": "p",
+                "eventKey": f"key-{number:06}",
+                "eventType": "text",
+                "payload": {"content": "the next words", "is_delta": is_delta},
+            }
+            frame = f"event: event\ndata: {json.dumps(found)}\n\n".encode()
+            assert turn.next_event(parser.feed_frames(frame)) is not None
+
+    follow(0, EVENTS)
+    gc.collect()
+    tracemalloc.start()
+    follow(EVENTS, 21 * EVENTS)
+    gc.collect()
+    kept = tracemalloc.get_traced_memory()[0] / (20 * EVENTS)
+    tracemalloc.stop()
+    what = "deltas" if is_delta else "texts"
+    figures.add(f"what a stream keeps for an event, {what}", "bytes", kept, aim=120 if is_delta else None, at_most=True)
