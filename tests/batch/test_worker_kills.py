@@ -31,6 +31,9 @@ from support.cutting_proxy import CuttingProxy
 from support.postgres import Postgres, psql
 from support.worker_child import SESSION_TIMEOUT, WorkerJob, run
 
+if sys.platform == "win32":
+    pytest.skip("Windows has no signals that can be sent to any program", allow_module_level=True)
+
 KILLS = int(os.environ.get("REBYTE_KILLS", "6"))
 SEED = int(os.environ.get("REBYTE_KILL_SEED", "1"))
 WORKERS = 4

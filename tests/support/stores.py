@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rebyte_async.batch.journal import JournalStore, store_at
 from rebyte_async.batch.journal.sqlite import SqliteStore
-from support.postgres import Postgres
+
+if TYPE_CHECKING:
+    from support.postgres import Postgres
 
 STORES: dict[str, Callable[[Path, Callable[[], Postgres]], Callable[[], JournalStore]]] = {
     "sqlite": lambda folder, _: lambda: SqliteStore(folder / "run.sqlite3"),

@@ -45,7 +45,7 @@ class WorkerJob:
     """The file for the outcomes, one on each line as they come."""
     statement: int | None = None
     """The number of the session's statement before which the process signals itself; None for none."""
-    signal: int = signal.SIGKILL
+    signal: int = signal.Signals["SIGKILL"]
     """The signal."""
     concurrency: int = 6
 
