@@ -281,8 +281,9 @@ async def test_items_are_found_by_indexes_before_their_table_is_analyzed(postgre
         (schema.SELECT_ACCEPTED_IN_SHARD, [1, 5, 0, 64], "items_open"),
         (schema.SELECT_OPEN_IN_SHARD, [1, 5], "items_open"),
         (schema.SELECT_PAGE, [1, 0, 1, 1, None, None, 500], "items_pkey"),
-        (schema.SELECT_OWNED_TASKS, [1, ["a"] * 64, 1, ["a"] * 64], "items_task"),
-        (schema.SELECT_KNOWN_PROMPTS, [1, [b"a"] * 64], "items_prompt"),
+        (schema.SELECT_OWNED_TASKS, [["a"] * 64, 1, 1], "items_task"),
+        (schema.SELECT_KNOWN_PROMPTS, [[b"a"] * 64, 1], "items_prompt"),
+        (schema.SELECT_UNDECIDED, [[b"a"] * 64, 1], "items_prompt"),
     ]
 
     def explain() -> list[str]:

@@ -221,14 +221,19 @@ SELECT_ACCEPTED_IN_SHARD = (
     "AND state = 'accepted' AND position > %s ORDER BY position LIMIT %s"
 )
 SELECT_UNDECIDED = (
-    f"SELECT {_RECORD} FROM rebyte_async.items WHERE batch = %s AND (state = 'creating' OR status = 'ambiguous') "
-    "AND intent_at IS NOT NULL AND prompt_hash = ANY(%s) ORDER BY position"
+    f"SELECT {_RECORD} FROM (SELECT DISTINCT unnest(%s::bytea[]) AS wanted) AS hashes CROSS JOIN LATERAL "
+    f"(SELECT {_RECORD} FROM rebyte_async.items WHERE batch = %s AND prompt_hash = wanted OFFSET 0) AS i "
+    "WHERE (state = 'creating' OR status = 'ambiguous') AND intent_at IS NOT NULL ORDER BY position"
 )
 SELECT_OWNED_TASKS = (
-    "SELECT task_id FROM rebyte_async.items WHERE batch = %s AND task_id = ANY(%s) "
-    "UNION SELECT task_id FROM rebyte_async.former_tasks WHERE batch = %s AND task_id = ANY(%s)"
+    "SELECT wanted FROM unnest(%s::text[]) AS wanted "
+    "WHERE (SELECT true FROM rebyte_async.items WHERE batch = %s AND task_id = wanted LIMIT 1) "
+    "OR (SELECT true FROM rebyte_async.former_tasks WHERE batch = %s AND task_id = wanted LIMIT 1)"
 )
-SELECT_KNOWN_PROMPTS = "SELECT DISTINCT prompt_hash FROM rebyte_async.items WHERE batch = %s AND prompt_hash = ANY(%s)"
+SELECT_KNOWN_PROMPTS = (
+    "SELECT wanted FROM unnest(%s::bytea[]) AS wanted "
+    "WHERE (SELECT true FROM rebyte_async.items WHERE batch = %s AND prompt_hash = wanted LIMIT 1)"
+)
 SELECT_SAMPLES = (
     "SELECT task_id, prompt_hash FROM (SELECT task_id, prompt_hash, request, position FROM rebyte_async.items "
     f"WHERE batch = %s AND task_id IS NOT NULL ORDER BY position DESC LIMIT {_RECENT}) AS recent "

@@ -117,14 +117,14 @@ class PostgresStore:
         return to_records(await self._query(query, *values))
 
     async def undecided_records(self, prompt_hashes: Sequence[bytes]) -> list[ItemRecord]:
-        return to_records(await self._query(schema.SELECT_UNDECIDED, self._batch, list(prompt_hashes)))
+        return to_records(await self._query(schema.SELECT_UNDECIDED, list(prompt_hashes), self._batch))
 
     async def owned_task_ids(self, task_ids: Sequence[str]) -> set[str]:
         ids = list(task_ids)
-        return {row[0] for row in await self._query(schema.SELECT_OWNED_TASKS, self._batch, ids, self._batch, ids)}
+        return {row[0] for row in await self._query(schema.SELECT_OWNED_TASKS, ids, self._batch, self._batch)}
 
     async def known_prompt_hashes(self, hashes: Sequence[bytes]) -> set[bytes]:
-        return {row[0] for row in await self._query(schema.SELECT_KNOWN_PROMPTS, self._batch, list(hashes))}
+        return {row[0] for row in await self._query(schema.SELECT_KNOWN_PROMPTS, list(hashes), self._batch)}
 
     async def recent_task_samples(self) -> list[tuple[str, bytes]]:
         return await self._query(schema.SELECT_SAMPLES, self._batch)
