@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -358,6 +358,21 @@ async def test_a_stream_never_slides_into_the_next_turn() -> None:
         assert got.seqs == [1, 2, 3]
         assert {event.prompt_id for event in got.events} == {"p1"}
         assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=None, final_result="you")
+
+
+@pytest.mark.parametrize("before", [(), HELLO[:1], HELLO[:2]])
+@pytest.mark.parametrize("foreign", [1, 2])
+@pytest.mark.parametrize("is_one_piece", [True, False])
+async def test_the_end_of_a_later_turn_is_not_that_of_the_bound_one(
+    before: Sequence[bytes], foreign: int, *, is_one_piece: bool
+) -> None:
+    """A done frame that the stream brings after it has turned to another turn is left unread, as the events are."""
+    next_turn = [text(seq, "next", prompt="p2") for seq in range(1, foreign + 1)]
+    frames = [*before, *next_turn, done("failed", foreign, "next")]
+    connects: list[list[Any]] = [[b"".join(frames)] if is_one_piece else frames]
+    got = await follow(TaskServer(connects, [LATER], content_of(1, 2, 3)), prompt_id="p1")
+    assert got.seqs == [1, 2, 3]
+    assert got.done == Done(status=TaskStatus.COMPLETED, last_seq=None, final_result="you")
 
 
 @pytest.mark.parametrize(
