@@ -47,23 +47,18 @@ class PostgresJournal:
 
     This object is a name: it opens nothing, and it can be pickled. It needs the extra `postgres`.
 
-    Args:
-        dsn: The database, as libpq takes it: a URI or `host=… dbname=…`. What it doesn't say is taken from the
-            environment (`PGHOST`, `PGPASSWORD`, `PGPASSFILE`, …). It is never shown.
-        batch: The name of the batch within the database, at most 200 characters.
-        shards: How many shards the batch has, at most 4,096; 64 if a new batch isn't given a number. A batch that
-            exists is refused if it has another number.
-
     Raises:
         ConfigurationError: An argument can't be right.
     """
 
     dsn: str = field(converter=_check_dsn)
-    """The database. It may have a password."""
+    """The database, as libpq takes it: a URI or `host=… dbname=…`. What it doesn't say is taken from the environment
+    (`PGHOST`, `PGPASSWORD`, `PGPASSFILE`, …). It may have a password, and is never shown."""
     batch: str = field(kw_only=True, converter=_check_batch)
-    """The name of the batch."""
+    """The name of the batch within the database, at most 200 characters."""
     shards: int | None = field(default=None, kw_only=True, converter=_check_shards)
-    """How many shards the batch must have; None for any."""
+    """How many shards the batch has, at most 4,096; 64 if a new batch isn't given a number. A batch that exists is
+    refused if it has another number."""
 
     def __repr__(self) -> str:
         return f"PostgresJournal(batch={self.batch!r})"
