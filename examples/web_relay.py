@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.errors import InvalidRequestError, RebyteError
+from rebyte_async.errors import ConflictError, InvalidRequestError, NotFoundError, RebyteError
 from rebyte_async.relay import aiohttp_response
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ async def report(
         return await handler(request)
     except InvalidRequestError as error:
         return web.json_response({"message": str(error)}, status=400)
+    except (NotFoundError, ConflictError) as error:  # no such task; no question that waits
+        return web.json_response({"message": type(error).__name__}, status=error.status)
     except RebyteError as error:
         return web.json_response({"message": type(error).__name__}, status=502)
 

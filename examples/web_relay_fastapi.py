@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.errors import InvalidRequestError, RebyteError
+from rebyte_async.errors import ConflictError, InvalidRequestError, NotFoundError, RebyteError
 from rebyte_async.relay import starlette_response
 
 if TYPE_CHECKING:
@@ -65,4 +65,5 @@ async def report(_: Request, error: RebyteError) -> Response:
     """Respond with the errors of the client, and without their details where they are the service's."""
     if isinstance(error, InvalidRequestError):
         return JSONResponse({"message": str(error)}, status_code=400)
-    return JSONResponse({"message": type(error).__name__}, status_code=502)
+    is_of_user = isinstance(error, NotFoundError | ConflictError)  # no such task; no question that waits
+    return JSONResponse({"message": type(error).__name__}, status_code=error.status if is_of_user else 502)

@@ -194,11 +194,19 @@ def test_the_reference_has_every_public_name() -> None:
 
 
 def test_llms_txt_lists_every_page() -> None:
-    """The list for coding agents links to each page of the docs; the reference and the programs have one link each."""
+    """The list for coding agents links to each page: to what was written, and to the reference as the site shows it."""
     links = set(re.findall(r"\]\(([^)]+)\)", (ROOT / "docs/llms.txt").read_text(encoding="utf-8")))
-    assert [link for link in sorted(links) if not (ROOT / "docs" / link).exists()] == []
-    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
-    assert sorted(pages - links - {"index.md", "api.md"}) == []
+    pages = {str(path.relative_to(ROOT / "docs").as_posix()) for path in (ROOT / "docs").rglob("*.md")}
+    shown = {
+        re.sub(r"^(reference/.*?)(/?index)?\.md$", lambda found: f"{found[1].rstrip('/')}/", page) for page in pages
+    }
+    assert links == shown | {"openapi.yaml"}
+
+
+def test_the_page_of_a_relay_is_that_of_the_example() -> None:
+    """The page that docs/relay.md shows is the one of the examples, which the tests open in a browser."""
+    (page,) = re.findall(r"^```html [^\n]*\n(.*?)^```$", TEXTS[ROOT / "docs/relay.md"], re.MULTILINE | re.DOTALL)
+    assert page == (ROOT / "examples/web_relay.html").read_text(encoding="utf-8")
 
 
 def test_cited_sections_of_the_contract_exist() -> None:

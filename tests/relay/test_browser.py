@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rebyte_async import AsyncRebyte
-from rebyte_async.emulator import Emulator, hold, question, text
+from rebyte_async.emulator import Emulator, Step, delta, hold, question, result, text, tool_use
 from support.cutting_proxy import CuttingProxy
 from support.live_browser import open_live_page
 from support.serving import serve_aiohttp
@@ -17,6 +17,7 @@ from support.serving import serve_aiohttp
 EXAMPLE = Path(__file__).parents[2] / "examples" / "web_relay.py"
 WORDS = [f"word {number} <b>&amp;" for number in range(6)]
 TEXT = "document.getElementById('text').textContent"
+BLOCKS = "Array.from(document.querySelectorAll('#text p'), (block) => block.textContent)"
 STATE = "document.getElementById('state').textContent"
 
 
@@ -60,8 +61,40 @@ async def test_a_page_misses_nothing_over_cut_connections(
                 assert proxy.connections > connections
             emulator.release(word)
         await page.wait_for(f"{STATE} === 'completed'")
-        assert await page.run(TEXT) == "".join(f"{word}\n" for word in WORDS)
+        assert await page.run(BLOCKS) == WORDS
         assert emulator.api_key not in await page.run("document.documentElement.outerHTML")
+
+
+@pytest.mark.parametrize(
+    ("steps", "blocks"),
+    [
+        pytest.param(
+            [
+                delta("Hel"),
+                delta("lo"),
+                text("Hello"),
+                text("Bye"),
+                text("Bye"),
+                tool_use("Bash"),
+                delta("."),
+                delta("."),
+            ],
+            ["Hello", "Bye", "Bye", "→ Bash", ".."],
+            id="blocks",
+        ),
+        pytest.param([result("Done.")], ["Done."], id="a result alone"),
+    ],
+)
+async def test_a_page_shows_the_text_as_the_agent_wrote_it(
+    emulator: Emulator, proxy: CuttingProxy, tmp_path: Path, steps: list[Step], blocks: list[str]
+) -> None:
+    """Pieces are joined, blocks are apart, and nothing is shown twice."""
+    emulator.script(*steps)
+    async with AsyncRebyte() as client:
+        task = await client.tasks.create("x")
+    async with open_live_page(f"{proxy.url}/#{task.id}", tmp_path) as page:
+        await page.wait_for(f"{STATE} === 'completed'")
+        assert await page.run(BLOCKS) == blocks
 
 
 async def test_a_page_starts_a_task_and_answers_its_question(
