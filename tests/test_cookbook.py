@@ -108,6 +108,7 @@ def test_nightly_batch(emulator: Emulator, tmp_path: Path) -> None:
         rows.seek(rows.seek(0, os.SEEK_END) - 1)
         rows.truncate()
         rows.write(",c,It burns\n")
+    assert run(tmp_path, environment(emulator), *command[:-1]).stderr.endswith("nightly.py ROWS JOURNAL OUTCOMES\n")
     for _ in range(2):
         done = run(tmp_path, environment(emulator), *command)
         assert done.stdout == "3 rows have ended, 1 of them not well\n"
@@ -136,7 +137,7 @@ def test_webhook_worker(emulator: Emulator, tmp_path: Path) -> None:
 
 @SIGNALS
 def test_chat(emulator: Emulator, tmp_path: Path) -> None:
-    """A chat has several turns, each answered with the text of its own turn."""
+    """A chat has several turns, each answered with the text of its own turn; what users do wrong is a 4xx."""
     take("chat.md", tmp_path)
     emulator.script(text("Hello"), text("there"), prompt="Say hello")
     emulator.script(text("Bye"), prompt="Say goodbye")
@@ -148,11 +149,14 @@ def test_chat(emulator: Emulator, tmp_path: Path) -> None:
         assert ask(next_turn, b'{"text": "Say goodbye"}', content_type="application/json") == b"Bye"
         with pytest.raises(HTTPError, match="400"):
             ask(url, b'{"text": " "}', content_type="application/json")
+        unknown = Request(f"{url}/unknown", b'{"text": "Hello?"}', {"Content-Type": "application/json"})
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(unknown, timeout=LIMIT)
 
 
 @SHELL
 def test_a_check_in_ci(emulator: Emulator, tmp_path: Path) -> None:
-    """The agent gets the change, its final result becomes a file, and its failure the exit code."""
+    """The agent gets the change, its final result becomes a file, its failure the exit code; no change, no task."""
     take("ci.md", tmp_path)
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
@@ -169,6 +173,8 @@ def test_a_check_in_ci(emulator: Emulator, tmp_path: Path) -> None:
     assert "+# a change" in request.json()["prompt"]
     emulator.script(text("Hm."), fail("no disk left"))
     assert run(tmp_path, env, "sh", "review.sh").returncode == 3
+    assert run(tmp_path, env | {"BASE": "unknown"}, "sh", "review.sh").returncode == 128  # that of git
+    assert len(emulator.tasks) == 2
 
 
 def test_every_program_is_tested() -> None:
