@@ -65,5 +65,7 @@ async def report(_: Request, error: RebyteError) -> Response:
     """Respond with the errors of the client, and without their details where they are the service's."""
     if isinstance(error, InvalidRequestError):
         return JSONResponse({"message": str(error)}, status_code=400)
-    is_of_user = isinstance(error, NotFoundError | ConflictError)  # no such task; no question that waits
-    return JSONResponse({"message": type(error).__name__}, status_code=error.status if is_of_user else 502)
+    message = {"message": type(error).__name__}
+    if isinstance(error, NotFoundError | ConflictError):  # no such task; no question that waits
+        return JSONResponse(message, status_code=error.status)
+    return JSONResponse(message, status_code=502)
