@@ -26,6 +26,7 @@ AVOIDED = re.compile(r"\b(whoever|nobody|told|stands|so many|bears?|mend(s|ed|in
 PUBLIC = (
     "rebyte_async",
     "rebyte_async.batch",
+    "rebyte_async.batch.ray",
     "rebyte_async.emulator",
     "rebyte_async.emulator.faults",
     "rebyte_async.emulator.script",

@@ -25,6 +25,7 @@ HOMES = (
     "rebyte_async.otel",
     "rebyte_async.batch",
     "rebyte_async.batch.journal",
+    "rebyte_async.batch.ray",
     "rebyte_async.webhooks",
     "rebyte_async.emulator.script",
     "rebyte_async.emulator.faults",

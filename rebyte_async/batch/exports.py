@@ -21,7 +21,7 @@ from rebyte_async.types.values import to_json_value, write_json
 __all__ = ["write_outcomes"]
 
 ExportFormat: TypeAlias = Literal["csv", "jsonl"]
-_FIELDS = tuple(each.name for each in fields(BatchOutcome) if each.name != "metadata")
+FIELDS = tuple(each.name for each in fields(BatchOutcome) if each.name != "metadata")
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """How a cell begins that a spreadsheet may take for a formula (OWASP, CSV injection), or that looks guarded already."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
@@ -75,11 +75,11 @@ def format_outcomes(
         return
     with reader.snapshot():  # the heading has to be that of the rows
         names = dict.fromkeys(name for outcome in _outcomes(reader, statuses) for name in outcome.metadata)
-        yield _to_line([*_FIELDS, *_name_columns(names)], guard=guard_formulas)
+        yield _to_line([*FIELDS, *name_columns(names)], guard=guard_formulas)
         for outcome in _outcomes(reader, statuses):
             document = to_document(outcome)
             metadata = document["metadata"]
-            cells = [*(document[name] for name in _FIELDS), *(metadata.get(name) for name in names)]
+            cells = [*(document[name] for name in FIELDS), *(metadata.get(name) for name in names)]
             yield _to_line(cells, guard=guard_formulas)
 
 
@@ -88,13 +88,13 @@ def _outcomes(reader: JournalReader, statuses: Collection[str] | None) -> Iterat
     return (outcome for item in items if (outcome := item.outcome) is not None)
 
 
-def _name_columns(names: Iterable[str]) -> list[str]:
+def name_columns(names: Iterable[str]) -> list[str]:
     """Return names for columns of metadata that differ from those of the fields, and from each other."""
-    taken = {*_FIELDS, *names}
+    taken = {*FIELDS, *names}
     columns: list[str] = []
     for name in names:
         column = name
-        while name in _FIELDS and column in taken:
+        while name in FIELDS and column in taken:
             column = f"metadata.{column}"
         taken.add(column)
         columns.append(column)
@@ -123,7 +123,7 @@ def guard_cell(text: str) -> str:
 
 def to_document(outcome: BatchOutcome) -> dict[str, Any]:
     """Return an outcome as JSON's types, under the names of its fields."""
-    document: Mapping[str, Any] = {name: getattr(outcome, name) for name in (*_FIELDS, "metadata")}
+    document: Mapping[str, Any] = {name: getattr(outcome, name) for name in (*FIELDS, "metadata")}
     converted: dict[str, Any] = to_json_value(document)
     return converted
 

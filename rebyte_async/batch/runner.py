@@ -68,6 +68,8 @@ class BatchRun:
             a receiver of the application's own. The next run continues, and makes nothing twice.
     """
 
+    _task: asyncio.Task[None] | None = None  # here too, for `__del__` of what couldn't be made
+
     def __init__(
         self,
         settings: Settings,
@@ -80,7 +82,6 @@ class BatchRun:
         self._begin: Callable[[OutcomeQueue], RunProcess] | None = begin
         self._outcomes = OutcomeQueue(2 * settings.concurrency + settings.tuning.unread_outcomes, ordered)
         self._process: RunProcess | None = None
-        self._task: asyncio.Task[None] | None = None
         self._is_over = False
 
     @property
@@ -152,8 +153,12 @@ class BatchRun:
         self._task.get_loop().call_soon_threadsafe(self._process.stop)
 
 
+def check_client(client: object) -> None:
+    if not isinstance(client, AsyncRebyte):
+        raise ConfigurationError(f"client must be an AsyncRebyte, not {type(client).__name__}")
+
+
 def make_settings(
-    client: AsyncRebyte,
     *,
     concurrency: int,
     max_new_tasks: int | None = None,
@@ -162,7 +167,7 @@ def make_settings(
     cancel_remote: bool,
     max_streams: int,
     workspaces: int | Sequence[str] | None = None,
-    receiver: TaskCompletionHints | None,
+    receiver: TaskCompletionHints | None = None,
     tuning: Tuning | None,
 ) -> Settings:
     """Check the arguments of a runner or a worker.
@@ -170,8 +175,6 @@ def make_settings(
     Raises:
         ConfigurationError: One of them can't be right.
     """
-    if not isinstance(client, AsyncRebyte):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ConfigurationError(f"client must be an AsyncRebyte, not {type(client).__name__}")
     if on_ambiguous not in ("reconcile", "report"):
         raise ConfigurationError(f"on_ambiguous must be 'reconcile' or 'report', not {on_ambiguous!r:.80}")
     if receiver is not None and not callable(getattr(receiver, "ended", None)):
@@ -239,11 +242,11 @@ class BatchRunner:
         receiver: TaskCompletionHints | None = None,
         _tuning: Tuning | None = None,
     ) -> None:
+        check_client(client)
         store_at(journal)  # checks the path
         self._client = client
         self._journal = journal
         self._settings = make_settings(
-            client,
             concurrency=concurrency,
             max_new_tasks=max_new_tasks,
             on_ambiguous=on_ambiguous,

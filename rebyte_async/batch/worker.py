@@ -20,7 +20,7 @@ from rebyte_async.batch.journal.store import JournalLostError, ShardedStore
 from rebyte_async.batch.limits import StoppedError, StopSignal
 from rebyte_async.batch.outcomes import OutcomeQueue
 from rebyte_async.batch.progress import BatchProgress
-from rebyte_async.batch.runner import BatchRun, make_settings
+from rebyte_async.batch.runner import BatchRun, check_client, make_settings
 from rebyte_async.batch.scheduler import Scheduler
 from rebyte_async.batch.settings import Settings, Tuning
 from rebyte_async.batch.shards import ShardedItems
@@ -73,10 +73,10 @@ class BatchWorker:
         receiver: TaskCompletionHints | None = None,
         _tuning: Tuning | None = None,
     ) -> None:
+        check_client(client)
         if not isinstance(journal, PostgresJournal):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigurationError(f"journal must be a PostgresJournal, not {type(journal).__name__}")
         settings = make_settings(
-            client,
             concurrency=concurrency,
             on_ambiguous=on_ambiguous,
             reconcile_settle=reconcile_settle,

@@ -83,6 +83,14 @@ class PostgresJournal:
         """Open the batch for reading. It blocks."""
         return self.import_module("source").Source(self)
 
+    def has_password(self) -> bool:
+        """Return whether the DSN itself has a secret in it.
+
+        Raises:
+            JournalError: It can't be read.
+        """
+        return bool(self.import_module("session").has_password(self.dsn))
+
     def import_module(self, name: str) -> Any:
         """Import a module that knows PostgreSQL.
 

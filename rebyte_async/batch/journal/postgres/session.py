@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import psycopg
 from attrs import define, evolve, field, frozen
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from rebyte_async.batch.journal.postgres import schema
 from rebyte_async.batch.journal.records import ItemChange, ItemRecord
@@ -95,6 +95,14 @@ def connect(dsn: str, *, session_timeout: float | None = None, name: str = "") -
         connection.close()
         raise
     return connection
+
+
+def has_password(dsn: str) -> bool:
+    """Return whether a DSN has a password in it; raise JournalError if it can't be read."""
+    try:
+        return not conninfo_to_dict(dsn).keys().isdisjoint({"password", "sslpassword"})
+    except psycopg.Error:
+        raise JournalError(_UNREADABLE_DSN) from None  # whose error may show it
 
 
 def _check_server(connection: psycopg.Connection[Any]) -> None:
