@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from rebyte_async import AsyncRebyte, errors
-from rebyte_async.batch import BatchItem, Journal, PostgresJournal, load_items
+from rebyte_async.batch import BatchItem, Journal, PostgresJournal, load_items, read_journal
 from rebyte_async.batch.items import prompt_hash, to_new_item
 from rebyte_async.batch.journal import ItemRecord, NewItem, store_at
 from rebyte_async.batch.journal.postgres import schema
@@ -21,7 +23,14 @@ from rebyte_async.batch.journal.postgres.journal import shard_of
 from rebyte_async.batch.journal.postgres.opening import Access, open_session
 from rebyte_async.emulator import Emulator
 from support.batches import creates, items, outcomes_of, runner_of
+from support.cutting_proxy import CuttingProxy
 from support.postgres import Postgres, psql
+
+END_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE application_name = 'rebyte-async batch' AND datname = current_database()"
+)
+"""Ends the sessions that have the batch of a database open."""
 
 
 async def test_a_batch_in_a_database_runs_once(client: AsyncRebyte, emulator: Emulator, postgres: Postgres) -> None:
@@ -228,8 +237,7 @@ async def test_a_session_that_ended_writes_nothing(postgres: Postgres) -> None:
     store = store_at(journal)
     await store.open(None)
     run = await store.begin_run(started_at=1.0, pid=1)
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rebyte-async batch'"
-    await asyncio.to_thread(psql, journal.dsn, end)
+    await asyncio.to_thread(psql, journal.dsn, END_SESSIONS)
     for _ in range(2):
         with pytest.raises(errors.JournalError, match="can't write the batch 'batch'"):
             await store.accept_items([to_new_item(BatchItem("a", "Do"))], run)
@@ -296,3 +304,80 @@ async def test_items_are_found_by_indexes_before_their_table_is_analyzed(postgre
     for (_, _, index), plan in zip(statements, await asyncio.to_thread(explain), strict=True):
         assert index in plan, plan
         assert "Seq Scan on items" not in plan, plan
+
+
+class Pooler(CuttingProxy):
+    """A proxy that gives sessions numbers of its own, as PgBouncer does."""
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None) -> None:
+        changed = asyncio.StreamReader()
+
+        async def change() -> None:
+            while data := await reader.read(65536):
+                begin = data.find(b"K\0\0\0\x0c")  # the message that has the number of the session
+                if begin >= 0:
+                    data = data[: begin + 5] + b"\0\0\0\x07" + data[begin + 9 :]
+                changed.feed_data(data)
+            changed.feed_eof()
+
+        changing = asyncio.ensure_future(change())
+        await super()._pass(changed, writer, limit)
+        changing.cancel()
+
+
+async def test_a_pooler_is_refused(client: AsyncRebyte, emulator: Emulator, postgres: Postgres) -> None:
+    """Behind a pooler a statement may get another session than that which has the locks."""
+    async with Pooler(postgres.socket) as pooler:
+        port = pooler.url.rpartition(":")[2]
+        journal = PostgresJournal(make_conninfo(postgres.make_database(), host="127.0.0.1", port=port), batch="batch")
+        with pytest.raises(errors.JournalError, match="behind a pooler such as PgBouncer"):
+            await outcomes_of(runner_of(client, journal=journal), items(1))
+    assert creates(emulator) == 0
+
+
+async def test_a_load_whose_session_ends_loads_nothing(postgres: Postgres) -> None:
+    """The error says what happened, and the load can be made again."""
+    journal = postgres.make_journal()
+    await load_items(items(1), journal)
+
+    def supply() -> Iterator[BatchItem]:
+        yield from items(3_000)
+        psql(journal.dsn, END_SESSIONS)
+        yield BatchItem("last", "Do more")
+
+    with pytest.raises(errors.JournalError, match="can't use the database of the journal"):
+        await load_items(supply(), journal)
+    assert await asyncio.to_thread(psql, journal.dsn, "SELECT count(*) FROM rebyte_async.items") == [(1,)]
+
+
+async def test_a_reader_whose_session_ends_raises(postgres: Postgres) -> None:
+    """A reader raises the error of a journal, also when it is closed afterwards."""
+    journal = postgres.make_journal()
+    await load_items(items(3), journal)
+
+    def read() -> None:
+        with read_journal(journal) as reader:
+            assert (reader.path, reader.name, reader.total, reader.base_url) == (None, "batch 'batch'", None, "")
+            with pytest.raises(errors.JournalError, match="can't use the database"), reader.snapshot():
+                psql(journal.dsn, END_SESSIONS)
+                reader.counts()
+
+    await asyncio.to_thread(read)
+
+
+_WITHOUT = """
+import sys
+sys.modules["psycopg"] = None
+from rebyte_async.batch import PostgresJournal, read_journal
+try:
+    read_journal(PostgresJournal("postgresql://db/x", batch="batch"))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_the_extra_is_named() -> None:
+    """Naming a journal needs no driver; opening it says how to get one."""
+    done = subprocess.run([sys.executable, "-c", _WITHOUT], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ConfigurationError ")
+    assert "pip install 'rebyte-async[postgres]'" in done.stdout

@@ -6,12 +6,14 @@ import json
 import re
 from pathlib import Path
 
+import anyio
 import pytest
 from cli.inline import run_inline
-from cli.process import environment
+from cli.process import Finished, environment, run_command
 from psycopg.conninfo import conninfo_to_dict
 
-from rebyte_async.emulator import Emulator, fail, init
+from rebyte_async.cli.batch_journal import hide_passwords
+from rebyte_async.emulator import Emulator, fail, init, pause, text
 from support.postgres import Postgres
 
 BATCH = ("--batch", "nightly")
@@ -139,3 +141,42 @@ def test_a_database_without_the_batch(
     assert found.err.startswith(message)
     assert "s3cret" not in found.err
     assert len(rebyte_emulator.log) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("postgresql://user:s3cret@db.internal/x", "postgresql://user:…@db.internal/x"),
+        ("postgres://:s3cret@/x?host=/run", "postgres://:…@/x?host=/run"),
+        ("postgresql://db/x?sslmode=require&password=s3cret", "postgresql://db/x?sslmode=require&password=…"),
+        ("postgresql://user:s3@cret@db:5433/x?password=more", "postgresql://user:…@db:5433/x?password=…"),
+        ("postgresql://user@db/x", "postgresql://user@db/x"),
+        ("items:a@b.jsonl", "items:a@b.jsonl"),
+    ],
+)
+def test_passwords_are_hidden(given: str, shown: str) -> None:
+    """What the command says to type next has all of a URI but its passwords."""
+    assert list(hide_passwords(["batch", given])) == ["batch", shown]
+
+
+async def test_workers_of_two_homes_share_a_batch(rebyte_emulator: Emulator, tmp_path: Path, uri: str) -> None:
+    """Workers have nothing in common but the URI of the database, as on two machines."""
+    items = write_items(tmp_path / "items.jsonl", *(f"Do {number}" for number in range(40)))
+    rebyte_emulator.script(text("a"), pause(0.2), text("b"), times=None)
+    load = ("batch", "load", items, "--journal", uri, *BATCH)
+    assert (await run_command(*load, env=environment(rebyte_emulator))).code == 0
+    workers: list[Finished] = []
+
+    async def work(number: int) -> None:
+        home = tmp_path / f"home{number}"
+        home.mkdir()
+        env = environment(rebyte_emulator) | {"HOME": str(home), "TMPDIR": str(home)}
+        command = ("batch", "work", "--journal", uri, *BATCH, "--concurrency", "4")
+        workers.append(await run_command(*command, env=env))
+
+    async with anyio.create_task_group() as group:
+        for number in range(2):
+            group.start_soon(work, number)
+    assert [worker.code for worker in workers] == [0, 0]
+    ended = [int(found[1]) for worker in workers if (found := re.search(r"(\d+) completed", worker.err))]
+    assert sum(ended) == 40 == len(rebyte_emulator.tasks)
