@@ -65,11 +65,11 @@ def demo(*, fast: bool, style: str | None) -> int:
 def emulator(*, host: str, port: int, scripts: tuple[Path, ...], faults: tuple[str, ...], **options: Any) -> int:
     """Run the API's emulator on this machine until Ctrl-C: no key, no network, no cost."""
     from rebyte_async.emulator import ScriptError  # noqa: PLC0415 - likewise
-    from rebyte_async.emulator.__main__ import serve  # noqa: PLC0415 - likewise
+    from rebyte_async.emulator.__main__ import explain_listening, serve  # noqa: PLC0415 - likewise
     from rebyte_async.emulator.document import load_documents  # noqa: PLC0415 - likewise
 
     def failed(error: RebyteError | OSError) -> int:
-        print_error(f"can't listen on {host}:{port}: {getattr(error, 'strerror', None) or error}")
+        print_error(explain_listening(error, host, port))
         return Exit.OTHER
 
     try:

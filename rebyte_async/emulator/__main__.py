@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import signal
 import sys
 from collections.abc import Generator, Sequence
@@ -91,9 +92,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - it is a command's output
         return _EXIT_USAGE
     except OSError as error:
-        print(f"error: can't listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        print(f"error: {explain_listening(error, options.host, options.port)}", file=sys.stderr)  # noqa: T201 - likewise
         return _EXIT_CANNOT_LISTEN
     return 0
+
+
+def explain_listening(error: Exception, host: str, port: int) -> str:
+    """Say why the emulator couldn't listen, and what to do where the port is taken."""
+    text = f"can't listen on {host}:{port}: {getattr(error, 'strerror', None) or error}"
+    return f"{text}; --port 0 takes a free one" if getattr(error, "errno", None) == errno.EADDRINUSE else text
 
 
 def _make_parser() -> argparse.ArgumentParser:

@@ -62,7 +62,8 @@ class Verification:
         valid = [hashlib.sha256(secret).digest() for secret in self.secrets]
         matches = [hmac.compare_digest(*pair) for pair in itertools.product(digests, valid)]
         if not any(matches):
-            raise SignatureMismatchError(f"{self.scheme.secret_header} is not the secret")
+            header = self.scheme.secret_header
+            raise SignatureMismatchError(f"{header} is not the secret: a webhook keeps the one it was registered with")
 
     def check_timestamp(self, headers: Headers, now: float) -> None:
         """Check the time. A signature needs one; without a signature it counts if it is there and readable."""

@@ -210,6 +210,7 @@ async def test_emulator_on_a_port_that_is_taken() -> None:
         finished = await run_command("emulator", "--port", port, env=environment())
     assert (finished.code, finished.out) == (1, "")
     assert f"error: can't listen on 127.0.0.1:{port}:" in finished.err
+    assert finished.err.endswith("; --port 0 takes a free one\n")
 
 
 async def test_output_without_a_reader() -> None:

@@ -65,7 +65,17 @@ def test_a_taken_port_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -> No
 
     out, err = capsys.readouterr()
     assert (status, out) == (1, "")
-    assert re.fullmatch(r"error: can't listen on 127\.0\.0\.1:\d+: .*address already in use.*\n", err)
+    assert re.fullmatch(
+        r"error: can't listen on 127\.0\.0\.1:\d+: .*address already in use.*; --port 0 takes a free one\n", err
+    )
+
+
+def test_an_address_of_another_machine_is_a_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where another port wouldn't help, the command suggests none."""
+    assert main(["--host", "192.0.2.1"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: can't listen on 192.0.2.1:8787: ")
+    assert "--port" not in err
 
 
 @pytest.mark.parametrize("port", ["-1", "70000", "http"])

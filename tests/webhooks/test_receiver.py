@@ -414,7 +414,7 @@ async def test_each_kind_of_delivery_has_its_status(caplog: pytest.LogCaptureFix
     assert isinstance(unreadable.error, WebhookPayloadError)
     stats = receiver.stats()
     assert (stats.forged, stats.unreadable, stats.too_large, stats.refused, stats.accepted) == (1, 1, 1, 1, 0)
-    assert "refused: X-Webhook-Secret is not the secret" in caplog.text
+    assert "refused: X-Webhook-Secret is not the secret: a webhook keeps" in caplog.text
     assert "genuine delivery can't be read: the body is no JSON" in caplog.text
     assert SECRET not in caplog.text
     assert "forgers" not in caplog.text
