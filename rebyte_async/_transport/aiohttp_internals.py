@@ -242,8 +242,20 @@ class _LeanReading:
         buffer.clear()
         self._size = 0
         if self._protocol._reading_paused:  # noqa: SLF001 - the reason for this module
-            self._protocol.resume_reading()
+            _resume_reading(self._protocol)
         return data
+
+
+def _resume_reading(protocol: Any) -> None:
+    """Resume a connection that was paused for its unread body, and have its parser know.
+
+    aiohttp's parser in Python doesn't, where the pause began with the last byte of a chunk: it would put aside what
+    comes next until there is more, or for good if the server then closes (seen in 3.14.5).
+    """
+    body_parser = getattr(getattr(protocol, "_parser", None), "_payload_parser", None)
+    if body_parser is not None:
+        body_parser._paused = False  # noqa: SLF001 - the reason for this module
+    protocol.resume_reading()
 
 
 def has_unread_bytes(content: Any) -> bool:

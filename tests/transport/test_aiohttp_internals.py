@@ -60,6 +60,7 @@ PARTS: dict[str, Callable[[Live], object]] = {
     "StreamReader._high_water_chunks": lambda live: isinstance(live.content._high_water_chunks, int),
     "StreamReader._size": lambda live: live.content._size == len(b"first"),
     "StreamReader.__slots__": lambda live: " ".join(sorted(type(live.content).__slots__)) == internals._READER_PARTS,
+    "BaseProtocol._parser": lambda live: callable(live.response.connection.protocol._parser.pause_reading),
     "BaseProtocol._reading_paused": lambda live: live.response.connection.protocol._reading_paused is False,
     "StreamReader.total_bytes": lambda live: live.content.total_bytes == len(b"first"),
     "StreamReader.exception": lambda live: live.content.exception() is None,
@@ -160,6 +161,32 @@ async def test_a_lean_reader_fails_with_its_connection(live: Live) -> None:
         await waiting
     with pytest.raises(aiohttp.ClientError):
         await live.content.readany()
+
+
+@pytest.mark.parametrize("parser", [aiohttp.http.HttpResponseParser, aiohttp.http_parser.HttpResponseParserPy])
+@pytest.mark.parametrize("sizes", [[33, 1], [20, 20], [20, 20, 20], [65, 1, 65]])
+async def test_a_lean_reader_gets_what_comes_after_a_pause(parser: Any, sizes: list[int]) -> None:
+    """Wherever in the chunks the unread bytes become too many, with aiohttp's parser in C and the one in Python."""
+    loop = asyncio.get_running_loop()
+    protocol: Any = aiohttp.client_proto.ResponseHandler(loop)
+    protocol.connection_made(asyncio.Transport())
+    protocol._parser = parser(protocol, loop, 16 * 1024, response_with_body=True, auto_decompress=False)
+    protocol.data_received(stream_head())
+    _, content = await protocol.read()
+    internals.read_leanly(content)
+    pieces = [b"%d" % index * size * 1024 for index, size in enumerate(sizes)]
+    for piece in pieces:
+        protocol.data_received(chunk(piece))
+    expected = b"".join(pieces)
+    while expected:
+        data = await content.readany()
+        assert expected.startswith(data)
+        expected = expected.removeprefix(data)
+    protocol.data_received(chunk(b"next"))
+    async with asyncio.timeout(5):
+        assert await content.readany() == b"next"
+    protocol.data_received(chunk(b""))
+    assert await content.readany() == b""
 
 
 @pytest.mark.parametrize("unknown", ["parts", "timer", "offset"])
