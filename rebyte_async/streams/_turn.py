@@ -69,8 +69,8 @@ class TurnState:
     flow: Callable[[], Awaitable[bytes]] | None = field(default=None, init=False)
     """How the next bytes are read while the connection brings events and nothing else is due; None otherwise.
 
-    The reader sets it. A done frame, another turn, events to inject, each step of the reader, and a disconnect clear
-    it.
+    The reader sets it. A done frame, another turn, events to inject, an event that is withheld, which a silence
+    releases, each step of the reader, and a disconnect clear it.
     """
     frames: list[Frame] = field(default=NO_FRAMES, init=False)
     """Received and not yet decoded, the first of them last: a list is popped quickest at its end."""
@@ -163,6 +163,9 @@ class TurnState:
             self._note_delegation(event)
         if is_new:
             return self._deliver(event, sub_prompt)
+        self._open_deltas = None  # a repeated call may have ended the tail
+        if delivered.is_withholding:
+            self.flow = None
         self._inject_released(delivered, sub_prompt)
         return None
 

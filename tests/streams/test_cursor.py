@@ -164,6 +164,26 @@ async def test_a_replay_that_pauses_is_over(caplog: pytest.LogCaptureFixture) ->
     assert "3 events may come again" in caplog.text
 
 
+async def test_a_replay_of_a_sub_prompt_that_pauses_is_over() -> None:
+    """Its events aren't withheld for longer either, where the turn's own are known again before they come."""
+
+    class Beating(FakeSource):
+        async def read(self) -> bytes:
+            await asyncio.sleep(0)
+            if len(self._chunks) == 1:
+                self.skipped.slept.append(2)
+                return b": beat\n\n"
+            return await super().read()
+
+        read_raw = read
+
+    call = tool_use(1, subPromptId="s1")
+    after = await cursor_after([call, text(1, "gone", prompt="s1")])
+    source = Beating([[call, text(2, "own"), text(2, "of the sub-prompt", prompt="s1"), end_with("")]])
+    async with TaskEventStream(source, idle_timeout=900, after=after) as stream, asyncio.timeout(5):
+        assert [(await anext(stream)).payload["content"] for _ in range(2)] == ["own", "of the sub-prompt"]
+
+
 async def test_a_replay_that_is_cut_begins_anew() -> None:
     """While it is open what was delivered, the turn is read from its start again; nothing is counted twice."""
     after = await cursor_after(keyed("a", "b", "c"))

@@ -140,6 +140,9 @@ def follow(documents: list[dict[str, Any]], restarts: set[int], *, quick: bool) 
 @given(ROWS, st.sets(st.integers(0, 30), max_size=2))
 @example([("delta", 1, "both", "p"), ("delta", 2, "both", "p")], {1})  # the first of a new connection
 @example([("call", 5, "both", "p"), ("delta", 3, "both", "p"), ("delta", 6, "both", "p")], set())  # late, before a call
+@example(
+    [*[("delta", n, "number", "p") for n in (1, 1, 5)], ("call", 0, "number", "p"), ("delta", 6, "both", "p")], {1}
+)
 @example([(kind, number, "both", "p") for number, kind in enumerate(["delta", "thinking", "empty", "delta"], 1)], set())
 def test_a_delta_that_takes_the_short_way_is_the_same(
     rows: list[tuple[str, int, str, str | None]], restarts: set[int]
