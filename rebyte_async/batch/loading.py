@@ -12,6 +12,7 @@ from rebyte_async.batch.intake import check_item, locate
 from rebyte_async.batch.items import BatchItem
 from rebyte_async.batch.journal import NewItem
 from rebyte_async.batch.journal.postgres import PostgresJournal
+from rebyte_async.batch.journal.postgres.parts import make_loader
 from rebyte_async.errors import BatchError, ConfigurationError, InvalidRequestError
 
 _PER_COPY = 2_000
@@ -48,7 +49,7 @@ async def load_items(
     for name, limit in (("max_new_tasks", max_new_tasks), ("max_open", max_open)):
         if limit is not None:
             count(name, limit, minimum=0 if name == "max_new_tasks" else 1, error=ConfigurationError)
-    loader = await asyncio.to_thread(journal.make_loader)
+    loader = await asyncio.to_thread(make_loader, journal)
     try:
         async with aclosing(_read(items)) as parts:
             async for part in parts:

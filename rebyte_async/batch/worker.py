@@ -16,6 +16,7 @@ from rebyte_async._transport.throttle import ClientThrottle
 from rebyte_async.batch.context import Outage, RunContext
 from rebyte_async.batch.journal import RunJournal
 from rebyte_async.batch.journal.postgres import PostgresJournal
+from rebyte_async.batch.journal.postgres.parts import check_driver, make_worker_store
 from rebyte_async.batch.journal.store import JournalLostError, ShardedStore
 from rebyte_async.batch.limits import StoppedError, StopSignal
 from rebyte_async.batch.outcomes import OutcomeQueue
@@ -85,7 +86,7 @@ class BatchWorker:
             receiver=receiver,
             tuning=_tuning,
         )
-        journal.import_module("store")  # checks the extra
+        check_driver()
         self._client = client
         self._journal = journal
         self._settings = evolve(settings, is_shared=True)
@@ -142,7 +143,7 @@ class _Worker:
 
     async def _run_session(self) -> BaseException | None:
         """Claim and run shards for as long as the session lasts, and return the error that ended it."""
-        store = self._journal.make_worker_store(self._settings.tuning.session_timeout)
+        store = make_worker_store(self._journal, self._settings.tuning.session_timeout)
         journal = RunJournal(store, base_url=str(self._transport.base_url))
         context = RunContext(self._client, self._transport, self._settings, journal)
         self._scheduler = Scheduler(context, self._outcomes, partial(ShardedItems, store=store))

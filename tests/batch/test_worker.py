@@ -15,6 +15,7 @@ from attrs import evolve
 from rebyte_async import AsyncRebyte, __version__
 from rebyte_async._clock import Time
 from rebyte_async.batch import BatchItem, BatchOutcome, BatchWorker, Journal, PostgresJournal, load_items
+from rebyte_async.batch.journal.postgres.parts import make_worker_store
 from rebyte_async.batch.journal.store import ShardedStore
 from rebyte_async.emulator import Drop, Emulator, Match, Status, Turn, hold
 from rebyte_async.emulator import text as says
@@ -119,7 +120,7 @@ async def test_a_429_pauses_all_workers(client: AsyncRebyte, emulator: Emulator,
     """The pause that one worker is asked for holds the calls of the others back too."""
     journal = postgres.make_journal()
     await load_items(items(4), journal)
-    stores: list[ShardedStore] = [journal.make_worker_store(30) for _ in range(2)]
+    stores: list[ShardedStore] = [make_worker_store(journal, 30) for _ in range(2)]
     heard: list[tuple[int, float]] = []
     came = asyncio.Event()
     for number, store in enumerate(stores):
@@ -191,7 +192,7 @@ async def test_a_worker_of_another_version_is_refused(
     """While workers of one version are at work, one of another is refused; the first of a new version is recorded."""
     journal = postgres.make_journal()
     await load_items(items(1), journal)
-    store: ShardedStore = journal.make_worker_store(30)
+    store: ShardedStore = make_worker_store(journal, 30)
     await store.open(None)
     set_version = "UPDATE rebyte_async.batches SET sdk_version = '0.0.9'"
     await asyncio.to_thread(psql, journal.dsn, set_version)
@@ -240,7 +241,7 @@ async def test_a_whole_batch_and_its_workers_exclude_each_other(client: AsyncReb
     async with Journal(journal):
         with pytest.raises(JournalBusyError, match="in use by a run that has it alone"):
             await work(worker_of(client, journal))
-    store: ShardedStore = journal.make_worker_store(30)
+    store: ShardedStore = make_worker_store(journal, 30)
     await store.open(None)
     with pytest.raises(JournalBusyError):
         await Journal(journal).open()
@@ -301,26 +302,18 @@ async def test_a_create_is_not_sent_long_after_its_intent(emulator: Emulator, po
     """A worker that stood still between an intent and its create doesn't send it, but records another intent first."""
     journal = postgres.make_journal()
     await load_items(items(3), journal)
-    behind = [0.0]
-    clock = Time(wall=lambda: time.time() + behind[0])
+    ahead = 0.0
 
-    class Late(PostgresJournal):
-        def make_worker_store(self, session_timeout: float) -> Any:
-            store = super().make_worker_store(session_timeout)
-            update_items = store.update_items
-
-            async def update(records: Any, change: Any) -> None:
-                await update_items(records, change)
-                if change.get("state") == "creating" and behind[0] < 60:
-                    behind[0] += 20
-
-            store.update_items = update
-            return store
+    def read_calendar() -> float:
+        """Jump on by 20 seconds whenever it is read, for the first ten times."""
+        nonlocal ahead
+        ahead = min(ahead + 20, 200)
+        return time.time() + ahead
 
     emulator.add_key(KEY)
-    async with client_of(emulator.url, _time=clock) as late:
-        worker = worker_of(late, Late(journal.dsn, batch=journal.batch), tuning={"send_timeout": 10}, concurrency=1)
-        found = await work(worker)
+    async with client_of(emulator.url, _time=Time(wall=read_calendar)) as late:
+        found = await work(worker_of(late, journal, tuning={"send_timeout": 10}, concurrency=1))
+    assert ahead == 200
     assert Counter((outcome.status, outcome.attempts) for outcome in found.values()) == {("completed", 1): 3}
     assert len(emulator.tasks) == 3
     bodies = [record.body for record in emulator.log.select("POST", "/tasks")]

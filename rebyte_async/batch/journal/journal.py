@@ -13,6 +13,7 @@ from attrs import define, evolve, field
 
 from rebyte_async.batch.evidence import Watermark
 from rebyte_async.batch.journal.postgres import PostgresJournal
+from rebyte_async.batch.journal.postgres.parts import make_store
 from rebyte_async.batch.journal.records import AgentComputerRecord, ItemChange, ItemRecord, NewItem, check_statuses
 from rebyte_async.batch.journal.sqlite import SqliteStore
 from rebyte_async.batch.journal.store import JournalStore
@@ -33,7 +34,7 @@ def store_at(place: JournalAt) -> JournalStore:
         ConfigurationError: There can be no journal at such a place.
     """
     if isinstance(place, PostgresJournal):
-        store: JournalStore = place.make_store()
+        store: JournalStore = make_store(place)
         return store
     return SqliteStore(place)
 

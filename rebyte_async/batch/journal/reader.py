@@ -23,6 +23,7 @@ from rebyte_async.batch.journal.file import BUSY_TIMEOUT, check_none_lost
 from rebyte_async.batch.journal.integrity import check_journal, translate_errors
 from rebyte_async.batch.journal.lock import read_note
 from rebyte_async.batch.journal.postgres import PostgresJournal
+from rebyte_async.batch.journal.postgres.parts import open_source
 from rebyte_async.batch.journal.records import time_of
 from rebyte_async.batch.outcomes import BatchOutcome, explain_end
 from rebyte_async.errors import JournalError
@@ -142,7 +143,7 @@ def read_journal(path: str | os.PathLike[str] | PostgresJournal) -> JournalReade
         ConfigurationError: The extra that the journal needs isn't installed.
     """
     if isinstance(path, PostgresJournal):
-        source: _Source = path.make_source()
+        source: _Source = open_source(path)
         return JournalReader(str(path), None, source)
     where = Path(path)
     with translate_errors(where):

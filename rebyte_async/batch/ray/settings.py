@@ -14,6 +14,7 @@ from attrs import field, frozen
 from rebyte_async._settings import RetryPolicy, Timeouts
 from rebyte_async._transport import parse_base_url
 from rebyte_async.batch.journal.postgres import PostgresJournal
+from rebyte_async.batch.journal.postgres.parts import has_password
 from rebyte_async.batch.worker import BatchWorker
 from rebyte_async.client import AsyncRebyte
 from rebyte_async.errors import ConfigurationError
@@ -134,7 +135,7 @@ class WorkerPlan:
         Raises:
             ConfigurationError: It has a secret in it, or something that can't be sent to another machine.
         """
-        if isinstance(self.journal, PostgresJournal) and self.journal.has_password():
+        if isinstance(self.journal, PostgresJournal) and has_password(self.journal):
             raise ConfigurationError(
                 "the dsn of the journal has a password, which would be in Ray's object store: give it by PGPASSWORD or "
                 "PGPASSFILE on each machine, or let journal be a function that returns the PostgresJournal"

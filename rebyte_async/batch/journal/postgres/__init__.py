@@ -1,4 +1,4 @@
-"""The journal of a batch in PostgreSQL. Only `journal` can be imported without its driver."""
+"""The journal of a batch in PostgreSQL. Only `journal` and `parts` can be imported without its driver."""
 
 from __future__ import annotations
 

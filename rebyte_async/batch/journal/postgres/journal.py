@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
-from typing import Any
 
 from attrs import field, frozen
 
@@ -65,44 +63,6 @@ class PostgresJournal:
 
     def __str__(self) -> str:
         return f"batch {self.batch!r}"
-
-    def make_store(self) -> Any:
-        """Return the store of a run that has the whole batch, not opened yet."""
-        return self.import_module("store").PostgresStore(self)
-
-    def make_worker_store(self, session_timeout: float) -> Any:
-        """Return the store of a worker, not opened yet. The server ends its session after some seconds of silence."""
-        module = self.import_module("store")
-        return module.PostgresStore(self, module.Access.WORKER, session_timeout=session_timeout)
-
-    def make_loader(self) -> Any:
-        """Begin to load items into the batch. It blocks."""
-        return self.import_module("loader").Loader(self)
-
-    def make_source(self) -> Any:
-        """Open the batch for reading. It blocks."""
-        return self.import_module("source").Source(self)
-
-    def has_password(self) -> bool:
-        """Return whether the DSN itself has a secret in it.
-
-        Raises:
-            JournalError: It can't be read.
-        """
-        return bool(self.import_module("session").has_password(self.dsn))
-
-    def import_module(self, name: str) -> Any:
-        """Import a module that knows PostgreSQL.
-
-        Raises:
-            ConfigurationError: The extra `postgres` isn't installed.
-        """
-        try:
-            return import_module(f"rebyte_async.batch.journal.postgres.{name}")
-        except ImportError as error:
-            raise ConfigurationError(
-                f"{error}; a journal in PostgreSQL needs an extra: pip install 'rebyte-async[postgres]'"
-            ) from error
 
 
 def shard_of(prompt_hash: bytes, shards: int) -> int:
