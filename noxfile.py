@@ -157,6 +157,9 @@ def package(session: nox.Session) -> None:
         inside = {name.partition("/")[2] for name in opened.getnames()}
     if missing := (files - inside) | (files - set(zipfile.ZipFile(wheel).namelist())):
         session.error(f"these files are not in what is published: {sorted(missing)}")
+    shown = zipfile.ZipFile(wheel).read(f"{wheel.name.rsplit('-', 3)[0]}.dist-info/METADATA").decode()
+    if links := re.findall(r"\]\((?!https://|#)[^)]*", shown):
+        session.error(f"these links lead nowhere on PyPI: {links}")
     for archive, extras in ((sdist, ""), (wheel, "[all]")):
         session.install("--force-reinstall", f"rebyte-async{extras} @ {archive.as_uri()}")
         session.run("python", "-c", "import rebyte_async; print(rebyte_async.__version__)", env=INSTALLED)
