@@ -13,6 +13,7 @@ from rebyte_async._transport import Transport
 from rebyte_async.batch.failures import is_transient
 from rebyte_async.batch.journal import RunJournal
 from rebyte_async.batch.limits import PromptLocks, StopSignal
+from rebyte_async.batch.progress import ProgressTracker
 from rebyte_async.batch.settings import Settings, Tuning
 from rebyte_async.client import AsyncRebyte
 from rebyte_async.errors import APIError, RebyteError
@@ -86,6 +87,7 @@ class RunContext:
         self.journal = journal
         self.stop = StopSignal()  # says that no further create may be sent
         self.locks = PromptLocks()
+        self.tracker = ProgressTracker(self.time, self.clock, settings.tuning.progress_window)
         self.outage = self.new_outage()  # shared by all uploads and creates: a success of any ends it
 
     def new_outage(self) -> Outage:

@@ -17,7 +17,6 @@ from rebyte_async.batch.journal import ItemRecord
 from rebyte_async.batch.journal.store import BatchBudgetError
 from rebyte_async.batch.limits import CreateBudget, StoppedError
 from rebyte_async.batch.outcomes import BatchOutcome, ItemEnd, explain_end
-from rebyte_async.batch.progress import ProgressTracker
 from rebyte_async.batch.reconciler import Reconciler
 from rebyte_async.batch.watcher import TaskWatcher
 from rebyte_async.errors import BatchError, JournalError, NotFoundError, RebyteError
@@ -40,7 +39,7 @@ class ItemRunner:
         if settings.workspaces is not None:
             self.pool = AgentComputerPool(context, settings.workspaces, self.reconciler.watermark.take)
         self.budget = CreateBudget(settings.max_new_tasks)
-        self.tracker = ProgressTracker(context.time, context.clock, tuning.progress_window)
+        self.tracker = context.tracker
         self._watcher = TaskWatcher(context.tasks, context.time, tuning, settings.max_streams, settings.receiver)
 
     async def start(self, item: BatchItem, record: ItemRecord) -> BatchOutcome | None:

@@ -92,6 +92,11 @@ class ProgressTracker:
     _began: float = field(default=Factory(lambda self: self.time.clock(), takes_self=True), init=False)
     _recent: deque[float] = field(factory=deque[float], init=False)  # when this run recorded outcomes
 
+    def begin_again(self) -> None:
+        """Forget the items without an outcome: another session takes them again."""
+        self.running.clear()
+        self.taken = self.outcomes.total()
+
     def count_recorded(self) -> None:
         self._recent.append(self.time.clock())
         self._forget_old()

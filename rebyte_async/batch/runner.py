@@ -283,9 +283,9 @@ class BatchRunner:
             total = _count("total", total, minimum=0)
         transport = self._client._transport  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this package
         journal = RunJournal(store_at(self._journal), base_url=str(transport.base_url))
-        context = RunContext(self._client, transport, self._settings, journal)
 
         def begin(outcomes: OutcomeQueue) -> Scheduler:
+            context = RunContext(self._client, transport, self._settings, journal)
             return Scheduler(context, outcomes, partial(GivenItems, reader=open_reader(items), total=total))
 
         return BatchRun(self._settings, begin, ordered=ordered, total=total)

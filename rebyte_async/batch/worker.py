@@ -20,7 +20,7 @@ from rebyte_async.batch.journal.postgres.parts import check_driver, make_worker_
 from rebyte_async.batch.journal.store import JournalLostError, ShardedStore
 from rebyte_async.batch.limits import StoppedError, StopSignal
 from rebyte_async.batch.outcomes import OutcomeQueue
-from rebyte_async.batch.progress import BatchProgress
+from rebyte_async.batch.progress import BatchProgress, ProgressTracker
 from rebyte_async.batch.runner import BatchRun, check_client, make_settings
 from rebyte_async.batch.scheduler import Scheduler
 from rebyte_async.batch.settings import Settings, Tuning
@@ -119,10 +119,15 @@ class _Worker:
         self._stop = StopSignal()
         self._is_known = False  # whether the batch was opened once
         self._scheduler: Scheduler | None = None
+        self._tracker: ProgressTracker | None = None  # that of all sessions
+        self._created = 0  # tasks that earlier sessions made
 
     @property
     def progress(self) -> BatchProgress:
-        return BatchProgress() if self._scheduler is None else self._scheduler.progress
+        if self._scheduler is None:
+            return BatchProgress()
+        progress = self._scheduler.progress
+        return evolve(progress, created=progress.created + self._created)
 
     def stop(self) -> None:
         self._stop.trigger()
@@ -146,6 +151,12 @@ class _Worker:
         store = make_worker_store(self._journal, self._settings.tuning.session_timeout)
         journal = RunJournal(store, base_url=str(self._transport.base_url))
         context = RunContext(self._client, self._transport, self._settings, journal)
+        if self._tracker is None or self._scheduler is None:
+            self._tracker = context.tracker
+        else:
+            self._created += self._scheduler.progress.created
+            self._tracker.begin_again()
+            context.tracker = self._tracker
         self._scheduler = Scheduler(context, self._outcomes, partial(ShardedItems, store=store))
         with self._sharing_pauses(store):
             await self._scheduler.run_once()

@@ -97,6 +97,8 @@ async def test_a_worker_that_loses_its_session_continues_with_another(
     assert sorted(outcome.key for outcome in found) == sorted(item.key for item in items(12))
     assert {outcome.status for outcome in found} == {"completed"}
     assert texts(emulator) == sorted(f"Do {number}" for number in range(12))
+    assert run.progress.ended == {"completed": 12}
+    assert (run.progress.taken, run.progress.running) == (12, 0)
 
 
 async def test_a_shard_has_one_owner(client: AsyncRebyte, emulator: Emulator, postgres: Postgres) -> None:
