@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import subprocess
 import sys
@@ -367,7 +368,8 @@ async def test_a_reader_whose_session_ends_raises(postgres: Postgres) -> None:
 
 _WITHOUT = """
 import sys
-sys.modules["psycopg"] = None
+if "psycopg" in sys.argv:
+    sys.modules["psycopg"] = None
 from rebyte_async.batch import PostgresJournal, read_journal
 try:
     read_journal(PostgresJournal("postgresql://db/x", batch="batch"))
@@ -378,6 +380,15 @@ except Exception as error:
 
 def test_the_extra_is_named() -> None:
     """Naming a journal needs no driver; opening it says how to get one."""
-    done = subprocess.run([sys.executable, "-c", _WITHOUT], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", _WITHOUT, "psycopg"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("ConfigurationError ")
     assert "pip install 'rebyte-async[postgres]'" in done.stdout
+
+
+def test_a_driver_without_its_library_has_an_error_of_its_own() -> None:
+    """Where the extra is installed and libpq isn't, the error asks for libpq, on one line."""
+    env = os.environ | {"PSYCOPG_IMPL": "unknown"}  # fails as psycopg does where it finds no libpq
+    done = subprocess.run([sys.executable, "-c", _WITHOUT], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ConfigurationError psycopg finds no libpq: ")
+    assert "pip install 'psycopg[binary]'" in done.stdout
+    assert done.stdout.count("\n") == 1

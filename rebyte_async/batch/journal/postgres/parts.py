@@ -40,14 +40,19 @@ def has_password(journal: PostgresJournal) -> bool:
 
 
 def check_driver() -> None:
-    """Raise ConfigurationError where the extra `postgres` isn't installed."""
+    """Raise ConfigurationError where the extra `postgres` isn't installed, or finds no libpq."""
     _import("session")
 
 
 def _import(name: str) -> Any:
     try:
         return import_module(f"rebyte_async.batch.journal.postgres.{name}")
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"{error}; a journal in PostgreSQL needs an extra: pip install 'rebyte-async[postgres]'"
+        ) from error
+    except ImportError as error:  # psycopg is installed, and not what it is built on
+        raise ConfigurationError(
+            f"psycopg finds no libpq: install PostgreSQL's client library (libpq5 in Debian), or run "
+            f"pip install 'psycopg[binary]' ({' '.join(str(error).split())})"
         ) from error
