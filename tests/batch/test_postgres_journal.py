@@ -262,6 +262,16 @@ async def test_a_run_whose_shards_were_taken_writes_nothing(postgres: Postgres) 
     assert await asyncio.to_thread(psql, journal.dsn, "SELECT state FROM rebyte_async.items") == [("accepted",)]
 
 
+async def test_only_a_run_must_not_be_silent(postgres: Postgres) -> None:
+    """Between runs a journal may stay open as long as the application likes; a run shows that it is alive."""
+    store: Any = store_at(postgres.make_journal())
+    await store.open(None)
+    before = await store._query("SHOW idle_session_timeout")
+    await store.begin_run(started_at=1.0, pid=1)
+    assert (before, await store._query("SHOW idle_session_timeout")) == ([("0",)], [("30s",)])
+    await store.aclose()
+
+
 def test_a_silent_session_is_ended_by_the_server(postgres: Postgres) -> None:
     """Sessions have the timeouts that free the shards of a machine that vanished."""
     session = open_session(PostgresJournal(postgres.make_database(), batch="batch"), Access.WHOLE, 0.1)

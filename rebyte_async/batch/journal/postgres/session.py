@@ -248,6 +248,10 @@ class PostgresSession:
         if most_open is not None and all_open + opened > most_open:
             raise BatchFullError(f"the batch may have {most_open:,} tasks open")
 
+    def limit_silence(self, seconds: float) -> None:
+        """Have the server end the session after some seconds of silence, and free what it has locked."""
+        self.execute("SELECT set_config('idle_session_timeout', %s, false)", f"{round(seconds * 1000)}ms")
+
     def note_positions(self, positions: Collection[int]) -> None:
         """Record between which positions the batch's items are, of which these are new."""
         if positions:

@@ -68,7 +68,9 @@ class PostgresStore:
         return session.facts.batch_id
 
     def _connect(self) -> PostgresSession:
-        self._session = open_session(self._journal, self._access, self._session_timeout)
+        # Between runs nothing shows that the session is alive, and the application may take its time.
+        timeout = None if self._access is Access.WHOLE else self._session_timeout
+        self._session = open_session(self._journal, self._access, timeout)
         if self._receive is not None:
             self._session.listen(self._receive)
         return self._session
@@ -83,7 +85,9 @@ class PostgresStore:
             await self._writer.stop()
 
     async def begin_run(self, *, started_at: float, pid: int) -> int:
-        return await self._write(lambda session: begin_run(session, self._access, started_at, pid))
+        run = await self._write(lambda session: begin_run(session, self._access, started_at, pid))
+        await self._write(lambda session: session.limit_silence(self._session_timeout))
+        return run
 
     async def update_run(self, run: int, *, ended_at: float | None = None, note: str | None = None) -> None:
         await self._write(lambda session: session.execute(schema.UPDATE_RUN, ended_at, note, session.facts.batch, run))
