@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+
+from anyio import CancelScope, to_thread
 
 from rebyte_async._validate import count
 from rebyte_async.batch.inputs import Items, check_items, open_reader
@@ -49,18 +50,20 @@ async def load_items(
     for name, limit in (("max_new_tasks", max_new_tasks), ("max_open", max_open)):
         if limit is not None:
             count(name, limit, minimum=0 if name == "max_new_tasks" else 1, error=ConfigurationError)
-    loader = await asyncio.to_thread(make_loader, journal)
+    # What uses a connection is waited for, also when this is cancelled: no other thread may close it meanwhile.
+    loader = await to_thread.run_sync(make_loader, journal)
     try:
         async with aclosing(_read(items)) as parts:
             async for part in parts:
                 conflict: tuple[int, BatchError] | None
-                conflict = await asyncio.to_thread(loader.add, [new for _, new in part])
+                conflict = await to_thread.run_sync(loader.add, [new for _, new in part])
                 if conflict is not None:
                     number, error = conflict
                     raise locate(part[number][0], error)
-        added: int = await asyncio.to_thread(loader.finish, max_new_tasks, max_open)
+        added: int = await to_thread.run_sync(loader.finish, max_new_tasks, max_open)
     finally:
-        await asyncio.to_thread(loader.close)
+        with CancelScope(shield=True):
+            await to_thread.run_sync(loader.close)
     return added
 
 

@@ -19,7 +19,7 @@ from attrs import evolve
 from rebyte_async.batch import BatchItem, BatchOutcome, PostgresJournal, read_journal
 from rebyte_async.batch.ray import ClientSettings, RayBatch, dataset_from_outcomes
 from rebyte_async.emulator import Emulator
-from rebyte_async.errors import BatchError
+from rebyte_async.errors import BatchError, ConfigurationError
 from support.batches import QUICK_TUNING, creates, items
 from support.clients import KEY
 from support.postgres import Postgres, psql
@@ -33,6 +33,8 @@ from support.ray_cluster import RayCluster  # noqa: E402 - it needs Ray
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.timeout(240)]
 
 PAGE = Path(__file__).parent.parent.parent / "docs/batch-many.md"
+ALONE: dict[str, Any] = {"actor_options": {"num_cpus": 0, "resources": {"place": 1}}}
+"""There is a place for one actor."""
 MAKING = "SELECT pid FROM rebyte_async.runs WHERE made > 0 AND ended_at IS NULL"
 QUICK_WORKER = evolve(QUICK_TUNING, send_timeout=0.5, claim_interval=0.05, outage_timeout=0.5)
 
@@ -114,8 +116,7 @@ async def test_workers_that_are_killed_are_continued(emulator: Emulator, postgre
                 (pid,), *_ = await query(journal, MAKING)
                 os.kill(pid, signal.SIGKILL)
             if len(found) == 20:
-                for worker in batch._process._started:  # type: ignore[union-attr]
-                    ray.kill(worker.handle, no_restart=False)
+                ray.kill(batch._process._started[0].handle, no_restart=False)  # type: ignore[union-attr]
     assert sorted(outcome.key for outcome in found) == sorted(item.key for item in given)
     assert Counter(outcome.status for outcome in found) == {"completed": 60}
     assert len({outcome.task_id for outcome in found}) == 60
@@ -124,7 +125,10 @@ async def test_workers_that_are_killed_are_continued(emulator: Emulator, postgre
 
 
 async def test_leaving_early_gives_everything_back(emulator: Emulator, postgres: Postgres, key_file: Path) -> None:
-    """Leaving the context ends the actors in order: their runs are closed, and no session is left."""
+    """Leaving the context ends the actors in order: their runs are closed, and no session is left.
+
+    The next run has a limit, and an actor that finds no place.
+    """
     journal = postgres.make_journal()
     async with batch_of(twins(100), journal, emulator.url, key_file) as batch:
         async for _ in batch:
@@ -139,10 +143,30 @@ async def test_leaving_early_gives_everything_back(emulator: Emulator, postgres:
     assert run is not None
     assert run.workers == 0
     made = creates(emulator)
-    async with batch_of([], journal, emulator.url, key_file, workers=1, max_new_tasks=made) as batch:
+    async with batch_of([], journal, emulator.url, key_file, max_new_tasks=made, **ALONE) as batch:
         statuses = Counter([outcome.status async for outcome in batch])
     assert statuses == {"completed": made, "skipped": 200 - made}
     assert creates(emulator) == made
+
+
+async def test_a_batch_without_a_place_can_be_left(emulator: Emulator, postgres: Postgres, key_file: Path) -> None:
+    """Actors that Ray has not started are not waited for."""
+    options: dict[str, Any] = {"actor_options": {"num_cpus": 0, "resources": {"nowhere": 1}}}
+    async with batch_of(items(3), postgres.make_journal(), emulator.url, key_file, **options) as batch:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(batch), 0.3)
+    assert batch.progress.done == creates(emulator) == 0
+
+
+async def test_what_cannot_be_loaded_or_started_ends_the_batch(
+    emulator: Emulator, postgres: Postgres, key_file: Path
+) -> None:
+    """Two items with one key, and an option that Ray doesn't have."""
+    journal = postgres.make_journal()
+    with pytest.raises(BatchError, match="'k0'"):
+        await anext(batch_of([*items(1), *items(1, "Do more")], journal, emulator.url, key_file))
+    with pytest.raises(ConfigurationError, match=r"actor_options: .*nonsense"):
+        await anext(batch_of(items(1), journal, emulator.url, key_file, actor_options={"nonsense": 1}))
 
 
 async def test_what_ends_all_workers_ends_the_batch(emulator: Emulator, postgres: Postgres, key_file: Path) -> None:

@@ -296,6 +296,13 @@ class TestArguments:
             await dataset_from_outcomes([])
 
 
+async def test_a_dataset_is_made_of_outcomes_alone() -> None:
+    """Anything else is refused."""
+    pytest.importorskip("ray.data", reason="Ray has no wheel for this Python or system")
+    with pytest.raises(InvalidRequestError, match="outcomes must be BatchOutcomes, not BatchItem"):
+        await dataset_from_outcomes(items(1))  # type: ignore[arg-type]
+
+
 class Rows:
     """A dataset, as far as items are made of it."""
 

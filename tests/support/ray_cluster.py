@@ -30,6 +30,7 @@ class RayCluster:
             ray.init(
                 address="local",
                 num_cpus=2,
+                resources={"place": 1},
                 include_dashboard=False,
                 object_store_memory=80 * 1024 * 1024,
                 configure_logging=False,

@@ -90,7 +90,7 @@ async def dataset_from_outcomes(outcomes: Iterable[BatchOutcome] | AsyncIterable
         InvalidRequestError: `outcomes` can't be iterated over, or has something else.
         Exception: What iterating over the outcomes raises.
     """
-    data, arrow = _import_data()
+    data, arrow = await asyncio.to_thread(_import_data)
     check_items(outcomes)
     schema = _make_schema(arrow)
     reader = open_reader(outcomes)  # type: ignore[arg-type] # it reads anything
@@ -110,7 +110,11 @@ async def dataset_from_outcomes(outcomes: Iterable[BatchOutcome] | AsyncIterable
     types = {
         name: (column, _choose_type(columns[name])) for name, column in zip(columns, name_columns(columns), strict=True)
     }
-    return data.from_arrow_refs(blocks).map_batches(partial(_spread_metadata, types), batch_format="pyarrow")
+
+    def make() -> Any:  # which waits for Ray
+        return data.from_arrow_refs(blocks).map_batches(partial(_spread_metadata, types), batch_format="pyarrow")
+
+    return await asyncio.to_thread(make)
 
 
 def _import_data() -> tuple[Any, Any]:

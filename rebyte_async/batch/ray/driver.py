@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any
 
-from anyio import CancelScope, create_task_group, current_time
+from anyio import CancelScope, create_task_group, current_time, to_thread
 from attrs import define, evolve, field
 
 from rebyte_async._clock import Time
@@ -120,9 +120,8 @@ class RayDriver:
 
     async def _start_workers(self) -> None:
         start = partial(start_actors, max_restarts=self.max_restarts, actor_options=self.actor_options)
-        starting = asyncio.ensure_future(asyncio.to_thread(start, self.packed, self.workers))
-        with CancelScope(shield=True):  # an actor that is started has to be known, to be removed
-            self._started = [RemoteWorker(number, handle) for number, handle in enumerate(await starting, 1)]
+        handles = await to_thread.run_sync(start, self.packed, self.workers)
+        self._started = [RemoteWorker(number, handle) for number, handle in enumerate(handles, 1)]
 
     async def _gather(self, worker: RemoteWorker) -> None:
         """Deliver what a worker reports, until it has ended."""
@@ -176,13 +175,13 @@ class RayDriver:
             with read_journal(self.journal) as reader:
                 return reader.counts()
 
-        return await asyncio.to_thread(count)
+        return await to_thread.run_sync(count)
 
     async def _read(self, statuses: Collection[str] | None) -> AsyncGenerator[JournalItem]:
-        reader = await asyncio.to_thread(read_journal, self.journal)
+        reader = await to_thread.run_sync(read_journal, self.journal)
         try:
             items = reader.items(statuses=statuses)
-            while page := await asyncio.to_thread(lambda: list(islice(items, _PAGE))):
+            while page := await to_thread.run_sync(lambda: list(islice(items, _PAGE))):
                 for item in page:
                     yield item
         finally:
