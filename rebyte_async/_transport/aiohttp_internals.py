@@ -169,6 +169,10 @@ def read_leanly(content: Any) -> None:
         return
     content._http_chunk_splits = None  # noqa: SLF001 - likewise
     content.__class__ = lean
+    # In aiohttp's parser in Python, a pause that began with the last byte of a chunk leaves such a mark as well.
+    parser = getattr(getattr(content._protocol, "_parser", None), "_payload_parser", None)  # noqa: SLF001 - likewise
+    if parser is not None:
+        parser._paused = False  # noqa: SLF001 - likewise
 
 
 def _has_no_timer(content: Any) -> bool:
@@ -220,7 +224,7 @@ class _LeanReading:
                 if not waiter.done():
                     waiter.set_result(None)
             if size > self._high_water:
-                self._protocol.pause_reading()
+                _pause_reading(self._protocol)
         return False
 
     async def readany(self: Any) -> bytes:
@@ -242,20 +246,19 @@ class _LeanReading:
         buffer.clear()
         self._size = 0
         if self._protocol._reading_paused:  # noqa: SLF001 - the reason for this module
-            _resume_reading(self._protocol)
+            self._protocol.resume_reading()
         return data
 
 
-def _resume_reading(protocol: Any) -> None:
-    """Resume a connection that was paused for its unread body, and have its parser know.
+def _pause_reading(protocol: Any) -> None:
+    """Pause a connection until its body is read; but not its parser, as aiohttp does.
 
-    aiohttp's parser in Python doesn't, where the pause began with the last byte of a chunk: it would put aside what
-    comes next until there is more, or for good if the server then closes (seen in 3.14.5).
+    What the parser holds back is lost if the connection ends meanwhile, which TLS notices at any time.
     """
-    body_parser = getattr(getattr(protocol, "_parser", None), "_payload_parser", None)
-    if body_parser is not None:
-        body_parser._paused = False  # noqa: SLF001 - the reason for this module
-    protocol.resume_reading()
+    protocol._reading_paused = True  # noqa: SLF001 - the reason for this module
+    protocol._drop_timeout()  # noqa: SLF001 - likewise
+    with suppress(AttributeError, NotImplementedError, RuntimeError):  # as aiohttp does: it may be closing
+        protocol.transport.pause_reading()
 
 
 def has_unread_bytes(content: Any) -> bool:

@@ -61,6 +61,7 @@ PARTS: dict[str, Callable[[Live], object]] = {
     "StreamReader._size": lambda live: live.content._size == len(b"first"),
     "StreamReader.__slots__": lambda live: " ".join(sorted(type(live.content).__slots__)) == internals._READER_PARTS,
     "BaseProtocol._parser": lambda live: callable(live.response.connection.protocol._parser.pause_reading),
+    "ResponseHandler._drop_timeout": lambda live: callable(live.response.connection.protocol._drop_timeout),
     "BaseProtocol._reading_paused": lambda live: live.response.connection.protocol._reading_paused is False,
     "StreamReader.total_bytes": lambda live: live.content.total_bytes == len(b"first"),
     "StreamReader.exception": lambda live: live.content.exception() is None,
@@ -165,7 +166,8 @@ async def test_a_lean_reader_fails_with_its_connection(live: Live) -> None:
 
 @pytest.mark.parametrize("parser", [aiohttp.http.HttpResponseParser, aiohttp.http_parser.HttpResponseParserPy])
 @pytest.mark.parametrize("sizes", [[33, 1], [20, 20], [20, 20, 20], [65, 1, 65]])
-async def test_a_lean_reader_gets_what_comes_after_a_pause(parser: Any, sizes: list[int]) -> None:
+@pytest.mark.parametrize("before", [0, 1, 2])
+async def test_a_lean_reader_gets_what_comes_after_a_pause(parser: Any, sizes: list[int], before: int) -> None:
     """Wherever in the chunks the unread bytes become too many, with aiohttp's parser in C and the one in Python."""
     loop = asyncio.get_running_loop()
     protocol: Any = aiohttp.client_proto.ResponseHandler(loop)
@@ -173,9 +175,11 @@ async def test_a_lean_reader_gets_what_comes_after_a_pause(parser: Any, sizes: l
     protocol._parser = parser(protocol, loop, 16 * 1024, response_with_body=True, auto_decompress=False)
     protocol.data_received(stream_head())
     _, content = await protocol.read()
-    internals.read_leanly(content)
     pieces = [b"%d" % index * size * 1024 for index, size in enumerate(sizes)]
-    for piece in pieces:
+    for piece in pieces[:before]:
+        protocol.data_received(chunk(piece))
+    internals.read_leanly(content)
+    for piece in pieces[before:]:
         protocol.data_received(chunk(piece))
     expected = b"".join(pieces)
     while expected:

@@ -96,6 +96,34 @@ async def test_connections_that_share_the_room_for_reads_keep_their_bytes_apart(
     assert of_another[0] is not of_this_thread[0]
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+async def test_a_reader_that_falls_behind_gets_what_came_before_the_close(tls: Any, secure: bool) -> None:
+    """A connection that is paused for its unread bytes may have been closed at the other end: nothing of it is lost."""
+    is_sent = asyncio.Event()
+
+    async def handler(_: RawRequest) -> AsyncIterator[bytes]:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield stream_head() + chunk(text(0, "first"))
+            for seq in range(1, 101):
+                yield chunk(text(seq, "x" * 2000))
+            yield chunk(done("succeeded", 100, "x")) + chunk(b"")
+            is_sent.set()
+
+        return pieces()
+
+    async with RawServer(handler, tls.server if secure else None) as server, tls.session() as session:
+        client = client_of(server.url, session=session)
+        async with client.tasks.events(TASK_ID) as stream:
+            await anext(stream)
+            await is_sent.wait()
+            for seq in range(1, 101):
+                await asyncio.sleep(0.001)
+                assert (await anext(stream)).seq == seq
+            assert await anext(stream, None) is None
+            assert stream.reconnects == 0
+        await client.aclose()
+
+
 @pytest.mark.parametrize("count", [1023, 1024, 1025, 3000])
 async def test_many_unread_chunks_lose_nothing(count: int) -> None:
     """However many small chunks come unread, what follows them is whole, though the server closes."""
