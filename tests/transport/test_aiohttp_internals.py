@@ -15,6 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_parser import HttpResponseParser, HttpResponseParserPy
 from attrs import define
 from yarl import URL
 
@@ -164,13 +166,13 @@ async def test_a_lean_reader_fails_with_its_connection(live: Live) -> None:
         await live.content.readany()
 
 
-@pytest.mark.parametrize("parser", [aiohttp.http.HttpResponseParser, aiohttp.http_parser.HttpResponseParserPy])
+@pytest.mark.parametrize("parser", [HttpResponseParser, HttpResponseParserPy])
 @pytest.mark.parametrize("sizes", [[33, 1], [20, 20], [20, 20, 20], [65, 1, 65]])
 @pytest.mark.parametrize("before", [0, 1, 2])
 async def test_a_lean_reader_gets_what_comes_after_a_pause(parser: Any, sizes: list[int], before: int) -> None:
     """Wherever in the chunks the unread bytes become too many, with aiohttp's parser in C and the one in Python."""
     loop = asyncio.get_running_loop()
-    protocol: Any = aiohttp.client_proto.ResponseHandler(loop)
+    protocol: Any = ResponseHandler(loop)
     protocol.connection_made(asyncio.Transport())
     protocol._parser = parser(protocol, loop, 16 * 1024, response_with_body=True, auto_decompress=False)
     protocol.data_received(stream_head())
