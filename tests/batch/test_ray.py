@@ -33,6 +33,8 @@ from support.ray_cluster import RayCluster  # noqa: E402 - it needs Ray
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.timeout(240)]
 
 PAGE = Path(__file__).parent.parent.parent / "docs/batch-many.md"
+# Ray's datasets warn of their own settings, and old versions drop their logs without closing them.
+QUIET = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:unclosed file:ResourceWarning")
 ALONE: dict[str, Any] = {"actor_options": {"num_cpus": 0, "resources": {"place": 1}}}
 """There is a place for one actor."""
 MAKING = "SELECT pid FROM rebyte_async.runs WHERE made > 0 AND ended_at IS NULL"
@@ -180,7 +182,7 @@ async def test_what_ends_all_workers_ends_the_batch(emulator: Emulator, postgres
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's own, of its own settings
+@QUIET
 async def test_a_dataset_is_run_as_the_documentation_says(
     emulator: Emulator, postgres: Postgres, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +203,7 @@ async def test_a_dataset_is_run_as_the_documentation_says(
     assert prompts == {"Classify this ticket: It rains in.", "Classify this ticket: Thank you!"}
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@QUIET
 async def test_outcomes_become_a_dataset() -> None:
     """Names of the metadata are columns, beside those of the outcome, each with values of one type."""
     outcomes = [

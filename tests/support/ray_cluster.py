@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -59,7 +60,10 @@ class RayCluster:
 
     def close(self) -> None:
         """Stop all processes of the cluster, and remove its files."""
-        ray.shutdown()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # old versions drop processes without waiting for them
+            ray.shutdown()
+            gc.collect()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
