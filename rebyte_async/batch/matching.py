@@ -7,7 +7,7 @@ never made twice, and never shared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from attrs import frozen
@@ -105,13 +105,38 @@ def match_tasks(
             verdicts |= _match_component(component, undecided, fits)
         owned = {task.task_id for create in same if (task := verdicts[create.position].task) is not None}
         unowned = [one for one in tasks_of[prompt_hash] if one.task_id not in owned]
+        absent = [create for create in same if verdicts[create.position].is_absent]
+        if not absent:
+            continue
+        # No task matches these: have they really made none?
+        doubts: dict[int, str] = {}
+        matched = {create.position: task for create in same if (task := verdicts[create.position].task) is not None}
         for create in same:
-            if verdicts[create.position].is_absent:  # no task matches it: has it really made none?
-                reason = _doubt(create, unowned, fits, _SHARED_PROMPT)
-                reason = reason or _doubt(create, unreadable, fits, "and the prompt can't be read")
-                reason = reason or doubt_absence(create, [one for one in others if fits(create, one)])
-                verdicts[create.position] = Verdict(reason=reason)
+            reason = _doubt(create, unowned, fits, _SHARED_PROMPT)
+            reason = reason or _doubt(create, unreadable, fits, "and the prompt can't be read")
+            reason = reason or doubt_absence(create, [one for one in others if fits(create, one)])
+            if reason is not None and not verdicts[create.position].reason:
+                doubts[create.position] = reason
+        _spread_doubts(doubts, same, matched, fits)
+        verdicts |= {create.position: Verdict(reason=doubts.get(create.position)) for create in absent}
     return verdicts
+
+
+def _spread_doubts(
+    doubts: dict[int, str], creates: Sequence[AmbiguousCreate], matched: Mapping[int, Candidate], fits: _Fits
+) -> None:
+    """Have a doubt hold for each create that the task of a doubtful one fits.
+
+    Which of some equal creates a task is given to is arbitrary: if one of them may have made another task, the task
+    that it was given may be that of another.
+    """
+    left = [create for create in creates if create.position not in doubts]
+    spreading = [position for position in doubts if position in matched]
+    for position in spreading:  # which grows on the way
+        reached = [create for create in left if fits(create, matched[position])]
+        left = [create for create in left if not fits(create, matched[position])]
+        doubts |= dict.fromkeys((create.position for create in reached), doubts[position])
+        spreading += [create.position for create in reached if create.position in matched]
 
 
 def _group_by_prompt(creates: Iterable[AmbiguousCreate]) -> dict[bytes, list[AmbiguousCreate]]:

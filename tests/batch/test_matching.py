@@ -195,6 +195,19 @@ def test_no_create_is_absent_while_that_is_doubted() -> None:
     assert match([create(1), create(2)], [task("a")], doubt="why") == {1: "a", 2: "?"}
 
 
+def test_a_doubt_holds_for_equal_items_whose_tasks_may_be_exchanged() -> None:
+    """A task that one of them may have made hides that the task it was given is the other's; else that was made twice."""
+    early, late = create(1, at=1000.0), create(2, at=1300.0)
+    assert match([early, late], [task("readable", at=1301), task("unreadable", None, at=1001)]) == {
+        1: "readable",
+        2: "?",
+    }
+    assert match([early, late], [task("readable", at=1301), task("early", "u", at=1001)]) == {1: "readable", 2: None}
+    chain = [create(number, at=1000.0 + 100 * number) for number in range(4)]
+    tasks = [task(f"t{number}", at=1001.0 + 100 * number) for number in range(1, 4)]
+    assert match(chain, [*tasks, task("x", None, at=1001)]) == {0: "t1", 1: "t2", 2: "t3", 3: "?"}
+
+
 def test_an_undecidable_verdict_names_the_tasks() -> None:
     """The reason says which tasks to look at."""
     verdict = match_tasks([create(1)], [task("a"), task("b")])[1]
