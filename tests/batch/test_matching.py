@@ -196,7 +196,7 @@ def test_no_create_is_absent_while_that_is_doubted() -> None:
 
 
 def test_a_doubt_holds_for_equal_items_whose_tasks_may_be_exchanged() -> None:
-    """A task that one of them may have made means that the task it was given may be the other's, which had none then."""
+    """The task of one of them may be the other's if the first may have made another one."""
     early, late = create(1, at=1000.0), create(2, at=1300.0)
     assert match([early, late], [task("readable", at=1301), task("unreadable", None, at=1001)]) == {
         1: "readable",
