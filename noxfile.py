@@ -80,7 +80,8 @@ def tests(session: nox.Session) -> None:
     """The test suite on the built wheel, with branch coverage; `nox -s tests -- -n0` in one process, for a debugger."""
     session.install(".[all]", *group("tests"))
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-n2", "--dist=worksteal", *session.posargs, env=INSTALLED)
+    # One process more than the two cores: tests of workers and of Ray wait for processes of their own.
+    session.run("coverage", "run", "-m", "pytest", "-n3", "--dist=worksteal", *session.posargs, env=INSTALLED)
     session.run("coverage", "combine", "--quiet")
     if session.posargs:
         session.run("coverage", "report", "--fail-under=0")

@@ -6,6 +6,7 @@ import collections.abc
 import copy
 import importlib
 import inspect
+import os
 import pickle
 import pkgutil
 import re
@@ -25,6 +26,7 @@ import rebyte_async
 from rebyte_async import Response
 from rebyte_async.batch import BatchItem, BatchProgress, PostgresJournal
 from rebyte_async.batch.journal import ItemRecord, RunJournal
+from rebyte_async.batch.ray import ClientSettings
 from rebyte_async.emulator import Emulator, Match, TrafficLog, text
 from rebyte_async.emulator.faults import Rewrite
 from rebyte_async.emulator.script import Delegate
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 HOSTILE = "<script>alert(1)</script>\n\x1b[31m&\u202e\"'"
 MADE: dict[type[Any], Any] = {
     BatchItem: BatchItem("k", HOSTILE, executor="claude", files=["a"], skills=["b"], extra={"a": [1]}),
+    ClientSettings: ClientSettings(api_key=os.getcwd),
     Delegate: Delegate(prompt=HOSTILE, steps=(text(HOSTILE),)),
     Match: Match("GET", "/tasks"),
     PostgresJournal: PostgresJournal("postgresql://u:hush@db.invalid/x", batch="nightly"),

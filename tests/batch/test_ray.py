@@ -134,7 +134,8 @@ async def test_leaving_early_gives_everything_back(emulator: Emulator, postgres:
     journal = postgres.make_journal()
     async with batch_of(twins(100), journal, emulator.url, key_file) as batch:
         async for _ in batch:
-            break
+            if all(worker.has_reported for worker in batch._process._started):  # type: ignore[union-attr]
+                break
     handles = [worker.handle for worker in batch._process._started]  # type: ignore[union-attr]
     for handle in handles:
         with pytest.raises(ray.exceptions.ActorDiedError):

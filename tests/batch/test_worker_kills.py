@@ -29,7 +29,7 @@ from rebyte_async.emulator import Cut, Drop, Emulator, HtmlPage, Match, Status, 
 from support.batch_child import Job, items_of
 from support.cutting_proxy import CuttingProxy
 from support.postgres import Postgres, psql
-from support.worker_child import SESSION_TIMEOUT, WorkerJob, run
+from support.worker_child import NO_JOURNAL, SESSION_TIMEOUT, WorkerJob, run
 
 if sys.platform == "win32":
     pytest.skip("Windows has no signals that can be sent to any program", allow_module_level=True)
@@ -234,12 +234,13 @@ class Trial:
                 _kill(worker, signal.SIGCONT)
 
     def _replace(self) -> bool:
-        """Start workers in the places of killed ones; return whether there were any."""
-        killed = [number for number, worker in self.workers.items() if worker.exitcode == -signal.SIGKILL]
+        """Start workers in the places of those that were killed, or didn't find the database; return whether any were."""
+        dead = {-signal.SIGKILL, NO_JOURNAL}
+        killed = [number for number, worker in self.workers.items() if worker.exitcode in dead]
         for number in killed:
             self.start(number)
         codes = {worker.exitcode for worker in self.workers.values()}
-        assert codes <= {None, 0, -signal.SIGKILL}, codes
+        assert codes <= {None, 0, -signal.SIGKILL, NO_JOURNAL}, codes
         return bool(killed)
 
     def _open_items(self) -> list[Any]:

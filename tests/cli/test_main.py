@@ -46,7 +46,8 @@ def test_a_missing_extra(name: str) -> None:
 _INNER = {
     ("rebyte_async", "emulator"),  # a public module
     ("rebyte_async", "errors"),  # likewise
-    ("rebyte_async.emulator.__main__", "serve"),  # its own command, which this one starts
+    ("rebyte_async.emulator.__main__", "explain_listening"),  # its own command, which this one starts
+    ("rebyte_async.emulator.__main__", "serve"),  # likewise
     ("rebyte_async.emulator.document", "load_documents"),  # likewise
     ("rebyte_async._atomic", "is_device"),  # this and the next three are about files alone
     ("rebyte_async._atomic", "open_private"),

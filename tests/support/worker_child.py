@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from functools import partial
 from typing import Any
 
@@ -14,10 +15,14 @@ from attrs import asdict, evolve, frozen
 
 from rebyte_async import AsyncRebyte
 from rebyte_async.batch import BatchWorker, PostgresJournal
+from rebyte_async.batch.journal.store import JournalLostError
 from support.batches import QUICK_TUNING
 from support.clients import QUICK
 
-__all__ = ["SESSION_TIMEOUT", "WorkerJob", "run"]
+__all__ = ["NO_JOURNAL", "SESSION_TIMEOUT", "WorkerJob", "run"]
+
+NO_JOURNAL = 3
+"""The exit code of a worker that didn't find the database when it began."""
 
 SESSION_TIMEOUT = 1.0
 """Seconds of silence after which the database ends a session of these workers."""
@@ -54,7 +59,10 @@ def run(job: WorkerJob) -> None:
     """Work until the batch is done, or to the end of this process."""
     if job.statement is not None:
         _signal_before(job.statement, job.signal)
-    asyncio.run(_run(job))
+    try:
+        asyncio.run(_run(job))
+    except JournalLostError:  # a worker that loses its session later connects again
+        sys.exit(NO_JOURNAL)
 
 
 async def _run(job: WorkerJob) -> None:

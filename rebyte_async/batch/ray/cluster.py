@@ -23,6 +23,8 @@ _PATIENCE = 1.0
 """Seconds after which a worker reports, even if nothing has ended."""
 _LONGEST_STOP = 30.0
 """Seconds that a worker may take to wait for its creates, cancel its tasks if asked to, and close its journal."""
+_LONGEST_STOP_UNSEEN = 3.0
+"""The same for one that has never reported: it has hardly begun, and Ray may not have started it."""
 
 
 @define(eq=False)
@@ -69,9 +71,9 @@ class RemoteWorker:
     async def stop(self) -> None:
         """End the worker, so that it gives back what it has, and remove its actor."""
         ray = import_ray()
-        if self.has_reported:
-            with suppress(ray.exceptions.RayError, TimeoutError):
-                await asyncio.wait_for(self.handle.stop.remote(), _LONGEST_STOP)
+        patience = _LONGEST_STOP if self.has_reported else _LONGEST_STOP_UNSEEN
+        with suppress(ray.exceptions.RayError, TimeoutError):
+            await asyncio.wait_for(self.handle.stop.remote(), patience)
         await asyncio.to_thread(ray.kill, self.handle)
 
 
