@@ -234,7 +234,7 @@ class Trial:
                 _kill(worker, signal.SIGCONT)
 
     def _replace(self) -> bool:
-        """Start workers in the places of those that were killed, or didn't find the database; return whether any were."""
+        """Start workers in the places of those that were killed or found no database; return whether any were."""
         dead = {-signal.SIGKILL, NO_JOURNAL}
         killed = [number for number, worker in self.workers.items() if worker.exitcode in dead]
         for number in killed:
