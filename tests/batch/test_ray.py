@@ -116,7 +116,7 @@ async def test_workers_that_are_killed_are_continued(emulator: Emulator, postgre
             found.append(outcome)
             if len(found) == 2:
                 (pid,), *_ = await query(journal, MAKING)
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signal.Signals["SIGKILL"])
             if len(found) == 20:
                 ray.kill(batch._process._started[0].handle, no_restart=False)  # type: ignore[union-attr]
     assert sorted(outcome.key for outcome in found) == sorted(item.key for item in given)
