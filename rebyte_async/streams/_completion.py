@@ -101,6 +101,11 @@ class CompletionDetector:
     _content_error: RebyteError | None = field(default=None, init=False)
     _end: Done | None = field(default=None, init=False)  # from FINISHING on
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether the phase reads the stream: in any other, what it still brings is left unread."""
+        return self.phase in (Phase.FOLLOWING, Phase.DRAINING)
+
     def on_progress(self) -> None:
         """Restart the counts of reads in a row: new events have come."""
         self._terminal_reads = self._unknown_reads = self._quiet_reads = 0

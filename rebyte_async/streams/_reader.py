@@ -24,8 +24,6 @@ from rebyte_async.types.tasks import Task, TaskContent
 _log = logging.getLogger("rebyte_async")
 _MAX_REPLAY_SILENCE = 5.0
 """Seconds without an event that end a replay, heartbeats or not: it comes at once."""
-_READING = (Phase.FOLLOWING, Phase.DRAINING)
-"""The phases that read the stream. In any other, what it still brings is left unread."""
 _MAX_IDLE_PERIODS = 2  # idle timeouts in a row, nothing new between them, after which a stream is given up
 
 
@@ -96,7 +94,7 @@ class TurnReader:
         What it takes beyond that is left to the next step.
         """
         done = self._turn.blocked_by
-        if not isinstance(done, Done) or self._wait_until or self._completion.phase not in _READING:
+        if not isinstance(done, Done) or self._wait_until or not self._completion.is_reading:
             return False
         self._note_progress()
         action = self._on_done(done)
