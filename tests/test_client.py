@@ -74,15 +74,33 @@ def test_an_address_without_a_version_is_refused(given: str) -> None:
         AsyncRebyte(KEY, base_url=given)
 
 
-def test_a_view_has_its_own_settings_and_the_rest_of_the_clients() -> None:
+async def test_a_view_has_its_own_settings_and_the_rest_of_the_clients() -> None:
     """What a view isn't given is the client's, its headers come in addition, and the client stays as it was."""
-    client = AsyncRebyte(KEY, base_url="https://a.invalid/v1", headers={"X-A": "1"}, timeouts=Timeouts(read=5))
-    view = client.with_options(headers={"X-B": "2"}, retry=RetryPolicy(max_attempts=1))
-    again = view.with_options(timeouts=Timeouts(read=7))
-    assert again._transport.headers == view._transport.headers == {"X-A": "1", "X-B": "2"}
-    assert (again._transport.retry.max_attempts, again._transport.timeouts.read) == (1, 7)
-    assert (view._transport.timeouts.read, client._transport.retry.max_attempts) == (5, 4)
-    assert client._transport.headers == {"X-A": "1"}
+    seen: list[dict[str, str | None]] = []
+
+    async def fail(request: RawRequest) -> bytes:
+        seen.append({name: request.headers.get(name) for name in ("x-a", "x-b")})
+        await asyncio.sleep(0.3)
+        return json_response({}, 503)
+
+    async def outcome(client: AsyncRebyte) -> tuple[type[Exception], int]:
+        seen.clear()
+        with pytest.raises(errors.RebyteError) as caught:
+            await client.tasks.get("t")
+        return type(caught.value), len(seen)
+
+    quick = RetryPolicy(base_delay=0.001, max_delay=0.001)
+    async with RawServer(fail) as server:
+        settings: dict[str, Any] = {"base_url": server.url, "headers": {"X-A": "1"}, "timeouts": Timeouts(read=5)}
+        async with AsyncRebyte(KEY, retry=quick, **settings) as client:
+            view = client.with_options(headers={"X-B": "2"}, retry=RetryPolicy(max_attempts=1))
+            again = view.with_options(timeouts=Timeouts(read=0.1))
+            assert await outcome(again) == (errors.RequestTimeoutError, 1)
+            assert seen == [{"x-a": "1", "x-b": "2"}]
+            assert await outcome(view) == (errors.ServerError, 1)
+            assert seen == [{"x-a": "1", "x-b": "2"}]
+            assert await outcome(client) == (errors.ServerError, 4)
+            assert seen == [{"x-a": "1", "x-b": None}] * 4
 
 
 @pytest.mark.parametrize("options", [{"timeouts": 5}, {"retry": 3}, {"timeouts": None}])

@@ -257,8 +257,9 @@ def _pause_reading(protocol: Any) -> None:
     """
     protocol._reading_paused = True  # noqa: SLF001 - the reason for this module
     protocol._drop_timeout()  # noqa: SLF001 - likewise
-    with suppress(AttributeError, NotImplementedError, RuntimeError):  # as aiohttp does: it may be closing
-        protocol.transport.pause_reading()
+    if protocol.transport is not None:
+        with suppress(NotImplementedError, RuntimeError):  # a transport without a way to pause, or that is closing
+            protocol.transport.pause_reading()
 
 
 def has_unread_bytes(content: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import subprocess
 import sys
 import threading
 from functools import partial
@@ -269,18 +270,27 @@ class TestArguments:
             ({"client": "rbk_0123"}, "client must be ClientSettings, not str"),
             ({"journal": "run.sqlite3"}, "journal must be a PostgresJournal"),
             ({"items": 3}, "items must be an iterable"),
-            ({}, "call ray.init"),
         ],
     )
     def test_what_cannot_be_right_is_refused(self, options: dict[str, Any], message: str) -> None:
         """A key in the place of the settings isn't shown."""
-        ray = pytest.importorskip("ray", reason="Ray has no wheel for this Python or system")
-        if ray.is_initialized() and not options:
-            pytest.skip("another test has started Ray in this process")
+        pytest.importorskip("ray", reason="Ray has no wheel for this Python or system")
         given: dict[str, Any] = {"items": [], "journal": JOURNAL, "workers": 1, **options}
         with pytest.raises((ConfigurationError, InvalidRequestError), match=message) as caught:
             RayBatch(**given)
         assert "rbk_0123" not in str(caught.value)
+
+    def test_a_batch_needs_a_ray_that_was_started(self) -> None:
+        """In a process of its own: another test may have started Ray in this one."""
+        pytest.importorskip("ray", reason="Ray has no wheel for this Python or system")
+        program = (
+            "from rebyte_async.batch import PostgresJournal; from rebyte_async.batch.ray import RayBatch; "
+            f"RayBatch([], journal=PostgresJournal({JOURNAL.dsn!r}, batch={JOURNAL.batch!r}), workers=1)"
+        )
+        finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert finished.returncode == 1
+        assert "ConfigurationError: " in finished.stderr
+        assert "call ray.init" in finished.stderr
 
     def test_a_batch_needs_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The module can be imported without Ray, and says what to install."""

@@ -11,7 +11,7 @@ import psycopg
 
 from rebyte_async.batch.journal.postgres import schema
 from rebyte_async.batch.journal.postgres.journal import PostgresJournal, shard_of
-from rebyte_async.batch.journal.postgres.opening import Access, explain, open_session
+from rebyte_async.batch.journal.postgres.opening import Access, explaining, open_session
 from rebyte_async.batch.journal.postgres.store import begin_run, check_storable, to_records
 from rebyte_async.batch.journal.records import NewItem, find_conflict
 from rebyte_async.errors import BatchError
@@ -29,7 +29,7 @@ class Loader:
         self._added = 0
         self._positions: list[int] = []  # the least and the greatest of each part
         try:
-            with self._explaining():
+            with explaining():
                 session.execute("SET idle_in_transaction_session_timeout = 0")  # items may come slowly
                 session.execute(schema.CREATE_STAGE)
                 self._run = begin_run(session, Access.LOADER, time.time(), os.getpid())
@@ -50,7 +50,7 @@ class Loader:
                     f"the key {item.key!r:.80} comes twice: each item of a batch needs a key of its own"
                 )
             seen.add(item.key)
-        with self._explaining():
+        with explaining():
             self._copy(items)
             changed = self._session.execute(schema.SELECT_STAGED, self._batch, self._run)
             for record in to_records([row[1:] for row in changed]):
@@ -78,7 +78,7 @@ class Loader:
 
     def finish(self, max_new_tasks: int | None, max_open: int | None) -> int:
         """Commit the load and the limits of the batch, and return how many items were new."""
-        with self._explaining():
+        with explaining():
             self._session.note_positions(self._positions)
             self._session.execute(schema.SET_LIMITS, max_new_tasks, max_open, self._batch)
             self._session.execute(schema.UPDATE_RUN, time.time(), None, self._batch, self._run)
@@ -88,10 +88,3 @@ class Loader:
     def close(self) -> None:
         """End the load. What wasn't committed is not loaded."""
         self._session.close()
-
-    @contextmanager
-    def _explaining(self) -> Generator[None]:
-        try:
-            yield
-        except psycopg.Error as error:
-            raise explain(error) from error

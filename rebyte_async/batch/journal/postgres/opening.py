@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Any
 
@@ -44,25 +46,32 @@ def open_session(journal: PostgresJournal, access: Access, session_timeout: floa
         BatchError: The batch has another number of shards.
     """
     connection = connect(journal.dsn, session_timeout=session_timeout, name=journal.batch)
+    may_create = access is Access.LOADER or access is Access.WHOLE
     try:
-        if access is Access.LOADER or access is Access.WHOLE:
-            _ensure_schema(connection)
-        else:
-            check_schema(connection)
-        facts = _find_batch(connection, journal, may_create=access is Access.LOADER or access is Access.WHOLE)
-        if access is not Access.READER:
-            _enter(connection, facts, access)
-        return PostgresSession(connection, facts, limits=(facts.max_new_tasks, facts.max_open))
-    except psycopg.Error as error:
-        connection.close()
-        raise explain(error) from error
+        with explaining():
+            if may_create:
+                _ensure_schema(connection)
+            else:
+                check_schema(connection)
+            facts = _find_batch(connection, journal, may_create=may_create)
+            if access is not Access.READER:
+                _enter(connection, facts, access)
+            return PostgresSession(connection, facts, limits=(facts.max_new_tasks, facts.max_open))
     except BaseException:
         connection.close()
         raise
 
 
-def explain(error: psycopg.Error) -> JournalError:
-    """Return what an error of the database means for a journal that is being opened or loaded."""
+@contextmanager
+def explaining() -> Generator[None]:
+    """Have an error of the database say what it means for a journal that is being opened, loaded or read."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _explain(error) from error
+
+
+def _explain(error: psycopg.Error) -> JournalError:
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return JournalError(
             f"the database doesn't allow what a journal needs: {describe(error)}. A role that may create a schema in "

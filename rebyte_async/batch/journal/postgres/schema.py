@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from functools import cache
 
+from attrs import fields
+
+from rebyte_async.batch.journal.records import ItemRecord
 from rebyte_async.batch.journal.schema import READ_COLUMNS
 
 VERSION = 1
@@ -113,25 +116,7 @@ TYPES = {
     "request": "text",
 }
 """The types of the columns of an item that change."""
-RECORD_COLUMNS = (
-    "position",
-    "key",
-    "fingerprint",
-    "request",
-    "prompt_hash",
-    "run",
-    "state",
-    "workspace_id",
-    "task_id",
-    "attempts",
-    "intent_at",
-    "status",
-    "final_result",
-    "error",
-    "started_at",
-    "ended_at",
-    "intent_run",
-)
+RECORD_COLUMNS = tuple(field.name for field in fields(ItemRecord))
 """The fields of an `ItemRecord`."""
 _RECORD = ", ".join(RECORD_COLUMNS)
 _RECORD_WITHOUT_REQUEST = _RECORD.replace("request", "'' AS request")

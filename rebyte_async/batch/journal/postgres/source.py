@@ -10,7 +10,7 @@ import psycopg
 
 from rebyte_async.batch.journal.postgres import schema
 from rebyte_async.batch.journal.postgres.journal import PostgresJournal
-from rebyte_async.batch.journal.postgres.opening import Access, explain, open_session
+from rebyte_async.batch.journal.postgres.opening import Access, explaining, open_session
 from rebyte_async.batch.journal.postgres.session import Facts
 
 
@@ -22,7 +22,7 @@ class Source:
         self._batch = self._session.facts.batch
         self.facts: Mapping[str, str] = _to_texts(self._session.facts)
         """What the batch's row says of it, under the names that the facts of a journal file have."""
-        with self._explaining():
+        with explaining():
             self._session.execute("SET idle_in_transaction_session_timeout = 0")  # a report takes its time
 
     def counts(self) -> list[Any]:
@@ -47,15 +47,8 @@ class Source:
         self._session.close()
 
     def _query(self, statement: str, *values: object) -> list[Any]:
-        with self._explaining():
+        with explaining():
             return self._session.execute(statement, *values)
-
-    @contextmanager
-    def _explaining(self) -> Generator[None]:
-        try:
-            yield
-        except psycopg.Error as error:
-            raise explain(error) from error
 
 
 def _to_texts(facts: Facts) -> dict[str, str]:
