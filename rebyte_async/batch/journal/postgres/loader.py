@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-
-import psycopg
+from collections.abc import Sequence
 
 from rebyte_async.batch.journal.postgres import schema
 from rebyte_async.batch.journal.postgres.journal import PostgresJournal, shard_of
