@@ -52,16 +52,25 @@ def is_repeatable(exchange: Any) -> bool:
     return not exchange.path.endswith("/events") and (exchange.request.method, exchange.path) != ("POST", "/tasks")
 
 
-def make_once() -> Callable[[Any], bool]:
-    """Make a condition that holds once for each task: by two silent connections in a row a stream is given up."""
-    seen = set[str]()
+def make_once(key: Callable[[Any], object]) -> Callable[[Any], bool]:
+    """Make a condition that holds once for each key: of what a client recovers from once, but not twice in a row."""
+    seen = set[object]()
 
     def is_first(exchange: Any) -> bool:
-        is_new = exchange.path not in seen
-        seen.add(exchange.path)
-        return is_new
+        number = len(seen)
+        seen.add(key(exchange))
+        return len(seen) > number
 
     return is_first
+
+
+def task_of(exchange: Any) -> object:
+    return exchange.path
+
+
+def upload_of(exchange: Any) -> object:
+    """Return what an upload has in common with its repetition at another URL: the soak's files differ in length."""
+    return exchange.path.startswith("/uploads/"), exchange.request.content_length
 
 
 def add_faults(registry: emu.FaultRegistry, seed: int) -> None:
@@ -75,7 +84,7 @@ def add_faults(registry: emu.FaultRegistry, seed: int) -> None:
         faults.Drop(reset=False), faults.HtmlPage(),
     ):  # fmt: skip
         registry.add(fault, emu.Match("GET", streams, probability=0.02), times=None)
-    registry.add(faults.Silence(3), emu.Match("GET", streams, also=make_once(), probability=0.005), times=None)
+    registry.add(faults.Silence(3), emu.Match("GET", streams, also=make_once(task_of), probability=0.005), times=None)
     for request_fault in (
         faults.Status(500),
         faults.HtmlPage(503),
@@ -91,7 +100,8 @@ def add_faults(registry: emu.FaultRegistry, seed: int) -> None:
     for download_fault in downloads:
         match = evolve(faults.DOWNLOADS, probability=0.05)
         registry.add(download_fault, match, times=None)
-    registry.add(faults.ExpiredUrl(), emu.Match("PUT", origin="storage", probability=0.03), times=None)
+    uploads = emu.Match("PUT", origin="storage", also=make_once(upload_of), probability=0.03)
+    registry.add(faults.ExpiredUrl(), uploads, times=None)
 
 
 def add_delays(registry: emu.FaultRegistry) -> None:

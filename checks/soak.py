@@ -146,8 +146,8 @@ def names_in(folder: str) -> list[str]:
 async def transfer(soak: Soak, client: AsyncRebyte, chance: random.Random) -> None:
     """Send a file with a task, upload it as an artifact, download and read it, and compare the bytes."""
     prompt = soak.name("transfers")
-    size = chance.choice([0, 1, 10_000, 100_000, 1_000_000] if chance.random() < 0.98 else [9 << 20])
-    data = chance.randbytes(size) or b"\0"
+    size = chance.choice([0, 10_000, 100_000, 1_000_000] if chance.random() < 0.98 else [9 << 20])
+    data = chance.randbytes(size + soak.numbers["transfers"])  # each has a length of its own
     name = chance.choice(["a.bin", "b/ü 1.txt"])
     task = await client.tasks.create(prompt, files=[("in.bin", data)])
     result = await client.tasks.events(task.id).until_done()
