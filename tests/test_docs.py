@@ -193,6 +193,15 @@ def test_the_reference_has_every_public_name() -> None:
     assert [name for name, value in public.items() if id(value) not in known] == []
 
 
+def test_pages_about_calls_show_settings_for_some_of_them() -> None:
+    """Calls have no settings of their own, so each page of the guide whose examples call shows how they get some."""
+    others = {"index", "emulator", "performance"}
+    texts = {page.stem: page.read_text("utf-8") for page in (ROOT / "docs").glob("*.md") if page.stem not in others}
+    calling = {name for name, text in texts.items() if "await client." in text}
+    assert len(calling) >= 10
+    assert {name for name in calling if "with_options(" not in texts[name]} == set()
+
+
 def test_llms_txt_lists_every_page() -> None:
     """The list for coding agents links to each page: to what was written, and to the reference as the site shows it."""
     links = set(re.findall(r"\]\(([^)]+)\)", (ROOT / "docs/llms.txt").read_text(encoding="utf-8")))
