@@ -165,6 +165,7 @@ def test_code_is_not_wider_than_the_page(page: Path) -> None:
     lines = [line.removeprefix(indent) for indent, code in fences for line in code.splitlines()]
     widest = 112 if page.name == "README.md" else 92
     assert [line for line in lines if len(line) > widest] == []
+    assert "\n\n    " not in re.sub(r"(?ms)^ *```.*?^ *```$", "", TEXTS[page]), "code that is only indented"
 
 
 def public_values() -> dict[str, object]:
@@ -177,6 +178,16 @@ def public_values() -> dict[str, object]:
         for module in modules
         for name in getattr(module, "__all__", ())
     }
+
+
+def test_code_in_docstrings_is_not_wider_than_the_page() -> None:
+    """No line of an example in a docstring is cut in the reference."""
+    values = [value for value in public_values().values() if callable(value)]
+    members = [member for value in values for member in getattr(value, "__dict__", {}).values()]
+    texts = [inspect.cleandoc(getattr(each, "__doc__", None) or "") for each in (*values, *members)]
+    blocks = [block for text in texts for block in re.findall(r"(?<=\n\n)(?:    .*\n?)+", text)]
+    assert len(blocks) > 20
+    assert [line for block in blocks for line in block.splitlines() if len(line) > 4 + 92] == []
 
 
 def test_the_reference_has_every_public_name() -> None:

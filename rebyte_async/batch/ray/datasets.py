@@ -41,7 +41,8 @@ def items_from_dataset(
 ) -> Generator[BatchItem]:
     """Make an item of each row of a `ray.data.Dataset`, lazily, as `items_from_rows` does.
 
-        items_from_dataset(ray.data.read_parquet("s3://tickets/"), prompt="Classify this ticket: {text}", key="id")
+        tickets = ray.data.read_parquet("s3://tickets/")
+        items_from_dataset(tickets, prompt="Classify this ticket: {text}", key="id")
 
     Args:
         dataset: The dataset. It is read as the items are.

@@ -55,7 +55,8 @@ def _check_base_url(_: object, __: object, value: Any) -> None:
 class ClientSettings:
     """How each worker on a Ray cluster makes its client.
 
-        ClientSettings(api_key=functools.partial(os.getenv, "BATCH_KEY"), timeouts=Timeouts(read=30))
+        read_key = functools.partial(os.getenv, "BATCH_KEY")
+        ClientSettings(api_key=read_key, timeouts=Timeouts(read=30))
 
     The settings are sent through Ray, which keeps and shows what it is sent. So they have no secrets, but functions
     that read them: each is called in the worker's process, on its machine.
