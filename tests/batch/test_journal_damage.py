@@ -253,7 +253,9 @@ def test_a_check_sum_is_that_of_the_values_as_they_are_stored(number: float, tex
     with closing(sqlite3.connect(":memory:")) as connection:
         add_row_sum(connection)
         connection.execute("CREATE TABLE rows (at REAL, number INTEGER, text TEXT, data BLOB, sum INTEGER)")
-        connection.execute("INSERT INTO rows VALUES (?1, ?1, ?2, ?3, row_sum(?1, ?1, ?2, ?3))", (number, text, data))
+        row = {"number": number, "text": text, "data": data}
+        values = ":number, :number, :text, :data"
+        connection.execute(f"INSERT INTO rows VALUES ({values}, row_sum({values}))", row)
         ((*values, found),) = connection.execute("SELECT * FROM rows")
     assert row_sum(*values) == found
     assert row_sum(*values, None) != found
