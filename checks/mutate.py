@@ -48,7 +48,7 @@ TARGETS = {
         [f"wire/test_{name}.py" for name in ("errors", "redact", "json", "endpoints")],
     ),
     "models": (["_wire/models.py"], ["wire/test_models.py"]),
-    "events": (["_wire/events.py"], ["wire/test_events.py"]),
+    "events": (["_wire/events.py"], ["wire/test_events.py", "test_values.py"]),
     "redirects": (["_transport/request.py"], ["transport/test_redirects.py"]),
     "retry": (["_retry.py"], ["test_retry.py"]),
     "sse": (["sse.py"], ["test_sse.py"]),

@@ -225,6 +225,7 @@ def test_damage_changes_no_answer(tmp_path: Path) -> None:
         ("DELETE FROM items WHERE key = 'b'", "rows are missing, or older"),
         ("UPDATE state SET is_open = 1", "the row of state has changed"),
         ("DELETE FROM state", "the row of state has changed"),
+        ("UPDATE items SET final_result = CAST(x'ff' AS TEXT)", "a text isn't UTF-8"),
         ("DROP INDEX items_open", "its tables have changed"),
         ("DROP TRIGGER items_update", "its tables have changed"),
     ],

@@ -308,11 +308,13 @@ def test_arguments_of_a_tool_are_kept(arguments: Any) -> None:
         (" 7", None),
         ("7_0", None),
         ("\u0667", None),
+        ("9" * 18, 10**18 - 1),
+        ("9" * 19, None),
         ("9" * 5000, None),
     ],
 )
 def test_action_ids(value: Any, wanted: int | None) -> None:
-    """A question's action id is a number or a string of digits; any other string becomes None."""
+    """A question's action id is a number or a string of at most 18 digits; any other string becomes None."""
     payload = {"actionId": value, "messageId": "m", "question": "q"}
     event = event_from_mapping({"eventType": "ask_user_question", "payload": payload})
     assert event == QuestionEvent(

@@ -32,6 +32,7 @@ def test_fields_may_be_missing_null_or_new() -> None:
         ({"id": "w", "failureCount": {}}, "$.failureCount", "expected a whole number, got an object"),
         ({"id": "w", "events": "task.failed"}, "$.events", "expected an array, got a string of 11 characters"),
         ({"id": "w", "events": ["a", 5]}, "$.events[1]", "expected a string, got the number 5"),
+        ({"id": "w", "url": 1, "events": 5}, "$.url", "expected a string, got the number 1"),
     ],
 )
 def test_a_wrong_value_is_named(document: Any, path: str, problem: str) -> None:

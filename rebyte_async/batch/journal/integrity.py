@@ -53,7 +53,7 @@ def create_tables(connection: sqlite3.Connection, facts: dict[str, str]) -> None
 
 def add_row_sum(connection: sqlite3.Connection) -> None:
     """Give a connection the function that every statement that writes uses."""
-    connection.create_function("row_sum", -1, row_sum, deterministic=True)
+    connection.create_function("row_sum", -1, row_sum)
 
 
 def check_journal(path: Path, connection: sqlite3.Connection) -> JournalState:
@@ -109,10 +109,10 @@ def _check_rows(path: Path, connection: sqlite3.Connection, table: str) -> int:
 
 
 def _read_state(path: Path, connection: sqlite3.Connection, sums: int) -> JournalState:
-    rows = connection.execute(schema.SELECT_STATE).fetchall()
-    if len(rows) != 1 or rows[0][-1] != row_sum(*rows[0][:-1]):
+    row = connection.execute(schema.SELECT_STATE).fetchone()
+    if row is None or row[-1] != row_sum(*row[:-1]):
         raise _damaged(path, "the row of state has changed since it was written")
-    is_open, commits, total, _ = rows[0]
+    is_open, commits, total, _ = row
     if total != sums:
         raise _damaged(path, "rows are missing, or older than the others")
     return JournalState(dict(connection.execute(schema.SELECT_META)), bool(is_open), commits)
