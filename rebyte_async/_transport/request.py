@@ -52,7 +52,7 @@ class StreamedBody:
     body: Body
     _counters: Counters
     _idle_timeout: float | None
-    deadline: asyncio.Timeout | None = field(default=None, init=False)  # the deadline of the attempt that is under way
+    deadline: asyncio.Timeout = field(init=False)  # the deadline of the attempt that is under way
     failure: Exception | None = field(default=None, init=False)
     """What reading the body raised: an error of the caller's source, not of the network."""
     _failed_at: TracebackType | None = field(default=None, init=False)
@@ -81,26 +81,28 @@ class StreamedBody:
             raise self.failure.with_traceback(self._failed_at)
 
     def _extend_deadline(self) -> None:
-        if self.deadline is not None and self._idle_timeout is not None:
+        if self._idle_timeout is not None:
             self.deadline.reschedule(asyncio.get_running_loop().time() + self._idle_timeout)
 
 
 @define(eq=False, repr=False, kw_only=True)
 class Request:
-    """A request as it is sent. Treat it as frozen: a frozen class would take three times as long to make."""
+    """A request as it is sent. Treat it as frozen: a frozen class would take three times as long to make.
+
+    Its repr has no field: tracebacks with their variables show it, and the URL may be a signed one.
+    """
 
     method: str
     template: str  # the path with the names of ids, for logs and metrics
     task_id: str | None = None  # the task that the path names
-    url: URL = field(repr=False)
-    """Left out of the repr, which tracebacks with their variables show: it may be a signed one."""
-    headers: Mapping[str, str] = field(repr=False)  # the headers that any origin may see
-    origin_headers: Mapping[str, str] = field(repr=False)
+    url: URL
+    headers: Mapping[str, str]  # the headers that any origin may see
+    origin_headers: Mapping[str, str]
     """The headers that only the API's own origin may see: the key, and the application's."""
-    body: bytes | StreamedBody | None = field(default=None, repr=False)
+    body: bytes | StreamedBody | None = None
     new_connection: bool = False  # whether the request needs a connection on which nothing was sent before
     exact_headers: bool = False  # whether exactly these headers are sent, as a signed URL wants it
-    trace: CallTrace = field(default=NO_CALL, repr=False)
+    trace: CallTrace = NO_CALL
     unpacks: bool = True  # whether aiohttp unpacks a compressed body of its response
     read_buffer: int | None = None  # the read buffer for its response, in bytes; None for aiohttp's own
     connect_timeout: float  # seconds for making a connection; `math.inf` for no limit

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,15 @@ class Pipe(io.RawIOBase):
     def seekable(self) -> bool:
         """Say that this file can't be read again."""
         return False
+
+
+class SlowFile(io.BytesIO):
+    """A binary file that takes its time for every read, and gives few bytes then."""
+
+    def read(self, _: int | None = -1) -> bytes:
+        """Read the next bytes."""
+        time.sleep(0.03)
+        return super().read(1000)
 
 
 def named_pipe(path: Path) -> Path:
@@ -460,6 +471,17 @@ async def test_a_storage_that_reads_nothing_is_a_timeout() -> None:
                 await client.files.upload(DATA * 10, filename="a")
         for writer in writers:
             writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "size"), [(Timeouts(connect=0.1, read=0.3), 15_000), (Timeouts(read=math.inf), 1000)]
+)
+async def test_an_upload_that_advances_takes_as_long_as_it_takes(timeouts: Timeouts, size: int) -> None:
+    """An upload is no timeout while its bytes keep moving, also where all of it takes longer than the timeouts."""
+    storage = Storage()
+    async with Served(storage, timeouts=timeouts, retry=RetryPolicy(max_attempts=1)) as client:
+        await client.files.upload(SlowFile(DATA[:size]), filename="a")
+    assert storage.stored[0].body == DATA[:size]
 
 
 @pytest.mark.parametrize(
