@@ -116,7 +116,7 @@ class CompletionDetector:
             return act.ReadTask(partial(self._on_task, CONTINUE))
         if self.phase is Phase.READING_CONTENT:
             return act.LeaveStream(self._read_tail())
-        if self.phase is Phase.FINISHING and self._end is not None:
+        if self._end is not None:
             return self._finish(self._end)
         return None
 
@@ -141,7 +141,7 @@ class CompletionDetector:
         if not self._turn.saw_turn_event:
             return act.ReadTask(self._on_empty_connection)
         if self._drain is not None:
-            return self._read_next(self._drain, self._drain.after_stream(self._turn))
+            return self._after_stream(self._drain)
         return act.ReadTask(partial(self._on_task, act.Wait(None) if has_news else act.Wait()))
 
     def on_idle(self) -> Action:
@@ -154,7 +154,7 @@ class CompletionDetector:
         drain = self._drain
         if drain is None:
             return CONTINUE
-        return self._read_next(drain, drain.after_failure() if is_transient else drain.after_stream(self._turn))
+        return self._read_next(drain, drain.after_failure()) if is_transient else self._after_stream(drain)
 
     def on_foreign_turn(self, task: Task) -> Action:
         """Decide what another turn on the stream means: an earlier one is skipped, a later one has taken over."""
@@ -183,7 +183,7 @@ class CompletionDetector:
             return self.on_done_frame(evolve(done, status=TaskStatus(status)))
         if not self._turn.saw_turn_event:
             return self._on_empty_connection(task)
-        return self._on_task(act.Wait(), task) if self._drain is None else self.on_closed(has_news=False)
+        return self._on_task(act.Wait(), task) if self._drain is None else self._after_stream(self._drain)
 
     def _on_result_after_done(self, done: Done, task: Task | None) -> Action:
         return self._on_turn_ended(evolve(done, final_result=self._result_of(task)), is_certain=True)
@@ -202,7 +202,7 @@ class CompletionDetector:
         if is_past and (self._drain is not None or status in TERMINAL_STATUSES):
             return self._on_superseded()
         if self._drain is not None:
-            return self._read_next(self._drain, self._drain.after_stream(self._turn))
+            return self._after_stream(self._drain)
         if status not in TERMINAL_STATUSES:
             self._terminal_reads = 0
             return self._give_up_if_unknown(status) or act.Wait()
@@ -251,7 +251,15 @@ class CompletionDetector:
         else:  # only a done frame reports the end again
             self._drain.add_done(done)
         self._move(Finding.TURN_ENDED)
-        return self._read_next(self._drain, self._drain.after_stream(self._turn))
+        return self._after_stream(self._drain)
+
+    def _after_stream(self, drain: DrainPolicy) -> Action:
+        return self._read_next(drain, drain.after_stream(self._turn))
+
+    def _after_content(self, drain: DrainPolicy) -> Action:
+        if self._is_superseded:  # only the content can be read, and the tries are counted by it
+            return self._after_stream(drain)
+        return self._read_next(drain, drain.after_content(self._turn))
 
     def _read_next(self, drain: DrainPolicy, next_read: NextRead) -> Action:
         """Do what the policy of the drain decided."""
@@ -280,11 +288,6 @@ class CompletionDetector:
         self._is_content_read = False
         return self._after_content(self._drain)
 
-    def _after_content(self, drain: DrainPolicy) -> Action:
-        # Where only the content can be read, it is what the tries are counted by.
-        decide = drain.after_stream if self._is_superseded else drain.after_content
-        return self._read_next(drain, decide(self._turn))
-
     def _on_task_before_content(self, task: Task) -> Action:
         status = self._status_of_turn(task)
         if status in TERMINAL_STATUSES:
@@ -299,7 +302,7 @@ class CompletionDetector:
         knows_end = self._drain is not None and (self._drain.is_certain or not self._is_superseded)
         if not (has_events or knows_end):
             return act.GiveUp("it went on to another turn, and the content doesn't say how this one ended", cause)
-        drain = self._drain = self._drain or DrainPolicy(_end_by_status(status), is_certain=True)
+        drain = self._drain = self._drain or DrainPolicy(_end_by_status(status), is_certain=False)
         self._content_error = cause
         drain.add_content(turn, self._turn)
         if turn is None or turn.events is None:  # the end is known, only the tail may be missing

@@ -15,9 +15,10 @@ from rebyte_async.streams import _actions as act
 from rebyte_async.streams._completion import TRANSITIONS, CompletionDetector, Finding, Phase
 from rebyte_async.streams._delivered import Delivered
 from rebyte_async.streams._frames import FrameParser
+from rebyte_async.streams._subprompts import SubPrompts
 from rebyte_async.streams._turn import TurnState
 from rebyte_async.types import Done, Task, TaskContent, TaskEvent, TaskStatus
-from support.fake_source import task
+from support.fake_source import FakeSource, task
 from support.task_server import TASK_ID, event, text, tool_use
 
 DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
@@ -26,9 +27,11 @@ WHOLE = Done(status=TaskStatus.COMPLETED, last_seq=1, final_result="Hello")
 EMPTY = Done(status=TaskStatus.COMPLETED, last_seq=-1, final_result="")
 
 
-def make_detector(*parts: bytes) -> tuple[CompletionDetector, TurnState]:
+def make_detector(
+    *parts: bytes, prompt_id: str | None = "p1", subprompts: SubPrompts | None = None
+) -> tuple[CompletionDetector, TurnState]:
     """Make a detector of the turn p1, from which these frames have come."""
-    turn = TurnState(TASK_ID, "p1", Delivered(), None)
+    turn = TurnState(TASK_ID, prompt_id, Delivered(), subprompts)
     turn.add_frames(FrameParser().feed_frames(b"".join(parts)))
     while turn.next_event():
         pass
@@ -84,6 +87,32 @@ def test_an_early_done_frame_drains_the_stream() -> None:
     )
 
 
+def test_only_a_failure_that_stays_is_a_try_without_news() -> None:
+    """The content is read after a try that brought nothing new; one that broke on the way may have more to bring."""
+    detector, _ = make_detector(text(1, "Hello"))
+    assert detector.on_failed_drain(is_transient=True) == act.CONTINUE  # it doesn't drain yet
+    detector.on_done_frame(EARLY)
+    assert detector.on_failed_drain(is_transient=True) == act.Wait(act.PAUSE)
+    assert detector.phase is Phase.DRAINING
+    assert detector.on_failed_drain(is_transient=False) == act.CONTINUE
+    assert detector.phase is Phase.READING_CONTENT
+
+
+@pytest.mark.parametrize("shows_events", [True, False])
+def test_an_unknown_word_while_draining_ends_a_replay(*, shows_events: bool) -> None:
+    """Where the connection shows no event and a later turn was submitted, only the content can still have the tail."""
+    detector, turn = make_detector(text(1, "Hello"))
+    detector.on_done_frame(EARLY)
+    if not shows_events:
+        turn.restart()
+    paused = evolve(WHOLE, status=cast("TaskStatus", "paused"))
+    assert carry_out(detector.on_done_frame(paused), task("running", "p1", "p2")) == act.CONTINUE
+    action = detector.next_action()
+    assert isinstance(action, act.LeaveStream)
+    assert isinstance(action.then, act.ReadContent)
+    assert action.then.is_single_try is shows_events
+
+
 def test_the_content_ends_a_drain() -> None:
     """Read after the first fruitless try, it brings the final result and the text that the stream hasn't brought."""
     detector, turn = make_detector(text(1, "I look."), tool_use(2))
@@ -122,6 +151,95 @@ def read_content(
     assert isinstance(leave.then, act.ReadContent)
     assert leave.then.is_single_try
     return leave.then.then(content, error)
+
+
+@pytest.mark.parametrize(
+    ("last_seq", "final_result", "phase"),
+    [
+        (None, "", Phase.FOLLOWING),
+        (-1, "", Phase.FOLLOWING),
+        (0, "", Phase.DRAINING),
+        (-1, "Hello", Phase.DRAINING),
+        (None, "Hello", Phase.DRAINING),
+    ],
+)
+def test_a_done_frame_alone_is_believed_if_it_says_something(
+    last_seq: int | None, final_result: str, phase: Phase
+) -> None:
+    """One look at the task is enough for a number or a final result, unless the connection shows another turn."""
+    for frames, expected in [([], phase), ([text(1, "x", prompt="p9")], Phase.FOLLOWING)]:
+        detector, turn = make_detector(*frames)
+        turn.unblock()
+        end = Done(status=TaskStatus.COMPLETED, last_seq=last_seq, final_result=final_result)
+        carry_out(detector.on_done_frame(end), task("completed", "p9", "p1"))
+        assert detector.phase is expected
+
+
+def test_a_done_frame_alone_ends_a_turn_whose_events_came_before() -> None:
+    """A done frame that the task confirms is as certain on a connection without events."""
+    for status, phase in [("completed", Phase.FINISHING), ("running", Phase.FOLLOWING)]:
+        detector, turn = make_detector(text(1, "Hello"))
+        turn.restart()
+        carry_out(detector.on_done_frame(WHOLE), task(status))
+        assert detector.phase is phase
+
+
+def test_the_task_alone_does_not_end_a_turn_whose_events_came_before() -> None:
+    """A stream that shows no event any more is read again, though what came before looks like the whole turn."""
+    detector, turn = make_detector(text(1, "Hello"))
+    turn.restart()
+    ended = task("completed", final_result="Hello")
+    actions = [carry_out(detector.on_closed(has_news=False), ended) for _ in range(3)]
+    assert actions == [act.Wait()] * 3
+    assert detector.phase is Phase.DRAINING
+
+
+def test_a_final_result_that_only_the_task_has_ends_a_whole_turn() -> None:
+    """A done frame without one is as certain, so that nothing is read twice."""
+    detector, _ = make_detector(text(1, "Hello"))
+    ended = task("completed", final_result="Hello")
+    assert carry_out(detector.on_done_frame(evolve(WHOLE, final_result="")), ended) == act.CONTINUE
+    assert (detector.next_action(), detector.done) == (act.CONTINUE, WHOLE)
+
+
+def test_the_final_result_of_a_task_is_that_of_its_last_turn() -> None:
+    """It is our turn's only where this is the last one, or where the task lists none."""
+    for turns, final_result in [(["p0", "p1"], "the task's"), (["p1", "p2"], "Hello"), (None, "the task's")]:
+        detector, _ = make_detector(text(1, "Hello"))
+        detector.on_done_frame(evolve(WHOLE, status=TaskStatus.FAILED, final_result=""))
+        prompts = turns and [{"id": turn, "status": "failed"} for turn in turns]
+        document = {"id": TASK_ID, "status": "failed", "prompts": prompts, "finalResult": "the task's"}
+        action = detector.next_action()
+        assert action is not None
+        carry_out(action, decode(Task, document))
+        assert detector.done == Done(status=TaskStatus.FAILED, last_seq=1, final_result=final_result)
+
+
+def test_a_stream_without_a_turn_is_that_of_the_latest() -> None:
+    """Where nothing has shown which turn the stream is of, the last one of the content is read."""
+    detector, _ = make_detector(prompt_id=None)
+    for _ in range(3):
+        carry_out(detector.on_done_frame(EMPTY), task("completed", "p0", "p1", "p2"))
+    turns = [{"id": turn, "status": "succeeded", "events": []} for turn in ("p0", "p1", "p2")]
+    content = decode(TaskContent, {"id": TASK_ID, "prompts": turns})
+    assert read_content(detector, content, None) == act.InjectTail(content.prompts[-1])
+
+
+@pytest.mark.parametrize("has_news", [True, False])
+def test_delegations_are_read_twice_with_a_pause_between(*, has_news: bool) -> None:
+    """What the first read brings is delivered before the pause, and new events begin the count anew."""
+    detector, _ = make_detector(tool_use(1, subPromptId="s1"), text(2, "you"), subprompts=SubPrompts(FakeSource([[]])))
+    detector.on_done_frame(Done(status=TaskStatus.COMPLETED, last_seq=2, final_result="you"))
+    decisions = list[act.Action]()
+    for _ in range(2 + has_news):
+        if has_news and len(decisions) == 1:
+            detector.on_progress()
+        action = detector.next_action()
+        assert isinstance(action, act.ReadSubPrompts)
+        decisions.append(action.then())
+    assert decisions == [act.Wait(act.PAUSE, is_deferred=True)] * (1 + has_news) + [act.CONTINUE]
+    assert detector.next_action() == act.CONTINUE
+    assert detector.phase is Phase.ENDED
 
 
 def test_a_whole_turn_ends_without_a_read_of_the_task() -> None:
@@ -203,6 +321,13 @@ def test_a_later_turn_leaves_the_tail_to_the_content(*, is_draining: bool) -> No
     assert [*phases, detector.phase] == [Phase.READING_CONTENT, Phase.FINISHING]
 
 
+def test_a_turn_that_runs_is_not_left_to_a_later_one() -> None:
+    """While the task says that the turn runs, its events are still to come, though another prompt was submitted."""
+    detector, _ = make_detector()
+    assert carry_out(detector.on_done_frame(EMPTY), task("running", "p1", "p2")) == act.Wait()
+    assert detector.phase is Phase.FOLLOWING
+
+
 def test_a_foreign_turn_is_skipped_or_takes_over_by_its_place_among_the_prompts() -> None:
     """An earlier one is ignored, a later one supersedes, and one that can't be placed leaves the stream."""
     for turns, expected, phase in [
@@ -219,17 +344,17 @@ def test_a_foreign_turn_is_skipped_or_takes_over_by_its_place_among_the_prompts(
 
 
 def test_a_turn_that_the_task_does_not_have_is_given_up_after_fifteen_reads() -> None:
-    """Fourteen are tolerated, and new events begin the count anew."""
-    detector, _ = make_detector()
-    for _ in range(2):
-        for _ in range(14):
-            assert carry_out(detector.on_done_frame(EMPTY), task("completed", "p0")) == act.Wait(act.PAUSE)
-        detector.on_progress()
-    for _ in range(14):
-        carry_out(detector.on_done_frame(EMPTY), task("completed", "p0"))
-    assert carry_out(detector.on_done_frame(EMPTY), task("completed", "p0")) == act.GiveUp(
-        "nothing new came and the task has no prompt p1"
-    )
+    """Fourteen in a row are tolerated; new events begin the count anew, and so does a read that shows the turn."""
+    given_up = act.GiveUp("nothing new came and the task has no prompt p1")
+    without, running = task("completed", "p0"), task("running")
+    for reads in ([], [without] * 14 + [None], [without] * 14 + [running]):
+        detector, _ = make_detector()
+        for read in [*reads, *[without] * 14]:
+            if read is None:
+                detector.on_progress()
+            else:
+                assert carry_out(detector.on_done_frame(EMPTY), read) == act.Wait(act.PAUSE)
+        assert carry_out(detector.on_done_frame(EMPTY), without) == given_up
 
 
 def test_an_ended_task_without_prompts_leaves_a_foreign_turn_to_the_content() -> None:
