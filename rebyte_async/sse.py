@@ -172,9 +172,9 @@ class SSEParser:
         if text.count("\n") != len(items) * (head.count("\n") + 2) - 2:
             return None
         first = self._interpret_lines(head + items[0])
-        if len(first) != 1 or first[0].data != items[0]:
+        if [event.data for event in first] != items[:1]:
             return None
-        event, _, event_id = first[0]
+        ((event, _, event_id),) = first
         return [_new(ServerSentEvent, (event, item, event_id)) for item in items]
 
     def _interpret_lines(self, text: str) -> list[ServerSentEvent]:
@@ -211,4 +211,4 @@ class SSEParser:
     def _set_retry(self, value: str) -> None:
         if value.isascii() and value.isdigit():
             digits = value.lstrip("0")
-            self._retry = min(int(digits[:20] or "0"), _MAX_RETRY)
+            self._retry = min(int(digits[:19] or "0"), _MAX_RETRY)
