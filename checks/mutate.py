@@ -49,11 +49,20 @@ TARGETS = {
     ),
     "models": (["_wire/models.py"], ["wire/test_models.py"]),
     "events": (["_wire/events.py"], ["wire/test_events.py", "test_values.py"]),
-    "redirects": (["_transport/request.py"], ["transport/test_redirects.py"]),
+    "request": (
+        ["_transport/request.py"],
+        [
+            *(f"transport/test_{name}.py" for name in ("redirects", "limits", "networks", "proxies", "attempts")),
+            "resources/test_files.py",
+        ],
+    ),
     "retry": (["_retry.py"], ["test_retry.py"]),
     "sse": (["sse.py"], ["test_sse.py"]),
     "drain": (["streams/_drain.py"], ["streams/test_drain.py"]),
-    "completion": (["streams/_completion.py"], ["streams/test_phases.py", "streams/test_recovery.py"]),
+    "completion": (
+        ["streams/_completion.py"],
+        [f"streams/test_{name}.py" for name in ("phases", "source", "recovery")],
+    ),
 }
 """For each name, the modules below `rebyte_async`, and below `tests` the tests that should notice a change to them."""
 

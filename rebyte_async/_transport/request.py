@@ -122,8 +122,8 @@ async def send_following_redirects(request: Request, sessions: SessionPool, coun
     """
     url = request.url
     is_trusted = True
-    status = 0
-    for _ in range(MAX_REDIRECTS + 1):
+    redirects = 0
+    while True:
         counters.requests += 1
         if isinstance(request.body, bytes):
             counters.bytes_sent += len(request.body)
@@ -139,17 +139,19 @@ async def send_following_redirects(request: Request, sessions: SessionPool, coun
         if target is None:
             return response
         response.close()
-        status = response.status
+        if redirects == MAX_REDIRECTS:
+            raise RedirectRefusedError(response.status, f"more than {MAX_REDIRECTS} redirects")
+        redirects += 1
         # Once off the API's origin the key is never sent again: another origin chose where the request goes.
         is_trusted = is_trusted and is_same_origin(target, request.url)
         url = target
-    raise RedirectRefusedError(status, f"more than {MAX_REDIRECTS} redirects")
 
 
 def _make_options(request: Request, sessions: SessionPool, url: URL, *, is_trusted: bool) -> dict[str, Any]:
     """Return the arguments of aiohttp's `request`."""
     headers = _merge_headers(request, is_trusted=is_trusted)
-    if (host := url.raw_host) is not None and host.endswith("."):  # aiohttp would drop the dot, which may be signed
+    host = url.raw_host or ""
+    if host.endswith("."):  # aiohttp would drop the dot, which may be signed
         headers["Host"] = host if url.is_default_port() else f"{host}:{url.port}"
     options: dict[str, Any] = {
         "headers": headers,

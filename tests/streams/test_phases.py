@@ -93,7 +93,7 @@ def test_only_a_failure_that_stays_is_a_try_without_news() -> None:
     assert detector.on_failed_drain(is_transient=True) == act.CONTINUE  # it doesn't drain yet
     detector.on_done_frame(EARLY)
     assert detector.on_failed_drain(is_transient=True) == act.Wait(act.PAUSE)
-    assert detector.phase is Phase.DRAINING
+    assert detector.is_reading
     assert detector.on_failed_drain(is_transient=False) == act.CONTINUE
     assert detector.phase is Phase.READING_CONTENT
 
@@ -204,10 +204,15 @@ def test_a_final_result_that_only_the_task_has_ends_a_whole_turn() -> None:
 
 def test_the_final_result_of_a_task_is_that_of_its_last_turn() -> None:
     """It is our turn's only where this is the last one, or where the task lists none."""
-    for turns, final_result in [(["p0", "p1"], "the task's"), (["p1", "p2"], "Hello"), (None, "the task's")]:
+    expected: list[tuple[list[str] | None, str]] = [
+        (["p0", "p1"], "the task's"),
+        (["p1", "p2"], "Hello"),
+        (None, "the task's"),
+    ]
+    for turns, final_result in expected:
         detector, _ = make_detector(text(1, "Hello"))
         detector.on_done_frame(evolve(WHOLE, status=TaskStatus.FAILED, final_result=""))
-        prompts = turns and [{"id": turn, "status": "failed"} for turn in turns]
+        prompts = None if turns is None else [{"id": turn, "status": "failed"} for turn in turns]
         document = {"id": TASK_ID, "status": "failed", "prompts": prompts, "finalResult": "the task's"}
         action = detector.next_action()
         assert action is not None
@@ -220,7 +225,7 @@ def test_a_stream_without_a_turn_is_that_of_the_latest() -> None:
     detector, _ = make_detector(prompt_id=None)
     for _ in range(3):
         carry_out(detector.on_done_frame(EMPTY), task("completed", "p0", "p1", "p2"))
-    turns = [{"id": turn, "status": "succeeded", "events": []} for turn in ("p0", "p1", "p2")]
+    turns: list[dict[str, Any]] = [{"id": turn, "status": "succeeded", "events": []} for turn in ("p0", "p1", "p2")]
     content = decode(TaskContent, {"id": TASK_ID, "prompts": turns})
     assert read_content(detector, content, None) == act.InjectTail(content.prompts[-1])
 

@@ -49,6 +49,16 @@ async def test_a_get_goes_to_another_origin_without_key_and_headers(status: int)
     assert "authorization" not in request.headers
 
 
+async def test_a_call_asks_for_json_that_may_be_compressed() -> None:
+    """It says so, and which client asks."""
+    async with RawServer(other_origin) as server, client_of(server.url) as client:
+        await client.tasks.get("t1")
+    headers = server.requests[0].headers
+    assert headers["user-agent"].startswith("rebyte-async/")
+    assert headers["accept"] == "application/json"
+    assert "gzip" in headers["accept-encoding"]
+
+
 @pytest.mark.parametrize("status", ALL)
 async def test_a_redirect_within_the_origin_keeps_the_key(status: int) -> None:
     """At the same origin the request stays what it was."""
