@@ -257,6 +257,6 @@ def test_a_check_sum_is_that_of_the_values_as_they_are_stored(number: float, tex
         row = {"number": number, "text": text, "data": data}
         values = ":number, :number, :text, :data"
         connection.execute(f"INSERT INTO rows VALUES ({values}, row_sum({values}))", row)
-        ((*values, found),) = connection.execute("SELECT * FROM rows")
-    assert row_sum(*values) == found
-    assert row_sum(*values, None) != found
+        ((*stored, found),) = connection.execute("SELECT * FROM rows")
+    assert row_sum(*stored) == found
+    assert row_sum(*stored, None) != found
