@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from enum import Enum
 from functools import cache
-from html import escape
 from typing import Any, cast
 
 import attrs
@@ -65,7 +64,7 @@ def to_html_table(values: Sequence[Value], caption: str) -> str:
     columns = list(dict.fromkeys(name for row in rows for name in row))
     head = "".join(f"<th>{name}</th>" for name in columns)
     body = "".join(f"<tr>{''.join(_to_cell(row.get(name)) for name in columns)}</tr>" for row in rows)
-    return f"<table><caption>{escape(caption)}</caption><tr>{head}</tr>{body}</table>"
+    return f"<table><caption>{_escape(caption)}</caption><tr>{head}</tr>{body}</table>"
 
 
 @cache
@@ -167,4 +166,10 @@ def _show_items(items: Sequence[object]) -> str:
 
 def _to_cell(value: object) -> str:
     text = "" if value is None else str(value) if isinstance(value, str) else _show(value)
-    return f"<td>{escape(text)}</td>"
+    return f"<td>{_escape(text)}</td>"
+
+
+def _escape(text: str) -> str:
+    from html import escape  # noqa: PLC0415 - slow to import, and notebooks alone need it
+
+    return escape(text)
