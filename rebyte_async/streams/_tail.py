@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
+from rebyte_async.streams.text import join_many
 from rebyte_async.types.events import ResultEvent, TaskEvent, TextEvent, ToolUseEvent
 
 _TEXTS = (TextEvent, ResultEvent)
@@ -51,6 +52,7 @@ class TailState:
         elif isinstance(event, _TEXTS):
             if self.texts is None:
                 self.texts = []
+            join_many(self.texts)
             self.texts.append(event.text)
             if not self.has_final_text:
                 # A text that comes after the call but has a lower number is a repeated or late one.

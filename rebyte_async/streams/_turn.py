@@ -22,7 +22,7 @@ from rebyte_async.streams._digest import Identity
 from rebyte_async.streams._frames import Frame, unpack
 from rebyte_async.streams._subprompts import SubPrompts
 from rebyte_async.streams._tail import TailState, squeeze
-from rebyte_async.streams.text import TextAssembler
+from rebyte_async.streams.text import JOINED, TextAssembler
 from rebyte_async.types.events import Done, TaskEvent, TextEvent, ToolResultEvent, ToolUseEvent
 from rebyte_async.types.statuses import task_status
 from rebyte_async.types.tasks import TaskResult
@@ -34,7 +34,6 @@ _UNNAMED = "message"
 _KEEP_ALIVES = ("", "{}")  # the data of a frame that is named `event` and is none
 _MAX_KEEP_ALIVE = 2  # bytes of the longest of them
 _EVENT_TYPE = '"eventType"'  # without it, a frame that has no name and is no event is a keep-alive
-_JOINED = 64  # deltas are joined to one piece of the text
 _DELEGATING = (ToolUseEvent, ToolResultEvent)
 _NONE: frozenset[str] = frozenset()
 
@@ -188,10 +187,10 @@ class TurnState:
         for pieces in texts:
             pieces.append(text)
         self._deltas += 1
-        if self._deltas == _JOINED:
+        if self._deltas == JOINED:
             self._deltas = 0
-            for pieces in texts:  # the pieces of words, each of which takes 50 bytes more than its text
-                pieces[-_JOINED:] = ["".join(pieces[-_JOINED:])]
+            for pieces in texts:
+                pieces[-JOINED:] = ["".join(pieces[-JOINED:])]
         if not self.frames:
             self.frames = NO_FRAMES
         return True

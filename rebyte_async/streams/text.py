@@ -17,6 +17,8 @@ from rebyte_async.types.events import (
 __all__ = ["TextAssembler"]
 
 _SEPARATOR = "\n\n"
+JOINED = 64
+"""Pieces of a text are joined when there are as many: each takes 50 bytes more than its text."""
 _BLOCK_ENDS = (ToolUseEvent, ToolResultEvent, ThinkingEvent, QuestionEvent)
 
 
@@ -85,6 +87,13 @@ class TextAssembler:
         if not self._pieces:
             self._pieces = [text]
             return text
+        join_many(self._pieces)
         self._pieces += (_SEPARATOR, text)
         self._block = len(self._pieces) - 1
         return _SEPARATOR + text
+
+
+def join_many(pieces: list[str]) -> None:
+    """Join the pieces of a text in place, if there are many."""
+    if len(pieces) >= JOINED:
+        pieces[:] = ["".join(pieces)]

@@ -153,22 +153,24 @@ def test_a_delta_that_takes_the_short_way_is_the_same(
 
 
 @pytest.mark.parametrize("count", [63, 64, 65, 129, 1000])
-def test_many_deltas_take_little_memory(count: int) -> None:
-    """The pieces of words are joined, and the text, the last block and the tail stay what they are."""
+@pytest.mark.parametrize("is_delta", [True, False])
+def test_many_texts_take_little_memory(count: int, *, is_delta: bool) -> None:
+    """The pieces of words are joined, and so are blocks; the text, the last block and the tail stay what they are."""
     turn = TurnState(TASK_ID, "p", Delivered(), None)
     parser = FrameParser()
     words = [f"word {number} " for number in range(count)]
-    frames = [text(number, word, prompt="p", is_delta=True) for number, word in enumerate(words, 2)]
+    frames = [text(number, word, prompt="p", is_delta=is_delta) for number, word in enumerate(words, 2)]
     tracemalloc.start()
     for frame in (text(0, "first", prompt="p"), tool_use(1, prompt="p"), *frames):
         assert turn.next_event(parser.feed_frames(frame)) is not None
     gc.collect()
     kept = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    said = "".join(words)
+    said = ("" if is_delta else "\n\n").join(words)
     assert turn.result().text == "first\n\n" + said
-    assert turn.final_text == said
+    assert turn.final_text == (said if is_delta else words[-1])
     assert turn.has_final_result(said)
+    assert turn.tail.final_text == "".join(said.split())
     assert kept / count < 40 or count < 1000
 
 
