@@ -23,6 +23,7 @@ _LOOP_SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
 def _run(folder: Path, source: str, *options: str) -> str:
     test = folder / "test_it.py"
     test.write_text(dedent(source))
+    (folder / "pytest.ini").write_text("[pytest]\n")  # no settings of a folder above it
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options, str(test)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=30).stdout
 
