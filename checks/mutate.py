@@ -54,6 +54,7 @@ TARGETS = {
         [
             *(f"transport/test_{name}.py" for name in ("redirects", "limits", "networks", "proxies", "attempts")),
             "resources/test_files.py",
+            "transport/test_live_streams.py::test_a_stream_that_is_not_read_holds_little",
         ],
     ),
     "retry": (["_retry.py"], ["test_retry.py"]),

@@ -59,6 +59,22 @@ async def test_a_large_event_passes_in_small_pieces(tls: Any, secure: bool) -> N
             assert room == 32 * 1024
 
 
+async def test_a_stream_that_is_not_read_holds_little() -> None:
+    """Its connection is read no further than a few pieces of 16 KB."""
+
+    async def handler(_: RawRequest) -> AsyncIterator[bytes]:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield stream_head()
+            await anyio.sleep_forever()
+
+        return pieces()
+
+    async with RawServer(handler) as server, transport_of(server.url) as transport:
+        body: Any = await open_stream(transport)
+        assert body._response.content.get_read_buffer_limits() == (16 * 1024, 32 * 1024)
+        body.close()
+
+
 async def test_connections_that_share_the_room_for_reads_keep_their_bytes_apart(tls: Any) -> None:
     """Many TLS streams at once, in a thread and in another one: each brings its own large events."""
 

@@ -613,3 +613,15 @@ def test_a_signature_has_one_encoding(encoding: Literal["base64", "base64url"]) 
     assert scheme.encode(b"\0" * 256).endswith("AA==")
     assert scheme.decode("A" * 342 + "==") == b"\0" * 256
     assert scheme.decode("A" * 341 + "B==") is None
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 256])
+def test_only_base64url_may_lack_its_padding(size: int) -> None:
+    """What fills the last group may be left out of base64url, as elsewhere, and of no other encoding."""
+    signature = bytes(range(size))
+    for encoding in ("base64", "base64url", "hex"):
+        scheme = SignatureScheme(encoding=encoding)
+        text = scheme.encode(signature)
+        bare = text.rstrip("=")
+        assert scheme.decode(text) == signature
+        assert scheme.decode(bare) == (signature if encoding == "base64url" or bare == text else None)
