@@ -220,8 +220,13 @@ def _run_loop(main: _Main, on_signal: Callable[[int], None]) -> int:
 
 
 def _find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's loop, if it is installed.
+
+    Before 0.23 it closes the socket of a connect that is cancelled twice: the second time it may be another one's.
+    """
     try:
         import uvloop  # noqa: PLC0415 - an extra
     except ImportError:
         return None
-    return uvloop.new_event_loop
+    version = tuple(int(part) for part in vars(uvloop)["__version__"].split(".")[:2])
+    return uvloop.new_event_loop if version >= (0, 23) else None

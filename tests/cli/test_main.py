@@ -214,6 +214,17 @@ async def test_emulator_on_a_port_that_is_taken() -> None:
     assert finished.err.endswith("; --port 0 takes a free one\n")
 
 
+@pytest.mark.parametrize(("version", "loop"), [("0.22.1", "asyncio's"), ("0.23.0", "uvloop's"), ("1.0", "uvloop's")])
+async def test_uvloop_is_used_from_the_first_version_that_closes_sockets_once(
+    emulator: Emulator, tmp_path: Path, version: str, loop: str
+) -> None:
+    """An older one may close the socket of another connection after a connect that was cancelled."""
+    stub = f"import os\n__version__ = {version!r}\ndef new_event_loop(): os._exit(77)\n"
+    (tmp_path / "uvloop.py").write_text(stub)
+    done = await run_command("tasks", "list", env=environment(emulator, PYTHONPATH=str(tmp_path)))
+    assert (done.code == 77) is (loop == "uvloop's")
+
+
 async def test_output_without_a_reader() -> None:
     """Help into a pipe without a reader ends quietly; a command whose stdout is closed does its work."""
     command = f"{sys.executable} -W error -m rebyte_async"
