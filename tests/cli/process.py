@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import shlex
 import struct
@@ -103,6 +104,7 @@ class Terminal:
     raw: str = field(default="", init=False)
     """Everything that was sent to the terminal."""
     _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _decoder: codecs.IncrementalDecoder = field(factory=codecs.getincrementaldecoder("utf-8"), init=False)
 
     @property
     def screen(self) -> list[str]:
@@ -126,7 +128,7 @@ class Terminal:
     def read(self) -> None:
         """Take what there is."""
         try:
-            self.raw += os.read(self._keyboard, 1 << 16).decode()
+            self.raw += self._decoder.decode(os.read(self._keyboard, 1 << 16))
         except (BlockingIOError, OSError):
             return
         self._changed.set()
@@ -149,8 +151,19 @@ async def start_in_terminal(
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     os.set_blocking(ours, False)
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
     process = await asyncio.create_subprocess_exec(
-        *program, *arguments, env={"TERM": "xterm-256color", **env}, preexec_fn=lambda: os.login_tty(theirs)
+        *program,
+        *arguments,
+        env={"TERM": "xterm-256color", **env},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        preexec_fn=take_terminal,
     )
     terminal = Terminal(process, ours, width)
     loop = asyncio.get_running_loop()
