@@ -106,8 +106,7 @@ def runtimes(session: nox.Session) -> None:
     session.install(".[all]", *group("tests"))
     rooms = [f"tests/{room}" for room in ("batch", "relay", "resources", "streams", "transport", "webhooks")]
     command = ("pytest", "-n2", "--dist=worksteal", *(session.posargs or rooms))
-    # No signal interrupts a test on uvloop.
-    session.run(*command, "--event-loop=uvloop", "--timeout-method=thread", env=INSTALLED)
+    session.run(*command, "--event-loop=uvloop", env=INSTALLED)
     session.run(*command, "--event-loop=eager", env=INSTALLED)
     session.run(*command, env={**INSTALLED, "AIOHTTP_NO_EXTENSIONS": "1"})
 
