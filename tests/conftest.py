@@ -44,6 +44,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object
     return "asyncio", options.get(str(request.config.getoption("--event-loop")), {})
 
 
+@pytest.fixture
+def asyncio_transports(request: pytest.FixtureRequest) -> None:
+    """Skip a test about the transports of asyncio's own loop where that isn't the loop."""
+    if request.config.getoption("--event-loop") == "uvloop":
+        pytest.skip("uvloop has transports of its own")
+
+
 @pytest.fixture(autouse=True)
 def _no_blocking() -> Iterator[None]:
     """Fail a test in which the package blocks the event loop."""

@@ -33,6 +33,7 @@ async def open_stream(transport: Transport, idle_timeout: float = 30) -> BodyStr
 LARGE = "a long answer " * 100_000
 
 
+@pytest.mark.usefixtures("asyncio_transports")
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 async def test_a_large_event_passes_in_small_pieces(tls: Any, secure: bool) -> None:
     """An event far larger than a piece arrives whole, and over TLS the connection's own buffer is small."""
@@ -75,6 +76,7 @@ async def test_a_stream_that_is_not_read_holds_little() -> None:
         body.close()
 
 
+@pytest.mark.usefixtures("asyncio_transports")
 async def test_connections_that_share_the_room_for_reads_keep_their_bytes_apart(tls: Any) -> None:
     """Many TLS streams at once, in a thread and in another one: each brings its own large events."""
 
