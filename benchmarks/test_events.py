@@ -143,4 +143,4 @@ def test_what_a_stream_keeps(figures: Figures, is_delta: bool) -> None:
     kept = tracemalloc.get_traced_memory()[0] / (20 * EVENTS)
     tracemalloc.stop()
     what = "deltas" if is_delta else "texts"
-    figures.add(f"what a stream keeps for an event, {what}", "bytes", kept, aim=120 if is_delta else 165, at_most=True)
+    figures.add(f"what a stream keeps for an event, {what}", "bytes", kept, aim=120, at_most=True)

@@ -96,13 +96,13 @@ class Request:
     template: str  # the path with the names of ids, for logs and metrics
     task_id: str | None = None  # the task that the path names
     url: URL = field(repr=False)  # it may be a signed one
-    headers: Mapping[str, str] = field(repr=False)  # the headers that any origin may see
+    headers: Mapping[str, str]  # the headers that any origin may see
     origin_headers: Mapping[str, str] = field(repr=False)
     """The headers that only the API's own origin may see: the key, and the application's."""
-    body: bytes | StreamedBody | None = field(default=None, repr=False)
+    body: bytes | StreamedBody | None = field(default=None, repr=False)  # it may have a webhook's secret
     new_connection: bool = False  # whether the request needs a connection on which nothing was sent before
     exact_headers: bool = False  # whether exactly these headers are sent, as a signed URL wants it
-    trace: CallTrace = field(default=NO_CALL, repr=False)
+    trace: CallTrace = NO_CALL
     unpacks: bool = True  # whether aiohttp unpacks a compressed body of its response
     read_buffer: int | None = None  # the read buffer for its response, in bytes; None for aiohttp's own
     connect_timeout: float  # seconds for making a connection; `math.inf` for no limit

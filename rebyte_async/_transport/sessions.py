@@ -17,6 +17,7 @@ from rebyte_async._transport.aiohttp_internals import (
     disable_implicit_retry,
     separate_failures,
     session_middlewares,
+    start_fewer_timers,
     uses_proxy,
 )
 from rebyte_async._transport.network import Network
@@ -175,6 +176,7 @@ def _make_session(network: Network, *, force_close: bool) -> ClientSession:
     # counts against no timeout.
     tls = True if network.tls is None else network.tls
     connector = TCPConnector(limit=0, force_close=force_close, socket_factory=_make_socket, ssl=tls)
+    start_fewer_timers(connector)
     # The proxies of the environment are found by `Network`: aiohttp would send passwords of a netrc as well.
     return ClientSession(connector=connector, cookie_jar=DummyCookieJar(), trust_env=False)
 

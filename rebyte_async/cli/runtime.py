@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -222,11 +223,11 @@ def _run_loop(main: _Main, on_signal: Callable[[int], None]) -> int:
 def _find_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return uvloop's loop, if it is installed.
 
-    Before 0.23 it closes the socket of a connect that is cancelled twice: the second time it may be another one's.
+    Before 0.23 it closes the socket of a cancelled connect twice: the second time it may be another one's.
     """
     try:
         import uvloop  # noqa: PLC0415 - an extra
     except ImportError:
         return None
-    version = tuple(int(part) for part in vars(uvloop)["__version__"].split(".")[:2])
-    return uvloop.new_event_loop if version >= (0, 23) else None
+    version = [int(part) for part in re.findall(r"\d+", vars(uvloop).get("__version__", ""))]
+    return uvloop.new_event_loop if version >= [0, 23] else None

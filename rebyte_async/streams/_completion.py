@@ -299,10 +299,13 @@ class CompletionDetector:
         ours = self._turn.prompt_id or (prompts[-1].id if prompts else None)  # a stream shows the latest turn
         turn = next((turn for turn in prompts if turn.id == ours), None)
         has_events = turn is not None and turn.events is not None
-        knows_end = self._drain is not None and (self._drain.is_certain or not self._is_superseded)
+        drain = self._drain
+        knows_end = drain is not None and (drain.is_certain or drain.is_content_read or not self._is_superseded)
         if not (has_events or knows_end):
             return act.GiveUp("it went on to another turn, and the content doesn't say how this one ended", cause)
-        drain = self._drain = self._drain or DrainPolicy(_end_by_status(status), is_certain=False)
+        if drain is None:
+            lags = turn is not None and turn.status in RUNNING_STATUSES
+            drain = self._drain = DrainPolicy(_end_by_status(status), is_certain=not lags)
         self._content_error = cause
         drain.add_content(turn, self._turn)
         if turn is None or turn.events is None:  # the end is known, only the tail may be missing

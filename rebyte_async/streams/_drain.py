@@ -42,7 +42,7 @@ class DrainPolicy:
     is_certain: bool  # whether a done frame or the content reported the end, and not only the task's status
     has_content: bool = field(default=False, init=False)  # whether the content has the events of the turn as ended
     _has_response: bool = field(default=False, init=False)  # whether it has a response too, be it empty
-    _is_content_read: bool = field(default=False, init=False)  # at any time
+    is_content_read: bool = field(default=False, init=False)  # at any time
     _is_content_current: bool = field(default=False, init=False)  # whether it was read after the last try
     _tries: int = field(default=0, init=False)
     _fruitless: int = field(default=0, init=False)  # in a row
@@ -55,7 +55,7 @@ class DrainPolicy:
 
     def add_content(self, content: PromptContent | None, turn: TurnState) -> None:
         """Add what the content says of the end, unless a done frame had said it; None if it says nothing."""
-        self._is_content_read = self._is_content_current = True
+        self.is_content_read = self._is_content_current = True
         if content is None:
             return
         last_seq = None if content.events and self.done.last_seq == -1 else self.done.last_seq
@@ -78,13 +78,13 @@ class DrainPolicy:
     def after_content(self, turn: TurnState) -> NextRead:
         """Decide what is read after the content, which was delivered."""
         if self.is_complete(turn):
-            return NextRead.NOTHING if self._is_content_read or self._is_evident(turn) else NextRead.CONTENT
+            return NextRead.NOTHING if self.is_content_read or self._is_evident(turn) else NextRead.CONTENT
         return NextRead.NOTHING if self._is_settled(turn) else self.after_failure()
 
     def after_failure(self) -> NextRead:
         """Decide what is read after a try that broke on the way: it says nothing about the turn, and only counts."""
         tries_left = _MAX_TRIES.get(self.done.status, 0) - self._tries
-        is_due = not tries_left or (self._fruitless and not self._is_content_read)
+        is_due = not tries_left or (self._fruitless and not self.is_content_read)
         if is_due and not self._is_content_current:
             return NextRead.CONTENT
         if not tries_left:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from rebyte_async.streams.text import join_many
+from rebyte_async.streams.text import join_end
 from rebyte_async.types.events import ResultEvent, TaskEvent, TextEvent, ToolUseEvent
 
 _TEXTS = (TextEvent, ResultEvent)
@@ -22,6 +22,7 @@ class TailState:
     has_final_text: bool = field(default=False, init=False)  # whether text has come after the last tool call
     texts: list[str] | None = field(default=None, init=False)
     """The texts that this replay has shown after its last call."""
+    _joined: int = field(default=0, init=False)  # how many of the first of them are joined ones
     last_seq: int = field(default=-1, init=False)  # the highest number that has come
     _calls: set[str | int] | None = field(default=None, init=False)  # the tool calls that are known
     _ahead: set[str | int] | None = field(default=None, init=False)  # those that this replay hasn't reached yet
@@ -51,8 +52,8 @@ class TailState:
             self._observe_call(event)
         elif isinstance(event, _TEXTS):
             if self.texts is None:
-                self.texts = []
-            join_many(self.texts)
+                self.texts, self._joined = [], 0
+            self._joined = join_end(self.texts, self._joined)
             self.texts.append(event.text)
             if not self.has_final_text:
                 # A text that comes after the call but has a lower number is a repeated or late one.

@@ -32,6 +32,7 @@ class TextAssembler:
 
     _pieces: list[str] = field(factory=list[str], init=False)
     _block: int = field(default=0, init=False)  # the index of the last block's first piece
+    _joined: int = field(default=0, init=False)  # how many of the first pieces are joined ones
     _is_open: bool = field(default=False, init=False)  # whether a delta would be appended to that block
     _has_delta: bool = field(default=False, init=False)
 
@@ -87,13 +88,15 @@ class TextAssembler:
         if not self._pieces:
             self._pieces = [text]
             return text
-        join_many(self._pieces)
+        self._joined = join_end(self._pieces, self._joined)
         self._pieces += (_SEPARATOR, text)
         self._block = len(self._pieces) - 1
         return _SEPARATOR + text
 
 
-def join_many(pieces: list[str]) -> None:
-    """Join the pieces of a text in place, if there are many."""
-    if len(pieces) >= JOINED:
-        pieces[:] = ["".join(pieces)]
+def join_end(pieces: list[str], start: int) -> int:
+    """Join the pieces from a place on, if they are many, and return the place from which on the next ones will be."""
+    if len(pieces) - start < JOINED:
+        return start
+    pieces[start:] = ["".join(pieces[start:])]
+    return start + 1

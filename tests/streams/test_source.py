@@ -136,6 +136,50 @@ async def test_a_content_that_lags_behind_the_task_is_read_again() -> None:
     assert end == Done(status=TaskStatus.COMPLETED, last_seq=None, final_result="you")
 
 
+FAILS = [errors.NotFoundError(404), errors.DecodeError("bad")]
+
+
+@pytest.mark.parametrize("failure", FAILS, ids=repr)
+@pytest.mark.parametrize(
+    ("status", "turn"),
+    [
+        ("completed", {"status": "succeeded", "response": "Other"}),
+        ("completed", {"status": "archived"}),
+        ("completed", {"status": "succeeded", "response": ""}),
+        ("failed", {"status": "running"}),
+    ],
+    ids=str,
+)
+async def test_a_content_that_fails_later_takes_back_nothing(
+    status: str, turn: dict[str, Any], failure: errors.RebyteError
+) -> None:
+    """Where a later turn has the stream, what the first content said of the end still counts."""
+    row = {"seq": 1, "promptId": "p1", "eventType": "tool_use" if turn.get("response") == "" else "text"}
+    document = {"id": "p1", "events": [row | {"payload": {"content": "Hello"}}], **turn}
+    contents: list[TaskContent | Exception] = [
+        decode(TaskContent, {"id": TASK_ID, "prompts": [document, {"id": "p2"}]}), failure
+    ]  # fmt: skip
+    source = FakeSource([[event(1, prompt="p2", content="next")]], [task(status, "p1", "p2")], contents)
+    seqs, end = await follow(source, prompt_id="p1")
+    assert seqs == [1]
+    assert end == Done(status=TaskStatus(status), last_seq=None, final_result=turn.get("response", "Hello") or "")
+
+
+async def test_a_completed_turn_whose_content_lags_until_it_fails_is_given_up() -> None:
+    """Its last events are nowhere to be had, and the failure is the cause."""
+    turn = {"id": "p1", "status": "running", "events": []}
+    failure = errors.NotFoundError(404)
+    contents: list[TaskContent | Exception] = [
+        decode(TaskContent, {"id": TASK_ID, "prompts": [turn, {"id": "p2"}]}), failure
+    ]  # fmt: skip
+    source = FakeSource([[HELLO, event(1, prompt="p2", content="next")]], [task("completed", "p1", "p2")], contents)
+    with pytest.raises(
+        errors.StreamInterruptedError, match="neither by the stream nor by the task's content"
+    ) as caught:
+        await follow(source, prompt_id="p1")
+    assert caught.value.__cause__ is failure
+
+
 async def test_error_frames_are_events_and_other_odd_frames_are_not() -> None:
     """An error frame is delivered whatever its data; a frame of another name that is no event is skipped."""
     odd = [b"event: error\ndata: oops\n\n", b'event: error\ndata: {"message": "no"}\n\n', b"event: ping\ndata: x\n\n"]

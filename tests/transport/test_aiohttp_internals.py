@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -58,6 +60,10 @@ PARTS: dict[str, Callable[[Live], object]] = {
     "Connection.protocol.force_close": lambda live: callable(live.response.connection.protocol.force_close),
     "Connection.protocol.read_timeout": lambda live: live.response.connection.protocol.read_timeout == 30,
     "Connection.protocol.start_timeout": lambda live: callable(live.response.connection.protocol.start_timeout),
+    "TCPConnector._factory": lambda live: isinstance(live.session.connector._factory, partial),
+    "ResponseHandler's timer": lambda live: all(
+        hasattr(live.response.connection.protocol, name) for name in internals._TIMER_PARTS
+    ),
     "StreamReader._high_water_chunks": lambda live: isinstance(live.content._high_water_chunks, int),
     "StreamReader._size": lambda live: live.content._size == len(b"first"),
     "StreamReader.__slots__": lambda live: " ".join(sorted(type(live.content).__slots__)) == internals._READER_PARTS,
@@ -124,9 +130,114 @@ def test_an_unknown_implementation_is_left_alone(without: Any) -> None:
     """Other loops, and versions without the parts, keep working."""
     internals.read_in_small_pieces(without)
     internals.read_leanly(without)
+    internals.start_fewer_timers(without)
     assert not internals.disable_implicit_retry(without)
     assert internals._make_tls_buffer(without) is not internals._make_tls_buffer(without)
     assert internals.session_middlewares(without) == ()
+
+
+@define
+class Watched:
+    """A session that starts fewer timers, whose server sends what it is given, and the clock of its loop."""
+
+    session: Any
+    server: RawServer
+    pieces: asyncio.Queue[bytes]
+    _ahead: float = 0.0
+
+    def get(self, read_timeout: float = 60) -> Any:
+        """Begin a request of which only the read timeout ends the wait."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=read_timeout)
+        return self.session.get(self.server.url, timeout=timeout)
+
+    async def let_pass(self, seconds: float) -> None:
+        """Put the clock forward, and let all run that is due then."""
+        loop: Any = asyncio.get_running_loop()
+        self._ahead += seconds
+        loop.time = lambda: time.monotonic() + self._ahead
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def watched(asyncio_transports: None) -> AsyncIterator[Watched]:
+    """A session that starts fewer timers."""
+    del asyncio_transports  # uvloop's clock can't be put forward
+    pieces = asyncio.Queue[bytes]()
+
+    async def handler(request: RawRequest) -> Any:
+        async def body() -> AsyncIterator[bytes]:
+            while True:
+                yield await pieces.get()
+
+        return http_response() if request.path == "/v1/short" else body()
+
+    loop: Any = asyncio.get_running_loop()
+    connector = aiohttp.TCPConnector(keepalive_timeout=1000)
+    internals.start_fewer_timers(connector)
+    try:
+        async with RawServer(handler) as server, aiohttp.ClientSession(connector=connector) as session:
+            yield Watched(session, server, pieces)
+    finally:
+        loop.__dict__.pop("time", None)
+
+
+async def test_every_piece_moves_the_read_timeout(watched: Watched) -> None:
+    """A body that brings something now and then is no timeout; a silence is, as long as the timeout is."""
+    watched.pieces.put_nowait(stream_head())
+    async with watched.get() as response:
+        for _ in range(4):
+            await watched.let_pass(50)
+            watched.pieces.put_nowait(chunk(b"piece"))
+            assert await response.content.readany() == b"piece"
+        waiting = asyncio.ensure_future(response.content.readany())
+        await watched.let_pass(59)
+        assert not waiting.done()
+        await watched.let_pass(2)
+        with pytest.raises(aiohttp.SocketTimeoutError):
+            await waiting
+
+
+@pytest.mark.parametrize("seconds", [5, 60, 300])
+@pytest.mark.parametrize("idle", [0, 100])
+async def test_a_kept_connection_has_the_read_timeout_of_each_request(
+    watched: Watched, idle: int, seconds: int
+) -> None:
+    """It is kept however long nothing is asked of it, and then waits as long as the next request says."""
+    short = watched.server.url + "/short"
+    for _ in range(2):
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=60)
+        async with watched.session.get(short, timeout=timeout) as response:
+            await response.read()
+        await watched.let_pass(idle)
+    waiting = asyncio.ensure_future(watched.get(seconds).__aenter__())
+    while len(watched.server.requests) < 3:
+        await asyncio.sleep(0.001)
+    await watched.let_pass(seconds - 1)
+    assert not waiting.done()
+    await watched.let_pass(2)
+    assert waiting.done()
+    with pytest.raises(aiohttp.SocketTimeoutError):
+        await waiting
+    assert watched.server.connections == 1
+
+
+@pytest.mark.parametrize("way", ["closed", "lost", "disabled"])
+async def test_no_timer_outlasts_its_use(watched: Watched, way: str) -> None:
+    """A connection that is gone, or needs no timeout any more, isn't kept in memory by a timer."""
+    watched.pieces.put_nowait(stream_head())
+    async with watched.get() as response:
+        connection = response.connection
+        protocol = connection.protocol
+        assert protocol._read_timeout_handle is not None
+        if way == "disabled":
+            internals.disable_read_timeout(connection)
+        elif way == "lost":
+            connection.transport.abort()
+            await asyncio.sleep(0)
+        else:
+            response.close()
+        assert protocol._read_timeout_handle is None
 
 
 async def test_a_lean_reader_reads_as_aiohttps_own_does(live: Live) -> None:
@@ -210,6 +321,16 @@ async def test_a_reader_of_another_form_stays_aiohttps_own(live: Live, unknown: 
     internals.read_leanly(content)
     assert type(content) is own
     assert content._high_water_chunks == sys.maxsize
+
+
+async def test_a_connector_of_another_form_stays_aiohttps_own() -> None:
+    """Its connections may lack a part of what the timers need."""
+    connector: Any = aiohttp.TCPConnector()
+    connector._factory = partial(type("Handler", (), {"_loop": None}))
+    factory = connector._factory
+    internals.start_fewer_timers(connector)
+    assert connector._factory is factory
+    await connector.close()
 
 
 async def test_the_messages_of_a_closed_session_are_known() -> None:

@@ -61,7 +61,7 @@ async def test_a_large_event_passes_in_small_pieces(tls: Any, secure: bool) -> N
 
 
 async def test_a_stream_that_is_not_read_holds_little() -> None:
-    """Its connection is read no further than a few pieces of 16 KB."""
+    """The connection is paused when 32 KiB of it aren't read."""
 
     async def handler(_: RawRequest) -> AsyncIterator[bytes]:
         async def pieces() -> AsyncIterator[bytes]:

@@ -10,8 +10,11 @@ import pytest
 from aiohttp import ClientSession, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 from attrs import define
+from rich import pretty
+from yarl import URL
 
 from rebyte_async import AsyncRebyte, errors
+from rebyte_async._transport.request import Request
 from support.clients import KEY, client_of
 from support.raw_server import RawRequest, RawServer, http_response, json_response
 
@@ -363,3 +366,20 @@ async def test_a_storage_is_named_as_its_signer_names_it(place: str, host: str, 
     stored = [request for request in server.requests if request.target.startswith("/x")]
     assert [(request.method, request.headers["host"]) for request in stored] == [("PUT", host), ("GET", host)]
     assert {request.target for request in stored} == {f"/x?{SECRET_QUERY}"}
+
+
+def test_tools_that_show_variables_show_no_secret_of_a_request() -> None:
+    """Neither the key, nor a signature, nor the secret of a webhook."""
+    request = Request(
+        method="POST",
+        template="/webhooks",
+        url=URL("https://host.invalid/x?signature=s1"),
+        headers={"Accept": "*/*"},
+        origin_headers={"API_KEY": "s2"},
+        body=b"s3: the secret of a webhook",
+        connect_timeout=10,
+        idle_timeout=60,
+    )
+    shown = pretty.pretty_repr(request) + repr(request)
+    assert "/webhooks" in shown
+    assert not {"s1", "s2", "s3"} & {shown[at : at + 2] for at in range(len(shown))}
