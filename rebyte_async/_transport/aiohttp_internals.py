@@ -12,7 +12,7 @@ import sys
 import threading
 from contextlib import suppress
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 SESSION_CLOSED_MESSAGES = frozenset({"Session is closed", "Connection closed."})
 """The messages of the RuntimeErrors that a closed session raises: they have no class that distinguishes them."""
@@ -116,10 +116,11 @@ def start_fewer_timers(connector: Any) -> None:
 
     aiohttp starts and cancels two timers for each call, a twelfth of what a call costs.
     """
-    factory = getattr(connector, "_factory", None)
-    if isinstance(factory, partial) and all(hasattr(factory(), name) for name in _TIMER_PARTS):
-        handler: Any = factory.func
-        connector._factory = partial(_lazily_timed_class(handler), *factory.args, **factory.keywords)  # noqa: SLF001
+    factory: Any = getattr(connector, "_factory", None)
+    made: Any = cast("Any", factory)() if isinstance(factory, partial) else None
+    if all(hasattr(made, name) for name in _TIMER_PARTS):
+        handler = _lazily_timed_class(factory.func)
+        connector._factory = partial(handler, *factory.args, **factory.keywords)  # noqa: SLF001 - the reason for this module
 
 
 _TIMER_PARTS = (
