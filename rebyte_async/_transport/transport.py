@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 _PYTHON = f"Python/{sys.version_info.major}.{sys.version_info.minor}"
 _HEADERS = {"User-Agent": f"rebyte-async/{__version__} {_PYTHON}", "Accept": "application/json"}
 _JSON_HEADERS = {**_HEADERS, "Content-Type": "application/json"}
-_STREAM_HEADERS = {**_HEADERS, "Accept": "text/event-stream", "Accept-Encoding": "identity"}
-"""With compression a proxy would hold events back until it has a block of them."""
 _NO_HEADERS: Mapping[str, str] = {}
 _HEALTH = Endpoint("GET", HEALTH_PATH)
 _SIGNED_PUT = Endpoint("PUT", "a signed URL")
@@ -136,18 +134,16 @@ class Transport(Attempts):
         origin_headers: Mapping[str, str] = _NO_HEADERS,
     ) -> BodyStream:
         """Open an event stream in one attempt; the caller reconnects."""
-        request = Request(
-            method=endpoint.method,
-            template=endpoint.template,
-            task_id=ids.get("task_id"),
-            url=self._make_url(endpoint, ids),
-            headers={**_STREAM_HEADERS, **headers},
-            origin_headers={**self._origin_headers, **origin_headers},
-            new_connection=True,  # the server closes it after the stream (contract §4), so it isn't worth pooling
+        request = self._make_request(endpoint, ids, {}, None)
+        request = evolve(
+            request,
+            origin_headers={**request.origin_headers, **origin_headers},
+            # With compression a proxy would hold events back until it has a block of them.
+            headers={**request.headers, "Accept": "text/event-stream", "Accept-Encoding": "identity", **headers},
+            idle_timeout=idle_timeout,
             unpacks=False,
             read_buffer=_STREAM_BUFFER,
-            connect_timeout=self.timeouts.connect,
-            idle_timeout=idle_timeout,
+            new_connection=True,  # the server closes it after the stream (contract §4), so it isn't worth pooling
         )
         response = await self.open_response(request, is_event_stream=True)
         return self._make_body_stream(request, response, _take_over_idle_timeout(request, response))
@@ -211,7 +207,8 @@ class Transport(Attempts):
         query: Mapping[str, str | int],
         json: Any,
     ) -> Request:
-        url = self._make_url(endpoint, ids)
+        # Built as a string: yarl caches how it parses strings.
+        url = URL(self._prefix + endpoint.path(**ids), encoded=True)
         try:
             body = None if json is None else wire_json.dumps(json)
         except (TypeError, ValueError, RecursionError) as error:
@@ -234,9 +231,6 @@ class Transport(Attempts):
             connect_timeout=self.timeouts.connect,
             idle_timeout=idle_timeout,
         )
-
-    def _make_url(self, endpoint: Endpoint, ids: Mapping[str, str]) -> URL:
-        return URL(self._prefix + endpoint.path(**ids), encoded=True)  # yarl caches how it parses strings
 
     def _make_body_stream(
         self,
