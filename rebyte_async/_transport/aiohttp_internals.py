@@ -145,16 +145,14 @@ class _LazilyTimed:
     _times_out_at: float | None = None  # on the loop's clock; None while nothing is waited for
 
     def _reschedule_timeout(self: Any) -> None:
-        if not self._read_timeout:  # as for every piece of a stream
-            if self._read_timeout_handle is not None:
-                self._cancel_timer()
+        if not self._read_timeout:
+            self._cancel_timer()
             return
-        times_out_at = self._loop.time() + self._read_timeout
+        self._times_out_at = times_out_at = self._loop.time() + self._read_timeout
         timer = self._read_timeout_handle
         if timer is None or timer.when() > times_out_at:
             self._cancel_timer()
             self._read_timeout_handle = self._loop.call_at(times_out_at, self._on_timer)
-        self._times_out_at = times_out_at
 
     def _drop_timeout(self: Any) -> None:
         self._times_out_at = None
@@ -162,7 +160,6 @@ class _LazilyTimed:
             self._cancel_timer()  # it would keep the connection in memory
 
     def _cancel_timer(self: Any) -> None:
-        self._times_out_at = None
         if self._read_timeout_handle is not None:
             self._read_timeout_handle.cancel()
             self._read_timeout_handle = None
@@ -174,7 +171,6 @@ class _LazilyTimed:
         if self._times_out_at > self._loop.time():
             self._read_timeout_handle = self._loop.call_at(self._times_out_at, self._on_timer)
             return
-        self._times_out_at = None
         self._on_read_timeout()
 
 

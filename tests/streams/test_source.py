@@ -120,6 +120,11 @@ async def test_only_a_content_that_may_come_is_read_again(failure: errors.Rebyte
         assert caught.value.__cause__ is failure
 
 
+def make_content(turn: dict[str, Any]) -> TaskContent:
+    """Return the content of a task that has a turn and a later one."""
+    return decode(TaskContent, {"id": TASK_ID, "prompts": [turn, {"id": "p2"}]})
+
+
 async def test_a_content_that_lags_behind_the_task_is_read_again() -> None:
     """Where a later turn has the stream, the turn ends with the content in which it has ended, and not before."""
     rows = [
@@ -127,9 +132,7 @@ async def test_a_content_that_lags_behind_the_task_is_read_again() -> None:
         for seq, words in [(1, "Hello"), (2, "you")]
     ]
     turns = [{"id": "p1", "status": "running", "events": rows[:1]}, {"id": "p1", "status": "succeeded", "events": rows}]
-    contents: list[TaskContent | Exception] = [
-        decode(TaskContent, {"id": TASK_ID, "prompts": [turn, {"id": "p2"}]}) for turn in turns
-    ]
+    contents: list[TaskContent | Exception] = [make_content(turn) for turn in turns]
     source = FakeSource([[HELLO, event(1, prompt="p2", content="next")]], [task("completed", "p1", "p2")], contents)
     seqs, end = await follow(source, prompt_id="p1")
     assert seqs == [1, 2]
@@ -156,9 +159,7 @@ async def test_a_content_that_fails_later_takes_back_nothing(
     """Where a later turn has the stream, what the first content said of the end still counts."""
     row = {"seq": 1, "promptId": "p1", "eventType": "tool_use" if turn.get("response") == "" else "text"}
     document = {"id": "p1", "events": [row | {"payload": {"content": "Hello"}}], **turn}
-    contents: list[TaskContent | Exception] = [
-        decode(TaskContent, {"id": TASK_ID, "prompts": [document, {"id": "p2"}]}), failure
-    ]  # fmt: skip
+    contents: list[TaskContent | Exception] = [make_content(document), failure]
     source = FakeSource([[event(1, prompt="p2", content="next")]], [task(status, "p1", "p2")], contents)
     seqs, end = await follow(source, prompt_id="p1")
     assert seqs == [1]
@@ -169,9 +170,7 @@ async def test_a_completed_turn_whose_content_lags_until_it_fails_is_given_up() 
     """Its last events are nowhere to be had, and the failure is the cause."""
     turn = {"id": "p1", "status": "running", "events": []}
     failure = errors.NotFoundError(404)
-    contents: list[TaskContent | Exception] = [
-        decode(TaskContent, {"id": TASK_ID, "prompts": [turn, {"id": "p2"}]}), failure
-    ]  # fmt: skip
+    contents: list[TaskContent | Exception] = [make_content(turn), failure]
     source = FakeSource([[HELLO, event(1, prompt="p2", content="next")]], [task("completed", "p1", "p2")], contents)
     with pytest.raises(
         errors.StreamInterruptedError, match="neither by the stream nor by the task's content"

@@ -145,10 +145,10 @@ class Watched:
     pieces: asyncio.Queue[bytes]
     _ahead: float = 0.0
 
-    def get(self, read_timeout: float = 60) -> Any:
+    def get(self, path: str = "", *, read_timeout: float = 60) -> Any:
         """Begin a request of which only the read timeout ends the wait."""
         timeout = aiohttp.ClientTimeout(total=None, sock_read=read_timeout)
-        return self.session.get(self.server.url, timeout=timeout)
+        return self.session.get(self.server.url + path, timeout=timeout)
 
     async def let_pass(self, seconds: float) -> None:
         """Put the clock forward, and let all run that is due then."""
@@ -204,13 +204,11 @@ async def test_a_kept_connection_has_the_read_timeout_of_each_request(
     watched: Watched, idle: int, seconds: int
 ) -> None:
     """It is kept however long nothing is asked of it, and then waits as long as the next request says."""
-    short = watched.server.url + "/short"
     for _ in range(2):
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=60)
-        async with watched.session.get(short, timeout=timeout) as response:
+        async with watched.get("/short") as response:
             await response.read()
         await watched.let_pass(idle)
-    waiting = asyncio.ensure_future(watched.get(seconds).__aenter__())
+    waiting = asyncio.ensure_future(watched.get(read_timeout=seconds).__aenter__())
     while len(watched.server.requests) < 3:
         await asyncio.sleep(0.001)
     await watched.let_pass(seconds - 1)
